@@ -1,0 +1,115 @@
+"""What it costs: a hold before the call, one charge after it.
+
+The hold is an upper bound: the bounded input at the dearest candidate's dearest input price, plus the allowed
+output at the dearest output price. When the balance or the key's ceiling cannot pay all of the output that was asked
+for, the output is clamped, not the call refused, down to `credits.minimum_output` tokens.
+"""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+
+from gateway.api import App, Call, GatewayFault, Hold, HoldRequest, Ledger, Outcome, Target, hookimpl
+
+_STATE = "quota"
+# Output tokens to hold for when neither the caller nor the model sets a limit.
+_UNKNOWN_MODEL_OUTPUT = 32_768
+
+
+class Plugin:
+    """Holds, clamps and settles every call through the ledger."""
+
+    @hookimpl
+    async def start_up(self, app: App) -> None:
+        self._ledger: Ledger = app.stores.ledger
+        self._provider = app.provider
+        self._minimum: int = app.config.credits.minimum_output
+
+    @hookimpl
+    async def admit_call(self, call: Call) -> None:
+        caller = call.caller
+        assert caller is not None
+        for target in call.candidates:
+            if target.price is None and not target.free:
+                raise GatewayFault(
+                    f"The model '{target.model}' has no price, so it cannot be billed. The operator must set "
+                    "`price` or `free: true` for it.",
+                    status=503,
+                    type="upstream_error",
+                    code="model_unpriced",
+                    param="model",
+                )
+        choices = call.body.get("n") or 1
+        base, unit = self._bound(call, choices)
+        wanted = _wanted_output(call)
+        # Registered before it is awaited: should the caller leave meanwhile, `finish_call` still releases it.
+        call.state[_STATE] = True
+        hold = await self._ledger.hold(
+            HoldRequest(
+                request_id=call.id,
+                account_id=caller.account_id,
+                key_id=caller.key_id,
+                period=time.strftime("%Y-%m", time.gmtime(call.created)),
+                monthly_limit=caller.monthly_limit,
+                base=base,
+                unit_price=unit,
+                units=wanted,
+                least_units=min(self._minimum, wanted),
+                model=call.model,
+            )
+        )
+        self._clamp(call, hold, wanted)
+
+    @hookimpl
+    def before_dispatch(self, call: Call) -> None:
+        if call.attempts == 1 and _STATE in call.state:
+            self._ledger.mark_dispatched(call.id)
+
+    @hookimpl
+    async def finish_call(self, call: Call, outcome: Outcome) -> None:
+        if _STATE not in call.state:
+            return
+        if outcome.basis == "void" or outcome.target is None:
+            await self._ledger.void(call.id)
+            call.cost = 0
+            return
+        price = outcome.target.price
+        charge = price.charge(outcome.usage) if price is not None else 0
+        call.cost = await self._ledger.settle(call.id, charge, outcome.basis, outcome.usage, call.model)
+
+    def _bound(self, call: Call, choices: int) -> tuple[Decimal, Decimal]:
+        """The dearest input cost and the dearest price of one output token (for all choices) of any candidate."""
+        base = unit = Decimal(0)
+        for target in call.candidates:
+            price = target.price
+            if price is None:
+                continue
+            tokens = self._provider(target.provider).bound_input_tokens(call.body)
+            base = max(base, price.per_request + price.dearest_input * tokens)
+            unit = max(unit, price.dearest_output * choices)
+        return base, unit
+
+    @staticmethod
+    def _clamp(call: Call, hold: Hold, wanted: int) -> None:
+        if hold.units < wanted:
+            call.max_output = hold.units
+            call.answer_headers["x-gateway-clamped"] = f"max_tokens={hold.units}"
+        elif _asked_output(call) is not None:
+            call.max_output = wanted
+
+
+def _asked_output(call: Call) -> int | None:
+    asked = call.body.get("max_completion_tokens") or call.body.get("max_tokens")
+    return asked if isinstance(asked, int) else None
+
+
+def _model_limit(target: Target) -> int:
+    return target.max_output or target.context or _UNKNOWN_MODEL_OUTPUT
+
+
+def _wanted_output(call: Call) -> int:
+    """Output tokens per choice to hold for: what was asked, within what the largest candidate can give."""
+    most = max(_model_limit(target) for target in call.candidates)
+    asked = _asked_output(call)
+    return most if asked is None else min(asked, most)

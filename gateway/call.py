@@ -1,0 +1,222 @@
+"""One request's values: who calls, for which model, where it may go, and how it ended.
+
+Plain slotted values without behaviour beyond arithmetic. Amounts are named by their unit:
+credits are integers, prices are `Decimal` credits per token or per event, times are seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+Dialect = Literal["chat", "responses"]
+"""The API dialect of a body: OpenAI Chat Completions (the hub format) or OpenAI Responses."""
+
+Basis = Literal["provider", "estimated", "void"]
+"""Where the numbers of a bill come from: reported by the provider, counted by us, or nothing to bill."""
+
+
+@dataclass(slots=True, frozen=True)
+class Price:
+    """Credits per unit of each class; 1 credit per token equals 1 USD per million tokens by default.
+
+    A class that a model does not list is billed as its nearest listed parent:
+    cached_input, cache_write, audio_input and image_input as input; audio_output and image_output as output.
+    """
+
+    input: Decimal = Decimal(0)
+    output: Decimal = Decimal(0)
+    cached_input: Decimal | None = None
+    cache_write: Decimal | None = None
+    audio_input: Decimal | None = None
+    audio_output: Decimal | None = None
+    image_input: Decimal | None = None
+    image_output: Decimal | None = None
+    per_request: Decimal = Decimal(0)
+    per_web_search: Decimal = Decimal(0)
+
+    def charge(self, usage: Usage) -> int:
+        """What `usage` costs in credits: the exact decimal sum over all classes, rounded up once."""
+        plain_input = usage.prompt_tokens
+        plain_output = usage.completion_tokens
+        total = self.per_request + self.per_web_search * usage.web_searches
+        for tokens, price in (
+            (usage.cached_tokens, self.cached_input),
+            (usage.cache_write_tokens, self.cache_write),
+            (usage.audio_input_tokens, self.audio_input),
+            (usage.image_input_tokens, self.image_input),
+        ):
+            if price is not None and tokens:
+                # Classes may overlap in what a provider reports; a token is never taken off the input twice.
+                tokens = min(tokens, plain_input)
+                plain_input -= tokens
+                total += price * tokens
+        for tokens, price in (
+            (usage.audio_output_tokens, self.audio_output),
+            (usage.image_output_tokens, self.image_output),
+        ):
+            if price is not None and tokens:
+                tokens = min(tokens, plain_output)
+                plain_output -= tokens
+                total += price * tokens
+        total += self.input * plain_input + self.output * plain_output
+        return math.ceil(total)
+
+    @property
+    def dearest_input(self) -> Decimal:
+        """The highest price that one input token can have."""
+        classes = (self.cached_input, self.cache_write, self.audio_input, self.image_input)
+        return max([self.input, *(price for price in classes if price is not None)])
+
+    @property
+    def dearest_output(self) -> Decimal:
+        """The highest price that one output token can have."""
+        classes = (self.audio_output, self.image_output)
+        return max([self.output, *(price for price in classes if price is not None)])
+
+
+@dataclass(slots=True, frozen=True)
+class Target:
+    """One place a call can be sent to.
+
+    model: the public id, `provider/model`.
+    provider: name of the provider instance in the configuration.
+    upstream: the model's name at that provider.
+    price: None means nobody said what it costs: such a target is refused unless `free`.
+    context, max_output: the model's own limits in tokens, None when unknown.
+    weight: its share of the requests within its group.
+    group: position in the fallback order, from 0: targets of one group share the requests by weight and stand in
+        for each other; those of the next group are tried when all of them failed.
+    options: free-form per-model settings of the provider plugin (from YAML).
+    """
+
+    model: str
+    provider: str
+    upstream: str
+    price: Price | None = None
+    free: bool = False
+    context: int | None = None
+    max_output: int | None = None
+    weight: float = 1.0
+    group: int = 0
+    input_modalities: tuple[str, ...] = ("text",)
+    output_modalities: tuple[str, ...] = ("text",)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True, frozen=True)
+class Caller:
+    """The account and key behind a request, as `identify_caller` found them.
+
+    models: allow-list of model ids and patterns such as `openai/*`; None means every model.
+    monthly_limit: the key's ceiling in credits per calendar month (UTC), or None.
+    requests_per_minute: a limit of this key below the account's, or None.
+    account_requests_per_minute: the account's own limit, or None for the configured default.
+    key_label: what may be shown and logged of the key: its prefix and last four characters.
+    """
+
+    account_id: str
+    key_id: str
+    key_label: str
+    key_name: str = ""
+    models: tuple[str, ...] | None = None
+    monthly_limit: int | None = None
+    requests_per_minute: int | None = None
+    account_requests_per_minute: int | None = None
+
+
+@dataclass(slots=True)
+class Usage:
+    """Token counts in OpenAI's sense: prompt_tokens includes cached, cache-write and audio tokens;
+    completion_tokens includes reasoning and audio tokens. All counts are >= 0."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
+    web_searches: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a call ended, handed to every `finish_call`.
+
+    status: the HTTP status the caller saw (499 when the caller left before the end).
+    usage, basis: what to bill, and where the numbers come from.
+    target: the target that answered, None when nothing was dispatched.
+    fault_code: the error's `code` or `type` when it failed, "" otherwise.
+    finish_reason: of the first choice, "" when unknown.
+    first_byte, total: seconds from the request's head to the first byte of the answer, and to its end.
+    attempts: how many times a request went out to an upstream.
+    client_left: the caller disconnected before the end.
+    """
+
+    status: int
+    usage: Usage
+    basis: Basis
+    target: Target | None = None
+    fault_code: str = ""
+    finish_reason: str = ""
+    first_byte: float | None = None
+    total: float = 0.0
+    attempts: int = 0
+    client_left: bool = False
+
+
+@dataclass(slots=True)
+class Call:
+    """A request on its way through the chain.
+
+    id: the request id, also sent as `x-request-id`; the ledger's idempotency key.
+    route: the matched route's template, e.g. `/chat/completions`.
+    body: the validated JSON body in `dialect`; plugins may change it before targets are chosen.
+    headers: request headers, lower-case names, without credentials.
+    authorization: the credential as sent (scheme stripped), "" if none; never logged.
+    model: the id the caller asked for (or the default model); it is also the `model` of the answer.
+    candidates: all targets that `model` may lead to; a hold is priced at the dearest.
+    targets: the order to try, set by `choose_targets`.
+    target: the one being tried or that answered.
+    max_output: the output tokens allowed after clamping, None for no explicit limit; sent upstream when set.
+    answer_headers: headers for the answer, added by plugins and the relay.
+    dropped: parameters that could not be carried to the target, reported in `x-gateway-dropped-params`.
+    cost: credits charged, known once the call was settled.
+    attempts: requests that went out to upstreams so far.
+    state: scratch room for plugins, keyed by plugin name.
+    strict: refuse with 400 what would otherwise be reported in `dropped`.
+    started: monotonic seconds at the request's head; created: unix seconds.
+    """
+
+    id: str
+    route: str
+    dialect: Dialect
+    body: dict[str, Any]
+    model: str
+    stream: bool
+    headers: Mapping[str, str]
+    authorization: str
+    remote: str
+    started: float
+    created: int
+    candidates: Sequence[Target] = ()
+    targets: Sequence[Target] = ()
+    target: Target | None = None
+    caller: Caller | None = None
+    max_output: int | None = None
+    answer_headers: dict[str, str] = field(default_factory=dict)
+    dropped: list[str] = field(default_factory=list)
+    attempts: int = 0
+    cost: int | None = None
+    state: dict[str, Any] = field(default_factory=dict)
+    strict: bool = False

@@ -1,0 +1,261 @@
+"""Which models there are, what a name leads to, and how both are shown to callers.
+
+Built once per configuration; a look-up is one dict access.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Any
+
+from gateway.call import Target
+from gateway.config import Alias, Config, ModelEntry, PriceSettings
+from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault
+
+_LONGEST_GUESS = 64
+_LONGEST_SHOWN = 100
+
+# The member of `pricing` in GET /models (after OpenRouter's /models) -> our price class.
+_PER_TOKEN: Mapping[str, str] = MappingProxyType(
+    {
+        "prompt": "input",
+        "completion": "output",
+        "input_cache_read": "cached_input",
+        "input_cache_write": "cache_write",
+        "audio": "audio_input",
+        "audio_output": "audio_output",
+        "image_token": "image_input",
+        "image_output": "image_output",
+    }
+)
+_PER_EVENT: Mapping[str, str] = MappingProxyType({"request": "per_request", "web_search": "per_web_search"})
+
+_Group = tuple[tuple[str, float], ...]
+
+
+@dataclass(slots=True, frozen=True)
+class Resolution:
+    """What a requested name means. model: the name itself (the default's when none was given), which is also the
+    `model` of the answer. candidates: all usable targets in fallback order; see `Target.group`."""
+
+    model: str
+    candidates: tuple[Target, ...]
+
+
+class Catalog:
+    """The models and aliases of one configuration, with the availability of their providers."""
+
+    def __init__(self, config: Config, available: Mapping[str, bool]) -> None:
+        self._config = config
+        self._available = {name for name, on in available.items() if on}
+        self._targets = {model.id: _target(model) for model in config.models.values()}
+        self._usable = {model.id for model in config.models.values() if self._why_not(model) is None}
+        groups: dict[str, tuple[_Group, ...]] = {}
+        self._resolutions = {name: self._resolution(name, groups) for name in (*config.models, *config.aliases)}
+        self._by_tail: dict[str, str] = {}
+        for name in config.models:
+            self._by_tail.setdefault(name.rpartition("/")[2], name)
+        self._folded = {name.casefold(): name for name in self._resolutions}
+
+    @classmethod
+    def from_config(cls, config: Config, available: Mapping[str, bool]) -> Catalog:
+        """available: for each provider instance whether it is switched on; one that is not named counts as off."""
+        return cls(config, available)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._resolutions
+
+    def resolve(self, name: str | None) -> Resolution:
+        """The targets that a model id or alias leads to; None is the default model.
+
+        A target whose provider is switched off, or that has no price and is not free, is left out.
+        Raises CallerFault 400 when there is no default, CallerFault 404 `model_not_found` for an unknown name, and
+        503 `model_unavailable` or `model_unpriced` when no target is left.
+        """
+        if name is None:
+            name = self._config.default_model
+            if name is None:
+                raise CallerFault("model: is missing, and this gateway has no default model.", param="model")
+        resolution = self._resolutions.get(name) if isinstance(name, str) else None
+        if resolution is None:
+            raise self._not_found(name)
+        if not resolution.candidates:
+            raise self._unavailable(name)
+        return resolution
+
+    def public_list(self) -> list[dict[str, Any]]:
+        """The `data` of GET /models: aliases first, then models, each in the order of the file.
+
+        OpenAI's keys, and after OpenRouter's example name, context_length, max_output_tokens, architecture,
+        pricing (USD per token or event as decimal strings; None when unknown) and supported_parameters.
+        `available` tells whether a request would be accepted now. An alias also has `alias_of`, the model that
+        it leads to first, which all other facts are about.
+        """
+        return [self._public(name) for name in (*self._config.aliases, *self._config.models)]
+
+    def public_one(self, name: str) -> dict[str, Any]:
+        """One entry of `public_list`. Raises CallerFault 404 `model_not_found`."""
+        if name not in self._resolutions:
+            raise self._not_found(name)
+        return self._public(name)
+
+    def _why_not(self, model: ModelEntry) -> str | None:
+        if model.provider not in self._available:
+            return "model_unavailable"
+        if model.price is None and not model.settings.free:
+            return "model_unpriced"
+        return None
+
+    def _resolution(self, name: str, groups: dict[str, tuple[_Group, ...]]) -> Resolution:
+        candidates: dict[str, Target] = {}
+        for position, group in enumerate(self._groups(name, groups)):
+            for model, weight in group:
+                # An alias inside an alias may name a model again; its first place counts.
+                candidates.setdefault(model, replace(self._targets[model], weight=weight, group=position))
+        return Resolution(name, tuple(candidates.values()))
+
+    def _groups(self, name: str, known: dict[str, tuple[_Group, ...]]) -> tuple[_Group, ...]:
+        """The usable models behind a name; the rules are those of `gateway.config.Alias`."""
+        alias = self._config.aliases.get(name)
+        if alias is None:
+            return (((name, 1.0),),) if name in self._usable else ()
+        if name not in known:
+            known[name] = self._alias_groups(alias, known)
+        return known[name]
+
+    def _alias_groups(self, alias: Alias, known: dict[str, tuple[_Group, ...]]) -> tuple[_Group, ...]:
+        result: list[_Group] = []
+        sharing = False
+        for entry in alias.entries:
+            if entry.weight is None:
+                sharing = False
+            if entry.when == "unavailable" and result:
+                continue
+            inner = self._groups(entry.model, known)
+            if not inner:
+                continue
+            if entry.weight is None:
+                result.extend(inner)
+                continue
+            member = (inner[0][0][0], entry.weight)
+            if sharing:
+                result[-1] = (*result[-1], member)
+            else:
+                result.append((member,))
+            sharing = True
+        return tuple(result)
+
+    def _first_model(self, name: str) -> ModelEntry:
+        """The model that a name leads to first, switched off or not."""
+        candidates = self._resolutions[name].candidates
+        if candidates:
+            return self._config.models[candidates[0].model]
+        while name in self._config.aliases:
+            name = self._config.aliases[name].entries[0].model
+        return self._config.models[name]
+
+    def _public(self, name: str) -> dict[str, Any]:
+        model = self._first_model(name)
+        settings = model.settings
+        is_alias = name in self._config.aliases
+        entry: dict[str, Any] = {
+            "id": name,
+            "object": "model",
+            "created": self._config.modified,
+            "owned_by": model.id.partition("/")[0],
+            "name": name if is_alias else settings.name or name,
+            "description": settings.description,
+            "context_length": settings.context,
+            "max_output_tokens": settings.max_output,
+            "architecture": {
+                "input_modalities": list(settings.input_modalities),
+                "output_modalities": list(settings.output_modalities),
+            },
+            "pricing": _pricing(settings.price, settings.free),
+            "supported_parameters": list(settings.supported_parameters),
+            "available": bool(self._resolutions[name].candidates),
+        }
+        if is_alias:
+            entry["alias_of"] = model.id
+        return entry
+
+    def _not_found(self, name: object) -> Fault:
+        text = name if isinstance(name, str) else ""
+        shown = text if text.isprintable() else ascii(text)[1:-1]
+        if len(shown) > _LONGEST_SHOWN:
+            shown = shown[: _LONGEST_SHOWN - 3] + "..."
+        guess = self._guess(text)
+        hint = f" Did you mean '{guess}'?" if guess else " GET /models lists the models there are."
+        return CallerFault(
+            f"The model '{shown}' does not exist.{hint}", status=404, code="model_not_found", param="model"
+        )
+
+    def _guess(self, name: str) -> str | None:
+        # Names come from strangers: a long one would make the comparison below cost milliseconds.
+        if not name or len(name) > _LONGEST_GUESS:
+            return None
+        folded = name.casefold()
+        exact = self._folded.get(folded) or self._by_tail.get(folded)
+        if exact is not None:
+            return exact
+        close = get_close_matches(folded, self._folded, n=1)
+        return self._folded[close[0]] if close else None
+
+    def _unavailable(self, name: str) -> Fault:
+        """Why nothing is left behind `name`. Asking again does not help, and SDKs are told so."""
+        headers = {"x-should-retry": "false"}
+        if self._why_not(self._first_model(name)) == "model_unpriced":
+            return GatewayFault(
+                f"The model '{name}' has no price, so it cannot be billed. The operator must set `price` or "
+                "`free: true` for it.",
+                status=503,
+                type="upstream_error",
+                code="model_unpriced",
+                param="model",
+                headers=headers,
+            )
+        return UpstreamFault(
+            f"The model '{name}' is not available: its provider is switched off at this gateway.",
+            status=503,
+            code="model_unavailable",
+            param="model",
+            headers=headers,
+        )
+
+
+def _target(model: ModelEntry) -> Target:
+    settings = model.settings
+    return Target(
+        model=model.id,
+        provider=model.provider,
+        upstream=model.upstream,
+        price=model.price,
+        free=settings.free,
+        context=settings.context,
+        max_output=settings.max_output,
+        input_modalities=settings.input_modalities,
+        output_modalities=settings.output_modalities,
+        options=settings.options,
+    )
+
+
+def _pricing(price: PriceSettings | None, free: bool) -> dict[str, str] | None:
+    """Prices in USD as plain decimal strings, without exponents: `{"prompt": "0.0000004", ...}`."""
+    if price is None:
+        return {"prompt": "0", "completion": "0"} if free else None
+    amounts = {name: getattr(price, field) for name, field in _PER_TOKEN.items()}
+    shown = {name: _plain(usd.scaleb(-6)) for name, usd in amounts.items() if usd is not None}
+    # Clients of the format read these two without asking whether they are there.
+    shown.setdefault("prompt", "0")
+    shown.setdefault("completion", "0")
+    events = {name: getattr(price, field) for name, field in _PER_EVENT.items()}
+    return shown | {name: _plain(usd) for name, usd in events.items() if usd is not None}
+
+
+def _plain(amount: Decimal) -> str:
+    text = format(amount, "f")
+    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"

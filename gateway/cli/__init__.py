@@ -1,0 +1,42 @@
+"""The `gateway` command. Human output by default, `--json` for machines; exit status 0 (done), 1 (could not), 2 (bad
+usage or configuration)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from gateway import __version__
+from gateway.cli import accounts, inspect, keys, serve
+from gateway.errors import ConfigFault, Fault
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit status."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options) or 0)
+    except ConfigFault as fault:
+        for problem in fault.problems:
+            print(problem, file=sys.stderr)
+        return 2
+    except Fault as fault:
+        print(f"gateway: {fault.message}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # The reader of our output (head, less) has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(prog="gateway", description="Tollgate, a self-hosted LLM gateway.")
+    parser.add_argument("--version", action="version", version=f"tollgate {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for module in (serve, inspect, accounts, keys):
+        module.add_commands(commands)
+    return parser

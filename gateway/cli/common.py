@@ -1,0 +1,58 @@
+"""What the subcommands share: options, opening the stores, and printing."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gateway.runtime import Blueprint, open_database, read_blueprint
+from gateway.stores import Stores
+
+DEFAULT_CONFIG = "config.yaml"
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """The option `--config`."""
+    parser.add_argument("--config", type=Path, default=Path(DEFAULT_CONFIG), help="the YAML file (%(default)s)")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The option `--json`."""
+    parser.add_argument("--json", action="store_true", help="print JSON for machines")
+
+
+def blueprint_of(options: argparse.Namespace) -> Blueprint:
+    """The checked configuration. Raises ConfigFault."""
+    return read_blueprint(options.config, os.environ)
+
+
+def with_stores(options: argparse.Namespace, work: Callable[[Stores], Awaitable[int]]) -> int:
+    """Run `work` on the opened stores of the configuration; works beside a running gateway."""
+
+    async def run() -> int:
+        stores = await open_database(blueprint_of(options).config)
+        try:
+            return await work(stores)
+        finally:
+            await stores.close()
+
+    return asyncio.run(run())
+
+
+def print_json(value: Any) -> None:
+    """One JSON document, indented."""
+    print(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Left-aligned columns under a header; nothing but the header when there are no rows."""
+    table = [tuple(header), *(tuple("" if cell is None else str(cell) for cell in row) for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+    for row in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

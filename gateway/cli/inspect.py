@@ -1,0 +1,75 @@
+"""gateway check, gateway plugins, gateway models: what the configuration means, without serving."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from typing import Any
+
+from gateway.catalog import Catalog
+from gateway.cli.common import add_config, add_json, blueprint_of, print_json, print_table
+from gateway.pipeline import Pipeline
+from gateway.runtime import available_providers
+
+
+def add_commands(commands: Any) -> None:
+    """Register the commands of this module."""
+    for name, run, text in (
+        ("check", run_check, "check the configuration and say everything that is wrong with it"),
+        ("plugins", run_plugins, "list the plugins and the order in which each hook runs"),
+        ("models", run_models, "list the models and aliases, their prices and whether they can be called"),
+    ):
+        parser = commands.add_parser(name, help=text)
+        add_config(parser)
+        add_json(parser)
+        parser.set_defaults(run=run)
+
+
+def run_check(options: argparse.Namespace) -> int:
+    """Exit status 0 when the configuration is good (warnings allowed). Raises ConfigFault otherwise."""
+    config = blueprint_of(options).config
+    if options.json:
+        print_json({"ok": True, "warnings": list(config.warnings)})
+        return 0
+    for warning in config.warnings:
+        print(f"warning: {warning}")
+    print(f"{options.config}: ok")
+    return 0
+
+
+def run_plugins(options: argparse.Namespace) -> int:
+    """Names, and per hook the order of execution."""
+    blueprint = blueprint_of(options)
+    phases = Pipeline(blueprint.plugins, logging.getLogger("gateway")).describe()
+    if options.json:
+        print_json({"plugins": list(blueprint.plugins.names), "providers": sorted(blueprint.kinds), "phases": phases})
+        return 0
+    print("plugins:   " + ", ".join(blueprint.plugins.names))
+    print("providers: " + ", ".join(sorted(blueprint.kinds)))
+    for phase, names in phases.items():
+        print(f"{phase:17} " + (" -> ".join(names) or "(none)"))
+    return 0
+
+
+def run_models(options: argparse.Namespace) -> int:
+    """The catalogue as callers see it."""
+    blueprint = blueprint_of(options)
+    models = Catalog.from_config(blueprint.config, available_providers(blueprint)).public_list()
+    if options.json:
+        print_json(models)
+        return 0
+    rows = []
+    for model in models:
+        pricing = model.get("pricing") or {}
+        rows.append(
+            (
+                model["id"],
+                model.get("alias_of") or "",
+                "yes" if model.get("available") else "no",
+                pricing.get("prompt"),
+                pricing.get("completion"),
+                model.get("context_length"),
+            )
+        )
+    print_table(("MODEL", "ALIAS OF", "AVAILABLE", "USD/TOKEN IN", "USD/TOKEN OUT", "CONTEXT"), rows)
+    return 0

@@ -1,0 +1,252 @@
+"""One call from its admission to its bill, whatever dialect or transport it came by.
+
+The conductor takes a `Call` through the phases, hands it to the dispatcher, and makes sure that `finish_call` runs
+exactly once, in a task that the process owns: at the last byte, at an error, or when the caller left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import fields
+from typing import Any, Protocol
+
+from gateway.call import Basis, Call, Outcome, Usage
+from gateway.errors import Fault
+from gateway.pipeline import Pipeline
+from gateway.provider import Provider
+from gateway.upstream.attempts import Dispatcher
+from gateway.upstream.sinks import Relay, StreamPump
+from gateway.wire.estimate import estimate_input_tokens, estimate_output_tokens, estimate_tokens
+from gateway.wire.usage import UsageNumbers, find_usage, read_usage
+
+CLIENT_LEFT = 499
+"""Status in logs and usage rows of a call whose caller disconnected before the end."""
+
+
+_NOTHING: tuple[Usage, Basis] = (Usage(), "void")
+
+
+class Host(Protocol):
+    """What the conductor needs of the process."""
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]: ...
+
+
+class Conductor:
+    """Conducts one call. drain_limit: seconds that a call goes on upstream after its caller left (policy `drain`)."""
+
+    def __init__(
+        self,
+        call: Call,
+        host: Host,
+        pipeline: Pipeline,
+        dispatcher: Dispatcher,
+        find_provider: Callable[[str], Provider],
+        log: logging.Logger,
+        drain_limit: float,
+    ) -> None:
+        self.call = call
+        self.outcome: Outcome | None = None
+        self.first_byte: float | None = None
+        self._host = host
+        self._pipeline = pipeline
+        self._dispatcher = dispatcher
+        self._find_provider = find_provider
+        self._log = log
+        self._drain_limit = drain_limit
+        self._deadline = dispatcher.deadline()
+        self._identified = False
+        self._finishing: asyncio.Task[None] | None = None
+        self._pump: StreamPump | None = None
+        self._fetch: asyncio.Task[dict[str, Any]] | None = None
+
+    async def identify(self) -> None:
+        """Find the caller. Raises Refusal(401)."""
+        await self._pipeline.identify(self.call)
+        self._identified = True
+
+    async def enter(self) -> None:
+        """Identify and authorize a request that calls no model (lists, usage). Raises Refusal."""
+        await self._pipeline.identify(self.call)
+        await self._pipeline.authorize(self.call)
+
+    async def admit(self) -> None:
+        """Authorize, reserve, choose targets. Raises the Refusal of whoever says no."""
+        await self._pipeline.authorize(self.call)
+        await self._pipeline.admit(self.call)
+        await self._pipeline.choose(self.call)
+
+    async def whole(self) -> dict[str, Any]:
+        """The whole completion, billed, with the caller's model id and usage in it. Raises Fault."""
+        completion = await self._fetch_whole()
+        await self.finish_whole(completion)
+        return completion
+
+    async def finish_whole(self, completion: dict[str, Any]) -> None:
+        """Bill a whole completion and write the public model id and the usage into it."""
+        call = self.call
+        self.first_byte = time.monotonic()
+        usage, basis, reported = self._usage(find_usage(completion), estimate_output_tokens(completion))
+        await self._finish(200, usage, basis, finish_reason=_finish_reason(completion))
+        completion["model"] = call.model
+        completion["usage"] = self._with_cost(reported)
+
+    async def stream(
+        self, make_relay: Callable[[], Relay], quiet: float, on_silence: Callable[[], Awaitable[None]]
+    ) -> StreamPump:
+        """Open the stream; see `Dispatcher.stream`. Raises Fault when no target began to answer."""
+        pump = await self._dispatcher.stream(self.call, self._deadline, make_relay, quiet, on_silence)
+        self._pump = pump
+        self.first_byte = time.monotonic()
+        return pump
+
+    async def finish_stream(self, pump: StreamPump) -> bytes:
+        """Bill a stream that ended well; returns its closing bytes."""
+        usage, basis, reported = self._usage(pump.relay.usage, _output_estimate(pump.relay))
+        await self._finish(200, usage, basis, finish_reason=pump.relay.finish_reason)
+        return pump.relay.finish(self._with_cost(reported))
+
+    async def fail(self, fault: Fault) -> None:
+        """The call ends with `fault`: bill what the caller received of the answer, nothing otherwise."""
+        usage, basis = self._received()
+        if not isinstance(fault, Fault) or fault.status >= 500:
+            self._log.warning(
+                "call failed: %s", fault, extra={"request_id": self.call.id, "detail": fault.detail, "code": fault.code}
+            )
+        await self._finish(fault.status, usage, basis, fault_code=fault.code or fault.type)
+
+    def caller_left(self) -> None:
+        """The caller disconnected: close the upstream at once or read on, as the provider's policy says, then bill.
+
+        Returns immediately; the rest happens in a task of the process.
+        """
+        target = self.call.target
+        drain = target is not None and self._find_provider(target.provider).on_disconnect == "drain"
+        if drain and (self._pump is not None or self._fetch is not None):
+            self._host.spawn(self._drain(), f"drain {self.call.id}")
+            return
+        if self._pump is not None:
+            self._pump.close()
+        usage, basis = self._received()
+        self._begin_finish(CLIENT_LEFT, usage, basis, fault_code="client_disconnected", client_left=True)
+
+    async def _fetch_whole(self) -> dict[str, Any]:
+        work = self._dispatcher.whole(self.call, self._deadline)
+        drains = any(self._find_provider(target.provider).on_disconnect == "drain" for target in self.call.targets)
+        if not drains:
+            return await work
+        # The caller's leaving cancels this handler, which must not take the upstream request with it.
+        self._fetch = asyncio.get_running_loop().create_task(work)
+        return await asyncio.shield(self._fetch)
+
+    async def _drain(self) -> None:
+        """Receive the rest of the answer for nobody, bounded in time, and bill all of it."""
+        usage, basis = _NOTHING
+        try:
+            async with asyncio.timeout(self._drain_limit):
+                if self._pump is not None:
+                    self._pump.detach()
+                    while not self._pump.ended:
+                        await self._pump.wait()
+                elif self._fetch is not None:
+                    completion = await self._fetch
+                    usage, basis, _ = self._usage(find_usage(completion), estimate_output_tokens(completion))
+        except (TimeoutError, Fault) as error:
+            self._log.info("drain ended early: %s", error, extra={"request_id": self.call.id})
+        if self._pump is not None:
+            self._pump.close()
+            usage, basis = self._received()
+        if self._fetch is not None:
+            self._fetch.cancel()
+        await self._finish(CLIENT_LEFT, usage, basis, fault_code="client_disconnected", client_left=True)
+
+    def _usage(self, raw: dict[str, Any] | None, output: int) -> tuple[Usage, Basis, dict[str, Any]]:
+        """What to bill, on which basis, and the usage object to show: the provider's own when it makes sense,
+        otherwise our estimate, with `output` tokens of answer."""
+        numbers = read_usage(raw) if raw is not None else None
+        if raw is not None and numbers is not None and numbers.sane:
+            return _to_usage(numbers), "provider", raw
+        usage = Usage(prompt_tokens=estimate_input_tokens(self.call.body), completion_tokens=output)
+        shown = {
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "total_tokens": usage.total_tokens,
+        }
+        return usage, "estimated", shown
+
+    def _received(self) -> tuple[Usage, Basis]:
+        """What to bill for an answer that did not come to its end."""
+        pump = self._pump
+        if pump is None or not (pump.relay.chunks or pump.relay.usage):
+            return _NOTHING
+        usage, basis, _ = self._usage(pump.relay.usage, _output_estimate(pump.relay))
+        return usage, basis
+
+    def _with_cost(self, usage: Mapping[str, Any]) -> dict[str, Any]:
+        cost = self.call.cost
+        return {**usage} if cost is None else {**usage, "cost": cost}
+
+    async def _finish(
+        self,
+        status: int,
+        usage: Usage,
+        basis: Basis,
+        *,
+        fault_code: str = "",
+        finish_reason: str = "",
+        client_left: bool = False,
+    ) -> None:
+        task = self._begin_finish(
+            status, usage, basis, fault_code=fault_code, finish_reason=finish_reason, client_left=client_left
+        )
+        if task is not None:
+            await asyncio.shield(task)
+
+    def _begin_finish(
+        self,
+        status: int,
+        usage: Usage,
+        basis: Basis,
+        *,
+        fault_code: str = "",
+        finish_reason: str = "",
+        client_left: bool = False,
+    ) -> asyncio.Task[None] | None:
+        """Start the finish phase unless it has begun; returns its task, None for a call nobody identified."""
+        if self._finishing is None:
+            now = time.monotonic()
+            call = self.call
+            self.outcome = Outcome(
+                status=status,
+                usage=usage,
+                basis=basis,
+                target=call.target,
+                fault_code=fault_code,
+                finish_reason=finish_reason,
+                first_byte=None if self.first_byte is None else self.first_byte - call.started,
+                total=now - call.started,
+                attempts=call.attempts,
+                client_left=client_left,
+            )
+            if self._identified:
+                work = self._pipeline.finish(call, self.outcome)
+                self._finishing = self._host.spawn(work, f"finish {call.id}")
+        return self._finishing
+
+
+def _to_usage(numbers: UsageNumbers) -> Usage:
+    return Usage(**{field.name: getattr(numbers, field.name) for field in fields(numbers) if field.name != "sane"})
+
+
+def _output_estimate(relay: Relay) -> int:
+    """Tokens of a stream without usage: by its text, but at least one per chunk, as providers send them."""
+    return max(estimate_tokens(relay.text_bytes), relay.chunks)
+
+
+def _finish_reason(completion: Mapping[str, Any]) -> str:
+    choices = completion.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return str(first.get("finish_reason") or "") if isinstance(first, dict) else ""

@@ -1,0 +1,82 @@
+"""The configuration: one YAML file, read and checked into a frozen `Config`.
+
+Two steps, because the plugins that own parts of the file are themselves named in it:
+
+    document = read(Path("config.yaml"), os.environ)
+    plugins = plugin_settings(document)         # find and load the plugins, then
+    config = build(document, sections, kinds)   # check everything; ConfigFault lists every problem
+
+Imports inside this folder go one way: types, sections, settings; tree, environment, document, explain; checks, build.
+"""
+
+from __future__ import annotations
+
+from gateway.config.build import build, plugin_settings, to_credits
+from gateway.config.document import Document, Problem, parse, read
+from gateway.config.environment import looks_secret
+from gateway.config.sections import (
+    AliasEntry,
+    CreditSettings,
+    Database,
+    KeyRules,
+    LogSettings,
+    MetricsSettings,
+    ModelSettings,
+    PluginSettings,
+    PriceSettings,
+    Server,
+    Upstream,
+)
+from gateway.config.settings import Alias, Config, ModelEntry, ProviderEntry
+from gateway.config.types import (
+    Credits,
+    Duration,
+    FrozenDict,
+    ListOf,
+    Network,
+    OptionalText,
+    Section,
+    Size,
+    UsdPrice,
+    freeze,
+    refuse,
+    thaw,
+)
+
+__all__ = [
+    "Alias",
+    "AliasEntry",
+    "Config",
+    "CreditSettings",
+    "Credits",
+    "Database",
+    "Document",
+    "Duration",
+    "FrozenDict",
+    "KeyRules",
+    "ListOf",
+    "LogSettings",
+    "MetricsSettings",
+    "ModelEntry",
+    "ModelSettings",
+    "Network",
+    "OptionalText",
+    "PluginSettings",
+    "PriceSettings",
+    "Problem",
+    "ProviderEntry",
+    "Section",
+    "Server",
+    "Size",
+    "Upstream",
+    "UsdPrice",
+    "build",
+    "freeze",
+    "looks_secret",
+    "parse",
+    "plugin_settings",
+    "read",
+    "refuse",
+    "thaw",
+    "to_credits",
+]

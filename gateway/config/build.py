@@ -1,0 +1,263 @@
+"""From a document to the frozen configuration, with every problem reported at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from decimal import Decimal, localcontext
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import BaseModel
+
+from gateway.call import Price
+from gateway.config import checks
+from gateway.config.document import Document
+from gateway.config.explain import Checker
+from gateway.config.sections import AliasEntry, Core, ModelSettings, PluginSettings, PriceSettings
+from gateway.config.settings import Alias, Config, ModelEntry, ProviderEntry
+from gateway.provider import ProviderKind
+
+_MAPS = ("providers", "models", "aliases")
+_INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
+_SEGMENT = r"[A-Za-z0-9._:@+~-]+"
+_MODEL_ID = re.compile(rf"(?!.*\.\.)(?!\.|.*/\.(?:/|$)){_SEGMENT}(?:/{_SEGMENT})+", re.ASCII)
+_ALIAS = re.compile(rf"(?!.*\.\.)(?!\.){_SEGMENT}(?:/{_SEGMENT})*", re.ASCII)
+_LONGEST_ID = 200
+
+
+def plugin_settings(document: Document) -> PluginSettings:
+    """The `plugins:` section alone, needed to find the plugins whose models `build` asks for. `dir` is made
+    absolute. Raises ConfigFault, which then also names the problems of the text that `read` found."""
+    settings = Checker(document).check(PluginSettings, document.values.get("plugins"), ("plugins",))
+    if settings is None or ("plugins",) in document.broken:
+        raise document.fault()
+    return _absolute(settings, document)
+
+
+def build(
+    document: Document,
+    sections: Mapping[str, type[BaseModel]],
+    kinds: Mapping[str, ProviderKind],
+    *,
+    plugins: Collection[str] | None = None,
+) -> Config:
+    """Check the whole document.
+
+    sections: the models of the plugins' own top-level sections, by plugin name. kinds: by `ProviderKind.kind`.
+    plugins: the names of all loaded plugins, which `pipeline` may name; None leaves that unchecked.
+    Raises ConfigFault with every problem, sorted by line.
+    """
+    builder = _Builder(document, sections, kinds)
+    core = builder.core()
+    plugin_sections = builder.plugin_sections()
+    providers = builder.providers()
+    per_usd = core.credits.per_usd if core else 1_000_000
+    models = builder.models(per_usd)
+    aliases = builder.aliases()
+    names = builder.names("models") | builder.names("aliases")
+    checks.check_aliases(builder.checker, aliases, names)
+    checks.check_names(builder.checker, names, plugins)
+    if document.problems or core is None:
+        raise document.fault()
+    return Config(
+        file=document.name,
+        data=document.data,
+        modified=document.modified,
+        server=core.server,
+        database=core.database,
+        upstream=core.upstream,
+        credits=core.credits,
+        keys=core.keys,
+        plugins=_absolute(core.plugins, document),
+        log=core.log,
+        metrics=core.metrics,
+        pipeline=_pipeline(document, core, plugins),
+        default_model=core.default_model,
+        strict=core.strict,
+        providers=MappingProxyType(providers),
+        models=MappingProxyType(models),
+        aliases=MappingProxyType(aliases),
+        sections=MappingProxyType(plugin_sections),
+        secrets=frozenset(document.secrets),
+        warnings=checks.warnings(document, core, providers, models),
+    )
+
+
+class _Builder:
+    def __init__(
+        self, document: Document, sections: Mapping[str, type[BaseModel]], kinds: Mapping[str, ProviderKind]
+    ) -> None:
+        self.document = document
+        self.sections = sections
+        self.kinds = kinds
+        self.checker = Checker(document)
+
+    def names(self, section: str) -> set[str]:
+        """All names in one of the three open sections, also of entries with problems: what refers to such an
+        entry is not wrong for that."""
+        values = self.document.values.get(section)
+        return set(values) if isinstance(values, dict) else set()
+
+    def core(self) -> Core | None:
+        """The core's own sections. A section with nothing below it counts as absent."""
+        values = self.document.values
+        known = {*Core.model_fields, *_MAPS}
+        for name in self.sections:
+            if name in known:
+                self.document.report((), f"the plugin {name} cannot have a section: the core has one of that name")
+        for key in values:
+            if key not in known and key not in self.sections:
+                self.checker.unknown_key((key,), known | set(self.sections))
+        return self.checker.check(
+            Core, {key: value for key, value in values.items() if key in Core.model_fields and value is not None}, ()
+        )
+
+    def plugin_sections(self) -> dict[str, BaseModel]:
+        checked = {}
+        for name, model in self.sections.items():
+            if name in Core.model_fields or name in _MAPS:
+                continue  # reported by `core`
+            section = self.checker.check(model, self.document.values.get(name), (name,), foreign=True)
+            if section is not None:
+                checked[name] = section
+        return checked
+
+    def entries(self, section: str) -> dict[str, Any]:
+        values = self.document.values.get(section)
+        if values is None or isinstance(values, dict):
+            return values or {}
+        self.document.report((section,), "must be a section with `name:` lines")
+        return {}
+
+    def where(self, *path: str) -> str:
+        return f"{self.document.name}:{self.document.line(path)}"
+
+    def providers(self) -> dict[str, ProviderEntry]:
+        checked = {}
+        for name, values in self.entries("providers").items():
+            path = ("providers", name)
+            if not _INSTANCE.fullmatch(name):
+                self.document.report(path, "a provider's name consists of letters, digits, - _ and .", key=True)
+            if values is not None and not isinstance(values, dict):
+                self.document.report(path, "must be a section with `key: value` lines")
+                continue
+            settings = dict(values or {})
+            kind_name = settings.pop("plugin", name)
+            kind = self.kinds.get(kind_name) if isinstance(kind_name, str) else None
+            if kind is None:
+                self.unknown_kind(name, kind_name)
+                continue
+            section = self.checker.check(kind.settings_model, settings, path, foreign=True)
+            if section is not None:
+                checked[name] = ProviderEntry(name, kind.kind, section, self.where(*path))
+        return checked
+
+    def unknown_kind(self, name: str, kind: Any) -> None:
+        path = ("providers", name, "plugin")
+        guess = self.checker.guess(kind, self.kinds) or self.installed()
+        if path in self.document.lines:
+            self.document.report(path, f"no plugin offers this kind of provider{guess}{self.checker.found(path)}")
+        else:
+            message = f"no plugin offers a kind of provider with this section's name{guess}"
+            self.document.report(path[:2], f"{message} (`plugin:` names the kind when it differs)", key=True)
+
+    def installed(self) -> str:
+        return f"; installed: {', '.join(sorted(self.kinds))}" if self.kinds else "; none is installed"
+
+    def models(self, per_usd: int) -> dict[str, ModelEntry]:
+        checked = {}
+        providers = self.names("providers")
+        for name, values in self.entries("models").items():
+            path = ("models", name)
+            if not _MODEL_ID.fullmatch(name) or len(name) > _LONGEST_ID:
+                self.document.report(
+                    path,
+                    "a model's id is written provider/model, of letters, digits and . _ : @ + ~ -, without `..`",
+                    key=True,
+                )
+            settings = self.checker.check(ModelSettings, self.with_texts(values, path), path)
+            if settings is None:
+                continue
+            first, _, rest = name.partition("/")
+            provider = settings.provider or first
+            if provider not in providers:
+                guess = self.checker.guess(provider, providers)
+                key = "the provider" if settings.provider else f"`provider` is missing, and the provider {first}"
+                here = (*path, "provider") if settings.provider else path
+                self.document.report(here, f"{key} is not configured under providers{guess}{self.shown(here)}")
+            price = to_credits(settings.price, per_usd) if settings.price else None
+            checked[name] = ModelEntry(name, provider, settings.upstream or rest, price, settings, self.where(*path))
+        return checked
+
+    def shown(self, path: tuple[str, ...]) -> str:
+        return self.checker.found(path) if len(path) > 2 else ""
+
+    def with_texts(self, values: Any, path: tuple[str, ...]) -> Any:
+        """A model's section in which prices are the text that was written, not binary floats."""
+        if not isinstance(values, dict) or not isinstance(values.get("price"), dict):
+            return values
+        texts = self.document.texts
+        price = {key: texts.get((*path, "price", key), value) for key, value in values["price"].items()}
+        return {**values, "price": price}
+
+    def aliases(self) -> dict[str, Alias]:
+        checked = {}
+        models = self.names("models")
+        for name, value in self.entries("aliases").items():
+            path = ("aliases", name)
+            if not _ALIAS.fullmatch(name) or len(name) > _LONGEST_ID:
+                self.document.report(
+                    path, "an alias consists of letters, digits and . _ : @ + ~ - /, without `..`", key=True
+                )
+            if name in models:
+                self.document.report(path, "there is a model of the same name; choose another", key=True)
+            items = value if isinstance(value, list) else [value]
+            if value is None or not items:
+                self.document.report(path, "must name a model, or list several")
+                continue
+            entries = []
+            for index, item in enumerate(items):
+                here = (*path, index) if isinstance(value, list) else path
+                entry = self.alias_entry(item, here)
+                if entry is not None:
+                    entries.append(entry)
+            if len(entries) == len(items):
+                checked[name] = Alias(name, tuple(entries), self.where(*path))
+        return checked
+
+    def alias_entry(self, item: Any, path: tuple[str | int, ...]) -> AliasEntry | None:
+        if isinstance(item, dict):
+            return self.checker.check(AliasEntry, item, path)
+        if isinstance(item, str) and item:
+            return AliasEntry(model=item)
+        self.document.report(
+            path, f"must be a model's id, or a section with model, weight or when{self.checker.found(path)}"
+        )
+        return None
+
+
+def to_credits(price: PriceSettings, per_usd: int) -> Price:
+    """USD per million tokens as credits per token, and USD per event as credits per event; exact."""
+    with localcontext() as context:
+        context.prec = 60  # 7 + 12 digits of a price times 10 of per_usd always fit
+        scaled: dict[str, Decimal] = {}
+        for name in PriceSettings.model_fields:
+            usd = getattr(price, name)
+            if usd is not None:
+                credits = usd * per_usd if name.startswith("per_") else (usd * per_usd).scaleb(-6)
+                scaled[name] = credits
+        return Price(**scaled)
+
+
+def _pipeline(document: Document, core: Core, plugins: Collection[str] | None) -> tuple[str, ...]:
+    """The order as written; the default one without the plugins that are not there (`plugins.disable`)."""
+    if document.values.get("pipeline") is not None or plugins is None:
+        return core.pipeline
+    return tuple(plugin for plugin in core.pipeline if plugin in plugins)
+
+
+def _absolute(settings: PluginSettings, document: Document) -> PluginSettings:
+    if settings.dir is None:
+        return settings
+    return settings.model_copy(update={"dir": document.folder / settings.dir})

@@ -1,0 +1,270 @@
+"""The sections of the core, with their defaults. Units: seconds, bytes, tokens, credits; USD in prices.
+
+What each setting does is told here and, for operators, in the commented `config.yaml`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, PlainValidator, model_validator
+
+from gateway.config.types import (
+    Credits,
+    Duration,
+    FrozenDict,
+    ListOf,
+    Network,
+    OptionalText,
+    Section,
+    Size,
+    UsdPrice,
+    freeze,
+    refuse,
+)
+
+SomeTime = Annotated[Duration, Field(gt=0)]
+SomeBytes = Annotated[Size, Field(gt=0)]
+Text = Annotated[str, Field(min_length=1)]
+Texts = Annotated[tuple[Text, ...], ListOf]
+Tokens = Annotated[int, Field(ge=1, le=10**9)]
+Modality = Literal["text", "image", "audio", "file", "video"]
+Modalities = Annotated[tuple[Modality, ...], ListOf, Field(min_length=1)]
+
+
+def _host(value: str) -> str:
+    if re.search(r"[\s/@?#\[\]]", value):
+        refuse("must be a host name or an IP address alone, such as 127.0.0.1, 0.0.0.0 or ::")
+    return value
+
+
+def _public_url(value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not _is_address(value):
+        refuse("must be an address such as https://llm.example.org, without user, query or fragment")
+    return value.rstrip("/")
+
+
+def _is_address(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    clean = value.isascii() and not re.search(r"[\s\\?#@]", value)
+    return clean and parts.scheme in ("http", "https") and bool(host) and port != 0
+
+
+def _database_url(value: str) -> str:
+    scheme, _, rest = value.partition("://")
+    if not re.fullmatch(r"[a-z][a-z0-9+]*", scheme) or not rest:
+        refuse("must be a URL such as sqlite:///data/gateway.db")
+    if scheme == "sqlite":
+        if not rest.startswith("/") or rest == "/" or rest.endswith("/"):
+            refuse(
+                "a SQLite URL has three slashes before a relative path, sqlite:///data/gateway.db, "
+                "and four before an absolute one, sqlite:////var/lib/gateway.db"
+            )
+        if rest == "/:memory:":
+            refuse("the database must be a file: balances have to survive a restart")
+    return value
+
+
+def _folder(value: Any) -> Path | None:
+    if value in (None, ""):
+        return None
+    if not isinstance(value, str | Path) or "\0" in str(value):
+        refuse("must be the path of a folder")
+    return Path(value)
+
+
+class Server(Section):
+    """The listening side.
+
+    host, port: where to listen (port 0: any free one). workers: processes that share the port.
+    max_body: the largest request body. drain: how long running answers may go on after a stop was asked for.
+    request_head_timeout, body_timeout: how long a client may take to send head and body; a body must also not
+    come slower than min_body_rate (bytes per second). keep_alive: interval of SSE comments while an upstream is
+    silent, 0 for none. idle_connection: how long a connection may stay open between requests.
+    trusted_proxies: peers whose X-Forwarded-* headers are believed. public_url: how clients reach this gateway.
+    """
+
+    host: Annotated[Text, AfterValidator(_host)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    max_body: SomeBytes = 20 << 20
+    drain: Duration = 60.0
+    request_head_timeout: SomeTime = 10.0
+    body_timeout: SomeTime = 60.0
+    min_body_rate: Size = 1 << 10
+    keep_alive: Duration = 15.0
+    idle_connection: SomeTime = 75.0
+    max_header_size: Annotated[Size, Field(ge=1 << 10, le=1 << 20)] = 32 << 10
+    max_headers: Annotated[int, Field(ge=8, le=10_000)] = 128
+    # orjson reads 1,024 levels but writes only 254: a deeper body could be read and then not be passed on.
+    json_depth: Annotated[int, Field(ge=8, le=250)] = 128
+    trusted_proxies: Annotated[tuple[Network, ...], ListOf] = ()
+    public_url: Annotated[OptionalText, AfterValidator(_public_url)] = None
+
+
+class Database(Section):
+    """Where accounts, keys, ledger and usage are kept.
+
+    url: a relative SQLite path begins in the data folder, and a leading `data/` in it stands for that folder
+    itself: `sqlite:///data/gateway.db` is the file gateway.db there. Other schemes come from plugins.
+    retention: how long rows of the usage log are kept; response_retention: stored answers of the Responses API.
+    The ledger is never shortened.
+    """
+
+    url: Annotated[Text, AfterValidator(_database_url), Field(repr=False)] = "sqlite:///data/gateway.db"
+    retention: SomeTime = 90 * 86400.0
+    response_retention: SomeTime = 30 * 86400.0
+
+
+class Upstream(Section):
+    """The outbound side: four separate time limits, retries before the first byte was relayed, and sizes.
+
+    first_byte: from the request's last byte to the answer's first. idle: between two pieces of an answer.
+    max_event: one event of a stream. max_reply: a whole answer that does not stream. drain: how long an answer is
+    still read for a caller who left, at providers whose policy is to drain.
+    """
+
+    connect: SomeTime = 10.0
+    first_byte: SomeTime = 120.0
+    idle: SomeTime = 60.0
+    total: SomeTime = 15 * 60.0
+    drain: Duration = 60.0
+    retries: Annotated[int, Field(ge=0, le=10)] = 2
+    backoff: Duration = 0.25
+    max_backoff: Duration = 8.0
+    max_event: SomeBytes = 32 << 20
+    max_reply: SomeBytes = 64 << 20
+    connections_per_host: Annotated[int, Field(ge=1, le=65535)] = 1024
+
+
+class CreditSettings(Section):
+    """per_usd: credits for one USD; the default makes USD per million tokens the same as credits per token.
+    signup_grant: what a new account begins with. minimum_output: the fewest output tokens a request is worth
+    sending with; a balance that cannot pay for them is refused with 402."""
+
+    per_usd: Annotated[int, Field(ge=1, le=10**9)] = 1_000_000
+    signup_grant: Credits = 0
+    minimum_output: Tokens = 16
+
+
+class KeyRules(Section):
+    """prefix: how keys begin. per_account: the most active keys an account may have."""
+
+    prefix: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,15}_$")] = "mghp_"
+    per_account: Annotated[int, Field(ge=1, le=10_000)] = 10
+
+
+class PluginSettings(Section):
+    """dir: a folder of plain .py files that are plugins too, relative to the configuration file.
+    enable: the only plugins to use; left out, all that are installed. disable: plugins not to use."""
+
+    dir: Annotated[Path | None, PlainValidator(_folder)] = None
+    enable: Annotated[tuple[Text, ...] | None, ListOf] = None
+    disable: Texts = ()
+
+
+class LogSettings(Section):
+    """bodies: log requests and answers in full; they hold what people wrote, so only for debugging."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "json"
+    bodies: bool = False
+
+
+class MetricsSettings(Section):
+    """token: what a scraper must send as `Authorization: Bearer`; without one, metrics are for loopback only."""
+
+    enabled: bool = True
+    token: Annotated[OptionalText, Field(repr=False)] = None
+
+
+class Core(Section):
+    """All keys of the file that belong to the core, except providers, models and aliases."""
+
+    server: Server = Server()
+    database: Database = Database()
+    upstream: Upstream = Upstream()
+    credits: CreditSettings = CreditSettings()
+    keys: KeyRules = KeyRules()
+    plugins: PluginSettings = PluginSettings()
+    log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    pipeline: Texts = ("auth", "model_allow_list", "rate_limit", "quota", "routing", "usage_log")
+    default_model: OptionalText = None
+    strict: bool = False
+
+
+class PriceSettings(Section):
+    """USD per million tokens of each class, and USD per event for `per_*`. See `gateway.call.Price` for what a
+    class that is not listed costs."""
+
+    input: UsdPrice | None = None
+    output: UsdPrice | None = None
+    cached_input: UsdPrice | None = None
+    cache_write: UsdPrice | None = None
+    audio_input: UsdPrice | None = None
+    audio_output: UsdPrice | None = None
+    image_input: UsdPrice | None = None
+    image_output: UsdPrice | None = None
+    per_request: UsdPrice | None = None
+    per_web_search: UsdPrice | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> PriceSettings:
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if not given:
+            refuse("needs at least one price; say `free: true` for a model that costs nothing")
+        tokens = any(not name.startswith("per_") for name in given)
+        missing = [name for name in ("input", "output") if getattr(self, name) is None]
+        if tokens and missing:
+            refuse(f"needs {' and '.join(missing)} too; write 0 if that costs nothing")
+        return self
+
+
+class ModelSettings(Section):
+    """One model. provider: the name of a provider section, by default what stands before the id's first slash.
+    upstream: the model's name there, by default what stands after it. context, max_output: limits in tokens.
+    options: free-form settings for the provider's plugin; read-only."""
+
+    provider: Text | None = None
+    upstream: Text | None = None
+    name: Text | None = None
+    description: str = ""
+    price: PriceSettings | None = None
+    free: bool = False
+    context: Tokens | None = None
+    max_output: Tokens | None = None
+    input_modalities: Modalities = ("text",)
+    output_modalities: Modalities = ("text",)
+    supported_parameters: Texts = ()
+    # A factory, because pydantic copies defaults, and a copy of a FrozenDict is an ordinary dict.
+    options: Annotated[dict[str, Any], AfterValidator(freeze)] = Field(default_factory=FrozenDict)
+
+    @model_validator(mode="after")
+    def _free_or_priced(self) -> ModelSettings:
+        if self.free and self.price is not None:
+            refuse("has a price and is free: keep one of the two")
+        return self
+
+
+class AliasEntry(Section):
+    """One step of an alias; see `gateway.config.Alias`."""
+
+    model: Text
+    weight: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    when: Literal["unavailable"] | None = None
+
+    @model_validator(mode="after")
+    def _weight_or_condition(self) -> AliasEntry:
+        if self.weight is not None and self.when is not None:
+            refuse("cannot have both weight and when; give the weighted entries an alias of their own")
+        return self

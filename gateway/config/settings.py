@@ -1,0 +1,120 @@
+"""The frozen configuration: what the rest of the gateway reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from pydantic import BaseModel
+
+from gateway.call import Price
+from gateway.config.sections import (
+    AliasEntry,
+    CreditSettings,
+    Database,
+    KeyRules,
+    LogSettings,
+    MetricsSettings,
+    ModelSettings,
+    PluginSettings,
+    Server,
+    Upstream,
+)
+
+_FIXED = MappingProxyType({"server": ("host", "port", "workers"), "database": ("url",)})
+
+
+@dataclass(slots=True, frozen=True)
+class ProviderEntry:
+    """One provider instance. plugin: the `ProviderKind` that makes it. settings: an instance of that kind's model.
+    where: `file:line`, for messages."""
+
+    name: str
+    plugin: str
+    settings: BaseModel = field(repr=False)
+    where: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class ModelEntry:
+    """One model. provider, upstream: filled in from the id where the file leaves them out.
+    price: credits per token or event, None when there is none (refused unless `settings.free`).
+    settings: the section as written; `settings.price` is in USD."""
+
+    id: str
+    provider: str
+    upstream: str
+    price: Price | None
+    settings: ModelSettings
+    where: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class Alias:
+    """Another name for one model or for several.
+
+    The entries are a fallback chain in the order of the file. Entries with a `weight` that directly follow each
+    other form one group: its members share the requests in proportion to their weights, and stand in for each
+    other before the next entry is tried. An entry with `when: unavailable` is used only when nothing before it
+    can be, because every provider there is switched off; an outage does not lead to it. An entry may name another
+    alias, whose own chain then stands in its place.
+    """
+
+    name: str
+    entries: tuple[AliasEntry, ...]
+    where: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class Config:
+    """Everything the file says, checked and unchangeable.
+
+    file: the configuration file as it was named. data: the data folder, absolute. modified: when the file last
+    changed, unix seconds. sections: the plugins' own sections by name. secrets: values to redact in every log.
+    warnings: what can be used but is probably not meant, as `file:line: key: remark`, sorted by line.
+    """
+
+    file: str
+    data: Path
+    modified: int
+    server: Server
+    database: Database
+    upstream: Upstream
+    credits: CreditSettings
+    keys: KeyRules
+    plugins: PluginSettings
+    log: LogSettings
+    metrics: MetricsSettings
+    pipeline: tuple[str, ...]
+    default_model: str | None
+    strict: bool
+    providers: Mapping[str, ProviderEntry]
+    models: Mapping[str, ModelEntry]
+    aliases: Mapping[str, Alias]
+    sections: Mapping[str, BaseModel] = field(repr=False)
+    secrets: frozenset[str] = field(repr=False)
+    warnings: tuple[str, ...] = ()
+
+    def database_path(self, data: Path | None = None) -> Path | None:
+        """The SQLite file, absolute; None for a database of another scheme. See `Database` for the rule.
+        data: a data folder to use instead of `self.data`."""
+        scheme, _, rest = self.database.url.partition("://")
+        if scheme != "sqlite":
+            return None
+        return Path(data or self.data).absolute() / rest[1:].removeprefix("data/")
+
+    def fixed_differences(self, other: Config) -> list[str]:
+        """What `other` changes that a running gateway cannot take over, as problems; empty when it can be swapped
+        in. These settings belong to the process: its socket, its workers and its open database."""
+        return [
+            f"{other.file}: {section}.{key}: cannot be changed while the gateway runs; restart it"
+            for section, keys in _FIXED.items()
+            for key in keys
+            if getattr(getattr(self, section), key) != getattr(getattr(other, section), key)
+        ]
+
+    def section(self, name: str) -> BaseModel:
+        """A plugin's own section. Raises KeyError when no plugin of that name has one."""
+        return self.sections[name]

@@ -1,0 +1,142 @@
+"""Every hook of the gateway, on one page.
+
+A plugin is a module, a class (one instance is made per gateway) or an object whose methods bear these names and
+are marked with `gateway.api.hookimpl`. A hook takes any subset of the arguments given here. pluggy registers,
+names and checks; at start-up each phase is compiled into a tuple of plain callables that a request then meets in
+the order of `pipeline:` in the YAML. Which hooks are `async def` is part of the contract and is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pluggy
+
+from gateway.call import Call, Caller, Outcome, Target
+from gateway.provider import ProviderKind
+from gateway.stores import Stores
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+PROJECT = "gateway"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+ASYNC_HOOKS = frozenset(
+    {
+        "start_up",
+        "shut_down",
+        "identify_caller",
+        "authorize_call",
+        "admit_call",
+        "choose_targets",
+        "finish_call",
+    }
+)
+"""The hooks that must be `async def`; all others must not."""
+
+
+class App(Protocol):
+    """What a plugin sees of the gateway it runs in; given to `start_up` and `shut_down`."""
+
+    @property
+    def config(self) -> Any:
+        """The frozen configuration (`gateway.config.Config`)."""
+
+    @property
+    def stores(self) -> Stores:
+        """Accounts, keys, ledger, usage and counters."""
+
+    def section(self, name: str) -> Any:
+        """The plugin's own validated section: an instance of the model its `config_model` returned."""
+
+    def provider(self, name: str) -> Any:
+        """The provider instance with this name; KeyError when there is none."""
+
+    def spawn(self, work: Awaitable[None], name: str) -> None:
+        """Run `work` in a task that the process owns and awaits before it ends."""
+
+
+Handler = Callable[..., Awaitable[Any]]
+
+
+class Router(Protocol):
+    """Takes routes; `template` is a path such as `/things/{id}`, matched below every API prefix."""
+
+    def add(self, method: str, template: str, handler: Handler) -> None: ...
+
+
+@hookspec
+def register_providers(register: Callable[[ProviderKind], None]) -> None:
+    """Offer kinds of providers. Sync, at start-up."""
+
+
+@hookspec
+def register_stores(register: Callable[[str, Callable[..., Any]], None]) -> None:
+    """Offer a store for a database URL scheme: `register("postgresql", open_stores)`. Sync, at start-up."""
+
+
+@hookspec
+def register_routes(router: Router) -> None:
+    """Add HTTP routes. Sync, at start-up."""
+
+
+@hookspec
+def register_commands(cli: Any) -> None:
+    """Add subcommands to the `gateway` command (an argparse subparsers object). Sync."""
+
+
+@hookspec
+def config_model() -> type[BaseModel] | None:
+    """The pydantic model of the plugin's own top-level section in the YAML. Sync, at start-up."""
+
+
+@hookspec
+def start_up(app: App) -> None:
+    """Async. The gateway is about to serve; open what the plugin needs."""
+
+
+@hookspec
+def shut_down(app: App) -> None:
+    """Async, in reverse order. The gateway has stopped serving; close what the plugin opened."""
+
+
+@hookspec(firstresult=True)
+def identify_caller(call: Call) -> Caller | None:
+    """Async. Who calls? The first answer that is not None counts.
+    A credential that is known but not good raises `Refusal(status=401)`."""
+
+
+@hookspec
+def authorize_call(call: Call) -> None:
+    """Async, without side effects. May this caller make this call at all? `Refusal(status=403)` says no."""
+
+
+@hookspec
+def admit_call(call: Call) -> None:
+    """Async. May reserve (rate, credits), cheapest first. `Refusal` with 429 or 402 says no; whatever was
+    reserved before is released in `finish_call`, which runs for every call that reached this phase."""
+
+
+@hookspec(firstresult=True)
+def choose_targets(call: Call) -> Sequence[Target] | None:
+    """Async. The targets to try, in order, out of `call.candidates`. The first answer that is not None counts."""
+
+
+@hookspec
+def before_dispatch(call: Call, target: Target) -> None:
+    """Sync, right before each request for this call goes out to an upstream (`call.attempts` counts them)."""
+
+
+@hookspec
+def watch_event(call: Call, event: Mapping[str, Any]) -> None:
+    """Sync, for every chunk of a stream, parsed. Costs nothing as long as no plugin implements it."""
+
+
+@hookspec
+def finish_call(call: Call, outcome: Outcome) -> None:
+    """Async, in reverse order, all of them, each guarded; exactly once per call that was identified.
+    Settles and logs. Runs before the last byte of the answer leaves."""

@@ -1,0 +1,118 @@
+"""Caller connections: aiohttp's protocol plus what it leaves open.
+
+- A deadline for the request head: a connection with half a head does not stay.
+- Errors of the HTTP layer itself (malformed heads, too many headers) answered in the API's error shape.
+- Flow control of the caller's socket handed to whoever streams to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from gateway.errors import CallerFault, GatewayFault
+from gateway.wire.faults import error_bytes
+
+HandleRequest = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+_LATE_HEAD = CallerFault(
+    "The request head did not arrive in time (server.request_head_timeout).", status=408, code="request_timeout"
+)
+
+
+class Connection(web.RequestHandler):
+    """One caller connection. head_timeout: seconds from the first byte of a request to the end of its head."""
+
+    __slots__ = ("_busy", "_head_timeout", "_head_timer", "_log", "on_flow")
+
+    def __init__(self, server: web.Server, *, head_timeout: float, log: logging.Logger, **options: Any) -> None:
+        super().__init__(server, **options)
+        self.on_flow: Callable[[bool], None] | None = None
+        self._busy = False
+        self._head_timeout = head_timeout
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._log = log
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.head_complete()
+        self.on_flow = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._head_timer is None and not self._busy:
+            self._await_head()
+        super().data_received(data)
+
+    def head_complete(self) -> None:
+        """A whole head has arrived; its request is being handled until `request_done`."""
+        self._busy = True
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def request_done(self) -> None:
+        """The next bytes on this connection begin a new head."""
+        self._busy = False
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.on_flow is not None:
+            self.on_flow(False)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.on_flow is not None:
+            self.on_flow(True)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What aiohttp answers by itself: broken HTTP from the caller, or a bug that escaped our own handling."""
+        self.head_complete()
+        if status < 500:
+            reason = " ".join((message or str(exc) or "malformed HTTP").split())
+            body = error_bytes(CallerFault(f"Bad HTTP request: {reason[:300]}", status=status), "")
+        else:
+            self._log.error("unhandled error in the HTTP layer", exc_info=exc)
+            body = error_bytes(GatewayFault("The gateway failed."), "")
+        response = web.Response(status=status, body=body, content_type="application/json")
+        response.force_close()
+        return response
+
+    def _await_head(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._head_timer = loop.call_later(self._head_timeout, self._head_is_late)
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if self.transport is not None:
+            body = error_bytes(_LATE_HEAD, "")
+            self.transport.write(
+                b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\n"
+                b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(body), body)
+            )
+            self.force_close()
+
+
+class Server(web.Server):
+    """aiohttp's low-level server with `Connection` as its protocol. connection: its keyword arguments."""
+
+    def __init__(self, handler: HandleRequest, **connection: Any) -> None:
+        # Cancellation is how a handler learns at once that its caller left.
+        super().__init__(handler, handler_cancellation=True)
+        self._connection = connection
+
+    def __call__(self) -> web.RequestHandler:
+        return Connection(self, loop=asyncio.get_running_loop(), **self._connection)

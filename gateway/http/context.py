@@ -1,0 +1,88 @@
+"""What a handler knows of its request, and how answers are made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from gateway.call import Call
+from gateway.conduct import Conductor
+from gateway.errors import Fault
+from gateway.runtime import Gateway, Runtime
+from gateway.wire.faults import error_bytes, fault_headers
+
+JSON_TYPE = "application/json"
+SERVER = "tollgate"
+
+
+@dataclass(slots=True, eq=False)
+class Visit:
+    """One HTTP request on its way through a handler.
+
+    runtime: the configuration generation that serves it, whatever is reloaded meanwhile.
+    call, conductor: set once the handler has made them. interrupted: set before the handler's task is cancelled by the gateway
+    itself (drain time is over), to tell that from a caller who left.
+    """
+
+    gateway: Gateway
+    runtime: Runtime
+    request: web.BaseRequest
+    id: str
+    started: float
+    template: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+    call: Call | None = None
+    conductor: Conductor | None = None
+    task: asyncio.Task[Any] | None = None
+    interrupted: Fault | None = None
+
+    def interrupt(self, fault: Fault) -> None:
+        """End this request with `fault`, wherever its handler is."""
+        if self.interrupted is None and self.task is not None:
+            self.interrupted = fault
+            self.task.cancel()
+
+    def begin(self, call: Call) -> Conductor:
+        """The conductor of this request's call."""
+        self.call = call
+        self.conductor = self.runtime.conductor(call)
+        return self.conductor
+
+    def was_interrupted(self) -> Fault | None:
+        """To be asked by whoever catches CancelledError: the fault to answer with, None when the caller left."""
+        if self.interrupted is not None and self.task is not None:
+            self.task.uncancel()
+        return self.interrupted
+
+    def headers(self) -> dict[str, str]:
+        """The headers of every answer: the request id, and what the chain and the relay had to say."""
+        headers = {"x-request-id": self.id, "server": SERVER}
+        call = self.call
+        if call is not None:
+            headers.update(call.answer_headers)
+            if call.target is not None:
+                headers["x-gateway-model"] = call.target.model
+            if call.dropped:
+                headers["x-gateway-dropped-params"] = ", ".join(dict.fromkeys(call.dropped))
+            if call.cost is not None:
+                headers["x-gateway-cost"] = str(call.cost)
+        return headers
+
+    def json(self, value: Any, status: int = 200) -> web.Response:
+        """A JSON answer."""
+        return web.Response(
+            status=status, body=orjson.dumps(value), headers={**self.headers(), "content-type": JSON_TYPE}
+        )
+
+    def error(self, fault: Fault) -> web.Response:
+        """The answer that `fault` makes."""
+        headers = {**self.headers(), **fault_headers(fault), "content-type": JSON_TYPE}
+        response = web.Response(status=fault.status, body=error_bytes(fault, self.id), headers=headers)
+        if headers.get("connection") == "close":
+            response.force_close()
+        return response

@@ -1,0 +1,35 @@
+"""GET /healthz, /readyz and /metrics: for load balancers and monitoring, without a key."""
+
+from __future__ import annotations
+
+import hmac
+
+from aiohttp import web
+
+from gateway.errors import CallerFault
+from gateway.http.context import Visit
+from gateway.http.intake import bearer
+
+
+async def healthz(visit: Visit) -> web.StreamResponse:
+    """The process is alive."""
+    return visit.json({"status": "ok"})
+
+
+async def readyz(visit: Visit) -> web.StreamResponse:
+    """The process takes requests: 200, or 503 while it drains or its database does not answer."""
+    problems = await visit.gateway.problems()
+    if problems:
+        return visit.json({"status": "not ready", "reasons": problems}, status=503)
+    return visit.json({"status": "ready"})
+
+
+async def metrics(visit: Visit) -> web.StreamResponse:
+    """Prometheus metrics; behind a bearer token when `metrics.token` is set."""
+    settings = visit.runtime.config.metrics
+    if not settings.enabled:
+        raise CallerFault("Metrics are switched off (metrics.enabled).", status=404, code="not_found")
+    if settings.token and not hmac.compare_digest(bearer(visit.request).encode(), settings.token.encode()):
+        raise CallerFault("Metrics need the token of metrics.token.", status=401, code="invalid_api_key")
+    body, content_type = visit.gateway.metrics.exposition()
+    return web.Response(body=body, headers={**visit.headers(), "content-type": content_type})

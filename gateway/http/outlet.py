@@ -1,0 +1,62 @@
+"""A streamed answer on the caller's connection: the response head once, then SSE bytes written straight to the
+socket from wherever they come, with the caller's backpressure handed on to the upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from aiohttp import HttpVersion11, web
+
+from gateway.http.connection import Connection
+
+_SSE_HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",
+}
+
+
+class SseOutlet:
+    """Writes one event stream.
+
+    headers: called when the head is sent, so that it carries everything known by then.
+    flow: called with False when the caller's socket is full and with True when it has drained.
+    """
+
+    def __init__(
+        self, request: web.BaseRequest, headers: Callable[[], Mapping[str, str]], flow: Callable[[bool], None]
+    ) -> None:
+        self.response = web.StreamResponse()
+        self.begun = False
+        self._request = request
+        self._headers = headers
+        self._flow = flow
+        self._chunked = request.version >= HttpVersion11
+
+    async def begin(self) -> None:
+        """Send the response head, once."""
+        if self.begun:
+            return
+        self.begun = True
+        self.response.headers.update({**_SSE_HEADERS, **self._headers()})
+        if self._chunked:
+            self.response.enable_chunked_encoding()
+        await self.response.prepare(self._request)
+        connection = self._request.protocol
+        if isinstance(connection, Connection):
+            connection.on_flow = self._flow
+
+    def write(self, data: bytes) -> None:
+        """Write bytes now. On a connection that is gone this does nothing: the handler is told by cancellation."""
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            return
+        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    async def end(self) -> web.StreamResponse:
+        """Close the event stream in an orderly way; the connection may serve further requests."""
+        connection = self._request.protocol
+        if isinstance(connection, Connection):
+            connection.on_flow = None
+        await self.response.write_eof()
+        return self.response

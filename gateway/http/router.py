@@ -1,0 +1,96 @@
+"""Paths to handlers. Decides on the path as it was sent, never on the Host header or a decoded URL.
+
+A template's `{name}` stands for one segment, `{name...}` for the rest of the path, slashes (plain or `%2F`)
+included. Paths with `//`, or with `.` or `..` as a segment, plain or encoded, lead nowhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import unquote
+
+from gateway.errors import CallerFault
+
+Handler = Callable[..., Awaitable[Any]]
+
+_PLACE = re.compile(r"\{(\w+)(\.\.\.)?\}")
+
+
+class Route:
+    """One path template with its handlers by method."""
+
+    __slots__ = ("handlers", "pattern", "template")
+
+    def __init__(self, template: str) -> None:
+        self.template = template
+        self.handlers: dict[str, Handler] = {}
+        parts = _PLACE.split(template)
+        expression = ""
+        for literal, name, rest in zip(parts[::3], [*parts[1::3], None], [*parts[2::3], None], strict=True):
+            expression += re.escape(literal)
+            if name:
+                expression += f"(?P<{name}>.+)" if rest else f"(?P<{name}>[^/]+)"
+        self.pattern = re.compile(expression) if len(parts) > 1 else None
+
+
+class RouteTable:
+    """All routes of a gateway. prefixes: the API's mount points, e.g. `/v1`; routes added with `api=False`
+    stand at the root only."""
+
+    def __init__(self, prefixes: tuple[str, ...]) -> None:
+        self._prefixes = prefixes
+        self._exact: dict[str, Route] = {}
+        self._patterns: list[Route] = []
+        self._by_template: dict[str, Route] = {}
+
+    def add(self, method: str, template: str, handler: Handler, *, api: bool = True) -> None:
+        """Let `handler` serve `method` on `template` (below every API prefix when `api`). A later route for the
+        same method and template replaces an earlier one."""
+        for prefix in self._prefixes if api else ("",):
+            full = prefix + template
+            route = self._by_template.get(full)
+            if route is None:
+                route = self._by_template[full] = Route(full)
+                if route.pattern is None:
+                    self._exact[full] = route
+                else:
+                    self._patterns.append(route)
+            route.handlers[method] = handler
+
+    def find(self, method: str, raw_path: str) -> tuple[Handler, str, dict[str, str]]:
+        """The handler, the route's template, and the decoded values of its places.
+
+        Raises CallerFault 404 for an unknown path and 405 (with `allow`) for an unknown method.
+        """
+        route = self._exact.get(raw_path)
+        values: dict[str, str] = {}
+        if route is None:
+            route, values = self._match(raw_path)
+        handler = route.handlers.get("GET" if method == "HEAD" else method)
+        if handler is None:
+            allowed = ", ".join(sorted(route.handlers))
+            raise CallerFault(
+                f"{method} is not allowed on {route.template}; it takes {allowed}.",
+                status=405,
+                code="method_not_allowed",
+                headers={"allow": allowed},
+            )
+        return handler, route.template, values
+
+    def _match(self, raw_path: str) -> tuple[Route, dict[str, str]]:
+        path = raw_path[:-1] if raw_path.endswith("/") and len(raw_path) > 1 else raw_path
+        segments = unquote(path).split("/")[1:]
+        if all(segment not in ("", ".", "..") for segment in segments):
+            if path in self._exact:
+                return self._exact[path], {}
+            for route in self._patterns:
+                found = route.pattern.fullmatch(path) if route.pattern else None
+                if found:
+                    return route, {name: unquote(value) for name, value in found.groupdict().items()}
+        raise CallerFault(
+            f"Unknown path {raw_path[:200]!r}. The API lives under {' and '.join(self._prefixes)}.",
+            status=404,
+            code="not_found",
+        )

@@ -1,0 +1,77 @@
+"""GET /usage: an account's balance and consumption, by UTC day and by model."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, date, datetime, timedelta
+
+from aiohttp import web
+
+from gateway.errors import CallerFault
+from gateway.http.chat import new_call
+from gateway.http.context import Visit
+
+DEFAULT_DAYS = 30
+MOST_DAYS = 366
+_DAY = 86_400
+_PARAMETERS = ("days", "start", "end", "key")
+
+
+async def get_usage(visit: Visit) -> web.StreamResponse:
+    """The caller's account: the last 30 UTC days including today, or `?days=N`, or `?start=YYYY-MM-DD&end=...`
+    (both included); `?key=ID` counts one key only. Raises CallerFault 400 that names the parameter."""
+    conductor = visit.begin(new_call(visit))
+    await conductor.enter()
+    caller = conductor.call.caller
+    assert caller is not None
+    query = visit.request.query
+    for name in query:
+        if name not in _PARAMETERS:
+            raise CallerFault(f"{name}: unknown parameter; known are {', '.join(_PARAMETERS)}.", param=name)
+    first, last = _period(dict(query), int(time.time()))
+    summary = await visit.gateway.stores.usage.summary(
+        caller.account_id, start=_seconds(first), end=_seconds(last) + _DAY, key_id=query.get("key")
+    )
+    return visit.json(
+        {
+            "object": "usage",
+            "balance": summary.balance,
+            "totals": {"credits": summary.credits, "tokens": summary.tokens, "requests": summary.requests},
+            "daily": [{"day": day, "credits": spent, "requests": count} for day, spent, count in summary.daily],
+            "by_model": [{"model": model, "credits": spent} for model, spent in summary.by_model],
+        }
+    )
+
+
+def _period(query: dict[str, str], now: int) -> tuple[date, date]:
+    """First and last day, both included."""
+    today = datetime.fromtimestamp(now, UTC).date()
+    if "days" in query:
+        for name in ("start", "end"):
+            if name in query:
+                raise CallerFault(f"{name}: give either days, or start and end.", param=name)
+        return today - timedelta(days=_days(query["days"]) - 1), today
+    last = _day("end", query["end"]) if "end" in query else today
+    first = _day("start", query["start"]) if "start" in query else last - timedelta(days=DEFAULT_DAYS - 1)
+    if first > last:
+        raise CallerFault(f"start: {first} is after end ({last}).", param="start")
+    if (last - first).days >= MOST_DAYS:
+        raise CallerFault(f"start: at most {MOST_DAYS} days can be asked for at once.", param="start")
+    return first, last
+
+
+def _days(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= MOST_DAYS):
+        raise CallerFault(f"days: expected a whole number from 1 to {MOST_DAYS}, got {text[:40]!r}.", param="days")
+    return int(text)
+
+
+def _day(name: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise CallerFault(f"{name}: expected a day such as 2026-01-31, got {text[:40]!r}.", param=name) from None
+
+
+def _seconds(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())

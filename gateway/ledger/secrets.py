@@ -1,0 +1,88 @@
+"""Subkeys, key texts and voucher codes: everything about secrets that needs no database.
+
+A key reads `PREFIX` + 30 base62 characters + `_` + 6 base62 characters of checksum. The underscore keeps secret
+scanners from taking `mghp_...` for somebody else's token, and the checksum (CRC-32 of all that stands before the
+underscore) turns away typing errors and guesses before anything is looked up. 30 characters hold 178 random bits,
+so a fast keyed hash is enough: slow hashes protect guessable secrets, and cost every request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import zlib
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+SECRET_LENGTH = 30
+CHECK_LENGTH = 6
+_CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""Crockford's base 32: no I, L, O or U, so that a printed code can be read back."""
+_CODE_LENGTH = 20
+_CODE_MENDING = str.maketrans({"I": "1", "L": "1", "O": "0", "-": "", " ": ""})
+
+
+def derive(secret: bytes, label: str, length: int = 32) -> bytes:
+    """A subkey of `length` bytes for one purpose (RFC 5869, HKDF with SHA-256 and an empty salt)."""
+    fixed = hmac.digest(b"\0" * 32, secret, "sha256")
+    out = block = b""
+    counter = 1
+    while len(out) < length:
+        block = hmac.digest(fixed, block + label.encode() + bytes((counter,)), "sha256")
+        out += block
+        counter += 1
+    return out[:length]
+
+
+def random_text(length: int) -> str:
+    """`length` random base62 characters from the operating system's generator."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+
+
+def checksum(text: str) -> str:
+    """Six base62 characters of CRC-32 over ASCII `text`."""
+    rest = zlib.crc32(text.encode("ascii"))
+    out = ""
+    for _ in range(CHECK_LENGTH):
+        rest, digit = divmod(rest, 62)
+        out = ALPHABET[digit] + out
+    return out
+
+
+def new_key(prefix: str) -> str:
+    """A fresh key text."""
+    body = prefix + random_text(SECRET_LENGTH)
+    return body + "_" + checksum(body)
+
+
+def well_formed(plain: str, prefix: str) -> bool:
+    """Whether a text is a key of this prefix with a right checksum; looks at no secret."""
+    if len(plain) != len(prefix) + SECRET_LENGTH + 1 + CHECK_LENGTH or not plain.startswith(prefix):
+        return False
+    if not plain.isascii() or plain[-CHECK_LENGTH - 1] != "_":
+        return False
+    return hmac.compare_digest(plain[-CHECK_LENGTH:], checksum(plain[: -CHECK_LENGTH - 1]))
+
+
+def label_of(plain: str, prefix: str) -> str:
+    """What may be shown of a key: prefix, dots, last four characters."""
+    return prefix + "..." + plain[-4:]
+
+
+def digest(pepper: bytes, plain: str) -> bytes:
+    """What is stored of a key or a code: HMAC-SHA-256 under a subkey of the server's secret."""
+    return hmac.digest(pepper, plain.encode("utf-8", "surrogatepass"), hashlib.sha256)
+
+
+def new_code() -> str:
+    """A fresh voucher code, 100 random bits, in groups of five."""
+    text = "".join(secrets.choice(_CODE_ALPHABET) for _ in range(_CODE_LENGTH))
+    return "-".join(text[i : i + 5] for i in range(0, _CODE_LENGTH, 5))
+
+
+def read_code(text: str) -> str | None:
+    """A typed voucher code in its one normal form, or None when it cannot be one."""
+    code = text[:64].upper().translate(_CODE_MENDING)
+    if len(code) != _CODE_LENGTH or any(letter not in _CODE_ALPHABET for letter in code):
+        return None
+    return code

@@ -1,0 +1,294 @@
+"""The one writer of a process: a thread that owns the only connection that writes.
+
+Callers on the event loop hand over small operations and wait for a future; the thread takes everything that waits,
+runs it in one transaction, commits (one fsync for all), and tells the loop once. While it commits, the next batch
+gathers; when nothing is going on, an operation is committed at once. No caller ever owns a transaction, so a
+cancelled caller cannot leave one open: its operation is applied all the same, only nobody looks at the result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Any
+
+from gateway.errors import Fault, GatewayFault
+
+LINGER = 0.05
+"""Seconds an operation nobody waits for may gather company."""
+_MOST_CARRIED = 10_000
+
+
+class Operation:
+    """One thing to do in the writer's transaction. Applied at least once until it is committed exactly once:
+    `apply` may run again when a batch was rolled back, so it keeps no state of its own."""
+
+    __slots__ = ("fault", "future", "result")
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[Any] | None = None
+        self.result: Any = None
+        self.fault: Fault | None = None
+
+
+Runner = Callable[[sqlite3.Connection, Sequence[Operation]], None]
+"""Runs operations inside an open transaction, setting `result` or `fault` (nothing changed) of each. An exception
+means that the transaction must be rolled back."""
+
+
+def unavailable(problem: BaseException) -> GatewayFault:
+    """The fault of everybody whose batch could not be committed: the disk's (503), or a bug of ours (500)."""
+    if not isinstance(problem, sqlite3.OperationalError):
+        return GatewayFault("The gateway failed while booking; nothing was changed.", detail=repr(problem))
+    return GatewayFault(
+        "The gateway's database is not available; nothing was changed. Try again.",
+        status=503,
+        code="database_unavailable",
+        retry_after=1.0,
+        detail=repr(problem),
+    )
+
+
+class Writer:
+    """See the module. Made and used on one event loop; `start` opens the connection, `close` finishes the queue.
+
+    connect: opens the connection, on the thread. run: see `Runner`. settled: told after each transaction whether it
+    was committed, on the thread. limit: operations that may wait before callers have to queue for a place.
+    patience: seconds to wait for the write lock when other processes hold it. log: where rollbacks are reported.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        run: Runner,
+        settled: Callable[[bool], None],
+        *,
+        limit: int = 4096,
+        most: int = 512,
+        patience: float = 5.0,
+        log: logging.Logger,
+    ) -> None:
+        self._connect = connect
+        self._run = run
+        self._settled = settled
+        self._limit = limit
+        self._most = most
+        self._patience = patience
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[Operation] = deque()
+        self._signal: SimpleQueue[None] = SimpleQueue()
+        self._signalled = False
+        self._waiting = 0
+        self._room: deque[asyncio.Future[None]] = deque()
+        self._lingering: asyncio.TimerHandle | None = None
+        self._carried: list[Operation] = []
+        self._closing = False
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._thread = threading.Thread(target=self._work, name="gateway-ledger", daemon=True)
+        self.batches = 0
+        self.operations = 0
+
+    async def start(self) -> None:
+        """Open the connection; raises what opening raised."""
+        opened: asyncio.Future[None] = self._loop.create_future()
+        self._opened = opened
+        self._thread.start()
+        await opened
+
+    async def submit(self, operation: Operation, *, queue: bool = True) -> Any:
+        """Hand over and wait until it is durable; returns its result or raises its fault.
+
+        queue: wait for a place when too many operations wait already. What ends a hold does not: there are no more
+        of these than of holds, and a caller cancelled in the row would leave its hold open."""
+        while queue and self._waiting >= self._limit:
+            await self._wait_for_room()
+        if self._closing:
+            raise GatewayFault("The gateway is stopping.", status=503, code="stopping", retry_after=1.0)
+        future: asyncio.Future[Any] = self._loop.create_future()
+        operation.future = future
+        self._waiting += 1
+        self._queue.append(operation)
+        self._wake()
+        return await future
+
+    def post(self, operation: Operation, *, soon: bool = False) -> None:
+        """Hand over without waiting. It goes before everything submitted later. soon: start at once instead of
+        lingering for company."""
+        if self._closing:
+            self._log.error("an operation came after the ledger was closed: %s", type(operation).__name__)
+            return
+        self._queue.append(operation)
+        if soon:
+            self._wake()
+        elif not self._signalled and self._lingering is None:
+            self._lingering = self._loop.call_later(LINGER, self._wake)
+
+    async def close(self) -> None:
+        """Commit what waits, close the connection, end the thread. Idempotent."""
+        if not self._closing:
+            self._closing = True
+            if self._lingering is not None:
+                self._lingering.cancel()
+            self._signal.put(None)
+        await asyncio.shield(self._ended)
+
+    async def _wait_for_room(self) -> None:
+        place: asyncio.Future[None] = self._loop.create_future()
+        self._room.append(place)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if not place.cancelled():
+                self._give_room()  # the place was ours already: the next in the row shall have it
+            raise
+
+    def _give_room(self) -> None:
+        places = self._limit - self._waiting
+        while self._room and places > 0:
+            place = self._room.popleft()
+            if not place.done():
+                place.set_result(None)
+                places -= 1
+
+    def _wake(self) -> None:
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
+        if not self._signalled:
+            self._signalled = True
+            self._signal.put(None)
+
+    # Everything below runs on the thread, `_deliver` and `_end` excepted.
+
+    def _work(self) -> None:
+        try:
+            connection = self._connect()
+        except BaseException as problem:  # carried over to whoever called `start`
+            self._tell(self._opened.set_exception, problem)
+            self._tell(self._end)
+            return
+        self._tell(self._opened.set_result, None)
+        try:
+            while True:
+                self._signal.get()
+                # Cleared before the queue is read: what comes from now on signals again.
+                self._signalled = False
+                while batch := self._take():
+                    self._commit(connection, batch)
+                if self._closing and not self._queue:
+                    break
+            if self._carried:
+                self._commit(connection, self._take())
+        finally:
+            connection.close()
+            self._tell(self._end)
+
+    def _take(self) -> list[Operation]:
+        """The next batch: what a failed one left over, then the queue in order."""
+        if not self._queue and not self._closing:
+            return []
+        batch, self._carried = self._carried, []
+        queue = self._queue
+        while queue and len(batch) < self._most:
+            batch.append(queue.popleft())
+        return batch
+
+    def _commit(self, connection: sqlite3.Connection, batch: list[Operation]) -> None:
+        problem = self._try(connection, batch)
+        if problem is not None:
+            if len(batch) > 1 and not isinstance(problem, sqlite3.OperationalError):
+                # A bug or a constraint, not the disk: one operation must not spoil the others.
+                for operation in batch:
+                    self._commit(connection, [operation])
+                return
+            self._fail(batch, problem)
+        self.batches += 1
+        self.operations += len(batch)
+        self._tell(self._deliver, batch)
+
+    def _try(self, connection: sqlite3.Connection, batch: list[Operation]) -> Exception | None:
+        try:
+            self._begin(connection)
+            for operation in batch:
+                operation.fault = None
+            self._run(connection, batch)
+            connection.execute("COMMIT")
+        except Exception as problem:  # whatever it is, the transaction must end; the caller of _try logs it
+            if connection.in_transaction:
+                try:
+                    connection.execute("ROLLBACK")
+                except sqlite3.Error:
+                    self._log.exception("rolling back failed")
+            self._settled(False)
+            return problem
+        self._settled(True)
+        return None
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Take the write lock. SQLite's own waiting sleeps up to 100 ms at a time; commits here take about one, so
+        short naps get the turn sooner."""
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as problem:
+                if problem.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+            time.sleep(random.uniform(0.0001, 0.001))
+
+    def _fail(self, batch: Sequence[Operation], problem: Exception) -> None:
+        disk = isinstance(problem, sqlite3.OperationalError)
+        self._log.error("a batch of %d operations was rolled back: %r", len(batch), problem, exc_info=problem)
+        for operation in batch:
+            if operation.future is not None:
+                operation.fault = unavailable(problem)
+            elif not disk:
+                self._log.error("an operation nobody waits for was dropped: %s", type(operation).__name__)
+            elif len(self._carried) < _MOST_CARRIED and not self._closing:
+                # Nobody would ask again for these, so they go with the next batch.
+                self._carried.append(operation)
+            else:
+                self._log.error("an operation nobody waits for was lost: %s", type(operation).__name__)
+
+    def _tell(self, function: Callable[..., Any], *values: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *values)
+        except RuntimeError:
+            # The loop was closed under us: the work is committed, but nobody is left to hear of it.
+            self._log.warning("the event loop ended before the ledger was closed")
+
+    def _deliver(self, batch: Sequence[Operation]) -> None:
+        for operation in batch:
+            future = operation.future
+            if future is None:
+                if operation.fault is not None:
+                    self._log.warning("%s: %s", type(operation).__name__, operation.fault.message)
+                continue
+            self._waiting -= 1
+            if future.done():
+                continue
+            if operation.fault is not None:
+                future.set_exception(operation.fault)
+            else:
+                future.set_result(operation.result)
+        self._give_room()
+
+    def _end(self) -> None:
+        self._closing = True
+        self._waiting = 0
+        for operation in self._queue:
+            if operation.future is not None and not operation.future.done():
+                operation.future.set_exception(unavailable(RuntimeError("the ledger's thread has ended")))
+        self._queue.clear()
+        self._give_room()
+        if not self._ended.done():
+            self._ended.set_result(None)

@@ -1,0 +1,203 @@
+"""Logs and metrics: one JSON line and one set of Prometheus samples per request, without secrets in either."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Iterable
+from typing import Any, TextIO
+
+import orjson
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from gateway.call import Call, Outcome
+from gateway.errors import Fault
+
+REQUEST_LOG = "requests"
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_SECRET_FIELDS = re.compile(r"authorization|cookie|api[-_]?key|secret|password|token$", re.IGNORECASE)
+# What looks like a credential is masked wherever it stands: our keys, provider keys, bearer tokens.
+_SECRET_SHAPES = re.compile(r"\b(?:mghp_|sk-|rk_|whsec_)[A-Za-z0-9_\-]{8,}|(?i:bearer)\s+[A-Za-z0-9._~+/\-]{8,}=*")
+_MASK = "[redacted]"
+
+
+class Redactor:
+    """Masks secrets in text: known values (from the configuration) and anything shaped like a credential."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self.replace(values)
+
+    def replace(self, values: Iterable[str]) -> None:
+        """Use these known values from now on; very short ones would mask ordinary words and are left out."""
+        self._values = sorted({value for value in values if len(value) >= 6}, key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        for value in self._values:
+            if value in text:
+                text = text.replace(value, _MASK)
+        return _SECRET_SHAPES.sub(_MASK, text)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line. Extra fields of a record become members; control characters are escaped."""
+
+    def __init__(self, redact: Redactor) -> None:
+        super().__init__()
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {
+            "time": _timestamp(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for key, value in record.__dict__.items():
+            if key not in _STANDARD:
+                entry[key] = _MASK if _SECRET_FIELDS.search(key) and isinstance(value, str) and value else value
+        if record.exc_info:
+            entry["trace"] = self.formatException(record.exc_info)
+        return self._redact(orjson.dumps(entry, default=str).decode("utf-8", "replace"))
+
+
+class TextFormatter(JsonFormatter):
+    """The same for human eyes: time, level, message, then `key=value` pairs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = orjson.loads(super().format(record))
+        head = f"{entry.pop('time')} {entry.pop('level'):7} {entry.pop('message')}"
+        entry.pop("logger")
+        trace = entry.pop("trace", "")
+        pairs = " ".join(f"{key}={value!r}" if " " in str(value) else f"{key}={value}" for key, value in entry.items())
+        return f"{head} {pairs}".rstrip() + (f"\n{trace}" if trace else "")
+
+
+def make_logger(name: str, *, level: str, style: str, redact: Redactor, stream: TextIO) -> logging.Logger:
+    """A logger of its own (not in logging's global tree, so that two gateways do not share handlers)."""
+    logger = logging.Logger(name, level.upper())
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter(redact) if style == "json" else TextFormatter(redact))
+    logger.addHandler(handler)
+    return logger
+
+
+def _timestamp(seconds: float) -> str:
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
+
+
+_FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+
+
+class Metrics:
+    """The Prometheus metrics of one gateway, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        labels = ("route", "model", "target", "status")
+        registry = self.registry
+        self._requests = Counter("gateway_requests", "Requests answered.", labels, registry=registry)
+        self._seconds = Histogram(
+            "gateway_request_seconds", "Time to the end of the answer.", ("route",), registry=registry, buckets=_FAST
+        )
+        self._first_byte = Histogram(
+            "gateway_first_byte_seconds",
+            "Time to the first byte of a model's answer.",
+            ("route",),
+            registry=registry,
+            buckets=_FAST,
+        )
+        self._tokens = Counter("gateway_tokens", "Tokens used.", ("model", "target", "class"), registry=registry)
+        self._credits = Counter("gateway_credits", "Credits charged.", ("model", "target"), registry=registry)
+        self._attempts = Counter(
+            "gateway_upstream_attempts", "Requests sent to providers.", ("target",), registry=registry
+        )
+        self._estimated = Counter(
+            "gateway_estimated_bills", "Bills that rest on our own count.", ("target",), registry=registry
+        )
+        self.active = Gauge("gateway_active_requests", "Requests being handled.", registry=registry)
+        self._children: dict[tuple[str, ...], Any] = {}
+
+    def exposition(self) -> tuple[bytes, str]:
+        """The metrics in Prometheus's text format, and its content type."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+    def observe(self, route: str, status: int, seconds: float, call: Call | None, outcome: Outcome | None) -> None:
+        """Count one answered request. Labels come from routes and the configuration, never from callers' text."""
+        resolved = call is not None and bool(call.candidates)
+        model = call.model if call is not None and resolved else ""
+        target = outcome.target.model if outcome is not None and outcome.target is not None else ""
+        self._child(self._requests, route, model, target, str(status)).inc()
+        self._child(self._seconds, route).observe(seconds)
+        if call is None or outcome is None or not target:
+            return
+        self._child(self._attempts, target).inc(outcome.attempts)
+        if outcome.first_byte is not None:
+            self._child(self._first_byte, route).observe(outcome.first_byte)
+        if outcome.usage.prompt_tokens:
+            self._child(self._tokens, model, target, "prompt").inc(outcome.usage.prompt_tokens)
+        if outcome.usage.completion_tokens:
+            self._child(self._tokens, model, target, "completion").inc(outcome.usage.completion_tokens)
+        if call.cost:
+            self._child(self._credits, model, target).inc(call.cost)
+        if outcome.basis == "estimated":
+            self._child(self._estimated, target).inc()
+
+    def _child(self, metric: Any, *labels: str) -> Any:
+        # `labels()` takes a lock and builds a tuple each time; a gateway has few label sets and many requests.
+        key = (metric._name, *labels)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(*labels)
+        return child
+
+
+def request_entry(
+    request_id: str,
+    method: str,
+    route: str,
+    status: int,
+    seconds: float,
+    fault: Fault | None,
+    call: Call | None,
+    outcome: Outcome | None,
+) -> dict[str, Any]:
+    """The members of a request's log line. Durations in milliseconds; texts of bodies never appear."""
+    entry: dict[str, Any] = {
+        "request_id": request_id,
+        "method": method,
+        "route": route,
+        "status": status,
+        "total_ms": round(seconds * 1000, 1),
+    }
+    if call is not None:
+        if call.caller is not None:
+            entry["account"] = call.caller.account_id
+            entry["key"] = call.caller.key_label
+        if call.model:
+            entry["model"] = call.model[:200]
+            entry["stream"] = call.stream
+        if call.cost is not None:
+            entry["credits"] = call.cost
+        if call.dropped:
+            entry["dropped"] = call.dropped
+    if outcome is not None:
+        entry["target"] = outcome.target.model if outcome.target is not None else None
+        entry["prompt_tokens"] = outcome.usage.prompt_tokens
+        entry["completion_tokens"] = outcome.usage.completion_tokens
+        entry["basis"] = outcome.basis
+        entry["attempts"] = outcome.attempts
+        if outcome.first_byte is not None:
+            entry["first_byte_ms"] = round(outcome.first_byte * 1000, 1)
+        if outcome.client_left:
+            entry["client_left"] = True
+        if outcome.fault_code:
+            entry["error"] = outcome.fault_code
+    if fault is not None:
+        entry.setdefault("error", fault.code or fault.type)
+        entry["reason"] = fault.message[:500]
+        if fault.detail:
+            entry["detail"] = fault.detail[:1000]
+    return entry

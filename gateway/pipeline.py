@@ -1,0 +1,107 @@
+"""The chain a request passes through, compiled once at start-up into tuples of plain callables.
+
+Execution does not go through pluggy: it would create coroutines without awaiting them, and a compiled phase
+costs a fraction per request. A policy that fails unexpectedly fails closed: the call ends with our fault.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from gateway import hookspecs
+from gateway.call import Call, Outcome, Target
+from gateway.errors import GatewayFault, Refusal
+from gateway.pluginload import Plugins, arguments_of
+
+Step = Callable[..., Awaitable[Any]]
+Watcher = Callable[[Call, Mapping[str, Any]], None]
+
+
+class Pipeline:
+    """The compiled phases. Steps of one phase run in plugin order; `finish` runs in reverse."""
+
+    __slots__ = ("_admit", "_authorize", "_choose", "_dispatch", "_finish", "_identify", "_log", "watchers")
+
+    def __init__(self, plugins: Plugins, log: logging.Logger) -> None:
+        self._identify = compile_hook(plugins, "identify_caller")
+        self._authorize = compile_hook(plugins, "authorize_call")
+        self._admit = compile_hook(plugins, "admit_call")
+        self._choose = compile_hook(plugins, "choose_targets")
+        self._finish = tuple(reversed(compile_hook(plugins, "finish_call")))
+        self._dispatch = tuple(step for _, step in compile_hook(plugins, "before_dispatch"))
+        self.watchers: tuple[Watcher, ...] = tuple(step for _, step in compile_hook(plugins, "watch_event"))
+        self._log = log
+
+    async def identify(self, call: Call) -> None:
+        """Set `call.caller`. Raises Refusal(401) when nobody knows the credential."""
+        for _, step in self._identify:
+            caller = await step(call)
+            if caller is not None:
+                call.caller = caller
+                return
+        raise Refusal(
+            "Missing API key. Send it as 'Authorization: Bearer YOUR_KEY'.", status=401, code="invalid_api_key"
+        )
+
+    async def authorize(self, call: Call) -> None:
+        """May this caller make this call? Raises Refusal."""
+        for _, step in self._authorize:
+            await step(call)
+
+    async def admit(self, call: Call) -> None:
+        """Reserve what the call needs, in order. Raises Refusal; `finish` must follow in any case."""
+        for _, step in self._admit:
+            await step(call)
+
+    async def choose(self, call: Call) -> None:
+        """Set `call.targets`. Raises GatewayFault when no plugin chose any."""
+        for _, step in self._choose:
+            targets = await step(call)
+            if targets:
+                call.targets = targets
+                return
+        raise GatewayFault("No plugin chose a target for this call; is `routing` loaded?", code="no_target")
+
+    def dispatch(self, call: Call, target: Target) -> None:
+        """A request goes out to `target` now."""
+        for step in self._dispatch:
+            step(call, target)
+
+    async def finish(self, call: Call, outcome: Outcome) -> None:
+        """Tell every plugin how the call ended. All run, whatever one of them raises."""
+        for name, step in self._finish:
+            try:
+                await step(call, outcome)
+            except Exception:  # the others must still settle and log; this one is reported with its trace
+                self._log.exception("plugin %s failed in finish_call", name, extra={"request_id": call.id})
+
+    def describe(self) -> dict[str, list[str]]:
+        """Plugin names per phase, in the order they run, for `gateway plugins`."""
+        return {
+            "identify_caller": [name for name, _ in self._identify],
+            "authorize_call": [name for name, _ in self._authorize],
+            "admit_call": [name for name, _ in self._admit],
+            "choose_targets": [name for name, _ in self._choose],
+            "finish_call": [name for name, _ in self._finish],
+        }
+
+
+def compile_hook(plugins: Plugins, hook: str) -> tuple[tuple[str, Callable[..., Any]], ...]:
+    """The implementations of `hook` as (plugin name, callable) that take exactly the specification's arguments."""
+    offered = arguments_of(getattr(hookspecs, hook))
+    return tuple(
+        (name, _adapt(impl.function, impl.argnames, offered)) for name, impl in plugins.implementations(hook)
+    )
+
+
+def _adapt(function: Callable[..., Any], taken: tuple[str, ...], offered: tuple[str, ...]) -> Callable[..., Any]:
+    if tuple(taken) == tuple(offered):
+        return function
+    positions = [offered.index(argument) for argument in taken]
+
+    def call_with_subset(*arguments: Any) -> Any:
+        return function(*(arguments[position] for position in positions))
+
+    return call_with_subset

@@ -1,0 +1,185 @@
+"""Find plugins, register them with pluggy, and refuse the ones that cannot work, saying where.
+
+Plugins come from three places: the gateway's own list (built-in chain steps, bundled providers), installed
+distributions with an entry point in the group `gateway`, and plain `.py` files in `plugins.dir`.
+Each gateway has its own plugin manager and its own plugin instances, so several can run in one process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from gateway import hookspecs
+from gateway.errors import ConfigFault
+
+ENTRY_POINT_GROUP = "gateway"
+PLUGIN_CLASS = "Plugin"
+
+
+class Plugins:
+    """The registered plugins of one gateway, in order: those that `pipeline` names first, then by name."""
+
+    def __init__(self, manager: pluggy.PluginManager, names: Sequence[str]) -> None:
+        self.manager = manager
+        self.names = tuple(names)
+
+    def order(self, pipeline: Sequence[str]) -> Plugins:
+        """The same plugins with those of `pipeline` (which must all be loaded) in front."""
+        rest = [name for name in self.names if name not in pipeline]
+        return Plugins(self.manager, [*pipeline, *rest])
+
+    def implementations(self, hook: str) -> Iterator[tuple[str, pluggy.HookImpl]]:
+        """The implementations of one hook in plugin order, each with its plugin's name."""
+        by_name = {impl.plugin_name: impl for impl in getattr(self.manager.hook, hook).get_hookimpls()}
+        for name in self.names:
+            if name in by_name:
+                yield name, by_name[name]
+
+    def call(self, hook: str, **arguments: Any) -> list[tuple[str, Any]]:
+        """Call a synchronous start-up hook on each plugin; returns (plugin name, result) pairs."""
+        return [
+            (name, impl.function(*(arguments[argument] for argument in impl.argnames)))
+            for name, impl in self.implementations(hook)
+        ]
+
+
+def load(
+    own: Mapping[str, object],
+    *,
+    directory: Path | None = None,
+    enabled: Iterable[str] | None = None,
+    disabled: Iterable[str] = (),
+    entry_point_group: str | None = ENTRY_POINT_GROUP,
+) -> Plugins:
+    """Load and check all plugins.
+
+    own: name -> module, class or object that the gateway brings itself. directory: a folder of `.py` files,
+    each one plugin named after the file. enabled: the only names to load, None for all; disabled: names to leave out.
+    A later source replaces an earlier one of
+    the same name, so an operator can override a built-in step. Raises ConfigFault with every problem found.
+    """
+    found: dict[str, object] = dict(own)
+    problems: list[str] = []
+    only, never = None if enabled is None else set(enabled), set(disabled)
+
+    def wanted(name: str) -> bool:
+        return (only is None or name in only) and name not in never
+
+    for point in entry_points(group=entry_point_group) if entry_point_group else ():
+        if not wanted(point.name):
+            continue
+        try:
+            found[point.name] = point.load()
+        except Exception as error:  # a plugin is foreign code: whatever it raises becomes a start-up problem
+            problems.append(f"plugin {point.name} ({point.value}): cannot be imported: {_describe(error)}")
+    for path in sorted(directory.glob("*.py")) if directory else ():
+        if path.stem.startswith("_") or not wanted(path.stem):
+            continue
+        try:
+            found[path.stem] = _import_file(path)
+        except Exception as error:  # as above
+            problems.append(f"plugin {path.stem}: {path}: cannot be imported: {_describe(error)}")
+
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    names = sorted(name for name in found if wanted(name))
+    for name in names:
+        try:
+            plugin = _instance(found[name])
+        except Exception as error:  # as above
+            problems.append(f"plugin {name}: cannot be created: {_describe(error)}")
+            continue
+        faults = _check(name, plugin, manager)
+        problems.extend(faults)
+        if not faults:
+            manager.register(plugin, name)
+    if problems:
+        raise ConfigFault(problems)
+    return Plugins(manager, names)
+
+
+def _instance(found: object) -> object:
+    """One plugin object per gateway: classes are instantiated, also a module's class named `Plugin`."""
+    if isinstance(found, ModuleType):
+        found = getattr(found, PLUGIN_CLASS, found)
+    return found() if inspect.isclass(found) else found
+
+
+def _import_file(path: Path) -> ModuleType:
+    # The digest keeps two folders with equal file names apart when two gateways run in one process.
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    name = f"gateway_plugin_{path.stem}_{digest}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pydantic look a class's module up by name
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def _check(name: str, plugin: object, manager: pluggy.PluginManager) -> list[str]:
+    """Everything wrong with a plugin's hook functions, each with file and line."""
+    specs = {spec for spec in dir(hookspecs) if hasattr(getattr(hookspecs, spec), f"{hookspecs.PROJECT}_spec")}
+    problems = []
+    for attribute in dir(plugin):
+        if attribute.startswith("__"):
+            continue
+        function = inspect.getattr_static(plugin, attribute, None)
+        marked = manager.parse_hookimpl_opts(plugin, attribute)
+        if marked is None:
+            if attribute in specs and inspect.isfunction(function):
+                problems.append(f"{_where(name, function)}: {attribute} bears a hook's name but lacks @hookimpl")
+            continue
+        for what in _hook_faults(attribute, getattr(plugin, attribute), dict(marked), specs):
+            problems.append(f"{_where(name, function)}: {attribute}: {what}")
+    return problems
+
+
+def _hook_faults(attribute: str, function: Any, options: dict[str, Any], specs: set[str]) -> Iterator[str]:
+    hook = options.get("specname") or attribute
+    if hook not in specs:
+        yield f"there is no such hook; the hooks are: {', '.join(sorted(specs))}"
+        return
+    if options.get("hookwrapper") or options.get("wrapper"):
+        yield "hook wrappers are not supported, because requests do not pass through pluggy"
+    if options.get("tryfirst") or options.get("trylast"):
+        yield "tryfirst/trylast have no effect here; the order is what `pipeline:` in the configuration says"
+    known = arguments_of(getattr(hookspecs, hook))
+    for argument in arguments_of(function):
+        if argument not in known:
+            yield f"unknown argument '{argument}'; the hook offers: {', '.join(known) or 'none'}"
+    is_async = inspect.iscoroutinefunction(function)
+    if hook in hookspecs.ASYNC_HOOKS and not is_async:
+        yield "must be `async def`"
+    if hook not in hookspecs.ASYNC_HOOKS and is_async:
+        yield "must be a plain `def`, not async"
+
+
+def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The argument names of a hook or its implementation, without `self`."""
+    return tuple(inspect.signature(function).parameters)
+
+
+def _where(name: str, function: Any) -> str:
+    function = inspect.unwrap(getattr(function, "__func__", function))
+    code = getattr(function, "__code__", None)
+    return f"plugin {name}: {code.co_filename}:{code.co_firstlineno}" if code else f"plugin {name}"
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,135 @@
+"""What a provider plugin implements: pure translation between the hub format and one provider's wire.
+
+A provider never opens a socket. It says what to send (`build_request`), and reads what came back
+(`read_reply`, `open_stream`, `read_fault`); the gateway owns connections, time limits, retries and fallback.
+So a provider is tested with recorded bytes alone, split at every position.
+
+The hub format is OpenAI's Chat Completions dict with unknown keys preserved; streams are its chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from gateway.call import Call, Dialect, Target
+from gateway.errors import Fault
+
+StreamItem = bytes | dict[str, Any] | Fault
+"""One thing a stream decoder found: a chat chunk as its raw JSON bytes (same dialect, not parsed),
+a chat chunk as a dict (translated), or an error event the provider sent inside the stream."""
+
+
+@dataclass(slots=True)
+class UpstreamRequest:
+    """What to send. `url` is absolute (http or https); `headers` have lower-case names and include the
+    provider's credentials; `body` is ready to send. `stream` says that an SSE answer is expected."""
+
+    url: str
+    headers: dict[str, str]
+    body: bytes
+    method: str = "POST"
+    stream: bool = False
+
+
+@dataclass(slots=True)
+class UpstreamReply:
+    """A whole answer: HTTP status, headers with lower-case names, and the complete body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class StreamDecoder(Protocol):
+    """An incremental reader of one streamed answer. Pure: bytes in, chat chunks out, at any split.
+
+    done: the dialect's own end marker was seen (`data: [DONE]`, `message_stop`, ...). A stream whose
+        connection ends while `done` is false is a cut unless every choice already has a finish_reason.
+    """
+
+    done: bool
+
+    def feed(self, data: bytes) -> list[StreamItem]:
+        """Take the next bytes; return what they completed. After a Fault item nothing more is fed."""
+
+    def finish(self) -> list[StreamItem]:
+        """The connection ended; return what was still held back."""
+
+
+class Sink(Protocol):
+    """Receiver of one upstream exchange. Called from the transport's own callback, never concurrently:
+    `head` at most once, then `data` any number of times, then `end` exactly once."""
+
+    def head(self, status: int, headers: Mapping[str, str]) -> None: ...
+
+    def data(self, chunk: bytes) -> None: ...
+
+    def end(self, fault: Fault | None) -> None: ...
+
+
+class Exchange(Protocol):
+    """The running upstream request, seen from the sink's side."""
+
+    def pause(self) -> None:
+        """Stop reading from upstream until `resume`; at most what is in flight is still delivered."""
+
+    def resume(self) -> None: ...
+
+    def cancel(self) -> None:
+        """Close the upstream connection now. `end` is not called afterwards."""
+
+
+class Transport(Protocol):
+    """Carries requests to an upstream and pushes the answer into a sink."""
+
+    def send(self, request: UpstreamRequest, sink: Sink) -> Exchange: ...
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """One configured provider instance.
+
+    name: the instance's name in the YAML.
+    speaks: which dialects the upstream understands natively.
+    on_disconnect: what happens upstream when the caller leaves: `cancel` closes the connection and bills
+        what was received; `drain` reads on (bounded) and bills in full.
+    transport: None for HTTP through the gateway's connection pool; a local model brings its own.
+    """
+
+    name: str
+    speaks: frozenset[Dialect]
+    on_disconnect: Literal["cancel", "drain"]
+    transport: Transport | None
+
+    def build_request(self, call: Call, target: Target) -> UpstreamRequest:
+        """The request for this call. Appends to `call.dropped` what cannot be carried; raises CallerFault
+        (naming the field) for what must not be attempted. `call.max_output`, when set, is always sent.
+        For a chat call that streams, usage is always asked for."""
+
+    def read_reply(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
+        """A successful (2xx) whole answer as a chat completion. Raises UpstreamFault when it makes no sense."""
+
+    def open_stream(self, call: Call) -> StreamDecoder:
+        """A fresh decoder for this call's streamed answer."""
+
+    def read_fault(self, reply: UpstreamReply) -> Fault:
+        """An error answer (status >= 400) in the contract's terms. Never repeats the operator's credentials."""
+
+    def bound_input_tokens(self, body: Mapping[str, Any]) -> int:
+        """An upper bound in tokens of the input that this chat body makes; never less than its true size."""
+
+
+@dataclass(slots=True, frozen=True)
+class ProviderKind:
+    """A kind of provider that a plugin registers: `create(name, settings)` builds one instance.
+
+    kind: the value of `plugin:` in the YAML. settings_model: the pydantic model of the instance's section
+    (without `plugin`). `ready(settings)` returns "" or why the instance is switched off (e.g. no API key).
+    """
+
+    kind: str
+    settings_model: type[Any]
+    create: Any = field(repr=False)
+    ready: Any = field(repr=False)

@@ -1,0 +1,313 @@
+"""A running gateway: the process's own things (stores, tasks, logs, metrics) and the current configuration's.
+
+`Gateway` lives as long as the process. `Runtime` is one generation of the configuration: plugins, providers,
+catalogue, pipeline, connection pool. It is built whole and swapped whole; requests that began under an older
+generation finish under it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+from gateway import config as configuration
+from gateway.builtin import BUILTIN
+from gateway.call import Call, Outcome
+from gateway.catalog import Catalog
+from gateway.conduct import Conductor
+from gateway.config import Config
+from gateway.errors import ConfigFault, Fault
+from gateway.ledger import SqliteStores, open_stores
+from gateway.observe import REQUEST_LOG, Metrics, Redactor, make_logger, request_entry
+from gateway.pipeline import Pipeline
+from gateway.pluginload import Plugins, load
+from gateway.provider import Provider, ProviderKind
+from gateway.secret import admin_secret, server_secret
+from gateway.stores import Stores
+from gateway.upstream.attempts import Dispatcher, RetryPolicy
+from gateway.upstream.clock import Limits
+from gateway.upstream.pool import PooledTransport
+
+
+@dataclass(slots=True, frozen=True)
+class BodyLimits:
+    """max_body: bytes. grace: seconds before the rate counts. min_rate: bytes per second that must arrive on
+    average after that; a body may take `grace + max_body / min_rate` seconds at the very most."""
+
+    max_body: int
+    grace: float
+    min_rate: int
+
+
+class Blueprint:
+    """A configuration that has been checked completely, with the plugins it needs; nothing is running yet."""
+
+    def __init__(self, config: Config, plugins: Plugins, kinds: Mapping[str, ProviderKind]) -> None:
+        self.config = config
+        self.plugins = plugins
+        self.kinds = kinds
+
+
+def read_blueprint(path: Path, env: Mapping[str, str]) -> Blueprint:
+    """Read and check a configuration with everything it names. Raises ConfigFault with all problems found."""
+    document = configuration.read(path, env)
+    settings = configuration.plugin_settings(document)
+    plugins = load(
+        BUILTIN,
+        directory=Path(settings.dir) if settings.dir else None,
+        enabled=settings.enable,
+        disabled=settings.disable,
+    )
+    kinds: dict[str, ProviderKind] = {}
+    plugins.call("register_providers", register=lambda kind: kinds.__setitem__(kind.kind, kind))
+    sections = {name: model for name, model in plugins.call("config_model") if model is not None}
+    for position, name in enumerate(document.values.get("pipeline") or ()):
+        if name not in plugins.names:
+            known = ", ".join(plugins.names)
+            document.report(("pipeline", position), f"no plugin is named {name!r}; loaded are: {known}")
+    config = configuration.build(document, sections, kinds)
+    return Blueprint(config, plugins.order(config.pipeline), kinds)
+
+
+def available_providers(blueprint: Blueprint) -> dict[str, bool]:
+    """Provider instance -> whether it has what it needs (an API key, usually)."""
+    return {name: not reason for name, reason in _switched_off(blueprint).items()}
+
+
+def _switched_off(blueprint: Blueprint) -> dict[str, str]:
+    """Provider instance -> why it is switched off, "" when it is not."""
+    return {
+        name: blueprint.kinds[entry.plugin].ready(entry.settings) for name, entry in blueprint.config.providers.items()
+    }
+
+
+async def open_database(config: Config) -> SqliteStores:
+    """The stores that the configuration names. Works beside a running gateway."""
+    path = config.database_path()
+    if path is None:
+        raise ConfigFault([f"{config.file}: database.url: no plugin offers a store for {config.database.url!r}"])
+    return await open_stores(
+        path,
+        server_secret(config.data),
+        key_prefix=config.keys.prefix,
+        keys_per_account=config.keys.per_account,
+    )
+
+
+class Runtime:
+    """One generation of the configuration, ready to serve. Implements `gateway.hookspecs.App` for its plugins."""
+
+    def __init__(self, blueprint: Blueprint, gateway: Gateway) -> None:
+        config = blueprint.config
+        self.config = config
+        self.plugins = blueprint.plugins
+        self.users = 0
+        self._gateway = gateway
+        self.switched_off = {name: reason for name, reason in _switched_off(blueprint).items() if reason}
+        self._providers: dict[str, Provider] = {
+            name: blueprint.kinds[entry.plugin].create(name, entry.settings)
+            for name, entry in config.providers.items()
+            if name not in self.switched_off
+        }
+        self.catalog = Catalog.from_config(config, {name: name in self._providers for name in config.providers})
+        server = config.server
+        self.body_limits = BodyLimits(server.max_body, server.body_timeout, server.min_body_rate)
+        self.pipeline = Pipeline(blueprint.plugins, gateway.log)
+        upstream = config.upstream
+        self._transport = PooledTransport(
+            connect=upstream.connect, connections_per_host=upstream.connections_per_host, log=gateway.log
+        )
+        self._dispatcher = Dispatcher(
+            self.provider,
+            self._transport,
+            Limits(
+                first_byte=upstream.first_byte,
+                idle=upstream.idle,
+                total=upstream.total,
+                max_reply=upstream.max_reply,
+                max_event=upstream.max_event,
+            ),
+            RetryPolicy(upstream.retries, upstream.backoff, upstream.max_backoff),
+            self.pipeline.dispatch,
+        )
+
+    @property
+    def stores(self) -> Stores:
+        return self._gateway.stores
+
+    def section(self, name: str) -> Any:
+        return self.config.section(name)
+
+    def provider(self, name: str) -> Provider:
+        return self._providers[name]
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        return self._gateway.spawn(work, name)
+
+    def conductor(self, call: Call) -> Conductor:
+        """What takes `call` through this generation's chain."""
+        return Conductor(
+            call,
+            self._gateway,
+            self.pipeline,
+            self._dispatcher,
+            self.provider,
+            self._gateway.log,
+            self.config.upstream.drain,
+        )
+
+    async def open(self) -> None:
+        """Run every plugin's `start_up`."""
+        for _, step in self.plugins.implementations("start_up"):
+            await _call(step.function, step.argnames, app=self)
+
+    async def close(self) -> None:
+        """Run every plugin's `shut_down` in reverse, then close the connections to upstreams."""
+        for name, step in reversed(list(self.plugins.implementations("shut_down"))):
+            try:
+                await _call(step.function, step.argnames, app=self)
+            except Exception:  # one plugin's trouble must not keep the others open
+                self._gateway.log.exception("plugin %s failed in shut_down", name)
+        await self._transport.close()
+
+
+class Gateway:
+    """One gateway. config_path: the YAML; env: for `${NAME}` in it and for `GATEWAY_DATA`.
+
+    Life: `start`, then requests between `enter` and `leave`, `reload` at any time, `stop`.
+    """
+
+    runtime: Runtime
+    stores: SqliteStores
+
+    def __init__(
+        self, config_path: Path, env: Mapping[str, str], *, log_stream: TextIO | None = None
+    ) -> None:
+        self.config_path = config_path
+        self.draining = False
+        self.metrics = Metrics()
+        self._env = env
+        self._redact = Redactor()
+        self._stream = log_stream or sys.stderr
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reloading = asyncio.Lock()
+        self.log = make_logger("gateway", level="info", style="json", redact=self._redact, stream=self._stream)
+
+    async def start(self) -> None:
+        """Read the configuration, open the stores, start the plugins. Raises ConfigFault or GatewayFault."""
+        blueprint = read_blueprint(self.config_path, self._env)
+        self._set_up_logs(blueprint.config)
+        self.stores = await open_database(blueprint.config)
+        self.runtime = await self._open(blueprint)
+        self._report(self.runtime)
+
+    async def reload(self) -> None:
+        """Swap in the configuration as it is on disk now. Raises ConfigFault, in which case nothing has changed."""
+        async with self._reloading:
+            blueprint = read_blueprint(self.config_path, self._env)
+            fixed = self.runtime.config.fixed_differences(blueprint.config)
+            if fixed:
+                raise ConfigFault(fixed)
+            fresh = await self._open(blueprint)
+            self._set_up_logs(blueprint.config)
+            old, self.runtime = self.runtime, fresh
+            self._report(fresh)
+            self.log.info("configuration reloaded")
+            if old.users == 0:
+                await old.close()
+
+    async def stop(self) -> None:
+        """Wait for what the process owns (settlements above all), then close everything, in reverse order."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.runtime.close()
+        await self.stores.close()
+
+    def enter(self) -> Runtime:
+        """The runtime that a new request is served by; `leave` must follow."""
+        runtime = self.runtime
+        runtime.users += 1
+        self.metrics.active.inc()
+        return runtime
+
+    def leave(self, runtime: Runtime) -> None:
+        """A request is over. The last one of an old generation closes it."""
+        runtime.users -= 1
+        self.metrics.active.dec()
+        if runtime.users == 0 and runtime is not self.runtime:
+            self.spawn(runtime.close(), "close old configuration")
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run `work` in a task that the process owns and awaits before it ends."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def observe(
+        self,
+        request_id: str,
+        method: str,
+        route: str,
+        status: int,
+        seconds: float,
+        fault: Fault | None,
+        call: Call | None,
+        outcome: Outcome | None,
+    ) -> None:
+        """One log line and one set of metrics for an answered request."""
+        self.metrics.observe(route, status, seconds, call, outcome)
+        if self._request_log.isEnabledFor(20):
+            entry = request_entry(request_id, method, route, status, seconds, fault, call, outcome)
+            self._request_log.info("request", extra=entry)
+
+    def admin_secret(self) -> str:
+        """What signs in to the console and the admin API; derived from the server secret."""
+        return admin_secret(server_secret(self.runtime.config.data))
+
+    async def problems(self) -> list[str]:
+        """Why this process should get no requests just now; empty when it should."""
+        problems = ["draining"] if self.draining else []
+        try:
+            await self.stores.accounts.list_accounts(limit=1)
+        except Exception as error:  # whatever the database says, readiness is reported, not raised
+            self.log.error("database does not answer: %s", error)
+            problems.append("database")
+        return problems
+
+    async def _open(self, blueprint: Blueprint) -> Runtime:
+        runtime = Runtime(blueprint, self)
+        try:
+            await runtime.open()
+        except BaseException:
+            await runtime.close()
+            raise
+        return runtime
+
+    def _set_up_logs(self, config: Config) -> None:
+        self._redact.replace(config.secrets)
+        level, style = config.log.level, config.log.format
+        self.log = make_logger("gateway", level=level, style=style, redact=self._redact, stream=self._stream)
+        self._request_log = make_logger(
+            REQUEST_LOG, level=level, style=style, redact=self._redact, stream=self._stream
+        )
+
+    def _report(self, runtime: Runtime) -> None:
+        for warning in runtime.config.warnings:
+            self.log.warning(warning)
+        for name, reason in runtime.switched_off.items():
+            self.log.info("provider %s is switched off: %s", name, reason)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self.log.error("task %s failed", task.get_name(), exc_info=task.exception())
+
+
+async def _call(function: Callable[..., object], names: tuple[str, ...], **arguments: object) -> None:
+    # Which hooks are async was checked when the plugins were loaded.
+    await cast("Awaitable[object]", function(*(arguments[name] for name in names)))

@@ -1,0 +1,73 @@
+"""The server secret: made once, kept in the data folder, readable by its owner only."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hmac
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from gateway.errors import ConfigFault
+
+FILE_NAME = "secret"
+_BYTES = 32
+
+
+def server_secret(data: Path) -> bytes:
+    """The secret of this installation, 32 random bytes; created with mode 0600 when it does not exist yet.
+
+    Everything else (key pepper, sessions, ...) is derived from it by label. Raises ConfigFault when the file is
+    damaged or readable by others.
+    """
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = data / FILE_NAME
+    if not path.exists():
+        _create(path)
+    return _read(path)
+
+
+def _create(path: Path) -> None:
+    # Written aside and linked into place, so that a process which starts at the same moment never reads half a file.
+    aside = path.with_name(f"{FILE_NAME}.{os.getpid()}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(_BYTES) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, path)
+    finally:
+        aside.unlink()
+
+
+def _read(path: Path) -> bytes:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise ConfigFault([f"{path}: the server secret can be read by others (mode {mode:04o}); run: chmod 600 {path}"])
+    try:
+        secret = bytes.fromhex(path.read_text().strip())
+    except ValueError:
+        secret = b""
+    if len(secret) != _BYTES:
+        raise ConfigFault([f"{path}: this is not a server secret ({_BYTES} bytes in hex); restore it from your backup"])
+    return secret
+
+
+def derive(secret: bytes, label: str, length: int = 32) -> bytes:
+    """A key of `length` bytes for one purpose (HKDF-SHA-256, RFC 5869, without salt; `label` is its info)."""
+    root = hmac.digest(b"\0" * 32, secret, "sha256")
+    block, output, counter = b"", b"", 1
+    while len(output) < length:
+        block = hmac.digest(root, block + label.encode() + bytes([counter]), "sha256")
+        output += block
+        counter += 1
+    return output[:length]
+
+
+def admin_secret(secret: bytes) -> str:
+    """The operator's own credential for console and admin API: 160 bits, derived, so that it need not be stored."""
+    return "mgas_" + base64.b32encode(derive(secret, "admin-secret", 20)).decode().lower()

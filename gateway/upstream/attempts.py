@@ -1,0 +1,182 @@
+"""Sending a call: targets in order, retries with backoff, and never a second try once a byte was relayed.
+
+What is tried again: failed connections, 429, 5xx, and a first byte that came too late, each only before
+anything of an answer reached the caller. A `retry-after` is honoured when it is short, otherwise the next
+target is tried. What the caller did wrong is not tried again anywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.call import Call, Target
+from gateway.errors import Fault, UpstreamFault
+from gateway.provider import Provider, Sink, StreamDecoder, StreamItem, Transport, UpstreamReply
+from gateway.upstream.clock import Limits
+from gateway.upstream.sinks import Relay, StreamPump, WholeReply
+from gateway.wire.chat import unfold
+
+
+@dataclass(slots=True, frozen=True)
+class RetryPolicy:
+    """retries: further tries per target. backoff: seconds before the first of them, doubled each time with jitter,
+    at most max_backoff."""
+
+    retries: int
+    backoff: float
+    max_backoff: float
+
+
+class Dispatcher:
+    """Sends calls to providers.
+
+    find_provider: the instance by name. transport: for providers that bring none.
+    dispatched: called right before each request goes out (the hook `before_dispatch`).
+    """
+
+    def __init__(
+        self,
+        find_provider: Callable[[str], Provider],
+        transport: Transport,
+        limits: Limits,
+        policy: RetryPolicy,
+        dispatched: Callable[[Call, Target], None],
+    ) -> None:
+        self._find_provider = find_provider
+        self._transport = transport
+        self._limits = limits
+        self._policy = policy
+        self._dispatched = dispatched
+
+    def deadline(self) -> float:
+        """The loop time at which a call that starts now must be over (`upstream.total`)."""
+        return asyncio.get_running_loop().time() + self._limits.total
+
+    async def whole(self, call: Call, deadline: float) -> dict[str, Any]:
+        """A whole chat completion. Raises the Fault of the last attempt when none succeeded."""
+        plan = _Plan(call, self._policy, deadline)
+        while True:
+            try:
+                return await self._fetch(call, plan.target, deadline)
+            except UpstreamFault as fault:
+                await plan.advance(fault)
+
+    async def stream(
+        self,
+        call: Call,
+        deadline: float,
+        make_relay: Callable[[], Relay],
+        quiet: float,
+        on_silence: Callable[[], Awaitable[None]],
+    ) -> StreamPump:
+        """A pump whose first output waits in it, or that ended well without any.
+
+        on_silence: awaited after each `quiet` seconds in which nothing came yet.
+        Raises the Fault of the last attempt when none began to answer.
+        """
+        plan = _Plan(call, self._policy, deadline)
+        while True:
+            try:
+                return await self._open(call, plan.target, deadline, make_relay(), quiet, on_silence)
+            except UpstreamFault as fault:
+                await plan.advance(fault)
+
+    async def _fetch(self, call: Call, target: Target, deadline: float) -> dict[str, Any]:
+        provider = self._find_provider(target.provider)
+        sink = WholeReply(self._limits, deadline)
+        try:
+            sink.exchange = self._send(call, provider, target, sink)
+            reply = await sink.result
+        finally:
+            sink.close()
+        if reply.status >= 300:
+            raise _fault_of(provider, reply)
+        return provider.read_reply(call, reply)
+
+    async def _open(
+        self,
+        call: Call,
+        target: Target,
+        deadline: float,
+        relay: Relay,
+        quiet: float,
+        on_silence: Callable[[], Awaitable[None]],
+    ) -> StreamPump:
+        provider = self._find_provider(target.provider)
+        pump = StreamPump(_Reader(call, provider), relay, self._limits, deadline, quiet)
+        try:
+            pump.exchange = self._send(call, provider, target, pump)
+            while not (pump.started or pump.ended):
+                await pump.wait()
+                if pump.silent:
+                    pump.silent = False
+                    await on_silence()
+            if pump.fault is not None and not pump.started:
+                raise pump.fault
+        except BaseException:
+            pump.close()
+            raise
+        return pump
+
+    def _send(self, call: Call, provider: Provider, target: Target, sink: Sink) -> Any:
+        call.target = target
+        request = provider.build_request(call, target)
+        call.attempts += 1
+        self._dispatched(call, target)
+        return (provider.transport or self._transport).send(request, sink)
+
+
+class _Plan:
+    """Which target to try next, and when."""
+
+    def __init__(self, call: Call, policy: RetryPolicy, deadline: float) -> None:
+        self.target, *self._rest = call.targets
+        self._policy = policy
+        self._deadline = deadline
+        self._tries = 0
+
+    async def advance(self, fault: UpstreamFault) -> None:
+        """Wait, or move on to the next target. Raises `fault` when nothing is left to try."""
+        loop = asyncio.get_running_loop()
+        policy = self._policy
+        if fault.retryable and self._tries < policy.retries:
+            # Full jitter on the upper half spreads callers that failed together.
+            delay = min(policy.backoff * 2**self._tries, policy.max_backoff) * random.uniform(0.5, 1.0)
+            delay = max(delay, fault.retry_after or 0.0)
+            if delay <= policy.max_backoff and loop.time() + delay < self._deadline:
+                self._tries += 1
+                await asyncio.sleep(delay)
+                return
+        if not self._rest or loop.time() >= self._deadline:
+            raise fault
+        self.target = self._rest.pop(0)
+        self._tries = 0
+
+
+class _Reader:
+    """A provider as the pump needs it, bound to one call."""
+
+    def __init__(self, call: Call, provider: Provider) -> None:
+        self._call = call
+        self._provider = provider
+
+    def open_stream(self) -> StreamDecoder:
+        return self._provider.open_stream(self._call)
+
+    def read_fault(self, reply: UpstreamReply) -> Fault:
+        return _fault_of(self._provider, reply)
+
+    def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
+        return list(unfold(self._provider.read_reply(self._call, reply), True))
+
+
+def _fault_of(provider: Provider, reply: UpstreamReply) -> Fault:
+    if reply.status < 400:
+        return UpstreamFault(
+            "The provider answered with a redirect, which the gateway does not follow.", code="upstream_redirect"
+        )
+    return provider.read_fault(reply)

@@ -1,0 +1,291 @@
+"""Receivers of an upstream's answer: one that collects a whole reply, one that pumps a stream to the caller.
+
+The pump is the relay's heart. The transport's callback runs decoder and encoder and writes to the caller's
+socket at once: no task wakes per event and no queue stands between the two sockets. When the caller reads
+slowly, its socket pauses the upstream's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from gateway.errors import Fault, UpstreamFault
+from gateway.provider import Exchange, StreamDecoder, StreamItem, UpstreamReply
+from gateway.upstream.clock import Limits, Watchdog
+from gateway.upstream.transport import cut
+
+
+class Outlet(Protocol):
+    """Where the pump writes: the caller's connection, already past the response head."""
+
+    def write(self, data: bytes) -> None:
+        """Queue SSE bytes on the caller's socket; never waits."""
+
+
+class Relay(Protocol):
+    """The caller's side of a stream in the caller's dialect (`gateway.wire.relay.ChatRelay` is one)."""
+
+    usage: dict[str, Any] | None
+    finish_reason: str
+    text_bytes: int
+    chunks: int
+
+    @property
+    def complete(self) -> bool: ...
+
+    def feed(self, items: list[StreamItem]) -> tuple[bytes, Fault | None]: ...
+
+    def finish(self, usage: Mapping[str, Any]) -> bytes: ...
+
+    def abandon(self) -> bytes: ...
+
+
+class _Collected:
+    """A body that is read whole, up to a limit in bytes."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], limit: int) -> None:
+        self.status = status
+        self.headers = headers
+        self._limit = limit
+        self._size = 0
+        self._parts: list[bytes] = []
+
+    def add(self, chunk: bytes) -> Fault | None:
+        self._size += len(chunk)
+        if self._size > self._limit:
+            return UpstreamFault(
+                f"The provider's answer is larger than {self._limit} bytes (upstream.max_reply).",
+                code="upstream_reply_too_large",
+            )
+        self._parts.append(chunk)
+        return None
+
+    def reply(self) -> UpstreamReply:
+        return UpstreamReply(self.status, self.headers, b"".join(self._parts))
+
+
+class WholeReply:
+    """Collects one whole answer; `result` resolves to it or to the fault that prevented it."""
+
+    def __init__(self, limits: Limits, deadline: float) -> None:
+        self.result: asyncio.Future[UpstreamReply] = asyncio.get_running_loop().create_future()
+        self._limits = limits
+        self._watchdog = Watchdog(limits, deadline, self._fail, _nothing, 0)
+        self._body: _Collected | None = None
+        self.exchange: Exchange | None = None
+
+    def head(self, status: int, headers: Mapping[str, str]) -> None:
+        self._body = _Collected(status, headers, self._limits.max_reply)
+
+    def data(self, chunk: bytes) -> None:
+        self._watchdog.touch_in()
+        assert self._body is not None
+        fault = self._body.add(chunk)
+        if fault is not None:
+            self._fail(fault)
+
+    def end(self, fault: Fault | None) -> None:
+        self._watchdog.stop()
+        if self.result.done():
+            return
+        if fault is None and self._body is None:
+            fault = cut("no answer")
+        if fault is not None:
+            self.result.set_exception(fault)
+        elif self._body is not None:
+            self.result.set_result(self._body.reply())
+
+    def close(self) -> None:
+        """The caller left or the attempt is given up: end the exchange now."""
+        self._watchdog.stop()
+        if self.exchange is not None:
+            self.exchange.cancel()
+
+    def _fail(self, fault: Fault) -> None:
+        self.close()
+        self.end(fault)
+
+
+def _nothing() -> None:
+    return None
+
+
+class _Void:
+    """The outlet of a caller who left."""
+
+    def write(self, data: bytes) -> None:
+        return None
+
+
+class StreamReader(Protocol):
+    """What the pump needs of a provider, bound to one call."""
+
+    def open_stream(self) -> StreamDecoder: ...
+
+    def read_fault(self, reply: UpstreamReply) -> Fault:
+        """The fault that a reply with a status of 300 or more means."""
+
+    def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
+        """The chunks of a whole JSON answer that came although a stream was asked for."""
+
+
+class StreamPump:
+    """Relays one streamed answer.
+
+    Before `attach`, what should go to the caller waits in a backlog; afterwards it is written straight through.
+    `started`: something is (or was) ready for the caller. `ended`: nothing more will come; `fault` says why.
+    """
+
+    def __init__(self, reader: StreamReader, relay: Relay, limits: Limits, deadline: float, quiet: float) -> None:
+        self.relay = relay
+        self.exchange: Exchange | None = None
+        self.started = False
+        self.ended = False
+        self.fault: Fault | None = None
+        self.silent = False
+        self._reader = reader
+        self._decoder = reader.open_stream()
+        self._limits = limits
+        self._outlet: Outlet | None = None
+        self._backlog: list[bytes] = []
+        self._body: _Collected | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._watchdog = Watchdog(limits, deadline, self._expire, self._keep_alive, quiet)
+
+    # The sink's side, called by the transport.
+
+    def head(self, status: int, headers: Mapping[str, str]) -> None:
+        if status >= 300 or headers.get("content-type", "").startswith("application/json"):
+            self._body = _Collected(status, headers, self._limits.max_reply)
+
+    def data(self, chunk: bytes) -> None:
+        if self.ended:
+            return
+        self._watchdog.touch_in()
+        if self._body is not None:
+            fault = self._body.add(chunk)
+            if fault is not None:
+                self._finish(fault)
+            return
+        try:
+            items = self._decoder.feed(chunk)
+        except Fault as fault:
+            self._finish(fault)
+            return
+        self._relay(items)
+        if self._decoder.done and not self.ended:
+            self._finish(None)
+
+    def end(self, fault: Fault | None) -> None:
+        if self.ended:
+            return
+        if fault is None:
+            try:
+                self._relay(self._last_items())
+            except Fault as error:
+                fault = error
+        if not self.ended:
+            if fault is None and not (self._decoder.done or self.relay.complete):
+                fault = cut("the stream ended without a finish_reason")
+            self._finish(fault)
+
+    # The caller's side.
+
+    def attach(self, outlet: Outlet) -> None:
+        """Write what waits to `outlet`, and from now on everything."""
+        self._outlet = outlet
+        self._watchdog.touch_out()
+        if self._backlog:
+            outlet.write(b"".join(self._backlog))
+            self._backlog.clear()
+
+    def detach(self) -> None:
+        """The caller left: go on receiving (policy `drain`) without writing."""
+        self._outlet = _Void()
+        self._backlog.clear()
+        self.flow(True)
+
+    def flow(self, on: bool) -> None:
+        """Pause or resume the upstream, as the caller's socket fills and drains."""
+        if self.exchange is None or self.ended:
+            return
+        self._watchdog.suspend(not on)
+        if on:
+            self.exchange.resume()
+        else:
+            self.exchange.pause()
+
+    async def wait(self) -> None:
+        """Return when something happened: first output (`started`), `ended`, or a silence (`silent`)."""
+        if not (self.ended or self.silent or (self.started and self._outlet is None)):
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    def close(self) -> None:
+        """Give up: close the upstream connection now. Nothing is delivered afterwards."""
+        self.ended = True
+        self._watchdog.stop()
+        if self.exchange is not None:
+            self.exchange.cancel()
+
+    # Inside.
+
+    def _last_items(self) -> list[StreamItem]:
+        if self._body is None:
+            return self._decoder.finish()
+        reply = self._body.reply()
+        if reply.status >= 300:
+            raise self._reader.read_fault(reply)
+        return self._reader.unfold(reply)
+
+    def _relay(self, items: list[StreamItem]) -> None:
+        data, fault = self.relay.feed(items)
+        if data:
+            outlet = self._outlet
+            if outlet is not None:
+                self._watchdog.touch_out()
+                outlet.write(data)
+            else:
+                self._backlog.append(data)
+                self.started = True
+                self._wake()
+        if fault is not None:
+            self._finish(fault)
+
+    def _finish(self, fault: Fault | None) -> None:
+        self.ended = True
+        self.fault = fault
+        self._watchdog.stop()
+        if self.exchange is not None and (fault is not None or self._decoder.done):
+            self._release(fault)
+        self._wake()
+
+    def _release(self, fault: Fault | None) -> None:
+        """After an orderly end mark the transport may still read the few bytes to the end of the message and keep
+        the connection; after a fault the connection is closed."""
+        assert self.exchange is not None
+        if fault is None:
+            asyncio.get_running_loop().call_later(1.0, self.exchange.cancel)
+        else:
+            self.exchange.cancel()
+
+    def _expire(self, fault: Fault) -> None:
+        if not self.ended:
+            self._finish(fault)
+
+    def _keep_alive(self) -> None:
+        if self._outlet is not None:
+            self._outlet.write(KEEP_ALIVE)
+        else:
+            self.silent = True
+            self._wake()
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+
+KEEP_ALIVE = b": keep-alive\n\n"

@@ -1,0 +1,126 @@
+"""HTTP to upstreams over aiohttp's client: complete (TLS, keep-alive, happy eyeballs), pushed into a sink.
+
+Each exchange is one task that the transport owns. Redirects are not followed, cookies are not kept, the
+environment's proxy settings are not read, and answers are asked for uncompressed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import aiohttp
+
+from gateway.errors import Fault, GatewayFault, UpstreamFault
+from gateway.provider import Exchange, Sink, UpstreamRequest
+
+READ_BUFFER = 256 * 1024
+
+
+class AiohttpTransport:
+    """One connection pool. connect: seconds to open a connection; connections_per_host: the pool's bound."""
+
+    def __init__(self, *, connect: float, connections_per_host: int, log: logging.Logger) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, limit_per_host=connections_per_host, ttl_dns_cache=60),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, connect=connect),
+            auto_decompress=False,
+            trust_env=False,
+            read_bufsize=READ_BUFFER,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+        )
+        self._log = log
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def send(self, request: UpstreamRequest, sink: Sink) -> Exchange:
+        exchange = _Exchange(self._session, request, sink, self._log)
+        self._tasks.add(exchange.task)
+        exchange.task.add_done_callback(self._tasks.discard)
+        return exchange
+
+    async def close(self) -> None:
+        """Cancel what still runs and close every connection."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._session.close()
+
+
+class _Exchange:
+    def __init__(
+        self, session: aiohttp.ClientSession, request: UpstreamRequest, sink: Sink, log: logging.Logger
+    ) -> None:
+        self._session = session
+        self._request = request
+        self._sink: Sink | None = sink
+        self._log = log
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self.task = asyncio.get_running_loop().create_task(self._run())
+
+    def pause(self) -> None:
+        self._flowing.clear()
+
+    def resume(self) -> None:
+        self._flowing.set()
+
+    def cancel(self) -> None:
+        # The task is cancelled at its next await, so nothing is delivered after this.
+        self._sink = None
+        self.task.cancel()
+
+    async def _run(self) -> None:
+        fault: Fault | None = None
+        try:
+            await self._exchange()
+        except aiohttp.ClientConnectorError as error:
+            fault = UpstreamFault(
+                "The provider cannot be reached.", retryable=True, code="upstream_unreachable", detail=str(error)
+            )
+        except aiohttp.ConnectionTimeoutError as error:
+            fault = UpstreamFault(
+                "Connecting to the provider took too long (upstream.connect).",
+                status=504,
+                retryable=True,
+                code="upstream_connect_timeout",
+                detail=str(error),
+            )
+        except (aiohttp.ClientError, OSError) as error:
+            fault = cut(f"{type(error).__name__}: {error}")
+        except asyncio.CancelledError:
+            # Cancelled by `cancel`, or the transport closes: in the latter case the sink must not wait for ever.
+            fault = cut("the gateway closed the connection")
+            raise
+        except Exception as error:  # a bug of ours must reach the sink, or the caller would wait for ever
+            self._log.exception("upstream exchange failed")
+            fault = GatewayFault("The gateway failed while talking to the provider.", detail=repr(error))
+        finally:
+            sink, self._sink = self._sink, None
+            if sink is not None:
+                sink.end(fault)
+
+    async def _exchange(self) -> None:
+        request = self._request
+        async with self._session.request(
+            request.method, request.url, data=request.body, headers=request.headers, allow_redirects=False
+        ) as response:
+            sink = self._sink
+            if sink is None:
+                return
+            sink.head(response.status, {name.lower(): value for name, value in response.headers.items()})
+            content = response.content
+            while chunk := await content.readany():
+                sink.data(chunk)
+                if not self._flowing.is_set():
+                    await self._flowing.wait()
+
+
+def cut(detail: str) -> UpstreamFault:
+    """The provider's connection broke before the answer was whole."""
+    return UpstreamFault(
+        "The provider's connection broke before the answer was complete.",
+        retryable=True,
+        code="upstream_disconnected",
+        detail=detail,
+    )

@@ -1,0 +1,124 @@
+"""Small pieces of a chat delta in Responses form: log probabilities, annotations, images, usage of several rounds.
+
+They come from upstreams, so any member may be missing or of the wrong type; what makes no sense is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.errors import UpstreamFault
+
+Json = dict[str, Any]
+
+_MAX_DEPTH = 64
+
+
+def shallow(value: Any, left: int = _MAX_DEPTH) -> Any:
+    """The value itself. Raises UpstreamFault when it nests so deeply that it could not be written as JSON again."""
+    if isinstance(value, Mapping):
+        inner: Any = value.values()
+    elif isinstance(value, list):
+        inner = value
+    else:
+        return value
+    if left == 0:
+        raise UpstreamFault("The provider sent data that nests too deeply.", code="upstream_invalid_response")
+    for entry in inner:
+        shallow(entry, left - 1)
+    return value
+
+
+def sum_usage(one: Json | None, other: Json | None) -> Json | None:
+    """Usage of several rounds: counts are added up, of anything else the later stays."""
+    if one is None or other is None:
+        return one or other
+    both = {**one, **other}
+    for key, value in both.items():
+        first = one.get(key)
+        if key not in other:
+            continue
+        if isinstance(value, dict) and isinstance(first, dict):
+            both[key] = sum_usage(first, value)
+        elif _is_number(value) and _is_number(first):
+            both[key] = first + value
+    return both
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def logprobs_to_responses(logprobs: Any) -> list[Json]:
+    """`choice.logprobs` as the Responses API has it: `bytes` and `top_logprobs` always there."""
+    entries = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+    made = []
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, Mapping) and isinstance(entry.get("token"), str):
+            top = entry.get("top_logprobs")
+            tops = [_logprob(other) for other in top if isinstance(other, Mapping)] if isinstance(top, list) else []
+            made.append({**_logprob(entry), "top_logprobs": tops})
+    return made
+
+
+def _logprob(entry: Mapping[str, Any]) -> Json:
+    token = entry.get("token")
+    token = token if isinstance(token, str) else ""
+    value = entry.get("logprob")
+    if not _is_number(value) or not math.isfinite(value or 0):
+        value = -9999.0  # what OpenAI writes for a token that is not among the likely ones
+    raw = entry.get("bytes")
+    if not isinstance(raw, list) or not all(type(byte) is int for byte in raw):
+        raw = list(token.encode("utf-8", "replace"))
+    return {"token": token, "logprob": value, "bytes": raw}
+
+
+def logprobs_to_chat(logprobs: Any) -> Json | None:
+    """A part's or delta's `logprobs` as a chat choice has them; None when there are none."""
+    return {"content": logprobs_to_responses({"content": logprobs}), "refusal": None} if logprobs else None
+
+
+def annotations_to_responses(given: Any) -> list[Json]:
+    """Chat annotations as Responses ones: `url_citation` is flat there, with every member present."""
+    made = []
+    for annotation in given if isinstance(given, list) else ():
+        kind = annotation.get("type") if isinstance(annotation, Mapping) else None
+        if not isinstance(kind, str):
+            continue
+        inner = annotation.get(kind)
+        flat = {**shallow(inner if isinstance(inner, Mapping) else annotation), "type": kind}
+        if kind == "url_citation":
+            flat = {"start_index": 0, "end_index": 0, "url": "", "title": "", **flat}
+        made.append(flat)
+    return made
+
+
+def annotations_to_chat(given: Any) -> list[Json]:
+    """Responses annotations as chat ones."""
+    made = []
+    for annotation in given if isinstance(given, list) else ():
+        kind = annotation.get("type") if isinstance(annotation, Mapping) else None
+        if isinstance(kind, str):
+            made.append({"type": kind, kind: {key: value for key, value in annotation.items() if key != "type"}})
+    return made
+
+
+def images_of_delta(given: Any) -> list[str]:
+    """Base64 data of images that a model made (`images` of a chat delta, as several routers send them)."""
+    made = []
+    for image in given if isinstance(given, list) else ():
+        link = image.get("image_url") if isinstance(image, Mapping) else None
+        url = link.get("url") if isinstance(link, Mapping) else link
+        if isinstance(url, str) and url.startswith("data:") and "," in url:
+            made.append(url.partition(",")[2])
+    return made
+
+
+def extra_members(call: Mapping[str, Any]) -> Json:
+    """What an upstream put into a tool call besides OpenAI's members, e.g. a thought signature."""
+    return {key: shallow(value) for key, value in call.items() if key not in _CALL_MEMBERS and value is not None}
+
+
+_CALL_MEMBERS = frozenset({"index", "id", "type", "function", "custom"})

@@ -1,0 +1,312 @@
+"""How many tokens a chat body makes: an upper bound to reserve by, and an expected value when usage never came.
+
+The bound rests on one fact: a token of a byte-level BPE (or SentencePiece with byte fallback) tokenizer stands for at
+least one byte of UTF-8, so a text never has more tokens than bytes. What is not text is bounded by documented maxima,
+and what a provider adds (chat template, tool prompt) by a fixed allowance. A provider that knows better passes its
+own `Weights`. All sizes are in bytes, all results in tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+
+@dataclass(slots=True, frozen=True)
+class Weights:
+    """Tokens per unit.
+
+    text: per byte of text, names, arguments and schemas. base: per request. message: per message, part or tool call.
+    tools_base: once when there are tools. tool: per tool. image, image_low: per image, and per image of detail `low`.
+    audio: per byte of decoded audio. file: per byte of decoded file. file_least: per file with its data in the body.
+    file_reference: per file or unknown media that is only referred to (file id or URL). web_search: when the body has
+    `web_search_options`, whose results count as input.
+    """
+
+    text: float
+    base: int
+    message: int
+    tools_base: int
+    tool: int
+    image: int
+    image_low: int
+    audio: float
+    file: float
+    file_least: int
+    file_reference: int
+    web_search: int
+
+
+BOUND = Weights(
+    text=1.0,
+    base=128,  # begin and end marks, and the short system prompt that some templates add themselves
+    message=16,  # role header: 3-5 tokens at OpenAI and in the common open templates
+    tools_base=640,  # the documented tool-use system prompts are 300 to 600 tokens
+    tool=32,
+    image=48_169,  # the dearest documented: 2833 + 8 tiles of 5667 (OpenAI's vision guide, gpt-4o-mini)
+    image_low=2_833,
+    audio=1 / 25,  # 32 tokens a second is the dearest documented rate; 1 kB/s (8 kbit/s) the thinnest audio
+    file=4.0,  # compressed text inside, plus page images
+    file_least=10_000,
+    file_reference=200_000,
+    web_search=32_000,
+)
+"""Never less than the true count, as far as documents say."""
+
+EXPECTED = Weights(
+    text=0.25,  # about 4 bytes per token in English; 2 to 4 in other languages, whose characters have more bytes
+    base=3,
+    message=4,
+    tools_base=0,
+    tool=8,
+    image=1_000,
+    image_low=85,
+    audio=1 / 1_000,
+    file=0.1,
+    file_least=500,
+    file_reference=2_000,
+    web_search=8_000,
+)
+"""A fair guess, for bills marked `estimated`."""
+
+# Members that never become prompt text; everything else that a body holds is counted as text.
+_NO_TEXT = frozenset(
+    {
+        "messages",
+        "tools",
+        "functions",
+        "model",
+        "stream",
+        "stream_options",
+        "stop",
+        "metadata",
+        "user",
+        "logit_bias",
+        "modalities",
+        "audio",
+        "service_tier",
+        "safety_identifier",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "reasoning_effort",
+        "verbosity",
+        "web_search_options",
+    }
+)
+
+
+def estimate_tokens(text_bytes: int) -> int:
+    """Expected tokens of a text of `text_bytes` bytes of UTF-8: a quarter, rounded up."""
+    return -(-max(text_bytes, 0) // 4)
+
+
+def text_bytes(text: str) -> int:
+    """Bytes of a string in UTF-8 (half surrogate pairs, which JSON can smuggle in, count 3)."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def bound_text_tokens(body: Mapping[str, Any], weights: Weights = BOUND) -> int:
+    """An upper bound in tokens of the input that a chat body makes, media included. Never raises."""
+    size = _Size()
+    _measure_body(body, size)
+    return size.weigh(weights)
+
+
+def estimate_input_tokens(body: Mapping[str, Any], weights: Weights = EXPECTED) -> int:
+    """The expected tokens of the input that a chat body makes. Never raises."""
+    return bound_text_tokens(body, weights)
+
+
+def estimate_output_tokens(completion: Mapping[str, Any], weights: Weights = EXPECTED) -> int:
+    """The expected tokens of an answer, whole or folded so far: text, reasoning, refusals, transcripts and tool calls
+    of all choices; at least 1 when there is any. Reasoning that the provider keeps to itself cannot be seen, so it is
+    not counted. Never raises."""
+    size = _Size()
+    choices = completion.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        message = choice.get("message") if isinstance(choice, Mapping) else None
+        if isinstance(message, Mapping):
+            _measure_answer(message, size)
+    return size.weigh(replace(weights, base=0))
+
+
+def _measure_answer(message: Mapping[str, Any], size: _Size) -> None:
+    content = message.get("content")
+    if isinstance(content, list):
+        for part in content:  # texts and thoughts; not the base64 of images
+            if isinstance(part, Mapping):
+                size.text += _any_bytes(part.get("text")) + _any_bytes(part.get("thinking"))
+    else:
+        size.text += _any_bytes(content)
+    size.text += _any_bytes(message.get("refusal"))
+    # Some servers send the same thoughts under both names.
+    size.text += max(_any_bytes(message.get("reasoning_content")), _any_bytes(message.get("reasoning")))
+    audio = message.get("audio")
+    if isinstance(audio, Mapping):
+        size.text += _any_bytes(audio.get("transcript"))
+    calls = message.get("tool_calls")
+    for call in [*(calls if isinstance(calls, list) else ()), {"function": message.get("function_call")}]:
+        for member in ("function", "custom"):
+            inner = call.get(member) if isinstance(call, Mapping) else None
+            if isinstance(inner, Mapping):
+                size.message += 1
+                size.text += sum(_any_bytes(inner.get(name)) for name in ("name", "arguments", "input"))
+
+
+class _Size:
+    """What a body holds, in units of `Weights`."""
+
+    __slots__ = (
+        "audio",
+        "base",
+        "file",
+        "file_least",
+        "file_reference",
+        "image",
+        "image_low",
+        "message",
+        "text",
+        "tool",
+        "tools_base",
+        "web_search",
+    )
+
+    def __init__(self) -> None:
+        self.text = self.message = self.tool = self.tools_base = 0
+        self.image = self.image_low = self.audio = self.file = self.file_least = self.file_reference = 0
+        self.web_search = 0
+        self.base = 1
+
+    def weigh(self, weights: Weights) -> int:
+        total = 0.0
+        for unit in self.__slots__:
+            count: int = getattr(self, unit)
+            if count:
+                total += count * getattr(weights, unit)
+        return math.ceil(total)
+
+
+def _measure_body(body: Mapping[str, Any], size: _Size) -> None:
+    messages = body.get("messages")
+    for message in messages if isinstance(messages, list) else ():
+        size.message += 1
+        if isinstance(message, Mapping):
+            _measure_message(message, size)
+        elif isinstance(message, str):
+            size.text += text_bytes(message)
+    for key in ("tools", "functions"):
+        tools = body.get(key)
+        if isinstance(tools, list) and tools:
+            size.tools_base = 1
+            size.tool += len(tools)
+            size.text += _any_bytes(tools)
+    if body.get("web_search_options") is not None:
+        size.web_search = 1
+    for key, value in body.items():
+        # Schemas and predictions, and whatever a provider invented (documents, system prompts).
+        if key not in _NO_TEXT and isinstance(value, str | list | Mapping):
+            size.text += _any_bytes(value)
+
+
+def _measure_message(message: Mapping[str, Any], size: _Size) -> None:
+    for key, value in message.items():
+        if key == "role":
+            continue
+        if isinstance(value, str):
+            size.text += len(value) if value.isascii() else text_bytes(value)
+        elif key == "content" and isinstance(value, list):
+            for part in value:
+                size.message += 1
+                if isinstance(part, Mapping):
+                    _measure_part(part, size)
+                else:
+                    size.text += _any_bytes(part)
+        elif value is not None:
+            if key == "tool_calls" and isinstance(value, list):
+                size.message += len(value)
+            elif key == "audio":
+                size.file_reference += 1  # an earlier spoken answer, kept at the provider
+            size.text += _any_bytes(value)
+
+
+def _measure_part(part: Mapping[str, Any], size: _Size) -> None:
+    kind = part.get("type")
+    inner = part.get(kind) if isinstance(kind, str) else None
+    if kind == "text":
+        size.text += _any_bytes(inner)
+    elif kind == "image_url":
+        low = isinstance(inner, Mapping) and inner.get("detail") == "low"
+        if low:
+            size.image_low += 1
+        else:
+            size.image += 1
+    elif kind == "input_audio":
+        data = inner.get("data") if isinstance(inner, Mapping) else None
+        size.audio += _decoded(data)
+    elif kind == "file" and isinstance(inner, Mapping):
+        data = inner.get("file_data")
+        if isinstance(data, str) and data[:4].lower() != "http":
+            size.file += _decoded(data)
+            size.file_least += 1
+        else:
+            size.file_reference += 1
+        size.text += _any_bytes(inner.get("filename"))
+    else:
+        # A kind we do not know: its text, and, when it points at something, that.
+        size.text += _any_bytes(part)
+        if _refers(part):
+            size.file_reference += 1
+
+
+def _refers(part: Mapping[str, Any]) -> bool:
+    """Whether a part points at something outside of the body: some member's name ends in url, uri or id."""
+    for key, value in part.items():
+        if key.lower().endswith(("url", "uri", "_id")):
+            return True
+        if isinstance(value, Mapping) and any(
+            isinstance(name, str) and name.lower().endswith(("url", "uri", "_id")) for name in value
+        ):
+            return True
+    return False
+
+
+def _decoded(data: Any) -> int:
+    """Bytes that base64 data stands for, at most."""
+    return len(data) * 3 // 4 if isinstance(data, str) else 0
+
+
+def _any_bytes(value: Any) -> int:
+    """Bytes of a value as JSON text: at least the bytes of all texts in it."""
+    if isinstance(value, str):
+        return text_bytes(value)
+    if value is None:
+        return 0
+    try:
+        return len(orjson.dumps(value))
+    except TypeError:  # nested too deep, half a surrogate pair, or a number beyond 64 bits
+        return _any_bytes_slowly(value)
+
+
+def _any_bytes_slowly(value: Any) -> int:
+    total = 0
+    todo = [value]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, str):
+            total += 3 + 2 * text_bytes(item)  # quotes and escapes
+        elif isinstance(item, Mapping):
+            todo.extend(item.keys())
+            todo.extend(item.values())
+            total += 2
+        elif isinstance(item, list | tuple):
+            todo.extend(item)
+            total += 2
+        elif isinstance(item, int):
+            total += 8 + item.bit_length() // 3
+        else:
+            total += 32
+    return total

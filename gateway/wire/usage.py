@@ -1,0 +1,163 @@
+"""Token counts in what providers send: where they stand, and what of them can be believed.
+
+Names: OpenAI's CompletionUsage and ResponseUsage, and the spellings of compatible servers. Money depends on these
+numbers, so nonsense is treated as absent and reported by `UsageNumbers.sane`, never passed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MOST_TOKENS = 2**40
+"""Counts above this are nonsense: it is a million times the largest context there is."""
+
+Path = tuple[str, ...]
+
+
+@dataclass(slots=True, frozen=True)
+class UsageNumbers:
+    """Counts in OpenAI's sense, all 0 <= n <= 2**40: prompt_tokens includes cached, cache-write, audio and image
+    tokens, completion_tokens includes reasoning, audio and image tokens.
+
+    sane: both main counts were there (or followed from the total), nothing was nonsense, and no part exceeded its
+    whole. When it is False the numbers are the best reading, but should not be trusted for money alone.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
+    sane: bool = True
+
+
+_PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
+_COMPLETION_DETAILS = ("completion_tokens_details", "output_tokens_details")
+
+
+def _within(parents: tuple[str, ...], *names: str) -> tuple[Path, ...]:
+    return tuple((parent, name) for parent in parents for name in names)
+
+
+# Where each count may stand; the first that is present counts.
+_PROMPT: tuple[Path, ...] = (("prompt_tokens",), ("input_tokens",))
+_COMPLETION: tuple[Path, ...] = (("completion_tokens",), ("output_tokens",))
+_TOTAL: tuple[Path, ...] = (("total_tokens",),)
+_CACHED: tuple[Path, ...] = (
+    *_within(_PROMPT_DETAILS, "cached_tokens"),
+    ("cached_tokens",),  # some servers report it beside the main counts
+    ("prompt_cache_hit_tokens",),
+)
+_CACHE_WRITE: tuple[Path, ...] = _within(_PROMPT_DETAILS, "cache_write_tokens", "cache_creation_tokens")
+_REASONING: tuple[Path, ...] = (*_within(_COMPLETION_DETAILS, "reasoning_tokens"), ("reasoning_tokens",))
+_AUDIO_IN: tuple[Path, ...] = _within(_PROMPT_DETAILS, "audio_tokens")
+_AUDIO_OUT: tuple[Path, ...] = _within(_COMPLETION_DETAILS, "audio_tokens")
+_IMAGE_IN: tuple[Path, ...] = _within(_PROMPT_DETAILS, "image_tokens")
+_IMAGE_OUT: tuple[Path, ...] = _within(_COMPLETION_DETAILS, "image_tokens")
+
+
+def find_usage(obj: Any) -> dict[str, Any] | None:
+    """The usage object of a chat chunk or completion, or None.
+
+    It stands at the top, or within a choice (one provider streams it there, sometimes again at the top of a final
+    chunk; the top counts). `usage: null` and `usage: {}` are none. Never raises, whatever `obj` is.
+    """
+    if not isinstance(obj, dict):
+        return None
+    usage = obj.get("usage")
+    if isinstance(usage, dict) and usage:
+        return usage
+    choices = obj.get("choices")
+    if isinstance(choices, list):
+        for choice in choices:
+            if isinstance(choice, dict):
+                usage = choice.get("usage")
+                if isinstance(usage, dict) and usage:
+                    return usage
+    return None
+
+
+class _Reading:
+    """Reads counts out of one usage object and remembers whether all of them made sense."""
+
+    __slots__ = ("raw", "sane")
+
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        self.raw = raw
+        self.sane = True
+
+    def count(self, paths: tuple[Path, ...]) -> int | None:
+        """The first present count; None when there is none or when it is nonsense."""
+        for path in paths:
+            value: Any = self.raw
+            for name in path:
+                value = value.get(name) if isinstance(value, Mapping) else None
+            if value is None:
+                continue
+            if type(value) is float and value.is_integer():
+                value = int(value)  # infinity and NaN are not integers
+            if type(value) is int and 0 <= value <= MOST_TOKENS:
+                return value
+            self.sane = False
+        return None
+
+    def part(self, paths: tuple[Path, ...], whole: int) -> int:
+        """A count that is included in `whole`, at most as large."""
+        value = self.count(paths)
+        if value is None:
+            return 0
+        if value > whole:
+            self.sane = False
+            return whole
+        return value
+
+
+def read_usage(raw: Mapping[str, Any]) -> UsageNumbers:
+    """Normalise one usage object (see `find_usage`). Never raises.
+
+    Negative, fractional, boolean, textual and huge counts are treated as absent. A missing main count is taken from
+    the total. Some servers count reasoning beside completion_tokens, or audio beside prompt_tokens, and only the total
+    shows it; they are added to their whole, because OpenAI counts them within.
+    """
+    read = _Reading(raw)
+    prompt, completion, total = read.count(_PROMPT), read.count(_COMPLETION), read.count(_TOTAL)
+    reasoning = read.count(_REASONING) or 0
+    if total is not None:
+        if prompt is None and completion is not None and total >= completion:
+            prompt = total - completion
+        elif completion is None and prompt is not None and total >= prompt:
+            completion = total - prompt
+    if prompt is None or completion is None:
+        read.sane = False
+        prompt, completion = prompt or 0, completion or 0
+    if total is not None and total > prompt + completion:
+        beside = total - prompt - completion
+        audio = read.count(_AUDIO_IN) or 0
+        if beside == reasoning:
+            completion += reasoning
+        elif beside == audio:
+            prompt += audio
+        elif beside == reasoning + audio:
+            completion, prompt = completion + reasoning, prompt + audio
+    if reasoning > completion:
+        read.sane = False
+        reasoning = completion
+    cached = read.part(_CACHED, prompt)
+    return UsageNumbers(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cached_tokens=cached,
+        cache_write_tokens=read.part(_CACHE_WRITE, prompt - cached),
+        reasoning_tokens=reasoning,
+        audio_input_tokens=read.part(_AUDIO_IN, prompt),
+        audio_output_tokens=read.part(_AUDIO_OUT, completion),
+        image_input_tokens=read.part(_IMAGE_IN, prompt),
+        image_output_tokens=read.part(_IMAGE_OUT, completion),
+        sane=read.sane,
+    )

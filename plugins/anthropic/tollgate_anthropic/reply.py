@@ -1,0 +1,138 @@
+"""A whole answer of the Messages API as a chat completion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from gateway.api import Call, UpstreamReply
+
+from .citations import Citations
+from .details import Detail, detail_of
+from .faults import fault_from_error
+from .reading import checked_json, ending, reading_of
+from .safe import dump, nonsense, text_of, writable
+from .usage import service_tier, translate_usage
+
+_TAKEN = frozenset({
+    "id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "stop_details", "usage"
+})  # fmt: skip
+
+
+def read_message(call: Call, reply: UpstreamReply) -> dict[str, Any]:
+    """The chat completion for a 2xx body. Raises UpstreamFault when it is no message of Anthropic's."""
+    try:
+        raw = orjson.loads(reply.body)
+    except orjson.JSONDecodeError:
+        raise nonsense("The provider's answer is not JSON.", reply.body) from None
+    if not isinstance(raw, dict):
+        raise nonsense("The provider's answer is not a JSON object.", reply.body)
+    if raw.get("type") == "error":
+        raise fault_from_error(raw, None, reply.headers)
+    if not isinstance(raw.get("content"), list):
+        raise nonsense("The provider's answer has no content.", reply.body)
+    return completion_of(call, raw)
+
+
+def completion_of(call: Call, raw: dict[str, Any]) -> dict[str, Any]:
+    """The chat completion for a message object that has a `content` list."""
+    reading = reading_of(call)
+    answer = _Answer(reading.json_tool)
+    for block in raw["content"]:
+        if isinstance(block, dict):
+            answer.add(block)
+    message = answer.message(reading.json_text)
+    end, refusal = ending(raw, bool(answer.calls), answer.answered)
+    if refusal is not None:
+        message["refusal"] = refusal
+        message["content"] = message["content"] or None
+    completion: dict[str, Any] = {
+        "id": text_of(raw.get("id")) or call.id,
+        "object": "chat.completion",
+        "created": call.created,
+        "model": call.model,
+        "choices": [{"index": 0, "message": message, "logprobs": None, **end}],
+    }
+    usage = translate_usage(raw.get("usage"))
+    if usage is not None:
+        completion["usage"] = writable(usage)
+    tier = service_tier(raw.get("usage"))
+    if tier:
+        completion["service_tier"] = tier
+    rest = {key: value for key, value in raw.items() if key not in _TAKEN and key not in completion}
+    completion.update({key: writable(value) for key, value in rest.items() if value is not None})
+    return completion
+
+
+class _Answer:
+    """The blocks of one answer, sorted into the members of a chat message."""
+
+    def __init__(self, json_tool: str) -> None:
+        self.json_tool = json_tool
+        self.calls: list[dict[str, Any]] = []
+        self.answered = False
+        self.text = ""
+        self.json = ""
+        self.thinking: list[str] = []
+        self.details: list[Detail] = []
+        self.cited = Citations()
+
+    def add(self, block: dict[str, Any]) -> None:
+        kind = block.get("type")
+        if kind == "text":
+            start = len(self.text)
+            self.text += text_of(block.get("text"))
+            found = block.get("citations")
+            if isinstance(found, list):
+                self.cited.add(writable(found), start, len(self.text))
+        elif kind == "tool_use" and self.json_tool and block.get("name") == self.json_tool:
+            self.answered = True
+            self.json += dump(block.get("input") or {})
+        elif kind == "tool_use":
+            self.calls.append(call_of(block))
+        else:
+            if kind == "thinking" and text_of(block.get("thinking")):
+                self.thinking.append(block["thinking"])
+            self.details.append(detail_of(writable(block), len(self.details)))
+
+    def message(self, json_text: bool) -> dict[str, Any]:
+        content: str | None = checked_json(self.text) if json_text else self.text
+        if self.answered:
+            if self.text.strip():
+                # The JSON alone is the answer; what was said beside it is kept among the opaque blocks.
+                spoken = {"type": "text", "text": self.text}
+                self.details.append(detail_of(spoken, len(self.details)))
+            content = self.json
+        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+        if self.calls:
+            message["content"] = content or None
+            message["tool_calls"] = self.calls
+        if self.thinking:
+            message["reasoning_content"] = "".join(self.thinking)
+        if self.details:
+            message["reasoning_details"] = self.details
+        if self.cited.annotations:
+            message["annotations"] = self.cited.annotations
+        if self.cited.citations:
+            message["citations"] = self.cited.citations
+        return message
+
+
+def call_of(block: dict[str, Any]) -> dict[str, Any]:
+    """A `tool_use` block as a tool call. Who called it is kept when it was not the model itself."""
+    call: dict[str, Any] = {
+        "id": text_of(block.get("id")),
+        "type": "function",
+        "function": {"name": text_of(block.get("name")), "arguments": dump(block.get("input") or {})},
+    }
+    call.update(extras_of(block))
+    return call
+
+
+def extras_of(block: dict[str, Any]) -> dict[str, Any]:
+    """Members of a `tool_use` block that a later turn must give back (programmatic calls, toolsets)."""
+    extras = {key: block[key] for key in ("caller", "toolset_name") if block.get(key) is not None}
+    if extras.get("caller") == {"type": "direct"}:
+        del extras["caller"]
+    return dict(writable(extras))

@@ -1,0 +1,66 @@
+"""A chat call to `POST /v1/messages`: the steps in their order, each reading what the ones before it wrote."""
+
+from __future__ import annotations
+
+import orjson
+
+from gateway.api import Call, CallerFault, GatewayFault, Target, UpstreamRequest
+
+from .draft import Draft
+from .messages import translate_messages
+from .output import add_response_format
+from .params import add_identity, add_limits, add_rest, add_sampling
+from .quirks import resolve
+from .settings import Settings
+from .thinking import add_thinking
+from .tools import add_tools
+
+
+def draft_request(call: Call, target: Target, settings: Settings) -> Draft:
+    """The upstream body of `call` for `target`, with what its answer needs to be read.
+
+    Raises CallerFault that names the field, and GatewayFault when the target's options make no sense;
+    appends to `call.dropped`.
+    """
+    try:
+        quirks = resolve(target.upstream, settings.quirks, target.options.get("quirks"))
+    except ValueError as error:
+        raise GatewayFault(
+            f"The options of the model {target.model} are wrong; the operator has to correct them.", detail=str(error)
+        ) from None
+    draft = Draft(call=call, body=call.body, quirks=quirks)
+    draft.out["model"] = target.upstream
+    add_limits(draft, target.max_output or draft.quirks.max_output, settings.default_max_tokens)
+    system, messages = translate_messages(draft)
+    if system:
+        draft.out["system"] = system
+    draft.out["messages"] = messages
+    add_tools(draft)
+    add_response_format(draft)
+    add_thinking(draft)
+    add_sampling(draft)
+    add_identity(draft)
+    add_rest(draft)
+    draft.out["stream"] = call.stream
+    return draft
+
+
+def build(draft: Draft, settings: Settings) -> UpstreamRequest:
+    """The request to send, with the operator's credentials."""
+    headers = {
+        "accept": "text/event-stream" if draft.call.stream else "application/json",
+        "anthropic-version": settings.version,
+        "content-type": "application/json",
+    }
+    key = settings.api_key.get_secret_value()
+    if key:
+        headers["x-api-key"] = key
+    betas = list(dict.fromkeys([*settings.beta, *draft.betas]))
+    if betas:
+        headers["anthropic-beta"] = ",".join(betas)
+    try:
+        body = orjson.dumps(draft.out)
+    except TypeError:
+        # Only nesting can get here (orjson writes 254 levels): a tool call's arguments are parsed JSON in a string.
+        raise CallerFault("messages: a tool call's arguments nest too deeply; flatten them", param="messages") from None
+    return UpstreamRequest(url=settings.endpoint, headers=headers, body=body, stream=draft.call.stream)

@@ -1,0 +1,110 @@
+"""One configured echo instance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from gateway.api import (
+    Call,
+    CallerFault,
+    ChatStreamDecoder,
+    Dialect,
+    Fault,
+    StreamDecoder,
+    Target,
+    Transport,
+    UpstreamReply,
+    UpstreamRequest,
+    fault_from_openai_error,
+    read_completion,
+)
+from tollgate_echo.answer import read_request
+from tollgate_echo.directives import parse_duration
+from tollgate_echo.script import Timing
+from tollgate_echo.tokens import count_prompt
+from tollgate_echo.transport import CREATED_HEADER, EchoTransport
+
+URL = "http://echo.invalid/v1/chat/completions"
+"""Never connected to: `.invalid` is reserved (RFC 2606), and the transport stays in the process."""
+
+
+class EchoSettings(BaseModel):
+    """Settings of one instance.
+
+    pace: time between tokens, delay: time before the first byte (numbers are seconds, texts such as `20ms`).
+    directives: whether requests may steer the model (`README.md`); switch off where strangers may call it.
+    on_disconnect: `cancel` or `drain` (see `gateway.provider.Provider`).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pace: float = 0.0
+    delay: float = 0.0
+    directives: bool = True
+    on_disconnect: Literal["cancel", "drain"] = "cancel"
+
+    @field_validator("pace", "delay", mode="before")
+    @classmethod
+    def _check_duration(cls, value: object) -> float:
+        return parse_duration(value)
+
+
+class EchoProvider:
+    """Implements `gateway.provider.Provider` with a model that answers in this process."""
+
+    speaks: frozenset[Dialect] = frozenset({"chat"})
+
+    def __init__(self, name: str, settings: EchoSettings) -> None:
+        self.name = name
+        self.on_disconnect: Literal["cancel", "drain"] = settings.on_disconnect
+        self._directives = settings.directives
+        self.transport: Transport | None = EchoTransport(Timing(settings.delay, settings.pace), settings.directives)
+
+    def build_request(self, call: Call, target: Target) -> UpstreamRequest:
+        """See `Provider.build_request`. Raises CallerFault for a directive that cannot be followed."""
+        body = dict(call.body)
+        if self._directives:
+            read_request(body, True)
+        elif body.pop("echo", None) is not None:
+            if call.strict:
+                raise CallerFault("echo: directives are switched off.", param="echo", code="unsupported_parameter")
+            if "echo" not in call.dropped:
+                call.dropped.append("echo")
+        body["model"] = target.upstream
+        body["stream"] = call.stream
+        if call.stream:
+            given = body.get("stream_options")
+            body["stream_options"] = {**(given if isinstance(given, dict) else {}), "include_usage": True}
+        if call.max_output is not None:
+            body.pop("max_tokens", None)
+            body["max_completion_tokens"] = call.max_output
+        headers = {
+            "content-type": "application/json",
+            "accept": "text/event-stream" if call.stream else "application/json",
+            CREATED_HEADER: str(call.created),
+        }
+        try:
+            data = orjson.dumps(body)
+        except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
+            raise CallerFault(f"The request body cannot be sent on as JSON: {error}.") from error
+        return UpstreamRequest(URL, headers, data, stream=call.stream)
+
+    def read_reply(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
+        """See `Provider.read_reply`."""
+        return read_completion(reply.body)
+
+    def open_stream(self, call: Call) -> StreamDecoder:
+        """See `Provider.open_stream`."""
+        return ChatStreamDecoder()
+
+    def read_fault(self, reply: UpstreamReply) -> Fault:
+        """See `Provider.read_fault`."""
+        return fault_from_openai_error(reply.status, reply.body, reply.headers)
+
+    def bound_input_tokens(self, body: Mapping[str, Any], target: Target | None = None) -> int:
+        """See `Provider.bound_input_tokens`: the exact count, by the rule in `tokens.py`."""
+        return count_prompt(body)

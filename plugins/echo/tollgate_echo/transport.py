@@ -1,0 +1,101 @@
+"""Plays a script into a sink, on the event loop's own clock: no thread, no task, no socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import orjson
+
+from gateway.api import CallerFault, Exchange, Fault, Sink, UpstreamRequest
+from tollgate_echo.answer import compose
+from tollgate_echo.script import Data, End, Head, Stall, Step, Timing, Wait, script
+
+CREATED_HEADER = "x-echo-created"
+"""Unix seconds for `created`: the transport reads no clock, so that an answer depends on its request alone."""
+
+# Events delivered in one go before other work of the loop gets its turn.
+_BATCH = 32
+
+
+class EchoTransport:
+    """Answers requests in this process; implements `gateway.provider.Transport`."""
+
+    def __init__(self, timing: Timing, use_directives: bool) -> None:
+        self._timing = timing
+        self._use_directives = use_directives
+
+    def send(self, request: UpstreamRequest, sink: Sink) -> Exchange:
+        """Start to answer. The sink is first called from a later turn of the running loop, never from here."""
+        return EchoExchange(self._steps(request), sink, asyncio.get_running_loop())
+
+    def _steps(self, request: UpstreamRequest) -> Iterator[Step]:
+        try:
+            body = orjson.loads(request.body)
+            if not isinstance(body, dict):
+                raise CallerFault("The request body must be an object.")
+            created = int(request.headers.get(CREATED_HEADER, "0"))
+            answer = compose(body, self._use_directives, created)
+        except Fault as fault:
+            yield End(fault)
+            return
+        except ValueError as error:
+            yield End(CallerFault("The request body is not valid JSON.", detail=str(error)))
+            return
+        yield from script(answer, self._timing)
+
+
+class EchoExchange:
+    """One running answer; implements `gateway.provider.Exchange`."""
+
+    def __init__(self, steps: Iterator[Step], sink: Sink, loop: asyncio.AbstractEventLoop) -> None:
+        self._steps = steps
+        self._sink = sink
+        self._loop = loop
+        self._paused = False
+        self._over = False
+        self._held: Step | None = None
+        self._handle: asyncio.Handle | None = loop.call_soon(self._run)
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+        if self._handle is None and not self._over:
+            self._handle = self._loop.call_soon(self._run)
+
+    def cancel(self) -> None:
+        self._over = True
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _run(self) -> None:
+        """Deliver until something has to be waited for."""
+        self._handle = None
+        for _ in range(_BATCH):
+            if self._paused or self._over:
+                return
+            step = self._held or next(self._steps)
+            waited, self._held = self._held is not None, None
+            if isinstance(step, Data):
+                if step.wait and not waited:
+                    self._held = step
+                    self._handle = self._loop.call_later(step.wait, self._run)
+                    return
+                self._sink.data(step.chunk)
+            elif isinstance(step, Head):
+                self._sink.head(step.status, step.headers)
+            elif isinstance(step, Wait):
+                self._handle = self._loop.call_later(step.seconds, self._run)
+                return
+            else:
+                self._over = True
+                if isinstance(step, End):
+                    self._sink.end(step.fault)
+                else:
+                    assert isinstance(step, Stall)
+                return
+        if not self._paused and not self._over:
+            self._handle = self._loop.call_soon(self._run)

@@ -1,0 +1,104 @@
+"""The table of what models tolerate. The snapshot makes every change of a resolved row visible."""
+
+from __future__ import annotations
+
+import pytest
+from tollgate_openai.quirks import COMPATIBLE, Quirks, QuirkSettings, nearest_effort, openai_quirks, reasoning_is_on
+
+# model: limit, when it reasons, unsupported parameters, efforts (* = whatever comes), renamed roles
+SNAPSHOT = """
+gpt-3.5-turbo           either                never       -      -                            -
+gpt-4                   either                never       -      -                            -
+gpt-4-turbo             either                never       -      -                            -
+gpt-4o                  either                never       -      -                            -
+gpt-4o-mini             either                never       -      -                            -
+ft:gpt-4o-mini:acme::x  either                never       -      -                            -
+gpt-4o-audio-preview    either                never       -      -                            -
+gpt-4o-search-preview   either                never       temperature -                       -
+gpt-4.1                 either                never       -      -                            -
+gpt-4.1-mini            either                never       -      -                            -
+gpt-4.1-nano            either                never       -      -                            -
+chatgpt-4o-latest       either                never       -      -                            -
+o1-mini                 max_completion_tokens always      -      -                            developer>user,system>user
+o1-preview              max_completion_tokens always      -      -                            developer>user,system>user
+o1                      max_completion_tokens always      -      low,medium,high              -
+o3-mini                 max_completion_tokens always      -      low,medium,high              -
+o3                      max_completion_tokens always      stop   low,medium,high              -
+o4-mini                 max_completion_tokens always      stop   low,medium,high              -
+gpt-5                   max_completion_tokens always      stop   minimal,low,medium,high      -
+gpt-5-2025-08-07        max_completion_tokens always      stop   minimal,low,medium,high      -
+gpt-5-mini              max_completion_tokens always      stop   minimal,low,medium,high      -
+gpt-5-nano              max_completion_tokens always      stop   minimal,low,medium,high      -
+gpt-5-pro               max_completion_tokens always      stop   high                         -
+gpt-5-codex             max_completion_tokens always      stop   low,medium,high              -
+gpt-5-chat-latest       max_completion_tokens never       -      -                            -
+gpt-5.1                 max_completion_tokens on_request  stop   none,low,medium,high         -
+gpt-5.1-2025-11-13      max_completion_tokens on_request  stop   none,low,medium,high         -
+gpt-5.1-chat-latest     max_completion_tokens always      stop   medium                       -
+gpt-5.1-codex           max_completion_tokens always      stop   low,medium,high              -
+gpt-5.1-codex-max       max_completion_tokens always      stop   low,medium,high,xhigh        -
+gpt-5.2                 max_completion_tokens on_request  stop   none,low,medium,high,xhigh   -
+gpt-5.2-pro             max_completion_tokens always      stop   medium,high,xhigh            -
+gpt-5.4-mini            max_completion_tokens on_request  stop   none,low,medium,high,xhigh   -
+gpt-5.5                 max_completion_tokens by_default  stop   *                            -
+gpt-5.6                 max_completion_tokens by_default  stop   *                            -
+gpt-6                   max_completion_tokens always      stop   *                            -
+"""
+
+
+def _row(name: str, quirks: Quirks) -> list[str]:
+    efforts = "*" if quirks.efforts is None else ",".join(quirks.efforts) or "-"
+    roles = ",".join(f"{old}>{new}" for old, new in quirks.roles) or "-"
+    return [name, quirks.limit, quirks.reasons, ",".join(quirks.unsupported) or "-", efforts, roles]
+
+
+@pytest.mark.parametrize("line", SNAPSHOT.strip().splitlines(), ids=lambda line: line.split()[0])
+def test_resolved_rows(line: str) -> None:
+    expected = line.split()
+    assert _row(expected[0], openai_quirks(expected[0])) == expected
+
+
+def test_compatible_servers_know_the_old_spelling() -> None:
+    assert _row("any", COMPATIBLE) == ["any", "max_tokens", "never", "-", "*", "developer>system"]
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "on"),
+    [
+        ("gpt-4o", "high", False),
+        ("o3", None, True),
+        ("gpt-5.1", None, False),
+        ("gpt-5.1", "none", False),
+        ("gpt-5.1", "low", True),
+        ("gpt-5.5", None, True),
+        ("gpt-5.5", "none", False),
+    ],
+)
+def test_when_a_model_reasons(model: str, effort: str | None, on: bool) -> None:
+    assert reasoning_is_on(openai_quirks(model), effort) is on
+
+
+@pytest.mark.parametrize(
+    ("wanted", "supported", "stand_in"),
+    [
+        ("none", ("minimal", "low", "medium", "high"), "minimal"),
+        ("minimal", ("none", "low", "medium", "high"), "none"),
+        ("xhigh", ("low", "medium", "high"), "high"),
+        ("max", ("high",), "high"),
+        ("enormous", ("high",), None),
+    ],
+)
+def test_the_nearest_effort_stands_in(wanted: str, supported: tuple[str, ...], stand_in: str | None) -> None:
+    assert nearest_effort(wanted, supported) == stand_in
+
+
+def test_overrides_replace_single_members() -> None:
+    settings = QuirkSettings(limit="max_completion_tokens", roles={"b": "y", "a": "x"}, unsupported=("seed",))
+    changed = settings.apply(COMPATIBLE)
+    assert (changed.limit, changed.roles, changed.unsupported) == (
+        "max_completion_tokens",
+        (("a", "x"), ("b", "y")),
+        ("seed",),
+    )
+    assert changed.image_tokens == COMPATIBLE.image_tokens
+    assert QuirkSettings().apply(COMPATIBLE) is COMPATIBLE

@@ -1,0 +1,123 @@
+"""One configured OpenAI-dialect upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import orjson
+from pydantic import ValidationError
+
+from gateway.api import (
+    Call,
+    CallerFault,
+    ChatStreamDecoder,
+    Dialect,
+    Fault,
+    GatewayFault,
+    StreamDecoder,
+    Target,
+    Transport,
+    UpstreamReply,
+    UpstreamRequest,
+    bound_text_tokens,
+    fault_from_openai_error,
+    read_completion,
+    redact_fault,
+)
+from tollgate_openai.quirks import COMPATIBLE, Quirks, QuirkSettings, openai_quirks
+from tollgate_openai.request import chat_body
+from tollgate_openai.settings import OpenAISettings
+from tollgate_openai.tokens import ImageCost, cap, image_cost, weights
+
+
+class OpenAIProvider:
+    """Implements `gateway.provider.Provider` for OpenAI and every server that copied its dialect."""
+
+    speaks: frozenset[Dialect] = frozenset({"chat"})
+
+    def __init__(self, name: str, settings: OpenAISettings) -> None:
+        self.name = name
+        self.on_disconnect: Literal["cancel", "drain"] = settings.on_disconnect
+        self.transport: Transport | None = None
+        self._settings = settings
+        self._url = settings.base_url + "/chat/completions"
+        self._headers = _headers(settings)
+        secrets = (settings.api_key.get_secret_value(), settings.organization, settings.project)
+        # Extra headers may carry a second credential (a proxy's key): their values are secrets as well.
+        self._secrets = tuple(secret for secret in (*secrets, *settings.headers.values()) if secret)
+        self._table: dict[str, Quirks] = {}
+
+    def quirks(self, target: Target) -> Quirks:
+        """What the target's model tolerates: the table's row, the instance's overrides, then the model's own.
+        Raises GatewayFault when the `quirks` in the model's options are not valid."""
+        row = self._table.get(target.upstream)
+        if row is None:
+            row = openai_quirks(target.upstream) if self._settings.is_openai else COMPATIBLE
+            row = self._table[target.upstream] = self._settings.quirks.apply(row)
+        own = target.options.get("quirks")
+        if own is None:
+            return row
+        try:
+            return QuirkSettings.model_validate(own).apply(row)
+        except ValidationError as error:
+            raise GatewayFault(
+                f"The model {target.model} is not configured correctly.",
+                detail=f"models.{target.model}.options.quirks: {error}",
+            ) from error
+
+    def build_request(self, call: Call, target: Target) -> UpstreamRequest:
+        """See `Provider.build_request`. Raises CallerFault for a body that cannot be written as JSON."""
+        body = chat_body(call, target.upstream, self.quirks(target))
+        try:
+            data = orjson.dumps(body)
+        except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
+            raise CallerFault(f"The request body cannot be sent on as JSON: {error}.") from error
+        headers = dict(self._headers)
+        headers["accept"] = "text/event-stream" if call.stream else "application/json"
+        return UpstreamRequest(self._url, headers, data, stream=call.stream)
+
+    def read_reply(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
+        """See `Provider.read_reply`: the completion as it came."""
+        try:
+            return read_completion(reply.body)
+        except Fault as fault:
+            raise self._clean(fault) from None
+
+    def open_stream(self, call: Call) -> StreamDecoder:
+        """See `Provider.open_stream`: chunks as raw JSON bytes."""
+        return ChatStreamDecoder(self._clean)
+
+    def read_fault(self, reply: UpstreamReply) -> Fault:
+        """See `Provider.read_fault`."""
+        return self._clean(fault_from_openai_error(reply.status, reply.body, reply.headers))
+
+    def bound_input_tokens(self, body: Mapping[str, Any], target: Target | None = None) -> int:
+        """See `Provider.bound_input_tokens`. Pictures cost differently from model to model: with `target` its
+        own figure counts, without it the largest of all models."""
+        return cap(bound_text_tokens(body, weights(self._image_cost(target))), target)
+
+    def _image_cost(self, target: Target | None) -> ImageCost | None:
+        if target is None:
+            most = self._settings.quirks.image_tokens
+        else:
+            most = self.quirks(target).image_tokens
+            if most is None and self._settings.is_openai:
+                return image_cost(target.upstream)
+        return None if most is None else ImageCost(most, most)
+
+    def _clean(self, fault: Fault) -> Fault:
+        return redact_fault(fault, self._secrets)
+
+
+def _headers(settings: OpenAISettings) -> dict[str, str]:
+    headers = dict(settings.headers)
+    key = settings.api_key.get_secret_value()
+    if key:
+        headers["authorization"] = f"Bearer {key}"
+    if settings.organization:
+        headers["openai-organization"] = settings.organization
+    if settings.project:
+        headers["openai-project"] = settings.project
+    headers["content-type"] = "application/json"
+    return headers

@@ -1,0 +1,130 @@
+"""From a chat body in the hub format to the body one model accepts.
+
+The dialect is the same on both sides, so the body is copied shallowly and only what differs is touched;
+members that this module does not know travel on unread.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.api import Call, CallerFault
+from tollgate_openai.quirks import NEUTRAL, Quirks, nearest_effort, reasoning_is_on
+
+_LIMITS: tuple[str, ...] = ("max_completion_tokens", "max_tokens")
+_MISSING = object()
+
+
+def chat_body(call: Call, upstream: str, quirks: Quirks) -> dict[str, Any]:
+    """The body for `upstream` (the model's name there).
+
+    Appends to `call.dropped` what the model does not tolerate. Raises CallerFault instead when the call is strict.
+    """
+    body = dict(call.body)
+    body["model"] = upstream
+    _set_stream(body, call, quirks)
+    _set_limit(body, call.max_output, quirks)
+    _set_effort(body, call, quirks)
+    _rename_roles(body, quirks)
+    refused = quirks.unsupported
+    if reasoning_is_on(quirks, body.get("reasoning_effort")):
+        refused += quirks.while_reasoning
+    for name in refused:
+        _drop(body, call, name)
+    return body
+
+
+def _set_stream(body: dict[str, Any], call: Call, quirks: Quirks) -> None:
+    if not call.stream:
+        if body.get("stream"):
+            # The gateway itself decided to take the answer whole.
+            body.pop("stream")
+            body.pop("stream_options", None)
+        return
+    body["stream"] = True
+    given = body.get("stream_options")
+    options = dict(given) if isinstance(given, dict) else {}
+    if quirks.stream_usage:
+        options["include_usage"] = True
+        body["stream_options"] = options
+    else:
+        # Such a server refuses the member; the gateway makes up the caller's usage chunk itself.
+        options.pop("include_usage", None)
+        if options:
+            body["stream_options"] = options
+        else:
+            body.pop("stream_options", None)
+
+
+def _set_limit(body: dict[str, Any], max_output: int | None, quirks: Quirks) -> None:
+    """One key for the output limit: the model's, or the caller's own where the model takes both."""
+    given = {key: body[key] for key in _LIMITS if body.get(key) is not None}
+    if max_output is None:
+        if not given:
+            return
+        # With both keys given OpenAI refuses the request; the smaller limit satisfies both.
+        max_output = min(given.values())
+    key: str = next(iter(given), "max_completion_tokens") if quirks.limit == "either" else quirks.limit
+    for other in _LIMITS:
+        body.pop(other, None)
+    body[key] = max_output
+
+
+def _set_effort(body: dict[str, Any], call: Call, quirks: Quirks) -> None:
+    effort = body.get("reasoning_effort")
+    if quirks.efforts is None or effort is None or effort in quirks.efforts:
+        return
+    if not quirks.efforts:
+        if effort == "none":
+            body.pop("reasoning_effort")
+        else:
+            _drop(body, call, "reasoning_effort")
+        return
+    stand_in = nearest_effort(effort, quirks.efforts) if isinstance(effort, str) else None
+    if stand_in is None:
+        return  # no effort anybody knows: the upstream's own error explains it best
+    if call.strict:
+        raise CallerFault(
+            f"reasoning_effort: the model {call.model} supports {', '.join(quirks.efforts)}.",
+            param="reasoning_effort",
+            code="unsupported_value",
+        )
+    body["reasoning_effort"] = stand_in
+    _report(call, "reasoning_effort")
+
+
+def _rename_roles(body: dict[str, Any], quirks: Quirks) -> None:
+    if not quirks.roles:
+        return
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        return
+    names = dict(quirks.roles)
+    if any(isinstance(message, dict) and message.get("role") in names for message in messages):
+        body["messages"] = [
+            {**message, "role": names[message["role"]]}
+            if isinstance(message, dict) and message.get("role") in names
+            else message
+            for message in messages
+        ]
+
+
+def _drop(body: dict[str, Any], call: Call, name: str) -> None:
+    value = body.get(name, _MISSING)
+    if value is _MISSING:
+        return
+    if value is not None and value != NEUTRAL.get(name, _MISSING):
+        if call.strict:
+            raise CallerFault(
+                f"{name}: the model {call.model} does not support this parameter; leave it out.",
+                param=name,
+                code="unsupported_parameter",
+            )
+        _report(call, name)
+    body.pop(name)
+
+
+def _report(call: Call, name: str) -> None:
+    # A call may be built again for a retry or for another target.
+    if name not in call.dropped:
+        call.dropped.append(name)

@@ -1,0 +1,106 @@
+"""The YAML section of one provider instance of kind `openai`."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from tollgate_openai.quirks import QuirkSettings
+
+OPENAI_BASE_URL = "https://api.openai.com/v1"
+OPENAI_HOST = "api.openai.com"
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""A header's name: RFC 9110, section 5.6.2."""
+
+# Set by the plugin or by the transport; an operator's own value would break framing or authentication.
+_RESERVED = frozenset(
+    {"authorization", "content-length", "content-type", "host", "transfer-encoding", "connection", "accept-encoding"}
+)
+
+
+def _clean(value: str, what: str) -> str:
+    if any(character in value for character in "\r\n\0"):
+        raise ValueError(f"{what} must not contain line breaks or NUL")
+    if not value.isascii():
+        raise ValueError(f"{what} must be ASCII")
+    return value
+
+
+class OpenAISettings(BaseModel):
+    """Settings of one instance; several may stand side by side under different names.
+
+    api_key: sent as a bearer token. Empty switches the instance off at OpenAI itself; elsewhere it is optional.
+    base_url: where `/chat/completions` is appended. organization, project: OpenAI's headers of these names.
+    headers: further request headers. on_disconnect: `cancel` or `drain` (see `gateway.provider.Provider`).
+    quirks: overrides of what the models tolerate (`tollgate_openai.quirks`).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    api_key: SecretStr = SecretStr("")
+    base_url: str = OPENAI_BASE_URL
+    organization: str = ""
+    project: str = ""
+    headers: dict[str, str] = Field(default_factory=dict)
+    on_disconnect: Literal["cancel", "drain"] = "cancel"
+    quirks: QuirkSettings = QuirkSettings()
+
+    @field_validator("api_key")
+    @classmethod
+    def _check_key(cls, value: SecretStr) -> SecretStr:
+        return SecretStr(_clean(value.get_secret_value().strip(), "api_key"))
+
+    @field_validator("organization", "project")
+    @classmethod
+    def _check_value(cls, value: str) -> str:
+        return _clean(value.strip(), "the value")
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        value = value.strip().rstrip("/")
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be an absolute http or https URL, such as http://127.0.0.1:11434/v1")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("must not contain credentials; use api_key")
+        if parts.query or parts.fragment or "?" in value or "#" in value:
+            raise ValueError("must not have a query or a fragment")
+        if any(character.isspace() or ord(character) < 32 for character in value):
+            raise ValueError("must not contain spaces or control characters")
+        if parts.path.endswith("/chat/completions"):
+            raise ValueError("must end before /chat/completions, which is appended")
+        _ = parts.port  # raises ValueError when it is not a number in range
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _check_headers(cls, value: dict[str, str]) -> dict[str, str]:
+        checked: dict[str, str] = {}
+        for name, text in value.items():
+            lower = name.lower()
+            if not _TOKEN.fullmatch(name):
+                raise ValueError(f"{name!r} is not a valid header name")
+            if lower in _RESERVED:
+                raise ValueError(f"{name!r} cannot be set here" + ("; use api_key" if lower == "authorization" else ""))
+            if lower in checked:
+                raise ValueError(f"{name!r} is given twice")
+            checked[lower] = _clean(text, f"the value of {name!r}")
+        return checked
+
+    @property
+    def is_openai(self) -> bool:
+        """Whether this is OpenAI's own service, whose models the quirk table knows."""
+        host = urlsplit(self.base_url).hostname or ""
+        return host == OPENAI_HOST or host.endswith("." + OPENAI_HOST)
+
+
+def why_not_ready(settings: OpenAISettings) -> str:
+    """Why the instance is switched off; the empty text when it can be used."""
+    if settings.is_openai and not settings.api_key.get_secret_value():
+        return "api_key is empty"
+    return ""

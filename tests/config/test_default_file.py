@@ -1,0 +1,104 @@
+"""The configuration that comes with the gateway: complete, true to the defaults, quick to read."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from gateway import config
+from gateway.catalog import Catalog
+from gateway.config import sections
+from gateway.provider import ProviderKind
+
+FILE = Path(__file__).resolve().parents[2] / "config.yaml"
+
+
+class RateLimit(BaseModel, extra="forbid"):
+    requests_per_minute: int = 0
+
+
+class Settings(BaseModel, extra="forbid"):
+    api_key: str = ""
+
+
+KINDS = {name: ProviderKind(name, Settings, None, None) for name in ("openai", "echo")}
+
+
+def load(env: dict[str, str]) -> config.Config:
+    return config.build(config.read(FILE, env), {"rate_limit": RateLimit}, KINDS)
+
+
+@pytest.fixture
+def default() -> config.Config:
+    return load({})
+
+
+def test_it_has_neither_problems_nor_warnings(default):
+    assert default.warnings == ()
+    assert default.secrets == frozenset()
+
+
+@pytest.mark.parametrize("name", ["server", "database", "upstream", "credits", "keys", "log", "metrics"])
+def test_it_shows_every_setting_with_its_default(default, name):
+    """So that a reader need not look them up, and a new setting is not forgotten here."""
+    section = getattr(default, name)
+    assert section == type(section)()
+    shown = FILE.read_text()
+    for key in type(section).model_fields:
+        assert f"  {key}: " in shown or f"  # {key}: " in shown, key
+
+
+def test_the_rest_of_the_defaults(default):
+    assert default.pipeline == sections.Core().pipeline
+    assert default.strict is False
+    assert default.section("rate_limit").requests_per_minute == 60
+
+
+def test_the_first_run_works_offline(default):
+    catalog = Catalog.from_config(default, {"openai": False, "echo": True})
+    for name in (None, "muh-chat", "gpt-3.5-turbo", "gpt-4o-mini", "gpt-4o"):
+        [target] = catalog.resolve(name).candidates
+        assert target.model == "echo/echo"
+        assert (target.price.input, target.price.output) == (1, 2)
+    assert catalog.resolve(None).model == "muh-chat"
+
+
+def test_with_a_key_an_outage_does_not_lead_to_the_echo():
+    made = load({"OPENAI_API_KEY": "sk-example"})
+    assert made.providers["openai"].settings.api_key == "sk-example"
+    assert made.secrets == {"sk-example"}
+    catalog = Catalog.from_config(made, {"openai": True, "echo": True})
+    for name, model in [
+        ("muh-chat", "openai/gpt-4.1-mini"),
+        ("gpt-3.5-turbo", "openai/gpt-4o-mini"),
+        ("gpt-4o-mini", "openai/gpt-4o-mini"),
+        ("gpt-4o", "openai/gpt-4o"),
+    ]:
+        assert [target.model for target in catalog.resolve(name).candidates] == [model]
+
+
+def test_every_model_can_be_billed_within_bounds(default):
+    for model in default.models.values():
+        assert model.price is not None, model.id
+        assert model.settings.max_output is not None
+        assert model.settings.context is not None
+        assert model.settings.max_output < model.settings.context
+        cached = model.price.cached_input
+        assert cached is None or Decimal(0) < cached < model.price.input < model.price.output
+        assert (model.provider, model.upstream) == tuple(model.id.split("/", 1))
+
+
+def test_reading_it_takes_well_under_60_ms():
+    load({})  # imports and pydantic's first use are not meant
+    fastest = min(_seconds() for _ in range(5))
+    assert fastest < 0.06
+
+
+def _seconds() -> float:
+    started = time.perf_counter()
+    load({})
+    return time.perf_counter() - started

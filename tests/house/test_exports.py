@@ -1,0 +1,27 @@
+"""The front door: the public names of `gateway.api`, pinned. A change here is a change for every plugin."""
+
+from __future__ import annotations
+
+import gateway.api
+
+NAMES = """
+App BOUND Basis Call Caller CallerFault ChatFold ChatStreamDecoder Counters DONE Dialect EXPECTED Event EventReader
+Exchange Fault GatewayFault Hold HoldRequest Keys Ledger Outcome Price Provider ProviderKind Refusal Router Sink
+Stores StreamDecoder StreamItem Target Transport UpstreamFault UpstreamReply UpstreamRequest Usage UsageLog UsageRow
+Weights Window bound_text_tokens clean encode_data encode_event estimate_input_tokens fault_from_openai_error
+fault_from_stream_event fold_stream hookimpl read_completion read_retry_after redact redact_fault text_bytes unfold
+""".split()
+
+
+def test_public_names_are_pinned():
+    assert sorted(gateway.api.__all__) == NAMES
+
+
+def test_names_are_sorted_and_exist():
+    assert sorted(NAMES) == NAMES
+    assert [name for name in NAMES if not hasattr(gateway.api, name)] == []
+
+
+def test_nothing_else_is_public():
+    others = [name for name in vars(gateway.api) if not name.startswith("_") and name not in NAMES]
+    assert [name for name in others if name != "annotations"] == []
