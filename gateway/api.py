@@ -26,8 +26,10 @@ from gateway.wire.sse import DONE, Event, EventReader, encode_data, encode_event
 from gateway.wire.waiting import read_retry_after
 
 __all__ = [
-    "App",
     "BOUND",
+    "DONE",
+    "EXPECTED",
+    "App",
     "Basis",
     "Call",
     "Caller",
@@ -35,9 +37,7 @@ __all__ = [
     "ChatFold",
     "ChatStreamDecoder",
     "Counters",
-    "DONE",
     "Dialect",
-    "EXPECTED",
     "Event",
     "EventReader",
     "Exchange",

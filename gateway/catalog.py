@@ -112,10 +112,13 @@ class Catalog:
 
     def _resolution(self, name: str, groups: dict[str, tuple[_Group, ...]]) -> Resolution:
         candidates: dict[str, Target] = {}
-        for position, group in enumerate(self._groups(name, groups)):
-            for model, weight in group:
-                # An alias inside an alias may name a model again; its first place counts.
-                candidates.setdefault(model, replace(self._targets[model], weight=weight, group=position))
+        position = 0
+        for group in self._groups(name, groups):
+            # An alias inside an alias may name a model again; its first place counts.
+            fresh = [(model, weight) for model, weight in group if model not in candidates]
+            for model, weight in fresh:
+                candidates[model] = replace(self._targets[model], weight=weight, group=position)
+            position += bool(fresh)
         return Resolution(name, tuple(candidates.values()))
 
     def _groups(self, name: str, known: dict[str, tuple[_Group, ...]]) -> tuple[_Group, ...]:

@@ -14,11 +14,12 @@ from dataclasses import fields
 from typing import Any, Protocol
 
 from gateway.call import Basis, Call, Outcome, Usage
+from gateway.dialect import Relay
 from gateway.errors import Fault
 from gateway.pipeline import Pipeline
 from gateway.provider import Provider
 from gateway.upstream.attempts import Dispatcher
-from gateway.upstream.sinks import Relay, StreamPump
+from gateway.upstream.sinks import StreamPump
 from gateway.wire.estimate import estimate_input_tokens, estimate_output_tokens, estimate_tokens
 from gateway.wire.usage import UsageNumbers, find_usage, read_usage
 
@@ -89,7 +90,7 @@ class Conductor:
         """Bill a whole completion and write the public model id and the usage into it."""
         call = self.call
         self.first_byte = time.monotonic()
-        usage, basis, reported = self._usage(find_usage(completion), estimate_output_tokens(completion))
+        usage, basis, reported = self._usage(find_usage(completion), lambda: estimate_output_tokens(completion))
         await self._finish(200, usage, basis, finish_reason=_finish_reason(completion))
         completion["model"] = call.model
         completion["usage"] = self._with_cost(reported)
@@ -105,7 +106,7 @@ class Conductor:
 
     async def finish_stream(self, pump: StreamPump) -> bytes:
         """Bill a stream that ended well; returns its closing bytes."""
-        usage, basis, reported = self._usage(pump.relay.usage, _output_estimate(pump.relay))
+        usage, basis, reported = self._usage(pump.relay.usage, lambda: _output_estimate(pump.relay))
         await self._finish(200, usage, basis, finish_reason=pump.relay.finish_reason)
         return pump.relay.finish(self._with_cost(reported))
 
@@ -153,7 +154,7 @@ class Conductor:
                         await self._pump.wait()
                 elif self._fetch is not None:
                     completion = await self._fetch
-                    usage, basis, _ = self._usage(find_usage(completion), estimate_output_tokens(completion))
+                    usage, basis, _ = self._usage(find_usage(completion), lambda: estimate_output_tokens(completion))
         except (TimeoutError, Fault) as error:
             self._log.info("drain ended early: %s", error, extra={"request_id": self.call.id})
         if self._pump is not None:
@@ -163,13 +164,13 @@ class Conductor:
             self._fetch.cancel()
         await self._finish(CLIENT_LEFT, usage, basis, fault_code="client_disconnected", client_left=True)
 
-    def _usage(self, raw: dict[str, Any] | None, output: int) -> tuple[Usage, Basis, dict[str, Any]]:
+    def _usage(self, raw: dict[str, Any] | None, estimate: Callable[[], int]) -> tuple[Usage, Basis, dict[str, Any]]:
         """What to bill, on which basis, and the usage object to show: the provider's own when it makes sense,
-        otherwise our estimate, with `output` tokens of answer."""
+        otherwise our estimate, with `estimate()` tokens of answer."""
         numbers = read_usage(raw) if raw is not None else None
         if raw is not None and numbers is not None and numbers.sane:
             return _to_usage(numbers), "provider", raw
-        usage = Usage(prompt_tokens=estimate_input_tokens(self.call.body), completion_tokens=output)
+        usage = Usage(prompt_tokens=estimate_input_tokens(self.call.body), completion_tokens=estimate())
         shown = {
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,
@@ -182,7 +183,7 @@ class Conductor:
         pump = self._pump
         if pump is None or not (pump.relay.chunks or pump.relay.usage):
             return _NOTHING
-        usage, basis, _ = self._usage(pump.relay.usage, _output_estimate(pump.relay))
+        usage, basis, _ = self._usage(pump.relay.usage, lambda: _output_estimate(pump.relay))
         return usage, basis
 
     def _with_cost(self, usage: Mapping[str, Any]) -> dict[str, Any]:

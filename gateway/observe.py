@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import orjson
@@ -66,12 +67,41 @@ class TextFormatter(JsonFormatter):
     """The same for human eyes: time, level, message, then `key=value` pairs."""
 
     def format(self, record: logging.LogRecord) -> str:
-        entry = orjson.loads(super().format(record))
+        return self.render(orjson.loads(super().format(record)))
+
+    def render(self, entry: dict[str, Any]) -> str:
+        """One line of text for one entry; a trace follows on lines of its own."""
         head = f"{entry.pop('time')} {entry.pop('level'):7} {entry.pop('message')}"
         entry.pop("logger")
         trace = entry.pop("trace", "")
         pairs = " ".join(f"{key}={value!r}" if " " in str(value) else f"{key}={value}" for key, value in entry.items())
         return f"{head} {pairs}".rstrip() + (f"\n{trace}" if trace else "")
+
+
+class RequestLog:
+    """One line per request, straight to the stream: through `logging` it would cost a tenth of a request.
+
+    All members are made by the gateway itself except those in `_FREE_TEXT`, which alone need redaction.
+    """
+
+    def __init__(self, *, enabled: bool, style: str, redact: Redactor, stream: TextIO) -> None:
+        self.enabled = enabled
+        self._text = TextFormatter(redact) if style != "json" else None
+        self._redact = redact
+        self._stream = stream
+
+    def write(self, entry: dict[str, Any]) -> None:
+        """Write the line of one request; `entry` as `request_entry` makes it."""
+        for name in _FREE_TEXT:
+            if name in entry:
+                entry[name] = self._redact(entry[name])
+        line = {"time": _timestamp(time.time()), "level": "info", "logger": REQUEST_LOG, "message": "request", **entry}
+        text = orjson.dumps(line).decode() if self._text is None else self._text.render(line)
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+
+_FREE_TEXT = ("model", "reason", "detail")
 
 
 def make_logger(name: str, *, level: str, style: str, redact: Redactor, stream: TextIO) -> logging.Logger:
@@ -84,8 +114,7 @@ def make_logger(name: str, *, level: str, style: str, redact: Redactor, stream: 
 
 
 def _timestamp(seconds: float) -> str:
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)

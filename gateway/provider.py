@@ -117,8 +117,9 @@ class Provider(Protocol):
     def read_fault(self, reply: UpstreamReply) -> Fault:
         """An error answer (status >= 400) in the contract's terms. Never repeats the operator's credentials."""
 
-    def bound_input_tokens(self, body: Mapping[str, Any]) -> int:
-        """An upper bound in tokens of the input that this chat body makes; never less than its true size."""
+    def bound_input_tokens(self, body: Mapping[str, Any], target: Target | None = None) -> int:
+        """An upper bound in tokens of the input that this chat body makes at `target` (None: at the dearest model);
+        never less than its true size."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -22,7 +22,7 @@ from gateway.conduct import Conductor
 from gateway.config import Config
 from gateway.errors import ConfigFault, Fault
 from gateway.ledger import SqliteStores, open_stores
-from gateway.observe import REQUEST_LOG, Metrics, Redactor, make_logger, request_entry
+from gateway.observe import Metrics, Redactor, RequestLog, make_logger, request_entry
 from gateway.pipeline import Pipeline
 from gateway.pluginload import Plugins, load
 from gateway.provider import Provider, ProviderKind
@@ -58,18 +58,14 @@ def read_blueprint(path: Path, env: Mapping[str, str]) -> Blueprint:
     settings = configuration.plugin_settings(document)
     plugins = load(
         BUILTIN,
-        directory=Path(settings.dir) if settings.dir else None,
+        directory=settings.dir,
         enabled=settings.enable,
         disabled=settings.disable,
     )
     kinds: dict[str, ProviderKind] = {}
     plugins.call("register_providers", register=lambda kind: kinds.__setitem__(kind.kind, kind))
     sections = {name: model for name, model in plugins.call("config_model") if model is not None}
-    for position, name in enumerate(document.values.get("pipeline") or ()):
-        if name not in plugins.names:
-            known = ", ".join(plugins.names)
-            document.report(("pipeline", position), f"no plugin is named {name!r}; loaded are: {known}")
-    config = configuration.build(document, sections, kinds)
+    config = configuration.build(document, sections, kinds, plugins=plugins.names)
     return Blueprint(config, plugins.order(config.pipeline), kinds)
 
 
@@ -89,10 +85,10 @@ async def open_database(config: Config) -> SqliteStores:
     """The stores that the configuration names. Works beside a running gateway."""
     path = config.database_path()
     if path is None:
-        raise ConfigFault([f"{config.file}: database.url: no plugin offers a store for {config.database.url!r}"])
+        raise ConfigFault([f"{config.file}: database.url: no plugin offers a store for this kind of URL"])
     return await open_stores(
         path,
-        server_secret(config.data),
+        await asyncio.to_thread(server_secret, config.data),
         key_prefix=config.keys.prefix,
         keys_per_account=config.keys.per_account,
     )
@@ -184,9 +180,7 @@ class Gateway:
     runtime: Runtime
     stores: SqliteStores
 
-    def __init__(
-        self, config_path: Path, env: Mapping[str, str], *, log_stream: TextIO | None = None
-    ) -> None:
+    def __init__(self, config_path: Path, env: Mapping[str, str], *, log_stream: TextIO | None = None) -> None:
         self.config_path = config_path
         self.draining = False
         self.metrics = Metrics()
@@ -199,7 +193,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Read the configuration, open the stores, start the plugins. Raises ConfigFault or GatewayFault."""
-        blueprint = read_blueprint(self.config_path, self._env)
+        blueprint = await asyncio.to_thread(read_blueprint, self.config_path, self._env)
         self._set_up_logs(blueprint.config)
         self.stores = await open_database(blueprint.config)
         self.runtime = await self._open(blueprint)
@@ -208,7 +202,8 @@ class Gateway:
     async def reload(self) -> None:
         """Swap in the configuration as it is on disk now. Raises ConfigFault, in which case nothing has changed."""
         async with self._reloading:
-            blueprint = read_blueprint(self.config_path, self._env)
+            # Files are read and plugins imported aside: running streams must not wait for that.
+            blueprint = await asyncio.to_thread(read_blueprint, self.config_path, self._env)
             fixed = self.runtime.config.fixed_differences(blueprint.config)
             if fixed:
                 raise ConfigFault(fixed)
@@ -261,9 +256,8 @@ class Gateway:
     ) -> None:
         """One log line and one set of metrics for an answered request."""
         self.metrics.observe(route, status, seconds, call, outcome)
-        if self._request_log.isEnabledFor(20):
-            entry = request_entry(request_id, method, route, status, seconds, fault, call, outcome)
-            self._request_log.info("request", extra=entry)
+        if self._request_log.enabled:
+            self._request_log.write(request_entry(request_id, method, route, status, seconds, fault, call, outcome))
 
     def admin_secret(self) -> str:
         """What signs in to the console and the admin API; derived from the server secret."""
@@ -292,8 +286,8 @@ class Gateway:
         self._redact.replace(config.secrets)
         level, style = config.log.level, config.log.format
         self.log = make_logger("gateway", level=level, style=style, redact=self._redact, stream=self._stream)
-        self._request_log = make_logger(
-            REQUEST_LOG, level=level, style=style, redact=self._redact, stream=self._stream
+        self._request_log = RequestLog(
+            enabled=level in ("debug", "info"), style=style, redact=self._redact, stream=self._stream
         )
 
     def _report(self, runtime: Runtime) -> None:

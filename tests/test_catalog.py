@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -31,14 +32,13 @@ models:
 MODELS = ["a/one", "a/two", "b/one", "b/two", "c/one"]
 
 
+class NoSettings(BaseModel, extra="forbid"):
+    pass
+
+
 def catalog(aliases: str = "", off: str = "", default: str = "", text: str = TEXT) -> Catalog:
     text += f"aliases: {{{aliases}}}\n" + (f"default_model: {default}\n" if default else "")
-    kinds = {"any": ProviderKind("any", BaseModel, None, None)}
-
-    class Empty(BaseModel):
-        pass
-
-    kinds = {"any": ProviderKind("any", Empty, None, None)}
+    kinds = {"any": ProviderKind("any", NoSettings, None, None)}
     made = config.build(config.parse(text.encode(), {}, modified=1_700_000_000), {}, kinds)
     return Catalog.from_config(made, {name: name not in off for name in "abc"})
 
@@ -161,9 +161,9 @@ class TestAliases:
         assert [model for model in usable[1:] if model not in conditional] == names[1:]
         groups = [group for _, group, _ in result]
         assert groups[0] == 0
-        assert all(after - before in (0, 1) for before, after in zip(groups, groups[1:], strict=False))
+        assert all(after - before in (0, 1) for before, after in pairwise(groups))
         weights = {model: weight for model, weight, _ in entries}
-        for (before, group, _), (after, following, _) in zip(result, result[1:], strict=False):
+        for (before, group, _), (after, following, _) in pairwise(result):
             if group == following:
                 assert weights[before] is not None
                 assert weights[after] is not None
@@ -193,7 +193,7 @@ class TestFaults:
             assert fault.message == f"The model '{name}' does not exist. {hint}"
 
     def test_hostile_names_are_shown_harmlessly(self):
-        for name in ("a\r\nx: y", "\x1b[31m", "x" * 10_000, "\ud800", "‮a/one"):
+        for name in ("a\r\nx: y", "\x1b[31m", "x" * 10_000, "\ud800", "\u202ea/one"):
             with pytest.raises(CallerFault) as caught:
                 catalog().resolve(name)
             assert caught.value.message.isprintable()

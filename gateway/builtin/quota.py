@@ -85,7 +85,7 @@ class Plugin:
             price = target.price
             if price is None:
                 continue
-            tokens = self._provider(target.provider).bound_input_tokens(call.body)
+            tokens = self._provider(target.provider).bound_input_tokens(call.body, target)
             base = max(base, price.per_request + price.dearest_input * tokens)
             unit = max(unit, price.dearest_output * choices)
         return base, unit

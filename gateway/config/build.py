@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from gateway.call import Price
 from gateway.config import checks
-from gateway.config.document import Document
+from gateway.config.document import Document, quote
 from gateway.config.explain import Checker
 from gateway.config.sections import AliasEntry, Core, ModelSettings, PluginSettings, PriceSettings
 from gateway.config.settings import Alias, Config, ModelEntry, ProviderEntry
@@ -183,7 +183,7 @@ class _Builder:
             provider = settings.provider or first
             if provider not in providers:
                 guess = self.checker.guess(provider, providers)
-                key = "the provider" if settings.provider else f"`provider` is missing, and the provider {first}"
+                key = "the provider" if settings.provider else f"`provider` is missing, and the provider {quote(first)}"
                 here = (*path, "provider") if settings.provider else path
                 self.document.report(here, f"{key} is not configured under providers{guess}{self.shown(here)}")
             price = to_credits(settings.price, per_usd) if settings.price else None

@@ -45,7 +45,9 @@ class Problem:
 
     def render(self, file: str) -> str:
         where = f"{self.where}: " if self.where else ""
-        return f"{file}:{self.line}: {where}{self.message}"
+        # A message of a plugin may repeat anything, and a problem is one line on a terminal.
+        text = "".join(part if part.isprintable() else ascii(part)[1:-1] for part in self.message)
+        return f"{file}:{self.line}: {where}{text}"
 
 
 @dataclass(slots=True, repr=False)

@@ -8,8 +8,10 @@ import time
 
 from aiohttp import web
 
+from gateway.dialect import ChatDialect, Dialect
 from gateway.errors import Fault, GatewayFault
-from gateway.http import chat, health, models, usage
+from gateway.http import health, models, usage
+from gateway.http.calls import serve_call
 from gateway.http.connection import Connection
 from gateway.http.context import Visit
 from gateway.http.router import RouteTable
@@ -37,13 +39,22 @@ class HttpApp:
         self._gateway = gateway
         self._visits: set[Visit] = set()
         self.routes = RouteTable(API_PREFIXES)
-        self.routes.add("POST", "/chat/completions", chat.chat_completions)
+        self.add_dialect("POST", "/chat/completions", ChatDialect())
         self.routes.add("GET", "/models", models.list_models)
         self.routes.add("GET", "/models/{id...}", models.get_model)
         self.routes.add("GET", "/usage", usage.get_usage)
         self.routes.add("GET", "/healthz", health.healthz, api=False)
         self.routes.add("GET", "/readyz", health.readyz, api=False)
         self.routes.add("GET", "/metrics", health.metrics, api=False)
+
+    def add_dialect(self, method: str, template: str, dialect: Dialect) -> None:
+        """Let `template` take model calls in `dialect`."""
+
+        async def handler(visit: Visit) -> web.StreamResponse:
+            visit.dialect = dialect
+            return await serve_call(visit, dialect)
+
+        self.routes.add(method, template, handler)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The frame around every handler: request id, errors, one log line, one metric."""

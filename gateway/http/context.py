@@ -12,6 +12,7 @@ from aiohttp import web
 
 from gateway.call import Call
 from gateway.conduct import Conductor
+from gateway.dialect import Dialect
 from gateway.errors import Fault
 from gateway.runtime import Gateway, Runtime
 from gateway.wire.faults import error_bytes, fault_headers
@@ -25,7 +26,7 @@ class Visit:
     """One HTTP request on its way through a handler.
 
     runtime: the configuration generation that serves it, whatever is reloaded meanwhile.
-    call, conductor: set once the handler has made them. interrupted: set before the handler's task is cancelled by the gateway
+    dialect: in which errors are told, None for OpenAI's. call, conductor: set once the handler has made them. interrupted: set before the handler's task is cancelled by the gateway
     itself (drain time is over), to tell that from a caller who left.
     """
 
@@ -36,6 +37,7 @@ class Visit:
     started: float
     template: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
+    dialect: Dialect | None = None
     call: Call | None = None
     conductor: Conductor | None = None
     task: asyncio.Task[Any] | None = None
@@ -82,7 +84,8 @@ class Visit:
     def error(self, fault: Fault) -> web.Response:
         """The answer that `fault` makes."""
         headers = {**self.headers(), **fault_headers(fault), "content-type": JSON_TYPE}
-        response = web.Response(status=fault.status, body=error_bytes(fault, self.id), headers=headers)
+        body = error_bytes(fault, self.id) if self.dialect is None else self.dialect.error_body(fault, self.id)
+        response = web.Response(status=fault.status, body=body, headers=headers)
         if headers.get("connection") == "close":
             response.force_close()
         return response

@@ -6,9 +6,9 @@ import hmac
 
 from aiohttp import web
 
+from gateway.dialect import bearer
 from gateway.errors import CallerFault
 from gateway.http.context import Visit
-from gateway.http.intake import bearer
 
 
 async def healthz(visit: Visit) -> web.StreamResponse:
@@ -29,7 +29,9 @@ async def metrics(visit: Visit) -> web.StreamResponse:
     settings = visit.runtime.config.metrics
     if not settings.enabled:
         raise CallerFault("Metrics are switched off (metrics.enabled).", status=404, code="not_found")
-    if settings.token and not hmac.compare_digest(bearer(visit.request).encode(), settings.token.encode()):
+    if settings.token and not hmac.compare_digest(
+        bearer({"authorization": visit.request.headers.get("Authorization", "")}).encode(), settings.token.encode()
+    ):
         raise CallerFault("Metrics need the token of metrics.token.", status=401, code="invalid_api_key")
     body, content_type = visit.gateway.metrics.exposition()
     return web.Response(body=body, headers={**visit.headers(), "content-type": content_type})

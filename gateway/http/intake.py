@@ -89,12 +89,6 @@ def _continue_if_expected(request: web.BaseRequest) -> None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
-def bearer(request: web.BaseRequest) -> str:
-    """The caller's credential: `Authorization: Bearer KEY`, or "" when there is none."""
-    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
-    return credential.strip() if scheme.lower() == "bearer" else ""
-
-
 def remote_address(request: web.BaseRequest, trusted: Sequence[IPv4Network | IPv6Network]) -> str:
     """The caller's IP address. `X-Forwarded-For` counts only as far as trusted proxies wrote it."""
     peer = request.transport.get_extra_info("peername") if request.transport is not None else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.http.chat import new_call
+from gateway.http.calls import new_call
 from gateway.http.context import Visit
 
 

@@ -68,14 +68,14 @@ class Service:
 
     async def serve(self) -> None:
         """Serve until a signal (or `request_stop`) says otherwise, then drain."""
-        self._write_pid()
+        await asyncio.to_thread(self._write_pid)
         remove = self._handle_signals()
         try:
             await self._stop.wait()
             await self.drain()
         finally:
             remove()
-            self._pid_path.unlink(missing_ok=True)
+            await asyncio.to_thread(self._pid_path.unlink, missing_ok=True)
 
     def request_stop(self) -> None:
         """First call: drain and stop. Second call: stop fast."""

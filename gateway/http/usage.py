@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from aiohttp import web
 
 from gateway.errors import CallerFault
-from gateway.http.chat import new_call
+from gateway.http.calls import new_call
 from gateway.http.context import Visit
 
 DEFAULT_DAYS = 30

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -111,7 +112,8 @@ async def running_gateway(
     """
     config_path = folder / "config.yaml"
     # JSON is YAML, so a mapping needs no YAML writer.
-    config_path.write_text(config if isinstance(config, str) else orjson.dumps(config).decode())
+    text = config if isinstance(config, str) else orjson.dumps(config).decode()
+    await asyncio.to_thread(config_path.write_text, text)
     stream = io.StringIO()
     environment = {"GATEWAY_DATA": str(folder / "data"), **(env or {})}
     gateway = Gateway(config_path, environment, log_stream=stream)

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.call import Call, Target
+from gateway.dialect import Relay
 from gateway.errors import Fault, UpstreamFault
 from gateway.provider import Provider, Sink, StreamDecoder, StreamItem, Transport, UpstreamReply
 from gateway.upstream.clock import Limits
-from gateway.upstream.sinks import Relay, StreamPump, WholeReply
+from gateway.upstream.sinks import StreamPump, WholeReply
 from gateway.wire.chat import unfold
 
 
@@ -138,11 +139,15 @@ class _Plan:
         self._policy = policy
         self._deadline = deadline
         self._tries = 0
+        self._call = call
+        self._reported = len(call.dropped)
 
     async def advance(self, fault: UpstreamFault) -> None:
         """Wait, or move on to the next target. Raises `fault` when nothing is left to try."""
         loop = asyncio.get_running_loop()
         policy = self._policy
+        # What the failed target could not carry says nothing about the next one.
+        del self._call.dropped[self._reported :]
         if fault.retryable and self._tries < policy.retries:
             # Full jitter on the upper half spreads callers that failed together.
             delay = min(policy.backoff * 2**self._tries, policy.max_backoff) * random.uniform(0.5, 1.0)

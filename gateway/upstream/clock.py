@@ -108,6 +108,4 @@ _PASSED = {
 
 def time_limit_passed(name: str) -> UpstreamFault:
     """The 504 of a named time limit. Only a late first byte may be tried again elsewhere."""
-    return UpstreamFault(
-        _PASSED[name], status=504, retryable=name == "first_byte", code=f"upstream_{name}_timeout"
-    )
+    return UpstreamFault(_PASSED[name], status=504, retryable=name == "first_byte", code=f"upstream_{name}_timeout")

@@ -300,6 +300,7 @@ class _Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._complete = False
         self._close_delimited = False
+        self._keep_alive = False
         exchange.connection = self
         if transport is None or transport.is_closing():
             self._give_up(cut("the connection closed as it was made"))
@@ -401,10 +402,12 @@ class _Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._status:
             self._complete = True
+            # llhttp knows the answer only here: afterwards its state is that of the next message.
+            self._keep_alive = self._parser.should_keep_alive()
 
     def _message_ended(self, exchange: _Exchange) -> None:
         self._exchange = None
-        keep = self._parser.should_keep_alive() and not exchange.paused and self.usable
+        keep = self._keep_alive and not exchange.paused and self.usable
         exchange.end()
         if keep and self.usable:
             self._pool.keep(self)

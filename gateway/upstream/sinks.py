@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
+from gateway.dialect import Relay
 from gateway.errors import Fault, UpstreamFault
 from gateway.provider import Exchange, StreamDecoder, StreamItem, UpstreamReply
 from gateway.upstream.clock import Limits, Watchdog
@@ -22,24 +23,6 @@ class Outlet(Protocol):
 
     def write(self, data: bytes) -> None:
         """Queue SSE bytes on the caller's socket; never waits."""
-
-
-class Relay(Protocol):
-    """The caller's side of a stream in the caller's dialect (`gateway.wire.relay.ChatRelay` is one)."""
-
-    usage: dict[str, Any] | None
-    finish_reason: str
-    text_bytes: int
-    chunks: int
-
-    @property
-    def complete(self) -> bool: ...
-
-    def feed(self, items: list[StreamItem]) -> tuple[bytes, Fault | None]: ...
-
-    def finish(self, usage: Mapping[str, Any]) -> bytes: ...
-
-    def abandon(self) -> bytes: ...
 
 
 class _Collected:

@@ -66,8 +66,8 @@ class ChatFromResponses:
             "model": model,
         }
         self._begun = False
-        self._calls: dict[Any, int] = {}
-        self._seen: set[tuple[Any, str]] = set()
+        self._calls: dict[int, int] = {}
+        self._seen: set[tuple[int, str]] = set()
         self._thought = False
 
     def feed(self, event: Any) -> list[Json | Fault]:
@@ -92,21 +92,21 @@ class ChatFromResponses:
         delta = event.get("delta")
         if not isinstance(delta, str):
             return []
-        self._seen.add((event.get("output_index"), "text"))
+        self._seen.add((_place(event), "text"))
         return [self._chunk({"content": delta}, logprobs=logprobs_to_chat(event.get("logprobs")))]
 
     def _refusal(self, event: Mapping[str, Any]) -> list[Json | Fault]:
         delta = event.get("delta")
         if not isinstance(delta, str):
             return []
-        self._seen.add((event.get("output_index"), "text"))
+        self._seen.add((_place(event), "text"))
         return [self._chunk({"refusal": delta})]
 
     def _reasoning(self, event: Mapping[str, Any]) -> list[Json | Fault]:
         delta = event.get("delta")
         if not isinstance(delta, str):
             return []
-        self._seen.add((event.get("output_index"), "reasoning"))
+        self._seen.add((_place(event), "reasoning"))
         self._thought = True
         return [self._chunk({"reasoning_content": delta})]
 
@@ -116,12 +116,12 @@ class ChatFromResponses:
 
     def _annotation(self, event: Mapping[str, Any]) -> list[Json | Fault]:
         made = annotations_to_chat([shallow(event.get("annotation"))])
-        self._seen.add((event.get("output_index"), "annotations"))
+        self._seen.add((_place(event), "annotations"))
         return [self._chunk({"annotations": made})] if made else []
 
     def _arguments(self, event: Mapping[str, Any]) -> list[Json | Fault]:
-        delta, place = event.get("delta"), event.get("output_index")
-        index = self._calls.get(place) if isinstance(place, int) else None
+        delta, place = event.get("delta"), _place(event)
+        index = self._calls.get(place)
         if not isinstance(delta, str) or index is None:
             return []
         self._seen.add((place, "arguments"))
@@ -130,8 +130,8 @@ class ChatFromResponses:
         return [self._chunk({"tool_calls": [{"index": index, **body}]})]
 
     def _item_added(self, event: Mapping[str, Any]) -> list[Json | Fault]:
-        item, place = event.get("item"), event.get("output_index")
-        if not isinstance(item, Mapping) or not isinstance(place, int):
+        item, place = event.get("item"), _place(event)
+        if not isinstance(item, Mapping):
             return []
         kind = item.get("type")
         if kind not in ("function_call", "custom_tool_call") or place in self._calls:
@@ -149,7 +149,7 @@ class ChatFromResponses:
 
     def _item_done(self, event: Mapping[str, Any]) -> list[Json | Fault]:
         """What the deltas did not say: the whole item, when there were none; encrypted reasoning in any case."""
-        item, place = event.get("item"), event.get("output_index")
+        item, place = event.get("item"), _place(event)
         if not isinstance(item, Mapping):
             return []
         kind = item.get("type")
@@ -171,7 +171,7 @@ class ChatFromResponses:
             return [self._chunk({"images": [image]})]
         return []
 
-    def _whole_message(self, item: Mapping[str, Any], place: Any) -> list[Json | Fault]:
+    def _whole_message(self, item: Mapping[str, Any], place: int) -> list[Json | Fault]:
         chunks: list[Json | Fault] = []
         content = item.get("content")
         if (place, "text") in self._seen or not isinstance(content, list):
@@ -190,7 +190,7 @@ class ChatFromResponses:
                 chunks.append(self._chunk({"refusal": part["refusal"]}))
         return chunks
 
-    def _whole_reasoning(self, item: Mapping[str, Any], place: Any) -> list[Json | Fault]:
+    def _whole_reasoning(self, item: Mapping[str, Any], place: int) -> list[Json | Fault]:
         delta: Json = {}
         if (place, "reasoning") not in self._seen:
             text = _texts(item.get("content")) or _texts(item.get("summary"))
@@ -221,6 +221,12 @@ class ChatFromResponses:
 
     def _failed(self, event: Mapping[str, Any]) -> list[Json | Fault]:
         return [fault_from_stream_event(event)]
+
+
+def _place(event: Mapping[str, Any]) -> int:
+    """The event's output_index; -1 for one that is none."""
+    place = event.get("output_index")
+    return place if type(place) is int else -1
 
 
 def _texts(parts: Any) -> str:

@@ -170,13 +170,14 @@ class MessageBuilder:
         return call
 
     def _mcp_call(self, item: Mapping[str, Any]) -> None:
-        """A call that a server made and answered, said as a call and its result."""
+        """A call that a server made and answered at once, said as a call and its result."""
         call_id = str(item.get("id") or "mcp_call")
         arguments = item.get("arguments")
         function = {"name": str(item.get("name")), "arguments": arguments if isinstance(arguments, str) else "{}"}
         self._open().calls.append({"id": call_id, "type": "function", "function": function})
         result = item.get("output") or item.get("error") or ""
         self._outputs[call_id].append({"call_id": call_id, "output": result if isinstance(result, str) else "failed"})
+        self._flush()
 
     def _flush(self) -> None:
         """End the assistant's turn: its message, then the outputs of its calls."""

@@ -423,7 +423,9 @@ class BridgeStream:
         if self._annotations and self._message is not None:
             for annotation in self._annotations:
                 self._message.annotate(annotation)
-            self._annotations = []
+        elif self._annotations:
+            self.dropped.append("annotations")  # of a text that never came, or had ended
+        self._annotations = []
         for index, pending in list(self._calls.items()):
             if isinstance(pending, _Pending):
                 self._settle(index, pending)

@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import Fault, UpstreamFault
+from gateway.wire.faults import stream_error_event
 from gateway.wire.usage import find_usage
 
 DONE = b"data: [DONE]\n\n"
@@ -108,8 +109,11 @@ class ChatRelay:
         out += (_PREFIX, orjson.dumps(last), _SUFFIX, DONE)
         return b"".join(out)
 
-    def abandon(self) -> bytes:
-        """What was held back, without an end: sent before an error event, so that nothing received is lost."""
+    def fail(self, fault: Fault, request_id: str) -> bytes:
+        """What was held back, without an end, then the error: the bytes that end a stream which broke."""
+        return self._release() + stream_error_event(fault, request_id)
+
+    def _release(self) -> bytes:
         if self._held is None:
             return b""
         held, self._held = self._held, None
@@ -140,12 +144,12 @@ class ChatRelay:
             chunk = {**self._orphan, **chunk}
             self._orphan = {}
         if ended and not self._include_usage:
-            out.append(self.abandon())
+            out.append(self._release())
             self._held = chunk
             return
         if self._held is not None:
             # The upstream went on after a finish_reason (several choices): the usage rides on the last one.
-            out.append(self.abandon())
+            out.append(self._release())
         if self._include_usage:
             chunk.setdefault("usage", None)
         out += (_PREFIX, orjson.dumps(chunk), _SUFFIX)

@@ -127,11 +127,15 @@ def conclude(
     ended["usage"] = None if usage is None else dict(usage)
     ended["incomplete_details"] = None if reason is None else {"reason": reason}
     ended["error"] = None if error is None else dict(error)
-    if service_tier is not None:
+    if service_tier in _TIERS:
         ended["service_tier"] = service_tier
     elif ended.get("service_tier") == "auto":
         ended["service_tier"] = "default"
     return ended
+
+
+# Other providers have other names for their tiers; SDK types know only OpenAI's.
+_TIERS = frozenset({"default", "flex", "scale", "priority", "fast", "ultrafast"})
 
 
 def cancelled(response: Mapping[str, Any], *, now: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import orjson
 from gateway.errors import Fault, UpstreamFault
 from gateway.wire.bridge_reasoning import FOREIGN, is_sealed, unseal
 from gateway.wire.faults import fault_from_stream_event
-from gateway.wire.responses import echo_of, error_of
+from gateway.wire.responses import error_of
 from gateway.wire.responses_events import TERMINAL, encode_event, error_event
 from gateway.wire.responses_fold import ResponseFold
 from gateway.wire.responses_ids import CALL_PREFIXES, is_native, item_id_for_call
@@ -130,22 +130,18 @@ def short_call_id(call_id: str) -> str:
 # -- answers ----------------------------------------------------------------------------------------------------
 
 
-def overlay_of(request: Mapping[str, Any], *, response_id: str, model: str) -> Json:
-    """The members of the response object that are the gateway's word, not the upstream's."""
-    echo = echo_of(request)
-    overlay: Json = {"id": response_id, "model": model}
-    overlay.update({key: echo[key] for key in (*_STATE, "store") if key in echo})
-    return overlay
+# The members of the response object that are the gateway's word, not the upstream's.
+_OVERLAID = ("id", "model", "store", *_STATE)
 
 
-def native_response(response: Mapping[str, Any], overlay: Mapping[str, Any]) -> Json:
-    """A whole answer of the upstream as the caller gets it. Raises the fault of a failed response, and
-    UpstreamFault for what is no response."""
+def native_response(response: Mapping[str, Any], begun: Mapping[str, Any]) -> Json:
+    """A whole answer of the upstream as the caller gets it. begun: our response object at its beginning
+    (`new_response`). Raises the fault of a failed response, and UpstreamFault for what is no response."""
     if response.get("object") != "response" or not isinstance(response.get("output"), list):
         raise UpstreamFault("The provider's answer is not a response object.", code="upstream_invalid_response")
     if response.get("status") == "failed":
         raise fault_from_stream_event({"response": dict(response)})
-    return _overlaid(response, overlay)
+    return _overlaid(response, {key: begun[key] for key in _OVERLAID if key in begun})
 
 
 def _overlaid(response: Mapping[str, Any], overlay: Mapping[str, Any]) -> Json:
@@ -172,14 +168,16 @@ _READ = frozenset({b"response.output_item.added", b"response.output_item.done"})
 class NativeRelay:
     """Relays the events of one streamed answer; frequent ones are passed on unread.
 
-    overlay: see `overlay_of`. remember: keep what was sent, so that `added_up` works when the stream is cut (and for
-    a resumable stream); costs the size of the stream in memory.
+    begun: our response object at its beginning (`new_response`). Its id, model and state are the gateway's word, and
+    it is what a stream that fails before its first event has to show.
+    remember: keep what was sent, so that `added_up` works when the stream is cut (and for a resumable stream); costs
+    the size of the stream in memory.
 
     usage: in Responses form, once the end came. final: the final object as sent. ended: a terminal event came.
     fault: the failure that the upstream reported in the stream. text_bytes: size of the text relayed, for an estimate.
     """
 
-    def __init__(self, overlay: Mapping[str, Any], *, remember: bool = False) -> None:
+    def __init__(self, begun: Mapping[str, Any], *, remember: bool = False) -> None:
         self.usage: Json | None = None
         self.final: Json | None = None
         self.fault: Fault | None = None
@@ -187,7 +185,8 @@ class NativeRelay:
         self.text_bytes = 0
         self.number = 0
         self.sent: list[bytes] = []
-        self._overlay = dict(overlay)
+        self._overlay = {key: begun[key] for key in _OVERLAID if key in begun}
+        self._last = dict(begun)
         self._renamed: dict[bytes, bytes] = {}
         self._remember = remember
 
@@ -209,11 +208,15 @@ class NativeRelay:
 
     def fail(self, fault: Fault) -> list[Json]:
         """The stream was cut or abandoned: the events that say so, numbered on."""
+        events = []
+        if self.number == 0:
+            events.append({"type": "response.created", "response": self._last, "sequence_number": 0})
+            self.number = 1
         self.ended = True
         failed = {**self.added_up(), "status": "failed", "error": error_of(fault)}
         self.final = failed
         last = {"type": "response.failed", "response": failed, "sequence_number": self.number + 1}
-        return [error_event(fault, self.number), last]
+        return [*events, error_event(fault, self.number), last]
 
     def added_up(self) -> Json:
         """The response as far as it came. Without `remember`, only what the last lifecycle event said."""
@@ -222,7 +225,7 @@ class NativeRelay:
         fold = ResponseFold()
         for event in self.sent:
             fold.add(orjson.loads(event.partition(b"data: ")[2]))
-        return fold.added_up if self.sent else dict(self._overlay)
+        return fold.added_up if self.sent else self._last
 
     def _send(self, event: bytes) -> bytes:
         if self._remember:
@@ -269,6 +272,7 @@ class NativeRelay:
     def _lifecycle(self, kind: str, event: Json) -> None:
         response = event["response"] = _overlaid(event["response"], self._overlay)
         if kind not in TERMINAL:
+            self._last = response
             return
         if kind == "response.failed":
             self.fault = self.fault or fault_from_stream_event(event)

@@ -171,6 +171,9 @@ strict: true
         ("rate_limit: 60", f"1: rate_limit: {SECTION} (found 60)"),
         ("careless: {limt: 2}", "1: careless.limt: unknown key; did you mean limit?"),
         ("careless: {url: bad}", '1: careless.url: bad is not a good address (found "bad")'),
+        ('careless: {url: "bad\\n\\e"}',
+         r"1: careless.url: bad\n\x1b is not a good address (found "
+         r'"bad\n\u001b")'),
         ("careless: {url: raise}",
          "1: careless: the plugin's own check failed with KeyError; tell its author"),
         ("careless: {either: 5}",
@@ -213,7 +216,7 @@ def test_problems(problems, text, expected):
         ('"echo/a\\n": {free: true}', f'"echo/a\\n": {ID}'),
         ("echo/" + "x" * 200 + ": {free: true}", '"echo/' + "x" * 72 + f'...": {ID}'),
         ("nobody/x: {free: true}",
-         "nobody/x: `provider` is missing, and the provider nobody is not configured under providers"),
+         'nobody/x: `provider` is missing, and the provider "nobody" is not configured under providers'),
         ("m/x: {free: true, provider: ecko}",
          'm/x.provider: the provider is not configured under providers; did you mean echo? (found "ecko")'),
         ("echo/x: 5", f"echo/x: {SECTION} (found 5)"),
@@ -373,7 +376,8 @@ class TestEnvironment:
         assert problems(text, {"V": "hush-1234"}) == [f"config.yaml:{expected}"]
 
     def test_nor_are_secrets_elsewhere(self, problems):
-        text = "providers:\n  server: {api_key: hush-1234}\nserver: {host: http://hush-1234}\ncareless: {url: badhush-1234}"
+        text = "providers: {server: {api_key: hush-1234}}\nserver: {host: http://hush-1234}\n"
+        text += "careless: {url: badhush-1234}"
         found = problems(text)
         assert len(found) == 2
         assert "hush-1234" not in "".join(found)

@@ -86,7 +86,8 @@ KEYS = st.sampled_from(
     [
         *sections.Core.model_fields, *sections.Server.model_fields, *sections.ModelSettings.model_fields,
         *sections.PriceSettings.model_fields, *sections.AliasEntry.model_fields, "rate_limit", "careless",
-        "echo", "server", "providers", "models", "aliases", "echo/a", "x", "", "<<", "api_key", "url", "a.b", "\n", "e" * 300,
+        "echo", "server", "providers", "models", "aliases", "echo/a", "x", "", "<<", "api_key", "url", "a.b", "\n",
+        "e" * 300,
     ]
 )  # fmt: skip
 SCALARS = st.one_of(

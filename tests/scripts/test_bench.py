@@ -150,11 +150,13 @@ async def test_a_wrong_answer_is_an_error(upstream: int) -> None:
 
 
 async def test_streams_are_paced_and_every_event_arrives(upstream: int) -> None:
+    began = time.monotonic()
     running = await streamed(upstream, upstream, count=10, seconds=0.5)
+    took = time.monotonic() - began
     assert not running.errors
     assert (running.opened, running.finished) == (10, 10)
-    # 10 streams, an event every 10 ms, half a second: 500, and a little room for a busy machine.
-    assert 350 <= len(running.lags) <= 600
+    # 10 streams, an event every 10 ms, for half a second or, on a busy machine, longer.
+    assert 350 <= len(running.lags) <= took * 1000 * 1.2
     assert min(running.lags) > 0
     assert (await load.control(upstream, "stats"))["open"] == 0
 

@@ -16,9 +16,10 @@ from gateway.wire.responses_pairing import canonical_items
 from gateway.wire.responses_validate import validate_responses
 
 FIXTURES = Path(__file__).parent / "fixtures" / "responses"
+PLAIN = Abilities()
 
 
-def bridge(earlier: list[dict[str, Any]] | None = None, abilities: Abilities = Abilities(), **body: Any) -> ChatForm:
+def bridge(earlier: list[dict[str, Any]] | None = None, abilities: Abilities = PLAIN, **body: Any) -> ChatForm:
     body.setdefault("model", "m")
     validate_responses(body)
     known = earlier or []
@@ -216,8 +217,9 @@ def test_a_server_side_call_is_told_as_call_and_result() -> None:
     done = {"type": "mcp_call", "id": "mcp_1", "name": "look", "arguments": '{"a":1}', "output": "found"}
     assert messages(user("q"), done, said("there")) == [
         user("q"),
-        {"role": "assistant", "content": "there", "tool_calls": [chat_call("mcp_1", "look", '{"a":1}')]},
+        {"role": "assistant", "content": None, "tool_calls": [chat_call("mcp_1", "look", '{"a":1}')]},
         tool("mcp_1", "found"),
+        {"role": "assistant", "content": "there"},
     ]
 
 

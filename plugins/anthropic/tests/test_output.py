@@ -108,6 +108,10 @@ def test_a_model_that_cannot_be_forced_is_told(built: Any) -> None:
     out, call = built({"response_format": wanted({"type": "object", "additionalProperties": True})}, "claude-fable-5-1")
     assert INSTRUCTION in out["system"][-1]["text"]
     assert call.dropped == ["response_format"]
+    own = {"type": "enabled", "budget_tokens": 2000}
+    out, call = built({"response_format": wanted(SCHEMA), "thinking": own}, model=OLD)
+    assert "tools" not in out
+    assert call.dropped == ["response_format"]
 
 
 def test_json_object_is_an_instruction(built: Any) -> None:

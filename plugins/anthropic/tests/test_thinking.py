@@ -92,6 +92,13 @@ def test_anthropics_own_setting_travels_on_and_wins(built: Any) -> None:
     assert call.dropped == []
 
 
+@pytest.mark.parametrize(("room", "sent"), [(5000, 3000), (3000, 2400), (1100, 1024), (1024, None)])
+def test_a_budget_of_ones_own_fits_into_what_the_gateway_allows(built: Any, room: int, sent: int | None) -> None:
+    out, call = built({"thinking": {"type": "enabled", "budget_tokens": 3000}}, max_output=room)
+    assert out.get("thinking") == (sent and {"type": "enabled", "budget_tokens": sent})
+    assert call.dropped == ([] if sent else ["thinking"])
+
+
 def test_what_thinking_rules_out(built: Any) -> None:
     body = {"reasoning_effort": "low", "temperature": 0.2, "top_p": 0.5, "top_k": 3}
     out, call = built(body)

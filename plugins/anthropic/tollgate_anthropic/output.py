@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from .draft import Draft, as_dict, refuse
+from .thinking import wants_budget
 
 JSON_TOOL = "json_answer"
 INSTRUCTION = "Answer with one valid JSON object and nothing else: no text before or after it, no code fence around it."
@@ -73,10 +74,10 @@ def _add_schema(draft: Draft, spec: dict[str, Any], schema: dict[str, Any]) -> N
     if choice in ("any", "tool"):
         # The caller already has its answer forced into one of its own tools; that cannot be JSON content as well.
         draft.report("response_format", "on this model a forced tool_choice and a JSON schema exclude each other")
-    elif draft.quirks.forced_tool == "never":
+    elif draft.quirks.forced_tool == "never" or (draft.quirks.forced_tool != "yes" and wants_budget(draft)):
         _instruct(draft, f"{INSTRUCTION} It must match this JSON Schema: {_dump(schema)}")
         draft.json_text = True
-        draft.report("response_format", "this model takes this schema only as an instruction, without any guarantee")
+        draft.report("response_format", "here this schema can only be given as an instruction, without any guarantee")
     else:
         _force_tool(draft, spec, schema)
 

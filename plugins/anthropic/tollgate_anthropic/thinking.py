@@ -27,7 +27,7 @@ def add_thinking(draft: Draft) -> None:
     if effort is not None and effort != "none" and effort not in LADDER:
         raise refuse("reasoning_effort", f"must be one of none, {', '.join(LADDER)}")
     if own is not None:
-        draft.out["thinking"] = own
+        _keep_own(draft, own)
         if effort is not None:
             _set_effort(draft, effort)
         return
@@ -53,6 +53,25 @@ def thinks(draft: Draft) -> bool:
     """Whether the upstream body asks for thinking in so many words."""
     thinking = draft.out.get("thinking")
     return isinstance(thinking, dict) and thinking.get("type") in ("enabled", "adaptive", "between_tools")
+
+
+def wants_budget(draft: Draft) -> bool:
+    """Whether the caller's own `thinking` asks for a budget, which on some models rules out a forced tool."""
+    own = draft.body.get("thinking")
+    return isinstance(own, dict) and own.get("type") == "enabled"
+
+
+def _keep_own(draft: Draft, own: Any) -> None:
+    """Anthropic's own `thinking` as it is, but for a budget that no longer fits: the gateway may have lowered
+    max_tokens to what the caller's credits pay for."""
+    room = draft.out["max_tokens"]
+    budget = own.get("budget_tokens") if wants_budget(draft) else None
+    if isinstance(budget, int) and budget >= room:
+        if room <= LEAST_BUDGET:
+            draft.report("thinking", f"needs max_tokens above {LEAST_BUDGET}")
+            return
+        own = {**own, "budget_tokens": max(LEAST_BUDGET, room * 4 // 5)}
+    draft.out["thinking"] = own
 
 
 def _switch_off(draft: Draft) -> None:

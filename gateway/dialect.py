@@ -1,0 +1,110 @@
+"""Inbound dialects: how a caller speaks to the gateway, whatever the upstream speaks.
+
+Everything behind the door works on the hub format, a Chat Completions body. A dialect reads its own request into
+that format and writes completions, streams and faults back in its own. OpenAI's Chat Completions is one, the
+Responses API another; plugins add others with `Router.add_dialect`. Dialects are pure: no sockets, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from gateway.call import Call
+from gateway.errors import Fault
+from gateway.provider import StreamItem
+from gateway.wire.chat import validate_chat
+from gateway.wire.faults import error_bytes
+from gateway.wire.relay import ChatRelay
+
+Watch = Callable[[Mapping[str, Any]], None]
+
+
+class Relay(Protocol):
+    """The caller's side of one stream: decoded chunks in, bytes for the caller out.
+
+    usage: the last usage object seen, raw. finish_reason: of the first choice that ended. text_bytes, chunks: size of
+    what the model wrote so far, for an estimate. complete: every choice has its finish_reason.
+    """
+
+    usage: dict[str, Any] | None
+    finish_reason: str
+    text_bytes: int
+    chunks: int
+
+    @property
+    def complete(self) -> bool: ...
+
+    def feed(self, items: list[StreamItem]) -> tuple[bytes, Fault | None]:
+        """Take decoded items; return the bytes to send now, and the fault that ends the stream, if one came."""
+
+    def finish(self, usage: Mapping[str, Any]) -> bytes:
+        """The closing bytes of a stream that ended well, with the usage to show (OpenAI's names, plus `cost`)."""
+
+    def fail(self, fault: Fault, request_id: str) -> bytes:
+        """The bytes that end a stream which has begun and cannot go on: what was held back, then the error."""
+
+
+class Conversation(Protocol):
+    """One request in its dialect, after it was read."""
+
+    def relay(self, watch: Watch | None) -> Relay:
+        """A fresh encoder for this request's stream; called once per attempt. watch: to be called with every chunk
+        as a dict, None when nobody watches."""
+
+    def whole(self, completion: dict[str, Any]) -> dict[str, Any]:
+        """A whole completion (public model id, usage with `cost`) as this dialect's answer."""
+
+
+class Dialect(Protocol):
+    """A way to speak to the gateway. name: for logs and metrics."""
+
+    name: str
+
+    def credential(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str:
+        """The caller's key as this dialect sends it (lower-case header names), "" when there is none."""
+
+    def open(self, call: Call, body: dict[str, Any], values: Mapping[str, str]) -> Conversation:
+        """Validate `body` (parsed JSON) and put its hub form into `call`: `body`, `model` ("" for the default) and
+        `stream`. values: the places of the route's template. Raises CallerFault that names the field."""
+
+    def error_body(self, fault: Fault, request_id: str) -> bytes:
+        """The JSON body of an error answer."""
+
+
+class ChatDialect:
+    """OpenAI's Chat Completions, the hub format itself."""
+
+    name = "chat"
+
+    def credential(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str:
+        return bearer(headers)
+
+    def open(self, call: Call, body: dict[str, Any], values: Mapping[str, str]) -> Conversation:
+        validate_chat(body, allow_missing_model=True)
+        call.body = body
+        call.model = body.get("model") or ""
+        call.stream = body.get("stream") is True
+        return _ChatConversation(call)
+
+    def error_body(self, fault: Fault, request_id: str) -> bytes:
+        return error_bytes(fault, request_id)
+
+
+class _ChatConversation:
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def relay(self, watch: Watch | None) -> Relay:
+        body = self._call.body
+        options = body.get("stream_options") or {}
+        return ChatRelay(self._call.model, options.get("include_usage") is True, body.get("n") or 1, watch)
+
+    def whole(self, completion: dict[str, Any]) -> dict[str, Any]:
+        return completion
+
+
+def bearer(headers: Mapping[str, str]) -> str:
+    """The credential of `Authorization: Bearer KEY` (lower-case header names), "" when there is none."""
+    scheme, _, credential = headers.get("authorization", "").partition(" ")
+    return credential.strip() if scheme.lower() == "bearer" else ""

@@ -1,0 +1,140 @@
+"""One model call over HTTP, in any dialect: read, admit, answer whole or streamed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from gateway.call import Call
+from gateway.conduct import Conductor
+from gateway.dialect import Conversation, Dialect, Watch, bearer
+from gateway.errors import Fault
+from gateway.http.context import Visit
+from gateway.http.intake import read_body, remote_address
+from gateway.http.outlet import SseOutlet
+from gateway.upstream.sinks import KEEP_ALIVE, StreamPump
+from gateway.wire.body import parse_json
+
+_NOT_FOR_PLUGINS = frozenset({"authorization", "cookie", "proxy-authorization"})
+
+
+async def serve_call(visit: Visit, dialect: Dialect) -> web.StreamResponse:
+    """Answer one call. Faults before the answer begins are raised."""
+    headers = _headers(visit)
+    call = new_call(visit, dialect.credential(headers, visit.request.query))
+    conductor = visit.begin(call)
+    try:
+        await conductor.identify()
+        conversation = await _read(visit, call, dialect)
+        await conductor.admit()
+        if call.stream:
+            return await _stream(visit, conductor, conversation)
+        return visit.json(conversation.whole(await conductor.whole()))
+    except Fault as fault:
+        await conductor.fail(fault)
+        raise
+    except asyncio.CancelledError:
+        interruption = visit.was_interrupted()
+        if interruption is None:
+            conductor.caller_left()
+            raise
+        await conductor.fail(interruption)
+        raise interruption from None
+
+
+def new_call(visit: Visit, authorization: str | None = None) -> Call:
+    """The call of a request whose body is not read yet. authorization: the credential, by default the bearer's."""
+    headers = _headers(visit)
+    return Call(
+        id=visit.id,
+        route=visit.template,
+        dialect="chat",
+        body={},
+        model="",
+        stream=False,
+        headers={name: value for name, value in headers.items() if name not in _NOT_FOR_PLUGINS},
+        authorization=bearer(headers) if authorization is None else authorization,
+        remote=remote_address(visit.request, visit.runtime.config.server.trusted_proxies),
+        started=visit.started,
+        created=int(time.time()),
+        strict=visit.runtime.config.strict or headers.get("x-gateway-strict", "").lower() in ("1", "true"),
+    )
+
+
+def _headers(visit: Visit) -> dict[str, str]:
+    return {name.lower(): value for name, value in visit.request.headers.items()}
+
+
+async def _read(visit: Visit, call: Call, dialect: Dialect) -> Conversation:
+    runtime = visit.runtime
+    raw = await read_body(visit.request, runtime.body_limits)
+    body = parse_json(raw, max_depth=runtime.config.server.json_depth)
+    conversation = dialect.open(call, body, visit.values)
+    resolution = runtime.catalog.resolve(call.model or None)
+    call.model = resolution.model
+    call.candidates = resolution.candidates
+    return conversation
+
+
+async def _stream(visit: Visit, conductor: Conductor, conversation: Conversation) -> web.StreamResponse:
+    pump: StreamPump | None = None
+
+    def flow(on: bool) -> None:
+        if pump is not None:
+            pump.flow(on)
+
+    outlet = SseOutlet(visit.request, visit.headers, flow)
+
+    async def keep_alive() -> None:
+        await outlet.begin()
+        outlet.write(KEEP_ALIVE)
+
+    watch = _watch(visit, conductor.call)
+    try:
+        quiet = visit.runtime.config.server.keep_alive
+        pump = await conductor.stream(lambda: conversation.relay(watch), quiet, keep_alive)
+        await outlet.begin()
+        pump.attach(outlet)
+        while not pump.ended:
+            await pump.wait()
+        if pump.fault is not None:
+            raise pump.fault
+        outlet.write(await conductor.finish_stream(pump))
+    except Fault as fault:
+        if not outlet.begun:
+            raise
+        await conductor.fail(fault)
+        _write_fault(visit, outlet, conversation, pump, fault)
+    except asyncio.CancelledError:
+        interruption = visit.was_interrupted() if outlet.begun else None
+        if interruption is None:
+            raise
+        await conductor.fail(interruption)
+        _write_fault(visit, outlet, conversation, pump, interruption)
+    return await outlet.end()
+
+
+def _write_fault(
+    visit: Visit, outlet: SseOutlet, conversation: Conversation, pump: StreamPump | None, fault: Fault
+) -> None:
+    """An error inside a stream that has begun: never a clean end."""
+    if pump is not None:
+        pump.close()
+    relay = conversation.relay(None) if pump is None else pump.relay
+    outlet.write(relay.fail(fault, visit.id))
+
+
+def _watch(visit: Visit, call: Call) -> Watch | None:
+    watchers = visit.runtime.pipeline.watchers
+    if not watchers:
+        return None
+
+    def watch(event: Mapping[str, Any]) -> None:
+        for watcher in watchers:
+            watcher(call, event)
+
+    return watch
