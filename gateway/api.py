@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.call import Basis, Call, Caller, Dialect, Outcome, Price, Target, Usage
+from gateway.dialect import ChatDialect, Conversation, InboundDialect, Relay, Watch, bearer
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault
 from gateway.hookspecs import App, Router, hookimpl
 from gateway.provider import (
@@ -34,8 +35,10 @@ __all__ = [
     "Call",
     "Caller",
     "CallerFault",
+    "ChatDialect",
     "ChatFold",
     "ChatStreamDecoder",
+    "Conversation",
     "Counters",
     "Dialect",
     "Event",
@@ -45,6 +48,7 @@ __all__ = [
     "GatewayFault",
     "Hold",
     "HoldRequest",
+    "InboundDialect",
     "Keys",
     "Ledger",
     "Outcome",
@@ -52,6 +56,7 @@ __all__ = [
     "Provider",
     "ProviderKind",
     "Refusal",
+    "Relay",
     "Router",
     "Sink",
     "Stores",
@@ -65,8 +70,10 @@ __all__ = [
     "Usage",
     "UsageLog",
     "UsageRow",
+    "Watch",
     "Weights",
     "Window",
+    "bearer",
     "bound_text_tokens",
     "clean",
     "encode_data",

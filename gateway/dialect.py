@@ -56,7 +56,7 @@ class Conversation(Protocol):
         """A whole completion (public model id, usage with `cost`) as this dialect's answer."""
 
 
-class Dialect(Protocol):
+class InboundDialect(Protocol):
     """A way to speak to the gateway. name: for logs and metrics."""
 
     name: str

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pluggy
 
 from gateway.call import Call, Caller, Outcome, Target
+from gateway.dialect import InboundDialect
 from gateway.provider import ProviderKind
 from gateway.stores import Stores
 
@@ -64,9 +65,14 @@ Handler = Callable[..., Awaitable[Any]]
 
 
 class Router(Protocol):
-    """Takes routes; `template` is a path such as `/things/{id}`, matched below every API prefix."""
+    """Takes routes; `template` is a path such as `/things/{id}` or `/things/{rest...}`, matched below every API
+    prefix (`/v1`, `/api/v1`), or at the root with `api=False`."""
 
-    def add(self, method: str, template: str, handler: Handler) -> None: ...
+    def add(self, method: str, template: str, handler: Handler, *, api: bool = True) -> None:
+        """Let `await handler(visit)` answer; see `gateway.http.context.Visit` for what it is given."""
+
+    def add_dialect(self, method: str, template: str, dialect: InboundDialect, *, api: bool = True) -> None:
+        """Let the route take model calls in another dialect, through the same chain and bill."""
 
 
 @hookspec
@@ -75,18 +81,8 @@ def register_providers(register: Callable[[ProviderKind], None]) -> None:
 
 
 @hookspec
-def register_stores(register: Callable[[str, Callable[..., Any]], None]) -> None:
-    """Offer a store for a database URL scheme: `register("postgresql", open_stores)`. Sync, at start-up."""
-
-
-@hookspec
 def register_routes(router: Router) -> None:
     """Add HTTP routes. Sync, at start-up."""
-
-
-@hookspec
-def register_commands(cli: Any) -> None:
-    """Add subcommands to the `gateway` command (an argparse subparsers object). Sync."""
 
 
 @hookspec

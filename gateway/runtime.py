@@ -8,6 +8,7 @@ generation finish under it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from gateway.stores import Stores
 from gateway.upstream.attempts import Dispatcher, RetryPolicy
 from gateway.upstream.clock import Limits
 from gateway.upstream.pool import PooledTransport
+from gateway.upstream.transport import AiohttpTransport
 
 
 @dataclass(slots=True, frozen=True)
@@ -114,9 +116,7 @@ class Runtime:
         self.body_limits = BodyLimits(server.max_body, server.body_timeout, server.min_body_rate)
         self.pipeline = Pipeline(blueprint.plugins, gateway.log)
         upstream = config.upstream
-        self._transport = PooledTransport(
-            connect=upstream.connect, connections_per_host=upstream.connections_per_host, log=gateway.log
-        )
+        self._transport = _transport(config, gateway.log)
         self._dispatcher = Dispatcher(
             self.provider,
             self._transport,
@@ -300,6 +300,18 @@ class Gateway:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self.log.error("task %s failed", task.get_name(), exc_info=task.exception())
+
+
+def _transport(config: Config, log: logging.Logger) -> PooledTransport | AiohttpTransport:
+    upstream = config.upstream
+    if upstream.proxy is None:
+        return PooledTransport(connect=upstream.connect, connections_per_host=upstream.connections_per_host, log=log)
+    return AiohttpTransport(
+        connect=upstream.connect,
+        connections_per_host=upstream.connections_per_host,
+        log=log,
+        proxy=upstream.proxy,
+    )
 
 
 async def _call(function: Callable[..., object], names: tuple[str, ...], **arguments: object) -> None:

@@ -49,6 +49,12 @@ def _public_url(value: str | None) -> str | None:
     return value.rstrip("/")
 
 
+def _proxy(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"https?://([^\s@/]+@)?[^\s@/?#]+", value):
+        refuse("must be an address such as http://proxy.example.org:3128")
+    return value
+
+
 def _is_address(value: str) -> bool:
     try:
         parts = urlsplit(value)
@@ -130,20 +136,23 @@ class Upstream(Section):
 
     first_byte: from the request's last byte to the answer's first. idle: between two pieces of an answer.
     max_event: one event of a stream. max_reply: a whole answer that does not stream. drain: how long an answer is
-    still read for a caller who left, at providers whose policy is to drain.
+    still read for a caller who left, at providers whose policy is to drain. proxy: an HTTP proxy for all requests to
+    providers, with user and password in the URL if it wants them.
     """
 
     connect: SomeTime = 10.0
-    first_byte: SomeTime = 120.0
-    idle: SomeTime = 60.0
-    total: SomeTime = 15 * 60.0
+    # A whole answer has no first byte before its last token, and reasoning models think for minutes.
+    first_byte: SomeTime = 5 * 60.0
+    idle: SomeTime = 2 * 60.0
+    total: SomeTime = 30 * 60.0
     drain: Duration = 60.0
     retries: Annotated[int, Field(ge=0, le=10)] = 2
     backoff: Duration = 0.25
     max_backoff: Duration = 8.0
-    max_event: SomeBytes = 32 << 20
+    max_event: Annotated[Size, Field(gt=0, le=64 << 20)] = 32 << 20
     max_reply: SomeBytes = 64 << 20
     connections_per_host: Annotated[int, Field(ge=1, le=65535)] = 1024
+    proxy: Annotated[OptionalText, AfterValidator(_proxy), Field(repr=False)] = None
 
 
 class CreditSettings(Section):

@@ -5,22 +5,15 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
-from gateway.dialect import ChatDialect, Dialect
 from gateway.errors import Fault, GatewayFault
-from gateway.http import health, models, usage
-from gateway.http.calls import serve_call
 from gateway.http.connection import Connection
 from gateway.http.context import Visit
-from gateway.http.router import RouteTable
-from gateway.runtime import Gateway
-
-API_PREFIXES = ("/v1", "/api/v1")
-
-# These answer also while the gateway drains.
-_ALWAYS = (health.healthz, health.readyz, health.metrics)
+from gateway.http.routes import ALWAYS, Routes, build_routes
+from gateway.runtime import Gateway, Runtime
 
 _DRAINING = GatewayFault(
     "The gateway is shutting down; try again in a moment.",
@@ -33,28 +26,13 @@ _DRAINING = GatewayFault(
 
 
 class HttpApp:
-    """Serves one gateway. Routes are collected once; which configuration serves a request is looked up per request."""
+    """Serves one gateway. Which configuration, and so which routes, serve a request is looked up per request."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._visits: set[Visit] = set()
-        self.routes = RouteTable(API_PREFIXES)
-        self.add_dialect("POST", "/chat/completions", ChatDialect())
-        self.routes.add("GET", "/models", models.list_models)
-        self.routes.add("GET", "/models/{id...}", models.get_model)
-        self.routes.add("GET", "/usage", usage.get_usage)
-        self.routes.add("GET", "/healthz", health.healthz, api=False)
-        self.routes.add("GET", "/readyz", health.readyz, api=False)
-        self.routes.add("GET", "/metrics", health.metrics, api=False)
-
-    def add_dialect(self, method: str, template: str, dialect: Dialect) -> None:
-        """Let `template` take model calls in `dialect`."""
-
-        async def handler(visit: Visit) -> web.StreamResponse:
-            visit.dialect = dialect
-            return await serve_call(visit, dialect)
-
-        self.routes.add(method, template, handler)
+        # The routes of the configurations in use: two for a moment after a reload, otherwise one.
+        self._routes: WeakKeyDictionary[Runtime, Routes] = WeakKeyDictionary()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The frame around every handler: request id, errors, one log line, one metric."""
@@ -100,8 +78,11 @@ class HttpApp:
 
     async def _answer(self, visit: Visit) -> web.StreamResponse:
         request = visit.request
-        handler, visit.template, visit.values = self.routes.find(request.method, request.rel_url.raw_path)
-        if self._gateway.draining and handler not in _ALWAYS:
+        routes = self._routes.get(visit.runtime)
+        if routes is None:
+            routes = self._routes[visit.runtime] = build_routes(visit.runtime)
+        handler, visit.template, visit.values = routes.find(request.method, request.rel_url.raw_path)
+        if self._gateway.draining and handler not in ALWAYS:
             raise _DRAINING
         response: web.StreamResponse = await handler(visit)
         return response

@@ -11,21 +11,19 @@ from aiohttp import web
 
 from gateway.call import Call
 from gateway.conduct import Conductor
-from gateway.dialect import Conversation, Dialect, Watch, bearer
+from gateway.dialect import Conversation, InboundDialect, Watch, bearer
 from gateway.errors import Fault
 from gateway.http.context import Visit
-from gateway.http.intake import read_body, remote_address
+from gateway.http.intake import remote_address
 from gateway.http.outlet import SseOutlet
 from gateway.upstream.sinks import KEEP_ALIVE, StreamPump
-from gateway.wire.body import parse_json
 
 _NOT_FOR_PLUGINS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
-async def serve_call(visit: Visit, dialect: Dialect) -> web.StreamResponse:
+async def serve_call(visit: Visit, dialect: InboundDialect) -> web.StreamResponse:
     """Answer one call. Faults before the answer begins are raised."""
-    headers = _headers(visit)
-    call = new_call(visit, dialect.credential(headers, visit.request.query))
+    call = new_call(visit, dialect)
     conductor = visit.begin(call)
     try:
         await conductor.identify()
@@ -46,9 +44,10 @@ async def serve_call(visit: Visit, dialect: Dialect) -> web.StreamResponse:
         raise interruption from None
 
 
-def new_call(visit: Visit, authorization: str | None = None) -> Call:
-    """The call of a request whose body is not read yet. authorization: the credential, by default the bearer's."""
-    headers = _headers(visit)
+def new_call(visit: Visit, dialect: InboundDialect | None = None) -> Call:
+    """The call of a request whose body is not read yet. dialect: None for a request that calls no model."""
+    headers = {name.lower(): value for name, value in visit.request.headers.items()}
+    visit.dialect = dialect
     return Call(
         id=visit.id,
         route=visit.template,
@@ -57,7 +56,7 @@ def new_call(visit: Visit, authorization: str | None = None) -> Call:
         model="",
         stream=False,
         headers={name: value for name, value in headers.items() if name not in _NOT_FOR_PLUGINS},
-        authorization=bearer(headers) if authorization is None else authorization,
+        authorization=bearer(headers) if dialect is None else dialect.credential(headers, visit.request.query),
         remote=remote_address(visit.request, visit.runtime.config.server.trusted_proxies),
         started=visit.started,
         created=int(time.time()),
@@ -65,15 +64,9 @@ def new_call(visit: Visit, authorization: str | None = None) -> Call:
     )
 
 
-def _headers(visit: Visit) -> dict[str, str]:
-    return {name.lower(): value for name, value in visit.request.headers.items()}
-
-
-async def _read(visit: Visit, call: Call, dialect: Dialect) -> Conversation:
+async def _read(visit: Visit, call: Call, dialect: InboundDialect) -> Conversation:
     runtime = visit.runtime
-    raw = await read_body(visit.request, runtime.body_limits)
-    body = parse_json(raw, max_depth=runtime.config.server.json_depth)
-    conversation = dialect.open(call, body, visit.values)
+    conversation = dialect.open(call, await visit.read_json(), visit.values)
     resolution = runtime.catalog.resolve(call.model or None)
     call.model = resolution.model
     call.candidates = resolution.candidates

@@ -12,9 +12,11 @@ from aiohttp import web
 
 from gateway.call import Call
 from gateway.conduct import Conductor
-from gateway.dialect import Dialect
+from gateway.dialect import InboundDialect
 from gateway.errors import Fault
+from gateway.http.intake import read_body
 from gateway.runtime import Gateway, Runtime
+from gateway.wire.body import parse_json
 from gateway.wire.faults import error_bytes, fault_headers
 
 JSON_TYPE = "application/json"
@@ -26,8 +28,9 @@ class Visit:
     """One HTTP request on its way through a handler.
 
     runtime: the configuration generation that serves it, whatever is reloaded meanwhile.
-    dialect: in which errors are told, None for OpenAI's. call, conductor: set once the handler has made them. interrupted: set before the handler's task is cancelled by the gateway
-    itself (drain time is over), to tell that from a caller who left.
+    dialect: in which errors are told, None for OpenAI's. call, conductor: set once the handler has made them.
+    interrupted: set before the handler's task is cancelled by the gateway itself (drain time is over), to tell that
+    from a caller who left.
     """
 
     gateway: Gateway
@@ -37,7 +40,7 @@ class Visit:
     started: float
     template: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
-    dialect: Dialect | None = None
+    dialect: InboundDialect | None = None
     call: Call | None = None
     conductor: Conductor | None = None
     task: asyncio.Task[Any] | None = None
@@ -74,6 +77,11 @@ class Visit:
             if call.cost is not None:
                 headers["x-gateway-cost"] = str(call.cost)
         return headers
+
+    async def read_json(self) -> dict[str, Any]:
+        """The request's body, a JSON object. Raises CallerFault 400, 408, 413, 415."""
+        raw = await read_body(self.request, self.runtime.body_limits)
+        return parse_json(raw, max_depth=self.runtime.config.server.json_depth)
 
     def json(self, value: Any, status: int = 200) -> web.Response:
         """A JSON answer."""

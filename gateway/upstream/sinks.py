@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from gateway.dialect import Relay
-from gateway.errors import Fault, UpstreamFault
+from gateway.errors import Fault, GatewayFault, UpstreamFault
 from gateway.provider import Exchange, StreamDecoder, StreamItem, UpstreamReply
 from gateway.upstream.clock import Limits, Watchdog
 from gateway.upstream.transport import cut
@@ -134,6 +134,8 @@ class StreamPump:
         self._outlet: Outlet | None = None
         self._backlog: list[bytes] = []
         self._body: _Collected | None = None
+        self._pending = 0
+        self._answered = False
         self._waiter: asyncio.Future[None] | None = None
         self._watchdog = Watchdog(limits, deadline, self._expire, self._keep_alive, quiet)
 
@@ -157,6 +159,17 @@ class StreamPump:
         except Fault as fault:
             self._finish(fault)
             return
+        # What gave no item yet is kept by the decoder, whatever its dialect; it must not be kept without end.
+        self._pending = 0 if items else self._pending + len(chunk)
+        if self._pending > self._limits.max_event:
+            self._finish(
+                UpstreamFault(
+                    f"An event of the provider's stream is larger than {self._limits.max_event} bytes "
+                    "(upstream.max_event).",
+                    code="upstream_event_too_large",
+                )
+            )
+            return
         self._relay(items)
         if self._decoder.done and not self.ended:
             self._finish(None)
@@ -169,6 +182,9 @@ class StreamPump:
                 self._relay(self._last_items())
             except Fault as error:
                 fault = error
+            except Exception as error:  # a bug in a decoder: nobody above would hear of it, and the caller would wait
+                fault = GatewayFault("The gateway failed while reading the provider's answer.", detail=repr(error))
+                fault.__cause__ = error
         if not self.ended:
             if fault is None and not (self._decoder.done or self.relay.complete):
                 fault = cut("the stream ended without a finish_reason")
@@ -179,6 +195,7 @@ class StreamPump:
     def attach(self, outlet: Outlet) -> None:
         """Write what waits to `outlet`, and from now on everything."""
         self._outlet = outlet
+        self.silent = False
         self._watchdog.touch_out()
         if self._backlog:
             outlet.write(b"".join(self._backlog))
@@ -224,6 +241,7 @@ class StreamPump:
         return self._reader.unfold(reply)
 
     def _relay(self, items: list[StreamItem]) -> None:
+        self._answered = self._answered or bool(items)
         data, fault = self.relay.feed(items)
         if data:
             outlet = self._outlet
@@ -238,6 +256,8 @@ class StreamPump:
             self._finish(fault)
 
     def _finish(self, fault: Fault | None) -> None:
+        if fault is None and not self._answered:
+            fault = _empty()
         self.ended = True
         self.fault = fault
         self._watchdog.stop()
@@ -269,6 +289,11 @@ class StreamPump:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+
+
+def _empty() -> UpstreamFault:
+    """A stream that ends in good order without a single chunk is no answer; another try may bring one."""
+    return UpstreamFault("The provider's answer was an empty stream.", retryable=True, code="upstream_invalid_response")
 
 
 KEEP_ALIVE = b": keep-alive\n\n"

@@ -1,4 +1,4 @@
-"""HTTP to upstreams over aiohttp's client: complete (TLS, keep-alive, happy eyeballs), pushed into a sink.
+"""HTTP to upstreams through a proxy, over aiohttp's client; `gateway.upstream.pool` is for direct connections.
 
 Each exchange is one task that the transport owns. Redirects are not followed, cookies are not kept, the
 environment's proxy settings are not read, and answers are asked for uncompressed.
@@ -18,15 +18,19 @@ READ_BUFFER = 256 * 1024
 
 
 class AiohttpTransport:
-    """One connection pool. connect: seconds to open a connection; connections_per_host: the pool's bound."""
+    """One connection pool. connect: seconds to open a connection; connections_per_host: the pool's bound; proxy: the
+    HTTP proxy's URL, None for direct connections."""
 
-    def __init__(self, *, connect: float, connections_per_host: int, log: logging.Logger) -> None:
+    def __init__(
+        self, *, connect: float, connections_per_host: int, log: logging.Logger, proxy: str | None = None
+    ) -> None:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, limit_per_host=connections_per_host, ttl_dns_cache=60),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, connect=connect),
             auto_decompress=False,
             trust_env=False,
+            proxy=proxy,
             read_bufsize=READ_BUFFER,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
         )

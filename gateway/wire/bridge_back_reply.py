@@ -54,11 +54,15 @@ def _fold_all(fold: ChatFold, chunks: list[Json | Fault]) -> None:
 
 
 class ChatFromResponses:
-    """Responses events in, chat chunks out. done: a terminal event came. usage: in chat form, once it is known."""
+    """Responses events in, chat chunks out.
+
+    done: a terminal event came. usage: in chat form, once it is known. web_searches: how many the upstream made.
+    """
 
     def __init__(self, *, completion_id: str, model: str, created: int) -> None:
         self.done = False
         self.usage: Json | None = None
+        self.web_searches = 0
         self._head = {
             "id": completion_id,
             "object": "chat.completion.chunk",
@@ -166,6 +170,8 @@ class ChatFromResponses:
                 name = name if kind == "function_call" else "response.custom_tool_call_input.delta"
                 chunks += self._arguments({"type": name, "output_index": place, "delta": text})
             return chunks
+        if kind == "web_search_call":
+            self.web_searches += 1
         if kind == "image_generation_call" and isinstance(item.get("result"), str):
             image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + item["result"]}}
             return [self._chunk({"images": [image]})]

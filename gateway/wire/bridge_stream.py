@@ -35,6 +35,8 @@ Json = dict[str, Any]
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Chat finish_reason -> reason of `incomplete_details`."""
 
+_PLAIN_CALL = frozenset({"index", "id", "type", "function"})
+
 
 class _Pending:
     """A call of the upstream that has no item (yet): its name has not come, or the gateway answers it itself."""
@@ -247,7 +249,7 @@ class BridgeStream:
             return self._channels.get("reasoning_content"), delta.get("reasoning_content")
         (call,) = calls
         function = call["function"]
-        if len(function) != 1 or call.get("id"):
+        if len(function) != 1 or call.get("id") or not call.keys() <= _PLAIN_CALL:
             return None, None
         return self._arguments.get(call["index"]), function.get("arguments")
 

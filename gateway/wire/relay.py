@@ -30,7 +30,8 @@ _SUFFIX = b"\n\n"
 
 # What a chunk must not contain to be passed on unread. Inside JSON strings the quotes are escaped,
 # so these patterns can only match members, never text that a model wrote.
-_NOTABLE = re.compile(rb'"(?:usage|finish_reason|error)"\s*:\s*(?!\s|null)|"choices"\s*:\s*\[\s*\]')
+_NOTABLE = re.compile(rb'"(?:usage|finish_reason|error)"\s*:\s*(?!\s|null)|"choices"\s*:\s*(?!\s|\[\s*\{)|\n')
+_CHOICES = b'"choices"'
 _MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*")')
 _CONTENT = b'"content":"'
 
@@ -39,7 +40,8 @@ class ChatRelay:
     """Encodes one stream for one caller.
 
     model: the id that every chunk shall bear. include_usage: the caller's `stream_options.include_usage`.
-    choices: how many choices were asked for (`n`). watch: called with every chunk as a dict, or None; chunks are then always parsed.
+    choices: how many choices were asked for (`n`). watch: called with every chunk as a dict, or None; chunks are then
+    always parsed.
     """
 
     def __init__(
@@ -75,8 +77,12 @@ class ChatRelay:
         for item in items:
             if isinstance(item, bytes):
                 head = self._head
-                if head is not None and item.startswith(head) and not _NOTABLE.search(item, len(head)):
-                    start = len(head)
+                if (
+                    head is not None
+                    and item.startswith(head)
+                    and item.find(_CHOICES, start := len(head)) >= 0
+                    and not _NOTABLE.search(item, start)
+                ):
                     self._count(item, start)
                     out += (_PREFIX, self._new_head, item[start:], _SUFFIX)
                     continue
@@ -146,9 +152,11 @@ class ChatRelay:
         if ended and not self._include_usage:
             out.append(self._release())
             self._held = chunk
+            if not self.complete:
+                # Other choices go on: the next chunk must come this way, to let this one out first.
+                self._head = None
             return
-        if self._held is not None:
-            # The upstream went on after a finish_reason (several choices): the usage rides on the last one.
+        if self._held is not None and not self.complete:
             out.append(self._release())
         if self._include_usage:
             chunk.setdefault("usage", None)
@@ -173,7 +181,9 @@ class ChatRelay:
         return ended
 
     def _remember(self, chunk: dict[str, Any]) -> None:
-        if not self._last:
+        """Keep the envelope for a closing chunk of ours. The first chunk with an id counts: one server begins with a
+        chunk of empty members."""
+        if not self._last.get("id"):
             self._last = {key: chunk[key] for key in ("id", "object", "created", "model") if key in chunk}
 
     def _learn(self, item: bytes, chunk: dict[str, Any]) -> None:
@@ -186,6 +196,8 @@ class ChatRelay:
         if found is None:
             return
         head = item[: found.end()]
+        if b"\n" in head:
+            return  # an event over several lines: not to be written out on one `data:` line
         members = _parse(head + b"}")
         if members is None or any(isinstance(value, (dict, list)) for value in members.values()):
             return

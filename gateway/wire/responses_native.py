@@ -160,7 +160,7 @@ def _with_derived_id(item: Json) -> Json:
 
 
 _KIND = re.compile(rb'\{"type":"([a-z_.]+)"')
-_DELTA = re.compile(rb'"delta":"((?:[^"\\]|\\.)*)"')
+_DELTA = re.compile(rb'"delta":"([^"\\]*(?:\\.[^"\\]*)*)"')
 _PLAIN = (b".delta", b".done", b".searching", b".generating", b".interpreting")
 _READ = frozenset({b"response.output_item.added", b"response.output_item.done"})
 

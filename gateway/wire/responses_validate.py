@@ -48,11 +48,11 @@ def validate_responses(body: Any) -> None:
 def _check_together(body: Mapping[str, Any]) -> None:
     continues = [key for key in ("previous_response_id", "conversation") if body.get(key) is not None]
     if len(continues) == 2:
-        refuse("previous_response_id", "cannot be used together with conversation; send one of the two.")
+        refuse("previous_response_id", "cannot be used together with conversation; send one of the two")
     if body.get("background") is True and body.get("store") is False:
-        refuse("background", "a background response must be stored; leave store out or set it to true.")
-    if body.get("input") is None and not continues and body.get("prompt") is None:
-        refuse("input", "is required: a string, or a list of items.")
+        refuse("background", "a background response must be stored; leave store out or set it to true")
+    if body.get("input") in (None, []) and not continues and not body.get("prompt") and not body.get("instructions"):
+        refuse("input", "is required: a string, or a list of items", code="missing_required_parameter")
 
 
 # -- combinations of checks -------------------------------------------------------------------------------------
@@ -88,13 +88,13 @@ def _require(value: Mapping[str, Any], key: str, path: str, check: Check) -> Non
 def _metadata(path: str, value: Any) -> None:
     mapping(path, value)
     if len(value) > 16:
-        refuse(path, "must have at most 16 entries.")
+        refuse(path, "must have at most 16 entries")
     for key, entry in value.items():
         string(f"{path}.{key}", entry)
         if len(key) > 64:
-            refuse(path, "keys must have at most 64 characters.")
+            refuse(path, "keys must have at most 64 characters")
         if len(entry) > 512:
-            refuse(f"{path}.{key}", "must have at most 512 characters.")
+            refuse(f"{path}.{key}", "must have at most 512 characters")
 
 
 def _conversation(path: str, value: Any) -> None:
@@ -121,7 +121,7 @@ def _tool(path: str, value: Any) -> None:
     _require(value, "type", path, filled_string)
     if value["type"] in ("function", "custom"):
         if isinstance(value.get("function"), dict) and "name" not in value:
-            refuse(f"{path}.function", "the Responses API takes name and parameters directly in the tool.")
+            refuse(f"{path}.function", "the Responses API takes name and parameters directly in the tool")
         _require(value, "name", path, filled_string)
         _members(description=string, parameters=mapping, strict=boolean, format=mapping)(path, value)
     elif value["type"] == "mcp":
@@ -162,7 +162,7 @@ def _input(path: str, value: Any) -> None:
 def _message(path: str, item: Any) -> None:
     _require(item, "role", path, one_of(("user", "assistant", "system", "developer")))
     if item.get("content") is None:
-        refuse(f"{path}.content", "is required: a string, or a list of parts.")
+        refuse(f"{path}.content", "is required: a string, or a list of parts")
     _content(f"{path}.content", item["content"])
 
 
@@ -185,7 +185,7 @@ def _one_source(*names: str) -> Check:
 
     def check(path: str, part: Any) -> None:
         if all(part.get(name) is None for name in names):
-            refuse(f"{path}.{names[0]}", "is required, or " + " or ".join(names[1:]) + ".")
+            refuse(f"{path}.{names[0]}", "is required, or " + " or ".join(names[1:]))
         for name in names:
             if part.get(name) is None:
                 continue
@@ -223,7 +223,7 @@ def _call(argument: str) -> Check:
 def _output(path: str, item: Any) -> None:
     _some_id(path, item)
     if item.get("output") is None:
-        refuse(f"{path}.output", "is required: a string, or a list of content parts.")
+        refuse(f"{path}.output", "is required: a string, or a list of content parts")
     _content(f"{path}.output", item["output"])
 
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from gateway.errors import UpstreamFault
 
-MAX_EVENT = 16 * 1024 * 1024
-"""Default cap of one event in bytes: answers with inline images reach several megabytes."""
+MAX_EVENT = 256 * 1024 * 1024
+"""Cap of one event in bytes, a reader's last line of defence: answers with inline images reach several megabytes.
+The gateway's own limit (`upstream.max_event`) is lower and watched where the bytes come in."""
 
 DONE_DATA = b"[DONE]"
 """The payload that ends a Chat Completions stream."""

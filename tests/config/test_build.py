@@ -41,7 +41,7 @@ def test_defaults(build):
     assert made.server == sections.Server()
     assert (made.server.host, made.server.port, made.server.max_body) == ("127.0.0.1", 8080, 20 << 20)
     assert (made.server.drain, made.server.keep_alive, made.server.json_depth) == (60.0, 15.0, 128)
-    assert (made.upstream.total, made.upstream.backoff, made.upstream.max_event) == (900.0, 0.25, 32 << 20)
+    assert (made.upstream.total, made.upstream.backoff, made.upstream.max_event) == (1800.0, 0.25, 32 << 20)
     assert (made.credits.per_usd, made.credits.signup_grant, made.credits.minimum_output) == (1_000_000, 0, 16)
     assert (made.keys.prefix, made.keys.per_account) == ("mghp_", 10)
     assert made.pipeline == ("auth", "model_allow_list", "rate_limit", "quota", "routing", "usage_log")

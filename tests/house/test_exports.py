@@ -5,11 +5,12 @@ from __future__ import annotations
 import gateway.api
 
 NAMES = """
-App BOUND Basis Call Caller CallerFault ChatFold ChatStreamDecoder Counters DONE Dialect EXPECTED Event EventReader
-Exchange Fault GatewayFault Hold HoldRequest Keys Ledger Outcome Price Provider ProviderKind Refusal Router Sink
-Stores StreamDecoder StreamItem Target Transport UpstreamFault UpstreamReply UpstreamRequest Usage UsageLog UsageRow
-Weights Window bound_text_tokens clean encode_data encode_event estimate_input_tokens fault_from_openai_error
-fault_from_stream_event fold_stream hookimpl read_completion read_retry_after redact redact_fault text_bytes unfold
+App BOUND Basis Call Caller CallerFault ChatDialect ChatFold ChatStreamDecoder Conversation Counters DONE Dialect
+EXPECTED Event EventReader Exchange Fault GatewayFault Hold HoldRequest InboundDialect Keys Ledger Outcome Price
+Provider ProviderKind Refusal Relay Router Sink Stores StreamDecoder StreamItem Target Transport UpstreamFault
+UpstreamReply UpstreamRequest Usage UsageLog UsageRow Watch Weights Window bearer bound_text_tokens clean encode_data
+encode_event estimate_input_tokens fault_from_openai_error fault_from_stream_event fold_stream hookimpl
+read_completion read_retry_after redact redact_fault text_bytes unfold
 """.split()
 
 

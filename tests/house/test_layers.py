@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 FLOORS = (
-    "errors wire call provider dialect stores config catalog hookspecs api pluginload pipeline upstream conduct observe secret "
-    "builtin ledger servertools runtime http console cli __main__ testing"
+    "errors wire call provider dialect stores config catalog fetch hookspecs api pluginload pipeline upstream conduct "
+    "observe secret builtin ledger servertools runtime http console cli __main__ testing"
 ).split()
 
 # Entries that may use less than their floor would allow.

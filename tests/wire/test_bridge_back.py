@@ -383,6 +383,17 @@ def test_our_own_events_come_back_as_the_chunks_they_were() -> None:
     assert again["choices"][0]["finish_reason"] == "tool_calls"
 
 
+def test_web_searches_are_counted_and_images_kept() -> None:
+    machine = ChatFromResponses(completion_id="c", model="m", created=1)
+    search = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
+    assert machine.feed({"type": "response.output_item.done", "output_index": 0, "item": search}) == []
+    assert machine.web_searches == 1
+    image = {"type": "image_generation_call", "id": "ig_1", "result": "AAAA"}
+    (chunk,) = machine.feed({"type": "response.output_item.done", "output_index": 1, "item": image})
+    assert isinstance(chunk, dict)
+    assert chunk["choices"][0]["delta"]["images"][0]["image_url"]["url"] == "data:image/png;base64,AAAA"
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-2, 2) | st.text(max_size=2),
     lambda inner: (

@@ -625,6 +625,17 @@ def test_a_plain_chunk_costs_microseconds() -> None:
     assert best < 1000 * 30e-6  # measured: under 1 us; the limit leaves room for a busy machine
 
 
+def test_members_of_calls_are_not_lost_on_the_short_way() -> None:
+    stream = bridge()
+    stream.feed_bytes(chunk(call(0, "", "f", "c1")))
+    fragment = call(0, "{}")
+    fragment["tool_calls"][0]["extra_content"] = {"s": 1}
+    stream.feed_bytes(chunk(fragment))
+    stream.finish(105)
+    (item,) = [item for item in stream.response["output"] if item["type"] == "reasoning"]
+    assert details_of(item)[0] == [{"type": "chat.tool_call", "id": "c1", "members": {"extra_content": {"s": 1}}}]
+
+
 # -- whatever comes ---------------------------------------------------------------------------------------------
 
 TEXTS = st.sampled_from(["", "a", "é😀", '"\\', "\n"])

@@ -94,7 +94,7 @@ def test_a_recorded_request_passes() -> None:
         {"conversation": "conv_1"},
         {"conversation": {"id": "conv_1"}},
         {"prompt": {"id": "pmpt_1"}},
-        {"input": []},
+        {"input": [], "instructions": "Greet."},
     ],
 )
 def test_input_may_come_from_elsewhere(body: dict[str, Any]) -> None:
@@ -111,6 +111,7 @@ def part(**members: Any) -> dict[str, Any]:
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({}, "input"),
+    ({"input": []}, "input"),
     ({"input": 5}, "input"),
     ({"input": "a", "model": ""}, "model"),
     ({"input": "a", "temperature": 2.1}, "temperature"),

@@ -1,0 +1,43 @@
+"""Which paths a gateway serves: its own and its plugins'."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway.dialect import ChatDialect, InboundDialect
+from gateway.http import health, models, usage
+from gateway.http.calls import serve_call
+from gateway.http.context import Visit
+from gateway.http.router import RouteTable
+from gateway.runtime import Runtime
+
+API_PREFIXES = ("/v1", "/api/v1")
+
+ALWAYS = (health.healthz, health.readyz, health.metrics)
+"""The handlers that answer also while the gateway drains."""
+
+
+class Routes(RouteTable):
+    """A route table that knows dialects; implements `gateway.hookspecs.Router`."""
+
+    def add_dialect(self, method: str, template: str, dialect: InboundDialect, *, api: bool = True) -> None:
+        """Let `template` take model calls in `dialect`."""
+
+        async def handler(visit: Visit) -> web.StreamResponse:
+            return await serve_call(visit, dialect)
+
+        self.add(method, template, handler, api=api)
+
+
+def build_routes(runtime: Runtime) -> Routes:
+    """The routes of one generation of the configuration; a plugin's route replaces ours of the same name."""
+    routes = Routes(API_PREFIXES)
+    routes.add_dialect("POST", "/chat/completions", ChatDialect())
+    routes.add("GET", "/models", models.list_models)
+    routes.add("GET", "/models/{id...}", models.get_model)
+    routes.add("GET", "/usage", usage.get_usage)
+    routes.add("GET", "/healthz", health.healthz, api=False)
+    routes.add("GET", "/readyz", health.readyz, api=False)
+    routes.add("GET", "/metrics", health.metrics, api=False)
+    runtime.plugins.call("register_routes", router=routes)
+    return routes
