@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from gateway.call import Basis, Call, Outcome, Usage
 from gateway.dialect import Relay
-from gateway.errors import Fault
+from gateway.errors import Fault, GatewayFault
 from gateway.pipeline import Pipeline
 from gateway.provider import Provider
 from gateway.upstream.attempts import Dispatcher
@@ -62,7 +62,17 @@ class Conductor:
         self._identified = False
         self._finishing: asyncio.Task[None] | None = None
         self._pump: StreamPump | None = None
-        self._fetch: asyncio.Task[dict[str, Any]] | None = None
+        # The upstream work of a call that goes on although its caller leaves (policy `drain`).
+        self._work: asyncio.Task[Any] | None = None
+        self._draining: asyncio.Task[None] | None = None
+
+    @property
+    def unfinished(self) -> asyncio.Task[None] | None:
+        """What still goes on for this call in a task of the process; None when its bill is written."""
+        for task in (self._draining, self._finishing):
+            if task is not None and not task.done():
+                return task
+        return None
 
     async def identify(self) -> None:
         """Find the caller. Raises Refusal(401)."""
@@ -82,7 +92,7 @@ class Conductor:
 
     async def whole(self) -> dict[str, Any]:
         """The whole completion, billed, with the caller's model id and usage in it. Raises Fault."""
-        completion = await self._fetch_whole()
+        completion: dict[str, Any] = await self._lasting(self._dispatcher.whole(self.call, self._deadline))
         await self.finish_whole(completion)
         return completion
 
@@ -99,7 +109,12 @@ class Conductor:
         self, make_relay: Callable[[], Relay], quiet: float, on_silence: Callable[[], Awaitable[None]]
     ) -> StreamPump:
         """Open the stream; see `Dispatcher.stream`. Raises Fault when no target began to answer."""
-        pump = await self._dispatcher.stream(self.call, self._deadline, make_relay, quiet, on_silence)
+
+        async def tell() -> None:
+            if self._draining is None:
+                await on_silence()
+
+        pump = await self._lasting(self._dispatcher.stream(self.call, self._deadline, make_relay, quiet, tell))
         self._pump = pump
         self.first_byte = time.monotonic()
         return pump
@@ -110,12 +125,26 @@ class Conductor:
         await self._finish(200, usage, basis, finish_reason=pump.relay.finish_reason)
         return pump.relay.finish(self._with_cost(reported))
 
+    def remaining(self) -> float:
+        """Seconds until the call must be over (`upstream.total`), at least 0."""
+        return max(0.0, self._deadline - asyncio.get_running_loop().time())
+
     async def fail(self, fault: Fault) -> None:
         """The call ends with `fault`: bill what the caller received of the answer, nothing otherwise."""
+        # First of all no more may arrive: what comes after the bill was counted would be given away.
+        if self._pump is not None:
+            self._pump.close()
+        if self._work is not None:
+            self._work.cancel()
         usage, basis = self._received()
-        if not isinstance(fault, Fault) or fault.status >= 500:
-            self._log.warning(
-                "call failed: %s", fault, extra={"request_id": self.call.id, "detail": fault.detail, "code": fault.code}
+        if fault.status >= 500:
+            bug = isinstance(fault, GatewayFault) and fault.__cause__ is not None
+            self._log.log(
+                logging.ERROR if bug else logging.WARNING,
+                "call failed: %s",
+                fault,
+                extra={"request_id": self.call.id, "detail": fault.detail, "code": fault.code},
+                exc_info=fault if bug else None,
             )
         await self._finish(fault.status, usage, basis, fault_code=fault.code or fault.type)
 
@@ -124,44 +153,46 @@ class Conductor:
 
         Returns immediately; the rest happens in a task of the process.
         """
+        if self._finishing is not None:
+            return
         target = self.call.target
         drain = target is not None and self._find_provider(target.provider).on_disconnect == "drain"
-        if drain and (self._pump is not None or self._fetch is not None):
-            self._host.spawn(self._drain(), f"drain {self.call.id}")
+        if drain and self._work is not None:
+            self._draining = self._host.spawn(self._drain(self._work), f"drain {self.call.id}")
             return
+        if self._work is not None:
+            self._work.cancel()
         if self._pump is not None:
             self._pump.close()
         usage, basis = self._received()
         self._begin_finish(CLIENT_LEFT, usage, basis, fault_code="client_disconnected", client_left=True)
 
-    async def _fetch_whole(self) -> dict[str, Any]:
-        work = self._dispatcher.whole(self.call, self._deadline)
-        drains = any(self._find_provider(target.provider).on_disconnect == "drain" for target in self.call.targets)
-        if not drains:
+    async def _lasting(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Await upstream work; where a provider's policy is to drain, in a task that outlives the caller."""
+        if all(self._find_provider(target.provider).on_disconnect != "drain" for target in self.call.targets):
             return await work
         # The caller's leaving cancels this handler, which must not take the upstream request with it.
-        self._fetch = asyncio.get_running_loop().create_task(work)
-        return await asyncio.shield(self._fetch)
+        self._work = asyncio.get_running_loop().create_task(work)
+        return await asyncio.shield(self._work)
 
-    async def _drain(self) -> None:
+    async def _drain(self, work: asyncio.Task[Any]) -> None:
         """Receive the rest of the answer for nobody, bounded in time, and bill all of it."""
         usage, basis = _NOTHING
         try:
             async with asyncio.timeout(self._drain_limit):
-                if self._pump is not None:
-                    self._pump.detach()
-                    while not self._pump.ended:
-                        await self._pump.wait()
-                elif self._fetch is not None:
-                    completion = await self._fetch
-                    usage, basis, _ = self._usage(find_usage(completion), lambda: estimate_output_tokens(completion))
+                found = await work
+                if isinstance(found, StreamPump):
+                    self._pump = found
+                    found.detach()
+                    while not found.ended:
+                        await found.wait()
+                else:
+                    usage, basis, _ = self._usage(find_usage(found), lambda: estimate_output_tokens(found))
         except (TimeoutError, Fault) as error:
             self._log.info("drain ended early: %s", error, extra={"request_id": self.call.id})
         if self._pump is not None:
             self._pump.close()
             usage, basis = self._received()
-        if self._fetch is not None:
-            self._fetch.cancel()
         await self._finish(CLIENT_LEFT, usage, basis, fault_code="client_disconnected", client_left=True)
 
     def _usage(self, raw: dict[str, Any] | None, estimate: Callable[[], int]) -> tuple[Usage, Basis, dict[str, Any]]:

@@ -96,6 +96,8 @@ class Provider(Protocol):
     on_disconnect: what happens upstream when the caller leaves: `cancel` closes the connection and bills
         what was received; `drain` reads on (bounded) and bills in full.
     transport: None for HTTP through the gateway's connection pool; a local model brings its own.
+    max_n (optional): the most choices that one request can give; without it, any number. The gateway then sends as
+        many requests as it takes, each with a body without `n`.
     """
 
     name: str

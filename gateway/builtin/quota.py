@@ -85,8 +85,11 @@ class Plugin:
             price = target.price
             if price is None:
                 continue
-            tokens = self._provider(target.provider).bound_input_tokens(call.body, target)
-            base = max(base, price.per_request + price.dearest_input * tokens)
+            provider = self._provider(target.provider)
+            tokens = provider.bound_input_tokens(call.body, target)
+            # A provider that gives fewer choices per request reads the prompt once for each of them.
+            requests = choices if choices > getattr(provider, "max_n", choices) else 1
+            base = max(base, price.per_request + price.dearest_input * tokens * requests)
             unit = max(unit, price.dearest_output * choices)
         return base, unit
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
 from gateway.errors import Fault, GatewayFault
-from gateway.http.connection import Connection
+from gateway.http.connection import Connection, new_request_id
 from gateway.http.context import Visit
 from gateway.http.routes import ALWAYS, Routes, build_routes
 from gateway.runtime import Gateway, Runtime
@@ -38,10 +37,10 @@ class HttpApp:
         """The frame around every handler: request id, errors, one log line, one metric."""
         connection = request.protocol
         assert isinstance(connection, Connection)
-        connection.head_complete()
+        connection.head_complete(request.content)
         gateway = self._gateway
         runtime = gateway.enter()
-        visit = Visit(gateway, runtime, request, "req_" + secrets.token_hex(12), time.monotonic())
+        visit = Visit(gateway, runtime, request, new_request_id(), time.monotonic())
         visit.task = asyncio.current_task()
         self._visits.add(visit)
         status, fault = 499, None
@@ -53,28 +52,45 @@ class HttpApp:
             status = error.status
             response = visit.error(error)
         except asyncio.CancelledError:
-            raise
+            fault = visit.was_interrupted()
+            if fault is None:
+                raise
+            status = fault.status
+            response = visit.error(fault)
         except Exception as error:  # a bug of ours: the caller gets a clean 500 with the request id, we get the trace
             gateway.log.exception("handler failed", extra={"request_id": visit.id})
+            if request.writer.output_size > 0:
+                raise  # a second head would corrupt the answer: the connection breaks off instead
             fault = GatewayFault("The gateway failed to handle this request.", detail=repr(error))
             status = fault.status
             response = visit.error(fault)
         finally:
             self._visits.discard(visit)
-            gateway.leave(runtime)
             connection.request_done()
-            outcome = visit.conductor.outcome if visit.conductor is not None else None
-            gateway.observe(
-                visit.id,
-                request.method,
-                visit.template,
-                status,
-                time.monotonic() - visit.started,
-                fault,
-                visit.call,
-                outcome,
-            )
+            seconds = time.monotonic() - visit.started
+            rest = visit.conductor.unfinished if visit.conductor is not None else None
+            if rest is None:
+                self._close(visit, status, seconds, fault)
+            else:
+                gateway.spawn(self._close_after(rest, visit, status, seconds, fault), f"close {visit.id}")
         return response
+
+    def _close(self, visit: Visit, status: int, seconds: float, fault: Fault | None) -> None:
+        self._gateway.leave(visit.runtime)
+        outcome = visit.conductor.outcome if visit.conductor is not None else None
+        self._gateway.observe(
+            visit.id, visit.request.method, visit.template, status, seconds, fault, visit.call, outcome
+        )
+
+    async def _close_after(
+        self, rest: asyncio.Task[None], visit: Visit, status: int, seconds: float, fault: Fault | None
+    ) -> None:
+        """The caller left before the bill was written: log and count the call, and let go of its configuration, when
+        it is. What the other task may raise is reported by whoever owns it."""
+        await asyncio.wait([rest])
+        if visit.conductor is not None and visit.conductor.unfinished is not None:
+            await asyncio.wait([visit.conductor.unfinished])
+        self._close(visit, status, seconds, fault)
 
     async def _answer(self, visit: Visit) -> web.StreamResponse:
         request = visit.request
@@ -86,6 +102,10 @@ class HttpApp:
             raise _DRAINING
         response: web.StreamResponse = await handler(visit)
         return response
+
+    def report_refused(self, request_id: str, fault: Fault) -> None:
+        """Log and count what was answered before it became a request: broken HTTP, a head that came too slowly."""
+        self._gateway.observe(request_id, "", "", fault.status, 0.0, fault, None, None)
 
     def interrupt_all(self, fault: Fault) -> None:
         """End every running request with `fault`."""

@@ -12,7 +12,7 @@ from aiohttp import web
 from gateway.call import Call
 from gateway.conduct import Conductor
 from gateway.dialect import Conversation, InboundDialect, Watch, bearer
-from gateway.errors import Fault
+from gateway.errors import Fault, GatewayFault
 from gateway.http.context import Visit
 from gateway.http.intake import remote_address
 from gateway.http.outlet import SseOutlet
@@ -42,6 +42,9 @@ async def serve_call(visit: Visit, dialect: InboundDialect) -> web.StreamRespons
             raise
         await conductor.fail(interruption)
         raise interruption from None
+    except Exception as error:  # a bug, ours or a plugin's: what was reserved for the call is released all the same
+        await conductor.fail(_bug(error))
+        raise
 
 
 def new_call(visit: Visit, dialect: InboundDialect | None = None) -> Call:
@@ -97,28 +100,32 @@ async def _stream(visit: Visit, conductor: Conductor, conversation: Conversation
         if pump.fault is not None:
             raise pump.fault
         outlet.write(await conductor.finish_stream(pump))
-    except Fault as fault:
-        if not outlet.begun:
-            raise
-        await conductor.fail(fault)
-        _write_fault(visit, outlet, conversation, pump, fault)
+        return await outlet.end(conductor.remaining())
+    except Fault as error:
+        fault = error
     except asyncio.CancelledError:
         interruption = visit.was_interrupted() if outlet.begun else None
         if interruption is None:
             raise
-        await conductor.fail(interruption)
-        _write_fault(visit, outlet, conversation, pump, interruption)
-    return await outlet.end()
-
-
-def _write_fault(
-    visit: Visit, outlet: SseOutlet, conversation: Conversation, pump: StreamPump | None, fault: Fault
-) -> None:
-    """An error inside a stream that has begun: never a clean end."""
-    if pump is not None:
-        pump.close()
+        fault = interruption
+    except Exception as error:  # a bug, ours or a plugin's; in a stream that has begun it must be told in the stream
+        if not outlet.begun:
+            raise
+        fault = _bug(error)
+    if not outlet.begun:
+        raise fault
+    await conductor.fail(fault)
+    # An error inside a stream that has begun: never a clean end.
     relay = conversation.relay(None) if pump is None else pump.relay
     outlet.write(relay.fail(fault, visit.id))
+    return await outlet.end(0)
+
+
+def _bug(error: Exception) -> GatewayFault:
+    """A failure of our own or of a plugin; its trace goes to the log."""
+    fault = GatewayFault("The gateway failed to handle this request.", detail=repr(error))
+    fault.__cause__ = error
+    return fault
 
 
 def _watch(visit: Visit, call: Call) -> Watch | None:

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import aiohttp
 from aiohttp import web
 
-from gateway.errors import CallerFault, GatewayFault
+from gateway.errors import CallerFault, Fault, GatewayFault
 from gateway.wire.faults import error_bytes
 
 HandleRequest = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Report = Callable[[str, Fault], None]
+"""Told of each request that was answered before it reached a handler: its id and the fault."""
 
 _LATE_HEAD = CallerFault(
     "The request head did not arrive in time (server.request_head_timeout).", status=408, code="request_timeout"
@@ -27,12 +31,17 @@ _LATE_HEAD = CallerFault(
 class Connection(web.RequestHandler):
     """One caller connection. head_timeout: seconds from the first byte of a request to the end of its head."""
 
-    __slots__ = ("_busy", "_head_timeout", "_head_timer", "_log", "on_flow")
+    __slots__ = ("_body", "_busy", "_head_timeout", "_head_timer", "_log", "_report", "_spoke", "on_flow")
 
-    def __init__(self, server: web.Server, *, head_timeout: float, log: logging.Logger, **options: Any) -> None:
+    def __init__(
+        self, server: web.Server, *, head_timeout: float, log: logging.Logger, report: Report, **options: Any
+    ) -> None:
         super().__init__(server, **options)
         self.on_flow: Callable[[bool], None] | None = None
         self._busy = False
+        self._spoke = False
+        self._body: aiohttp.StreamReader | None = None
+        self._report = report
         self._head_timeout = head_timeout
         self._head_timer: asyncio.TimerHandle | None = None
         self._log = log
@@ -47,13 +56,16 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._head_timer is None and not self._busy:
+        self._spoke = True
+        # Bytes may also be the rest of a body that nobody waits for any more: a request that was answered early.
+        if self._head_timer is None and not self._busy and (self._body is None or self._body.is_eof()):
             self._await_head()
         super().data_received(data)
 
-    def head_complete(self) -> None:
+    def head_complete(self, body: aiohttp.StreamReader | None = None) -> None:
         """A whole head has arrived; its request is being handled until `request_done`."""
         self._busy = True
+        self._body = body
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -81,15 +93,27 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """What aiohttp answers by itself: broken HTTP from the caller, or a bug that escaped our own handling."""
         self.head_complete()
+        if request.writer.output_size > 0:
+            # A second head would corrupt the answer; aiohttp breaks the connection off instead.
+            raise ConnectionError("the answer has begun")
         if status < 500:
             reason = " ".join((message or str(exc) or "malformed HTTP").split())
-            body = error_bytes(CallerFault(f"Bad HTTP request: {reason[:300]}", status=status), "")
+            fault: Fault = CallerFault(f"Bad HTTP request: {reason[:300]}", status=status, code="bad_http")
         else:
             self._log.error("unhandled error in the HTTP layer", exc_info=exc)
-            body = error_bytes(GatewayFault("The gateway failed."), "")
-        response = web.Response(status=status, body=body, content_type="application/json")
+            fault = GatewayFault("The gateway failed.")
+        request_id, body = self._refuse(fault)
+        response = web.Response(
+            status=fault.status, body=body, content_type="application/json", headers={"x-request-id": request_id}
+        )
         response.force_close()
         return response
+
+    def _refuse(self, fault: Fault) -> tuple[str, bytes]:
+        """Id and body of an answer to what never became a request."""
+        request_id = new_request_id()
+        self._report(request_id, fault)
+        return request_id, error_bytes(fault, request_id)
 
     def _await_head(self) -> None:
         loop = asyncio.get_running_loop()
@@ -97,13 +121,21 @@ class Connection(web.RequestHandler):
 
     def _head_is_late(self) -> None:
         self._head_timer = None
-        if self.transport is not None:
-            body = error_bytes(_LATE_HEAD, "")
+        if self.transport is None:
+            return
+        if self._spoke:
+            request_id, body = self._refuse(_LATE_HEAD)
             self.transport.write(
-                b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\n"
-                b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(body), body)
+                b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nx-request-id: %b\r\n"
+                b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (request_id.encode(), len(body), body)
             )
-            self.force_close()
+        # A connection that was opened in advance and never used is closed without a word.
+        self.force_close()
+
+
+def new_request_id() -> str:
+    """A fresh id; the same form for every answer."""
+    return "req_" + secrets.token_hex(12)
 
 
 class Server(web.Server):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hmac
+from ipaddress import ip_address
 
 from aiohttp import web
 
 from gateway.dialect import bearer
 from gateway.errors import CallerFault
 from gateway.http.context import Visit
+from gateway.http.intake import remote_address
 
 
 async def healthz(visit: Visit) -> web.StreamResponse:
@@ -25,13 +27,17 @@ async def readyz(visit: Visit) -> web.StreamResponse:
 
 
 async def metrics(visit: Visit) -> web.StreamResponse:
-    """Prometheus metrics; behind a bearer token when `metrics.token` is set."""
-    settings = visit.runtime.config.metrics
+    """Prometheus metrics: behind a bearer token when `metrics.token` is set, otherwise for loopback only."""
+    server, settings = visit.runtime.config.server, visit.runtime.config.metrics
     if not settings.enabled:
         raise CallerFault("Metrics are switched off (metrics.enabled).", status=404, code="not_found")
-    if settings.token and not hmac.compare_digest(
-        bearer({"authorization": visit.request.headers.get("Authorization", "")}).encode(), settings.token.encode()
-    ):
-        raise CallerFault("Metrics need the token of metrics.token.", status=401, code="invalid_api_key")
+    if settings.token:
+        given = bearer({"authorization": visit.request.headers.get("Authorization", "")})
+        if not hmac.compare_digest(given.encode(), settings.token.encode()):
+            raise CallerFault("Metrics need the token of metrics.token.", status=401, code="invalid_api_key")
+    elif not ip_address(remote_address(visit.request, server.trusted_proxies)).is_loopback:
+        raise CallerFault(
+            "Metrics are for this machine only, unless metrics.token is set.", status=403, code="forbidden"
+        )
     body, content_type = visit.gateway.metrics.exposition()
     return web.Response(body=body, headers={**visit.headers(), "content-type": content_type})

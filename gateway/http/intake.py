@@ -36,7 +36,10 @@ async def read_body(request: web.BaseRequest, limits: BodyLimits) -> bytes:
     _continue_if_expected(request)
     content = request.content
     if content.is_eof():
-        return content.read_nowait(-1)
+        whole = content.read_nowait(-1)
+        if len(whole) > limits.max_body:  # a chunked body does not say its size
+            raise _too_large(limits.max_body)
+        return whole
     return await _read_slowly(request, limits, length)
 
 

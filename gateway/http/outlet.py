@@ -3,11 +3,15 @@ socket from wherever they come, with the caller's backpressure handed on to the 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 
 from aiohttp import HttpVersion11, web
 
 from gateway.http.connection import Connection
+
+LAST_BYTES = 5.0
+"""Seconds that a caller has at least to take the last bytes of an answer."""
 
 _SSE_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -53,10 +57,20 @@ class SseOutlet:
             return
         transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
-    async def end(self) -> web.StreamResponse:
-        """Close the event stream in an orderly way; the connection may serve further requests."""
+    async def end(self, seconds: float) -> web.StreamResponse:
+        """Close the event stream in an orderly way; the connection may serve further requests.
+
+        seconds: how long (and `LAST_BYTES` at least) to wait for a caller who does not read what is left; after that
+        the connection is broken off, which no client takes for the end of the answer.
+        """
         connection = self._request.protocol
         if isinstance(connection, Connection):
             connection.on_flow = None
-        await self.response.write_eof()
+        transport = self._request.transport
+        try:
+            async with asyncio.timeout(max(seconds, LAST_BYTES)):
+                await self.response.write_eof()
+        except TimeoutError:
+            if transport is not None:
+                transport.abort()
         return self.response

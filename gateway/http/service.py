@@ -49,6 +49,7 @@ class Service:
             self.app.handle,
             head_timeout=config.request_head_timeout,
             log=self.gateway.log,
+            report=self.app.report_refused,
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=config.idle_connection,

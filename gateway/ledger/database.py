@@ -46,6 +46,12 @@ class SqliteStores(Stores):
     core: Core = field(kw_only=True)
     opened: AsyncExitStack = field(default_factory=AsyncExitStack, kw_only=True)
 
+    async def __aenter__(self) -> SqliteStores:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in the writer's transaction, on its thread; durable when this returns. For further stores of
         the core in the same file. `work` may run twice when a batch is rolled back, and may raise a Fault."""

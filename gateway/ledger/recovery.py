@@ -41,7 +41,7 @@ async def fail_over_holds(core: Core) -> int:
     for number, token in dead:
         resolved += await _inherit(core, number)
         if token:
-            bury(folder, token)
+            await asyncio.to_thread(bury, folder, token)
     return resolved
 
 

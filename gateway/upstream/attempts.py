@@ -16,7 +16,8 @@ from typing import Any
 from gateway.call import Call, Target
 from gateway.dialect import Relay
 from gateway.errors import Fault, UpstreamFault
-from gateway.provider import Provider, Sink, StreamDecoder, StreamItem, Transport, UpstreamReply
+from gateway.provider import Exchange, Provider, Sink, StreamDecoder, StreamItem, Transport, UpstreamReply
+from gateway.upstream.chorus import Chorus, gather_all, merge_completions, part_of, parts_needed
 from gateway.upstream.clock import Limits
 from gateway.upstream.sinks import StreamPump, WholeReply
 from gateway.wire.chat import unfold
@@ -88,15 +89,27 @@ class Dispatcher:
 
     async def _fetch(self, call: Call, target: Target, deadline: float) -> dict[str, Any]:
         provider = self._find_provider(target.provider)
+        count = parts_needed(call, provider)
+        if count == 1:
+            return await self._fetch_one(call, call, provider, target, deadline)
+        parts = (part_of(call) for _ in range(count))
+        return merge_completions(
+            await gather_all([self._fetch_one(call, part, provider, target, deadline) for part in parts])
+        )
+
+    async def _fetch_one(
+        self, call: Call, part: Call, provider: Provider, target: Target, deadline: float
+    ) -> dict[str, Any]:
+        """One request and its answer. part: the call itself, or the share of it that this request is for."""
         sink = WholeReply(self._limits, deadline)
         try:
-            sink.exchange = self._send(call, provider, target, sink)
+            sink.exchange = self._send(call, part, provider, target, sink)
             reply = await sink.result
         finally:
             sink.close()
         if reply.status >= 300:
             raise _fault_of(provider, reply)
-        return provider.read_reply(call, reply)
+        return provider.read_reply(part, reply)
 
     async def _open(
         self,
@@ -110,7 +123,7 @@ class Dispatcher:
         provider = self._find_provider(target.provider)
         pump = StreamPump(_Reader(call, provider), relay, self._limits, deadline, quiet)
         try:
-            pump.exchange = self._send(call, provider, target, pump)
+            pump.exchange = self._begin(call, provider, target, pump)
             while not (pump.started or pump.ended):
                 await pump.wait()
                 if pump.silent:
@@ -123,9 +136,23 @@ class Dispatcher:
             raise
         return pump
 
-    def _send(self, call: Call, provider: Provider, target: Target, sink: Sink) -> Any:
-        call.target = target
-        request = provider.build_request(call, target)
+    def _begin(self, call: Call, provider: Provider, target: Target, pump: StreamPump) -> Exchange:
+        count = parts_needed(call, provider)
+        if count == 1:
+            return self._send(call, call, provider, target, pump)
+        parts = [part_of(call) for _ in range(count)]
+        chorus = Chorus([_Reader(part, provider) for part in parts], self._limits, pump.deliver, pump.end)
+        try:
+            for part, sink in zip(parts, chorus.parts, strict=True):
+                sink.exchange = self._send(call, part, provider, target, sink)
+        except BaseException:
+            chorus.cancel()
+            raise
+        return chorus
+
+    def _send(self, call: Call, part: Call, provider: Provider, target: Target, sink: Sink) -> Exchange:
+        call.target = part.target = target
+        request = provider.build_request(part, target)
         call.attempts += 1
         self._dispatched(call, target)
         return (provider.transport or self._transport).send(request, sink)

@@ -13,8 +13,9 @@ from typing import Protocol
 
 from gateway.dialect import Relay
 from gateway.errors import Fault, GatewayFault, UpstreamFault
-from gateway.provider import Exchange, StreamDecoder, StreamItem, UpstreamReply
+from gateway.provider import Exchange, StreamItem, UpstreamReply
 from gateway.upstream.clock import Limits, Watchdog
+from gateway.upstream.reading import CollectedBody, StreamReader, StreamReading, let_go
 from gateway.upstream.transport import cut
 
 
@@ -25,30 +26,6 @@ class Outlet(Protocol):
         """Queue SSE bytes on the caller's socket; never waits."""
 
 
-class _Collected:
-    """A body that is read whole, up to a limit in bytes."""
-
-    def __init__(self, status: int, headers: Mapping[str, str], limit: int) -> None:
-        self.status = status
-        self.headers = headers
-        self._limit = limit
-        self._size = 0
-        self._parts: list[bytes] = []
-
-    def add(self, chunk: bytes) -> Fault | None:
-        self._size += len(chunk)
-        if self._size > self._limit:
-            return UpstreamFault(
-                f"The provider's answer is larger than {self._limit} bytes (upstream.max_reply).",
-                code="upstream_reply_too_large",
-            )
-        self._parts.append(chunk)
-        return None
-
-    def reply(self) -> UpstreamReply:
-        return UpstreamReply(self.status, self.headers, b"".join(self._parts))
-
-
 class WholeReply:
     """Collects one whole answer; `result` resolves to it or to the fault that prevented it."""
 
@@ -56,17 +33,18 @@ class WholeReply:
         self.result: asyncio.Future[UpstreamReply] = asyncio.get_running_loop().create_future()
         self._limits = limits
         self._watchdog = Watchdog(limits, deadline, self._fail, _nothing, 0)
-        self._body: _Collected | None = None
+        self._body: CollectedBody | None = None
         self.exchange: Exchange | None = None
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
-        self._body = _Collected(status, headers, self._limits.max_reply)
+        self._body = CollectedBody(status, headers, self._limits.max_reply)
 
     def data(self, chunk: bytes) -> None:
         self._watchdog.touch_in()
         assert self._body is not None
-        fault = self._body.add(chunk)
-        if fault is not None:
+        try:
+            self._body.add(chunk)
+        except Fault as fault:
             self._fail(fault)
 
     def end(self, fault: Fault | None) -> None:
@@ -102,18 +80,6 @@ class _Void:
         return None
 
 
-class StreamReader(Protocol):
-    """What the pump needs of a provider, bound to one call."""
-
-    def open_stream(self) -> StreamDecoder: ...
-
-    def read_fault(self, reply: UpstreamReply) -> Fault:
-        """The fault that a reply with a status of 300 or more means."""
-
-    def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
-        """The chunks of a whole JSON answer that came although a stream was asked for."""
-
-
 class StreamPump:
     """Relays one streamed answer.
 
@@ -128,13 +94,9 @@ class StreamPump:
         self.ended = False
         self.fault: Fault | None = None
         self.silent = False
-        self._reader = reader
-        self._decoder = reader.open_stream()
-        self._limits = limits
+        self._reading = StreamReading(reader, limits)
         self._outlet: Outlet | None = None
         self._backlog: list[bytes] = []
-        self._body: _Collected | None = None
-        self._pending = 0
         self._answered = False
         self._waiter: asyncio.Future[None] | None = None
         self._watchdog = Watchdog(limits, deadline, self._expire, self._keep_alive, quiet)
@@ -142,36 +104,19 @@ class StreamPump:
     # The sink's side, called by the transport.
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
-        if status >= 300 or headers.get("content-type", "").startswith("application/json"):
-            self._body = _Collected(status, headers, self._limits.max_reply)
+        self._reading.head(status, headers)
 
     def data(self, chunk: bytes) -> None:
         if self.ended:
             return
         self._watchdog.touch_in()
-        if self._body is not None:
-            fault = self._body.add(chunk)
-            if fault is not None:
-                self._finish(fault)
-            return
         try:
-            items = self._decoder.feed(chunk)
+            items = self._reading.feed(chunk)
         except Fault as fault:
             self._finish(fault)
             return
-        # What gave no item yet is kept by the decoder, whatever its dialect; it must not be kept without end.
-        self._pending = 0 if items else self._pending + len(chunk)
-        if self._pending > self._limits.max_event:
-            self._finish(
-                UpstreamFault(
-                    f"An event of the provider's stream is larger than {self._limits.max_event} bytes "
-                    "(upstream.max_event).",
-                    code="upstream_event_too_large",
-                )
-            )
-            return
         self._relay(items)
-        if self._decoder.done and not self.ended:
+        if self._reading.done and not self.ended:
             self._finish(None)
 
     def end(self, fault: Fault | None) -> None:
@@ -179,16 +124,22 @@ class StreamPump:
             return
         if fault is None:
             try:
-                self._relay(self._last_items())
+                self._relay(self._reading.end())
             except Fault as error:
                 fault = error
             except Exception as error:  # a bug in a decoder: nobody above would hear of it, and the caller would wait
                 fault = GatewayFault("The gateway failed while reading the provider's answer.", detail=repr(error))
                 fault.__cause__ = error
         if not self.ended:
-            if fault is None and not (self._decoder.done or self.relay.complete):
+            if fault is None and not (self._reading.done or self.relay.complete):
                 fault = cut("the stream ended without a finish_reason")
             self._finish(fault)
+
+    def deliver(self, items: list[StreamItem]) -> None:
+        """Take items that were decoded elsewhere (`gateway.upstream.chorus`)."""
+        if not self.ended:
+            self._watchdog.touch_in()
+            self._relay(items)
 
     # The caller's side.
 
@@ -232,14 +183,6 @@ class StreamPump:
 
     # Inside.
 
-    def _last_items(self) -> list[StreamItem]:
-        if self._body is None:
-            return self._decoder.finish()
-        reply = self._body.reply()
-        if reply.status >= 300:
-            raise self._reader.read_fault(reply)
-        return self._reader.unfold(reply)
-
     def _relay(self, items: list[StreamItem]) -> None:
         self._answered = self._answered or bool(items)
         data, fault = self.relay.feed(items)
@@ -261,18 +204,12 @@ class StreamPump:
         self.ended = True
         self.fault = fault
         self._watchdog.stop()
-        if self.exchange is not None and (fault is not None or self._decoder.done):
-            self._release(fault)
+        if self.exchange is not None:
+            if fault is not None:
+                self.exchange.cancel()
+            elif self._reading.done:
+                let_go(self.exchange)
         self._wake()
-
-    def _release(self, fault: Fault | None) -> None:
-        """After an orderly end mark the transport may still read the few bytes to the end of the message and keep
-        the connection; after a fault the connection is closed."""
-        assert self.exchange is not None
-        if fault is None:
-            asyncio.get_running_loop().call_later(1.0, self.exchange.cancel)
-        else:
-            self.exchange.cancel()
 
     def _expire(self, fault: Fault) -> None:
         if not self.ended:

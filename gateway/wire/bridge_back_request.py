@@ -13,7 +13,7 @@ from gateway.wire.bridge_reasoning import FOREIGN, reasoning_of_delta
 from gateway.wire.bridge_request import LOGPROBS
 from gateway.wire.bridge_tools import tool_choice_from_chat, tools_from_chat
 from gateway.wire.checks import refuse
-from gateway.wire.responses_native import ENCRYPTED, short_call_id
+from gateway.wire.responses_native import ENCRYPTED, sent_item
 
 Json = dict[str, Any]
 
@@ -139,7 +139,7 @@ def items_from_messages(messages: Sequence[Mapping[str, Any]], dropped: list[str
             if message.get("name") is not None:
                 notes.append(f"messages[{index}].name")
             items.append(item)
-    return _by_kind(items)
+    return [sent_item(item, "messages", notes) for item in _by_kind(items)]
 
 
 def _assistant(message: Mapping[str, Any], path: str, dropped: list[str]) -> list[Json]:
@@ -155,9 +155,8 @@ def _assistant(message: Mapping[str, Any], path: str, dropped: list[str]) -> lis
     for call in message.get("tool_calls") or ():
         custom = call.get("custom")
         if isinstance(custom, Mapping):
-            call_id = short_call_id(call["id"])
-            made = {"type": "custom_tool_call", "call_id": call_id, "name": custom["name"], "input": custom["input"]}
-            items.append(made)
+            named = {"call_id": call["id"], "name": custom["name"], "input": custom["input"]}
+            items.append({"type": "custom_tool_call", **named})
         else:
             function = call["function"]
             items.append(_call(call["id"], function["name"], function.get("arguments") or "{}"))
@@ -170,11 +169,11 @@ def _has_item(detail: Mapping[str, Any]) -> bool:
 
 
 def _call(call_id: str, name: str, arguments: str) -> Json:
-    return {"type": "function_call", "call_id": short_call_id(call_id), "name": name, "arguments": arguments}
+    return {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
 
 
 def _result(call_id: str, content: Any) -> Json:
-    return {"type": "function_call_output", "call_id": short_call_id(call_id), "output": content_from_chat(content)}
+    return {"type": "function_call_output", "call_id": call_id, "output": content_from_chat(content)}
 
 
 def _by_kind(items: list[Json]) -> list[Json]:

@@ -30,6 +30,8 @@ SERVER_ITEMS = frozenset(
     }
 )
 
+_MESSAGE_KEYS = frozenset({"type", "id", "status", "role", "content", "phase"})
+
 
 class _Turn:
     """One message of the assistant in the making."""
@@ -128,8 +130,8 @@ class MessageBuilder:
     def _message(self, item: Mapping[str, Any]) -> None:
         if item["role"] != "assistant":
             self._flush()
-            named = {"name": item["name"]} if isinstance(item.get("name"), str) else {}
-            self.messages.append({"role": item["role"], "content": content_to_chat(item["content"]), **named})
+            rest = {key: value for key, value in item.items() if key not in _MESSAGE_KEYS and value is not None}
+            self.messages.append({"role": item["role"], "content": content_to_chat(item["content"]), **rest})
             return
         turn = self._open()
         if turn.said and not turn.thought_since and not turn.calls:

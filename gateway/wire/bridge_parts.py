@@ -26,11 +26,20 @@ def _text(part: Mapping[str, Any]) -> Part:
 def _image(part: Mapping[str, Any]) -> Part:
     if not part.get("image_url"):
         # Chat Completions has no image by file id; a file part is the nearest that it has.
-        return {"type": "file", "file": {"file_id": part["file_id"]}, **_rest(part, "image_url", "file_id", "detail")}
+        return {
+            "type": "file",
+            "file": {"file_id": part["file_id"]},
+            **_rest(part, "image_url", "file_id", *_auto(part)),
+        }
     image: Part = {"url": part["image_url"]}
     if part.get("detail") is not None:
         image["detail"] = part["detail"]
     return {"type": "image_url", "image_url": image, **_rest(part, "image_url", "file_id", "detail")}
+
+
+def _auto(part: Mapping[str, Any]) -> tuple[str, ...]:
+    """`detail` need not be said when it is `auto`; chat has no place for it in files."""
+    return ("detail",) if part.get("detail") == "auto" else ()
 
 
 _FILE = ("file_id", "filename", "file_data", "file_url")
@@ -38,7 +47,11 @@ _FILE = ("file_id", "filename", "file_data", "file_url")
 
 def _file(part: Mapping[str, Any]) -> Part:
     # `file_url` is not in OpenAI's chat format; providers that can fetch documents read it from there.
-    return {"type": "file", "file": {key: part[key] for key in _FILE if part.get(key)}, **_rest(part, *_FILE, "detail")}
+    return {
+        "type": "file",
+        "file": {key: part[key] for key in _FILE if part.get(key)},
+        **_rest(part, *_FILE, *_auto(part)),
+    }
 
 
 def _video(part: Mapping[str, Any]) -> Part:

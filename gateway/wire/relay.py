@@ -30,10 +30,16 @@ _SUFFIX = b"\n\n"
 
 # What a chunk must not contain to be passed on unread. Inside JSON strings the quotes are escaped,
 # so these patterns can only match members, never text that a model wrote.
-_NOTABLE = re.compile(rb'"(?:usage|finish_reason|error)"\s*:\s*(?!\s|null)|"choices"\s*:\s*(?!\s|\[\s*\{)|\n')
+# (Spelt out rather than grouped: the one literal they all begin with is what the search is fast by.)
+_NOTABLE = re.compile(
+    rb'"(?:usage"\s*:\s*(?!\s|null)|finish_reason"\s*:\s*(?!\s|null)|error"\s*:\s*(?!\s|null)'
+    rb'|choices"\s*:\s*(?!\s|\[\s*\{))'
+)
 _CHOICES = b'"choices"'
 _MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*")')
 _CONTENT = b'"content":"'
+_USAGE = b'"usage"'
+_NULL_USAGE = b',"usage":null}'
 
 
 class ChatRelay:
@@ -82,9 +88,14 @@ class ChatRelay:
                     and item.startswith(head)
                     and item.find(_CHOICES, start := len(head)) >= 0
                     and not _NOTABLE.search(item, start)
+                    and b"\n" not in item
                 ):
                     self._count(item, start)
-                    out += (_PREFIX, self._new_head, item[start:], _SUFFIX)
+                    tail = item[start:]
+                    if self._include_usage and _USAGE not in tail and tail.endswith(b"}"):
+                        # Who asked for usage finds the member in every chunk, also when the upstream leaves it out.
+                        tail = tail[:-1] + _NULL_USAGE
+                    out += (_PREFIX, self._new_head, tail, _SUFFIX)
                     continue
                 chunk = _parse(item)
                 if chunk is None:
@@ -139,6 +150,7 @@ class ChatRelay:
             # Nothing for a caller who indexes choices[0]; its other members ride on the next chunk that is sent.
             extra = {key: value for key, value in chunk.items() if key not in ("choices", "usage")}
             if self._include_usage and usage is None:
+                chunk["choices"] = []
                 out += (_PREFIX, orjson.dumps(chunk), _SUFFIX)
             elif extra.keys() - _ENVELOPE:
                 self._orphan.update(extra)

@@ -12,7 +12,7 @@ item's id therefore finds its call in every process, after a restart, and on eve
 own (`fc_` plus letters, digits, `_`, `-`), so programs that check the prefix are content.
 
 Other items get `<prefix>_gw<seed>_<n>`: the same seed gives the same ids, and `is_minted` tells an id of ours from
-one that an upstream gave out, which matters because OpenAI looks up item ids that it is sent.
+one that an upstream gave out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ CALL_PREFIXES = {"function_call": "fc_", "custom_tool_call": "ctc_"}
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+\Z")
 _ENCODED = "b64_"
 _MINTED = re.compile(r"[a-z]+_gw[A-Za-z0-9_-]*\Z")
-_NATIVE = re.compile(r"[a-z]+_[A-Za-z0-9_-]{1,60}\Z")
 
 
 def item_id_for_call(call_id: str, kind: str = "function_call") -> str:
@@ -82,15 +81,3 @@ class Minter:
 def is_minted(item_id: object) -> bool:
     """Whether this gateway made the id, so that no upstream can know it."""
     return isinstance(item_id, str) and _MINTED.match(item_id) is not None
-
-
-def is_native(item_id: object, prefix: str) -> bool:
-    """Whether OpenAI would accept the id's form for an item of this prefix (`rs`, `msg`, ...) and may know it:
-    prefix, underscore, letters, digits, `_`, `-`, at most 64 characters, and not one of ours."""
-    return (
-        isinstance(item_id, str)
-        and len(item_id) <= 64
-        and item_id.startswith(prefix + "_")
-        and _NATIVE.match(item_id) is not None
-        and not is_minted(item_id)
-    )

@@ -76,12 +76,23 @@ def test_both_spellings_reach_openai_in_its_own() -> None:
     assert body["input"] == [
         {"type": "function_call", "call_id": "call_Z", "name": "f", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "call_Z", "output": "1"},
-        {"type": "custom_tool_call", "call_id": "call_Y", "name": "c", "input": "x", "status": "completed"},
+        {"type": "custom_tool_call", "call_id": "call_Y", "name": "c", "input": "x"},
         {"type": "custom_tool_call_output", "call_id": "call_Y", "output": "2"},
     ]
     assert dropped == []
     for item in body["input"]:
         ITEM.validate(item)
+
+
+def test_the_recorded_request_of_a_client_of_openai_goes_out_as_it_came() -> None:
+    request = orjson.loads((FIXTURES / "reasoning-and-call.request.json").read_bytes())
+    body, dropped = native_request(request, canonical_items(request["input"]))
+    for item in request["input"]:
+        item.setdefault("type", "message")
+        if item.get("role") == "assistant":
+            item["content"] = item["content"][0]["text"]
+    assert body == request
+    assert dropped == []
 
 
 def test_unknown_keys_of_calls_are_reported() -> None:
@@ -90,15 +101,30 @@ def test_unknown_keys_of_calls_are_reported() -> None:
     assert dropped == ["input[0].mine"]
 
 
-def test_ids_only_where_openai_may_know_them() -> None:
-    def message(item_id: str) -> Json:
-        part = {"type": "output_text", "text": "a", "annotations": [], "parsed": {"a": 1}}
-        return {"type": "message", "role": "assistant", "id": item_id, "status": "completed", "content": [part]}
+def test_messages_have_neither_id_nor_what_sdks_add() -> None:
+    part = {"type": "output_text", "text": "a", "annotations": [], "parsed": {"a": 1}}
+    said = {"type": "message", "role": "assistant", "id": "msg_0786", "status": "completed", "phase": "final_answer"}
+    refusal = {"type": "refusal", "refusal": "no"}
+    body, dropped = native(
+        {**said, "content": [part, part]}, {**said, "content": [part, refusal]}, {"role": "user", "content": [part]}
+    )
+    bare = {"type": "output_text", "text": "a", "annotations": []}
+    assert body["input"] == [
+        {"type": "message", "role": "assistant", "phase": "final_answer", "content": "aa"},
+        {"type": "message", "role": "assistant", "phase": "final_answer", "content": [bare, refusal]},
+        {"type": "message", "role": "user", "content": [bare]},
+    ]
+    ITEM.validate(body["input"][0])
+    assert dropped == []
 
-    body, _ = native(message("msg_0786"), message("msg_gw1_0"), message("weird"), message("msg_0786"))
-    assert [item.get("id") for item in body["input"]] == ["msg_0786", None, None, None]
-    assert [item.get("status") for item in body["input"]] == ["completed", None, None, None]
-    assert "parsed" not in body["input"][0]["content"][0]
+
+def test_the_gateways_own_tool_items_stay_here() -> None:
+    ours = {"type": "web_search_call", "id": "ws_gw1_3", "status": "completed"}
+    theirs = {"type": "web_search_call", "id": "ws_0b5c", "status": "completed"}
+    other = {"type": "mcp_call", "id": "mcp_0b5c", "name": "x", "arguments": "{}"}
+    body, dropped = native(ours, theirs, other)
+    assert body["input"] == [{"type": "web_search_call", "status": "completed"}, other]
+    assert dropped == ["input[0] (web_search_call)"]
 
 
 def test_reasoning_only_with_what_proves_it() -> None:
@@ -111,8 +137,8 @@ def test_reasoning_only_with_what_proves_it() -> None:
     }
     bare = {"type": "reasoning", "id": "rs_08", "summary": []}
     body, dropped = native(ENCRYPTED, sealed, bare, earlier=[carried])
-    expected = {"type": "reasoning", "id": "rs_0820", "summary": [], "encrypted_content": "gAAAA"}
-    assert body["input"] == [expected, {key: expected[key] for key in expected if key != "id"}]
+    expected = {"type": "reasoning", "summary": [], "encrypted_content": "gAAAA"}
+    assert body["input"] == [expected, expected]
     assert dropped == ["input[1] (reasoning)", "input[2] (reasoning)"]
 
 

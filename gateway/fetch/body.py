@@ -1,0 +1,84 @@
+"""Where a chat body refers to media by URL, and the body with the media in their place. Pure.
+
+A reference is a string in a content part whose key says so (`url`, `image_url`, `fileUri`, `file_data`, ...), so text
+that happens to be a URL stays text. The chat format's places are in OpenAI's `openapi.yaml`; others are providers' own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+_ENDINGS = ("url", "uri")
+_KEYS = frozenset({"data", "file_data"})
+
+
+def find_references(body: Mapping[str, Any], urls: Collection[str]) -> dict[str, str]:
+    """URL -> path of its first place in the body (`messages[0].content[1].image_url.url`), of those in `urls`."""
+    found: dict[str, str] = {}
+    for path, url in _references(body):
+        if url in urls:
+            found.setdefault(url, path)
+    return found
+
+
+def with_media(body: Mapping[str, Any], media: Mapping[str, str]) -> dict[str, Any]:
+    """A copy of the body in which each URL of `media` (URL -> `data:` URL) is replaced by its `data:` URL.
+
+    Two places cannot hold one and become their siblings that can: `file_url` becomes `file_data`, and a source
+    `{"type": "url", "url"}` becomes `{"type": "base64", "media_type", "data"}`. What has no URL in it is shared.
+    """
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        return {**body}
+    return {**body, "messages": [_fill_message(message, media) for message in messages]}
+
+
+def _references(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    messages = body.get("messages")
+    for index, message in enumerate(messages if isinstance(messages, list) else ()):
+        content = message.get("content") if isinstance(message, dict) else None
+        if isinstance(content, list):
+            yield from _search(content, f"messages[{index}].content")
+
+
+def _search(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _search(item, f"{path}[{index}]")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(item, str):
+                if _refers(key):
+                    yield f"{path}.{key}", item
+            else:
+                yield from _search(item, f"{path}.{key}")
+
+
+def _refers(key: str) -> bool:
+    return key.lower().endswith(_ENDINGS) or key in _KEYS
+
+
+def _fill_message(message: Any, media: Mapping[str, str]) -> Any:
+    content = message.get("content") if isinstance(message, dict) else None
+    return {**message, "content": _fill(content, media)} if isinstance(content, list) else message
+
+
+def _fill(value: Any, media: Mapping[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_fill(item, media) for item in value]
+    if not isinstance(value, dict):
+        return value
+    made: dict[str, Any] = {}
+    for key, item in value.items():
+        inline = media.get(item) if isinstance(item, str) and _refers(key) else None
+        if inline is None:
+            made.setdefault(key, _fill(item, media))
+        elif key == "file_url":
+            made["file_data"] = inline
+        elif key == "url" and value.get("type") == "url":
+            head, _, data = inline.partition(",")
+            made.update(type="base64", media_type=head[len("data:") : -len(";base64")], data=data)
+        else:
+            made[key] = inline
+    return made

@@ -1,0 +1,80 @@
+"""The media of one call: each URL is fetched once, and kept for retries and for further targets."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from gateway.call import Call, Target
+from gateway.errors import CallerFault, Fault, GatewayFault
+from gateway.fetch.body import find_references, with_media
+from gateway.fetch.client import MediaFetcher
+
+
+class CallMedia:
+    """fetcher: None when the operator has not enabled fetching."""
+
+    def __init__(self, fetcher: MediaFetcher | None) -> None:
+        self._fetcher = fetcher
+        self._inline: dict[str, str] = {}
+
+    async def fill(self, call: Call, target: Target, media_urls: Callable[[Mapping[str, Any]], Sequence[str]]) -> Call:
+        """The call as `target` needs it: itself when there is nothing to fetch, otherwise a copy of it with another
+        body, in which the URLs that `media_urls` names are `data:` URLs. `call.body` stays as it is.
+
+        Raises CallerFault (400) that names the field: `media_fetch_disabled`, `media_too_many`, or what
+        `MediaFetcher.fetch` raises. The first failure stops the other fetches.
+        """
+        urls = [url for url in dict.fromkeys(media_urls(call.body)) if url[:5].lower() != "data:"]
+        if not urls:
+            return call
+        paths = find_references(call.body, set(urls))
+        lost = [url for url in urls if url not in paths]
+        if lost:
+            raise GatewayFault(
+                f"The provider of '{target.model}' asked for media that are not in the request.",
+                detail=f"media_urls: {lost[0][:200]}",
+            )
+        fetcher = self._check(urls, paths, target)
+        missing = {url: paths[url] for url in urls if url not in self._inline}
+        if missing:
+            await self._fetch(fetcher, missing)
+        return replace(call, body=with_media(call.body, {url: self._inline[url] for url in urls}))
+
+    def _check(self, urls: list[str], paths: Mapping[str, str], target: Target) -> MediaFetcher:
+        path = paths[urls[0]]
+        if self._fetcher is None:
+            raise CallerFault(
+                f"{path}: '{target.model}' needs the content itself: send it as a data: URL. (This gateway does not "
+                "fetch media; its operator can enable that with `fetch`.)",
+                param=path,
+                code="media_fetch_disabled",
+            )
+        most = self._fetcher.settings.max_per_request
+        if len(urls) > most:
+            path = paths[urls[most]]
+            raise CallerFault(
+                f"{path}: one URL too many: the gateway fetches at most {most} in one request "
+                "(`fetch.max_per_request`); send the others as data: URLs",
+                param=path,
+                code="media_too_many",
+            )
+        return self._fetcher
+
+    async def _fetch(self, fetcher: MediaFetcher, paths: Mapping[str, str]) -> None:
+        allowance = fetcher.allowance()
+
+        async def one(url: str, path: str) -> None:
+            media = await fetcher.fetch(url, path, allowance)
+            self._inline[url] = f"data:{media.media_type};base64,{base64.b64encode(media.data).decode('ascii')}"
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for url, path in paths.items():
+                    group.create_task(one(url, path))
+        except BaseExceptionGroup as errors:
+            # A Fault before anything else: it is what the caller can act on.
+            raise next((e for e in errors.exceptions if isinstance(e, Fault)), errors.exceptions[0]) from None

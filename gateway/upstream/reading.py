@@ -1,0 +1,103 @@
+"""Reading an upstream's answer: a body that is collected whole, or a stream that is decoded as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from gateway.errors import Fault, UpstreamFault
+from gateway.provider import Exchange, StreamDecoder, StreamItem, UpstreamReply
+from gateway.upstream.clock import Limits
+
+
+class StreamReader(Protocol):
+    """What reading a stream needs of a provider, bound to one call."""
+
+    def open_stream(self) -> StreamDecoder: ...
+
+    def read_fault(self, reply: UpstreamReply) -> Fault:
+        """The fault that a reply with a status of 300 or more means."""
+
+    def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
+        """The chunks of a whole JSON answer that came although a stream was asked for."""
+
+
+class CollectedBody:
+    """A body that is read whole, up to `limit` bytes."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], limit: int) -> None:
+        self.status = status
+        self.headers = headers
+        self._limit = limit
+        self._size = 0
+        self._parts: list[bytes] = []
+
+    def add(self, chunk: bytes) -> None:
+        """Take the next bytes. Raises UpstreamFault when the body grows too large."""
+        self._size += len(chunk)
+        if self._size > self._limit:
+            raise UpstreamFault(
+                f"The provider's answer is larger than {self._limit} bytes (upstream.max_reply).",
+                code="upstream_reply_too_large",
+            )
+        self._parts.append(chunk)
+
+    def reply(self) -> UpstreamReply:
+        return UpstreamReply(self.status, self.headers, b"".join(self._parts))
+
+
+class StreamReading:
+    """One streamed answer: head and bytes in, decoded items out. An error answer, or a whole JSON answer to a
+    request for a stream, is collected and read at its end."""
+
+    def __init__(self, reader: StreamReader, limits: Limits) -> None:
+        self._reader = reader
+        self._limits = limits
+        self._decoder = reader.open_stream()
+        self._body: CollectedBody | None = None
+        self._pending = 0
+
+    @property
+    def done(self) -> bool:
+        """The dialect's own end marker was seen."""
+        return self._decoder.done
+
+    def head(self, status: int, headers: Mapping[str, str]) -> None:
+        if status >= 300 or headers.get("content-type", "").startswith("application/json"):
+            self._body = CollectedBody(status, headers, self._limits.max_reply)
+
+    def feed(self, chunk: bytes) -> list[StreamItem]:
+        """The items that these bytes completed. Raises Fault."""
+        if self._body is not None:
+            self._body.add(chunk)
+            return []
+        items = self._decoder.feed(chunk)
+        # What gave no item yet is kept by the decoder, whatever its dialect; it must not be kept without end.
+        self._pending = 0 if items else self._pending + len(chunk)
+        if self._pending > self._limits.max_event:
+            raise UpstreamFault(
+                f"An event of the provider's stream is larger than {self._limits.max_event} bytes "
+                "(upstream.max_event).",
+                code="upstream_event_too_large",
+            )
+        return items
+
+    def end(self) -> list[StreamItem]:
+        """The connection ended in good order: the items that were still held back. Raises Fault."""
+        if self._body is None:
+            return self._decoder.finish()
+        reply = self._body.reply()
+        if reply.status >= 300:
+            raise self._reader.read_fault(reply)
+        return self._reader.unfold(reply)
+
+
+def let_go(exchange: Exchange) -> None:
+    """End an exchange whose dialect has said its last word: the transport may still read the few bytes to the end of
+    the message and keep the connection, but not wait for them for long."""
+    asyncio.get_running_loop().call_later(LAST_BYTES, exchange.cancel)
+
+
+LAST_BYTES = 1.0
+"""Seconds."""

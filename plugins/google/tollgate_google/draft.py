@@ -1,0 +1,64 @@
+"""The request under construction, and the two ways to say that something cannot be carried."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.api import Call, CallerFault
+
+from .quirks import Quirks
+
+
+@dataclass(slots=True)
+class Draft:
+    """One generateContent request being built.
+
+    body: the chat body it is built from, never changed. out: the upstream body without `generationConfig`.
+    config: the `generationConfig`. files: the URL that `files/...` names of Google's Files API are relative to.
+    """
+
+    call: Call
+    body: dict[str, Any]
+    quirks: Quirks
+    files: str
+    out: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def report(self, name: str, why: str) -> None:
+        """Note that parameter `name` was not carried. Under strict mode that is a CallerFault instead."""
+        if self.call.strict:
+            raise refuse(name, why)
+        if name not in self.call.dropped:
+            self.call.dropped.append(name)
+
+    def instruct(self, text: str) -> None:
+        """Add a sentence to the system instruction."""
+        parts = self.out.setdefault("systemInstruction", {"parts": []})["parts"]
+        parts.append({"text": text})
+
+
+def refuse(path: str, why: str) -> CallerFault:
+    """A 400 that names the field: `path: why`."""
+    return CallerFault(f"{path}: {why}", param=path)
+
+
+def as_dict(value: Any, path: str) -> dict[str, Any]:
+    """`value` if it is an object, else a CallerFault that names `path`."""
+    if not isinstance(value, dict):
+        raise refuse(path, "must be an object")
+    return value
+
+
+def as_list(value: Any, path: str) -> list[Any]:
+    """`value` if it is an array, else a CallerFault that names `path`."""
+    if not isinstance(value, list):
+        raise refuse(path, "must be an array")
+    return value
+
+
+def as_text(value: Any, path: str) -> str:
+    """`value` if it is a string, else a CallerFault that names `path`."""
+    if not isinstance(value, str):
+        raise refuse(path, "must be a string")
+    return value
