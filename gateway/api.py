@@ -6,7 +6,9 @@ from gateway.call import Basis, Call, Caller, Dialect, Outcome, Price, Target, U
 from gateway.dialect import ChatDialect, Conversation, InboundDialect, Relay, Watch, bearer
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault
 from gateway.hookspecs import App, Router, hookimpl
+from gateway.payments import Checkout, CheckoutState, Order, Part, PaymentEvent, PaymentKind, PaymentMethod
 from gateway.provider import (
+    Embeds,
     Exchange,
     Provider,
     ProviderKind,
@@ -16,9 +18,11 @@ from gateway.provider import (
     Transport,
     UpstreamReply,
     UpstreamRequest,
+    WantsMedia,
 )
 from gateway.stores import Counters, Hold, HoldRequest, Keys, Ledger, Stores, UsageLog, UsageRow, Window
 from gateway.wire.chat_fold import ChatFold, fold_stream, unfold
+from gateway.wire.embeddings import embedding_input_tokens
 from gateway.wire.estimate import BOUND, EXPECTED, Weights, bound_text_tokens, estimate_input_tokens, text_bytes
 from gateway.wire.fault_reading import fault_from_openai_error, fault_from_stream_event
 from gateway.wire.openai_dialect import ChatStreamDecoder, read_completion, redact_fault
@@ -38,9 +42,12 @@ __all__ = [
     "ChatDialect",
     "ChatFold",
     "ChatStreamDecoder",
+    "Checkout",
+    "CheckoutState",
     "Conversation",
     "Counters",
     "Dialect",
+    "Embeds",
     "Event",
     "EventReader",
     "Exchange",
@@ -51,7 +58,12 @@ __all__ = [
     "InboundDialect",
     "Keys",
     "Ledger",
+    "Order",
     "Outcome",
+    "Part",
+    "PaymentEvent",
+    "PaymentKind",
+    "PaymentMethod",
     "Price",
     "Provider",
     "ProviderKind",
@@ -70,12 +82,14 @@ __all__ = [
     "Usage",
     "UsageLog",
     "UsageRow",
+    "WantsMedia",
     "Watch",
     "Weights",
     "Window",
     "bearer",
     "bound_text_tokens",
     "clean",
+    "embedding_input_tokens",
     "encode_data",
     "encode_event",
     "estimate_input_tokens",

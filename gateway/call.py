@@ -15,6 +15,9 @@ from typing import Any, Literal
 Dialect = Literal["chat", "responses"]
 """The API dialect of a body: OpenAI Chat Completions (the hub format) or OpenAI Responses."""
 
+Operation = Literal["chat", "embeddings"]
+"""What a call asks a model to do."""
+
 Basis = Literal["provider", "estimated", "void"]
 """Where the numbers of a bill come from: reported by the provider, counted by us, or nothing to bill."""
 
@@ -181,6 +184,7 @@ class Call:
 
     id: the request id, also sent as `x-request-id`; the ledger's idempotency key.
     route: the matched route's template, e.g. `/chat/completions`.
+    operation: what the model is to do.
     body: the validated JSON body in `dialect`; plugins may change it before targets are chosen.
     headers: request headers, lower-case names, without credentials.
     authorization: the credential as sent (scheme stripped), "" if none; never logged.
@@ -220,3 +224,4 @@ class Call:
     cost: int | None = None
     state: dict[str, Any] = field(default_factory=dict)
     strict: bool = False
+    operation: Operation = "chat"

@@ -20,6 +20,7 @@ from gateway.pipeline import Pipeline
 from gateway.provider import Provider
 from gateway.upstream.attempts import Dispatcher
 from gateway.upstream.sinks import StreamPump
+from gateway.wire.embeddings import estimate_embedding_tokens
 from gateway.wire.estimate import estimate_input_tokens, estimate_output_tokens, estimate_tokens
 from gateway.wire.usage import UsageNumbers, find_usage, read_usage
 
@@ -201,13 +202,18 @@ class Conductor:
         numbers = read_usage(raw) if raw is not None else None
         if raw is not None and numbers is not None and numbers.sane:
             return _to_usage(numbers), "provider", raw
-        usage = Usage(prompt_tokens=estimate_input_tokens(self.call.body), completion_tokens=estimate())
+        usage = Usage(prompt_tokens=self._estimate_input(), completion_tokens=estimate())
         shown = {
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,
             "total_tokens": usage.total_tokens,
         }
         return usage, "estimated", shown
+
+    def _estimate_input(self) -> int:
+        if self.call.operation == "embeddings":
+            return estimate_embedding_tokens(self.call.body)
+        return estimate_input_tokens(self.call.body)
 
     def _received(self) -> tuple[Usage, Basis]:
         """What to bill for an answer that did not come to its end."""

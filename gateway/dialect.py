@@ -14,6 +14,7 @@ from gateway.call import Call
 from gateway.errors import Fault
 from gateway.provider import StreamItem
 from gateway.wire.chat import validate_chat
+from gateway.wire.embeddings import validate_embeddings
 from gateway.wire.faults import error_bytes
 from gateway.wire.relay import ChatRelay
 
@@ -102,6 +103,25 @@ class _ChatConversation:
 
     def whole(self, completion: dict[str, Any]) -> dict[str, Any]:
         return completion
+
+
+class EmbeddingsDialect:
+    """OpenAI's `POST /embeddings`."""
+
+    name = "embeddings"
+
+    def credential(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str:
+        return bearer(headers)
+
+    def open(self, call: Call, body: dict[str, Any], values: Mapping[str, str]) -> Conversation:
+        validate_embeddings(body)
+        call.operation = "embeddings"
+        call.body = body
+        call.model = body.get("model") or ""
+        return _ChatConversation(call)
+
+    def error_body(self, fault: Fault, request_id: str) -> bytes:
+        return error_bytes(fault, request_id)
 
 
 def bearer(headers: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ import pluggy
 
 from gateway.call import Call, Caller, Outcome, Target
 from gateway.dialect import InboundDialect
+from gateway.payments import PaymentKind
 from gateway.provider import ProviderKind
 from gateway.stores import Stores
 
@@ -78,6 +79,11 @@ class Router(Protocol):
 @hookspec
 def register_providers(register: Callable[[ProviderKind], None]) -> None:
     """Offer kinds of providers. Sync, at start-up."""
+
+
+@hookspec
+def register_payments(register: Callable[[PaymentKind], None]) -> None:
+    """Offer kinds of payment services, by which users buy credits. Sync, at start-up."""
 
 
 @hookspec

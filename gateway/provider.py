@@ -124,6 +124,35 @@ class Provider(Protocol):
         never less than its true size."""
 
 
+@runtime_checkable
+class Embeds(Protocol):
+    """What a provider offers besides when its models make embeddings. The hub format is OpenAI's `POST /embeddings`:
+    a body with `input`, and a list object with `data` and `usage`."""
+
+    def build_embeddings(self, call: Call, target: Target) -> UpstreamRequest:
+        """As `Provider.build_request`, for a call whose `operation` is `embeddings`."""
+
+    def read_embeddings(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
+        """A successful whole answer as OpenAI's list object. Raises UpstreamFault when it makes no sense."""
+
+
+@runtime_checkable
+class WantsMedia(Protocol):
+    """Optional for a provider: its upstream takes media as bytes only, and the gateway fetches what has a URL.
+
+    Where the operator has enabled `fetch`, `build_request` gets a call with another body, in which each of these URLs
+    is a `data:` URL of the type that the content really has: in the same place, except that `file_url` becomes
+    `file_data`, and a source `{"type": "url", "url"}` becomes `{"type": "base64", "media_type", "data"}`. What other
+    targets get stays as the caller sent it. Where fetching is disabled, such a call is refused.
+
+    The hold for the input is made before anything is fetched, and is not made larger afterwards. So
+    `bound_input_tokens` takes a URL that is named here for the dearest media that can be behind it.
+    """
+
+    def media_urls(self, body: Mapping[str, Any]) -> list[str]:
+        """The URLs in the content parts of this chat body that are needed as bytes, in order. Never raises."""
+
+
 @dataclass(slots=True, frozen=True)
 class ProviderKind:
     """A kind of provider that a plugin registers: `create(name, settings)` builds one instance.

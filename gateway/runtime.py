@@ -22,16 +22,19 @@ from gateway.catalog import Catalog
 from gateway.conduct import Conductor
 from gateway.config import Config
 from gateway.errors import ConfigFault, Fault
+from gateway.fetch import MediaFetcher
 from gateway.ledger import SqliteStores, open_stores
 from gateway.observe import Metrics, Redactor, RequestLog, make_logger, request_entry
+from gateway.payments import PaymentKind, PaymentMethod
 from gateway.pipeline import Pipeline
 from gateway.pluginload import Plugins, load
-from gateway.provider import Provider, ProviderKind
+from gateway.provider import Provider, ProviderKind, UpstreamReply, UpstreamRequest
 from gateway.secret import admin_secret, server_secret
 from gateway.stores import Stores
 from gateway.upstream.attempts import Dispatcher, RetryPolicy
 from gateway.upstream.clock import Limits
 from gateway.upstream.pool import PooledTransport
+from gateway.upstream.sinks import WholeReply
 from gateway.upstream.transport import AiohttpTransport
 
 
@@ -48,10 +51,17 @@ class BodyLimits:
 class Blueprint:
     """A configuration that has been checked completely, with the plugins it needs; nothing is running yet."""
 
-    def __init__(self, config: Config, plugins: Plugins, kinds: Mapping[str, ProviderKind]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        plugins: Plugins,
+        kinds: Mapping[str, ProviderKind],
+        payments: Mapping[str, PaymentKind],
+    ) -> None:
         self.config = config
         self.plugins = plugins
         self.kinds = kinds
+        self.payments = payments
 
 
 def read_blueprint(path: Path, env: Mapping[str, str]) -> Blueprint:
@@ -66,9 +76,11 @@ def read_blueprint(path: Path, env: Mapping[str, str]) -> Blueprint:
     )
     kinds: dict[str, ProviderKind] = {}
     plugins.call("register_providers", register=lambda kind: kinds.__setitem__(kind.kind, kind))
+    payments: dict[str, PaymentKind] = {}
+    plugins.call("register_payments", register=lambda kind: payments.__setitem__(kind.kind, kind))
     sections = {name: model for name, model in plugins.call("config_model") if model is not None}
-    config = configuration.build(document, sections, kinds, plugins=plugins.names)
-    return Blueprint(config, plugins.order(config.pipeline), kinds)
+    config = configuration.build(document, sections, kinds, plugins=plugins.names, payments=payments)
+    return Blueprint(config, plugins.order(config.pipeline), kinds, payments)
 
 
 def available_providers(blueprint: Blueprint) -> dict[str, bool]:
@@ -81,6 +93,20 @@ def _switched_off(blueprint: Blueprint) -> dict[str, str]:
     return {
         name: blueprint.kinds[entry.plugin].ready(entry.settings) for name, entry in blueprint.config.providers.items()
     }
+
+
+def _payment_methods(blueprint: Blueprint) -> tuple[dict[str, PaymentMethod], dict[str, str]]:
+    """Payment services by name, and why the others are switched off."""
+    methods: dict[str, PaymentMethod] = {}
+    off: dict[str, str] = {}
+    for name, entry in blueprint.config.payments.items():
+        kind = blueprint.payments[entry.plugin]
+        reason = kind.ready(entry.settings)
+        if reason:
+            off[name] = reason
+        else:
+            methods[name] = kind.create(name, entry.settings)
+    return methods, off
 
 
 async def open_database(config: Config) -> SqliteStores:
@@ -111,12 +137,14 @@ class Runtime:
             for name, entry in config.providers.items()
             if name not in self.switched_off
         }
+        self.payments, self.payments_off = _payment_methods(blueprint)
         self.catalog = Catalog.from_config(config, {name: name in self._providers for name in config.providers})
         server = config.server
         self.body_limits = BodyLimits(server.max_body, server.body_timeout, server.min_body_rate)
         self.pipeline = Pipeline(blueprint.plugins, gateway.log)
         upstream = config.upstream
         self._transport = _transport(config, gateway.log)
+        self._fetcher = MediaFetcher(config.fetch) if config.fetch.enabled else None
         self._dispatcher = Dispatcher(
             self.provider,
             self._transport,
@@ -129,6 +157,7 @@ class Runtime:
             ),
             RetryPolicy(upstream.retries, upstream.backoff, upstream.max_backoff),
             self.pipeline.dispatch,
+            self._fetcher,
         )
 
     @property
@@ -143,6 +172,17 @@ class Runtime:
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         return self._gateway.spawn(work, name)
+
+    async def exchange(self, request: UpstreamRequest, *, seconds: float, most: int) -> UpstreamReply:
+        """Send one request that is no model call over the upstream connections, and wait for the whole answer,
+        whatever its status: at most `seconds` and `most` bytes. Raises UpstreamFault."""
+        limits = Limits(first_byte=seconds, idle=seconds, total=seconds, max_reply=most, max_event=most)
+        sink = WholeReply(limits, asyncio.get_running_loop().time() + seconds)
+        try:
+            sink.exchange = self._transport.send(request, sink)
+            return await sink.result
+        finally:
+            sink.close()
 
     def conductor(self, call: Call) -> Conductor:
         """What takes `call` through this generation's chain."""
@@ -169,6 +209,8 @@ class Runtime:
             except Exception:  # one plugin's trouble must not keep the others open
                 self._gateway.log.exception("plugin %s failed in shut_down", name)
         await self._transport.close()
+        if self._fetcher is not None:
+            await self._fetcher.close()
 
 
 class Gateway:
@@ -295,6 +337,8 @@ class Gateway:
             self.log.warning(warning)
         for name, reason in runtime.switched_off.items():
             self.log.info("provider %s is switched off: %s", name, reason)
+        for name, reason in runtime.payments_off.items():
+            self.log.info("payment service %s is switched off: %s", name, reason)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

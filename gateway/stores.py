@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any, Literal, Protocol
 
 from gateway.call import Basis, Caller, Usage
+from gateway.payments import CheckoutState, PaymentEvent
 
 MAX_CREDITS = 2**53
 """The largest amount of credits anywhere: JSON numbers stay exact up to here."""
@@ -154,6 +155,46 @@ class Voucher:
     redeemed_at: int | None = None
     redeemed_by: str = ""
     note: str = ""
+    revoked_at: int | None = None
+
+
+TopUpStatus = Literal[CheckoutState, "paid", "partial", "refunded", "partially_refunded"]
+
+
+@dataclass(slots=True, frozen=True)
+class TopUp:
+    """An order of credits through a payment service, and what became of it.
+
+    amount, settled, returned: minor units of `currency`: asked for, received so far, given or taken back since.
+    credits: what the full amount buys. credited: the sum of this order's ledger entries.
+    owed: credits that had to be taken back but were already spent; they stand as `unpaid` in the ledger.
+    method: the payment service's name in the YAML. checkout_id, url: its page, "" before it was made.
+    state: of the page; see `status` for the whole.
+    """
+
+    id: str
+    account_id: str
+    method: str
+    currency: str
+    amount: int
+    credits: int
+    created_at: int
+    state: CheckoutState = "pending"
+    checkout_id: str = ""
+    url: str = ""
+    settled: int = 0
+    returned: int = 0
+    credited: int = 0
+    owed: int = 0
+
+    @property
+    def status(self) -> TopUpStatus:
+        """Where the order stands: by its money once there was any, by its page before."""
+        if self.settled <= 0:
+            return self.state
+        if self.returned:
+            return "refunded" if self.returned >= self.settled else "partially_refunded"
+        return "paid" if self.settled >= self.amount else "partial"
 
 
 @dataclass(slots=True, frozen=True)
@@ -312,6 +353,10 @@ class Ledger(Protocol):
 
     async def list_vouchers(self, *, after: int = 0, limit: int = 100) -> list[Voucher]: ...
 
+    async def revoke_voucher(self, voucher_id: int) -> Voucher | None:
+        """Make an unused voucher worthless; None when there is no such voucher. Revoking again changes nothing.
+        Raises Refusal(409) when it was redeemed."""
+
     async def entries(
         self, account_id: str | None = None, *, after: int = 0, limit: int = 100, newest_first: bool = False
     ) -> list[Entry]:
@@ -326,6 +371,32 @@ class Ledger(Protocol):
 
     async def check(self) -> list[Discrepancy]:
         """Recompute every sum from the entries and compare; an empty list when all is well."""
+
+
+class TopUps(Protocol):
+    """Orders of credits through payment services. Money and order change in one transaction, so that there is no
+    moment at which one of them knows of a payment and the other does not."""
+
+    async def open(self, account_id: str, method: str, *, currency: str, amount: int, credits: int) -> TopUp:
+        """A new order. Raises Refusal(404) when there is no such account."""
+
+    async def set_checkout(self, topup_id: str, checkout_id: str, url: str) -> TopUp | None:
+        """Note the service's page, once; None when there is no such order."""
+
+    async def give_up(self, topup_id: str) -> None:
+        """No page could be made: the state becomes `failed`."""
+
+    async def get(self, topup_id: str, *, account_id: str | None = None) -> TopUp | None:
+        """One order; where `account_id` is given, an order of another account is as good as unknown."""
+
+    async def list_topups(self, account_id: str | None = None, *, before: str = "", limit: int = 100) -> list[TopUp]:
+        """Newest first; `before` is the id of the last order of the page before."""
+
+    async def book(self, method: str, event: PaymentEvent) -> TopUp | None:
+        """Take over what a payment service says (`event.order_id` must be set), and bring the ledger in line with it:
+        a top-up entry for money received, a correction for money taken back, down to what is held at most; the rest
+        is `owed`. The same event may come again, and events may come in any order. None when the order is unknown.
+        Raises Refusal(409, code `payment_mismatch`) when service, page or currency are not the order's."""
 
 
 class UsageLog(Protocol):
@@ -369,4 +440,5 @@ class Stores:
     ledger: Ledger
     usage: UsageLog
     counters: Counters
+    topups: TopUps
     extra: dict[str, Any] = field(default_factory=dict)

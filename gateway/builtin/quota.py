@@ -10,7 +10,18 @@ from __future__ import annotations
 import time
 from decimal import Decimal
 
-from gateway.api import App, Call, GatewayFault, Hold, HoldRequest, Ledger, Outcome, Target, hookimpl
+from gateway.api import (
+    App,
+    Call,
+    GatewayFault,
+    Hold,
+    HoldRequest,
+    Ledger,
+    Outcome,
+    Target,
+    embedding_input_tokens,
+    hookimpl,
+)
 
 _STATE = "quota"
 # Output tokens to hold for when neither the caller nor the model sets a limit.
@@ -86,7 +97,10 @@ class Plugin:
             if price is None:
                 continue
             provider = self._provider(target.provider)
-            tokens = provider.bound_input_tokens(call.body, target)
+            if call.operation == "embeddings":
+                tokens = embedding_input_tokens(call.body)
+            else:
+                tokens = provider.bound_input_tokens(call.body, target)
             # A provider that gives fewer choices per request reads the prompt once for each of them.
             requests = choices if choices > getattr(provider, "max_n", choices) else 1
             base = max(base, price.per_request + price.dearest_input * tokens * requests)
@@ -113,6 +127,8 @@ def _model_limit(target: Target) -> int:
 
 def _wanted_output(call: Call) -> int:
     """Output tokens per choice to hold for: what was asked, within what the largest candidate can give."""
+    if call.operation != "chat":
+        return 0
     most = max(_model_limit(target) for target in call.candidates)
     asked = _asked_output(call)
     return most if asked is None else min(asked, most)

@@ -6,7 +6,8 @@ Two steps, because the plugins that own parts of the file are themselves named i
     plugins = plugin_settings(document)         # find and load the plugins, then
     config = build(document, sections, kinds)   # check everything; ConfigFault lists every problem
 
-Imports inside this folder go one way: types, sections, settings; tree, environment, document, explain; checks, build.
+Imports inside this folder go one way: types, hosts, sections, settings; tree, environment, document, explain;
+checks, build.
 """
 
 from __future__ import annotations
@@ -14,20 +15,23 @@ from __future__ import annotations
 from gateway.config.build import build, plugin_settings, to_credits
 from gateway.config.document import Document, Problem, parse, read
 from gateway.config.environment import looks_secret
+from gateway.config.hosts import AllowedHost
 from gateway.config.sections import (
     AliasEntry,
     CreditSettings,
     Database,
+    FetchSettings,
     KeyRules,
     LogSettings,
     MetricsSettings,
     ModelSettings,
+    PaymentTerms,
     PluginSettings,
     PriceSettings,
     Server,
     Upstream,
 )
-from gateway.config.settings import Alias, Config, ModelEntry, ProviderEntry
+from gateway.config.settings import Alias, Config, ModelEntry, PaymentEntry, ProviderEntry
 from gateway.config.types import (
     Credits,
     Duration,
@@ -46,12 +50,14 @@ from gateway.config.types import (
 __all__ = [
     "Alias",
     "AliasEntry",
+    "AllowedHost",
     "Config",
     "CreditSettings",
     "Credits",
     "Database",
     "Document",
     "Duration",
+    "FetchSettings",
     "FrozenDict",
     "KeyRules",
     "ListOf",
@@ -61,6 +67,8 @@ __all__ = [
     "ModelSettings",
     "Network",
     "OptionalText",
+    "PaymentEntry",
+    "PaymentTerms",
     "PluginSettings",
     "PriceSettings",
     "Problem",

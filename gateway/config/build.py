@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal, localcontext
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -14,11 +14,13 @@ from gateway.call import Price
 from gateway.config import checks
 from gateway.config.document import Document, quote
 from gateway.config.explain import Checker
-from gateway.config.sections import AliasEntry, Core, ModelSettings, PluginSettings, PriceSettings
-from gateway.config.settings import Alias, Config, ModelEntry, ProviderEntry
+from gateway.config.sections import AliasEntry, Core, ModelSettings, PaymentTerms, PluginSettings, PriceSettings
+from gateway.config.settings import Alias, Config, ModelEntry, PaymentEntry, ProviderEntry
+from gateway.payments import PaymentKind
 from gateway.provider import ProviderKind
 
-_MAPS = ("providers", "models", "aliases")
+_Kind = TypeVar("_Kind", ProviderKind, PaymentKind)
+_MAPS = ("providers", "models", "aliases", "payments")
 _INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _SEGMENT = r"[A-Za-z0-9._:@+~-]+"
 _MODEL_ID = re.compile(rf"(?!.*\.\.)(?!\.|.*/\.(?:/|$)){_SEGMENT}(?:/{_SEGMENT})+", re.ASCII)
@@ -41,10 +43,12 @@ def build(
     kinds: Mapping[str, ProviderKind],
     *,
     plugins: Collection[str] | None = None,
+    payments: Mapping[str, PaymentKind] = MappingProxyType({}),
 ) -> Config:
     """Check the whole document.
 
     sections: the models of the plugins' own top-level sections, by plugin name. kinds: by `ProviderKind.kind`.
+    payments: by `PaymentKind.kind`.
     plugins: the names of all loaded plugins, which `pipeline` may name; None leaves that unchecked.
     Raises ConfigFault with every problem, sorted by line.
     """
@@ -55,6 +59,7 @@ def build(
     per_usd = core.credits.per_usd if core else 1_000_000
     models = builder.models(per_usd)
     aliases = builder.aliases()
+    services = builder.payments(payments)
     names = builder.names("models") | builder.names("aliases")
     checks.check_aliases(builder.checker, aliases, names)
     checks.check_names(builder.checker, names, plugins)
@@ -67,6 +72,7 @@ def build(
         server=core.server,
         database=core.database,
         upstream=core.upstream,
+        fetch=core.fetch,
         credits=core.credits,
         keys=core.keys,
         plugins=_absolute(core.plugins, document),
@@ -81,6 +87,7 @@ def build(
         sections=MappingProxyType(plugin_sections),
         secrets=frozenset(document.secrets),
         warnings=checks.warnings(document, core, providers, models),
+        payments=MappingProxyType(services),
     )
 
 
@@ -94,7 +101,7 @@ class _Builder:
         self.checker = Checker(document)
 
     def names(self, section: str) -> set[str]:
-        """All names in one of the three open sections, also of entries with problems: what refers to such an
+        """All names in one of the open sections, also of entries with problems: what refers to such an
         entry is not wrong for that."""
         values = self.document.values.get(section)
         return set(values) if isinstance(values, dict) else set()
@@ -135,35 +142,59 @@ class _Builder:
 
     def providers(self) -> dict[str, ProviderEntry]:
         checked = {}
-        for name, values in self.entries("providers").items():
+        for name, kind, settings in self.instances("providers", "provider", self.kinds):
             path = ("providers", name)
-            if not _INSTANCE.fullmatch(name):
-                self.document.report(path, "a provider's name consists of letters, digits, - _ and .", key=True)
-            if values is not None and not isinstance(values, dict):
-                self.document.report(path, "must be a section with `key: value` lines")
-                continue
-            settings = dict(values or {})
-            kind_name = settings.pop("plugin", name)
-            kind = self.kinds.get(kind_name) if isinstance(kind_name, str) else None
-            if kind is None:
-                self.unknown_kind(name, kind_name)
-                continue
             section = self.checker.check(kind.settings_model, settings, path, foreign=True)
             if section is not None:
                 checked[name] = ProviderEntry(name, kind.kind, section, self.where(*path))
         return checked
 
-    def unknown_kind(self, name: str, kind: Any) -> None:
-        path = ("providers", name, "plugin")
-        guess = self.checker.guess(kind, self.kinds) or self.installed()
-        if path in self.document.lines:
-            self.document.report(path, f"no plugin offers this kind of provider{guess}{self.checker.found(path)}")
-        else:
-            message = f"no plugin offers a kind of provider with this section's name{guess}"
-            self.document.report(path[:2], f"{message} (`plugin:` names the kind when it differs)", key=True)
+    def payments(self, kinds: Mapping[str, PaymentKind]) -> dict[str, PaymentEntry]:
+        checked = {}
+        for name, kind, settings in self.instances("payments", "payment", kinds):
+            path = ("payments", name)
+            # As text, so that money does not pass through binary floats.
+            own = {
+                key: self.document.texts.get((*path, key), settings.pop(key))
+                for key in PaymentTerms.model_fields
+                if key in settings
+            }
+            terms = self.checker.check(PaymentTerms, own, path)
+            section = self.checker.check(kind.settings_model, settings, path, foreign=True)
+            if section is not None and terms is not None:
+                checked[name] = PaymentEntry(
+                    name, kind.kind, section, int(terms.minimum * 100), int(terms.maximum * 100), self.where(*path)
+                )
+        return checked
 
-    def installed(self) -> str:
-        return f"; installed: {', '.join(sorted(self.kinds))}" if self.kinds else "; none is installed"
+    def instances(
+        self, section: str, what: str, kinds: Mapping[str, _Kind]
+    ) -> Iterator[tuple[str, _Kind, dict[str, Any]]]:
+        """The named instances of plugins in an open section: name, kind, and settings without `plugin`."""
+        for name, values in self.entries(section).items():
+            path = (section, name)
+            if not _INSTANCE.fullmatch(name):
+                self.document.report(path, f"a {what}'s name consists of letters, digits, - _ and .", key=True)
+            if values is not None and not isinstance(values, dict):
+                self.document.report(path, "must be a section with `key: value` lines")
+                continue
+            settings = dict(values or {})
+            kind_name = settings.pop("plugin", name)
+            kind = kinds.get(kind_name) if isinstance(kind_name, str) else None
+            if kind is None:
+                self.unknown_kind(path, what, kind_name, kinds)
+            else:
+                yield name, kind, settings
+
+    def unknown_kind(self, path: tuple[str, str], what: str, kind: Any, kinds: Collection[str]) -> None:
+        installed = f"; installed: {', '.join(sorted(kinds))}" if kinds else "; none is installed"
+        guess = self.checker.guess(kind, kinds) or installed
+        named = (*path, "plugin")
+        if named in self.document.lines:
+            self.document.report(named, f"no plugin offers this kind of {what}{guess}{self.checker.found(named)}")
+        else:
+            message = f"no plugin offers a kind of {what} with this section's name{guess}"
+            self.document.report(path, f"{message} (`plugin:` names the kind when it differs)", key=True)
 
     def models(self, per_usd: int) -> dict[str, ModelEntry]:
         checked = {}

@@ -6,12 +6,14 @@ What each setting does is told here and, for operators, in the commented `config
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
+from gateway.config.hosts import HostEntry
 from gateway.config.types import (
     Credits,
     Duration,
@@ -155,6 +157,27 @@ class Upstream(Section):
     proxy: Annotated[OptionalText, AfterValidator(_proxy), Field(repr=False)] = None
 
 
+class FetchSettings(Section):
+    """Fetching media by URL, for providers that take bytes only.
+
+    max_size: one piece of media; max_total: all of one request together. timeout: one piece with all its redirects,
+    waiting for a free place among `concurrency` included; connect: DNS, TCP and TLS of each hop. max_per_request:
+    different URLs. allow_hosts: what may be reached although it is not on the public internet; an entry with a port
+    means this port of it, one without means `ports`.
+    """
+
+    enabled: bool = False
+    max_size: SomeBytes = 20 << 20
+    max_total: SomeBytes = 40 << 20
+    timeout: SomeTime = 15.0
+    connect: SomeTime = 5.0
+    max_redirects: Annotated[int, Field(ge=0, le=10)] = 3
+    max_per_request: Annotated[int, Field(ge=1, le=1000)] = 16
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
+    ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], ListOf, Field(min_length=1)] = (80, 443)
+    allow_hosts: Annotated[tuple[HostEntry, ...], ListOf] = ()
+
+
 class CreditSettings(Section):
     """per_usd: credits for one USD; the default makes USD per million tokens the same as credits per token.
     signup_grant: what a new account begins with. minimum_output: the fewest output tokens a request is worth
@@ -202,6 +225,7 @@ class Core(Section):
     server: Server = Server()
     database: Database = Database()
     upstream: Upstream = Upstream()
+    fetch: FetchSettings = FetchSettings()
     credits: CreditSettings = CreditSettings()
     keys: KeyRules = KeyRules()
     plugins: PluginSettings = PluginSettings()
@@ -262,6 +286,23 @@ class ModelSettings(Section):
     def _free_or_priced(self) -> ModelSettings:
         if self.free and self.price is not None:
             refuse("has a price and is free: keep one of the two")
+        return self
+
+
+class PaymentTerms(Section):
+    """What the core reads of a payment service's section; the other keys are its plugin's.
+    minimum, maximum: of one order, in USD and whole cents."""
+
+    minimum: UsdPrice = Decimal(5)
+    maximum: UsdPrice = Decimal(1000)
+
+    @model_validator(mode="after")
+    def _cents(self) -> PaymentTerms:
+        for name in ("minimum", "maximum"):
+            if getattr(self, name) * 100 % 1:
+                refuse(f"{name} must be whole cents, as in 5.00")
+        if not 0 < self.minimum <= self.maximum:
+            refuse("minimum must be more than 0, and not more than maximum")
         return self
 
 

@@ -14,6 +14,7 @@ from gateway.config.sections import (
     AliasEntry,
     CreditSettings,
     Database,
+    FetchSettings,
     KeyRules,
     LogSettings,
     MetricsSettings,
@@ -34,6 +35,19 @@ class ProviderEntry:
     name: str
     plugin: str
     settings: BaseModel = field(repr=False)
+    where: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class PaymentEntry:
+    """One payment service. plugin: the `PaymentKind` that makes it. settings: an instance of that kind's model.
+    minimum, maximum: of one order, in US cents. where: `file:line`, for messages."""
+
+    name: str
+    plugin: str
+    settings: BaseModel = field(repr=False)
+    minimum: int
+    maximum: int
     where: str = ""
 
 
@@ -82,6 +96,7 @@ class Config:
     server: Server
     database: Database
     upstream: Upstream
+    fetch: FetchSettings
     credits: CreditSettings
     keys: KeyRules
     plugins: PluginSettings
@@ -96,6 +111,7 @@ class Config:
     sections: Mapping[str, BaseModel] = field(repr=False)
     secrets: frozenset[str] = field(repr=False)
     warnings: tuple[str, ...] = ()
+    payments: Mapping[str, PaymentEntry] = field(default_factory=lambda: MappingProxyType({}))
 
     def database_path(self, data: Path | None = None) -> Path | None:
         """The SQLite file, absolute; None for a database of another scheme. See `Database` for the rule.

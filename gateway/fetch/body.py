@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 _ENDINGS = ("url", "uri")
-_KEYS = frozenset({"data", "file_data"})
+_KEYS = frozenset({"data", "file", "file_data"})
 
 
 def find_references(body: Mapping[str, Any], urls: Collection[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from gateway.call import Call, Target
 from gateway.errors import CallerFault, Fault, GatewayFault
 from gateway.fetch.body import find_references, with_media
 from gateway.fetch.client import MediaFetcher
+from gateway.fetch.download import Allowance
 
 
 class CallMedia:
@@ -20,6 +21,7 @@ class CallMedia:
     def __init__(self, fetcher: MediaFetcher | None) -> None:
         self._fetcher = fetcher
         self._inline: dict[str, str] = {}
+        self._allowance: Allowance | None = None
 
     async def fill(self, call: Call, target: Target, media_urls: Callable[[Mapping[str, Any]], Sequence[str]]) -> Call:
         """The call as `target` needs it: itself when there is nothing to fetch, otherwise a copy of it with another
@@ -65,7 +67,7 @@ class CallMedia:
         return self._fetcher
 
     async def _fetch(self, fetcher: MediaFetcher, paths: Mapping[str, str]) -> None:
-        allowance = fetcher.allowance()
+        allowance = self._allowance = self._allowance or fetcher.allowance()
 
         async def one(url: str, path: str) -> None:
             media = await fetcher.fetch(url, path, allowance)

@@ -15,7 +15,6 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import cast
 
 import aiohappyeyeballs
 
@@ -165,8 +164,7 @@ class MediaFetcher:
         except BaseException:
             connected.close()
             raise
-        # uvloop's transports do not inherit from asyncio's.
-        return cast(asyncio.Transport, transport), download
+        return transport, download
 
     async def _ask_system(self, host: str, port: int) -> Sequence[str]:
         found = await asyncio.get_running_loop().run_in_executor(self._threads, _getaddrinfo, host, port)

@@ -56,11 +56,19 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._spoke = True
-        # Bytes may also be the rest of a body that nobody waits for any more: a request that was answered early.
-        if self._head_timer is None and not self._busy and (self._body is None or self._body.is_eof()):
-            self._await_head()
+        # aiohttp calls this with nothing to parse on. And bytes may be the rest of a body that nobody waits for any
+        # more, of a request that was answered early.
+        if data:
+            self._spoke = True
+            if self._head_timer is None and not self._busy and (self._body is None or self._body.is_eof()):
+                self._await_head()
         super().data_received(data)
+        body = self._body
+        if self._busy and self._messages and body is not None and not body.is_eof() and body.exception() is None:
+            # A message can only stand behind an unfinished body when the body's framing broke: aiohttp queues its
+            # own answer to that behind ours, and the handler would wait for the rest.
+            self._lingering_time = 0.0
+            body.set_exception(web.RequestPayloadError("its framing is not valid HTTP"))
 
     def head_complete(self, body: aiohttp.StreamReader | None = None) -> None:
         """A whole head has arrived; its request is being handled until `request_done`."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hmac
-from ipaddress import ip_address
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from aiohttp import web
 
@@ -33,11 +34,21 @@ async def metrics(visit: Visit) -> web.StreamResponse:
         raise CallerFault("Metrics are switched off (metrics.enabled).", status=404, code="not_found")
     if settings.token:
         given = bearer({"authorization": visit.request.headers.get("Authorization", "")})
-        if not hmac.compare_digest(given.encode(), settings.token.encode()):
+        if not hmac.compare_digest(given.encode("utf-8", "replace"), settings.token.encode()):
             raise CallerFault("Metrics need the token of metrics.token.", status=401, code="invalid_api_key")
-    elif not ip_address(remote_address(visit.request, server.trusted_proxies)).is_loopback:
+    elif not _is_local(visit.request, server.trusted_proxies):
         raise CallerFault(
             "Metrics are for this machine only, unless metrics.token is set.", status=403, code="forbidden"
         )
     body, content_type = visit.gateway.metrics.exposition()
     return web.Response(body=body, headers={**visit.headers(), "content-type": content_type})
+
+
+def _is_local(request: web.BaseRequest, trusted: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Whether a request comes from this machine itself, and not by way of a proxy that runs on it."""
+    if not trusted and ("X-Forwarded-For" in request.headers or "Forwarded" in request.headers):
+        return False
+    try:
+        return ip_address(remote_address(request, trusted)).is_loopback
+    except ValueError:  # what a trusted proxy passed on as the address is none
+        return False

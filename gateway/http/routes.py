@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.dialect import ChatDialect, InboundDialect
+from gateway.dialect import ChatDialect, EmbeddingsDialect, InboundDialect
 from gateway.http import health, models, usage
 from gateway.http.calls import serve_call
 from gateway.http.context import Visit
@@ -33,6 +33,7 @@ def build_routes(runtime: Runtime) -> Routes:
     """The routes of one generation of the configuration; a plugin's route replaces ours of the same name."""
     routes = Routes(API_PREFIXES)
     routes.add_dialect("POST", "/chat/completions", ChatDialect())
+    routes.add_dialect("POST", "/embeddings", EmbeddingsDialect())
     routes.add("GET", "/models", models.list_models)
     routes.add("GET", "/models/{id...}", models.get_model)
     routes.add("GET", "/usage", usage.get_usage)

@@ -119,6 +119,22 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         """,
     ),
     (
+        "top-up {}: credited against its entries",
+        """
+        SELECT t.id, coalesce(sum(e.amount), 0), t.credited FROM topups AS t
+        LEFT JOIN entries AS e ON e.idem > 'topup:' || t.id || ':' AND e.idem < 'topup:' || t.id || ';'
+        GROUP BY t.n HAVING coalesce(sum(e.amount), 0) != t.credited
+        """,
+    ),
+    (
+        "top-up {}: money received and given back against its parts",
+        """
+        SELECT t.id, coalesce(p.total, 0), t.settled - t.returned FROM topups AS t
+        LEFT JOIN (SELECT topup, sum(amount) AS total FROM topup_parts GROUP BY topup) AS p ON p.topup = t.n
+        WHERE coalesce(p.total, 0) != t.settled - t.returned
+        """,
+    ),
+    (
         "voucher {}: redeemed without an entry",
         """
         SELECT v.n, v.credits, 0 FROM vouchers AS v WHERE v.redeemed IS NOT NULL

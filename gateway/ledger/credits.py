@@ -19,13 +19,15 @@ _EARLIER = """
     WHERE e.idem = ?
 """
 _REFUNDED = "SELECT coalesce(sum(amount), 0) FROM entries WHERE account = ? AND hold = ? AND kind = ?"
-_VOUCHER = "SELECT n, credits, expires, redeemed, label FROM vouchers WHERE digest = ?"
+_VOUCHER = "SELECT n, credits, expires, redeemed, label, revoked FROM vouchers WHERE digest = ?"
 _REDEEM = "UPDATE vouchers SET redeemed = ?, account = ? WHERE n = ? AND redeemed IS NULL"
 _ADD_VOUCHER = "INSERT INTO vouchers (digest, label, credits, created, expires, note) VALUES (?, ?, ?, ?, ?, ?)"
 _VOUCHERS = """
-    SELECT v.n, v.label, v.credits, v.created, v.expires, v.redeemed, coalesce(a.id, ''), v.note
+    SELECT v.n, v.label, v.credits, v.created, v.expires, v.redeemed, coalesce(a.id, ''), v.note,
+        v.revoked
     FROM vouchers AS v LEFT JOIN accounts AS a ON a.n = v.account WHERE v.n > ? ORDER BY v.n LIMIT ?
 """
+_REVOKE = "UPDATE vouchers SET revoked = ? WHERE n = ? AND redeemed IS NULL AND revoked IS NULL"
 
 
 def _checked_key(key: str) -> str:
@@ -152,7 +154,7 @@ class Credits:
         return codes
 
     async def redeem(self, account_id: str, code: str, *, key: str = "") -> tuple[int, int]:
-        """See the protocol. An unknown, a used and an expired code get the same answer, but for the one who used it."""
+        """See the protocol. An unknown, a used, an expired and a revoked code get the same answer, but for the one who used it."""
         stored = self._digest(code)
         checked_text(key, "key", most=200)
         now = self._core.now()
@@ -163,14 +165,14 @@ class Credits:
             found = connection.execute(_VOUCHER, (stored,)).fetchone() if stored else None
             if found is None:
                 raise _no_voucher()
-            number, credits, expires, redeemed, label = found
+            number, credits, expires, redeemed, label, revoked = found
             idem = "voucher:" + account_id + ":" + (key or str(number))
             if key and _earlier(book, idem, account, "voucher", credits, ""):
                 if redeemed is None:
                     raise Refusal("key: this idempotency key was used for another voucher.", status=409,
                                   code="idempotency_conflict", param="key")  # fmt: skip
                 return credits, account.balance
-            if redeemed is not None or (expires is not None and expires <= now):
+            if redeemed is not None or revoked is not None or (expires is not None and expires <= now):
                 raise _no_voucher()
             _check_sum(account, credits)
             connection.execute(_REDEEM, (now, account.n, number))
@@ -184,6 +186,22 @@ class Credits:
         """A page in order of creation; `after` is the id of the last voucher of the page before."""
         rows = await self._core.reader.rows(_VOUCHERS, (after, min(max(limit, 1), 1000)), slow=True)
         return [Voucher(*row) for row in rows]
+
+    async def revoke_voucher(self, voucher_id: int) -> Voucher | None:
+        """See the protocol."""
+        now = self._core.now()
+
+        def work(connection: sqlite3.Connection, _: Names) -> Voucher | None:
+            connection.execute(_REVOKE, (now, voucher_id))
+            row = connection.execute(_VOUCHERS, (voucher_id - 1, 1)).fetchone()
+            if row is None or row[0] != voucher_id:
+                return None
+            voucher = Voucher(*row)
+            if voucher.redeemed_at is not None:
+                raise Refusal("This voucher was redeemed already.", status=409, code="voucher_used")
+            return voucher
+
+        return await self._core.write(work)
 
     def _digest(self, code: str) -> bytes:
         normal = read_code(code) if isinstance(code, str) else None

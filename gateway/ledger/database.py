@@ -25,6 +25,7 @@ from gateway.ledger.operations import run_operations
 from gateway.ledger.processes import ProcessLock, folder_of
 from gateway.ledger.secrets import derive
 from gateway.ledger.shared_counters import SharedCounters
+from gateway.ledger.topups import SqliteTopUps
 from gateway.ledger.usage import SqliteUsage
 from gateway.ledger.writer import Writer
 from gateway.stores import Counters, Discrepancy, Stores
@@ -42,6 +43,7 @@ class SqliteStores(Stores):
     ledger: SqliteLedger
     usage: SqliteUsage
     counters: Counters
+    topups: SqliteTopUps
     extra: dict[str, Any] = field(default_factory=dict)
     core: Core = field(kw_only=True)
     opened: AsyncExitStack = field(default_factory=AsyncExitStack, kw_only=True)
@@ -205,6 +207,7 @@ async def open_stores(
             ledger=SqliteLedger(core, secret),
             usage=SqliteUsage(core),
             counters=counters,
+            topups=SqliteTopUps(core),
             core=core,
         )
         await stores.fail_over_holds()

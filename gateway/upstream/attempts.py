@@ -15,10 +15,21 @@ from typing import Any
 
 from gateway.call import Call, Target
 from gateway.dialect import Relay
-from gateway.errors import Fault, UpstreamFault
-from gateway.provider import Exchange, Provider, Sink, StreamDecoder, StreamItem, Transport, UpstreamReply
+from gateway.errors import CallerFault, Fault, UpstreamFault
+from gateway.fetch import CallMedia, MediaFetcher
+from gateway.provider import (
+    Embeds,
+    Exchange,
+    Provider,
+    Sink,
+    StreamDecoder,
+    StreamItem,
+    Transport,
+    UpstreamReply,
+    WantsMedia,
+)
 from gateway.upstream.chorus import Chorus, gather_all, merge_completions, part_of, parts_needed
-from gateway.upstream.clock import Limits
+from gateway.upstream.clock import Limits, time_limit_passed
 from gateway.upstream.sinks import StreamPump, WholeReply
 from gateway.wire.chat import unfold
 
@@ -38,6 +49,7 @@ class Dispatcher:
 
     find_provider: the instance by name. transport: for providers that bring none.
     dispatched: called right before each request goes out (the hook `before_dispatch`).
+    fetcher: for providers that want media as bytes, None where the operator has not enabled `fetch`.
     """
 
     def __init__(
@@ -47,12 +59,14 @@ class Dispatcher:
         limits: Limits,
         policy: RetryPolicy,
         dispatched: Callable[[Call, Target], None],
+        fetcher: MediaFetcher | None = None,
     ) -> None:
         self._find_provider = find_provider
         self._transport = transport
         self._limits = limits
         self._policy = policy
         self._dispatched = dispatched
+        self._fetcher = fetcher
 
     def deadline(self) -> float:
         """The loop time at which a call that starts now must be over (`upstream.total`)."""
@@ -63,7 +77,7 @@ class Dispatcher:
         plan = _Plan(call, self._policy, deadline)
         while True:
             try:
-                return await self._fetch(call, plan.target, deadline)
+                return await self._fetch(call, plan, deadline)
             except UpstreamFault as fault:
                 await plan.advance(fault)
 
@@ -83,16 +97,18 @@ class Dispatcher:
         plan = _Plan(call, self._policy, deadline)
         while True:
             try:
-                return await self._open(call, plan.target, deadline, make_relay(), quiet, on_silence)
+                return await self._open(call, plan, deadline, make_relay(), quiet, on_silence)
             except UpstreamFault as fault:
                 await plan.advance(fault)
 
-    async def _fetch(self, call: Call, target: Target, deadline: float) -> dict[str, Any]:
+    async def _fetch(self, call: Call, plan: _Plan, deadline: float) -> dict[str, Any]:
+        target = plan.target
         provider = self._find_provider(target.provider)
+        ready = await self._with_media(call, provider, plan) if hasattr(provider, "media_urls") else call
         count = parts_needed(call, provider)
         if count == 1:
-            return await self._fetch_one(call, call, provider, target, deadline)
-        parts = (part_of(call) for _ in range(count))
+            return await self._fetch_one(call, ready, provider, target, deadline)
+        parts = (part_of(ready) for _ in range(count))
         return merge_completions(
             await gather_all([self._fetch_one(call, part, provider, target, deadline) for part in parts])
         )
@@ -100,7 +116,8 @@ class Dispatcher:
     async def _fetch_one(
         self, call: Call, part: Call, provider: Provider, target: Target, deadline: float
     ) -> dict[str, Any]:
-        """One request and its answer. part: the call itself, or the share of it that this request is for."""
+        """One request and its answer. part: the call itself, or the share of it that this request is for, or the call
+        with its media in it."""
         sink = WholeReply(self._limits, deadline)
         try:
             sink.exchange = self._send(call, part, provider, target, sink)
@@ -109,21 +126,25 @@ class Dispatcher:
             sink.close()
         if reply.status >= 300:
             raise _fault_of(provider, reply)
+        if call.operation == "embeddings":
+            return _embedder(provider, target).read_embeddings(part, reply)
         return provider.read_reply(part, reply)
 
     async def _open(
         self,
         call: Call,
-        target: Target,
+        plan: _Plan,
         deadline: float,
         relay: Relay,
         quiet: float,
         on_silence: Callable[[], Awaitable[None]],
     ) -> StreamPump:
+        target = plan.target
         provider = self._find_provider(target.provider)
+        ready = await self._with_media(call, provider, plan) if hasattr(provider, "media_urls") else call
         pump = StreamPump(_Reader(call, provider), relay, self._limits, deadline, quiet)
         try:
-            pump.exchange = self._begin(call, provider, target, pump)
+            pump.exchange = self._begin(call, ready, provider, target, pump)
             while not (pump.started or pump.ended):
                 await pump.wait()
                 if pump.silent:
@@ -136,11 +157,23 @@ class Dispatcher:
             raise
         return pump
 
-    def _begin(self, call: Call, provider: Provider, target: Target, pump: StreamPump) -> Exchange:
+    async def _with_media(self, call: Call, provider: Provider, plan: _Plan) -> Call:
+        """The call as a provider takes it that wants bytes, with media in the place of URLs. Raises Fault."""
+        if not isinstance(provider, WantsMedia) or call.operation != "chat" or call.dialect != "chat":
+            return call
+        if plan.media is None:
+            plan.media = CallMedia(self._fetcher)
+        try:
+            async with asyncio.timeout_at(plan.deadline):
+                return await plan.media.fill(call, plan.target, provider.media_urls)
+        except TimeoutError:
+            raise time_limit_passed("total") from None
+
+    def _begin(self, call: Call, ready: Call, provider: Provider, target: Target, pump: StreamPump) -> Exchange:
         count = parts_needed(call, provider)
         if count == 1:
-            return self._send(call, call, provider, target, pump)
-        parts = [part_of(call) for _ in range(count)]
+            return self._send(call, ready, provider, target, pump)
+        parts = [part_of(ready) for _ in range(count)]
         chorus = Chorus([_Reader(part, provider) for part in parts], self._limits, pump.deliver, pump.end)
         try:
             for part, sink in zip(parts, chorus.parts, strict=True):
@@ -152,19 +185,23 @@ class Dispatcher:
 
     def _send(self, call: Call, part: Call, provider: Provider, target: Target, sink: Sink) -> Exchange:
         call.target = part.target = target
-        request = provider.build_request(part, target)
+        if call.operation == "embeddings":
+            request = _embedder(provider, target).build_embeddings(part, target)
+        else:
+            request = provider.build_request(part, target)
         call.attempts += 1
         self._dispatched(call, target)
         return (provider.transport or self._transport).send(request, sink)
 
 
 class _Plan:
-    """Which target to try next, and when."""
+    """Which target to try next, and when. media: what was fetched for the call so far."""
 
     def __init__(self, call: Call, policy: RetryPolicy, deadline: float) -> None:
         self.target, *self._rest = call.targets
+        self.deadline = deadline
+        self.media: CallMedia | None = None
         self._policy = policy
-        self._deadline = deadline
         self._tries = 0
         self._call = call
         self._reported = len(call.dropped)
@@ -179,11 +216,11 @@ class _Plan:
             # Full jitter on the upper half spreads callers that failed together.
             delay = min(policy.backoff * 2**self._tries, policy.max_backoff) * random.uniform(0.5, 1.0)
             delay = max(delay, fault.retry_after or 0.0)
-            if delay <= policy.max_backoff and loop.time() + delay < self._deadline:
+            if delay <= policy.max_backoff and loop.time() + delay < self.deadline:
                 self._tries += 1
                 await asyncio.sleep(delay)
                 return
-        if not self._rest or loop.time() >= self._deadline:
+        if not self._rest or loop.time() >= self.deadline:
             raise fault
         self.target = self._rest.pop(0)
         self._tries = 0
@@ -204,6 +241,12 @@ class _Reader:
 
     def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
         return list(unfold(self._provider.read_reply(self._call, reply), True))
+
+
+def _embedder(provider: Provider, target: Target) -> Embeds:
+    if isinstance(provider, Embeds):
+        return provider
+    raise CallerFault(f"The model '{target.model}' makes no embeddings.", code="unsupported_operation", param="model")
 
 
 def _fault_of(provider: Provider, reply: UpstreamReply) -> Fault:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import gateway.api
 
 NAMES = """
-App BOUND Basis Call Caller CallerFault ChatDialect ChatFold ChatStreamDecoder Conversation Counters DONE Dialect
-EXPECTED Event EventReader Exchange Fault GatewayFault Hold HoldRequest InboundDialect Keys Ledger Outcome Price
-Provider ProviderKind Refusal Relay Router Sink Stores StreamDecoder StreamItem Target Transport UpstreamFault
-UpstreamReply UpstreamRequest Usage UsageLog UsageRow Watch Weights Window bearer bound_text_tokens clean encode_data
+App BOUND Basis Call Caller CallerFault ChatDialect ChatFold ChatStreamDecoder Checkout CheckoutState Conversation
+Counters DONE Dialect EXPECTED Embeds Event EventReader Exchange Fault GatewayFault Hold HoldRequest InboundDialect
+Keys Ledger Order Outcome Part PaymentEvent PaymentKind PaymentMethod Price Provider ProviderKind Refusal Relay Router
+Sink Stores StreamDecoder StreamItem Target Transport UpstreamFault UpstreamReply UpstreamRequest Usage UsageLog
+UsageRow WantsMedia Watch Weights Window bearer bound_text_tokens clean embedding_input_tokens encode_data
 encode_event estimate_input_tokens fault_from_openai_error fault_from_stream_event fold_stream hookimpl
 read_completion read_retry_after redact redact_fault text_bytes unfold
 """.split()

@@ -8,9 +8,9 @@ from __future__ import annotations
 import sqlite3
 
 from gateway.errors import GatewayFault
-from gateway.ledger.migrations import m0001_first
+from gateway.ledger.migrations import m0001_first, m0002_payments
 
-STEPS: tuple[tuple[str, ...], ...] = (m0001_first.STATEMENTS,)
+STEPS: tuple[tuple[str, ...], ...] = (m0001_first.STATEMENTS, m0002_payments.STATEMENTS)
 """The statements of each step, in order."""
 
 _SET_VERSION = tuple("PRAGMA user_version = " + str(number) for number in range(len(STEPS) + 1))

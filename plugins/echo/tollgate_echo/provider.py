@@ -26,7 +26,7 @@ from tollgate_echo.answer import read_request
 from tollgate_echo.directives import parse_duration
 from tollgate_echo.script import Timing
 from tollgate_echo.tokens import count_prompt
-from tollgate_echo.transport import CREATED_HEADER, EchoTransport
+from tollgate_echo.transport import CREATED_HEADER, EMBEDDINGS_URL, EchoTransport
 
 URL = "http://echo.invalid/v1/chat/completions"
 """Never connected to: `.invalid` is reserved (RFC 2606), and the transport stays in the process."""
@@ -92,6 +92,16 @@ class EchoProvider:
         except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
             raise CallerFault(f"The request body cannot be sent on as JSON: {error}.") from error
         return UpstreamRequest(URL, headers, data, stream=call.stream)
+
+    def build_embeddings(self, call: Call, target: Target) -> UpstreamRequest:
+        """See `Embeds.build_embeddings`."""
+        data = orjson.dumps({**call.body, "model": target.upstream})
+        return UpstreamRequest(EMBEDDINGS_URL, {"content-type": "application/json"}, data)
+
+    def read_embeddings(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
+        """See `Embeds.read_embeddings`."""
+        answer: dict[str, Any] = orjson.loads(reply.body)
+        return answer
 
     def read_reply(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
         """See `Provider.read_reply`."""

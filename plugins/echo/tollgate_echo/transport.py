@@ -9,10 +9,14 @@ import orjson
 
 from gateway.api import CallerFault, Exchange, Fault, Sink, UpstreamRequest
 from tollgate_echo.answer import compose
+from tollgate_echo.embed import embed
 from tollgate_echo.script import Data, End, Head, Stall, Step, Timing, Wait, script
 
 CREATED_HEADER = "x-echo-created"
 """Unix seconds for `created`: the transport reads no clock, so that an answer depends on its request alone."""
+
+EMBEDDINGS_URL = "http://echo.local/embeddings"
+"""Never dialled: it only tells what is asked for."""
 
 # Events delivered in one go before other work of the loop gets its turn.
 _BATCH = 32
@@ -34,6 +38,9 @@ class EchoTransport:
             body = orjson.loads(request.body)
             if not isinstance(body, dict):
                 raise CallerFault("The request body must be an object.")
+            if request.url == EMBEDDINGS_URL:
+                yield from _whole(orjson.dumps(embed(body, str(body.get("model")))))
+                return
             created = int(request.headers.get(CREATED_HEADER, "0"))
             answer = compose(body, self._use_directives, created)
         except Fault as fault:
@@ -43,6 +50,12 @@ class EchoTransport:
             yield End(CallerFault("The request body is not valid JSON.", detail=str(error)))
             return
         yield from script(answer, self._timing)
+
+
+def _whole(body: bytes) -> Iterator[Step]:
+    yield Head(200, {"content-type": "application/json"})
+    yield Data(body)
+    yield End(None)
 
 
 class EchoExchange:

@@ -18,6 +18,7 @@ from gateway.api import (
     StreamDecoder,
     Target,
     Transport,
+    UpstreamFault,
     UpstreamReply,
     UpstreamRequest,
     bound_text_tokens,
@@ -42,6 +43,7 @@ class OpenAIProvider:
         self.transport: Transport | None = None
         self._settings = settings
         self._url = settings.base_url + "/chat/completions"
+        self._embeddings_url = settings.base_url + "/embeddings"
         self._headers = _headers(settings)
         secrets = (settings.api_key.get_secret_value(), settings.organization, settings.project)
         # Extra headers may carry a second credential (a proxy's key): their values are secrets as well.
@@ -76,6 +78,26 @@ class OpenAIProvider:
         headers = dict(self._headers)
         headers["accept"] = "text/event-stream" if call.stream else "application/json"
         return UpstreamRequest(self._url, headers, data, stream=call.stream)
+
+    def build_embeddings(self, call: Call, target: Target) -> UpstreamRequest:
+        """See `Embeds.build_embeddings`: the same dialect, so only the model's name changes."""
+        data = orjson.dumps({**call.body, "model": target.upstream})
+        return UpstreamRequest(self._embeddings_url, {**self._headers, "accept": "application/json"}, data)
+
+    def read_embeddings(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
+        """See `Embeds.read_embeddings`: the answer as it came."""
+        try:
+            answer = orjson.loads(reply.body)
+        except orjson.JSONDecodeError:
+            answer = None
+        if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
+            detail = reply.body[:500].decode("utf-8", "replace")
+            raise self._clean(
+                UpstreamFault(
+                    "The provider's answer holds no embeddings.", code="upstream_invalid_response", detail=detail
+                )
+            )
+        return answer
 
     def read_reply(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
         """See `Provider.read_reply`: the completion as it came."""

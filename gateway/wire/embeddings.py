@@ -1,0 +1,75 @@
+"""Embeddings: the request of OpenAI's `POST /embeddings` (API reference, `CreateEmbeddingRequest`) checked, and its
+input measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.wire.chat import refuse_forbidden
+from gateway.wire.checks import Check, filled_string, integer, is_int, one_of, refuse, refuse_type, string
+from gateway.wire.estimate import text_bytes
+
+MOST_INPUTS = 2048
+_FIELDS: dict[str, Check] = {
+    "model": filled_string,
+    "encoding_format": one_of(("float", "base64")),
+    "dimensions": integer(1, 1_000_000),
+    "user": string,
+}
+
+
+def validate_embeddings(body: dict[str, Any]) -> None:
+    """Check a request body. Raises CallerFault 400 that names the field; unknown members travel on."""
+    for name, value in body.items():
+        refuse_forbidden(name)
+        check = _FIELDS.get(name)
+        if check is not None and value is not None:
+            check(name, value)
+    _check_input(body.get("input"))
+
+
+def embedding_input_tokens(body: Mapping[str, Any]) -> int:
+    """An upper bound of the input in tokens: a token has at least one byte of text; tokens given as such count 1."""
+    given = body.get("input")
+    items = given if isinstance(given, list) else [given]
+    total = 0
+    for item in items:
+        total += len(item) if isinstance(item, list) else text_bytes(item) if isinstance(item, str) else 1
+        total += 8  # marks that a model adds at both ends
+    return total
+
+
+def _check_input(given: Any) -> None:
+    if isinstance(given, str):
+        _check_text("input", given)
+        return
+    if not isinstance(given, list):
+        refuse_type("input", "a string, an array of strings, or an array of token arrays", given)
+    if not given:
+        refuse("input", "expected at least one text, got an empty array")
+    if all(is_int(item) for item in given):
+        return
+    if len(given) > MOST_INPUTS:
+        refuse("input", f"expected at most {MOST_INPUTS} inputs, got {len(given)}; split the request")
+    for index, item in enumerate(given):
+        path = f"input[{index}]"
+        if isinstance(item, str):
+            _check_text(path, item)
+        elif not (isinstance(item, list) and item and all(is_int(token) for token in item)):
+            refuse_type(path, "a string or an array of tokens", item)
+
+
+def _check_text(path: str, text: str) -> None:
+    if not text:
+        refuse(path, "expected a text, got an empty string")
+
+
+def estimate_embedding_tokens(body: Mapping[str, Any]) -> int:
+    """The expected input in tokens, for a bill when no usage came: about 4 bytes of text to a token."""
+    given = body.get("input")
+    items = given if isinstance(given, list) else [given]
+    return sum(
+        len(item) if isinstance(item, list) else -(-text_bytes(item) // 4) if isinstance(item, str) else 1
+        for item in items
+    )

@@ -1,0 +1,34 @@
+"""Mistral's token counts in OpenAI's sense.
+
+Older answers name cached tokens `num_cached_tokens`; and tokens of audio stand beside `prompt_tokens`, so that only
+the total shows them (recorded with Voxtral: 9 + 375 of audio + 201 = 585), while OpenAI counts them within.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .safe import count_of
+
+
+def translate_usage(raw: Any) -> Any:
+    """The `usage` of an answer; every member of Mistral's own stays. What is no object is passed on as it is."""
+    if not isinstance(raw, dict):
+        return raw
+    usage = dict(raw)
+    details = raw.get("prompt_tokens_details")
+    details = dict(details) if isinstance(details, dict) else {}
+    cached = count_of(raw.get("num_cached_tokens"))
+    if cached is not None and details.get("cached_tokens") is None:
+        details["cached_tokens"] = cached
+    if details:
+        usage["prompt_tokens_details"] = details
+    prompt, completion = count_of(raw.get("prompt_tokens")), count_of(raw.get("completion_tokens"))
+    if prompt is None or completion is None:
+        return usage
+    total, audio = count_of(raw.get("total_tokens")), count_of(details.get("audio_tokens"))
+    if total is None:
+        usage["total_tokens"] = prompt + completion
+    elif audio and total == prompt + completion + audio:
+        usage["prompt_tokens"] = prompt + audio
+    return usage
