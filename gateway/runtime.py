@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,12 @@ class BodyLimits:
     max_body: int
     grace: float
     min_rate: int
+
+
+HOUSEKEEPING = 30.0
+"""Seconds between two rounds of housekeeping."""
+PRUNE_EVERY = 120
+"""Rounds between two prunings: once an hour."""
 
 
 class Blueprint:
@@ -109,8 +116,9 @@ def _payment_methods(blueprint: Blueprint) -> tuple[dict[str, PaymentMethod], di
     return methods, off
 
 
-async def open_database(config: Config) -> SqliteStores:
-    """The stores that the configuration names. Works beside a running gateway."""
+async def open_database(config: Config, *, shared: bool = False) -> SqliteStores:
+    """The stores that the configuration names. Works beside a running gateway. shared: rate windows count over all
+    processes that open it so."""
     path = config.database_path()
     if path is None:
         raise ConfigFault([f"{config.file}: database.url: no plugin offers a store for this kind of URL"])
@@ -119,6 +127,7 @@ async def open_database(config: Config) -> SqliteStores:
         await asyncio.to_thread(server_secret, config.data),
         key_prefix=config.keys.prefix,
         keys_per_account=config.keys.per_account,
+        shared_counters=shared,
     )
 
 
@@ -214,7 +223,8 @@ class Runtime:
 
 
 class Gateway:
-    """One gateway. config_path: the YAML; env: for `${NAME}` in it and for `GATEWAY_DATA`.
+    """One gateway. config_path: the YAML; env: for `${NAME}` in it and for `GATEWAY_DATA`; shared: other workers
+    serve beside this one, on the same database.
 
     Life: `start`, then requests between `enter` and `leave`, `reload` at any time, `stop`.
     """
@@ -222,8 +232,11 @@ class Gateway:
     runtime: Runtime
     stores: SqliteStores
 
-    def __init__(self, config_path: Path, env: Mapping[str, str], *, log_stream: TextIO | None = None) -> None:
+    def __init__(
+        self, config_path: Path, env: Mapping[str, str], *, shared: bool = False, log_stream: TextIO | None = None
+    ) -> None:
         self.config_path = config_path
+        self._shared = shared
         self.draining = False
         self.metrics = Metrics()
         self._env = env
@@ -237,8 +250,9 @@ class Gateway:
         """Read the configuration, open the stores, start the plugins. Raises ConfigFault or GatewayFault."""
         blueprint = await asyncio.to_thread(read_blueprint, self.config_path, self._env)
         self._set_up_logs(blueprint.config)
-        self.stores = await open_database(blueprint.config)
+        self.stores = await open_database(blueprint.config, shared=self._shared)
         self.runtime = await self._open(blueprint)
+        self._housekeeper = asyncio.get_running_loop().create_task(self._keep_house(), name="housekeeping")
         self._report(self.runtime)
 
     async def reload(self) -> None:
@@ -259,6 +273,8 @@ class Gateway:
 
     async def stop(self) -> None:
         """Wait for what the process owns (settlements above all), then close everything, in reverse order."""
+        self._housekeeper.cancel()
+        await asyncio.gather(self._housekeeper, return_exceptions=True)
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.runtime.close()
@@ -314,6 +330,24 @@ class Gateway:
             self.log.error("database does not answer: %s", error)
             problems.append("database")
         return problems
+
+    async def _keep_house(self) -> None:
+        """What has to be done now and then: settle the holds of workers that died, drop usage rows past retention."""
+        round_ = 0
+        while True:
+            await asyncio.sleep(HOUSEKEEPING)
+            try:
+                resolved = await self.stores.fail_over_holds()
+                if resolved:
+                    self.log.warning("resolved %d holds of a process that died", resolved)
+                if round_ % PRUNE_EVERY == 0:
+                    days = max(1, round(self.runtime.config.database.retention / 86_400))
+                    dropped = await self.stores.prune(time.time(), days=days)
+                    if dropped:
+                        self.log.info("dropped %d usage rows past retention", dropped)
+            except Exception:  # a full disk today must not end tomorrow's housekeeping
+                self.log.exception("housekeeping failed")
+            round_ += 1
 
     async def _open(self, blueprint: Blueprint) -> Runtime:
         runtime = Runtime(blueprint, self)

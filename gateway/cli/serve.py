@@ -6,14 +6,17 @@ import argparse
 import asyncio
 import os
 import signal
+import socket
 import sys
 from typing import Any
 
 from gateway.cli.common import add_config, blueprint_of
+from gateway.cli.supervisor import Supervisor, inherited, listen, worker_command
 from gateway.errors import GatewayFault
 from gateway.http.service import PID_FILE, Service
-from gateway.runtime import Gateway
-from gateway.stores import KeySettings
+from gateway.runtime import Gateway, open_database
+from gateway.secret import admin_secret, server_secret
+from gateway.stores import KeySettings, Stores
 
 FIRST_ACCOUNT = "admin"
 FIRST_GRANT = 10_000_000
@@ -26,6 +29,8 @@ def add_commands(commands: Any) -> None:
     add_config(serve)
     serve.add_argument("--host", help="listen here instead of server.host")
     serve.add_argument("--port", type=int, help="listen here instead of server.port; 0 picks a free one")
+    serve.add_argument("--workers", type=int, help="processes that share the port, instead of server.workers")
+    serve.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)
     serve.set_defaults(run=run_serve)
     reload = commands.add_parser("reload", help="make the running gateway read its configuration again")
     add_config(reload)
@@ -34,7 +39,19 @@ def add_commands(commands: Any) -> None:
 
 def run_serve(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
-    return _run_loop(_serve(options))
+    if options.listen_fd is not None:
+        return _run_loop(_serve(options, inherited(options.listen_fd)))
+    server = blueprint_of(options).config.server
+    workers = server.workers if options.workers is None else options.workers
+    if workers <= 1:
+        return _run_loop(_serve(options, None))
+    try:
+        listening = listen(options.host or server.host, server.port if options.port is None else options.port)
+    except OSError as error:
+        print(f"gateway: cannot listen: {error}", file=sys.stderr)
+        return 1
+    asyncio.run(_introduce(options, listening))
+    return asyncio.run(_supervise(options, listening, workers))
 
 
 def run_reload(options: argparse.Namespace) -> int:
@@ -56,13 +73,15 @@ def _run_loop(work: Any) -> int:
     return int(uvloop.run(work))
 
 
-async def _serve(options: argparse.Namespace) -> int:
-    gateway = Gateway(options.config, os.environ)
+async def _serve(options: argparse.Namespace, listening: socket.socket | None) -> int:
+    """One process that serves: alone, or as a worker on the supervisor's socket."""
+    gateway = Gateway(options.config, os.environ, shared=listening is not None)
     await gateway.start()
-    service = Service(gateway, host=options.host, port=options.port)
+    service = Service(gateway, host=options.host, port=options.port, listening=listening)
     try:
         await service.start()
-        await _greet(gateway, service)
+        if listening is None:
+            await _greet(gateway.stores, gateway.admin_secret(), service.address)
         await service.serve()
     except OSError as error:
         print(f"gateway: cannot listen: {error}", file=sys.stderr)
@@ -73,12 +92,31 @@ async def _serve(options: argparse.Namespace) -> int:
     return 0
 
 
-async def _greet(gateway: Gateway, service: Service) -> None:
+async def _introduce(options: argparse.Namespace, listening: socket.socket) -> None:
+    """What the supervisor does before there are workers: greet, and make the first account if need be."""
+    config = blueprint_of(options).config
+    stores = await open_database(config)
+    try:
+        await _greet(stores, admin_secret(server_secret(config.data)), listening.getsockname()[:2])
+    finally:
+        await stores.close()
+
+
+async def _supervise(options: argparse.Namespace, listening: socket.socket, workers: int) -> int:
+    pid = blueprint_of(options).config.data / PID_FILE
+    pid.write_text(f"{os.getpid()}\n")
+    try:
+        command = worker_command(["serve", "--config", str(options.config)])
+        return await Supervisor(command, listening, workers).run()
+    finally:
+        pid.unlink(missing_ok=True)
+
+
+async def _greet(stores: Stores, admin: str, address: tuple[str, int]) -> None:
     """Say where the gateway is; on the first start also create and show, once, what is needed to use it."""
-    host, port = service.address
+    host, port = address
     base = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
     print(f"Tollgate serves {base}/v1 (also {base}/api/v1)", flush=True)
-    stores = gateway.stores
     if await stores.accounts.list_accounts(limit=1):
         return
     account = await stores.accounts.create_account(FIRST_ACCOUNT, role="admin", grant=FIRST_GRANT)
@@ -89,7 +127,7 @@ First start: the account '{FIRST_ACCOUNT}' was created with {FIRST_GRANT:,} cred
 These are shown only now:
 
   API key        {key}
-  admin secret   {gateway.admin_secret()}   (signs in to the console and the admin API)
+  admin secret   {admin}   (signs in to the console and the admin API)
 
 Try it:
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,13 +31,22 @@ _SHUTTING_DOWN = GatewayFault(
 
 
 class Service:
-    """Serves one gateway on one address. host, port: override the configuration's; port 0 picks a free one."""
+    """Serves one gateway on one address. host, port: override the configuration's; port 0 picks a free one.
+    listening: a socket to serve on instead, shared with other workers whose supervisor keeps the pid file."""
 
-    def __init__(self, gateway: Gateway, *, host: str | None = None, port: int | None = None) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        listening: socket.socket | None = None,
+    ) -> None:
         self.gateway = gateway
         self.app = HttpApp(gateway)
         self._host = host
         self._port = port
+        self._listening = listening
         self._runner: web.ServerRunner | None = None
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -60,23 +70,27 @@ class Service:
         )
         self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
-        host = self._host or config.host
-        port = config.port if self._port is None else self._port
-        site = web.TCPSite(self._runner, host, port, backlog=BACKLOG)
-        await site.start()
+        if self._listening is not None:
+            await web.SockSite(self._runner, self._listening, backlog=BACKLOG).start()
+        else:
+            host = self._host or config.host
+            port = config.port if self._port is None else self._port
+            await web.TCPSite(self._runner, host, port, backlog=BACKLOG).start()
         address = self._runner.addresses[0]
         self.address = (str(address[0]), int(address[1]))
 
     async def serve(self) -> None:
         """Serve until a signal (or `request_stop`) says otherwise, then drain."""
-        await asyncio.to_thread(self._write_pid)
+        if self._listening is None:
+            await asyncio.to_thread(self._write_pid)
         remove = self._handle_signals()
         try:
             await self._stop.wait()
             await self.drain()
         finally:
             remove()
-            await asyncio.to_thread(self._pid_path.unlink, missing_ok=True)
+            if self._listening is None:
+                await asyncio.to_thread(self._pid_path.unlink, missing_ok=True)
 
     def request_stop(self) -> None:
         """First call: drain and stop. Second call: stop fast."""

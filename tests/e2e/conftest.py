@@ -136,7 +136,6 @@ def everything(url: str, dead: str) -> dict[str, Any]:
         },
         aliases={"muh-chat": "echo/echo", "gpt-4o": "fake/model", "spare": ["dead/model", "echo/echo"]},
         default_model="muh-chat",
-        server={"keep_alive": "100ms"},
     )
 
 
@@ -161,6 +160,13 @@ def world(make_world: Callable[..., World]) -> Iterator[World]:
     """The gateway that most tests share."""
     with refused_url() as dead:
         yield make_world(lambda url: everything(url, dead))
+
+
+@pytest.fixture(scope="session")
+def hurried(make_world: Callable[..., World]) -> World:
+    """A gateway with short time limits and frequent keep-alives, which tries everything once."""
+    limits = {"first_byte": "400ms", "idle": "400ms", "retries": 0}
+    return make_world(lambda url: upstream_config(url, upstream=limits, server={"keep_alive": "100ms"}))
 
 
 @pytest.fixture

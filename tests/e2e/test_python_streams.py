@@ -10,8 +10,20 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from gateway.testing import Cut, Hold, Pause, Reply, Stall, chunk, openai_completion, json_reply, openai_error
-from gateway.testing import openai_stream, slices, sse
+from gateway.testing import (
+    Cut,
+    Hold,
+    Pause,
+    Reply,
+    Stall,
+    chunk,
+    json_reply,
+    openai_completion,
+    openai_error,
+    openai_stream,
+    slices,
+    sse,
+)
 
 pytestmark = pytest.mark.sdk
 
@@ -197,16 +209,16 @@ def test_pieces_arrive_when_they_are_sent(world, client):
     assert naive(stream) == " world"
 
 
-def test_comments_while_the_upstream_thinks_do_not_disturb(world, client):
+def test_comments_while_the_upstream_thinks_do_not_disturb(hurried):
     """The gateway's keep-alive comes every 100 ms here; the SDK does not notice."""
     first, *rest = openai_stream("Hello")
-    world.play(Reply([b": OPENROUTER PROCESSING\n\n", Pause(0.25), first, Pause(0.25), *rest]))
-    raw = client.chat.completions.with_raw_response.create(model="fake/model", messages=HELLO, stream=True)
-    assert naive(raw.parse()) == "Hello"
-    with client.chat.completions.with_streaming_response.create(
-        model="fake/model", messages=HELLO, stream=True
-    ) as response:
-        lines = list(response.iter_lines())
+    hurried.play(Reply([b": OPENROUTER PROCESSING\n\n", Pause(0.25), first, Pause(0.15), *rest]))
+    with hurried.client() as client:
+        assert naive(client.chat.completions.create(model="fake/model", messages=HELLO, stream=True)) == "Hello"
+        with client.chat.completions.with_streaming_response.create(
+            model="fake/model", messages=HELLO, stream=True
+        ) as response:
+            lines = list(response.iter_lines())
     assert lines.count(": keep-alive") >= 2
     assert lines[-2:] == ["data: [DONE]", ""]
 
@@ -293,8 +305,7 @@ async def last_request_of(world, status: int) -> str:
 
 def test_the_sdks_own_time_limit_inside_a_stream(world, client):
     requests = world.play(Reply([*openai_stream("Hello")[:2], Stall()]))
-    # Keep-alive comments would feed the SDK's read timeout for ever: they come every 100 ms here.
-    stream = client.with_options(timeout=0.05).chat.completions.create(model="fake/model", messages=HELLO, stream=True)
+    stream = client.with_options(timeout=0.15).chat.completions.create(model="fake/model", messages=HELLO, stream=True)
     with pytest.raises(openai.APITimeoutError):
         naive(stream)
     world.run(requests[0].wait_closed(2))

@@ -27,6 +27,9 @@ def counters(request, tmp_path, clock):
     made.close()
 
 
+SMALL = [(64, 32), (256, 32), (1024, 32)]
+
+
 async def hit(counters, limit=3, name="a"):
     return (await counters.hit([(name, limit)], 60.0))[0]
 
@@ -86,7 +89,7 @@ async def test_nothing_is_ever_allowed_with_a_limit_of_zero(counters):
 def test_never_more_than_the_limit_in_any_window(kind, tmp_path_factory, steps):
     now = 1000.0
     path = tmp_path_factory.mktemp("rates") / "rates"
-    counters = MemoryCounters(lambda: now) if kind == "memory" else SharedCounters(path, lambda: now)
+    counters = MemoryCounters(lambda: now) if kind == "memory" else SharedCounters(path, lambda: now, SMALL)
     counted: list[float] = []
 
     async def run():
@@ -127,9 +130,24 @@ class TestMemory:
         assert len(counters._by_length[60.0]["a"]) == 3
 
 
+@pytest.fixture
+async def share(tmp_path, clock):
+    """Opens shared counters on one file, as often as wanted."""
+    opened = []
+
+    async def open_one(**changes):
+        made = await asyncio.to_thread(SharedCounters, tmp_path / "rates", clock.monotonic, **changes)
+        opened.append(made)
+        return made
+
+    yield open_one
+    for made in opened:
+        made.close()
+
+
 class TestShared:
-    async def test_idle_slots_are_reused_and_a_full_group_fails_closed(self, tmp_path, clock):
-        counters = SharedCounters(tmp_path / "rates", clock.monotonic, [(4, 32)])
+    async def test_idle_slots_are_reused_and_a_full_group_fails_closed(self, share, clock):
+        counters = await share(classes=[(4, 32)])
         for i in range(32):
             await hit(counters, 3, f"n{i}")
         with pytest.raises(GatewayFault) as failed:
@@ -137,52 +155,45 @@ class TestShared:
         assert failed.value.status == 503
         clock.move(60)
         assert (await hit(counters, 3, "one more")).remaining == 2
-        counters.close()
 
-    async def test_a_changed_limit_takes_its_times_along(self, tmp_path, clock):
-        counters = SharedCounters(tmp_path / "rates", clock.monotonic)
+    async def test_a_changed_limit_takes_its_times_along(self, share, clock):
+        counters = await share()
         for _ in range(60):
             await hit(counters, 60)
         assert (await hit(counters, 200)).remaining == 139
         assert not (await hit(counters, 60)).allowed
         assert (await hit(counters, 62)).remaining == 0
         assert not (await hit(counters, 5_000_000)).remaining == 0
-        counters.close()
 
-    async def test_two_on_one_file_count_together(self, tmp_path, clock):
-        one = SharedCounters(tmp_path / "rates", clock.monotonic)
-        two = SharedCounters(tmp_path / "rates", clock.monotonic)
+    async def test_two_on_one_file_count_together(self, share, clock):
+        one = await share()
+        two = await share()
         assert [(await hit(each)).remaining for each in (one, two, one)] == [2, 1, 0]
         assert not (await hit(two)).allowed
-        one.close()
-        two.close()
 
-    async def test_after_a_boot_it_begins_anew(self, tmp_path, clock, monkeypatch):
-        one = SharedCounters(tmp_path / "rates", clock.monotonic)
+    async def test_after_a_boot_it_begins_anew(self, share, monkeypatch):
+        one = await share()
         await hit(one, 1)
         one.close()
         monkeypatch.setattr("gateway.ledger.shared_counters._boot_id", lambda: b"another")
-        two = SharedCounters(tmp_path / "rates", clock.monotonic)
+        two = await share()
         assert (await hit(two, 1)).allowed
-        two.close()
 
-    async def test_times_of_the_future_do_not_count(self, tmp_path, clock):
-        counters = SharedCounters(tmp_path / "rates", clock.monotonic)
+    async def test_times_of_the_future_do_not_count(self, share, clock):
+        counters = await share()
         await hit(counters, 1)
         clock.steady -= 500
         assert (await hit(counters, 1)).allowed
-        counters.close()
 
-    async def test_a_held_lock_fails_closed(self, tmp_path, clock, monkeypatch):
-        one = SharedCounters(tmp_path / "rates", clock.monotonic)
-        two = SharedCounters(tmp_path / "rates", clock.monotonic)
+    async def test_a_held_lock_fails_closed(self, share, monkeypatch):
+        one = await share()
+        two = await share()
         monkeypatch.setattr("gateway.ledger.shared_counters.PATIENCE", 0.02)
         await one._lock()
         with pytest.raises(GatewayFault, match="not available"):
             await hit(two)
         one.close()
         assert (await hit(two)).allowed
-        two.close()
 
     @pytest.mark.slow
     def test_exact_over_processes(self, tmp_path):

@@ -66,15 +66,17 @@ class TestOpening:
 
     def test_a_failing_step_changes_nothing(self, monkeypatch):
         connection = sqlite3.connect(":memory:", isolation_level=None)
+        last = len(migrations.STEPS)
         bad = (*migrations.STEPS, ("CREATE TABLE half (x)", "CREATE TABLE accounts (x)"))
+        versions = (*migrations._SET_VERSION, "PRAGMA user_version = " + str(last + 1))
         monkeypatch.setattr(migrations, "STEPS", bad)
-        monkeypatch.setattr(migrations, "_SET_VERSION", (*migrations._SET_VERSION, "PRAGMA user_version = 2"))
+        monkeypatch.setattr(migrations, "_SET_VERSION", versions)
         with pytest.raises(sqlite3.OperationalError):
             migrations.migrate(connection)
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (last,)
         assert connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'half'").fetchone() == (0,)
-        monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS[:-1], ("CREATE TABLE whole (x)",)))
-        assert migrations.migrate(connection) == 2
+        monkeypatch.setattr(migrations, "STEPS", (*bad[:-1], ("CREATE TABLE whole (x)",)))
+        assert migrations.migrate(connection) == last + 1
         connection.close()
 
 
@@ -86,7 +88,7 @@ class TestBackup:
         target.parent.mkdir()
         for _ in range(3):
             await house.stores.backup(target)
-            assert check_database(target) == []
+            assert await asyncio.to_thread(check_database, target) == []
         busy.cancel()
         await asyncio.gather(busy, return_exceptions=True)
         assert stat.S_IMODE(target.stat().st_mode) == 0o600
@@ -108,8 +110,8 @@ class TestCheck:
         ("damage", "found"),
         [
             ("UPDATE accounts SET balance = balance + 1", "balance against the sum of its entries"),
-            ("UPDATE accounts SET held = held - 1", "held against its open holds"),
-            ("UPDATE accounts SET held = held - 1", "held against the sum of its entries"),
+            ("UPDATE accounts SET held = held - 1 WHERE n = 1", "held against its open holds"),
+            ("UPDATE accounts SET held = held - 1 WHERE n = 1", "held against the sum of its entries"),
             ("DELETE FROM holds WHERE state = 0", "held against its open holds"),
             ("DROP TRIGGER entries_remain; DELETE FROM entries WHERE n = 2", "reserved credits left over"),
             ("DROP TRIGGER entries_stay; UPDATE entries SET amount = amount + 1 WHERE n = 1", "running sum"),
@@ -130,12 +132,15 @@ class TestCheck:
         copy = tmp_path / "copy.db"
         await house.stores.accounts.create_account("eve")
         await house.stores.backup(copy)
-        assert check_database(copy) == []
-        connection = sqlite3.connect(copy)
-        connection.executescript(damage)
-        connection.close()
-        told = [str(one) for one in check_database(copy)]
+        assert await asyncio.to_thread(check_database, copy) == []
+        told = [str(one) for one in await asyncio.to_thread(self.damage, copy, damage)]
         assert any(found in one for one in told), told
+
+    def damage(self, path, sql):
+        connection = sqlite3.connect(path)
+        connection.executescript(sql)
+        connection.close()
+        return check_database(path)
 
     async def test_the_database_itself_refuses_what_cannot_be(self, house):
         for sql in (

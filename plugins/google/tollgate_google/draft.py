@@ -33,9 +33,11 @@ class Draft:
             self.call.dropped.append(name)
 
     def instruct(self, text: str) -> None:
-        """Add a sentence to the system instruction."""
-        parts = self.out.setdefault("systemInstruction", {"parts": []})["parts"]
-        parts.append({"text": text})
+        """Add a sentence to the instructions. Call it when the messages are in place."""
+        if self.quirks.system:
+            self.out.setdefault("systemInstruction", {"parts": []})["parts"].append({"text": text})
+        else:
+            self.out["contents"][0]["parts"].insert(0, {"text": text})
 
 
 def refuse(path: str, why: str) -> CallerFault:

@@ -45,7 +45,7 @@ def add_tools(draft: Draft) -> None:
         own = {}
     mode, allowed = _choice(draft, functions)
     if mode == "AUTO" and allowed is not None:
-        functions = [function for function in functions if function["name"] in allowed]
+        functions = [function for function in functions if function.get("name") in allowed]
         allowed = None
     _write(draft, functions, own)
     config = _calling(draft, mode, allowed, strict, bool(own))

@@ -34,15 +34,15 @@ def _tool(tool: Any, path: str) -> dict[str, Any]:
     kind = tool.get("type", "function")
     if kind == "custom":
         raise refuse(f"{path}.type", "Mistral has no free-form tools; describe the input as a function's parameters")
-    tool = {key: value for key, value in tool.items() if key != "cache_control"}
+    kept = {key: value for key, value in tool.items() if key != "cache_control"}
     if kind != "function":
-        return tool
+        return kept
     function = as_dict(tool.get("function"), f"{path}.function")
     as_text(function.get("name"), f"{path}.function.name")
     function = {key: value for key, value in function.items() if value is not None}
     # Required there, optional at OpenAI.
     function.setdefault("parameters", {"type": "object", "properties": {}})
-    return {**tool, "type": "function", "function": function}
+    return {**kept, "type": "function", "function": function}
 
 
 def _choice(tools: list[dict[str, Any]], choice: Any) -> Any:

@@ -1,0 +1,95 @@
+"""Several workers on one port: the parent owns the listening socket and the workers' lives, and serves nothing itself.
+
+Every worker is a whole gateway on the inherited socket; the kernel gives each connection to whichever accepts first.
+Balances, key ceilings and rate windows are exact over all of them, because they live in the database, not in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+from gateway.http.service import BACKLOG
+
+# A worker that dies is replaced, but one that cannot live is not replaced in a tight loop.
+_SHORTEST_LIFE = 5.0
+_LONGEST_PAUSE = 30.0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket that child processes inherit. Raises OSError when the address is taken."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listening = socket.socket(family, kind, protocol)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(address)
+    listening.listen(BACKLOG)
+    listening.set_inheritable(True)
+    return listening
+
+
+class Supervisor:
+    """Keeps `count` workers running until it is told to stop. command: starts one worker; the socket's number is
+    appended as `--listen-fd N`."""
+
+    def __init__(self, command: Sequence[str], listening: socket.socket, count: int) -> None:
+        self._command = [*command, "--listen-fd", str(listening.fileno())]
+        self._listening = listening
+        self._count = count
+        self._workers: set[asyncio.subprocess.Process] = set()
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> int:
+        """Exit status 0 when every worker drained in good order after a stop was asked for, 1 otherwise."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._pass_on, signal.SIGHUP)
+        statuses = await asyncio.gather(*(self._keep_alive(number) for number in range(self._count)))
+        return 0 if all(status == 0 for status in statuses) else 1
+
+    async def _keep_alive(self, number: int) -> int:
+        pause = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            worker = await asyncio.create_subprocess_exec(*self._command, pass_fds=(self._listening.fileno(),))
+            self._workers.add(worker)
+            if self._stopping.is_set():
+                worker.send_signal(signal.SIGTERM)
+            status = await worker.wait()
+            self._workers.discard(worker)
+            if self._stopping.is_set():
+                return status
+            pause = 0.0 if loop.time() - began > _SHORTEST_LIFE else min(max(1.0, pause * 2), _LONGEST_PAUSE)
+            print(f"gateway: worker {number} ended with status {status}, starting another", file=sys.stderr)
+            try:
+                async with asyncio.timeout(pause):
+                    await self._stopping.wait()
+                return status
+            except TimeoutError:
+                continue
+
+    def _stop(self, number: signal.Signals) -> None:
+        self._stopping.set()
+        self._pass_on(number)
+
+    def _pass_on(self, number: signal.Signals) -> None:
+        for worker in self._workers:
+            if worker.returncode is None:
+                worker.send_signal(number)
+
+
+def worker_command(arguments: Sequence[str]) -> list[str]:
+    """How this process was started, as the beginning of a worker's command line."""
+    return [sys.executable, "-m", "gateway", *arguments]
+
+
+def inherited(descriptor: int) -> socket.socket:
+    """The listening socket that the parent passed on."""
+    listening = socket.socket(fileno=os.dup(descriptor))
+    listening.setblocking(False)
+    return listening

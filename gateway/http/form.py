@@ -1,0 +1,50 @@
+"""Requests of the account API: who asks, how often, and a small JSON object with known members only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.call import Caller
+from gateway.errors import CallerFault, Refusal
+from gateway.http.calls import new_call
+from gateway.http.context import Visit
+from gateway.http.intake import read_body
+from gateway.runtime import BodyLimits
+from gateway.wire.body import parse_json
+
+_LIMITS = BodyLimits(max_body=64 * 1024, grace=20.0, min_rate=1024)
+
+
+async def enter(visit: Visit) -> Caller:
+    """Identify the caller by the same chain as a model call. Raises Refusal."""
+    conductor = visit.begin(new_call(visit))
+    await conductor.enter()
+    caller = conductor.call.caller
+    assert caller is not None
+    return caller
+
+
+async def read_object(visit: Visit, *members: str) -> dict[str, Any]:
+    """The body, which may have these members. Raises CallerFault that names what is wrong."""
+    body = parse_json(await read_body(visit.request, _LIMITS), max_depth=8)
+    for name in body:
+        if name not in members:
+            raise CallerFault(f"{name[:100]}: unknown member; known are {', '.join(members)}.", param=name[:100])
+    return body
+
+
+async def throttle(visit: Visit, limits: Sequence[tuple[str, int]], window: float) -> None:
+    """Count this request under every name, or refuse it (429) when one of them had its limit within `window`
+    seconds. Wrong tries count like right ones."""
+    tightest = min(
+        await visit.gateway.stores.counters.hit(limits, window), key=lambda state: (state.allowed, state.remaining)
+    )
+    if not tightest.allowed:
+        raise Refusal(
+            f"Too many tries: {tightest.limit} in {window:.0f} seconds. Try again in {tightest.retry_after:.1f} seconds.",
+            status=429,
+            type="rate_limit",
+            code="rate_limit_exceeded",
+            retry_after=tightest.retry_after,
+        )

@@ -1,0 +1,30 @@
+"""POST /account/vouchers/redeem: a printed code becomes credits, once."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway.errors import CallerFault
+from gateway.http.context import Visit
+from gateway.http.form import enter, read_object, throttle
+
+_TRIES = 10
+_TRIES_OF_ADDRESS = 30
+_WINDOW = 60.0
+
+
+async def redeem(visit: Visit) -> web.StreamResponse:
+    """`{"code": "..."}` to `{"object", "credits", "balance"}`. With an `Idempotency-Key` the same request may be sent
+    again. Tries are counted per account and per address, so that codes cannot be guessed: 100 random bits would take
+    longer than the sun has, and the limit keeps it that way for shorter ones of other stores."""
+    caller = await enter(visit)
+    call = visit.call
+    assert call is not None
+    limits = [(f"voucher:{caller.account_id}", _TRIES), (f"voucher-from:{call.remote}", _TRIES_OF_ADDRESS)]
+    await throttle(visit, limits, _WINDOW)
+    code = (await read_object(visit, "code")).get("code")
+    if not isinstance(code, str) or not code.strip():
+        raise CallerFault("code: expected the text of a voucher.", param="code")
+    key = call.headers.get("idempotency-key", "")
+    credits, balance = await visit.gateway.stores.ledger.redeem(caller.account_id, code.strip(), key=key)
+    return visit.json({"object": "voucher.redemption", "credits": credits, "balance": balance})

@@ -1,0 +1,80 @@
+"""A chat call to `models/{model}:generateContent`: the steps in their order, each reading what those before it wrote."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import orjson
+
+from gateway.api import Call, CallerFault, GatewayFault, Target, UpstreamRequest
+
+from .draft import Draft
+from .messages import add_messages
+from .output import add_response_format
+from .params import add_google, add_limits, add_modalities, add_resolution, add_rest, add_sampling
+from .quirks import Quirks, resolve
+from .reading import Reading
+from .settings import Settings
+from .thinking import add_thinking
+from .tools import add_tools
+
+
+def quirks_of(target: Target, settings: Settings) -> Quirks:
+    """What the target's model tolerates. Raises GatewayFault when the `quirks` in its options make no sense."""
+    try:
+        return resolve(target.upstream, settings.quirks, target.options.get("quirks"))
+    except (ValueError, TypeError) as error:
+        raise GatewayFault(
+            f"The options of the model {target.model} are wrong; the operator has to correct them.", detail=str(error)
+        ) from None
+
+
+def draft_request(call: Call, target: Target, settings: Settings) -> tuple[Draft, Reading]:
+    """The upstream body of `call` for `target`, and how its answer is to be read.
+
+    Raises CallerFault that names the field, and GatewayFault when the target's options make no sense;
+    appends to `call.dropped`.
+    """
+    draft = Draft(call=call, body=call.body, quirks=quirks_of(target, settings), files=settings.root)
+    add_google(draft, settings.safety_settings)
+    add_limits(draft)
+    add_resolution(draft)
+    add_messages(draft)
+    add_tools(draft)
+    json_text = add_response_format(draft)
+    add_thinking(draft, settings.include_thoughts)
+    add_sampling(draft)
+    add_modalities(draft)
+    add_rest(draft)
+    if draft.config:
+        draft.out["generationConfig"] = draft.config
+    audio = call.body.get("audio")
+    reading = Reading(
+        json_text=json_text,
+        wav=isinstance(audio, dict) and audio.get("format") == "wav" and not call.stream,
+        every_search=draft.quirks.searches == "each",
+    )
+    return draft, reading
+
+
+def build(draft: Draft, target: Target, settings: Settings) -> UpstreamRequest:
+    """The request to send, with the operator's credentials in a header."""
+    name = target.upstream if "/" in target.upstream else f"models/{target.upstream}"
+    method = "streamGenerateContent?alt=sse" if draft.call.stream else "generateContent"
+    headers = {
+        "accept": "text/event-stream" if draft.call.stream else "application/json",
+        "content-type": "application/json",
+    }
+    key = settings.api_key.get_secret_value()
+    if key:
+        headers["x-goog-api-key"] = key
+    try:
+        body = orjson.dumps(draft.out)
+    except TypeError:
+        # Nesting (orjson writes 254 levels; a call's arguments are parsed JSON in a string), or half a surrogate pair.
+        raise CallerFault(
+            "messages: a tool call's arguments or a schema nest too deeply, or a text is no valid Unicode",
+            param="messages",
+        ) from None
+    url = f"{settings.root}/{quote(name, safe='/')}:{method}"
+    return UpstreamRequest(url=url, headers=headers, body=body, stream=draft.call.stream)

@@ -1,0 +1,101 @@
+"""`gateway serve --workers N`: several processes on one port, one truth."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+CONFIG = """
+server: {drain: 5s}
+providers: {echo: {plugin: echo}}
+models: {echo/echo: {price: {input: 1, output: 2}, context: 8000, max_output: 1000}}
+default_model: echo/echo
+"""
+HELLO = {"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 20}
+
+
+@dataclass
+class Served:
+    process: asyncio.subprocess.Process
+    url: str
+    key: str
+
+    def workers(self) -> list[int]:
+        """Process ids of the workers."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
+
+@asynccontextmanager
+async def served(folder: Path, workers: int) -> AsyncIterator[Served]:
+    (folder / "config.yaml").write_text(CONFIG)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", "serve", "--config", str(folder / "config.yaml")),
+        *("--port", "0", "--workers", str(workers)),
+        env={**os.environ, "GATEWAY_DATA": str(folder / "data")},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(20):
+            greeting = ""
+            while "-d '" not in greeting:
+                greeting += (await process.stdout.readline()).decode()
+            url = re.search(r"http://[\d.:]+", greeting)
+            key = re.search(r"mghp_\w+", greeting)
+            assert url is not None
+            assert key is not None
+            one = Served(process, url.group(), key.group())
+            while len(one.workers()) < workers:
+                await asyncio.sleep(0.05)
+        yield one
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                async with asyncio.timeout(10):
+                    await process.wait()
+            finally:
+                if process.returncode is None:
+                    process.kill()
+
+
+async def ask(session: aiohttp.ClientSession, gateway: Served) -> int:
+    headers = {"Authorization": f"Bearer {gateway.key}", "Connection": "close"}
+    async with session.post(gateway.url + "/v1/chat/completions", json=HELLO, headers=headers) as answer:
+        await answer.read()
+        return answer.status
+
+
+@pytest.mark.slow
+async def test_the_rate_window_is_exact_over_all_workers_and_a_dead_one_is_replaced(tmp_path: Path) -> None:
+    async with served(tmp_path, 3) as gateway:
+        async with aiohttp.ClientSession() as session:
+            statuses = Counter(await asyncio.gather(*(ask(session, gateway) for _ in range(90))))
+            assert statuses == {200: 60, 429: 30}
+
+            before = set(gateway.workers())
+            assert len(before) == 3
+            victim = before.pop()
+            os.kill(victim, signal.SIGKILL)
+            async with asyncio.timeout(10):
+                while victim in gateway.workers() or len(gateway.workers()) < 3:
+                    await asyncio.sleep(0.05)
+                # The replaced worker remembers the window, too: it is not its own.
+                assert await ask(session, gateway) == 429
+
+        gateway.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            assert await gateway.process.wait() == 0
