@@ -49,7 +49,8 @@ class Supervisor:
             loop.add_signal_handler(number, self._stop, number)
         loop.add_signal_handler(signal.SIGHUP, self._pass_on, signal.SIGHUP)
         statuses = await asyncio.gather(*(self._keep_alive(number) for number in range(self._count)))
-        return 0 if all(status == 0 for status in statuses) else 1
+        # A worker that was told to stop while it still started had nothing to drain.
+        return 0 if all(status in (0, -signal.SIGTERM, -signal.SIGINT) for status in statuses) else 1
 
     async def _keep_alive(self, number: int) -> int:
         pause = 0.0
