@@ -97,7 +97,7 @@ class PaymentMethod(Protocol):
         about the money leads back to it, and as the idempotency key where the service knows one."""
 
     def read_checkout(self, reply: UpstreamReply) -> Checkout:
-        """The page that was made. Raises UpstreamFault for error answers and for nonsense; never repeats credentials."""
+        """The page that was made. Raises UpstreamFault for error answers and nonsense; repeats no credentials."""
 
     def read_webhook(self, headers: Mapping[str, str], body: bytes, now: float) -> list[PaymentEvent]:
         """Verify a message and read it; empty when it is none of ours. headers: lower-case names. now: unix seconds.

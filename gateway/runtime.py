@@ -250,6 +250,7 @@ class Gateway:
         """Read the configuration, open the stores, start the plugins. Raises ConfigFault or GatewayFault."""
         blueprint = await asyncio.to_thread(read_blueprint, self.config_path, self._env)
         self._set_up_logs(blueprint.config)
+        self._admin_secret = admin_secret(await asyncio.to_thread(server_secret, blueprint.config.data))
         self.stores = await open_database(blueprint.config, shared=self._shared)
         self.runtime = await self._open(blueprint)
         self._housekeeper = asyncio.get_running_loop().create_task(self._keep_house(), name="housekeeping")
@@ -319,7 +320,7 @@ class Gateway:
 
     def admin_secret(self) -> str:
         """What signs in to the console and the admin API; derived from the server secret."""
-        return admin_secret(server_secret(self.runtime.config.data))
+        return self._admin_secret
 
     async def problems(self) -> list[str]:
         """Why this process should get no requests just now; empty when it should."""

@@ -31,8 +31,8 @@ def server_secret(data: Path) -> bytes:
 
 def _create(path: Path) -> None:
     # Written aside and linked into place, so that a process which starts at the same moment never reads half a file.
-    aside = path.with_name(f"{FILE_NAME}.{os.getpid()}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    aside = path.with_name(f"{FILE_NAME}.{secrets.token_hex(8)}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(_BYTES) + "\n")

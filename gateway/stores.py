@@ -9,7 +9,7 @@ Credits are integers of at most `MAX_CREDITS`. Times are unix seconds. Months ar
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, Protocol
@@ -399,6 +399,106 @@ class TopUps(Protocol):
         Raises Refusal(409, code `payment_mismatch`) when service, page or currency are not the order's."""
 
 
+@dataclass(slots=True, frozen=True)
+class StoredResponse:
+    """An answer of the Responses API as it is kept.
+
+    input: the canonical items of its own turn. response: the whole object. previous_id: the response that it
+    continues, "" for none. conversation_id: where its items go when it is saved, "" for none. background: it runs
+    without its caller. running: the process that makes it is still at it. events: the events that were streamed, ""
+    when they were not kept. request_id: of the call that made it. expires: unix seconds.
+    """
+
+    id: str
+    account_id: str
+    status: str
+    created: int
+    expires: int
+    request_id: str
+    input: Sequence[Mapping[str, Any]]
+    response: Mapping[str, Any]
+    previous_id: str = ""
+    conversation_id: str = ""
+    background: bool = False
+    running: bool = False
+    events: bytes = b""
+
+
+@dataclass(slots=True, frozen=True)
+class StoredConversation:
+    """A conversation without its items. created, expires: unix seconds."""
+
+    id: str
+    account_id: str
+    created: int
+    expires: int
+    metadata: Mapping[str, str]
+
+
+@dataclass(slots=True, frozen=True)
+class Turns:
+    """What stands before a new turn. items: canonical items, oldest first. status: of the response that it continues
+    directly, "" for a conversation. lost: an earlier response of the chain is not there any more."""
+
+    items: Sequence[Mapping[str, Any]]
+    status: str = ""
+    lost: bool = False
+
+
+class Responses(Protocol):
+    """State of the Responses API. What belongs to another account is as good as unknown."""
+
+    async def save(self, response: StoredResponse) -> None:
+        """Write a new one, or the end of one that was `running`: that belongs to this process until then, and when it
+        was deleted meanwhile it stays deleted. The items go to the conversation unless it is `running`."""
+
+    async def get(self, account_id: str, response_id: str) -> StoredResponse | None: ...
+
+    async def delete(self, account_id: str, response_id: str) -> bool: ...
+
+    async def turns(self, account_id: str, response_id: str, *, most: int) -> Turns | None:
+        """The items of a response and of all that it continues; None when it is unknown.
+        Raises Refusal(400) when they are larger than `most` bytes."""
+
+    async def find_items(self, account_id: str, item_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Those of these items that one of the account's recent responses holds, by id."""
+
+    async def ask_to_cancel(self, account_id: str, response_id: str) -> None:
+        """Leave word for the process that makes this response."""
+
+    async def asked_to_cancel(self) -> list[str]:
+        """The ids of this process's running responses for which somebody left word."""
+
+    async def fail_over(self, error: Mapping[str, Any]) -> int:
+        """Mark the running responses of dead processes as failed with this `error`; returns how many."""
+
+    async def prune(self, now: int) -> int:
+        """Delete what expired and is not continued by anything that has not; returns how many."""
+
+    async def create_conversation(
+        self, account_id: str, metadata: Mapping[str, str], items: Sequence[Mapping[str, Any]], *, expires: int
+    ) -> StoredConversation: ...
+
+    async def get_conversation(self, account_id: str, conversation_id: str) -> StoredConversation | None: ...
+
+    async def update_conversation(
+        self, account_id: str, conversation_id: str, metadata: Mapping[str, str]
+    ) -> StoredConversation | None: ...
+
+    async def delete_conversation(self, account_id: str, conversation_id: str) -> bool:
+        """Its items go with it."""
+
+    async def conversation_items(self, account_id: str, conversation_id: str, *, most: int) -> Turns | None:
+        """All items, oldest first. Raises Refusal(400) when they are larger than `most` bytes."""
+
+    async def add_items(
+        self, account_id: str, conversation_id: str, items: Sequence[Mapping[str, Any]], *, most: int
+    ) -> bool:
+        """Append items; each has an `id`. Raises Refusal(400) when there would be more than `most`."""
+
+    async def delete_item(self, account_id: str, conversation_id: str, item_id: str) -> bool: ...
+
+
 class UsageLog(Protocol):
     """What happened; never the source of a bill."""
 
@@ -441,4 +541,5 @@ class Stores:
     usage: UsageLog
     counters: Counters
     topups: TopUps
+    responses: Responses
     extra: dict[str, Any] = field(default_factory=dict)

@@ -74,7 +74,8 @@ def run_grant(options: argparse.Namespace) -> int:
     async def work(stores: Stores) -> int:
         account = await find_account(stores, options.account)
         key = options.key or f"cli-{secrets.token_hex(8)}"
-        balance = await stores.ledger.grant(account.id, options.credits, kind="grant", key=key, note=options.note)
+        kind = "grant" if options.credits > 0 else "correction"
+        balance = await stores.ledger.grant(account.id, options.credits, kind=kind, key=key, note=options.note)
         if options.json:
             print_json({"account": account.id, "balance": balance, "idempotency_key": key})
         else:

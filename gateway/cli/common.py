@@ -35,8 +35,10 @@ def blueprint_of(options: argparse.Namespace) -> Blueprint:
 def with_stores(options: argparse.Namespace, work: Callable[[Stores], Awaitable[int]]) -> int:
     """Run `work` on the opened stores of the configuration; works beside a running gateway."""
 
+    config = blueprint_of(options).config
+
     async def run() -> int:
-        stores = await open_database(blueprint_of(options).config)
+        stores = await open_database(config)
         try:
             return await work(stores)
         finally:

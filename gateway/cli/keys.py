@@ -1,4 +1,4 @@
-"""gateway keys create|list|revoke."""
+"""gateway keys create|list|revoke|rotate."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ def add_commands(commands: Any) -> None:
     revoke = actions.add_parser("revoke", help="make a key stop working, within a second")
     revoke.add_argument("key", help="the key's id")
     revoke.set_defaults(run=run_revoke)
-    for action in (create, listing, revoke):
+    rotate = actions.add_parser("rotate", help="give a key a new secret and show it, once; its settings stay")
+    rotate.add_argument("key", help="the key's id")
+    rotate.add_argument("--grace", type=float, default=0.0, help="seconds the old secret still works (%(default)s)")
+    rotate.set_defaults(run=run_rotate)
+    for action in (create, listing, revoke, rotate):
         add_config(action)
         add_json(action)
 
@@ -89,6 +93,23 @@ def run_revoke(options: argparse.Namespace) -> int:
             print_json(asdict(key))
         else:
             print(f"revoked {key.label} ({key.id})")
+        return 0
+
+    return with_stores(options, work)
+
+
+def run_rotate(options: argparse.Namespace) -> int:
+    """Print the key's new secret."""
+
+    async def work(stores: Stores) -> int:
+        rotated = await stores.keys.rotate_key(options.key, grace=options.grace)
+        if rotated is None:
+            raise CallerFault(f"there is no key with the id '{options.key}'", status=404)
+        key, plain = rotated
+        if options.json:
+            print_json({"key": plain, **asdict(key)})
+        else:
+            print(f"{plain}\n\nThis new secret of the key {key.id} is shown only now.")
         return 0
 
     return with_stores(options, work)

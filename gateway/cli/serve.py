@@ -8,10 +8,12 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 from gateway.cli.common import add_config, blueprint_of
 from gateway.cli.supervisor import Supervisor, inherited, listen, worker_command
+from gateway.config import Config
 from gateway.errors import GatewayFault
 from gateway.http.service import PID_FILE, Service
 from gateway.runtime import Gateway, open_database
@@ -41,7 +43,8 @@ def run_serve(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
     if options.listen_fd is not None:
         return _run_loop(_serve(options, inherited(options.listen_fd)))
-    server = blueprint_of(options).config.server
+    config = blueprint_of(options).config
+    server = config.server
     workers = server.workers if options.workers is None else options.workers
     if workers <= 1:
         return _run_loop(_serve(options, None))
@@ -50,19 +53,37 @@ def run_serve(options: argparse.Namespace) -> int:
     except OSError as error:
         print(f"gateway: cannot listen: {error}", file=sys.stderr)
         return 1
-    asyncio.run(_introduce(options, listening))
-    return asyncio.run(_supervise(options, listening, workers))
+    asyncio.run(_introduce(config, listening))
+    pid = config.data / PID_FILE
+    pid.write_text(f"{os.getpid()}\n")
+    try:
+        command = worker_command(["serve", "--config", str(options.config)])
+        return asyncio.run(Supervisor(command, listening, workers).run())
+    finally:
+        pid.unlink(missing_ok=True)
 
 
 def run_reload(options: argparse.Namespace) -> int:
     """Check the configuration and, when it is good, tell the running gateway. Raises ConfigFault, GatewayFault."""
     data = blueprint_of(options).config.data
-    try:
-        os.kill(int((data / PID_FILE).read_text()), signal.SIGHUP)
-    except (FileNotFoundError, ValueError, ProcessLookupError) as error:
-        raise GatewayFault(f"no gateway is running on the data folder {data}") from error
+    if not _signal(data, signal.SIGHUP):
+        raise GatewayFault(f"no gateway is running on the data folder {data}")
     print("reload requested; the gateway's log tells the result")
     return 0
+
+
+def is_running(data: Path) -> bool:
+    """Whether a gateway serves with this data folder."""
+    return _signal(data, 0)
+
+
+def _signal(data: Path, number: int) -> bool:
+    """Send a signal (0: none, just ask) to the gateway of this data folder; False when there is none."""
+    try:
+        os.kill(int((data / PID_FILE).read_text()), number)
+    except (FileNotFoundError, ValueError, ProcessLookupError):
+        return False
+    return True
 
 
 def _run_loop(work: Any) -> int:
@@ -92,24 +113,13 @@ async def _serve(options: argparse.Namespace, listening: socket.socket | None) -
     return 0
 
 
-async def _introduce(options: argparse.Namespace, listening: socket.socket) -> None:
+async def _introduce(config: Config, listening: socket.socket) -> None:
     """What the supervisor does before there are workers: greet, and make the first account if need be."""
-    config = blueprint_of(options).config
     stores = await open_database(config)
     try:
         await _greet(stores, admin_secret(server_secret(config.data)), listening.getsockname()[:2])
     finally:
         await stores.close()
-
-
-async def _supervise(options: argparse.Namespace, listening: socket.socket, workers: int) -> int:
-    pid = blueprint_of(options).config.data / PID_FILE
-    pid.write_text(f"{os.getpid()}\n")
-    try:
-        command = worker_command(["serve", "--config", str(options.config)])
-        return await Supervisor(command, listening, workers).run()
-    finally:
-        pid.unlink(missing_ok=True)
 
 
 async def _greet(stores: Stores, admin: str, address: tuple[str, int]) -> None:

@@ -28,6 +28,7 @@ from gateway.config.sections import (
     PaymentTerms,
     PluginSettings,
     PriceSettings,
+    ResponsesSettings,
     Server,
     Upstream,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "PriceSettings",
     "Problem",
     "ProviderEntry",
+    "ResponsesSettings",
     "Section",
     "Server",
     "Size",

@@ -75,6 +75,7 @@ def build(
         fetch=core.fetch,
         credits=core.credits,
         keys=core.keys,
+        responses=core.responses,
         plugins=_absolute(core.plugins, document),
         log=core.log,
         metrics=core.metrics,

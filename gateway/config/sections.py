@@ -195,6 +195,24 @@ class KeyRules(Section):
     per_account: Annotated[int, Field(ge=1, le=10_000)] = 10
 
 
+class ResponsesSettings(Section):
+    """State of the Responses API; how long it is kept says `database.response_retention`.
+
+    store: keep answers whose request does not say `store: false`; off, nothing is kept, whatever a request says.
+    max_stored: the largest answer with its own input that is kept. max_context: the most that stored turns may add to
+    a request. max_items: items of one request, and of one conversation. max_background: background responses that one
+    account may have running. live_events: how much of a running stream is kept for callers who lost their connection,
+    0 for nothing.
+    """
+
+    store: bool = True
+    max_stored: SomeBytes = 16 << 20
+    max_context: SomeBytes = 32 << 20
+    max_items: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    max_background: Annotated[int, Field(ge=0, le=100_000)] = 100
+    live_events: Size = 4 << 20
+
+
 class PluginSettings(Section):
     """dir: a folder of plain .py files that are plugins too, relative to the configuration file.
     enable: the only plugins to use; left out, all that are installed. disable: plugins not to use."""
@@ -228,6 +246,7 @@ class Core(Section):
     fetch: FetchSettings = FetchSettings()
     credits: CreditSettings = CreditSettings()
     keys: KeyRules = KeyRules()
+    responses: ResponsesSettings = ResponsesSettings()
     plugins: PluginSettings = PluginSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -20,6 +20,7 @@ from gateway.config.sections import (
     MetricsSettings,
     ModelSettings,
     PluginSettings,
+    ResponsesSettings,
     Server,
     Upstream,
 )
@@ -99,6 +100,7 @@ class Config:
     fetch: FetchSettings
     credits: CreditSettings
     keys: KeyRules
+    responses: ResponsesSettings
     plugins: PluginSettings
     log: LogSettings
     metrics: MetricsSettings

@@ -61,6 +61,7 @@ class Download(asyncio.Protocol):
         self._allowance = allowance
         self._parser = httptools.HttpResponseParser(self)
         self._head_size = 0
+        self._unfinished = 0
         self._status = 0
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
@@ -72,8 +73,6 @@ class Download(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.result.done():
             return
-        if not self._status:
-            self._head_size += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -81,8 +80,11 @@ class Download(asyncio.Protocol):
             cause = error.__context__
             problem = cause if isinstance(cause, FetchProblem) else failed("the server's answer is not valid HTTP")
             self._fail(problem)
-        else:
-            if not self._status and self._head_size > MAX_HEAD:
+            return
+        if not self._status:
+            # Bytes of which the parser has told nothing yet count too: a header without end is a head without end.
+            self._unfinished += len(data)
+            if self._unfinished > MAX_HEAD:
                 self._fail(failed("the head of the server's answer is too large"))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -96,6 +98,9 @@ class Download(asyncio.Protocol):
     # httptools
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_size += len(name) + len(value)
+        if self._head_size > MAX_HEAD:
+            raise failed("the head of the server's answer is too large")
         key = name.decode("latin-1").lower()
         if key in self._headers and key in ("location", "content-encoding", "content-length"):
             raise failed("the server's answer has contradicting headers")

@@ -42,7 +42,8 @@ async def throttle(visit: Visit, limits: Sequence[tuple[str, int]], window: floa
     )
     if not tightest.allowed:
         raise Refusal(
-            f"Too many tries: {tightest.limit} in {window:.0f} seconds. Try again in {tightest.retry_after:.1f} seconds.",
+            f"Too many tries: at most {tightest.limit} in {window:.0f} seconds. "
+            f"Try again in {tightest.retry_after:.1f} seconds.",
             status=429,
             type="rate_limit",
             code="rate_limit_exceeded",

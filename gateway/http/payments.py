@@ -162,7 +162,8 @@ def _sum(body: dict[str, Any], entry: PaymentEntry, per_usd: int) -> tuple[int, 
         amount = -(-wanted * 100 // per_usd)
     if not entry.minimum <= amount <= entry.maximum:
         raise CallerFault(
-            f"{name}: one order is from {_usd(entry.minimum)} to {_usd(entry.maximum)} USD, and this is {_usd(amount)}.",
+            f"{name}: one order is from {_usd(entry.minimum)} to {_usd(entry.maximum)} USD, "
+            f"and this is {_usd(amount)} USD.",
             param=name,
             code="amount_out_of_range",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.dialect import ChatDialect, EmbeddingsDialect, InboundDialect
-from gateway.http import health, models, payments, usage, vouchers
+from gateway.http import admin, health, models, payments, usage, vouchers
 from gateway.http.calls import serve_call
 from gateway.http.context import Visit
 from gateway.http.router import RouteTable
@@ -45,5 +45,6 @@ def build_routes(runtime: Runtime) -> Routes:
     routes.add("GET", "/account/topups/{id}", payments.get_topup, api=False)
     routes.add("POST", "/account/vouchers/redeem", vouchers.redeem, api=False)
     routes.add("POST", "/payments/{name}/webhook", payments.receive_webhook, api=False)
+    admin.add_routes(routes)
     runtime.plugins.call("register_routes", router=routes)
     return routes

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from aiohttp import web
 
 from gateway.errors import CallerFault
 from gateway.http.calls import new_call
 from gateway.http.context import Visit
+from gateway.stores import Stores
 
 DEFAULT_DAYS = 30
 MOST_DAYS = 366
@@ -24,26 +27,28 @@ async def get_usage(visit: Visit) -> web.StreamResponse:
     await conductor.enter()
     caller = conductor.call.caller
     assert caller is not None
-    query = visit.request.query
+    return visit.json(await usage_of(visit.gateway.stores, caller.account_id, visit.request.query))
+
+
+async def usage_of(stores: Stores, account_id: str, query: Mapping[str, str]) -> dict[str, Any]:
+    """The usage object of one account for a query as `get_usage` takes it. Raises CallerFault 400."""
     for name in query:
         if name not in _PARAMETERS:
             raise CallerFault(f"{name}: unknown parameter; known are {', '.join(_PARAMETERS)}.", param=name)
-    first, last = _period(dict(query), int(time.time()))
-    summary = await visit.gateway.stores.usage.summary(
-        caller.account_id, start=_seconds(first), end=_seconds(last) + _DAY, key_id=query.get("key")
+    first, last = _period(query, int(time.time()))
+    summary = await stores.usage.summary(
+        account_id, start=_seconds(first), end=_seconds(last) + _DAY, key_id=query.get("key")
     )
-    return visit.json(
-        {
-            "object": "usage",
-            "balance": summary.balance,
-            "totals": {"credits": summary.credits, "tokens": summary.tokens, "requests": summary.requests},
-            "daily": [{"day": day, "credits": spent, "requests": count} for day, spent, count in summary.daily],
-            "by_model": [{"model": model, "credits": spent} for model, spent in summary.by_model],
-        }
-    )
+    return {
+        "object": "usage",
+        "balance": summary.balance,
+        "totals": {"credits": summary.credits, "tokens": summary.tokens, "requests": summary.requests},
+        "daily": [{"day": day, "credits": spent, "requests": count} for day, spent, count in summary.daily],
+        "by_model": [{"model": model, "credits": spent} for model, spent in summary.by_model],
+    }
 
 
-def _period(query: dict[str, str], now: int) -> tuple[date, date]:
+def _period(query: Mapping[str, str], now: int) -> tuple[date, date]:
     """First and last day, both included."""
     today = datetime.fromtimestamp(now, UTC).date()
     if "days" in query:

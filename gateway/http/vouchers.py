@@ -15,8 +15,8 @@ _WINDOW = 60.0
 
 async def redeem(visit: Visit) -> web.StreamResponse:
     """`{"code": "..."}` to `{"object", "credits", "balance"}`. With an `Idempotency-Key` the same request may be sent
-    again. Tries are counted per account and per address, so that codes cannot be guessed: 100 random bits would take
-    longer than the sun has, and the limit keeps it that way for shorter ones of other stores."""
+    again. Tries, right or wrong, are counted per account and per address: codes hold 100 random bits, and nobody
+    shall get to try many of them."""
     caller = await enter(visit)
     call = visit.call
     assert call is not None

@@ -27,6 +27,8 @@ def open_writing(path: Path) -> sqlite3.Connection:
     # No secret stands in this file in the clear, so overwriting deleted rows with zeros would buy nothing.
     connection.execute("PRAGMA secure_delete = OFF")
     connection.execute("PRAGMA wal_autocheckpoint = 2000")
+    # After a burst, or a long audit that kept the log from being folded in, the log file shrinks again.
+    connection.execute("PRAGMA journal_size_limit = 67108864")
     connection.execute("PRAGMA cache_size = -8000")
     return connection
 

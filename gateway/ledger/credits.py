@@ -154,7 +154,8 @@ class Credits:
         return codes
 
     async def redeem(self, account_id: str, code: str, *, key: str = "") -> tuple[int, int]:
-        """See the protocol. An unknown, a used, an expired and a revoked code get the same answer, but for the one who used it."""
+        """See the protocol. A code that is unknown, used, expired or revoked gets the same answer, but for the one who
+        used it."""
         stored = self._digest(code)
         checked_text(key, "key", most=200)
         now = self._core.now()

@@ -23,6 +23,7 @@ from gateway.ledger.ledger import SqliteLedger
 from gateway.ledger.migrations import migrate
 from gateway.ledger.operations import run_operations
 from gateway.ledger.processes import ProcessLock, folder_of
+from gateway.ledger.responses import SqliteResponses
 from gateway.ledger.secrets import derive
 from gateway.ledger.shared_counters import SharedCounters
 from gateway.ledger.topups import SqliteTopUps
@@ -44,6 +45,7 @@ class SqliteStores(Stores):
     usage: SqliteUsage
     counters: Counters
     topups: SqliteTopUps
+    responses: SqliteResponses
     extra: dict[str, Any] = field(default_factory=dict)
     core: Core = field(kw_only=True)
     opened: AsyncExitStack = field(default_factory=AsyncExitStack, kw_only=True)
@@ -208,6 +210,7 @@ async def open_stores(
             usage=SqliteUsage(core),
             counters=counters,
             topups=SqliteTopUps(core),
+            responses=SqliteResponses(core),
             core=core,
         )
         await stores.fail_over_holds()

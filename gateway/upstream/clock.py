@@ -55,7 +55,9 @@ class Watchdog:
     def touch_in(self) -> None:
         """Bytes came from upstream."""
         self.last_in = self._loop.time()
-        self.receiving = True
+        if not self.receiving:
+            self.receiving = True
+            self._advance()
 
     def touch_out(self) -> None:
         """Bytes went to the caller."""
@@ -65,6 +67,8 @@ class Watchdog:
         """While the caller does not read, we do not read from upstream, so its silence is not its fault."""
         self.suspended = on
         self.last_in = self._loop.time()
+        if not on:
+            self._advance()
 
     def stop(self) -> None:
         if self._timer is not None:
@@ -79,6 +83,12 @@ class Watchdog:
         else:
             limit, name = self.began + self._limits.first_byte, "first_byte"
         return (limit, name) if limit < self._deadline else (self._deadline, "total")
+
+    def _advance(self) -> None:
+        """Another limit counts now: the timer must not sleep past it."""
+        if self._timer is not None and self._timer.when() > self._next()[0]:
+            self._timer.cancel()
+            self._arm()
 
     def _arm(self) -> None:
         when, _ = self._next()

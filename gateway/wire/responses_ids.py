@@ -81,3 +81,8 @@ class Minter:
 def is_minted(item_id: object) -> bool:
     """Whether this gateway made the id, so that no upstream can know it."""
     return isinstance(item_id, str) and _MINTED.match(item_id) is not None
+
+
+def input_seed(response_id: str) -> str:
+    """The seed for the ids of a stored response's input items that came without one."""
+    return response_id.removeprefix("resp_") + "-in"

@@ -76,7 +76,7 @@ def test_other_things_that_are_not_there(client):
         client.models.retrieve("nobody/nothing")
     assert caught.value.code == "model_not_found"
     with pytest.raises(openai.NotFoundError):
-        client.embeddings.create(model="muh-chat", input="x")
+        client.get("/nothing/here", cast_to=object)
     with pytest.raises(openai.APIStatusError) as refused:
         client.models.delete("fake/model")
     assert refused.value.status_code == 405

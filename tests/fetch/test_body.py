@@ -90,7 +90,16 @@ def test_the_first_place_gives_the_name_and_all_are_replaced():
     [
         {},
         {"messages": None},
-        {"messages": [None, 1, "x", {"content": None}, {"content": "x"}, {"content": [None, 1, "https://a.example/1"]}]},
+        {
+            "messages": [
+                None,
+                1,
+                "x",
+                {"content": None},
+                {"content": "x"},
+                {"content": [None, 1, "https://a.example/1"]},
+            ]
+        },
         {"input": [{"image_url": URL}]},
     ],
 )

@@ -42,7 +42,7 @@ UNKNOWN = [
     b"<svg xmlns='http://www.w3.org/2000/svg'/>",
     b'{"AccessKeyId": "..."}',
     b"root:x:0:0:root:/root:/bin/sh\n",
-    b"-----BEGIN PRIVATE KEY-----",
+    b"-----BEGIN CERTIFICATE-----",
     b"SSH-2.0-OpenSSH_9.6\r\n",
     b"RIFF\x00\x00\x00\x00XXXX",
     b"RIFF",

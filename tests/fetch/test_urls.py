@@ -34,8 +34,9 @@ GOOD = [
 ]
 
 BAD = {
-    "scheme": "ftp://example.com file:///etc/passwd gopher://x:70/_ data:image/png;base64,AA== //example.com example.com "
-    "http:/example.com http:example.com javascript:alert(1) jar:http://x!/ http https:// http:///a http://?a http://#a",
+    "scheme": "ftp://example.com file:///etc/passwd gopher://x:70/_ data:image/png;base64,AA== //example.com "
+    "example.com http:/example.com http:example.com javascript:alert(1) jar:http://x!/ http https:// "
+    "http:///a http://?a http://#a",
     "user": "http://user@example.com/ http://user:pass@example.com/ http://example.com@127.0.0.1/ http://@example.com/ "
     "http://8.8.8.8%40x@127.0.0.1/ http://a:80@127.0.0.1:80/",
     "number": "http://0x7f.1/ http://2130706433/ http://0177.0.0.1/ http://127.1/ http://0/ http://0x7f000001/ "
@@ -43,11 +44,12 @@ BAD = {
     "http://example.com.0x7f/ http://256.256.256.256/ http://0300.0250.1/ http://①②⑦.1/",
     "IPv6": "http://[::1/ http://::1/ http://[fe80::1%25eth0]/ http://[fe80::1%eth0]/ http://[::1]x/ http://[]/ "
     "http://[v1.x]/ http://[::1]:x/ http://[[::1]]/ http://x[::1]/",
-    "host": "http://a..b/ http://.a/ http://-a.example/ http://a-.example/ http://a%2eb/ http://127%2e0.0.1/ http://a;b/ "
-    "http://a,b/ http://a$b/ http://exam!ple/ http://*.example/ http://a^b/ http://./ http://../ http://faß.de/ "
+    "host": "http://a..b/ http://.a/ http://-a.example/ http://a-.example/ http://a%2eb/ http://127%2e0.0.1/ "
+    "http://a;b/ http://a,b/ http://a$b/ http://exam!ple/ http://*.example/ "
+    "http://a^b/ http://./ http://../ http://faß.de/ "
     "http://a\u200db.example/ http://a\ufe00\u0378.example/",
     "port": "http://a:0/ http://a:65536/ http://a:999999/ http://a:-1/ http://a:x/ http://a:80:80/ "
-    "http://a:０/ http://a:+80/",
+    "http://a:\uff10/ http://a:+80/",
 }
 
 UNTIDY = [

@@ -41,7 +41,7 @@ class TestOpening:
         connection = sqlite3.connect(tmp_path / "gateway.db")
         connection.execute("PRAGMA user_version = 99")
         connection.close()
-        with pytest.raises(GatewayFault, match="version 99.*newer gateway"):
+        with pytest.raises(GatewayFault, match=r"version 99.*newer gateway"):
             await opening()
 
     async def test_a_foreign_database_is_refused(self, opening, tmp_path):

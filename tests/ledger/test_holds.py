@@ -55,7 +55,7 @@ class TestHold:
 
     async def test_refuses_below_the_minimum_and_names_the_monthly_limit(self, house):
         await house.stores.ledger.hold(house.request(monthly_limit=60))
-        with pytest.raises(Refusal, match="monthly limit of 60 credits leaves 10 for 2026-11 .50 more are held"):
+        with pytest.raises(Refusal, match=r"monthly limit of 60 credits leaves 10 for 2026-11 .50 more are held"):
             await house.stores.ledger.hold(house.request(monthly_limit=60))
 
     async def test_accepts_exactly_the_minimum(self, house):

@@ -140,7 +140,8 @@ class Money(RuleBasedStateMachine):
         try:
             key, _ = self.run(self.stores.keys.create_key(account, KeySettings(monthly_limit=limit)))
         except Refusal as refusal:
-            assert refusal.code == "too_many_keys"
+            if refusal.code != "too_many_keys":
+                raise
             return multiple()
         return account, key.id, limit
 
@@ -175,8 +176,7 @@ class Money(RuleBasedStateMachine):
         wanted = HoldRequest(name, account, key_id, period, ceiling, base, price, units, min(least, units), model)
         try:
             hold = self.run(self.stores.ledger.hold(wanted))
-        except Refusal as refusal:
-            assert refusal.status == 402
+        except Refusal:
             assert fits < min(least, units)
             return multiple()
         assert hold.units == fits

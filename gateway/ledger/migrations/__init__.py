@@ -8,9 +8,13 @@ from __future__ import annotations
 import sqlite3
 
 from gateway.errors import GatewayFault
-from gateway.ledger.migrations import m0001_first, m0002_payments
+from gateway.ledger.migrations import m0001_first, m0002_payments, m0003_responses
 
-STEPS: tuple[tuple[str, ...], ...] = (m0001_first.STATEMENTS, m0002_payments.STATEMENTS)
+STEPS: tuple[tuple[str, ...], ...] = (
+    m0001_first.STATEMENTS,
+    m0002_payments.STATEMENTS,
+    m0003_responses.STATEMENTS,
+)
 """The statements of each step, in order."""
 
 _SET_VERSION = tuple("PRAGMA user_version = " + str(number) for number in range(len(STEPS) + 1))

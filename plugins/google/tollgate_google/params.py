@@ -238,7 +238,7 @@ def add_rest(draft: Draft) -> None:
             raise refuse(name, "is an outdated form; use tools and tool_choice")
     tier = body.get("service_tier")
     if tier is not None:
-        if tier not in _TIERS:
+        if not isinstance(tier, str) or tier not in _TIERS:
             draft.report("service_tier", "Gemini has auto, default, flex and priority")
         elif _TIERS[tier]:
             draft.out["serviceTier"] = _TIERS[tier]

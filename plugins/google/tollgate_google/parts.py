@@ -81,7 +81,7 @@ def _part(draft: Draft, part: Any, path: str) -> Part:
     if part.get("cache_control") is not None:
         draft.report("messages[].content[].cache_control", "Gemini caches by itself, or by cachedContent")
     if not part.get("type") and any(key in part for key in _NATIVE):
-        return part
+        return dict(part)
     kind = as_text(part.get("type"), f"{path}.type")
     make = _MAKERS.get(kind)
     if make is None:

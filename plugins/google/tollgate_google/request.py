@@ -1,4 +1,4 @@
-"""A chat call to `models/{model}:generateContent`: the steps in their order, each reading what those before it wrote."""
+"""A chat call to `models/{model}:generateContent`: the steps in order, each reading what those before wrote."""
 
 from __future__ import annotations
 

@@ -49,10 +49,14 @@ def add_tools(draft: Draft) -> None:
         allowed = None
     _write(draft, functions, own)
     config = _calling(draft, mode, allowed, strict, bool(own))
+    given = as_dict(draft.out.get("toolConfig") or {}, "toolConfig")
+    made: dict[str, Any] = {}
     if functions and config:
-        draft.out["toolConfig"] = {"functionCallingConfig": config}
+        made["functionCallingConfig"] = config
     if functions and own:
-        draft.out.setdefault("toolConfig", {})["includeServerSideToolInvocations"] = True
+        made["includeServerSideToolInvocations"] = True
+    if made or given:
+        draft.out["toolConfig"] = {**made, **given}  # Google's own words count, where a caller gave them
     if draft.body.get("parallel_tool_calls") is False and functions and mode != "NONE":
         draft.report("parallel_tool_calls", "Gemini decides by itself how many calls it makes; say so in instructions")
 
@@ -65,7 +69,12 @@ def _write(draft: Draft, functions: list[dict[str, Any]], own: dict[str, Any]) -
 
 
 def _sort(
-    draft: Draft, tool: dict[str, Any], path: str, functions: list[dict[str, Any]], own: dict[str, Any], strict: list[str]
+    draft: Draft,
+    tool: dict[str, Any],
+    path: str,
+    functions: list[dict[str, Any]],
+    own: dict[str, Any],
+    strict: list[str],
 ) -> None:
     """One entry of `tools`: a function, one of Google's tools by type, or one in Google's own form."""
     kind = tool.get("type", "function" if "function" in tool else None)
@@ -77,6 +86,8 @@ def _sort(
                 functions += [as_dict(entry, f"{path}.{key}") for entry in as_list(value, f"{path}.{key}")]
             else:
                 own[BUILTIN.get(key, key)] = value
+    elif not isinstance(kind, str):
+        raise refuse(f"{path}.type", "must be a string")
     elif kind in ("web_search", "web_search_preview"):
         own["googleSearch"] = _search(draft, {key: value for key, value in tool.items() if key != "type"}, path)
     elif kind in BUILTIN or kind in _OWN:
@@ -84,8 +95,7 @@ def _sort(
         rest = {key: value for key, value in tool.items() if key not in ("type", kind)}
         own[BUILTIN.get(kind, kind)] = inner if isinstance(inner, dict) else rest
     else:
-        shown = str(kind)[:40]
-        raise refuse(f"{path}.type", f"{shown!r} is no tool of Gemini's; use function, {', '.join(BUILTIN)}")
+        raise refuse(f"{path}.type", f"{kind[:40]!r} is no tool of Gemini's; use function, {', '.join(BUILTIN)}")
 
 
 def _function(draft: Draft, tool: dict[str, Any], path: str, strict: list[str]) -> dict[str, Any]:
@@ -144,9 +154,7 @@ def _search(draft: Draft, options: dict[str, Any], path: str = "web_search_optio
     return {key: options[key] for key in kept if options.get(key) is not None}
 
 
-def _calling(
-    draft: Draft, mode: str, allowed: list[str] | None, strict: list[str], own: bool
-) -> dict[str, Any]:
+def _calling(draft: Draft, mode: str, allowed: list[str] | None, strict: list[str], own: bool) -> dict[str, Any]:
     """`functionCallingConfig`. ANY holds the arguments to their schema; in AUTO only VALIDATED does that."""
     config: dict[str, Any] = {}
     if mode:

@@ -93,7 +93,8 @@ class Content:
 
     def _cite(self, chunk: dict[str, Any], into: dict[str, Any]) -> None:
         self._cited = True
-        span = {"start_index": self._start, "end_index": self._length}
+        # Without addresses the text of a stream is passed on uncounted, so there is no span to tell.
+        span = {"start_index": self._start, "end_index": self._length} if self._sources.possible else {}
         found = [chunk] if isinstance(chunk.get("url"), str) and chunk["url"] else []
         ids = chunk.get("reference_ids")
         left = []

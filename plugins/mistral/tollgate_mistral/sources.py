@@ -24,11 +24,12 @@ class Sources:
             if isinstance(message, dict) and message.get("role") == "tool"
         ]
         self._known: dict[str, dict[str, Any]] | None = None
+        self._possible = any(_may_name_sources(content) for content in self._results)
 
     @property
     def possible(self) -> bool:
-        """Whether there is anything that could be cited."""
-        return bool(self._results)
+        """Whether a citation could lead to an address. Then it is worth its price to count the answer's text."""
+        return self._possible
 
     def find(self, identity: Any) -> dict[str, Any] | None:
         """The source with this id (a number or a text) if it has an address; later results win."""
@@ -39,8 +40,12 @@ class Sources:
         return self._known.get(str(identity)[:200]) if isinstance(identity, int | str) else None
 
 
+def _may_name_sources(content: Any) -> bool:
+    return isinstance(content, str) and len(content) <= _MOST and content.lstrip()[:1] == "{" and '"url"' in content
+
+
 def _read(content: Any) -> dict[str, dict[str, Any]]:
-    if not isinstance(content, str) or len(content) > _MOST or content.lstrip()[:1] != "{":
+    if not _may_name_sources(content):
         return {}
     try:
         found = orjson.loads(content)

@@ -33,8 +33,8 @@ class MistralDecoder:
         self._clean = clean
         self._sources = Sources(call.body)
         self._choices: dict[int, _Choice] = {}
-        # Citations tell their place in the text, so then every text is looked at; also while a thought is open,
-        # because what comes next may end it.
+        # Every chunk is looked at when citations may have to tell their place in the text, and while a thought is
+        # open, because what comes next may end it.
         self._look = self._sources.possible
         self._failed = False
 

@@ -1,0 +1,185 @@
+"""gateway ledger check|show|export, gateway usage, gateway backup|restore."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sqlite3
+import sys
+import time
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gateway.cli.common import add_config, add_json, blueprint_of, print_json, print_table, with_stores
+from gateway.cli.keys import find_account
+from gateway.cli.serve import is_running
+from gateway.errors import GatewayFault
+from gateway.ledger import backup_database, check_database
+from gateway.stores import Entry, Stores
+
+_DAY = 86_400
+
+
+def add_commands(commands: Any) -> None:
+    """Register the commands of this module."""
+    ledger = commands.add_parser("ledger", help="check, show and export the ledger")
+    actions = ledger.add_subparsers(required=True, metavar="ACTION")
+    check = actions.add_parser("check", help="recompute every sum and compare; exit status 1 when one is off")
+    check.set_defaults(run=run_check)
+    show = actions.add_parser("show", help="the last entries of an account")
+    show.add_argument("account", help="account id or name")
+    show.add_argument("--limit", type=int, default=50, help="how many (%(default)s)")
+    show.set_defaults(run=run_show)
+    export = actions.add_parser("export", help="every entry, oldest first: CSV, or JSON lines with --json")
+    export.add_argument("--account", help="only this account's (id or name)")
+    export.set_defaults(run=run_export)
+    usage = commands.add_parser("usage", help="what an account used, by day and model")
+    usage.add_argument("account", help="account id or name")
+    usage.add_argument("--days", type=int, default=30, help="UTC days including today (%(default)s)")
+    usage.set_defaults(run=run_usage)
+    backup = commands.add_parser("backup", help="copy the database while the gateway runs")
+    backup.add_argument("file", type=Path, help="where to; must not exist")
+    backup.set_defaults(run=run_backup)
+    restore = commands.add_parser("restore", help="check a backup and put it in the database's place")
+    restore.add_argument("file", type=Path, help="a file that `gateway backup` wrote")
+    restore.add_argument("--force", action="store_true", help="replace the database that is there")
+    restore.set_defaults(run=run_restore)
+    for action in (check, show, export, usage, backup, restore):
+        add_config(action)
+        add_json(action)
+
+
+def run_check(options: argparse.Namespace) -> int:
+    """Exit status 0 when every figure is right, 1 otherwise."""
+
+    async def work(stores: Stores) -> int:
+        found = await stores.ledger.check()
+        if options.json:
+            print_json({"ok": not found, "discrepancies": [asdict(item) for item in found]})
+        else:
+            for item in found:
+                print(item)
+            print("ledger: every sum is right" if not found else f"ledger: {len(found)} discrepancies")
+        return 1 if found else 0
+
+    return with_stores(options, work)
+
+
+def run_show(options: argparse.Namespace) -> int:
+    """Newest first."""
+
+    async def work(stores: Stores) -> int:
+        account = await find_account(stores, options.account)
+        entries = await stores.ledger.entries(account.id, limit=options.limit, newest_first=True)
+        if options.json:
+            print_json({**asdict(account), "entries": [asdict(entry) for entry in entries]})
+            return 0
+        print(f"{account.name} ({account.id}): {account.balance:,} credits, {account.held:,} of them held")
+        rows = (
+            (
+                _when(entry.created_at),
+                entry.kind,
+                entry.amount,
+                entry.balance,
+                entry.model,
+                entry.request_id or entry.key,
+            )
+            for entry in entries
+        )
+        print_table(("TIME (UTC)", "KIND", "CREDITS", "BALANCE", "MODEL", "REQUEST OR KEY"), rows)
+        return 0
+
+    return with_stores(options, work)
+
+
+def run_export(options: argparse.Namespace) -> int:
+    """CSV with a header line, or one JSON object per line."""
+
+    async def work(stores: Stores) -> int:
+        account_id = None if options.account is None else (await find_account(stores, options.account)).id
+        names = [field.name for field in fields(Entry)]
+        writer = csv.DictWriter(sys.stdout, names)
+        if not options.json:
+            writer.writeheader()
+        async for entry in stores.ledger.export(account_id):
+            if options.json:
+                print(orjson.dumps(asdict(entry)).decode())
+            else:
+                writer.writerow(asdict(entry))
+        return 0
+
+    return with_stores(options, work)
+
+
+def run_usage(options: argparse.Namespace) -> int:
+    """Sums of whole UTC days."""
+
+    async def work(stores: Stores) -> int:
+        account = await find_account(stores, options.account)
+        end = (int(time.time()) // _DAY + 1) * _DAY
+        summary = await stores.usage.summary(account.id, start=end - options.days * _DAY, end=end)
+        if options.json:
+            print_json(asdict(summary))
+            return 0
+        print(f"{account.name}: balance {summary.balance:,} credits")
+        print(
+            f"{options.days} days: {summary.credits:,} credits, {summary.tokens:,} tokens, {summary.requests:,} requests"
+        )
+        print_table(("DAY", "CREDITS", "REQUESTS"), summary.daily)
+        print_table(("MODEL", "CREDITS"), summary.by_model)
+        return 0
+
+    return with_stores(options, work)
+
+
+def run_backup(options: argparse.Namespace) -> int:
+    """A consistent copy, made beside a running gateway. Raises GatewayFault when the file exists."""
+    source = _database(options)
+    if options.file.exists():
+        raise GatewayFault(f"{options.file} exists already")
+    backup_database(source, options.file)
+    size = options.file.stat().st_size
+    if options.json:
+        print_json({"file": str(options.file), "bytes": size})
+    else:
+        print(f"wrote {options.file} ({size:,} bytes). Keep the server secret beside it: without it no key works.")
+    return 0
+
+
+def run_restore(options: argparse.Namespace) -> int:
+    """Checks the backup first. Raises GatewayFault when it is not sound, or a database is there without --force."""
+    target = _database(options)
+    try:
+        found = check_database(options.file)
+    except sqlite3.Error as error:
+        raise GatewayFault(f"{options.file} is not a database of this gateway: {error}") from error
+    if found:
+        raise GatewayFault(f"{options.file} is not sound: {found[0]}")
+    if target.exists() and not options.force:
+        raise GatewayFault(f"{target} exists; add --force to replace it")
+    if is_running(blueprint_of(options).config.data):
+        raise GatewayFault("a gateway is running on this data folder; stop it first")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in (target, target.with_name(target.name + "-wal"), target.with_name(target.name + "-shm")):
+        leftover.unlink(missing_ok=True)
+    backup_database(options.file, target)
+    if options.json:
+        print_json({"database": str(target)})
+    else:
+        print(f"restored {target}")
+    return 0
+
+
+def _database(options: argparse.Namespace) -> Path:
+    path = blueprint_of(options).config.database_path()
+    if path is None:
+        raise GatewayFault("this database is not a SQLite file; use its own tools")
+    return path
+
+
+def _when(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,140 @@
+"""How an answer is to be read for a call, and what Google's reasons to finish mean."""
+
+from __future__ import annotations
+
+import base64
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.api import Call
+
+from .parts import decoded
+
+STATE = "google"
+"""Key in `call.state` under which a built request leaves its `Reading`."""
+
+FILTERED = "content_filter"
+FAILED = ""
+"""The model broke off: no answer at all, so a fault, unless it had said something."""
+
+FINISH: Mapping[str, str] = {
+    "STOP": "stop",
+    "FINISH_REASON_UNSPECIFIED": "stop",
+    "MAX_TOKENS": "length",
+    "CONTINUATION": "length",
+    "SAFETY": FILTERED,
+    "RECITATION": FILTERED,
+    "LANGUAGE": FILTERED,
+    "BLOCKLIST": FILTERED,
+    "PROHIBITED_CONTENT": FILTERED,
+    "SPII": FILTERED,
+    "IMAGE_SAFETY": FILTERED,
+    "IMAGE_PROHIBITED_CONTENT": FILTERED,
+    "IMAGE_RECITATION": FILTERED,
+    "MODEL_ARMOR": FILTERED,
+    "ESCALATION": FILTERED,
+    "PUP_LIMITED_DISABLED": FILTERED,
+    "OTHER": FAILED,
+    "IMAGE_OTHER": FAILED,
+    "NO_IMAGE": FAILED,
+    "TOO_MANY_TOOL_CALLS": FAILED,
+    "MALFORMED_RESPONSE": FAILED,
+    "MISSING_THOUGHT_SIGNATURE": FAILED,
+    "MALFORMED_FUNCTION_CALL": FAILED,
+    "UNEXPECTED_TOOL_CALL": FAILED,
+}
+"""`finishReason` (Google's API reference, `Candidate`) to `finish_reason`; unknown ones are `stop`."""
+
+BROKEN_CALLS = frozenset({"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL"})
+"""Reasons that are a fault even after some text: a program that waits for the call must not take it for an answer."""
+
+REFUSED = "The model's provider stopped this answer for reasons of safety or policy"
+BLOCKED = "The model's provider refused this prompt for reasons of safety or policy"
+
+_END_OF_FENCE = re.compile(r"[\s`]*\Z")
+
+
+@dataclass(slots=True, frozen=True)
+class Reading:
+    """How the answer to a call is to be read.
+
+    json_text: a code fence around the content is taken off. wav: raw samples get the head of a WAV file.
+    every_search: each search query is billed, not each answer that searched.
+    """
+
+    json_text: bool = False
+    wav: bool = False
+    every_search: bool = True
+
+
+def reading_of(call: Call) -> Reading:
+    """What the request that was built last for this call left; the plain reading when none was built."""
+    found = call.state.get(STATE)
+    return found if isinstance(found, Reading) else Reading()
+
+
+def refusal(sentence: str, reason: str, said: Any) -> str:
+    """The text of a refusal: Google's own explanation if it gave one, else a sentence that names the reason."""
+    return said if isinstance(said, str) and said else f"{sentence} ({reason[:60]})."
+
+
+class Unfence:
+    """Takes a Markdown code fence off a text that arrives in pieces; any other text passes unchanged."""
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._state = "start"
+
+    def push(self, text: str) -> str:
+        """The part of the text that can be passed on now."""
+        if self._state == "plain":
+            return text
+        self._held += text
+        if self._state == "start" and not self._open():
+            return ""
+        if self._state == "plain":
+            out, self._held = self._held, ""
+            return out
+        hold = _END_OF_FENCE.search(self._held)
+        cut = hold.start() if hold else len(self._held)
+        out, self._held = self._held[:cut], self._held[cut:]
+        return out
+
+    def end(self) -> str:
+        """What is left: nothing if it was the closing fence."""
+        left, self._held = self._held, ""
+        return "" if self._state == "fenced" else left
+
+    def _open(self) -> bool:
+        """Decide whether the text begins with a fence; False while that cannot be known."""
+        begin = self._held.lstrip()
+        if not begin or (len(begin) < 3 and begin == "`" * len(begin)):
+            return False
+        if not begin.startswith("```"):
+            self._state = "plain"
+            return True
+        _, found, rest = begin.partition("\n")
+        if not found:
+            return False
+        self._state, self._held = "fenced", rest
+        return True
+
+
+def as_wav(media: str, data: str) -> str:
+    """Base64 of a WAV file for base64 of raw samples `audio/L16;...;rate=N` (RFC 2586); anything else unchanged.
+
+    Google's samples are little-endian, as a WAV file's are, in spite of that document.
+    """
+    if not media.lower().startswith(("audio/l16", "audio/pcm")):
+        return data
+    samples = decoded(data)
+    found = re.search(r"rate=(\d{3,6})", media)
+    rate = int(found[1]) if found else 24_000
+    head = struct.pack(
+        "<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(samples), b"WAVE", b"fmt ", 16, 1, 1, rate, rate * 2, 2, 16, b"data",
+        len(samples),
+    )  # fmt: skip
+    return base64.b64encode(head + samples).decode()

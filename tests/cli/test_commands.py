@@ -1,0 +1,102 @@
+"""The command line beside a database: what an operator does at the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from gateway.cli import main
+
+CONFIG = """
+providers: {echo: {plugin: echo}}
+models: {echo/echo: {price: {input: 1, output: 2}, context: 8000, max_output: 1000}}
+default_model: echo/echo
+"""
+
+
+class Terminal:
+    """Runs commands; `json` parses what they print."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.config = folder / "config.yaml"
+        self.config.write_text(CONFIG)
+        self._capsys = capsys
+
+    def __call__(self, *words: str, status: int = 0) -> str:
+        self._capsys.readouterr()
+        assert main([*words, "--config", str(self.config)]) == status, self._capsys.readouterr().err
+        captured = self._capsys.readouterr()
+        return captured.out if status == 0 else captured.out + captured.err
+
+    def json(self, *words: str) -> object:
+        return orjson.loads(self(*words, "--json"))
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    monkeypatch.setenv("GATEWAY_DATA", str(tmp_path / "data"))
+    return Terminal(tmp_path, capsys)
+
+
+def test_accounts_and_keys(gateway: Terminal) -> None:
+    assert "1,000 credits" in gateway("accounts", "create", "Ada", "--credits", "1000")
+    assert "1,500 credits" in gateway("accounts", "grant", "Ada", "500", "--key", "order 1")
+    assert "1,500 credits" in gateway("accounts", "grant", "Ada", "500", "--key", "order 1")
+    assert "Ada" in gateway("accounts", "list")
+    made = gateway.json("keys", "create", "--account", "Ada", "--name", "laptop", "--models", "echo/*", "gpt-*")
+    assert isinstance(made, dict)
+    assert made["key"].startswith("mghp_")
+    assert made["models"] == ["echo/*", "gpt-*"]
+    shown = gateway("keys", "list", "--account", "Ada")
+    assert "laptop" in shown
+    assert "active" in shown
+    assert made["key"] not in shown
+    rotated = gateway.json("keys", "rotate", str(made["id"]))
+    assert isinstance(rotated, dict)
+    assert rotated["key"] != made["key"]
+    assert "revoked" in gateway("keys", "revoke", str(made["id"]))
+    assert "revoked" in gateway("keys", "list")
+
+
+def test_what_cannot_be_done_says_why(gateway: Terminal) -> None:
+    assert "there is no account 'nobody'" in gateway("keys", "create", "--account", "nobody", status=1)
+    assert "there is no key" in gateway("keys", "revoke", "key_x", status=1)
+    assert "no gateway is running" in gateway("reload", status=1)
+    gateway.config.write_text(CONFIG + "servers: {}\n")
+    assert "config.yaml:5: servers: " in gateway("check", status=2)
+
+
+def test_check_plugins_and_models(gateway: Terminal) -> None:
+    assert "ok" in gateway("check")
+    assert "auth" in gateway("plugins")
+    plugins = gateway.json("plugins")
+    assert isinstance(plugins, dict)
+    assert plugins["phases"]["admit_call"][:2] == ["rate_limit", "quota"]
+    assert "echo/echo" in gateway("models")
+
+
+def test_the_ledger(gateway: Terminal) -> None:
+    gateway("accounts", "create", "Ada", "--credits", "1000")
+    assert "every sum is right" in gateway("ledger", "check")
+    assert "grant" in gateway("ledger", "show", "Ada")
+    header, row = gateway("ledger", "export").splitlines()
+    assert header.startswith("seq,account_id,kind,amount")
+    assert ",grant,1000," in row
+    assert orjson.loads(gateway("ledger", "export", "--json"))["amount"] == 1000
+    assert "balance 1,000 credits" in gateway("usage", "Ada")
+
+
+def test_backup_and_restore(gateway: Terminal, tmp_path: Path) -> None:
+    gateway("accounts", "create", "Ada", "--credits", "1000")
+    copy = tmp_path / "copy.db"
+    assert "wrote" in gateway("backup", str(copy))
+    assert "exists already" in gateway("backup", str(copy), status=1)
+    gateway("accounts", "grant", "Ada", "5")
+    assert "--force" in gateway("restore", str(copy), status=1)
+    gateway("restore", str(copy), "--force")
+    assert "1,000" in gateway("accounts", "list")
+    assert "every sum is right" in gateway("ledger", "check")
+    (tmp_path / "broken.db").write_bytes(b"not a database" * 100)
+    assert "not a database" in gateway("restore", str(tmp_path / "broken.db"), "--force", status=1)

@@ -1,0 +1,142 @@
+"""Finding plugins, and refusing those that cannot work with a message that says where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.api import hookimpl
+from gateway.errors import ConfigFault
+from gateway.pluginload import load
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / f"{name}.py"
+    path.write_text("from gateway.api import hookimpl\n\n" + text)
+    return path
+
+
+def problems(**more: Any) -> list[str]:
+    with pytest.raises(ConfigFault) as caught:
+        load({}, entry_point_group=None, **more)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("@hookimpl\nasync def admit_call(cal): ...\n", 3, "admit_call: unknown argument 'cal'; the hook offers: call"),
+        ("@hookimpl\ndef admit_call(call): ...\n", 3, "admit_call: must be `async def`"),
+        ("@hookimpl\nasync def watch_event(event): ...\n", 3, "watch_event: must be a plain `def`, not async"),
+        ("@hookimpl\nasync def admit_cal(call): ...\n", 3, "admit_cal: there is no such hook"),
+        ("async def admit_call(call): ...\n", 3, "admit_call bears a hook's name but lacks @hookimpl"),
+        ("@hookimpl(hookwrapper=True)\ndef config_model(): yield\n", 3, "config_model: hook wrappers are not supported"),
+        ("@hookimpl(tryfirst=True)\ndef config_model(): ...\n", 3, "config_model: tryfirst/trylast have no effect"),
+        (
+            "class Plugin:\n    @hookimpl\n    async def finish_call(self, outcom): ...\n",
+            4,
+            "finish_call: unknown argument 'outcom'; the hook offers: call, outcome",
+        ),
+    ],
+)
+def test_signature_faults_name_plugin_file_and_line(tmp_path: Path, text: str, line: int, what: str) -> None:
+    path = write(tmp_path, "mine", text)
+    (problem,) = problems(directory=tmp_path)
+    assert problem.startswith(f"plugin mine: {path}:{line}: {what}")
+
+
+def test_all_problems_at_once(tmp_path: Path) -> None:
+    write(tmp_path, "a", "@hookimpl\ndef admit_call(cal): ...\n")
+    write(tmp_path, "b", "import nothing_of_this_name\n")
+    write(tmp_path, "c", "class Plugin:\n    def __init__(self):\n        raise RuntimeError('no')\n")
+    (tmp_path / "d.py").write_text("def broken(:\n")
+    found = sorted(problems(directory=tmp_path))
+    assert len(found) == 5
+    assert "unknown argument 'cal'" in found[0] + found[1]
+    assert "must be `async def`" in found[0] + found[1]
+    assert found[2] == (
+        f"plugin b: {tmp_path / 'b.py'}: cannot be imported: ModuleNotFoundError: No module named 'nothing_of_this_name'"
+    )
+    assert found[3] == "plugin c: cannot be created: RuntimeError: no"
+    assert found[4].startswith(f"plugin d: {tmp_path / 'd.py'}: cannot be imported: SyntaxError")
+
+
+def test_a_plain_file_is_a_plugin(tmp_path: Path) -> None:
+    write(tmp_path, "mine", "@hookimpl\ndef config_model():\n    return int\n")
+    write(tmp_path, "_helper", "raise RuntimeError('not a plugin')\n")
+    plugins = load({}, directory=tmp_path, entry_point_group=None)
+    assert plugins.names == ("mine",)
+    assert plugins.call("config_model") == [("mine", int)]
+
+
+def test_two_folders_with_the_same_file_name_do_not_meet(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, "mine", f"@hookimpl\ndef config_model():\n    return {name!r}\n")
+    first = load({}, directory=tmp_path / "one", entry_point_group=None)
+    second = load({}, directory=tmp_path / "two", entry_point_group=None)
+    assert first.call("config_model") == [("mine", "one")]
+    assert second.call("config_model") == [("mine", "two")]
+
+
+def test_a_class_is_made_once_per_gateway() -> None:
+    class Plugin:
+        def __init__(self) -> None:
+            self.count = 0
+
+        @hookimpl
+        def config_model(self) -> Any:
+            self.count += 1
+            return self.count
+
+    own = {"counter": Plugin}
+    first, second = load(own, entry_point_group=None), load(own, entry_point_group=None)
+    assert first.call("config_model") == [("counter", 1)]
+    assert first.call("config_model") == [("counter", 2)]
+    assert second.call("config_model") == [("counter", 1)]
+
+
+def test_a_later_source_replaces_an_earlier_one_of_the_same_name(tmp_path: Path) -> None:
+    class Ours:
+        @hookimpl
+        def config_model(self) -> Any:
+            return "ours"
+
+    write(tmp_path, "step", "@hookimpl\ndef config_model():\n    return 'theirs'\n")
+    plugins = load({"step": Ours, "other": Ours}, directory=tmp_path, entry_point_group=None)
+    assert plugins.call("config_model") == [("other", "ours"), ("step", "theirs")]
+
+
+def test_enable_and_disable(tmp_path: Path) -> None:
+    write(tmp_path, "broken", "raise RuntimeError('never imported')\n")
+    own = {"a": object(), "b": object(), "c": object()}
+    assert load(own, directory=tmp_path, disabled=["broken", "b"], entry_point_group=None).names == ("a", "c")
+    assert load(own, directory=tmp_path, enabled=["a", "b"], entry_point_group=None).names == ("a", "b")
+    assert load(own, directory=tmp_path, enabled=["a", "b"], disabled=["a"], entry_point_group=None).names == ("b",)
+
+
+def test_the_order_is_what_the_pipeline_says_then_the_name() -> None:
+    class Plugin:
+        @hookimpl
+        def config_model(self) -> Any:
+            return None
+
+    plugins = load(dict.fromkeys("dcba", Plugin), entry_point_group=None)
+    assert plugins.names == ("a", "b", "c", "d")
+    assert plugins.order(["c", "a"]).names == ("c", "a", "b", "d")
+    assert [name for name, _ in plugins.order(["c", "a"]).implementations("config_model")] == ["c", "a", "b", "d"]
+
+
+def test_another_name_for_a_function() -> None:
+    class Plugin:
+        @hookimpl(specname="config_model")
+        def my_settings(self) -> Any:
+            return "mine"
+
+    assert load({"p": Plugin}, entry_point_group=None).call("config_model") == [("p", "mine")]
+
+
+def test_installed_plugins_are_found() -> None:
+    assert {"openai", "echo"} <= set(load({}).names)
