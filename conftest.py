@@ -9,6 +9,8 @@ import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["gateway.testing.pytest_plugin"]
+
 # One machine is slow, another is busy: no example fails for its duration. In CI the same examples run every time,
 # so that a red build is about the change; a developer's runs explore, and keep what they find in .hypothesis/.
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])

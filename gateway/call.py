@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
+from gateway.errors import CallerFault
+
 Dialect = Literal["chat", "responses"]
 """The API dialect of a body: OpenAI Chat Completions (the hub format) or OpenAI Responses."""
 
@@ -178,6 +180,18 @@ class Outcome:
     client_left: bool = False
 
 
+@dataclass(slots=True, frozen=True)
+class Form:
+    """A request in one dialect.
+
+    dropped: paths of what this dialect cannot carry. fault: why the request cannot be made in this dialect at all.
+    """
+
+    body: dict[str, Any]
+    dropped: Sequence[str] = ()
+    fault: CallerFault | None = None
+
+
 @dataclass(slots=True)
 class Call:
     """A request on its way through the chain.
@@ -199,6 +213,9 @@ class Call:
     attempts: requests that went out to upstreams so far.
     state: scratch room for plugins, keyed by plugin name.
     strict: refuse with 400 what would otherwise be reported in `dropped`.
+    forms: of a caller who spoke another dialect than the hub's: the request in each dialect that a target may speak.
+        `body` is then the hub's, which plugins may have changed; the forms of other dialects are as the caller asked.
+    answered_in: the dialect in which the target's answer comes to the caller's side.
     started: monotonic seconds at the request's head; created: unix seconds.
     """
 
@@ -225,3 +242,5 @@ class Call:
     state: dict[str, Any] = field(default_factory=dict)
     strict: bool = False
     operation: Operation = "chat"
+    forms: Mapping[Dialect, Form] = field(default_factory=dict)
+    answered_in: Dialect = "chat"

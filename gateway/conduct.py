@@ -20,8 +20,10 @@ from gateway.pipeline import Pipeline
 from gateway.provider import Provider
 from gateway.upstream.attempts import Dispatcher
 from gateway.upstream.sinks import StreamPump
+from gateway.wire.bridge_back_reply import chat_from_response
 from gateway.wire.embeddings import estimate_embedding_tokens
 from gateway.wire.estimate import estimate_input_tokens, estimate_output_tokens, estimate_tokens
+from gateway.wire.responses import usage_of_response
 from gateway.wire.usage import UsageNumbers, find_usage, read_usage
 
 CLIENT_LEFT = 499
@@ -29,6 +31,11 @@ CLIENT_LEFT = 499
 
 
 _NOTHING: tuple[Usage, Basis] = (Usage(), "void")
+
+
+Keep = Callable[[Relay | dict[str, Any] | None, bool, Mapping[str, Any]], Awaitable[None]]
+"""Told, after the bill, what came of a call whose caller left: the stream's relay, or the whole answer, or nothing;
+whether it came to its end; and the usage to show."""
 
 
 class Host(Protocol):
@@ -66,14 +73,23 @@ class Conductor:
         # The upstream work of a call that goes on although its caller leaves (policy `drain`).
         self._work: asyncio.Task[Any] | None = None
         self._draining: asyncio.Task[None] | None = None
+        self.keep: Keep | None = None
+        self._answer: dict[str, Any] | None = None
+        self._came_whole = False
+        self._shown: dict[str, Any] = {}
+        self._detached: asyncio.Task[None] | None = None
 
     @property
     def unfinished(self) -> asyncio.Task[None] | None:
         """What still goes on for this call in a task of the process; None when its bill is written."""
-        for task in (self._draining, self._finishing):
+        for task in (self._detached, self._draining, self._finishing):
             if task is not None and not task.done():
                 return task
         return None
+
+    def detach(self, task: asyncio.Task[None]) -> None:
+        """From now on `task`, of the process, conducts this call: the caller may leave."""
+        self._detached = task
 
     async def identify(self) -> None:
         """Find the caller. Raises Refusal(401)."""
@@ -92,7 +108,8 @@ class Conductor:
         await self._pipeline.choose(self.call)
 
     async def whole(self) -> dict[str, Any]:
-        """The whole completion, billed, with the caller's model id and usage in it. Raises Fault."""
+        """The whole completion (or response object, `call.answered_in`), billed, with the caller's model id and usage
+        in it. Raises Fault."""
         completion: dict[str, Any] = await self._lasting(self._dispatcher.whole(self.call, self._deadline))
         await self.finish_whole(completion)
         return completion
@@ -101,7 +118,7 @@ class Conductor:
         """Bill a whole completion and write the public model id and the usage into it."""
         call = self.call
         self.first_byte = time.monotonic()
-        usage, basis, reported = self._usage(find_usage(completion), lambda: estimate_output_tokens(completion))
+        usage, basis, reported = self._measure(completion)
         await self._finish(200, usage, basis, finish_reason=_finish_reason(completion))
         completion["model"] = call.model
         completion["usage"] = self._with_cost(reported)
@@ -115,7 +132,8 @@ class Conductor:
             if self._draining is None:
                 await on_silence()
 
-        pump = await self._lasting(self._dispatcher.stream(self.call, self._deadline, make_relay, quiet, tell))
+        opening = self._dispatcher.stream(self.call, self._deadline, make_relay, quiet, tell)
+        pump: StreamPump = await self._lasting(opening)
         self._pump = pump
         self.first_byte = time.monotonic()
         return pump
@@ -148,6 +166,15 @@ class Conductor:
                 exc_info=fault if bug else None,
             )
         await self._finish(fault.status, usage, basis, fault_code=fault.code or fault.type)
+
+    def _measure(self, answer: dict[str, Any]) -> tuple[Usage, Basis, dict[str, Any]]:
+        """`_usage` of a whole answer."""
+        if self.call.answered_in == "responses":
+            raw = usage_of_response(answer)
+            model = self.call.model
+            chat = lambda: chat_from_response(answer, completion_id="", model=model, created=0)  # noqa: E731
+            return self._usage(raw, lambda: estimate_output_tokens(chat()))
+        return self._usage(find_usage(answer), lambda: estimate_output_tokens(answer))
 
     def caller_left(self) -> None:
         """The caller disconnected: close the upstream at once or read on, as the provider's policy says, then bill.
@@ -187,8 +214,10 @@ class Conductor:
                     found.detach()
                     while not found.ended:
                         await found.wait()
+                    self._came_whole = found.fault is None
                 else:
-                    usage, basis, _ = self._usage(find_usage(found), lambda: estimate_output_tokens(found))
+                    usage, basis, _ = self._measure(found)
+                    self._answer, self._came_whole = found, True
         except (TimeoutError, Fault) as error:
             self._log.info("drain ended early: %s", error, extra={"request_id": self.call.id})
         if self._pump is not None:
@@ -201,6 +230,7 @@ class Conductor:
         otherwise our estimate, with `estimate()` tokens of answer."""
         numbers = read_usage(raw) if raw is not None else None
         if raw is not None and numbers is not None and numbers.sane:
+            self._shown = raw
             return _to_usage(numbers), "provider", raw
         usage = Usage(prompt_tokens=self._estimate_input(), completion_tokens=estimate())
         shown = {
@@ -208,6 +238,7 @@ class Conductor:
             "completion_tokens": usage.completion_tokens,
             "total_tokens": usage.total_tokens,
         }
+        self._shown = shown
         return usage, "estimated", shown
 
     def _estimate_input(self) -> int:
@@ -226,6 +257,11 @@ class Conductor:
     def _with_cost(self, usage: Mapping[str, Any]) -> dict[str, Any]:
         cost = self.call.cost
         return {**usage} if cost is None else {**usage, "cost": cost}
+
+    async def _and_keep(self, work: Coroutine[Any, Any, None], keep: Keep) -> None:
+        await work
+        found = self._answer if self._pump is None else self._pump.relay
+        await keep(found, self._came_whole, self._with_cost(self._shown))
 
     async def _finish(
         self,
@@ -271,6 +307,8 @@ class Conductor:
             )
             if self._identified:
                 work = self._pipeline.finish(call, self.outcome)
+                if client_left and self.keep is not None:
+                    work = self._and_keep(work, self.keep)
                 self._finishing = self._host.spawn(work, f"finish {call.id}")
         return self._finishing
 

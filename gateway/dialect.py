@@ -8,7 +8,7 @@ Responses API another; plugins add others with `Router.add_dialect`. Dialects ar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from gateway.call import Call
 from gateway.errors import Fault
@@ -55,6 +55,27 @@ class Conversation(Protocol):
 
     def whole(self, completion: dict[str, Any]) -> dict[str, Any]:
         """A whole completion (public model id, usage with `cost`) as this dialect's answer."""
+
+
+@runtime_checkable
+class StatefulConversation(Conversation, Protocol):
+    """A conversation that the gateway remembers.
+
+    background: the call goes on without its caller; see `gateway.http.background`.
+    """
+
+    background: bool
+
+    async def prepare(self) -> None:
+        """Called once the caller and the candidates are known, before anything is reserved: load what stands before,
+        and put the request into `call.body` and `call.forms`. Raises Fault."""
+
+    async def keep(self) -> None:
+        """Called when the call is over and billed, before the last byte leaves: write down what `whole`, or the
+        relay's `finish` or `fail`, made. Does not raise: the caller has paid for the answer, and gets it."""
+
+    async def keep_left(self, found: Relay | dict[str, Any] | None, whole: bool, usage: Mapping[str, Any]) -> None:
+        """The same for a caller who left; see `gateway.conduct.Keep`."""
 
 
 class InboundDialect(Protocol):

@@ -92,10 +92,18 @@ class Provider(Protocol):
     """One configured provider instance.
 
     name: the instance's name in the YAML.
-    speaks: which dialects the upstream understands natively.
+    speaks: which dialects the upstream understands natively. For `responses`, `call.dialect` says in which one a call
+        is to be made: then `call.body` is a Responses body (`native_request`), the whole answer is a response object
+        (`read_response`), and the stream's items are its events as the JSON bytes of their data, the last of them the
+        terminal one (`ResponsesEventDecoder`). A provider that speaks only `responses` is reached from chat by bridging
+        back.
+    dialects (optional): a method `dialects(target)` for a provider whose models differ in what they speak.
     on_disconnect: what happens upstream when the caller leaves: `cancel` closes the connection and bills
         what was received; `drain` reads on (bounded) and bills in full.
     transport: None for HTTP through the gateway's connection pool; a local model brings its own.
+    understands (optional): what the upstream's chat dialect has beyond the common ground, names of
+        `gateway.wire.bridge_request.Abilities`: `custom_tools`, `allowed_tools`, `tool_media`. What is missing is
+        emulated for callers of the Responses API.
     max_n (optional): the most choices that one request can give; without it, any number. The gateway then sends as
         many requests as it takes, each with a body without `n`.
     """
@@ -151,6 +159,12 @@ class WantsMedia(Protocol):
 
     def media_urls(self, body: Mapping[str, Any]) -> list[str]:
         """The URLs in the content parts of this chat body that are needed as bytes, in order. Never raises."""
+
+
+def dialects_at(provider: Provider, target: Target) -> frozenset[Dialect]:
+    """What `provider` speaks at this target."""
+    ask = getattr(provider, "dialects", None)
+    return provider.speaks if ask is None else ask(target)
 
 
 @dataclass(slots=True, frozen=True)

@@ -24,7 +24,8 @@ EntryKind = Literal[
     "grant", "topup", "voucher", "hold", "hold_grow", "charge", "void", "refund", "overrun", "correction"
 ]
 """What a ledger entry did. `hold`, `hold_grow` and `void` move only `reserved`; `charge` ends a hold; `overrun` is
-what a call cost beyond its hold: the part that could still be paid as `amount`, the rest as `unpaid`."""
+what a call cost beyond its hold: the part that could still be paid as `amount`, the rest as `unpaid`. So does a
+`correction` that takes back what a payment service paid out again: what was spent meanwhile is `unpaid`."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -123,7 +124,7 @@ class Entry:
     """One line of the append-only ledger; see `EntryKind`.
 
     seq: grows with every entry. amount: what it did to the balance (charges are negative); reserved: what it did to
-    the credits held; unpaid: cost beyond the hold that nobody could pay. balance: the account's balance after it.
+    the credits held; unpaid: what should have been taken besides, but was not there. balance: the account's balance after it.
     basis: of a charge or void, "" otherwise. key: the idempotency key of a credit operation, "" otherwise.
     """
 
@@ -506,9 +507,7 @@ class UsageLog(Protocol):
         """Hand over one row; it is written with the next batch, before any later operation returns.
         A second row for the same held request is ignored."""
 
-    async def summary(
-        self, account_id: str, *, start: int, end: int, key_id: str | None = None
-    ) -> UsageSummary:
+    async def summary(self, account_id: str, *, start: int, end: int, key_id: str | None = None) -> UsageSummary:
         """Sums over rows with start <= created < end (unix seconds on UTC day borders)."""
 
     async def recent(

@@ -104,7 +104,8 @@ class Download(asyncio.Protocol):
         key = name.decode("latin-1").lower()
         if key in self._headers and key in ("location", "content-encoding", "content-length"):
             raise failed("the server's answer has contradicting headers")
-        self._headers[key] = value.decode("latin-1").strip()
+        # Bytes that are no UTF-8 become half surrogates, which no URL may have.
+        self._headers[key] = value.decode("utf-8", "surrogateescape").strip()
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()

@@ -69,11 +69,12 @@ class Visit:
         headers = {"x-request-id": self.id, "server": SERVER}
         call = self.call
         if call is not None:
-            headers.update(call.answer_headers)
+            for name, value in call.answer_headers.items():
+                headers[name] = _one_line(value)
             if call.target is not None:
                 headers["x-gateway-model"] = call.target.model
             if call.dropped:
-                headers["x-gateway-dropped-params"] = ", ".join(dict.fromkeys(call.dropped))
+                headers["x-gateway-dropped-params"] = _one_line(", ".join(dict.fromkeys(call.dropped)))
             if call.cost is not None:
                 headers["x-gateway-cost"] = str(call.cost)
         return headers
@@ -97,3 +98,8 @@ class Visit:
         if headers.get("connection") == "close":
             response.force_close()
         return response
+
+
+def _one_line(value: str) -> str:
+    """Header text that plugins wrote, maybe of what callers sent: a line end in it would break the whole answer."""
+    return value if value.isprintable() else "".join(char if char.isprintable() else " " for char in value)

@@ -45,8 +45,7 @@ class MemoryCounters:
                 times.append(now)
         self._drop_idle(kept, since)
         return [
-            state(not full, limit, times, now, window)
-            for (_, limit), times in zip(names_and_limits, rows, strict=True)
+            state(not full, limit, times, now, window) for (_, limit), times in zip(names_and_limits, rows, strict=True)
         ]
 
     async def peek(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
@@ -56,8 +55,7 @@ class MemoryCounters:
         rows = [[time for time in kept.get(name, ()) if time > now - window] for name, _ in names_and_limits]
         allowed = all(len(times) < limit for (_, limit), times in zip(names_and_limits, rows, strict=True))
         return [
-            state(allowed, limit, times, now, window)
-            for (_, limit), times in zip(names_and_limits, rows, strict=True)
+            state(allowed, limit, times, now, window) for (_, limit), times in zip(names_and_limits, rows, strict=True)
         ]
 
     @staticmethod

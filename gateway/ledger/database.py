@@ -216,4 +216,3 @@ async def open_stores(
         await stores.fail_over_holds()
         stores.opened = opened.pop_all()
         return stores
-

@@ -323,9 +323,7 @@ class RecordOperation(BookOperation):
         log_row(book, row, account, key, model, created, hold)
 
 
-def log_row(
-    book: Book, row: UsageRow, account: int, key: int, model: int, created: int, hold: HoldRow | None
-) -> None:
+def log_row(book: Book, row: UsageRow, account: int, key: int, model: int, created: int, hold: HoldRow | None) -> None:
     """Write one usage row and add it to the sums of its day."""
     u = row.usage
     number = book.names.number

@@ -88,9 +88,7 @@ class SqliteUsage:
         """See the protocol."""
         self._core.writer.post(RecordOperation(row, self._core.now()))
 
-    async def summary(
-        self, account_id: str, *, start: int, end: int, key_id: str | None = None
-    ) -> UsageSummary:
+    async def summary(self, account_id: str, *, start: int, end: int, key_id: str | None = None) -> UsageSummary:
         """See the protocol. Times inside a day stand for the whole day. The balance is the account's, also with a
         key; zero when there is no such account."""
         first, beyond = start // _DAY, -(-end // _DAY)

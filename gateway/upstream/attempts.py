@@ -22,8 +22,6 @@ from gateway.provider import (
     Exchange,
     Provider,
     Sink,
-    StreamDecoder,
-    StreamItem,
     Transport,
     UpstreamReply,
     WantsMedia,
@@ -31,7 +29,7 @@ from gateway.provider import (
 from gateway.upstream.chorus import Chorus, gather_all, merge_completions, part_of, parts_needed
 from gateway.upstream.clock import Limits, time_limit_passed
 from gateway.upstream.sinks import StreamPump, WholeReply
-from gateway.wire.chat import unfold
+from gateway.upstream.speech import Speech
 
 
 @dataclass(slots=True, frozen=True)
@@ -73,7 +71,8 @@ class Dispatcher:
         return asyncio.get_running_loop().time() + self._limits.total
 
     async def whole(self, call: Call, deadline: float) -> dict[str, Any]:
-        """A whole chat completion. Raises the Fault of the last attempt when none succeeded."""
+        """A whole chat completion, or a response object (`call.answered_in`). Raises the Fault of the last attempt
+        when none succeeded."""
         plan = _Plan(call, self._policy, deadline)
         while True:
             try:
@@ -97,24 +96,27 @@ class Dispatcher:
         plan = _Plan(call, self._policy, deadline)
         while True:
             try:
-                return await self._open(call, plan, deadline, make_relay(), quiet, on_silence)
+                return await self._open(call, plan, deadline, make_relay, quiet, on_silence)
             except UpstreamFault as fault:
                 await plan.advance(fault)
 
     async def _fetch(self, call: Call, plan: _Plan, deadline: float) -> dict[str, Any]:
         target = plan.target
         provider = self._find_provider(target.provider)
-        ready = await self._with_media(call, provider, plan) if hasattr(provider, "media_urls") else call
+        speech = Speech(call, provider, target, _fault_of)
+        ready = speech.call
+        if hasattr(provider, "media_urls"):
+            ready = await self._with_media(ready, provider, plan)
         count = parts_needed(call, provider)
         if count == 1:
-            return await self._fetch_one(call, ready, provider, target, deadline)
+            return await self._fetch_one(call, ready, speech, provider, target, deadline)
         parts = (part_of(ready) for _ in range(count))
         return merge_completions(
-            await gather_all([self._fetch_one(call, part, provider, target, deadline) for part in parts])
+            await gather_all([self._fetch_one(call, part, speech, provider, target, deadline) for part in parts])
         )
 
     async def _fetch_one(
-        self, call: Call, part: Call, provider: Provider, target: Target, deadline: float
+        self, call: Call, part: Call, speech: Speech, provider: Provider, target: Target, deadline: float
     ) -> dict[str, Any]:
         """One request and its answer. part: the call itself, or the share of it that this request is for, or the call
         with its media in it."""
@@ -128,21 +130,24 @@ class Dispatcher:
             raise _fault_of(provider, reply)
         if call.operation == "embeddings":
             return _embedder(provider, target).read_embeddings(part, reply)
-        return provider.read_reply(part, reply)
+        return speech.read_reply(part, reply)
 
     async def _open(
         self,
         call: Call,
         plan: _Plan,
         deadline: float,
-        relay: Relay,
+        make_relay: Callable[[], Relay],
         quiet: float,
         on_silence: Callable[[], Awaitable[None]],
     ) -> StreamPump:
         target = plan.target
         provider = self._find_provider(target.provider)
-        ready = await self._with_media(call, provider, plan) if hasattr(provider, "media_urls") else call
-        pump = StreamPump(_Reader(call, provider), relay, self._limits, deadline, quiet)
+        speech = Speech(call, provider, target, _fault_of)
+        ready = speech.call
+        if hasattr(provider, "media_urls"):
+            ready = await self._with_media(ready, provider, plan)
+        pump = StreamPump(speech, make_relay(), self._limits, deadline, quiet)
         try:
             pump.exchange = self._begin(call, ready, provider, target, pump)
             while not (pump.started or pump.ended):
@@ -174,7 +179,8 @@ class Dispatcher:
         if count == 1:
             return self._send(call, ready, provider, target, pump)
         parts = [part_of(ready) for _ in range(count)]
-        chorus = Chorus([_Reader(part, provider) for part in parts], self._limits, pump.deliver, pump.end)
+        readers = [Speech(part, provider, target, _fault_of) for part in parts]
+        chorus = Chorus(readers, self._limits, pump.deliver, pump.end)
         try:
             for part, sink in zip(parts, chorus.parts, strict=True):
                 sink.exchange = self._send(call, part, provider, target, sink)
@@ -224,23 +230,6 @@ class _Plan:
             raise fault
         self.target = self._rest.pop(0)
         self._tries = 0
-
-
-class _Reader:
-    """A provider as the pump needs it, bound to one call."""
-
-    def __init__(self, call: Call, provider: Provider) -> None:
-        self._call = call
-        self._provider = provider
-
-    def open_stream(self) -> StreamDecoder:
-        return self._provider.open_stream(self._call)
-
-    def read_fault(self, reply: UpstreamReply) -> Fault:
-        return _fault_of(self._provider, reply)
-
-    def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
-        return list(unfold(self._provider.read_reply(self._call, reply), True))
 
 
 def _embedder(provider: Provider, target: Target) -> Embeds:

@@ -269,6 +269,15 @@ def web_searches(response: Mapping[str, Any]) -> int:
     )
 
 
+def usage_of_response(response: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The usage of a whole response, with the web searches that its items tell of; None when it has none."""
+    usage = response.get("usage")
+    if not isinstance(usage, dict) or not usage:
+        return None
+    searches = web_searches(response)
+    return {**usage, "server_tool_use_details": {"web_search_requests": searches}} if searches else usage
+
+
 # -- lists of items ---------------------------------------------------------------------------------------------
 
 _PREFIXES = {

@@ -302,3 +302,6 @@ _FIELDS: dict[str, Check] = {
     "stream_options": _members(include_obfuscation=boolean),
     "prompt": _members(id=filled_string, version=string, variables=mapping),
 }
+
+KNOWN = frozenset(_FIELDS) | {"stream_options", "context_management", "moderation", "prompt_cache_retention"}
+"""Top-level members of a request that belong to the Responses API."""

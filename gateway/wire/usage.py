@@ -34,6 +34,7 @@ class UsageNumbers:
     audio_output_tokens: int = 0
     image_input_tokens: int = 0
     image_output_tokens: int = 0
+    web_searches: int = 0
     sane: bool = True
 
 
@@ -60,6 +61,8 @@ _AUDIO_IN: tuple[Path, ...] = _within(_PROMPT_DETAILS, "audio_tokens")
 _AUDIO_OUT: tuple[Path, ...] = _within(_COMPLETION_DETAILS, "audio_tokens")
 _IMAGE_IN: tuple[Path, ...] = _within(_PROMPT_DETAILS, "image_tokens")
 _IMAGE_OUT: tuple[Path, ...] = _within(_COMPLETION_DETAILS, "image_tokens")
+# OpenRouter's and Anthropic's names for what the provider's own tools did.
+_SEARCHES: tuple[Path, ...] = _within(("server_tool_use_details", "server_tool_use"), "web_search_requests")
 
 
 def find_usage(obj: Any) -> dict[str, Any] | None:
@@ -159,5 +162,6 @@ def read_usage(raw: Mapping[str, Any]) -> UsageNumbers:
         audio_output_tokens=read.part(_AUDIO_OUT, completion),
         image_input_tokens=read.part(_IMAGE_IN, prompt),
         image_output_tokens=read.part(_IMAGE_OUT, completion),
+        web_searches=read.count(_SEARCHES) or 0,
         sane=read.sane,
     )

@@ -169,8 +169,9 @@ def hurried(make_world: Callable[..., World]) -> World:
     return make_world(lambda url: upstream_config(url, upstream=limits, server={"keep_alive": "100ms"}))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def client(world: World) -> Iterator[openai.OpenAI]:
+    """One client for all tests, as a program has one: its connections are used again."""
     with world.client() as client:
         yield client
 

@@ -20,7 +20,15 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.testing import Reply, json_reply, load_transcript, openai_completion, openai_error, openai_stream, refused_url
+from gateway.testing import (
+    Reply,
+    json_reply,
+    load_transcript,
+    openai_completion,
+    openai_error,
+    openai_stream,
+    refused_url,
+)
 
 pytestmark = pytest.mark.sdk
 
@@ -156,9 +164,7 @@ def test_the_function_calling_body(echo_world, path):
     choice = orjson.loads(answer)["choices"][0]
     assert (status, choice["finish_reason"]) == (200, "tool_calls")
     assert choice["message"]["tool_calls"][0]["function"] == {"name": "get_weather", "arguments": '{"city":"Lisbon"}'}
-    status, _, answer = echo_world.run(
-        echo_world.gateway.post(path + "/chat/completions", {**body, "stream": True})
-    )
+    status, _, answer = echo_world.run(echo_world.gateway.post(path + "/chat/completions", {**body, "stream": True}))
     assert (status, answer.count(b'"finish_reason":"tool_calls"')) == (200, 1)
 
 
@@ -170,9 +176,7 @@ def test_the_vision_body(echo_world, world):
     recorded = Path(__file__).resolve().parents[2] / "plugins/openai/transcripts/gpt-4-vision.json"
     transcript = load_transcript(recorded)
     requests = world.play(json_reply(transcript.body))
-    status, _, answer = world.run(
-        world.gateway.post("/v1/chat/completions", {**body, "model": "openai/gpt-4.1-mini"})
-    )
+    status, _, answer = world.run(world.gateway.post("/v1/chat/completions", {**body, "model": "openai/gpt-4.1-mini"}))
     assert status == 200
     assert orjson.loads(answer)["choices"] == orjson.loads(transcript.body)["choices"]
     assert requests[0].json["messages"] == body["messages"]

@@ -165,9 +165,7 @@ def test_parsed_function_arguments(client):
 
 
 def test_json_mode(client):
-    answer = client.chat.completions.create(
-        model="muh-chat", messages=HELLO, response_format={"type": "json_object"}
-    )
+    answer = client.chat.completions.create(model="muh-chat", messages=HELLO, response_format={"type": "json_object"})
     assert answer.choices[0].message.content == '{"echo":"Hello!"}'
 
 
@@ -254,7 +252,7 @@ def test_a_long_conversation(client):
     assert "and now?" in answer.choices[0].message.content
 
 
-TEXT = "Grüße, 世界 — مرحبا 👩‍👩‍👧‍👦 \U0001f600 \u2028 \x7f \"quoted\" \\ and\ttabs"
+TEXT = 'Grüße, 世界 — مرحبا 👩‍👩‍👧‍👦 \U0001f600 \u2028 \x7f "quoted" \\ and\ttabs'
 
 
 def test_every_script_survives(world, client):

@@ -42,7 +42,8 @@ def test_a_revoked_key(world):
     stores = world.gateway.gateway.stores
     with world.client(api_key=key) as client:
         ask(client)
-        found = next(k for k in world.run(stores.keys.list_keys(world.gateway.account.id)) if k.label.endswith(key[-4:]))
+        keys = world.run(stores.keys.list_keys(world.gateway.account.id))
+        (found,) = [one for one in keys if one.label.endswith(key[-4:])]
         world.run(stores.keys.revoke_key(found.id))
         with pytest.raises(openai.AuthenticationError):
             ask(client)
@@ -240,11 +241,10 @@ def test_the_gateways_own_time_limit(hurried, stream):
 
 def test_a_stream_that_stalls(hurried):
     requests = hurried.play(Reply([*openai_stream("Hello")[:2], Stall()]))
-    text = ""
+    texts: list[str] = []
     with hurried.client() as client, pytest.raises(openai.APIError) as caught:
-        for piece in ask(client, "fake/model", stream=True):
-            text += piece.choices[0].delta.content or ""
-    assert text == "Hello"
+        texts.extend(piece.choices[0].delta.content or "" for piece in ask(client, "fake/model", stream=True))
+    assert "".join(texts) == "Hello"
     assert caught.value.code.endswith("timeout")
     hurried.run(requests[0].wait_closed(1))
 

@@ -46,9 +46,7 @@ BODIES: dict[str, dict[str, Any]] = {
 
 
 def ask(world, body: dict[str, Any], **more: Any) -> tuple[int, bytes]:
-    status, _, answer = world.run(
-        world.gateway.post("/v1/chat/completions", {"messages": HELLO, **body, **more})
-    )
+    status, _, answer = world.run(world.gateway.post("/v1/chat/completions", {"messages": HELLO, **body, **more}))
     return status, answer
 
 

@@ -159,9 +159,12 @@ async def test_streams_and_several_choices(tmp_path):
         home.bytes_only.reply(Reply(openai_stream("A", " picture.")))
         _, _, answer = await home.gateway.post("/v1/chat/completions", home.body(stream=True, n=3))
         assert answer.endswith(b"data: [DONE]\n\n")
-        assert len(home.bytes_only.requests) == 3
-        assert all(r.json["messages"][0]["content"][1]["image_url"]["url"] == INLINE for r in home.bytes_only.requests)
         assert len(home.media.requests) == 1
+        home.bytes_only.reply(json_reply(openai_completion("A picture.")))
+        assert len((await home.chat(home.body(n=3)))[1]["choices"]) == 3
+        assert len(home.media.requests) == 2
+        assert len(home.bytes_only.requests) == 6
+        assert all(r.json["messages"][0]["content"][1]["image_url"]["url"] == INLINE for r in home.bytes_only.requests)
 
 
 async def test_data_urls_need_no_fetching(tmp_path):

@@ -17,7 +17,10 @@ import pytest_asyncio
 from gateway.http.connection import Connection
 from gateway.stores import LoggedRequest
 from gateway.testing import FakeUpstream, RunningGateway, running_gateway, upstream_config
+from gateway.testing.pytest_plugin import fake_upstream
 from gateway.testing.running import CREDITS
+
+__all__ = ["fake_upstream"]
 
 HELLO = [{"role": "user", "content": "Hello!"}]
 CHAT = "/v1/chat/completions"
@@ -175,8 +178,9 @@ class Site:
                 await asyncio.sleep(0.002)
 
     async def rows(self) -> list[LoggedRequest]:
-        """The usage rows, oldest first, once all are written."""
+        """The usage rows, oldest first, once all are written: rows are posted, and any later operation waits for them."""
         await self.rest()
+        await self.running.gateway.stores.ledger.void("req_unknown")
         return (await self.running.gateway.stores.usage.recent(limit=500))[::-1]
 
     async def row(self) -> LoggedRequest:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from gateway.call import Usage
@@ -116,3 +118,19 @@ def test_locks(tmp_path):
     lock.release()
     assert is_dead(folder, lock.token)
     assert list(folder.iterdir()) == []
+
+
+async def test_two_heirs_resolve_each_hold_once(after_crash, opening):
+    house = after_crash
+    await house.stores.ledger.hold(house.request("mine"))
+    heirs = [house.stores, await opening()]
+    await asyncio.gather(*(heir.fail_over_holds() for heir in heirs * 5))
+    assert await house.balance() == (918, 50)
+    await house.stores.ledger.void("mine")
+
+
+async def test_what_a_process_left_after_signing_off_is_resolved(after_crash):
+    house = after_crash
+    await house.stores.write(lambda connection: connection.execute("DELETE FROM processes WHERE n != 1").rowcount)
+    assert await house.stores.fail_over_holds() == 4
+    assert await house.balance() == (918, 0)

@@ -85,7 +85,7 @@ class BtcPayInvoices:
             event = orjson.loads(body)
         except ValueError as error:
             raise CallerFault("The event is not JSON.") from error
-        if not isinstance(event, dict) or event.get("type") not in _EVENTS:
+        if not isinstance(event, dict) or str(event.get("type")) not in _EVENTS:
             return []
         invoice, at = event.get("invoiceId"), event.get("timestamp")
         if event.get("storeId") != self._settings.store_id or not isinstance(invoice, str):

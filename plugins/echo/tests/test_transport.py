@@ -293,6 +293,34 @@ async def test_directives_can_be_switched_off() -> None:
         playing.provider.build_request(make_call(body, strict=True), make_target())
 
 
+CANNOT: dict[str, Any] = {
+    "functions": [{"name": "get_weather"}],
+    "function_call": {"name": "get_weather"},
+    "audio": {"voice": "alloy", "format": "wav"},
+    "web_search_options": {},
+    "modalities": ["text", "audio"],
+}
+
+
+@pytest.mark.parametrize("name", CANNOT)
+def test_what_the_model_cannot_do_is_reported(name: str) -> None:
+    provider = EchoProvider("echo", EchoSettings())
+    messages = [{"role": "user", "content": "Hi"}]
+    call = make_call({"messages": messages, name: CANNOT[name]})
+    for _ in range(2):  # a call may be built again
+        provider.build_request(call, make_target())
+    assert call.dropped == [name]
+    with pytest.raises(CallerFault, match=name):
+        provider.build_request(make_call({"messages": messages, name: CANNOT[name]}, strict=True), make_target())
+
+
+def test_tools_that_are_not_functions_are_reported() -> None:
+    tools = [{"type": "function", "function": {"name": "a"}}, {"type": "custom", "custom": {"name": "b"}}]
+    call = make_call({"messages": [{"role": "user", "content": "Hi"}], "tools": tools, "modalities": ["text"]})
+    EchoProvider("echo", EchoSettings()).build_request(call, make_target())
+    assert call.dropped == ["tools[1]"]
+
+
 def test_the_bound_is_the_exact_count() -> None:
     body = {"messages": [{"role": "user", "content": "Hello there, world"}], "tools": [{"type": "function"}]}
     assert EchoProvider("echo", EchoSettings()).bound_input_tokens(body) == count_prompt(body)

@@ -24,6 +24,7 @@ from gateway.api import (
 )
 from tollgate_echo.answer import read_request
 from tollgate_echo.directives import parse_duration
+from tollgate_echo.limits import report_limits
 from tollgate_echo.script import Timing
 from tollgate_echo.tokens import count_prompt
 from tollgate_echo.transport import CREATED_HEADER, EMBEDDINGS_URL, EchoTransport
@@ -65,15 +66,14 @@ class EchoProvider:
         self.transport: Transport | None = EchoTransport(Timing(settings.delay, settings.pace), settings.directives)
 
     def build_request(self, call: Call, target: Target) -> UpstreamRequest:
-        """See `Provider.build_request`. Raises CallerFault for a directive that cannot be followed."""
+        """See `Provider.build_request`. Raises CallerFault for a directive that cannot be followed, and for what the
+        model cannot do when the call is strict."""
         body = dict(call.body)
+        report_limits(call, body, self._directives)
         if self._directives:
             read_request(body, True)
-        elif body.pop("echo", None) is not None:
-            if call.strict:
-                raise CallerFault("echo: directives are switched off.", param="echo", code="unsupported_parameter")
-            if "echo" not in call.dropped:
-                call.dropped.append("echo")
+        else:
+            body.pop("echo", None)
         body["model"] = target.upstream
         body["stream"] = call.stream
         if call.stream:

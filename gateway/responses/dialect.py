@@ -1,0 +1,332 @@
+"""The Responses API as a dialect at the door.
+
+A request becomes two forms of itself: a chat body for upstreams that speak chat (which is also what is estimated, held
+and clamped by), and a Responses body for those that speak Responses. Which of the two goes out is decided per attempt
+(`gateway.upstream.speech`), and the answer comes back in the dialect of that attempt.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway.call import Call, Form
+from gateway.dialect import Relay, Watch, bearer
+from gateway.errors import CallerFault, Fault, GatewayFault
+from gateway.provider import dialects_at
+from gateway.responses.before import conversation_of, load_earlier, load_references
+from gateway.responses.live import Live, Tape
+from gateway.responses.relays import BridgeRelay, NativeStream
+from gateway.responses.room import Room
+from gateway.stores import StoredResponse
+from gateway.wire.bridge_reply import response_from_chat
+from gateway.wire.bridge_request import Abilities, ChatForm, chat_from_responses
+from gateway.wire.bridge_stream import BridgeStream
+from gateway.wire.chat import validate_chat
+from gateway.wire.estimate import estimate_input_tokens
+from gateway.wire.faults import error_bytes
+from gateway.wire.responses import conclude, error_of, new_response, usage_from_chat
+from gateway.wire.responses_limits import truncate
+from gateway.wire.responses_native import native_request, native_response
+from gateway.wire.responses_pairing import canonical_items
+from gateway.wire.responses_validate import KNOWN, validate_responses
+
+Json = dict[str, Any]
+
+_CHAT_ONLY = {
+    "messages": "input",
+    "max_tokens": "max_output_tokens",
+    "max_completion_tokens": "max_output_tokens",
+    "response_format": "text.format",
+    "reasoning_effort": "reasoning.effort",
+    "functions": "tools",
+    "function_call": "tool_choice",
+    "n": "",
+}
+"""Members of a chat request that a Responses request says otherwise. Left as they are they would get into the chat
+form unchecked, or be ignored by an upstream that speaks Responses."""
+
+_HELLO = [{"role": "user", "content": "."}]
+
+
+class ResponsesDialect:
+    """OpenAI's `POST /responses`."""
+
+    name = "responses"
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+
+    def credential(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str:
+        """See `InboundDialect`."""
+        return bearer(headers)
+
+    def open(self, call: Call, body: dict[str, Any], values: Mapping[str, str]) -> ResponsesConversation:
+        """See `InboundDialect`."""
+        check_request(body)
+        call.model = body.get("model") or ""
+        call.stream = body.get("stream") is True
+        return ResponsesConversation(call, body, self._room)
+
+    def error_body(self, fault: Fault, request_id: str) -> bytes:
+        """See `InboundDialect`."""
+        return error_bytes(fault, request_id)
+
+
+def check_request(body: Any) -> None:
+    """Is this a request that both forms can be made of? Raises CallerFault that names the field."""
+    validate_responses(body)
+    for name, instead in _CHAT_ONLY.items():
+        if body.get(name) is not None:
+            fix = f"; use {instead}" if instead else ""
+            raise CallerFault(f"{name}: the Responses API has no such parameter{fix}.", param=name)
+    beside = {name: value for name, value in body.items() if name not in KNOWN}
+    if beside:
+        # What chat knows and Responses does not (`stop`, `seed`) travels on into the chat form: checked like there.
+        validate_chat({"messages": _HELLO, **beside}, allow_missing_model=True)
+
+
+class ResponsesConversation:
+    """One request; implements `gateway.dialect.StatefulConversation`."""
+
+    def __init__(self, call: Call, body: Json, room: Room) -> None:
+        self._call = call
+        self._room = room
+        self._request = body
+        self.id = "resp_" + secrets.token_hex(20)
+        self.store = room.settings.store and body.get("store") is not False
+        self.background = body.get("background") is True
+        self.wants_stream = call.stream
+        self._items: list[Json] = []
+        self._form: ChatForm | None = None
+        self._relay: BridgeRelay | NativeStream | None = None
+        self._final: Json | None = None
+        self._tape: Tape | None = None
+        if self.background and not self.store:
+            raise CallerFault(
+                "background: this gateway does not keep responses (responses.store), which a background response needs.",
+                param="background",
+            )
+
+    @property
+    def account_id(self) -> str:
+        """Whose request this is; known once the caller is."""
+        caller = self._call.caller
+        assert caller is not None
+        return caller.account_id
+
+    # -- before ------------------------------------------------------------------------------------------------
+
+    async def prepare(self) -> None:
+        """See `StatefulConversation`."""
+        call, request, room = self._call, self._request, self._room
+        request["store"] = self.store
+        earlier = await load_earlier(room, self.account_id, request)
+        references = await load_references(room, self.account_id, request, earlier)
+        self._items = canonical_items(request.get("input"), earlier=earlier, references=references)
+        if len(self._items) > room.settings.max_items:
+            raise CallerFault(
+                f"input: more than {room.settings.max_items} items (responses.max_items).", param="input"
+            )
+        native = [
+            "responses" in dialects_at(room.find_provider(target.provider), target) for target in call.candidates
+        ]
+        if self.background:
+            # Always streamed from upstream: so it can be followed, cancelled, and billed for what it came to.
+            call.stream = request["stream"] = True
+        self._form = form = self._chat_form(earlier, any(native))
+        call.body = form.body
+        call.forms = {"chat": Form(form.body, form.dropped, _hosted_fault(form))}
+        if any(native):
+            body, dropped = native_request(request, self._items, earlier=earlier)
+            call.forms["responses"] = Form(body, dropped)
+        elif (fault := call.forms["chat"].fault) is not None:
+            raise fault
+
+    def _chat_form(self, earlier: Sequence[Mapping[str, Any]], native: bool) -> ChatForm:
+        request = self._request
+        if native and request.get("prompt") is not None:
+            # Known upstream only; what it adds to the input cannot be counted here.
+            request = {key: value for key, value in request.items() if key != "prompt"}
+        abilities = self._abilities()
+        form = chat_from_responses(request, self._items, earlier=earlier, abilities=abilities)
+        form.body.pop("prompt", None)
+        if request.get("truncation") != "auto" or not earlier and len(self._items) < 2:
+            return form
+        limits = [target.context - (target.max_output or 0) for target in self._call.candidates if target.context]
+        if not limits or estimate_input_tokens(form.body) <= min(limits):
+            return form
+        most = min(limits)
+
+        def made(items: Sequence[Mapping[str, Any]]) -> ChatForm:
+            return chat_from_responses(request, items, abilities=abilities)
+
+        kept, _ = truncate([*earlier, *self._items], lambda items: estimate_input_tokens(made(items).body) <= most)
+        return made(kept)
+
+    def _abilities(self) -> Abilities:
+        """What every candidate that is spoken to in chat understands."""
+        common: set[str] | None = None
+        for target in self._call.candidates:
+            provider = self._room.find_provider(target.provider)
+            if "responses" not in dialects_at(provider, target):
+                own = set(getattr(provider, "understands", ()))
+                common = own if common is None else common & own
+        known = {"custom_tools", "allowed_tools", "tool_media"}
+        return Abilities(**dict.fromkeys(known & (known if common is None else common), True))
+
+    # -- during ------------------------------------------------------------------------------------------------
+
+    def begun(self, status: str = "in_progress") -> Json:
+        """The response object at its beginning."""
+        call = self._call
+        return new_response(self._request, response_id=self.id, model=call.model, now=call.created, status=status)
+
+    def relay(self, watch: Watch | None) -> Relay:
+        """See `Conversation`."""
+        taken = None if self._tape is None else self._tape.write
+        if self._call.answered_in == "responses":
+            self._relay = NativeStream(self.begun(), watch, taken)
+            return self._relay
+        form = self._form
+        stream = BridgeStream(
+            self._request,
+            response_id=self.id,
+            model=self._call.model,
+            now=self._call.created,
+            emulated=form.tools.emulated if form is not None else (),
+            background=self.background,
+        )
+        self._relay = BridgeRelay(stream, watch, self._room.clock, taken)
+        return self._relay
+
+    def whole(self, completion: dict[str, Any]) -> dict[str, Any]:
+        """See `Conversation`."""
+        usage = completion.get("usage")
+        if self._call.answered_in == "responses":
+            final = native_response(completion, self.begun())
+            if isinstance(usage, dict) and "prompt_tokens" in usage:
+                final["usage"] = usage_from_chat(usage)
+        else:
+            final = response_from_chat(
+                completion,
+                self._request,
+                response_id=self.id,
+                model=self._call.model,
+                now=self._room.clock(),
+                created=self._call.created,
+                emulated=self._form.tools.emulated if self._form is not None else (),
+                usage=usage,
+            )
+        self._final = final
+        return final
+
+    # -- running -----------------------------------------------------------------------------------------------
+
+    def run(self, live: Live) -> None:
+        """The response is being streamed: whoever comes back for it finds it in `live`."""
+        self._tape = live.tape
+        self._room.live.add(live)
+
+    def snapshot(self) -> Json:
+        """The response as it stands."""
+        if self._final is not None:
+            return self._final
+        return self.begun() if self._relay is None else self._relay.response
+
+    # -- after -------------------------------------------------------------------------------------------------
+
+    async def keep(self, *, status: str | None = None, events: bytes = b"") -> None:
+        """See `StatefulConversation`. status: `cancelled` for one that was stopped by its caller."""
+        try:
+            if not self.store:
+                return
+            final = self._final if self._relay is None else self._relay.response
+            if final is None:
+                return
+            if status is not None:
+                final = _stopped(final, status, self._room.clock())
+            self._final = final
+            await self._save(final, events=events)
+        except Fault as fault:
+            # The answer is paid for and told. Whoever continues it is told plainly that it is not there.
+            self._room.log.error("response %s was not kept: %s", self.id, fault, extra={"request_id": self._call.id})
+        finally:
+            self._room.live.discard(self.id)
+            if self._tape is not None:
+                self._tape.end()
+
+    async def keep_left(self, found: Relay | dict[str, Any] | None, whole: bool, usage: Mapping[str, Any]) -> None:
+        """See `StatefulConversation`: an answer that came whole is kept as it is, what broke off as cancelled."""
+        if isinstance(found, dict):
+            self.whole({**found, "usage": dict(usage)})
+            await self.keep()
+        elif found is None or found is not self._relay:
+            self._relay = None
+            await self.keep()
+        elif whole:
+            found.finish(usage)
+            await self.keep(events=self._taped())
+        else:
+            found.fail(_LEFT, self._call.id)
+            await self.keep(status="cancelled", events=self._taped())
+
+    def _taped(self) -> bytes:
+        return b"" if self._tape is None else self._tape.whole
+
+    async def begin_background(self) -> Json:
+        """Write down that it runs; returns the object to answer with."""
+        await self._save(self.begun(), running=True)
+        return self.begun("queued")
+
+    async def _save(self, response: Json, *, running: bool = False, events: bytes = b"") -> None:
+        room = self._room
+        size = len(events)
+        if size > room.settings.live_events:
+            events = b""
+        await room.store.save(
+            StoredResponse(
+                id=self.id,
+                account_id=self.account_id,
+                status=str(response["status"]),
+                created=self._call.created,
+                expires=room.expires(),
+                request_id=self._call.id,
+                input=self._items,
+                response=response,
+                previous_id=self._request.get("previous_response_id") or "",
+                conversation_id=conversation_of(self._request),
+                background=self.background,
+                running=running,
+                events=events,
+            )
+        )
+
+
+_LEFT = GatewayFault("The caller disconnected before the response was complete.", code="client_disconnected")
+
+
+def _stopped(response: Json, status: str, now: int) -> Json:
+    """The final object of a response that was stopped, whatever its relay made of that."""
+    ended = conclude(response, status=status, output=response["output"], usage=response.get("usage"), now=now)
+    return ended
+
+
+def failed_response(response: Json, fault: Fault, now: int) -> Json:
+    """The final object of a response that failed before its first event."""
+    usage = response.get("usage")
+    return conclude(response, status="failed", output=response["output"], usage=usage, now=now, error=error_of(fault))
+
+
+def _hosted_fault(form: ChatForm) -> CallerFault | None:
+    """Tools that a server runs, on an upstream that has no such server."""
+    hosted = form.tools.hosted
+    if not hosted:
+        return None
+    return CallerFault(
+        f"tools: {hosted[0].get('type')!r} is a built-in tool that this model does not have; "
+        "leave it out, or offer a function instead.",
+        code="unsupported_tool",
+        param="tools",
+    )

@@ -1,0 +1,33 @@
+"""What the tests of this plugin share: a request built in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+from tollgate_moonshot import Settings, create
+
+from gateway.api import Call
+from gateway.testing import make_call, make_target
+
+Built = Callable[..., tuple[dict[str, Any], Call]]
+
+USER = [{"role": "user", "content": "Hi"}]
+
+
+@pytest.fixture
+def built() -> Built:
+    """`built(body, model=..., max_output=...)`: the upstream body, and the call with what was reported on it.
+    `messages` default to one user message."""
+
+    def build(
+        body: dict[str, Any], model: str = "kimi-k2.5", options: dict[str, Any] | None = None, **more: Any
+    ) -> tuple[dict[str, Any], Call]:
+        call = make_call({"model": "test/model", "messages": USER, **body}, **more)
+        provider = create("test", Settings.model_validate({"api_key": "test-key-0123"}))
+        request = provider.build_request(call, make_target(model, options=options or {}))
+        return orjson.loads(request.body), call
+
+    return build
