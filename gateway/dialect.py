@@ -28,10 +28,17 @@ class Relay(Protocol):
     what the model wrote so far, for an estimate. complete: every choice has its finish_reason.
     """
 
-    usage: dict[str, Any] | None
-    finish_reason: str
-    text_bytes: int
-    chunks: int
+    @property
+    def usage(self) -> dict[str, Any] | None: ...
+
+    @property
+    def finish_reason(self) -> str: ...
+
+    @property
+    def text_bytes(self) -> int: ...
+
+    @property
+    def chunks(self) -> int: ...
 
     @property
     def complete(self) -> bool: ...

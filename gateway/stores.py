@@ -124,7 +124,8 @@ class Entry:
     """One line of the append-only ledger; see `EntryKind`.
 
     seq: grows with every entry. amount: what it did to the balance (charges are negative); reserved: what it did to
-    the credits held; unpaid: what should have been taken besides, but was not there. balance: the account's balance after it.
+    the credits held; unpaid: what should have been taken besides, but was not there. balance: the account's balance
+    after it.
     basis: of a charge or void, "" otherwise. key: the idempotency key of a credit operation, "" otherwise.
     """
 

@@ -46,6 +46,7 @@ def run_plugins(options: argparse.Namespace) -> int:
         return 0
     print("plugins:   " + ", ".join(blueprint.plugins.names))
     print("providers: " + ", ".join(sorted(blueprint.kinds)))
+    print("payments:  " + (", ".join(sorted(blueprint.payments)) or "(none)"))
     for phase, names in phases.items():
         print(f"{phase:17} " + (" -> ".join(names) or "(none)"))
     return 0

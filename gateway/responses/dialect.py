@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.call import Call, Form
 from gateway.dialect import Relay, Watch, bearer
-from gateway.errors import CallerFault, Fault, GatewayFault
+from gateway.errors import CallerFault, Fault
 from gateway.provider import dialects_at
 from gateway.responses.before import conversation_of, load_earlier, load_references
 from gateway.responses.live import Live, Tape
@@ -137,7 +137,7 @@ class ResponsesConversation:
             call.stream = request["stream"] = True
         self._form = form = self._chat_form(earlier, any(native))
         call.body = form.body
-        call.forms = {"chat": Form(form.body, form.dropped, _hosted_fault(form))}
+        call.forms = {"chat": Form(form.body, form.dropped, _hosted_fault(form, request.get("tools") or ()))}
         if any(native):
             body, dropped = native_request(request, self._items, earlier=earlier)
             call.forms["responses"] = Form(body, dropped)
@@ -173,8 +173,10 @@ class ResponsesConversation:
             if "responses" not in dialects_at(provider, target):
                 own = set(getattr(provider, "understands", ()))
                 common = own if common is None else common & own
-        known = {"custom_tools", "allowed_tools", "tool_media"}
-        return Abilities(**dict.fromkeys(known & (known if common is None else common), True))
+        has = common or set()
+        return Abilities(
+            custom_tools="custom_tools" in has, allowed_tools="allowed_tools" in has, tool_media="tool_media" in has
+        )
 
     # -- during ------------------------------------------------------------------------------------------------
 
@@ -237,16 +239,14 @@ class ResponsesConversation:
 
     # -- after -------------------------------------------------------------------------------------------------
 
-    async def keep(self, *, status: str | None = None, events: bytes = b"") -> None:
-        """See `StatefulConversation`. status: `cancelled` for one that was stopped by its caller."""
+    async def keep(self, *, events: bytes = b"") -> None:
+        """See `StatefulConversation`. events: what was streamed, for whoever takes the stream up later."""
         try:
             if not self.store:
                 return
             final = self._final if self._relay is None else self._relay.response
             if final is None:
                 return
-            if status is not None:
-                final = _stopped(final, status, self._room.clock())
             self._final = final
             await self._save(final, events=events)
         except Fault as fault:
@@ -262,17 +262,18 @@ class ResponsesConversation:
         if isinstance(found, dict):
             self.whole({**found, "usage": dict(usage)})
             await self.keep()
-        elif found is None or found is not self._relay:
+            return
+        relay = self._relay
+        if found is None or relay is None:
             self._relay = None
-            await self.keep()
         elif whole:
-            found.finish(usage)
-            await self.keep(events=self._taped())
+            relay.finish(usage)
         else:
-            found.fail(_LEFT, self._call.id)
-            await self.keep(status="cancelled", events=self._taped())
+            relay.cancel(usage)
+        await self.keep(events=self.taped())
 
-    def _taped(self) -> bytes:
+    def taped(self) -> bytes:
+        """The events that were streamed so far, as far as they are kept."""
         return b"" if self._tape is None else self._tape.whole
 
     async def begin_background(self) -> Json:
@@ -304,29 +305,21 @@ class ResponsesConversation:
         )
 
 
-_LEFT = GatewayFault("The caller disconnected before the response was complete.", code="client_disconnected")
-
-
-def _stopped(response: Json, status: str, now: int) -> Json:
-    """The final object of a response that was stopped, whatever its relay made of that."""
-    ended = conclude(response, status=status, output=response["output"], usage=response.get("usage"), now=now)
-    return ended
-
-
 def failed_response(response: Json, fault: Fault, now: int) -> Json:
     """The final object of a response that failed before its first event."""
     usage = response.get("usage")
     return conclude(response, status="failed", output=response["output"], usage=usage, now=now, error=error_of(fault))
 
 
-def _hosted_fault(form: ChatForm) -> CallerFault | None:
+def _hosted_fault(form: ChatForm, tools: Sequence[Mapping[str, Any]]) -> CallerFault | None:
     """Tools that a server runs, on an upstream that has no such server."""
-    hosted = form.tools.hosted
-    if not hosted:
+    if not form.tools.hosted:
         return None
+    kind = form.tools.hosted[0].get("type")
+    path = f"tools[{next(index for index, tool in enumerate(tools) if tool.get('type') == kind)}]"
     return CallerFault(
-        f"tools: {hosted[0].get('type')!r} is a built-in tool that this model does not have; "
+        f"{path}: {str(kind)[:100]!r} is a built-in tool that this model does not have; "
         "leave it out, or offer a function instead.",
         code="unsupported_tool",
-        param="tools",
+        param=path,
     )

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from gateway.dialect import Watch
-from gateway.errors import Fault
+from gateway.errors import Fault, GatewayFault
 from gateway.provider import StreamItem
 from gateway.wire.bridge_stream import BridgeStream
 from gateway.wire.responses import usage_from_chat, usage_of_response
@@ -24,6 +24,7 @@ Json = dict[str, Any]
 
 _TEXT = (b'"content":"', b'"reasoning_content":"', b'"arguments":"')
 _USAGE, _NO_USAGE = b'"usage"', b'"usage":null'
+_STOPPED = GatewayFault("The response was cancelled.")
 _TEXT_KEYS = ("content", "reasoning_content", "reasoning", "refusal")
 
 
@@ -84,8 +85,11 @@ class BridgeRelay:
 
     def fail(self, fault: Fault, request_id: str) -> bytes:
         """See `Relay`."""
-        shown = usage_from_chat(self.usage)
-        return self._send(encode_events(self._stream.fail(fault, self._clock(), usage=shown)))
+        return self._send(encode_events(self._stream.fail(fault, self._clock(), usage=self.usage)))
+
+    def cancel(self, usage: Mapping[str, Any]) -> bytes:
+        """The bytes that end a stream which its caller stopped. usage: what was billed, empty for nothing."""
+        return self._send(encode_events(self._stream.cancel(self._clock(), usage=usage or None)))
 
     def _send(self, data: bytes) -> bytes:
         if data and self._taken is not None:
@@ -226,14 +230,28 @@ class NativeStream:
 
     def fail(self, fault: Fault, request_id: str) -> bytes:
         """See `Relay`."""
-        if self._told:
+        return self._send(encode_events(self._break_off(fault)))
+
+    def cancel(self, usage: Mapping[str, Any]) -> bytes:
+        """See `BridgeRelay.cancel`."""
+        *events, error, _ = self._break_off(_STOPPED) or [{}, {}]
+        if not error:
             return b""
+        shown = usage_from_chat(usage) if "prompt_tokens" in usage else dict(usage) or None
+        last = self._last = {**self.response, "status": "cancelled", "error": None, "usage": shown}
+        number = error["sequence_number"]
+        events.append({"type": "response.cancelled", "response": last, "sequence_number": number})
+        return self._send(encode_events(events))
+
+    def _break_off(self, fault: Fault) -> list[Json]:
+        if self._told:
+            return []
         self._told = True
         if self._relay.ended:
             self._relay.number -= 1  # the terminal event was held back and will not be sent
         events = self._relay.fail(fault)
         self._last = self._relay.final
-        return self._send(encode_events(events))
+        return events
 
     def _send(self, data: bytes) -> bytes:
         if data and self._taken is not None:

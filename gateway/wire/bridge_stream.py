@@ -231,6 +231,14 @@ class BridgeStream:
         self._emitter.number += 1
         return self._conclude(now, "failed", usage_from_chat(usage), error=error_of(fault))
 
+    def cancel(self, now: int, *, usage: Mapping[str, Any] | None = None) -> list[Json]:
+        """The answer was stopped on its caller's wish. What was said stays, as incomplete items."""
+        if self.ended:
+            return []
+        self._close_all("incomplete", everything=True)
+        self._end_round()
+        return self._conclude(now, "cancelled", usage_from_chat(usage))
+
     # -- the machine ------------------------------------------------------------------------------------------
 
     def _begin(self, background: bool) -> None:

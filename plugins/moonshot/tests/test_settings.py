@@ -68,7 +68,7 @@ def test_the_key_does_not_show() -> None:
 def test_a_body_that_is_no_json_is_the_callers_fault() -> None:
     provider = create("test", Settings())
     for odd in ("\ud800", 10**30):
-        call = make_call({"messages": [{"role": "user", "content": "x"}], "metadata": odd})
+        call = make_call({"messages": [{"role": "user", "content": "x"}], "novel": odd})
         with pytest.raises(CallerFault, match="cannot be sent on as JSON"):
             provider.build_request(call, make_target())
 

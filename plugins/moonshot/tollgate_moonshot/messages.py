@@ -105,36 +105,36 @@ def _thought(message: Message) -> str:
 
 
 def _call(draft: Draft, call: Any, path: str) -> dict[str, Any]:
-    call = dict(as_dict(call, path))
-    if "function" not in call:
+    sent = dict(as_dict(call, path))
+    if "function" not in sent:
         raise refuse(f"{path}.type", "Moonshot has no free-form tools; only function calls can be given back")
-    function = as_dict(call["function"], f"{path}.function")
+    function = as_dict(sent["function"], f"{path}.function")
     name = as_text(function.get("name"), f"{path}.function.name")
-    if call.get("type", "function") == "function":
+    if sent.get("type", "function") == "function":
         function = {**function, "name": draft.name_of(name)}
     if function.get("arguments") in (None, ""):
         # A tool without parameters may have been called with an empty text; Moonshot wants JSON.
         function = {**function, "arguments": "{}"}
-    call["function"] = function
-    return call
+    sent["function"] = function
+    return sent
 
 
 def _part(draft: Draft, part: Any, path: str) -> dict[str, Any]:
-    part = dict(as_dict(part, path))
-    kind = part.get("type")
-    if part.pop("cache_control", None) is not None:
+    sent = dict(as_dict(part, path))
+    kind = sent.get("type")
+    if sent.pop("cache_control", None) is not None:
         draft.report("cache_control", "Moonshot caches by itself; leave the marks out")
     if kind == "refusal":
-        return {"type": "text", "text": as_text(part.get("refusal"), f"{path}.refusal")}
+        return {"type": "text", "text": as_text(sent.get("refusal"), f"{path}.refusal")}
     if kind == "file":
         raise refuse(path, "Moonshot takes no files in messages; send their text, or pages as pictures")
     if kind == "input_audio":
         raise refuse(path, "Moonshot's models do not hear; send a transcript")
-    url = _url(part)
+    url = _url(sent)
     if url is not None and _is_address(url):
-        where = f"{path}.{kind}.url" if isinstance(part[str(kind)], dict) else f"{path}.{kind}"
+        where = f"{path}.{kind}.url" if isinstance(sent[str(kind)], dict) else f"{path}.{kind}"
         raise refuse(where, "Moonshot takes no addresses of media; send the data as a data: URL")
-    return part
+    return sent
 
 
 def _url(part: Mapping[str, Any]) -> str | None:
