@@ -30,6 +30,8 @@ class Price:
 
     A class that a model does not list is billed as its nearest listed parent:
     cached_input, cache_write, audio_input and image_input as input; audio_output and image_output as output.
+    tiers: (tokens, price) in ascending order; a request whose input is more than so many tokens is billed, all of it,
+    by that price instead.
     """
 
     input: Decimal = Decimal(0)
@@ -42,9 +44,22 @@ class Price:
     image_output: Decimal | None = None
     per_request: Decimal = Decimal(0)
     per_web_search: Decimal = Decimal(0)
+    tiers: tuple[tuple[int, Price], ...] = ()
+
+    def at(self, prompt_tokens: int) -> Price:
+        """The price that holds for an input of so many tokens."""
+        found = self
+        for above, price in self.tiers:
+            if prompt_tokens > above:
+                found = price
+        return found
 
     def charge(self, usage: Usage) -> int:
         """What `usage` costs in credits: the exact decimal sum over all classes, rounded up once."""
+        if self.tiers:
+            tier = self.at(usage.prompt_tokens)
+            if tier is not self:
+                return tier.charge(usage)
         plain_input = usage.prompt_tokens
         plain_output = usage.completion_tokens
         total = self.per_request + self.per_web_search * usage.web_searches
@@ -70,17 +85,17 @@ class Price:
         total += self.input * plain_input + self.output * plain_output
         return math.ceil(total)
 
-    @property
-    def dearest_input(self) -> Decimal:
-        """The highest price that one input token can have."""
-        classes = (self.cached_input, self.cache_write, self.audio_input, self.image_input)
-        return max([self.input, *(price for price in classes if price is not None)])
+    def dearest_input(self, most: int) -> Decimal:
+        """The highest price that one token of an input of at most `most` tokens can have."""
+        classes = (self.input, self.cached_input, self.cache_write, self.audio_input, self.image_input)
+        tiers = (price.dearest_input(most) for above, price in self.tiers if most > above)
+        return max(*(price for price in classes if price is not None), *tiers, Decimal(0))
 
-    @property
-    def dearest_output(self) -> Decimal:
-        """The highest price that one output token can have."""
-        classes = (self.audio_output, self.image_output)
-        return max([self.output, *(price for price in classes if price is not None)])
+    def dearest_output(self, most: int) -> Decimal:
+        """The highest price that one token of output can have after an input of at most `most` tokens."""
+        classes = (self.output, self.audio_output, self.image_output)
+        tiers = (price.dearest_output(most) for above, price in self.tiers if most > above)
+        return max(*(price for price in classes if price is not None), *tiers, Decimal(0))
 
 
 @dataclass(slots=True, frozen=True)

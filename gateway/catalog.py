@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gateway.call import Target
-from gateway.config import Alias, Config, ModelEntry, PriceSettings
+from gateway.config import Alias, Config, ModelEntry, PriceClasses, PriceSettings
 from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault
 
 _LONGEST_GUESS = 64
@@ -246,15 +246,19 @@ def _target(model: ModelEntry) -> Target:
     )
 
 
-def _pricing(price: PriceSettings | None, free: bool) -> dict[str, str] | None:
-    """Prices in USD as plain decimal strings, without exponents: `{"prompt": "0.0000004", ...}`."""
+def _pricing(price: PriceSettings | None, free: bool) -> dict[str, Any] | None:
+    """Prices in USD as plain decimal strings, without exponents: `{"prompt": "0.0000004", ...}`; `tiers` with the
+    prices of requests that are longer than `above_prompt_tokens`."""
     if price is None:
         return {"prompt": "0", "completion": "0"} if free else None
+    tiers = [{"above_prompt_tokens": tier.above, **_amounts(tier)} for tier in price.tiers]
+    # Clients of the format read these two without asking whether they are there.
+    return {"prompt": "0", "completion": "0", **_amounts(price)} | ({"tiers": tiers} if tiers else {})
+
+
+def _amounts(price: PriceClasses) -> dict[str, str]:
     amounts = {name: getattr(price, field) for name, field in _PER_TOKEN.items()}
     shown = {name: _plain(usd.scaleb(-6)) for name, usd in amounts.items() if usd is not None}
-    # Clients of the format read these two without asking whether they are there.
-    shown.setdefault("prompt", "0")
-    shown.setdefault("completion", "0")
     events = {name: getattr(price, field) for name, field in _PER_EVENT.items()}
     return shown | {name: _plain(usd) for name, usd in events.items() if usd is not None}
 

@@ -103,8 +103,8 @@ class Plugin:
                 tokens = provider.bound_input_tokens(call.body, target)
             # A provider that gives fewer choices per request reads the prompt once for each of them.
             requests = choices if choices > getattr(provider, "max_n", choices) else 1
-            base = max(base, price.per_request + price.dearest_input * tokens * requests)
-            unit = max(unit, price.dearest_output * choices)
+            base = max(base, price.per_request + price.dearest_input(tokens) * tokens * requests)
+            unit = max(unit, price.dearest_output(tokens) * choices)
         return base, unit
 
     @staticmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal, localcontext
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -14,7 +15,15 @@ from gateway.call import Price
 from gateway.config import checks
 from gateway.config.document import Document, quote
 from gateway.config.explain import Checker
-from gateway.config.sections import AliasEntry, Core, ModelSettings, PaymentTerms, PluginSettings, PriceSettings
+from gateway.config.sections import (
+    AliasEntry,
+    Core,
+    ModelSettings,
+    PaymentTerms,
+    PluginSettings,
+    PriceClasses,
+    PriceSettings,
+)
 from gateway.config.settings import Alias, Config, ModelEntry, PaymentEntry, ProviderEntry
 from gateway.payments import PaymentKind
 from gateway.provider import ProviderKind
@@ -271,15 +280,18 @@ class _Builder:
 
 def to_credits(price: PriceSettings, per_usd: int) -> Price:
     """USD per million tokens as credits per token, and USD per event as credits per event; exact."""
+    plain = replace(Price(), **_scaled(price, per_usd))
+    tiers = tuple((tier.above, replace(plain, **_scaled(tier, per_usd))) for tier in price.tiers)
+    return replace(plain, tiers=tiers)
+
+
+def _scaled(prices: PriceClasses, per_usd: int) -> dict[str, Decimal]:
     with localcontext() as context:
         context.prec = 60  # 7 + 12 digits of a price times 10 of per_usd always fit
-        scaled: dict[str, Decimal] = {}
-        for name in PriceSettings.model_fields:
-            usd = getattr(price, name)
-            if usd is not None:
-                credits = usd * per_usd if name.startswith("per_") else (usd * per_usd).scaleb(-6)
-                scaled[name] = credits
-        return Price(**scaled)
+        return {
+            name: usd * per_usd if name.startswith("per_") else (usd * per_usd).scaleb(-6)
+            for name, usd in prices.given().items()
+        }
 
 
 def _pipeline(document: Document, core: Core, plugins: Collection[str] | None) -> tuple[str, ...]:

@@ -255,7 +255,7 @@ class Core(Section):
     strict: bool = False
 
 
-class PriceSettings(Section):
+class PriceClasses(Section):
     """USD per million tokens of each class, and USD per event for `per_*`. See `gateway.call.Price` for what a
     class that is not listed costs."""
 
@@ -270,15 +270,36 @@ class PriceSettings(Section):
     per_request: UsdPrice | None = None
     per_web_search: UsdPrice | None = None
 
+    def given(self) -> dict[str, Decimal]:
+        """The prices that are there."""
+        prices = {name: getattr(self, name) for name in PriceClasses.model_fields}
+        return {name: price for name, price in prices.items() if price is not None}
+
+
+class PriceTier(PriceClasses):
+    """What a request costs, all of it, whose input is more than `above` tokens; classes that are not listed cost what
+    they cost without the tier."""
+
+    above: Tokens
+
+
+class PriceSettings(PriceClasses):
+    """The prices of a model. tiers: for requests with a long input, at providers that charge more for them."""
+
+    tiers: Annotated[tuple[PriceTier, ...], ListOf] = ()
+
     @model_validator(mode="after")
     def _whole(self) -> PriceSettings:
-        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        given = self.given()
         if not given:
             refuse("needs at least one price; say `free: true` for a model that costs nothing")
         tokens = any(not name.startswith("per_") for name in given)
-        missing = [name for name in ("input", "output") if getattr(self, name) is None]
+        missing = [name for name in ("input", "output") if name not in given]
         if tokens and missing:
             refuse(f"needs {' and '.join(missing)} too; write 0 if that costs nothing")
+        limits = [tier.above for tier in self.tiers]
+        if limits != sorted(set(limits)):
+            refuse("tiers must be in order of `above`, each with another limit")
         return self
 
 

@@ -501,13 +501,27 @@ def test_prices_are_exact(build, price, per_usd, expected):
 
 
 def test_every_price_class_is_converted(build):
-    fields = [field.name for field in dataclasses.fields(Price)]
-    assert fields == list(sections.PriceSettings.model_fields)
+    *fields, tiers = (field.name for field in dataclasses.fields(Price))
+    assert [*fields, tiers] == list(sections.PriceSettings.model_fields)
     text = ", ".join(f"{name}: {position}.5" for position, name in enumerate(fields))
     made = build(f"providers: {{echo: }}\nmodels:\n  echo/x: {{price: {{{text}}}}}")
     for position, name in enumerate(fields):
         unit = 10**6 if name.startswith("per_") else 1
         assert getattr(made.models["echo/x"].price, name) == (position + Decimal("0.5")) * unit
+
+
+def test_a_tier_inherits_what_it_does_not_say(build):
+    price = "{input: 2, output: 12, cached_input: 0.2, tiers: [{above: 200000, input: 4, output: 18}]}"
+    made = build(f"providers: {{echo: }}\nmodels:\n  echo/x: {{price: {price}}}")
+    [(above, tier)] = made.models["echo/x"].price.tiers
+    assert above == 200_000
+    assert (tier.input, tier.output, tier.cached_input, tier.tiers) == (4, 18, Decimal("0.2"), ())
+
+
+def test_tiers_are_in_order(problems):
+    tiers = "tiers: [{above: 9, input: 3}, {above: 9, input: 4}]"
+    text = f"providers: {{echo: }}\nmodels:\n  echo/x: {{price: {{input: 1, output: 2, {tiers}}}}}"
+    assert any("tiers must be in order" in fault for fault in problems(text))
 
 
 class TestFrozen:
