@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.call import Basis, Call, Caller, Dialect, Outcome, Price, Target, Usage
+from gateway.call import Basis, Call, Caller, Dialect, Form, Outcome, Price, Target, Usage
 from gateway.dialect import ChatDialect, Conversation, InboundDialect, Relay, Watch, bearer
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault
 from gateway.hookspecs import App, Router, hookimpl
@@ -21,13 +21,17 @@ from gateway.provider import (
     WantsMedia,
 )
 from gateway.stores import Counters, Hold, HoldRequest, Keys, Ledger, Stores, UsageLog, UsageRow, Window
+from gateway.wire.bridge_reasoning import is_sealed, seal, unseal
+from gateway.wire.chat import refuse_forbidden
 from gateway.wire.chat_fold import ChatFold, fold_stream, unfold
 from gateway.wire.embeddings import embedding_input_tokens
 from gateway.wire.estimate import BOUND, EXPECTED, Weights, bound_text_tokens, estimate_input_tokens, text_bytes
 from gateway.wire.fault_reading import fault_from_openai_error, fault_from_stream_event
 from gateway.wire.openai_dialect import ChatStreamDecoder, read_completion, redact_fault
 from gateway.wire.redact import clean, redact
+from gateway.wire.responses_decoder import ResponsesEventDecoder, read_response
 from gateway.wire.sse import DONE, Event, EventReader, encode_data, encode_event
+from gateway.wire.usage import find_usage, read_usage
 from gateway.wire.waiting import read_retry_after
 
 __all__ = [
@@ -52,6 +56,7 @@ __all__ = [
     "EventReader",
     "Exchange",
     "Fault",
+    "Form",
     "GatewayFault",
     "Hold",
     "HoldRequest",
@@ -69,6 +74,7 @@ __all__ = [
     "ProviderKind",
     "Refusal",
     "Relay",
+    "ResponsesEventDecoder",
     "Router",
     "Sink",
     "Stores",
@@ -95,12 +101,19 @@ __all__ = [
     "estimate_input_tokens",
     "fault_from_openai_error",
     "fault_from_stream_event",
+    "find_usage",
     "fold_stream",
     "hookimpl",
+    "is_sealed",
     "read_completion",
+    "read_response",
     "read_retry_after",
+    "read_usage",
     "redact",
     "redact_fault",
+    "refuse_forbidden",
+    "seal",
     "text_bytes",
     "unfold",
+    "unseal",
 ]

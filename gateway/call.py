@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from gateway.errors import CallerFault
 
-Dialect = Literal["chat", "responses"]
-"""The API dialect of a body: OpenAI Chat Completions (the hub format) or OpenAI Responses."""
+Dialect = str
+"""The API dialect of a body: `chat` (OpenAI Chat Completions, the hub format), `responses` (OpenAI Responses), or one
+of a plugin's own, which its inbound dialect writes and its provider understands."""
 
 Operation = Literal["chat", "embeddings"]
 """What a call asks a model to do."""
@@ -111,6 +112,7 @@ class Target:
     group: position in the fallback order, from 0: targets of one group share the requests by weight and stand in
         for each other; those of the next group are tried when all of them failed.
     options: free-form per-model settings of the provider plugin (from YAML).
+    thinks: it may write output that is billed but not shown (its `supported_parameters` name `reasoning_effort`).
     """
 
     model: str
@@ -125,6 +127,7 @@ class Target:
     input_modalities: tuple[str, ...] = ("text",)
     output_modalities: tuple[str, ...] = ("text",)
     options: Mapping[str, Any] = field(default_factory=dict)
+    thinks: bool = False
 
 
 @dataclass(slots=True, frozen=True)
@@ -231,6 +234,8 @@ class Call:
     forms: of a caller who spoke another dialect than the hub's: the request in each dialect that a target may speak.
         `body` is then the hub's, which plugins may have changed; the forms of other dialects are as the caller asked.
     answered_in: the dialect in which the target's answer comes to the caller's side.
+    covered: output tokens of a stream, over all choices, that are paid for so far; before they are used up, the hook
+        `extend_call` is asked for more. None: the whole answer is covered.
     started: monotonic seconds at the request's head; created: unix seconds.
     """
 
@@ -259,3 +264,4 @@ class Call:
     operation: Operation = "chat"
     forms: Mapping[Dialect, Form] = field(default_factory=dict)
     answered_in: Dialect = "chat"
+    covered: int | None = None

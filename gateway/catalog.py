@@ -243,6 +243,7 @@ def _target(model: ModelEntry) -> Target:
         input_modalities=settings.input_modalities,
         output_modalities=settings.output_modalities,
         options=settings.options,
+        thinks="reasoning_effort" in settings.supported_parameters,
     )
 
 

@@ -19,6 +19,7 @@ from gateway.errors import Fault, GatewayFault
 from gateway.pipeline import Pipeline
 from gateway.provider import Provider
 from gateway.upstream.attempts import Dispatcher
+from gateway.upstream.metering import StreamMeter
 from gateway.upstream.sinks import StreamPump
 from gateway.wire.bridge_back_reply import chat_from_response
 from gateway.wire.embeddings import estimate_embedding_tokens
@@ -78,6 +79,7 @@ class Conductor:
         self._came_whole = False
         self._shown: dict[str, Any] = {}
         self._detached: asyncio.Task[None] | None = None
+        self._drain_scope: asyncio.Timeout | None = None
 
     @property
     def unfinished(self) -> asyncio.Task[None] | None:
@@ -90,6 +92,16 @@ class Conductor:
     def detach(self, task: asyncio.Task[None]) -> None:
         """From now on `task`, of the process, conducts this call: the caller may leave."""
         self._detached = task
+
+    @property
+    def drains(self) -> bool:
+        """Whether an answer is received to its end for a caller who left."""
+        return self._draining is not None and not self._draining.done()
+
+    def stop_draining(self) -> None:
+        """The process cannot wait for that any longer: bill what came."""
+        if self._drain_scope is not None:
+            self._drain_scope.reschedule(asyncio.get_running_loop().time())
 
     async def identify(self) -> None:
         """Find the caller. Raises Refusal(401)."""
@@ -136,6 +148,10 @@ class Conductor:
         pump: StreamPump = await self._lasting(opening)
         self._pump = pump
         self.first_byte = time.monotonic()
+        if self.call.covered is not None:
+            meter = StreamMeter(self.call, pump, self._pipeline.extend, self._host.spawn, self._log)
+            pump.meter = meter.look
+            meter.look()
         return pump
 
     async def finish_stream(self, pump: StreamPump) -> bytes:
@@ -143,6 +159,11 @@ class Conductor:
         usage, basis, reported = self._usage(pump.relay.usage, lambda: _output_estimate(pump.relay))
         await self._finish(200, usage, basis, finish_reason=pump.relay.finish_reason)
         return pump.relay.finish(self._with_cost(reported))
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The usage that was billed, with its cost; empty while nothing was."""
+        return self._with_cost(self._shown) if self._shown else {}
 
     def remaining(self) -> float:
         """Seconds until the call must be over (`upstream.total`), at least 0."""
@@ -170,10 +191,12 @@ class Conductor:
     def _measure(self, answer: dict[str, Any]) -> tuple[Usage, Basis, dict[str, Any]]:
         """`_usage` of a whole answer."""
         if self.call.answered_in == "responses":
-            raw = usage_of_response(answer)
-            model = self.call.model
-            chat = lambda: chat_from_response(answer, completion_id="", model=model, created=0)  # noqa: E731
-            return self._usage(raw, lambda: estimate_output_tokens(chat()))
+
+            def estimate() -> int:
+                chat = chat_from_response(answer, completion_id="", model=self.call.model, created=0)
+                return estimate_output_tokens(chat)
+
+            return self._usage(usage_of_response(answer), estimate)
         return self._usage(find_usage(answer), lambda: estimate_output_tokens(answer))
 
     def caller_left(self) -> None:
@@ -181,7 +204,7 @@ class Conductor:
 
         Returns immediately; the rest happens in a task of the process.
         """
-        if self._finishing is not None:
+        if self._finishing is not None or self._detached is not None:
             return
         target = self.call.target
         drain = target is not None and self._find_provider(target.provider).on_disconnect == "drain"
@@ -207,7 +230,7 @@ class Conductor:
         """Receive the rest of the answer for nobody, bounded in time, and bill all of it."""
         usage, basis = _NOTHING
         try:
-            async with asyncio.timeout(self._drain_limit):
+            async with asyncio.timeout(self._drain_limit) as self._drain_scope:
                 found = await work
                 if isinstance(found, StreamPump):
                     self._pump = found
@@ -220,6 +243,7 @@ class Conductor:
                     self._answer, self._came_whole = found, True
         except (TimeoutError, Fault) as error:
             self._log.info("drain ended early: %s", error, extra={"request_id": self.call.id})
+        self._drain_scope = None
         if self._pump is not None:
             self._pump.close()
             usage, basis = self._received()
@@ -261,7 +285,7 @@ class Conductor:
     async def _and_keep(self, work: Coroutine[Any, Any, None], keep: Keep) -> None:
         await work
         found = self._answer if self._pump is None else self._pump.relay
-        await keep(found, self._came_whole, self._with_cost(self._shown))
+        await keep(found, self._came_whole, self.shown)
 
     async def _finish(
         self,

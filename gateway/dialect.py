@@ -46,6 +46,9 @@ class Relay(Protocol):
     def feed(self, items: list[StreamItem]) -> tuple[bytes, Fault | None]:
         """Take decoded items; return the bytes to send now, and the fault that ends the stream, if one came."""
 
+    def cut(self) -> None:
+        """The gateway ends the answer here: `finish`, which follows, shall give its length as the reason."""
+
     def finish(self, usage: Mapping[str, Any]) -> bytes:
         """The closing bytes of a stream that ended well, with the usage to show (OpenAI's names, plus `cost`)."""
 
@@ -77,6 +80,13 @@ class StatefulConversation(Conversation, Protocol):
         """Called once the caller and the candidates are known, before anything is reserved: load what stands before,
         and put the request into `call.body` and `call.forms`. Raises Fault."""
 
+    def run(self, stop: Callable[[Fault], None] | None) -> None:
+        """The call is going to be streamed: from now on whoever comes back for the answer finds it. stop: ends a
+        background call with a fault, None for one that ends with its caller."""
+
+    def abandon(self) -> None:
+        """The call ended before its answer began: nothing is kept."""
+
     async def keep(self) -> None:
         """Called when the call is over and billed, before the last byte leaves: write down what `whole`, or the
         relay's `finish` or `fail`, made. Does not raise: the caller has paid for the answer, and gets it."""
@@ -86,7 +96,8 @@ class StatefulConversation(Conversation, Protocol):
 
 
 class InboundDialect(Protocol):
-    """A way to speak to the gateway. name: for logs and metrics."""
+    """A way to speak to the gateway. name: for logs and metrics. request_id_header (optional): another header, beside
+    `x-request-id`, in which its clients look for the request id."""
 
     name: str
 

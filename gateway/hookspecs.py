@@ -35,6 +35,7 @@ ASYNC_HOOKS = frozenset(
         "authorize_call",
         "admit_call",
         "choose_targets",
+        "extend_call",
         "finish_call",
     }
 )
@@ -74,6 +75,9 @@ class Router(Protocol):
 
     def add_dialect(self, method: str, template: str, dialect: InboundDialect, *, api: bool = True) -> None:
         """Let the route take model calls in another dialect, through the same chain and bill."""
+
+    def serving(self, method: str, template: str, *, api: bool = True) -> Handler | None:
+        """What serves a route so far: for a plugin that answers some of its requests and passes the others on."""
 
 
 @hookspec
@@ -131,6 +135,15 @@ def choose_targets(call: Call) -> Sequence[Target] | None:
 @hookspec
 def before_dispatch(call: Call, target: Target) -> None:
     """Sync, right before each request for this call goes out to an upstream (`call.attempts` counts them)."""
+
+
+@hookspec
+def extend_call(call: Call, tokens: int) -> bool:
+    """Async. May a stream go on that has used up much of `call.covered`? Asked well before it is used up, and only when
+    a plugin has set it in `admit_call`; that plugin pays for more and raises `call.covered` (None: all is covered now).
+    tokens: what would be billed as output if the answer ended here. When one plugin says False and what is covered is
+    used up, the gateway ends the answer itself, in good order, with the finish_reason `length`."""
+    return True
 
 
 @hookspec

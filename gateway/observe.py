@@ -28,11 +28,14 @@ class Redactor:
     """Masks secrets in text: known values (from the configuration) and anything shaped like a credential."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        self.replace(values)
+        self._values: list[str] = []
+        self.add(values)
 
-    def replace(self, values: Iterable[str]) -> None:
-        """Use these known values from now on; very short ones would mask ordinary words and are left out."""
-        self._values = sorted({value for value in values if len(value) >= 6}, key=len, reverse=True)
+    def add(self, values: Iterable[str]) -> None:
+        """Mask these values, too; very short ones would mask ordinary words and are left out. Nothing is ever
+        forgotten: a secret that was taken out of the configuration may still be valid, and in use."""
+        known = {*self._values, *(value for value in values if len(value) >= 6)}
+        self._values = sorted(known, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
         for value in self._values:

@@ -22,7 +22,7 @@ Watcher = Callable[[Call, Mapping[str, Any]], None]
 class Pipeline:
     """The compiled phases. Steps of one phase run in plugin order; `finish` runs in reverse."""
 
-    __slots__ = ("_admit", "_authorize", "_choose", "_dispatch", "_finish", "_identify", "_log", "watchers")
+    __slots__ = ("_admit", "_authorize", "_choose", "_dispatch", "_extend", "_finish", "_identify", "_log", "watchers")
 
     def __init__(self, plugins: Plugins, log: logging.Logger) -> None:
         self._identify = compile_hook(plugins, "identify_caller")
@@ -30,6 +30,7 @@ class Pipeline:
         self._admit = compile_hook(plugins, "admit_call")
         self._choose = compile_hook(plugins, "choose_targets")
         self._finish = tuple(reversed(compile_hook(plugins, "finish_call")))
+        self._extend = compile_hook(plugins, "extend_call")
         self._dispatch = tuple(step for _, step in compile_hook(plugins, "before_dispatch"))
         self.watchers: tuple[Watcher, ...] = tuple(step for _, step in compile_hook(plugins, "watch_event"))
         self._log = log
@@ -69,6 +70,13 @@ class Pipeline:
         for step in self._dispatch:
             step(call, target)
 
+    async def extend(self, call: Call, tokens: int) -> bool:
+        """May a stream with so many output tokens go on beyond what is covered? Raises what a plugin raises."""
+        for _, step in self._extend:
+            if not await step(call, tokens):
+                return False
+        return True
+
     async def finish(self, call: Call, outcome: Outcome) -> None:
         """Tell every plugin how the call ended. All run, whatever one of them raises."""
         for name, step in self._finish:
@@ -84,6 +92,7 @@ class Pipeline:
             "authorize_call": [name for name, _ in self._authorize],
             "admit_call": [name for name, _ in self._admit],
             "choose_targets": [name for name, _ in self._choose],
+            "extend_call": [name for name, _ in self._extend],
             "finish_call": [name for name, _ in self._finish],
         }
 
@@ -91,9 +100,7 @@ class Pipeline:
 def compile_hook(plugins: Plugins, hook: str) -> tuple[tuple[str, Callable[..., Any]], ...]:
     """The implementations of `hook` as (plugin name, callable) that take exactly the specification's arguments."""
     offered = arguments_of(getattr(hookspecs, hook))
-    return tuple(
-        (name, _adapt(impl.function, impl.argnames, offered)) for name, impl in plugins.implementations(hook)
-    )
+    return tuple((name, _adapt(impl.function, impl.argnames, offered)) for name, impl in plugins.implementations(hook))
 
 
 def _adapt(function: Callable[..., Any], taken: tuple[str, ...], offered: tuple[str, ...]) -> Callable[..., Any]:

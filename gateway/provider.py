@@ -9,7 +9,7 @@ The hub format is OpenAI's Chat Completions dict with unknown keys preserved; st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -173,9 +173,12 @@ class ProviderKind:
 
     kind: the value of `plugin:` in the YAML. settings_model: the pydantic model of the instance's section
     (without `plugin`). `ready(settings)` returns "" or why the instance is switched off (e.g. no API key).
+    price_source: for `gateway catalogue`, this provider's id in the data package `genai-prices`, or the address of its
+    API; or a function of the settings that returns one of them, "" for neither.
     """
 
     kind: str
     settings_model: type[Any]
     create: Any = field(repr=False)
     ready: Any = field(repr=False)
+    price_source: str | Callable[[Any], str] = ""

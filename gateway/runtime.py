@@ -22,7 +22,7 @@ from gateway.call import Call, Outcome
 from gateway.catalog import Catalog
 from gateway.conduct import Conductor
 from gateway.config import Config
-from gateway.errors import ConfigFault, Fault
+from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.fetch import MediaFetcher
 from gateway.ledger import SqliteStores, open_stores
 from gateway.observe import Metrics, Redactor, RequestLog, make_logger, request_entry
@@ -30,6 +30,8 @@ from gateway.payments import PaymentKind, PaymentMethod
 from gateway.pipeline import Pipeline
 from gateway.pluginload import Plugins, load
 from gateway.provider import Provider, ProviderKind, UpstreamReply, UpstreamRequest
+from gateway.responses.live import CANCELLED, LiveResponses
+from gateway.responses.room import Room
 from gateway.secret import admin_secret, server_secret
 from gateway.stores import Stores
 from gateway.upstream.attempts import Dispatcher, RetryPolicy
@@ -37,6 +39,7 @@ from gateway.upstream.clock import Limits
 from gateway.upstream.pool import PooledTransport
 from gateway.upstream.sinks import WholeReply
 from gateway.upstream.transport import AiohttpTransport
+from gateway.wire.responses import interrupted
 
 
 @dataclass(slots=True, frozen=True)
@@ -51,6 +54,8 @@ class BodyLimits:
 
 HOUSEKEEPING = 30.0
 """Seconds between two rounds of housekeeping."""
+CANCELLATIONS = 0.5
+"""Seconds between two looks for background responses that another process was asked to cancel."""
 PRUNE_EVERY = 120
 """Rounds between two prunings: once an hour."""
 
@@ -193,6 +198,17 @@ class Runtime:
         finally:
             sink.close()
 
+    def responses_room(self) -> Room:
+        """What the Responses API works with in this generation."""
+        return Room(
+            store=self.stores.responses,
+            live=self._gateway.live,
+            settings=self.config.responses,
+            retention=self.config.database.response_retention,
+            find_provider=self.provider,
+            log=self._gateway.log,
+        )
+
     def conductor(self, call: Call) -> Conductor:
         """What takes `call` through this generation's chain."""
         return Conductor(
@@ -239,6 +255,7 @@ class Gateway:
         self._shared = shared
         self.draining = False
         self.metrics = Metrics()
+        self.live = LiveResponses()
         self._env = env
         self._redact = Redactor()
         self._stream = log_stream or sys.stderr
@@ -252,8 +269,11 @@ class Gateway:
         self._set_up_logs(blueprint.config)
         self._admin_secret = admin_secret(await asyncio.to_thread(server_secret, blueprint.config.data))
         self.stores = await open_database(blueprint.config, shared=self._shared)
+        await self._fail_responses_over()
         self.runtime = await self._open(blueprint)
-        self._housekeeper = asyncio.get_running_loop().create_task(self._keep_house(), name="housekeeping")
+        loop = asyncio.get_running_loop()
+        self._housekeeper = loop.create_task(self._keep_house(), name="housekeeping")
+        self._listener = loop.create_task(self._hear_cancellations(), name="cancellations")
         self._report(self.runtime)
 
     async def reload(self) -> None:
@@ -274,8 +294,10 @@ class Gateway:
 
     async def stop(self) -> None:
         """Wait for what the process owns (settlements above all), then close everything, in reverse order."""
-        self._housekeeper.cancel()
-        await asyncio.gather(self._housekeeper, return_exceptions=True)
+        for task in (self._housekeeper, self._listener):
+            task.cancel()
+        await asyncio.gather(self._housekeeper, self._listener, return_exceptions=True)
+        self.live.stop_background(_STOPPING)
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.runtime.close()
@@ -341,14 +363,38 @@ class Gateway:
                 resolved = await self.stores.fail_over_holds()
                 if resolved:
                     self.log.warning("resolved %d holds of a process that died", resolved)
+                await self._fail_responses_over()
                 if round_ % PRUNE_EVERY == 0:
                     days = max(1, round(self.runtime.config.database.retention / 86_400))
                     dropped = await self.stores.prune(time.time(), days=days)
                     if dropped:
                         self.log.info("dropped %d usage rows past retention", dropped)
+                    dropped = await self.stores.responses.prune(int(time.time()))
+                    if dropped:
+                        self.log.info("dropped %d responses and conversations past retention", dropped)
             except Exception:  # a full disk today must not end tomorrow's housekeeping
                 self.log.exception("housekeeping failed")
             round_ += 1
+
+    async def _fail_responses_over(self) -> None:
+        """Background responses of dead processes; their holds are resolved before."""
+        failed = await self.stores.responses.fail_over(interrupted())
+        if failed:
+            self.log.warning("marked %d responses of a process that died as failed", failed)
+
+    async def _hear_cancellations(self) -> None:
+        """Another process was asked to cancel a background response that runs in this one."""
+        while True:
+            await asyncio.sleep(CANCELLATIONS)
+            if not self.live.background:
+                continue
+            try:
+                asked = await self.stores.responses.asked_to_cancel()
+            except Exception:  # a busy disk now must not end this for ever
+                self.log.exception("looking for cancellations failed")
+                continue
+            if asked:
+                self.live.stop_background(CANCELLED, asked)
 
     async def _open(self, blueprint: Blueprint) -> Runtime:
         runtime = Runtime(blueprint, self)
@@ -360,7 +406,7 @@ class Gateway:
         return runtime
 
     def _set_up_logs(self, config: Config) -> None:
-        self._redact.replace(config.secrets)
+        self._redact.add(config.secrets)
         level, style = config.log.level, config.log.format
         self.log = make_logger("gateway", level=level, style=style, redact=self._redact, stream=self._stream)
         self._request_log = RequestLog(
@@ -379,6 +425,9 @@ class Gateway:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self.log.error("task %s failed", task.get_name(), exc_info=task.exception())
+
+
+_STOPPING = GatewayFault("The gateway is stopping.", status=503, type="overloaded", code="stopping", retry_after=1.0)
 
 
 def _transport(config: Config, log: logging.Logger) -> PooledTransport | AiohttpTransport:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
+from gateway.answers import Answers
 from gateway.call import Basis, Caller, Usage
-from gateway.payments import CheckoutState, PaymentEvent
+from gateway.payments import TopUps
 
 MAX_CREDITS = 2**53
 """The largest amount of credits anywhere: JSON numbers stay exact up to here."""
@@ -95,6 +96,7 @@ class HoldRequest:
     least_units, below which it is refused. period: the UTC month the key's ceiling counts in.
     key_id: "" for a call without a key (the console); then no ceiling applies.
     monthly_limit: a ceiling for the key; the one stored with the key counts too, the lower of both wins.
+    reserve: output tokens to reserve at first, of those that could be paid; the rest comes by `grow`. None: all.
     model: the model the caller asked for; the bill appears under it in `UsageLog.summary`.
     """
 
@@ -108,15 +110,18 @@ class HoldRequest:
     units: int
     least_units: int
     model: str
+    reserve: int | None = None
 
 
 @dataclass(slots=True, frozen=True)
 class Hold:
-    """What was reserved: `amount` credits, good for `units` output tokens."""
+    """What was reserved: `amount` credits. units: output tokens that balance and ceiling can pay; covered: those that
+    are reserved, None for all of them."""
 
     request_id: str
     amount: int
     units: int
+    covered: int | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -125,8 +130,7 @@ class Entry:
 
     seq: grows with every entry. amount: what it did to the balance (charges are negative); reserved: what it did to
     the credits held; unpaid: what should have been taken besides, but was not there. balance: the account's balance
-    after it.
-    basis: of a charge or void, "" otherwise. key: the idempotency key of a credit operation, "" otherwise.
+    after it. basis: of a charge or void, "" otherwise. key: the idempotency key of a credit operation, "" otherwise.
     """
 
     seq: int
@@ -158,45 +162,6 @@ class Voucher:
     redeemed_by: str = ""
     note: str = ""
     revoked_at: int | None = None
-
-
-TopUpStatus = Literal[CheckoutState, "paid", "partial", "refunded", "partially_refunded"]
-
-
-@dataclass(slots=True, frozen=True)
-class TopUp:
-    """An order of credits through a payment service, and what became of it.
-
-    amount, settled, returned: minor units of `currency`: asked for, received so far, given or taken back since.
-    credits: what the full amount buys. credited: the sum of this order's ledger entries.
-    owed: credits that had to be taken back but were already spent; they stand as `unpaid` in the ledger.
-    method: the payment service's name in the YAML. checkout_id, url: its page, "" before it was made.
-    state: of the page; see `status` for the whole.
-    """
-
-    id: str
-    account_id: str
-    method: str
-    currency: str
-    amount: int
-    credits: int
-    created_at: int
-    state: CheckoutState = "pending"
-    checkout_id: str = ""
-    url: str = ""
-    settled: int = 0
-    returned: int = 0
-    credited: int = 0
-    owed: int = 0
-
-    @property
-    def status(self) -> TopUpStatus:
-        """Where the order stands: by its money once there was any, by its page before."""
-        if self.settled <= 0:
-            return self.state
-        if self.returned:
-            return "refunded" if self.returned >= self.settled else "partially_refunded"
-        return "paid" if self.settled >= self.amount else "partial"
 
 
 @dataclass(slots=True, frozen=True)
@@ -375,32 +340,6 @@ class Ledger(Protocol):
         """Recompute every sum from the entries and compare; an empty list when all is well."""
 
 
-class TopUps(Protocol):
-    """Orders of credits through payment services. Money and order change in one transaction, so that there is no
-    moment at which one of them knows of a payment and the other does not."""
-
-    async def open(self, account_id: str, method: str, *, currency: str, amount: int, credits: int) -> TopUp:
-        """A new order. Raises Refusal(404) when there is no such account."""
-
-    async def set_checkout(self, topup_id: str, checkout_id: str, url: str) -> TopUp | None:
-        """Note the service's page, once; None when there is no such order."""
-
-    async def give_up(self, topup_id: str) -> None:
-        """No page could be made: the state becomes `failed`."""
-
-    async def get(self, topup_id: str, *, account_id: str | None = None) -> TopUp | None:
-        """One order; where `account_id` is given, an order of another account is as good as unknown."""
-
-    async def list_topups(self, account_id: str | None = None, *, before: str = "", limit: int = 100) -> list[TopUp]:
-        """Newest first; `before` is the id of the last order of the page before."""
-
-    async def book(self, method: str, event: PaymentEvent) -> TopUp | None:
-        """Take over what a payment service says (`event.order_id` must be set), and bring the ledger in line with it:
-        a top-up entry for money received, a correction for money taken back, down to what is held at most; the rest
-        is `owed`. The same event may come again, and events may come in any order. None when the order is unknown.
-        Raises Refusal(409, code `payment_mismatch`) when service, page or currency are not the order's."""
-
-
 @dataclass(slots=True, frozen=True)
 class StoredResponse:
     """An answer of the Responses API as it is kept.
@@ -438,28 +377,37 @@ class StoredConversation:
 
 
 @dataclass(slots=True, frozen=True)
-class Turns:
-    """What stands before a new turn. items: canonical items, oldest first. status: of the response that it continues
-    directly, "" for a conversation. lost: an earlier response of the chain is not there any more."""
+class Turn:
+    """One response of a chain: its canonical input items and what it answered."""
 
-    items: Sequence[Mapping[str, Any]]
-    status: str = ""
+    id: str
+    status: str
+    input: Sequence[Mapping[str, Any]]
+    output: Sequence[Mapping[str, Any]]
+
+
+@dataclass(slots=True, frozen=True)
+class Chain:
+    """A response and all that it continues, oldest first. lost: an earlier one of them is not there any more."""
+
+    turns: Sequence[Turn]
     lost: bool = False
 
 
 class Responses(Protocol):
     """State of the Responses API. What belongs to another account is as good as unknown."""
 
-    async def save(self, response: StoredResponse) -> None:
+    async def save(self, response: StoredResponse, *, most: int) -> None:
         """Write a new one, or the end of one that was `running`: that belongs to this process until then, and when it
-        was deleted meanwhile it stays deleted. The items go to the conversation unless it is `running`."""
+        was deleted meanwhile it stays deleted. The items go to the conversation unless it is `running`.
+        Raises Refusal(400) when it is larger than `most` bytes."""
 
     async def get(self, account_id: str, response_id: str) -> StoredResponse | None: ...
 
     async def delete(self, account_id: str, response_id: str) -> bool: ...
 
-    async def turns(self, account_id: str, response_id: str, *, most: int) -> Turns | None:
-        """The items of a response and of all that it continues; None when it is unknown.
+    async def chain(self, account_id: str, response_id: str, *, most: int) -> Chain | None:
+        """A response and all that it continues; None when it is unknown.
         Raises Refusal(400) when they are larger than `most` bytes."""
 
     async def find_items(self, account_id: str, item_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
@@ -490,8 +438,11 @@ class Responses(Protocol):
     async def delete_conversation(self, account_id: str, conversation_id: str) -> bool:
         """Its items go with it."""
 
-    async def conversation_items(self, account_id: str, conversation_id: str, *, most: int) -> Turns | None:
-        """All items, oldest first. Raises Refusal(400) when they are larger than `most` bytes."""
+    async def conversation_items(
+        self, account_id: str, conversation_id: str, *, most: int
+    ) -> Sequence[Mapping[str, Any]] | None:
+        """All items, oldest first; None when it is unknown. Raises Refusal(400) when they are larger than `most`
+        bytes."""
 
     async def add_items(
         self, account_id: str, conversation_id: str, items: Sequence[Mapping[str, Any]], *, most: int
@@ -542,4 +493,5 @@ class Stores:
     counters: Counters
     topups: TopUps
     responses: Responses
+    answers: Answers
     extra: dict[str, Any] = field(default_factory=dict)

@@ -47,12 +47,17 @@ def test_what_looks_like_a_credential_is_masked(secret: str) -> None:
 
 
 def test_known_values_are_masked_whatever_they_look_like() -> None:
-    text = written(secrets=("correct horse battery", "longer correct horse battery staple", "abc"), detail="x abc y longer correct horse battery staple")
+    text = written(
+        secrets=("correct horse battery", "longer correct horse battery staple", "abc"),
+        detail="x abc y longer correct horse battery staple",
+    )
     assert "horse" not in text
     assert "abc" in text, "too short to be masked: it would hide ordinary words"
 
 
-@pytest.mark.parametrize("field", ["authorization", "Cookie", "api_key", "x-api-key", "password", "client_secret", "access_token"])
+@pytest.mark.parametrize(
+    "field", ["authorization", "Cookie", "api_key", "x-api-key", "password", "client_secret", "access_token"]
+)
 def test_fields_that_hold_secrets_are_masked(field: str) -> None:
     assert "plain-text" not in written(**{field: "plain-text"})
 
@@ -79,7 +84,14 @@ def test_the_request_entry() -> None:
     call.caller = Caller("acct_1", "key_1", "mghp_...abcd")
     call.cost, call.attempts, call.dropped = 12, 2, ["seed"]
     outcome = Outcome(
-        499, Usage(3, 4), "estimated", make_target("m"), "client_disconnected", first_byte=0.01, attempts=2, client_left=True
+        499,
+        Usage(3, 4),
+        "estimated",
+        make_target("m"),
+        "client_disconnected",
+        first_byte=0.01,
+        attempts=2,
+        client_left=True,
     )
     entry = request_entry("req_1", "POST", "/v1/chat/completions", 499, 0.5, None, call, outcome)
     assert entry == {
@@ -122,4 +134,4 @@ def test_two_gateways_count_apart() -> None:
     first, second = Metrics(), Metrics()
     first.observe("/r", 200, 0.1, None, None)
     assert 'gateway_requests_total{model="",route="/r",status="200",target=""} 1.0' in first.exposition()[0].decode()
-    assert "status=\"200\"" not in second.exposition()[0].decode()
+    assert 'status="200"' not in second.exposition()[0].decode()

@@ -156,5 +156,6 @@ def test_pipelines_keep_no_state_of_the_log() -> None:
         "authorize_call": [],
         "admit_call": [],
         "choose_targets": [],
+        "extend_call": [],
         "finish_call": [],
     }

@@ -32,7 +32,11 @@ def problems(**more: Any) -> list[str]:
         ("@hookimpl\nasync def watch_event(event): ...\n", 3, "watch_event: must be a plain `def`, not async"),
         ("@hookimpl\nasync def admit_cal(call): ...\n", 3, "admit_cal: there is no such hook"),
         ("async def admit_call(call): ...\n", 3, "admit_call bears a hook's name but lacks @hookimpl"),
-        ("@hookimpl(hookwrapper=True)\ndef config_model(): yield\n", 3, "config_model: hook wrappers are not supported"),
+        (
+            "@hookimpl(hookwrapper=True)\ndef config_model(): yield\n",
+            3,
+            "config_model: hook wrappers are not supported",
+        ),
         ("@hookimpl(tryfirst=True)\ndef config_model(): ...\n", 3, "config_model: tryfirst/trylast have no effect"),
         (
             "class Plugin:\n    @hookimpl\n    async def finish_call(self, outcom): ...\n",
@@ -56,9 +60,8 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     assert len(found) == 5
     assert "unknown argument 'cal'" in found[0] + found[1]
     assert "must be `async def`" in found[0] + found[1]
-    assert found[2] == (
-        f"plugin b: {tmp_path / 'b.py'}: cannot be imported: ModuleNotFoundError: No module named 'nothing_of_this_name'"
-    )
+    missing = "ModuleNotFoundError: No module named 'nothing_of_this_name'"
+    assert found[2] == f"plugin b: {tmp_path / 'b.py'}: cannot be imported: {missing}"
     assert found[3] == "plugin c: cannot be created: RuntimeError: no"
     assert found[4].startswith(f"plugin d: {tmp_path / 'd.py'}: cannot be imported: SyntaxError")
 

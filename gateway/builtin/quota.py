@@ -3,11 +3,17 @@
 The hold is an upper bound: the bounded input at the dearest candidate's dearest input price, plus the allowed
 output at the dearest output price. When the balance or the key's ceiling cannot pay all of the output that was asked
 for, the output is clamped, not the call refused, down to `credits.minimum_output` tokens.
+
+The hold of a stream covers `credits.hold_step` output tokens at first and grows by as many, so that one open-ended
+request does not lock a small balance. At each step the ledger notes what was delivered so far, which is billed should
+the process die. Nothing is noted before the first step: an answer that was hardly begun is the operator's loss.
+A model that may think unseen, or that writes more than text, is held for whole: its output cannot be counted.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from decimal import Decimal
 
 from gateway.api import (
@@ -19,7 +25,9 @@ from gateway.api import (
     Ledger,
     Outcome,
     Target,
+    Usage,
     embedding_input_tokens,
+    estimate_input_tokens,
     hookimpl,
 )
 
@@ -36,6 +44,7 @@ class Plugin:
         self._ledger: Ledger = app.stores.ledger
         self._provider = app.provider
         self._minimum: int = app.config.credits.minimum_output
+        self._step: int | None = app.config.credits.hold_step
 
     @hookimpl
     async def admit_call(self, call: Call) -> None:
@@ -55,7 +64,7 @@ class Plugin:
         base, unit = self._bound(call, choices)
         wanted = _wanted_output(call)
         # Registered before it is awaited: should the caller leave meanwhile, `finish_call` still releases it.
-        call.state[_STATE] = True
+        cover = call.state[_STATE] = _Cover(choices)
         hold = await self._ledger.hold(
             HoldRequest(
                 request_id=call.id,
@@ -68,14 +77,34 @@ class Plugin:
                 units=wanted,
                 least_units=min(self._minimum, wanted),
                 model=call.model,
+                reserve=self._step if call.stream and all(_countable(target) for target in call.candidates) else None,
             )
         )
         self._clamp(call, hold, wanted)
+        if hold.covered is not None:
+            cover.most, cover.covered = hold.units, hold.covered
+            call.covered = hold.covered * choices
 
     @hookimpl
     def before_dispatch(self, call: Call) -> None:
         if call.attempts == 1 and _STATE in call.state:
             self._ledger.mark_dispatched(call.id)
+
+    @hookimpl
+    async def extend_call(self, call: Call, tokens: int) -> bool:
+        cover: _Cover | None = call.state.get(_STATE)
+        if cover is None or self._step is None or call.covered is None:
+            return True
+        target = call.target
+        if target is not None and target.price is not None:
+            if cover.input is None:
+                cover.input = estimate_input_tokens(call.body)
+            usage = Usage(prompt_tokens=cover.input, completion_tokens=tokens)
+            self._ledger.note_usage(call.id, target.price.charge(usage), usage)
+        more = await self._ledger.grow(call.id, min(self._step, cover.most - cover.covered))
+        cover.covered += more
+        call.covered = None if cover.covered >= cover.most else cover.covered * cover.choices
+        return more > 0
 
     @hookimpl
     async def finish_call(self, call: Call, outcome: Outcome) -> None:
@@ -114,6 +143,21 @@ class Plugin:
             call.answer_headers["x-gateway-clamped"] = f"max_tokens={hold.units}"
         elif _asked_output(call) is not None:
             call.max_output = wanted
+
+
+@dataclass(slots=True)
+class _Cover:
+    """A hold that grows, in output tokens per choice. most: that could be paid at the beginning; covered: that are held
+    for. input: the estimated tokens of the input, once they were counted."""
+
+    choices: int
+    most: int = 0
+    covered: int = 0
+    input: int | None = None
+
+
+def _countable(target: Target) -> bool:
+    return not target.thinks and target.output_modalities == ("text",)
 
 
 def _asked_output(call: Call) -> int | None:

@@ -42,7 +42,8 @@ def run_plugins(options: argparse.Namespace) -> int:
     blueprint = blueprint_of(options)
     phases = Pipeline(blueprint.plugins, logging.getLogger("gateway")).describe()
     if options.json:
-        print_json({"plugins": list(blueprint.plugins.names), "providers": sorted(blueprint.kinds), "phases": phases})
+        kinds = {"providers": sorted(blueprint.kinds), "payments": sorted(blueprint.payments)}
+        print_json({"plugins": list(blueprint.plugins.names), **kinds, "phases": phases})
         return 0
     print("plugins:   " + ", ".join(blueprint.plugins.names))
     print("providers: " + ", ".join(sorted(blueprint.kinds)))

@@ -76,7 +76,9 @@ def run_revoke(options: argparse.Namespace) -> int:
     async def work(stores: Stores) -> int:
         voucher = await stores.ledger.revoke_voucher(options.voucher)
         if voucher is None:
-            raise CallerFault(f"there is no voucher with the id {options.voucher}; see: gateway vouchers list", status=404)
+            raise CallerFault(
+                f"there is no voucher with the id {options.voucher}; see: gateway vouchers list", status=404
+            )
         if options.json:
             print_json(asdict(voucher))
         else:

@@ -85,6 +85,7 @@ def build(
         credits=core.credits,
         keys=core.keys,
         responses=core.responses,
+        idempotency=core.idempotency,
         plugins=_absolute(core.plugins, document),
         log=core.log,
         metrics=core.metrics,
@@ -285,7 +286,7 @@ def to_credits(price: PriceSettings, per_usd: int) -> Price:
     return replace(plain, tiers=tiers)
 
 
-def _scaled(prices: PriceClasses, per_usd: int) -> dict[str, Decimal]:
+def _scaled(prices: PriceClasses, per_usd: int) -> dict[str, Any]:
     with localcontext() as context:
         context.prec = 60  # 7 + 12 digits of a price times 10 of per_usd always fit
         return {

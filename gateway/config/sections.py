@@ -181,11 +181,13 @@ class FetchSettings(Section):
 class CreditSettings(Section):
     """per_usd: credits for one USD; the default makes USD per million tokens the same as credits per token.
     signup_grant: what a new account begins with. minimum_output: the fewest output tokens a request is worth
-    sending with; a balance that cannot pay for them is refused with 402."""
+    sending with; a balance that cannot pay for them is refused with 402. hold_step: output tokens that the hold of a
+    streamed answer covers at first, and grows by; without one, a hold covers the whole answer."""
 
     per_usd: Annotated[int, Field(ge=1, le=10**9)] = 1_000_000
     signup_grant: Credits = 0
     minimum_output: Tokens = 16
+    hold_step: Tokens | None = 4096
 
 
 class KeyRules(Section):
@@ -211,6 +213,14 @@ class ResponsesSettings(Section):
     max_items: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     max_background: Annotated[int, Field(ge=0, le=100_000)] = 100
     live_events: Size = 4 << 20
+
+
+class IdempotencySettings(Section):
+    """Requests with an `Idempotency-Key`. keep: how long their answers are kept; 0: the header has no meaning.
+    max_answer: the largest answer (as bytes of its body) that is kept."""
+
+    keep: Duration = 86400.0
+    max_answer: SomeBytes = 8 << 20
 
 
 class PluginSettings(Section):
@@ -247,6 +257,7 @@ class Core(Section):
     credits: CreditSettings = CreditSettings()
     keys: KeyRules = KeyRules()
     responses: ResponsesSettings = ResponsesSettings()
+    idempotency: IdempotencySettings = IdempotencySettings()
     plugins: PluginSettings = PluginSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()

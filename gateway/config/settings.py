@@ -15,6 +15,7 @@ from gateway.config.sections import (
     CreditSettings,
     Database,
     FetchSettings,
+    IdempotencySettings,
     KeyRules,
     LogSettings,
     MetricsSettings,
@@ -101,6 +102,7 @@ class Config:
     credits: CreditSettings
     keys: KeyRules
     responses: ResponsesSettings
+    idempotency: IdempotencySettings
     plugins: PluginSettings
     log: LogSettings
     metrics: MetricsSettings

@@ -11,6 +11,7 @@ from aiohttp import web
 from gateway.errors import Fault, GatewayFault
 from gateway.http.connection import Connection, new_request_id
 from gateway.http.context import Visit
+from gateway.http.idempotency import Idempotency
 from gateway.http.routes import ALWAYS, Routes, build_routes
 from gateway.runtime import Gateway, Runtime
 
@@ -30,6 +31,7 @@ class HttpApp:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._visits: set[Visit] = set()
+        self._keyed = Idempotency(gateway, self._visits)
         # The routes of the configurations in use: two for a moment after a reload, otherwise one.
         self._routes: WeakKeyDictionary[Runtime, Routes] = WeakKeyDictionary()
 
@@ -40,7 +42,7 @@ class HttpApp:
         connection.head_complete(request.content)
         gateway = self._gateway
         runtime = gateway.enter()
-        visit = Visit(gateway, runtime, request, new_request_id(), time.monotonic())
+        visit = Visit(gateway, runtime, request, new_request_id(), time.monotonic(), keyed=self._keyed)
         visit.task = asyncio.current_task()
         self._visits.add(visit)
         status, fault = 499, None
@@ -65,7 +67,8 @@ class HttpApp:
             status = fault.status
             response = visit.error(fault)
         finally:
-            self._visits.discard(visit)
+            if visit.conductor is None or not visit.conductor.drains:
+                self._visits.discard(visit)
             connection.request_done()
             seconds = time.monotonic() - visit.started
             rest = visit.conductor.unfinished if visit.conductor is not None else None
@@ -76,6 +79,7 @@ class HttpApp:
         return response
 
     def _close(self, visit: Visit, status: int, seconds: float, fault: Fault | None) -> None:
+        self._visits.discard(visit)
         self._gateway.leave(visit.runtime)
         outcome = visit.conductor.outcome if visit.conductor is not None else None
         self._gateway.observe(
@@ -111,8 +115,9 @@ class HttpApp:
         """End every running request with `fault`."""
         for visit in list(self._visits):
             visit.interrupt(fault)
+        self._gateway.live.stop_background(fault)
 
     @property
     def busy(self) -> int:
-        """How many requests are being handled."""
-        return len(self._visits)
+        """How many requests are being handled, those whose callers do not wait included."""
+        return len(self._visits) + self._gateway.live.background

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,29 +10,37 @@ from aiohttp import web
 
 from gateway.call import Call
 from gateway.conduct import Conductor
-from gateway.dialect import Conversation, InboundDialect, Watch, bearer
-from gateway.errors import Fault, GatewayFault
+from gateway.dialect import Conversation, InboundDialect, StatefulConversation, Watch
+from gateway.errors import Fault
+from gateway.http.background import begin_in_background, bug
 from gateway.http.context import Visit
-from gateway.http.intake import remote_address
-from gateway.http.outlet import SseOutlet
 from gateway.upstream.sinks import KEEP_ALIVE, StreamPump
-
-_NOT_FOR_PLUGINS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
 async def serve_call(visit: Visit, dialect: InboundDialect) -> web.StreamResponse:
     """Answer one call. Faults before the answer begins are raised."""
     call = new_call(visit, dialect)
     conductor = visit.begin(call)
+    kept: StatefulConversation | None = None
     try:
         await conductor.identify()
-        conversation = await _read(visit, call, dialect)
+        conversation = await read_call(visit, call, dialect)
+        if isinstance(conversation, StatefulConversation):
+            kept = conversation
+            conductor.keep = kept.keep_left
+            await kept.prepare()
         await conductor.admit()
-        if call.stream:
-            return await _stream(visit, conductor, conversation)
-        return visit.json(conversation.whole(await conductor.whole()))
+        if kept is None or not kept.background:
+            if call.stream:
+                return await _stream(visit, conductor, conversation, kept)
+            answer = conversation.whole(await conductor.whole())
+            if kept is not None:
+                await kept.keep()
+            return visit.json(answer)
+        job = begin_in_background(visit, conductor, kept, watch_of(visit, call))
     except Fault as fault:
         await conductor.fail(fault)
+        _abandon(kept)
         raise
     except asyncio.CancelledError:
         interruption = visit.was_interrupted()
@@ -41,33 +48,27 @@ async def serve_call(visit: Visit, dialect: InboundDialect) -> web.StreamRespons
             conductor.caller_left()
             raise
         await conductor.fail(interruption)
+        _abandon(kept)
         raise interruption from None
     except Exception as error:  # a bug, ours or a plugin's: what was reserved for the call is released all the same
-        await conductor.fail(_bug(error))
+        await conductor.fail(bug(error))
+        _abandon(kept)
         raise
+    return await job.answer(visit)
+
+
+def _abandon(kept: StatefulConversation | None) -> None:
+    if kept is not None:
+        kept.abandon()
 
 
 def new_call(visit: Visit, dialect: InboundDialect | None = None) -> Call:
-    """The call of a request whose body is not read yet. dialect: None for a request that calls no model."""
-    headers = {name.lower(): value for name, value in visit.request.headers.items()}
-    visit.dialect = dialect
-    return Call(
-        id=visit.id,
-        route=visit.template,
-        dialect="chat",
-        body={},
-        model="",
-        stream=False,
-        headers={name: value for name, value in headers.items() if name not in _NOT_FOR_PLUGINS},
-        authorization=bearer(headers) if dialect is None else dialect.credential(headers, visit.request.query),
-        remote=remote_address(visit.request, visit.runtime.config.server.trusted_proxies),
-        started=visit.started,
-        created=int(time.time()),
-        strict=visit.runtime.config.strict or headers.get("x-gateway-strict", "").lower() in ("1", "true"),
-    )
+    """See `Visit.new_call`."""
+    return visit.new_call(dialect)
 
 
-async def _read(visit: Visit, call: Call, dialect: InboundDialect) -> Conversation:
+async def read_call(visit: Visit, call: Call, dialect: InboundDialect) -> Conversation:
+    """Read the body into the call, and find what its model may lead to. Raises CallerFault."""
     runtime = visit.runtime
     conversation = dialect.open(call, await visit.read_json(), visit.values)
     resolution = runtime.catalog.resolve(call.model or None)
@@ -76,20 +77,24 @@ async def _read(visit: Visit, call: Call, dialect: InboundDialect) -> Conversati
     return conversation
 
 
-async def _stream(visit: Visit, conductor: Conductor, conversation: Conversation) -> web.StreamResponse:
+async def _stream(
+    visit: Visit, conductor: Conductor, conversation: Conversation, kept: StatefulConversation | None
+) -> web.StreamResponse:
     pump: StreamPump | None = None
 
     def flow(on: bool) -> None:
         if pump is not None:
             pump.flow(on)
 
-    outlet = SseOutlet(visit.request, visit.headers, flow)
+    outlet = visit.open_outlet(flow)
 
     async def keep_alive() -> None:
         await outlet.begin()
         outlet.write(KEEP_ALIVE)
 
-    watch = _watch(visit, conductor.call)
+    watch = watch_of(visit, conductor.call)
+    if kept is not None:
+        kept.run(None)
     try:
         quiet = visit.runtime.config.server.keep_alive
         pump = await conductor.stream(lambda: conversation.relay(watch), quiet, keep_alive)
@@ -99,7 +104,10 @@ async def _stream(visit: Visit, conductor: Conductor, conversation: Conversation
             await pump.wait()
         if pump.fault is not None:
             raise pump.fault
-        outlet.write(await conductor.finish_stream(pump))
+        if kept is None:
+            outlet.write_last(await conductor.finish_stream(pump))
+        else:
+            outlet.write_last(await _finish_kept(visit, conductor, kept, pump))
         return await outlet.end(conductor.remaining())
     except Fault as error:
         fault = error
@@ -111,24 +119,39 @@ async def _stream(visit: Visit, conductor: Conductor, conversation: Conversation
     except Exception as error:  # a bug, ours or a plugin's; in a stream that has begun it must be told in the stream
         if not outlet.begun:
             raise
-        fault = _bug(error)
+        fault = bug(error)
     if not outlet.begun:
         raise fault
     await conductor.fail(fault)
     # An error inside a stream that has begun: never a clean end.
     relay = conversation.relay(None) if pump is None else pump.relay
-    outlet.write(relay.fail(fault, visit.id))
+    last = relay.fail(fault, visit.id)
+    if kept is not None:
+        await asyncio.shield(visit.gateway.spawn(kept.keep(), f"keep {visit.id}"))
+    outlet.write_last(last, fault)
     return await outlet.end(0)
 
 
-def _bug(error: Exception) -> GatewayFault:
-    """A failure of our own or of a plugin; its trace goes to the log."""
-    fault = GatewayFault("The gateway failed to handle this request.", detail=repr(error))
-    fault.__cause__ = error
-    return fault
+async def _finish_kept(
+    visit: Visit, conductor: Conductor, kept: StatefulConversation, pump: StreamPump
+) -> bytes:
+    """`finish_stream`, and write the answer down; in a task of the process, because a caller who leaves at this moment
+    has paid for it."""
+    last = b""
+
+    async def finish() -> None:
+        nonlocal last
+        last = await conductor.finish_stream(pump)
+        await kept.keep()
+
+    task = visit.gateway.spawn(finish(), f"keep {visit.id}")
+    conductor.detach(task)
+    await asyncio.shield(task)
+    return last
 
 
-def _watch(visit: Visit, call: Call) -> Watch | None:
+def watch_of(visit: Visit, call: Call) -> Watch | None:
+    """What shows every chunk of this call's stream to the plugins that watch; None when none does."""
     watchers = visit.runtime.pipeline.watchers
     if not watchers:
         return None

@@ -20,6 +20,9 @@ from aiohttp import web
 from gateway.errors import CallerFault, Fault, GatewayFault
 from gateway.wire.faults import error_bytes
 
+SERVER = "tollgate"
+"""The `server` header of every answer: which libraries and versions stand behind it is nobody's business."""
+
 HandleRequest = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Report = Callable[[str, Fault], None]
 """Told of each request that was answered before it reached a handler: its id and the fault."""
@@ -112,9 +115,8 @@ class Connection(web.RequestHandler):
             self._log.error("unhandled error in the HTTP layer", exc_info=exc)
             fault = GatewayFault("The gateway failed.")
         request_id, body = self._refuse(fault)
-        response = web.Response(
-            status=fault.status, body=body, content_type="application/json", headers={"x-request-id": request_id}
-        )
+        headers = {"x-request-id": request_id, "server": SERVER}
+        response = web.Response(status=fault.status, body=body, content_type="application/json", headers=headers)
         response.force_close()
         return response
 
@@ -136,7 +138,8 @@ class Connection(web.RequestHandler):
             request_id, body = self._refuse(_LATE_HEAD)
             self.transport.write(
                 b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nx-request-id: %b\r\n"
-                b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (request_id.encode(), len(body), body)
+                b"server: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+                % (request_id.encode(), SERVER.encode(), len(body), body)
             )
         # A connection that was opened in advance and never used is closed without a word.
         self.force_close()

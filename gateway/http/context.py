@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from aiohttp import web
 
 from gateway.call import Call
 from gateway.conduct import Conductor
-from gateway.dialect import InboundDialect
+from gateway.dialect import InboundDialect, bearer
 from gateway.errors import Fault
-from gateway.http.intake import read_body
+from gateway.http.connection import SERVER
+from gateway.http.intake import read_body, remote_address
+from gateway.http.outlet import EventOutlet, SseOutlet
 from gateway.runtime import Gateway, Runtime
 from gateway.wire.body import parse_json
 from gateway.wire.faults import error_bytes, fault_headers
 
 JSON_TYPE = "application/json"
-SERVER = "tollgate"
+IDEMPOTENCY_KEY = "Idempotency-Key"
+
+_NOT_FOR_PLUGINS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key"})
+"""Headers that carry credentials, in any dialect."""
+
+Flow = Callable[[bool], None]
+"""Told False when the caller's socket is full and True when it has drained."""
+
+
+class KeyedCalls(Protocol):
+    """What answers requests with an `Idempotency-Key`."""
+
+    async def serve(self, visit: Visit, dialect: InboundDialect) -> web.StreamResponse: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +45,8 @@ class Visit:
     runtime: the configuration generation that serves it, whatever is reloaded meanwhile.
     dialect: in which errors are told, None for OpenAI's. call, conductor: set once the handler has made them.
     interrupted: set before the handler's task is cancelled by the gateway itself (drain time is over), to tell that
-    from a caller who left.
+    from a caller who left. raw: the body, once it was read to be read again. recorder: makes the outlet of an answer
+    that is recorded instead of sent.
     """
 
     gateway: Gateway
@@ -45,12 +61,44 @@ class Visit:
     conductor: Conductor | None = None
     task: asyncio.Task[Any] | None = None
     interrupted: Fault | None = None
+    keyed: KeyedCalls | None = None
+    raw: bytes | None = None
+    recorder: Callable[[Visit, Flow], EventOutlet] | None = None
+
+    def open_outlet(self, flow: Flow) -> EventOutlet:
+        """Where this request's event stream goes."""
+        if self.recorder is not None:
+            return self.recorder(self, flow)
+        return SseOutlet(self.request, self.headers, flow)
 
     def interrupt(self, fault: Fault) -> None:
         """End this request with `fault`, wherever its handler is."""
         if self.interrupted is None and self.task is not None:
             self.interrupted = fault
             self.task.cancel()
+            if self.conductor is not None:
+                self.conductor.stop_draining()
+
+    def new_call(self, dialect: InboundDialect | None = None) -> Call:
+        """The call of this request, whose body is not read yet. dialect: how the caller speaks, so also how errors are
+        told; None for OpenAI's ways."""
+        headers = {name.lower(): value for name, value in self.request.headers.items()}
+        self.dialect = dialect
+        config = self.runtime.config
+        return Call(
+            id=self.id,
+            route=self.template,
+            dialect="chat",
+            body={},
+            model="",
+            stream=False,
+            headers={name: value for name, value in headers.items() if name not in _NOT_FOR_PLUGINS},
+            authorization=bearer(headers) if dialect is None else dialect.credential(headers, self.request.query),
+            remote=remote_address(self.request, config.server.trusted_proxies),
+            started=self.started,
+            created=int(time.time()),
+            strict=config.strict or headers.get("x-gateway-strict", "").lower() in ("1", "true"),
+        )
 
     def begin(self, call: Call) -> Conductor:
         """The conductor of this request's call."""
@@ -67,6 +115,9 @@ class Visit:
     def headers(self) -> dict[str, str]:
         """The headers of every answer: the request id, and what the chain and the relay had to say."""
         headers = {"x-request-id": self.id, "server": SERVER}
+        own_name = getattr(self.dialect, "request_id_header", "")
+        if own_name:
+            headers[own_name] = self.id
         call = self.call
         if call is not None:
             for name, value in call.answer_headers.items():
@@ -81,7 +132,9 @@ class Visit:
 
     async def read_json(self) -> dict[str, Any]:
         """The request's body, a JSON object. Raises CallerFault 400, 408, 413, 415."""
-        raw = await read_body(self.request, self.runtime.body_limits)
+        raw = self.raw
+        if raw is None:
+            raw = await read_body(self.request, self.runtime.body_limits)
         return parse_json(raw, max_depth=self.runtime.config.server.json_depth)
 
     def json(self, value: Any, status: int = 200) -> web.Response:

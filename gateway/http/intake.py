@@ -50,7 +50,9 @@ async def _read_slowly(request: web.BaseRequest, limits: BodyLimits, length: int
     size = 0
     try:
         while True:
-            async with asyncio.timeout_at(started + limits.grace + size / limits.min_rate):
+            # Without a rate, each piece has the grace for itself.
+            since = started + size / limits.min_rate if limits.min_rate else loop.time()
+            async with asyncio.timeout_at(since + limits.grace):
                 part = await request.content.readany()
             if not part:
                 break

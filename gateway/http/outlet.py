@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from aiohttp import HttpVersion11, web
 
+from gateway.errors import Fault
 from gateway.http.connection import Connection
 
 LAST_BYTES = 5.0
@@ -18,6 +20,25 @@ _SSE_HEADERS = {
     "cache-control": "no-cache",
     "x-accel-buffering": "no",
 }
+
+
+class EventOutlet(Protocol):
+    """Where a handler writes an event stream: to its caller (`SseOutlet`), or into a recording."""
+
+    response: web.StreamResponse
+    begun: bool
+
+    async def begin(self) -> None:
+        """Send the response head, once."""
+
+    def write(self, data: bytes) -> None:
+        """Write bytes now."""
+
+    def write_last(self, data: bytes, fault: Fault | None = None) -> None:
+        """The closing bytes of the stream, and the fault that it ends with."""
+
+    async def end(self, seconds: float) -> web.StreamResponse:
+        """Close the event stream in an orderly way, within so many seconds."""
 
 
 class SseOutlet:
@@ -56,6 +77,10 @@ class SseOutlet:
         if transport is None or transport.is_closing():
             return
         transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def write_last(self, data: bytes, fault: Fault | None = None) -> None:
+        """The closing bytes of the stream, and the fault that it ends with."""
+        self.write(data)
 
     async def end(self, seconds: float) -> web.StreamResponse:
         """Close the event stream in an orderly way; the connection may serve further requests.

@@ -14,9 +14,8 @@ from gateway.errors import CallerFault, Fault, UpstreamFault
 from gateway.http.context import Visit
 from gateway.http.form import enter, read_object, throttle
 from gateway.http.intake import read_body
-from gateway.payments import Checkout, Order, PaymentEvent, PaymentMethod
+from gateway.payments import Checkout, Order, PaymentEvent, PaymentMethod, TopUp
 from gateway.runtime import BodyLimits
-from gateway.stores import TopUp
 
 CURRENCY = "usd"
 _ORDERS_PER_MINUTE = 10

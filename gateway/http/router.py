@@ -59,6 +59,11 @@ class RouteTable:
                     self._patterns.append(route)
             route.handlers[method] = handler
 
+    def serving(self, method: str, template: str, *, api: bool = True) -> Handler | None:
+        """The handler of a route so far, None when there is none."""
+        route = self._by_template.get((self._prefixes[0] if api else "") + template)
+        return None if route is None else route.handlers.get(method)
+
     def find(self, method: str, raw_path: str) -> tuple[Handler, str, dict[str, str]]:
         """The handler, the route's template, and the decoded values of its places.
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.dialect import ChatDialect, EmbeddingsDialect, InboundDialect
-from gateway.http import admin, health, models, payments, usage, vouchers
+from gateway.http import admin, conversations, health, models, payments, responses, usage, vouchers
 from gateway.http.calls import serve_call
-from gateway.http.context import Visit
+from gateway.http.context import IDEMPOTENCY_KEY, Visit
 from gateway.http.router import RouteTable
+from gateway.responses.dialect import ResponsesDialect
 from gateway.runtime import Runtime
 
 API_PREFIXES = ("/v1", "/api/v1")
@@ -24,6 +25,8 @@ class Routes(RouteTable):
         """Let `template` take model calls in `dialect`."""
 
         async def handler(visit: Visit) -> web.StreamResponse:
+            if IDEMPOTENCY_KEY in visit.request.headers and visit.keyed is not None:
+                return await visit.keyed.serve(visit, dialect)
             return await serve_call(visit, dialect)
 
         self.add(method, template, handler, api=api)
@@ -34,6 +37,9 @@ def build_routes(runtime: Runtime) -> Routes:
     routes = Routes(API_PREFIXES)
     routes.add_dialect("POST", "/chat/completions", ChatDialect())
     routes.add_dialect("POST", "/embeddings", EmbeddingsDialect())
+    routes.add_dialect("POST", "/responses", ResponsesDialect(runtime.responses_room()))
+    responses.add_routes(routes)
+    conversations.add_routes(routes)
     routes.add("GET", "/models", models.list_models)
     routes.add("GET", "/models/{id...}", models.get_model)
     routes.add("GET", "/usage", usage.get_usage)

@@ -81,10 +81,11 @@ class Service:
 
     async def serve(self) -> None:
         """Serve until a signal (or `request_stop`) says otherwise, then drain."""
-        if self._listening is None:
-            await asyncio.to_thread(self._write_pid)
         remove = self._handle_signals()
         try:
+            if self._listening is None:
+                # Only now: whoever reads the pid may send a signal, and one that nobody handles ends the process.
+                await asyncio.to_thread(self._write_pid)
             await self._stop.wait()
             await self.drain()
         finally:

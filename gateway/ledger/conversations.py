@@ -12,7 +12,7 @@ from gateway.errors import Refusal
 from gateway.ledger.book import Names
 from gateway.ledger.core import Core, Row
 from gateway.ledger.secrets import random_text
-from gateway.stores import StoredConversation, Turns
+from gateway.stores import StoredConversation
 
 _ADD = """
     INSERT INTO conversations (id, account, created, expires, metadata)
@@ -126,7 +126,9 @@ class SqliteConversations:
 
         return await self._core.write(work)
 
-    async def conversation_items(self, account_id: str, conversation_id: str, *, most: int) -> Turns | None:
+    async def conversation_items(
+        self, account_id: str, conversation_id: str, *, most: int
+    ) -> Sequence[Mapping[str, Any]] | None:
         """See the protocol."""
         row = await self._core.reader.row(_SIZE, (conversation_id, account_id))
         if row is None:
@@ -134,7 +136,7 @@ class SqliteConversations:
         if row[1] > most:
             raise too_large(most)
         items = await self._core.reader.rows(_ITEMS, (row[0],), slow=True)
-        return Turns([orjson.loads(item[0]) for item in items])
+        return [orjson.loads(item[0]) for item in items]
 
     async def add_items(
         self, account_id: str, conversation_id: str, items: Sequence[Mapping[str, Any]], *, most: int

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from gateway.errors import GatewayFault
 from gateway.ledger.accounts import SqliteAccounts
+from gateway.ledger.answers import SqliteAnswers
 from gateway.ledger.book import Names
 from gateway.ledger.core import Core, Reader, Row, open_writing
 from gateway.ledger.counters import MemoryCounters
@@ -46,6 +47,7 @@ class SqliteStores(Stores):
     counters: Counters
     topups: SqliteTopUps
     responses: SqliteResponses
+    answers: SqliteAnswers
     extra: dict[str, Any] = field(default_factory=dict)
     core: Core = field(kw_only=True)
     opened: AsyncExitStack = field(default_factory=AsyncExitStack, kw_only=True)
@@ -74,7 +76,9 @@ class SqliteStores(Stores):
         return await self.ledger.fail_over_holds()
 
     async def prune(self, now: float, *, days: int = 90) -> int:
-        """Delete usage rows older than `days`; daily sums and the ledger stay. Returns how many."""
+        """Delete usage rows older than `days`; daily sums and the ledger stay. Returns how many. Answers to requests
+        with an `Idempotency-Key` go when their time is over."""
+        await self.answers.prune(int(now))
         return await self.usage.prune(int(now) - days * 86_400)
 
     async def backup(self, path: Path) -> None:
@@ -211,6 +215,7 @@ async def open_stores(
             counters=counters,
             topups=SqliteTopUps(core),
             responses=SqliteResponses(core),
+            answers=SqliteAnswers(core),
             core=core,
         )
         await stores.fail_over_holds()

@@ -66,6 +66,8 @@ class HoldOperation(BookOperation):
         super().__init__(request.request_id, now, request.account_id, request.key_id)
         checked_count(request.units, "units")
         checked_count(request.least_units, "least_units")
+        if request.reserve is not None:
+            checked_count(request.reserve, "reserve")
         self.request = request
         self.base = checked_price(request.base, "base")
         self.unit_price = checked_price(request.unit_price, "unit price")
@@ -96,14 +98,18 @@ class HoldOperation(BookOperation):
             if units < max(request.least_units, 0):
                 raise self._too_poor(book, account, number, ceiling, room)
             amount = cost(self.base, self.unit_price, units)
+        covered = None
+        if request.reserve is not None and request.reserve < units and self.unit_price:
+            covered = request.reserve
+            amount = cost(self.base, self.unit_price, covered)
         hold = HoldRow(
             0, self.request_id, account.n, number, self.period, self.now,
-            book.names.number(book.connection, request.model), amount, units, OPEN, 0, 0, None,
-            self.process, 0, str(self.base), str(self.unit_price), ceiling, None, None, None,
+            book.names.number(book.connection, request.model), amount, units if covered is None else covered,
+            OPEN, 0, 0, None, self.process, 0, str(self.base), str(self.unit_price), ceiling, None, None, None,
         )  # fmt: skip
         book.add_hold(hold)
         book.post(account, "hold", self.now, reserved=amount, hold=hold)
-        return Hold(self.request_id, amount, units)
+        return Hold(self.request_id, amount, units, covered)
 
     def _key(self, book: Book, account: AccountRow) -> KeyRow | None:
         if not self.key_id:

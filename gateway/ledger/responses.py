@@ -13,10 +13,11 @@ from typing import Any
 
 import orjson
 
+from gateway.errors import Refusal
 from gateway.ledger.book import Names
 from gateway.ledger.conversations import SqliteConversations, append_items, encoded, too_large
 from gateway.ledger.core import Row
-from gateway.stores import StoredResponse, Turns
+from gateway.stores import Chain, StoredResponse, Turn
 from gateway.wire.responses import item_resources
 from gateway.wire.responses_ids import input_seed
 
@@ -57,7 +58,7 @@ _CHAIN = """
         UNION ALL
         SELECT r.n, r.previous, c.depth + 1 FROM chain AS c JOIN responses AS r ON r.n = c.previous
     )
-    SELECT r.status, r.input, r.output, r.previous FROM chain AS c JOIN responses AS r ON r.n = c.n
+    SELECT r.id, r.status, r.input, r.output, r.previous FROM chain AS c JOIN responses AS r ON r.n = c.n
     ORDER BY c.depth DESC
 """
 _RECENT = """
@@ -82,13 +83,12 @@ _PRUNE = """
     )
 """
 _AT_ONCE = 500
-_BROKEN_OFF = ("failed", "cancelled")
 
 
 class SqliteResponses(SqliteConversations):
     """`gateway.stores.Responses`."""
 
-    async def save(self, response: StoredResponse) -> None:
+    async def save(self, response: StoredResponse, *, most: int) -> None:
         """See the protocol."""
         r = response
         output = list(r.response["output"])
@@ -98,6 +98,12 @@ class SqliteResponses(SqliteConversations):
             orjson.dumps(output),
         )
         size = sum(len(blob) for blob in blobs)
+        if size > most:
+            raise Refusal(
+                f"The response and its input make {size} bytes; at most {most} are kept (responses.max_stored).",
+                status=400,
+                code="response_too_large",
+            )
         ends = r.background and not r.running
         grown = []
         if r.conversation_id and not r.running:
@@ -132,23 +138,17 @@ class SqliteResponses(SqliteConversations):
 
         return await self._core.write(work)
 
-    async def turns(self, account_id: str, response_id: str, *, most: int) -> Turns | None:
+    async def chain(self, account_id: str, response_id: str, *, most: int) -> Chain | None:
         """See the protocol."""
         values = (response_id, account_id, self._core.now())
         size, count = (await self._core.reader.rows(_CHAIN_SIZES, values))[0]
-        if not count:
-            return None
-        if size > most:
+        if count and size > most:
             raise too_large(most)
-        rows = await self._core.reader.rows(_CHAIN, values, slow=size > 1 << 20)
+        rows = await self._core.reader.rows(_CHAIN, values, slow=size > 1 << 20) if count else []
         if not rows:
             return None
-        items: list[Mapping[str, Any]] = []
-        for status, given, output, _ in rows:
-            items += orjson.loads(given)
-            made = orjson.loads(output)
-            items += _sound(made) if status in _BROKEN_OFF else made
-        return Turns(items, rows[-1][0], lost=rows[0][3] is not None)
+        turns = [Turn(row[0], row[1], orjson.loads(row[2]), orjson.loads(row[3])) for row in rows]
+        return Chain(turns, lost=rows[0][4] is not None)
 
     async def find_items(self, account_id: str, item_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """See the protocol."""
@@ -201,11 +201,6 @@ class SqliteResponses(SqliteConversations):
         while done := await self._core.write(work):
             gone += done
         return gone
-
-
-def _sound(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """What can be built upon of an answer that broke off: whole items, and text as far as it came."""
-    return [item for item in items if item.get("type") == "message" or item.get("status", "completed") == "completed"]
 
 
 def _response(row: Row) -> StoredResponse:

@@ -17,8 +17,8 @@ from gateway.errors import Refusal
 from gateway.ledger.book import Book, Names
 from gateway.ledger.core import Core, Row
 from gateway.ledger.secrets import random_text
-from gateway.payments import MAX_AMOUNT, Part, PaymentEvent
-from gateway.stores import MAX_CREDITS, TopUp
+from gateway.payments import MAX_AMOUNT, Part, PaymentEvent, TopUp
+from gateway.stores import MAX_CREDITS
 
 _ADD = """
     INSERT INTO topups (id, account, method, currency, amount, credits, created, state)
@@ -63,7 +63,7 @@ def worth(credits: int, amount: int, paid: int) -> int:
 
 
 class SqliteTopUps:
-    """`gateway.stores.TopUps`."""
+    """`gateway.payments.TopUps`."""
 
     def __init__(self, core: Core) -> None:
         self._core = core

@@ -8,13 +8,14 @@ from typing import Any
 
 from gateway.errors import CallerFault
 from gateway.responses.room import Room
-from gateway.stores import Turns
+from gateway.stores import Chain, Turn
 from gateway.wire.responses import item_resources
 from gateway.wire.responses_ids import input_seed
 from gateway.wire.responses_pairing import item_type
 
 Json = dict[str, Any]
 
+_BROKEN_OFF = ("failed", "cancelled")
 _UNFINISHED = ("queued", "in_progress")
 
 
@@ -44,32 +45,44 @@ async def load_earlier(room: Room, account_id: str, request: Mapping[str, Any]) 
     continued."""
     previous = request.get("previous_response_id")
     if previous is not None:
-        return _continued(previous, await room.store.turns(account_id, previous, most=room.settings.max_context))
+        return _continued(previous, await room.store.chain(account_id, previous, most=room.settings.max_context))
     conversation_id = conversation_of(request)
     if not conversation_id:
         return ()
-    turns = await room.store.conversation_items(account_id, conversation_id, most=room.settings.max_context)
-    if turns is None:
+    items = await room.store.conversation_items(account_id, conversation_id, most=room.settings.max_context)
+    if items is None:
         raise conversation_not_found(conversation_id)
-    return turns.items
+    return items
 
 
-def _continued(previous: str, turns: Turns | None) -> Sequence[Mapping[str, Any]]:
-    if turns is None or turns.lost:
-        why = "not found" if turns is None else "cannot be continued: an earlier response of its chain was deleted"
+def _continued(previous: str, chain: Chain | None) -> Sequence[Mapping[str, Any]]:
+    if chain is None or chain.lost:
+        why = "not found" if chain is None else "cannot be continued: an earlier response of its chain was deleted"
         raise CallerFault(
             f"Previous response with id '{previous[:100]}' {why}.",
             status=404,
             code="previous_response_not_found",
             param="previous_response_id",
         )
-    if turns.status in _UNFINISHED:
+    status = chain.turns[-1].status
+    if status in _UNFINISHED:
         raise CallerFault(
-            f"Previous response with id '{previous[:100]}' is still {turns.status}; wait for its end, or cancel it.",
+            f"Previous response with id '{previous[:100]}' is still {status}; wait for its end, or cancel it.",
             code="previous_response_in_progress",
             param="previous_response_id",
         )
-    return turns.items
+    return [item for turn in chain.turns for item in (*turn.input, *_sound(turn))]
+
+
+def _sound(turn: Turn) -> Sequence[Mapping[str, Any]]:
+    """What can be built upon of an answer: of one that broke off, whole items, and text as far as it came."""
+    if turn.status not in _BROKEN_OFF:
+        return turn.output
+    return [
+        item
+        for item in turn.output
+        if item.get("type") == "message" or item.get("status") not in ("incomplete", "in_progress")
+    ]
 
 
 async def load_references(
@@ -99,6 +112,14 @@ async def load_references(
 _MOST_REFERENCES = 100
 _INPUT_ID = re.compile(r"[a-z]+_gw([A-Za-z0-9]+)-in_\d+")
 """Ids that `listed_input` gave to items that came without one."""
+
+
+def listed_chain(chain: Chain) -> list[Json]:
+    """The items that a response was made from, what it continues included, as the API lists them."""
+    items: list[Json] = []
+    for turn in chain.turns[:-1]:
+        items += [*listed_input(turn.id, turn.input), *map(dict, turn.output)]
+    return items + listed_input(chain.turns[-1].id, chain.turns[-1].input)
 
 
 def listed_input(response_id: str, items: Sequence[Mapping[str, Any]]) -> list[Json]:

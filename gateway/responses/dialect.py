@@ -7,13 +7,16 @@ and clamped by), and a Responses body for those that speak Responses. Which of t
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gateway.call import Call, Form
 from gateway.dialect import Relay, Watch, bearer
-from gateway.errors import CallerFault, Fault
+from gateway.errors import CallerFault, Fault, Refusal
 from gateway.provider import dialects_at
 from gateway.responses.before import conversation_of, load_earlier, load_references
 from gateway.responses.live import Live, Tape
@@ -26,7 +29,7 @@ from gateway.wire.bridge_stream import BridgeStream
 from gateway.wire.chat import validate_chat
 from gateway.wire.estimate import estimate_input_tokens
 from gateway.wire.faults import error_bytes
-from gateway.wire.responses import conclude, error_of, new_response, usage_from_chat
+from gateway.wire.responses import new_response, usage_from_chat
 from gateway.wire.responses_limits import truncate
 from gateway.wire.responses_native import native_request, native_response
 from gateway.wire.responses_pairing import canonical_items
@@ -103,9 +106,10 @@ class ResponsesConversation:
         self._relay: BridgeRelay | NativeStream | None = None
         self._final: Json | None = None
         self._tape: Tape | None = None
+        self._kept = False
         if self.background and not self.store:
             raise CallerFault(
-                "background: this gateway does not keep responses (responses.store), which a background response needs.",
+                "background: this gateway does not keep responses (responses.store), which background needs.",
                 param="background",
             )
 
@@ -122,16 +126,21 @@ class ResponsesConversation:
         """See `StatefulConversation`."""
         call, request, room = self._call, self._request, self._room
         request["store"] = self.store
+        if self.background and room.live.count_background(self.account_id) >= room.settings.max_background:
+            raise Refusal(
+                f"This account has {room.settings.max_background} background responses running "
+                "(responses.max_background); wait for one to end.",
+                status=429,
+                type="rate_limit",
+                code="too_many_background_responses",
+                retry_after=5.0,
+            )
         earlier = await load_earlier(room, self.account_id, request)
         references = await load_references(room, self.account_id, request, earlier)
         self._items = canonical_items(request.get("input"), earlier=earlier, references=references)
         if len(self._items) > room.settings.max_items:
-            raise CallerFault(
-                f"input: more than {room.settings.max_items} items (responses.max_items).", param="input"
-            )
-        native = [
-            "responses" in dialects_at(room.find_provider(target.provider), target) for target in call.candidates
-        ]
+            raise CallerFault(f"input: more than {room.settings.max_items} items (responses.max_items).", param="input")
+        native = ["responses" in dialects_at(room.find_provider(target.provider), target) for target in call.candidates]
         if self.background:
             # Always streamed from upstream: so it can be followed, cancelled, and billed for what it came to.
             call.stream = request["stream"] = True
@@ -152,7 +161,7 @@ class ResponsesConversation:
         abilities = self._abilities()
         form = chat_from_responses(request, self._items, earlier=earlier, abilities=abilities)
         form.body.pop("prompt", None)
-        if request.get("truncation") != "auto" or not earlier and len(self._items) < 2:
+        if request.get("truncation") != "auto":
             return form
         limits = [target.context - (target.max_output or 0) for target in self._call.candidates if target.context]
         if not limits or estimate_input_tokens(form.body) <= min(limits):
@@ -226,10 +235,23 @@ class ResponsesConversation:
 
     # -- running -----------------------------------------------------------------------------------------------
 
-    def run(self, live: Live) -> None:
-        """The response is being streamed: whoever comes back for it finds it in `live`."""
-        self._tape = live.tape
-        self._room.live.add(live)
+    def run(self, stop: Callable[[Fault], None] | None) -> None:
+        """See `StatefulConversation`."""
+        if self.store:
+            self._tape = Tape(self._room.settings.live_events)
+            self._room.live.add(Live(self.id, self.account_id, self._tape, self.snapshot, stop))
+
+    def abandon(self) -> None:
+        """See `StatefulConversation`."""
+        self._room.live.discard(self.id)
+        if self._tape is not None:
+            self._tape.end()
+
+    @property
+    def tape(self) -> Tape:
+        """The events of a background response."""
+        assert self._tape is not None
+        return self._tape
 
     def snapshot(self) -> Json:
         """The response as it stands."""
@@ -241,8 +263,9 @@ class ResponsesConversation:
 
     async def keep(self, *, events: bytes = b"") -> None:
         """See `StatefulConversation`. events: what was streamed, for whoever takes the stream up later."""
+        kept, self._kept = self._kept, True
         try:
-            if not self.store:
+            if not self.store or kept:
                 return
             final = self._final if self._relay is None else self._relay.response
             if final is None:
@@ -250,12 +273,28 @@ class ResponsesConversation:
             self._final = final
             await self._save(final, events=events)
         except Fault as fault:
-            # The answer is paid for and told. Whoever continues it is told plainly that it is not there.
-            self._room.log.error("response %s was not kept: %s", self.id, fault, extra={"request_id": self._call.id})
+            # The answer is paid for, and told. Whoever continues it is told plainly that it is not there.
+            if self._final is not None:
+                self._final["store"] = False
+            level = logging.INFO if isinstance(fault, CallerFault) else logging.ERROR
+            more = {"request_id": self._call.id}
+            self._room.log.log(level, "response %s was not kept: %s", self.id, fault, extra=more)
         finally:
-            self._room.live.discard(self.id)
-            if self._tape is not None:
-                self._tape.end()
+            self.abandon()
+
+    def fail(self, fault: Fault) -> None:
+        """End the stream of a background response with `fault`."""
+        if self._relay is None:
+            self.relay(None)
+        assert self._relay is not None
+        self._relay.fail(fault, self._call.id)
+
+    def stop(self, usage: Mapping[str, Any]) -> None:
+        """End the stream as cancelled; see `BridgeRelay.cancel`."""
+        if self._relay is None:
+            self.relay(None)
+        assert self._relay is not None
+        self._relay.cancel(usage)
 
     async def keep_left(self, found: Relay | dict[str, Any] | None, whole: bool, usage: Mapping[str, Any]) -> None:
         """See `StatefulConversation`: an answer that came whole is kept as it is, what broke off as cancelled."""
@@ -283,9 +322,6 @@ class ResponsesConversation:
 
     async def _save(self, response: Json, *, running: bool = False, events: bytes = b"") -> None:
         room = self._room
-        size = len(events)
-        if size > room.settings.live_events:
-            events = b""
         await room.store.save(
             StoredResponse(
                 id=self.id,
@@ -300,15 +336,10 @@ class ResponsesConversation:
                 conversation_id=conversation_of(self._request),
                 background=self.background,
                 running=running,
-                events=events,
-            )
+                events=await asyncio.to_thread(zlib.compress, events, 1) if events else b"",
+            ),
+            most=room.settings.max_stored,
         )
-
-
-def failed_response(response: Json, fault: Fault, now: int) -> Json:
-    """The final object of a response that failed before its first event."""
-    usage = response.get("usage")
-    return conclude(response, status="failed", output=response["output"], usage=usage, now=now, error=error_of(fault))
 
 
 def _hosted_fault(form: ChatForm, tools: Sequence[Mapping[str, Any]]) -> CallerFault | None:

@@ -11,8 +11,13 @@ import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from gateway.errors import Fault
+import orjson
 
+from gateway.errors import Fault, GatewayFault
+
+CANCELLED = GatewayFault("The response was cancelled.", status=499, code="cancelled")
+"""Stops a background response on its caller's wish."""
+KEEP_ALIVE = b": keep-alive\n\n"
 _NUMBER = re.compile(rb'"sequence_number":(\d+)')
 
 
@@ -50,9 +55,9 @@ class Tape:
         """All events so far; nothing when they were too many."""
         return b"".join(self._parts)
 
-    async def follow(self, after: int) -> AsyncIterator[bytes]:
+    async def follow(self, after: int, quiet: float) -> AsyncIterator[bytes]:
         """The events with a number above `after`, those to come included; ends with the tape, or early when it is
-        cut off."""
+        cut off. quiet: seconds of silence after which a comment is sent as a sign of life, 0 for never."""
         place = len(self._parts)
         if place:
             yield from_number(self.whole, after)
@@ -62,17 +67,24 @@ class Tape:
                 yield new
             elif self.ended:
                 return
-            else:
-                future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                self._waiting.append(future)
-                await future
+            elif not await self._more(quiet):
+                yield KEEP_ALIVE
 
     async def wait_end(self) -> None:
         """Return when the tape has ended."""
         while not self.ended:
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(future)
-            await future
+            await self._more(0)
+
+    async def _more(self, quiet: float) -> bool:
+        """Wait for something new; False when `quiet` seconds (0: any number) brought nothing."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        try:
+            async with asyncio.timeout(quiet or None):
+                await future
+        except TimeoutError:
+            return False
+        return True
 
     def _wake(self) -> None:
         if self._waiting:
@@ -88,11 +100,25 @@ def from_number(events: bytes, after: int) -> bytes:
         return events
     kept = []
     for event in events.split(b"\n\n")[:-1]:
-        # The number is a member of the event itself: the last one, ours, or OpenAI's, which also stands outside strings.
-        found = _NUMBER.findall(event)
-        if not found or int(found[-1]) > after:
+        if _number(event) > after:
             kept.append(event + b"\n\n")
     return b"".join(kept)
+
+
+def last_number(events: bytes, otherwise: int) -> int:
+    """The sequence number of the last of these events."""
+    last = events.rstrip(b"\n").rpartition(b"\n\n")[2]
+    return _number(last) if last.startswith(b"event:") else otherwise
+
+
+def _number(event: bytes) -> int:
+    """An event's own number. Quotes inside JSON strings are escaped, so only members can match; where several do (a
+    schema in the echoed tools), the event is parsed."""
+    found = _NUMBER.findall(event)
+    if len(found) == 1:
+        return int(found[0])
+    number = orjson.loads(event.partition(b"data: ")[2]).get("sequence_number")
+    return number if isinstance(number, int) else -1
 
 
 class Live:

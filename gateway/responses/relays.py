@@ -37,6 +37,7 @@ class BridgeRelay:
         self.usage: Json | None = None
         self.text_bytes = 0
         self.chunks = 0
+        self._reason: str | None = None
         self._stream = stream
         self._watch = watch
         self._clock = clock
@@ -44,7 +45,7 @@ class BridgeRelay:
 
     @property
     def finish_reason(self) -> str:
-        return self._stream.finish_reason
+        return self._reason or self._stream.finish_reason
 
     @property
     def complete(self) -> bool:
@@ -79,9 +80,13 @@ class BridgeRelay:
                 break
         return self._send(b"".join(out)), fault
 
+    def cut(self) -> None:
+        """See `Relay`."""
+        self._reason = "length"
+
     def finish(self, usage: Mapping[str, Any]) -> bytes:
         """See `Relay`."""
-        return self._send(encode_events(self._stream.finish(self._clock(), usage=usage)))
+        return self._send(encode_events(self._stream.finish(self._clock(), usage=usage, reason=self._reason)))
 
     def fail(self, fault: Fault, request_id: str) -> bytes:
         """See `Relay`."""
@@ -155,6 +160,7 @@ class NativeStream:
         self._taken = taken
         self._last: Json | None = None
         self._told = False
+        self._closing = b""
 
     @property
     def text_bytes(self) -> int:
@@ -220,13 +226,24 @@ class NativeStream:
             out.append(event_bytes)
         return self._send(b"".join(out)), fault
 
+    def cut(self) -> None:
+        """See `Relay`."""
+        if not self._relay.ended:
+            *closing, _, _ = self._break_off(_STOPPED)
+            self._closing = encode_events(closing)
+            details = {"reason": "max_output_tokens"}
+            self._last = {**self.response, "status": "incomplete", "error": None, "incomplete_details": details}
+            self._relay.final = self._last
+            self._relay.number += 1  # of the terminal event, which `finish` sends
+
     def finish(self, usage: Mapping[str, Any]) -> bytes:
         """See `Relay`."""
         shown = usage_from_chat(usage) if "prompt_tokens" in usage else dict(usage)
         last = self._last = {**self.response, "usage": shown}
         self._told = True
         kind = f"response.{last.get('status')}"
-        return self._send(encode_event({"type": kind, "response": last, "sequence_number": self._relay.number - 1}))
+        event = encode_event({"type": kind, "response": last, "sequence_number": self._relay.number - 1})
+        return self._send(self._closing + event)
 
     def fail(self, fault: Fault, request_id: str) -> bytes:
         """See `Relay`."""

@@ -6,22 +6,11 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
+from gateway.config import ResponsesSettings
 from gateway.provider import Provider
 from gateway.responses.live import LiveResponses
 from gateway.stores import Responses
-
-
-class Limits(Protocol):
-    """`gateway.config.ResponsesSettings`."""
-
-    store: bool
-    max_stored: int
-    max_context: int
-    max_items: int
-    max_background: int
-    live_events: int
 
 
 @dataclass(slots=True, frozen=True)
@@ -31,7 +20,7 @@ class Room:
 
     store: Responses
     live: LiveResponses
-    settings: Limits
+    settings: ResponsesSettings
     retention: float
     find_provider: Callable[[str], Provider]
     log: logging.Logger

@@ -31,6 +31,7 @@ _MOST_URLS = 4096
 
 Origin = tuple[bool, str, int]
 """Is it TLS, host, port."""
+_NOWHERE: Origin = (False, "", 0)
 
 
 class PooledTransport:
@@ -53,7 +54,12 @@ class PooledTransport:
 
     def send(self, request: UpstreamRequest, sink: Sink) -> _Exchange:
         """Begin an exchange. Faults reach the sink, not the caller of this method."""
-        origin, head = self._head(request)
+        try:
+            origin, head = self._head(request)
+        except GatewayFault as fault:
+            exchange = _Exchange(self, _NOWHERE, b"", sink)
+            asyncio.get_running_loop().call_soon(exchange.fail, fault)
+            return exchange
         exchange = _Exchange(self, origin, head + request.body, sink)
         self.start(exchange)
         return exchange
@@ -426,9 +432,14 @@ class _Connection(asyncio.Protocol):
 
 
 def _read_url(url: str) -> tuple[Origin, bytes]:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise GatewayFault(f"The provider's URL {url!r} is not an absolute http(s) URL.")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise GatewayFault("The provider's URL is not valid.", detail=f"{url!r}: {error}") from error
+    plain = url.isascii() and url.isprintable() and " " not in url
+    if not plain or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise GatewayFault("The provider's URL is not an absolute http(s) URL.", detail=repr(url))
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
     path = parts.path or "/"

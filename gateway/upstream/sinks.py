@@ -8,7 +8,7 @@ slowly, its socket pauses the upstream's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from gateway.dialect import Relay
@@ -85,6 +85,7 @@ class StreamPump:
 
     Before `attach`, what should go to the caller waits in a backlog; afterwards it is written straight through.
     `started`: something is (or was) ready for the caller. `ended`: nothing more will come; `fault` says why.
+    `meter`: called after each piece that was relayed, None for nobody.
     """
 
     def __init__(self, reader: StreamReader, relay: Relay, limits: Limits, deadline: float, quiet: float) -> None:
@@ -97,6 +98,8 @@ class StreamPump:
         self._reading = StreamReading(reader, limits)
         self._outlet: Outlet | None = None
         self._backlog: list[bytes] = []
+        self._full = self._held_back = False
+        self.meter: Callable[[], None] | None = None
         self._answered = False
         self._waiter: asyncio.Future[None] | None = None
         self._watchdog = Watchdog(limits, deadline, self._expire, self._keep_alive, quiet)
@@ -160,13 +163,21 @@ class StreamPump:
 
     def flow(self, on: bool) -> None:
         """Pause or resume the upstream, as the caller's socket fills and drains."""
-        if self.exchange is None or self.ended:
-            return
-        self._watchdog.suspend(not on)
-        if on:
-            self.exchange.resume()
-        else:
-            self.exchange.pause()
+        self._full = not on
+        self._set_flow()
+
+    def hold_back(self, on: bool) -> None:
+        """Pause or resume the upstream until it is known whether the answer may go on."""
+        if self._held_back != on:
+            self._held_back = on
+            self._set_flow()
+
+    def stop(self) -> None:
+        """The gateway ends the answer here, in good order."""
+        if not self.ended:
+            self.relay.cut()
+            self.close()
+            self._wake()
 
     async def wait(self) -> None:
         """Return when something happened: first output (`started`), `ended`, or a silence (`silent`)."""
@@ -183,6 +194,16 @@ class StreamPump:
 
     # Inside.
 
+    def _set_flow(self) -> None:
+        if self.exchange is None or self.ended:
+            return
+        on = not (self._full or self._held_back)
+        self._watchdog.suspend(not on)
+        if on:
+            self.exchange.resume()
+        else:
+            self.exchange.pause()
+
     def _relay(self, items: list[StreamItem]) -> None:
         self._answered = self._answered or bool(items)
         data, fault = self.relay.feed(items)
@@ -195,6 +216,8 @@ class StreamPump:
                 self._backlog.append(data)
                 self.started = True
                 self._wake()
+        if self.meter is not None and fault is None:
+            self.meter()
         if fault is not None:
             self._finish(fault)
 

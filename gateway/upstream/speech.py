@@ -5,6 +5,8 @@
     chat      responses only     bridged back       bridged back, so it is chat again
     responses responses          its native form    as it is (`call.answered_in`)
     responses chat               its chat form      chat; the caller's side bridges it
+
+A plugin's own dialect is handled like `responses`: a target that speaks it gets that form, any other the chat form.
 """
 
 from __future__ import annotations
@@ -62,20 +64,21 @@ class Speech:
 
     def _spoken(self, call: Call, target: Target) -> Call:
         dialects = dialects_at(self._provider, target)
-        if not call.forms:
-            if "chat" in dialects:
-                return call
-            body, dropped = responses_from_chat(call.body)
-            self._back = True
-            report_dropped(call, dropped)
-            return replace(call, dialect="responses", body=body, target=target)
-        dialect: Dialect = "responses" if "responses" in dialects else "chat"
-        form = call.forms[dialect]
-        call.answered_in = dialect
-        if form.fault is not None:
-            raise form.fault
-        report_dropped(call, form.dropped)
-        return call if dialect == call.dialect else replace(call, dialect=dialect, body=form.body, target=target)
+        if call.forms:
+            dialect: Dialect = next((name for name in call.forms if name != "chat" and name in dialects), "chat")
+            form = call.forms[dialect]
+            call.answered_in = dialect
+            if form.fault is not None:
+                raise form.fault
+            report_dropped(call, form.dropped)
+            if dialect != call.dialect:
+                return replace(call, dialect=dialect, body=form.body, target=target)
+        if "chat" in dialects:
+            return call
+        body, dropped = responses_from_chat(call.body)
+        self._back = True
+        report_dropped(call, dropped)
+        return replace(call, dialect="responses", body=body, target=target)
 
 
 def report_dropped(call: Call, paths: Sequence[str]) -> None:

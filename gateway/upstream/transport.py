@@ -116,6 +116,8 @@ class _Exchange:
             content = response.content
             while chunk := await content.readany():
                 sink.data(chunk)
+                if self._sink is None:
+                    return  # cancelled from within: what is buffered already must not be delivered any more
                 if not self._flowing.is_set():
                     await self._flowing.wait()
 

@@ -70,6 +70,7 @@ class ChatRelay:
         self._orphan: dict[str, Any] = {}
         self._choices = choices
         self._ended: set[int] = set()
+        self._cut = False
         self._last: dict[str, Any] = {}
 
     @property
@@ -113,9 +114,18 @@ class ChatRelay:
             self._chunk(chunk, out)
         return b"".join(out), None
 
+    def cut(self) -> None:
+        """The gateway ends the answer here: choices that go on end with the finish_reason `length`."""
+        self._cut = True
+        self.finish_reason = self.finish_reason or "length"
+
     def finish(self, usage: Mapping[str, Any]) -> bytes:
         """The closing bytes of a stream that ended well: what was held back, `usage` where it belongs, [DONE]."""
         out: list[bytes] = []
+        if self._cut:
+            for index in sorted(set(range(self._choices)) - self._ended):
+                choice = {"index": index, "delta": {}, "finish_reason": "length"}
+                self._chunk({**self._last, "choices": [choice]}, out)
         if self._include_usage:
             last = {**self._last, **self._orphan, "choices": [], "usage": usage}
         else:

@@ -100,7 +100,7 @@ def _summary(at: Json, parts: Any) -> Iterator[Json]:
 
 def _content(at: Json, parts: Any) -> Iterator[Json]:
     for place, part in enumerate(parts if isinstance(parts, list) else ()):
-        member, name = _TEXTS.get(part.get("type"), ("", "")) if isinstance(part, dict) else ("", "")
+        member, name = _TEXTS.get(str(part.get("type")), ("", "")) if isinstance(part, dict) else ("", "")
         text = part.get(member) if member else None
         if not isinstance(text, str):
             continue

@@ -138,7 +138,14 @@ def _tool_choice(path: str, value: Any) -> None:
         _require(value, "name", path, filled_string)
     elif value["type"] == "allowed_tools":
         _require(value, "mode", path, one_of(("auto", "required")))
-        _require(value, "tools", path, _each(mapping))
+        _require(value, "tools", path, _each(_allowed_tool))
+
+
+def _allowed_tool(path: str, value: Any) -> None:
+    mapping(path, value)
+    _require(value, "type", path, filled_string)
+    if value["type"] in ("function", "custom"):
+        _require(value, "name", path, filled_string)
 
 
 # -- input ------------------------------------------------------------------------------------------------------
@@ -305,3 +312,13 @@ _FIELDS: dict[str, Check] = {
 
 KNOWN = frozenset(_FIELDS) | {"stream_options", "context_management", "moderation", "prompt_cache_retention"}
 """Top-level members of a request that belong to the Responses API."""
+
+
+def validate_input(path: str, value: Any) -> None:
+    """Check a string or a list of items that stands at `path`. Raises CallerFault."""
+    _input(path, value)
+
+
+def validate_metadata(path: str, value: Any) -> None:
+    """Check metadata that stands at `path`. Raises CallerFault."""
+    _metadata(path, value)

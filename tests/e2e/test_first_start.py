@@ -29,6 +29,7 @@ class Process:
         environment = {name: os.environ[name] for name in names if name in os.environ}
         environment["GATEWAY_DATA"] = str(folder / "data")
         self._out = folder / "out.txt"
+        self._pid_file = folder / "data" / "gateway.pid"
         self.started = time.monotonic()
         with self._out.open("w") as out, (folder / "log.txt").open("w") as log:
             self._process = subprocess.Popen(
@@ -52,7 +53,10 @@ class Process:
         return found
 
     def stop(self) -> int:
-        """SIGTERM; returns the exit status."""
+        """SIGTERM, once the process has said by its pid file that it takes signals; returns the exit status."""
+        while not self._pid_file.exists():
+            assert time.monotonic() - self.started < PATIENCE, "no pid file"
+            time.sleep(0.01)
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(PATIENCE)
 

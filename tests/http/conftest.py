@@ -43,6 +43,7 @@ class Answer:
         """The OpenAI error object, checked for its shape and for the request id beside it."""
         assert self.headers["content-type"].startswith("application/json")
         assert self.headers["x-request-id"].startswith("req_")
+        assert self.headers["server"] == "tollgate"
         error = self.json["error"]
         assert set(error) == {"message", "type", "param", "code"}
         assert error["message"]
@@ -178,7 +179,7 @@ class Site:
                 await asyncio.sleep(0.002)
 
     async def rows(self) -> list[LoggedRequest]:
-        """The usage rows, oldest first, once all are written: rows are posted, and any later operation waits for them."""
+        """The usage rows, oldest first, once all are written: any later operation waits for those that are posted."""
         await self.rest()
         await self.running.gateway.stores.ledger.void("req_unknown")
         return (await self.running.gateway.stores.usage.recent(limit=500))[::-1]

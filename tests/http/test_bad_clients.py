@@ -36,7 +36,10 @@ async def exchange(site: Any, data: bytes, method: str = "POST") -> Any:
         (b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: ten\r\n\r\n", 400),
         (b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n", 400),
         (b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}", 400),
-        (b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n", 400),
+        (
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n",
+            400,
+        ),
         (b"GET /v1/models HTTP/1.1\r\nhost: x\r\nx-a: a\0b\r\n\r\n", 400),
         (b"GET /v1/models HTTP/1.1\r\nhost: x\r\n bad: continuation\r\n\r\n", 400),
         (b"GET /v1/models HTTP/1.1\r\nhost: x\r\nx-big: " + b"a" * 40_000 + b"\r\n\r\n", 400),
@@ -120,6 +123,20 @@ async def test_a_steady_slow_body_is_fine(serve: Any) -> None:
         await asyncio.sleep(0.02)
         await client.send(request[start : start + 100 or None])
     assert (await client.answer()).status == 200
+
+
+async def test_without_a_minimum_rate_each_piece_has_its_time(serve: Any) -> None:
+    site = await serve(server={"body_timeout": "60ms", "min_body_rate": 0})
+    site.upstream.reply(json_reply(openai_completion("Hi")))
+    client = await site.connect()
+    request = site.request()
+    await client.send(request[:-3])
+    for byte in request[-3:]:
+        await asyncio.sleep(0.03)
+        await client.send(bytes([byte]))
+    assert (await client.answer()).status == 200
+    await client.send(site.head_of(1000) + b"{")
+    assert (await client.answer()).status == 408
 
 
 async def test_a_declared_body_that_is_too_large_is_refused_before_it_is_sent(serve: Any) -> None:
@@ -287,7 +304,9 @@ async def test_the_host_header_moves_nothing(site: Any) -> None:
     await healthy(site)
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/chat/completions"), ("DELETE", "/v1/models"), ("PUT", "/healthz")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/v1/chat/completions"), ("DELETE", "/v1/models"), ("PUT", "/healthz")]
+)
 async def test_other_methods(site: Any, method: str, path: str) -> None:
     answer = await exchange(site, site.head_of(path=path, method=method))
     assert (answer.status, answer.error["code"]) == (405, "method_not_allowed")

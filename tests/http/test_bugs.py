@@ -205,7 +205,7 @@ async def authorize_call(call):
 
 
 async def test_a_plugin_file_is_told_with_its_line_when_it_is_wrong(serve: Any, tmp_path: Path) -> None:
-    from gateway.errors import ConfigFault  # noqa: PLC0415
+    from gateway.errors import ConfigFault
 
     with pytest.raises(ConfigFault) as caught:
         await with_plugin(serve, tmp_path, "@hookimpl\ndef admit_call(call): ...\n")

@@ -63,9 +63,10 @@ async def test_leaving_in_the_middle_of_a_stream(site: Any) -> None:
     assert row.credits == await site.spent() > 0, "what was received is billed"
     line = site.request_lines()[-1]
     assert line["credits"] == row.credits, "the log is written when the bill is"
-    assert f"gateway_credits_total{{model=\"fake/model\",target=\"fake/model\"}} {row.credits}.0" in (
-        await site.get("/metrics")
-    ).body.decode()
+    assert (
+        f'gateway_credits_total{{model="fake/model",target="fake/model"}} {row.credits}.0'
+        in (await site.get("/metrics")).body.decode()
+    )
 
 
 async def test_an_orderly_goodbye_counts_as_well(site: Any) -> None:
@@ -113,7 +114,9 @@ async def test_leaving_while_the_body_is_sent(site: Any) -> None:
 async def test_leaving_at_every_moment_of_a_stream(serve: Any) -> None:
     """At any byte of the answer: exactly one bill, and no hold left (the fixture checks the books)."""
     site = await serve()
-    site.upstream.answer(lambda _: Reply([step for event in openai_stream("Hello", " world") for step in (event, Pause(0.001))]))
+    site.upstream.answer(
+        lambda _: Reply([step for event in openai_stream("Hello", " world") for step in (event, Pause(0.001))])
+    )
     whole = len((await site.ask(stream=True)).body)
     for size in range(0, whole + 400, 37):
         client = await site.begin(stream=True)
@@ -166,7 +169,10 @@ async def test_drain_also_before_the_first_byte(serve: Any, stream: bool) -> Non
     if stream:
         reply = Reply([Hold(go), *openai_stream("Hello", reported=usage(10, 500))])
     else:
-        reply = Reply([Hold(go), *json_reply(openai_completion("Hi", reported=usage(10, 500))).body], media_type="application/json")
+        reply = Reply(
+            [Hold(go), *json_reply(openai_completion("Hi", reported=usage(10, 500))).body],
+            media_type="application/json",
+        )
     site.upstream.reply(reply)
     client = await site.begin(stream=stream)
     await site.upstream.wait_for_requests(1)

@@ -145,7 +145,9 @@ async def test_a_drain_turns_new_calls_away_and_lets_running_ones_finish(serve: 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_what_outlasts_the_drain_ends_with_an_error(serve: Any, stream: bool) -> None:
     site = await serve(server={"drain": "50ms"})
-    site.upstream.reply(Reply([FIRST if stream else b"{", Stall()], media_type="text/event-stream" if stream else "application/json"))
+    site.upstream.reply(
+        Reply([FIRST if stream else b"{", Stall()], media_type="text/event-stream" if stream else "application/json")
+    )
     client = await site.begin(stream=stream)
     await site.upstream.wait_for_requests(1)
     await asyncio.sleep(0.02)
@@ -177,7 +179,7 @@ async def test_a_second_signal_does_not_wait(serve: Any) -> None:
 
 
 async def test_a_reader_who_stands_still_cannot_hold_up_the_stop(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    import gateway.http.outlet  # noqa: PLC0415
+    import gateway.http.outlet
 
     monkeypatch.setattr(gateway.http.outlet, "LAST_BYTES", 0.1)
     site = await serve(server={"drain": "50ms"})
@@ -256,7 +258,9 @@ async def test_the_command_greets_reloads_drains_and_leaves(tmp_path: Path, fake
         process.send_signal(signal.SIGHUP)
         await until(log, "configuration reloaded")
         fake_upstream.queue(FINE)
-        async with session.post(url + "/v1/chat/completions", json={**body, "model": "fake/new"}, headers=headers) as answer:
+        async with session.post(
+            url + "/v1/chat/completions", json={**body, "model": "fake/new"}, headers=headers
+        ) as answer:
             assert answer.status == 200
 
         # A stop lets the running stream finish.
@@ -309,3 +313,60 @@ async def test_a_taken_port_is_said_in_one_line(tmp_path: Path, fake_upstream: F
     assert b"cannot listen" in err
     assert b"Traceback" not in err
     assert b"API key" not in out
+
+
+async def test_a_stop_does_not_wait_for_answers_that_are_drained_for_nobody(serve: Any) -> None:
+    site = await serve(server={"drain": "80ms"}, upstream={"drain": "60s"})
+    await rewrite(
+        site,
+        providers={
+            "fake": {**upstream_config(site.upstream.url + "/v1")["providers"]["fake"], "on_disconnect": "drain"}
+        },
+    )
+    await site.running.gateway.reload()
+    site.upstream.reply(Reply([FIRST, Stall()]))
+    clients = [await site.begin(stream=True), await site.begin()]
+    await site.upstream.wait_for_requests(2)
+    await clients[0].head()
+    for client in clients:
+        client.abort()
+    await asyncio.sleep(0.02)
+    await asyncio.wait_for(site.running.service.drain(), 1)
+    await site.rest(1)
+    rows = await site.rows()
+    assert {row.row.status for row in rows} == {499}
+    assert sorted(row.credits > 0 for row in rows) == [False, True]
+    for received in site.upstream.requests:
+        await received.wait_closed(1)
+
+
+async def test_a_stop_also_ends_what_is_no_call_of_a_model(serve: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    text = """
+import asyncio
+from gateway.api import hookimpl
+
+async def wait(visit):
+    await asyncio.Event().wait()
+
+@hookimpl
+def register_routes(router):
+    router.add("GET", "/wait", wait)
+"""
+    await asyncio.to_thread((folder / "waiting.py").write_text, text)
+    site = await serve(server={"drain": "50ms"}, plugins={"dir": str(folder)})
+    client = await site.connect()
+    await client.send(site.head_of(path="/v1/wait", method="GET"))
+    await asyncio.sleep(0.02)
+    await asyncio.wait_for(site.running.service.drain(), 1)
+    assert (await client.answer()).error["code"] == "draining"
+
+
+async def test_secrets_of_an_earlier_configuration_stay_masked(site: Any) -> None:
+    fake = upstream_config(site.upstream.url + "/v1")["providers"]["fake"]
+    for key in ("first-upstream-key", "second-upstream-key"):
+        await rewrite(site, providers={"fake": {**fake, "api_key": key}})
+        await site.running.gateway.reload()
+    site.running.gateway.log.info("first-upstream-key second-upstream-key")
+    assert site.log[-1]["message"] == "[redacted] [redacted]", "requests of the old configuration may still run"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import sqlite3
+from contextlib import redirect_stdout
 from decimal import Decimal
 from typing import Any
 
@@ -13,11 +14,12 @@ import pytest
 import pytest_asyncio
 
 from gateway.call import Usage
+from gateway.cli import main
 from gateway.ledger.book import Book
 from gateway.stores import HoldRequest
 from gateway.testing import FakeUpstream, Hold, Reply, json_reply, running_gateway, upstream_config
 
-PLUGIN = '''
+PLUGIN = """
 import orjson
 from pydantic import BaseModel
 from gateway.api import CallerFault, Checkout, Part, PaymentEvent, PaymentKind, UpstreamFault, UpstreamRequest, hookimpl
@@ -54,7 +56,7 @@ class Till:
 @hookimpl
 def register_payments(register):
     register(PaymentKind("till", Settings, Till, lambda settings: "" if settings.secret else "secret is empty"))
-'''
+"""
 SECRET = "till-secret-example"
 
 
@@ -281,6 +283,28 @@ async def test_credits_that_were_spent_or_are_held_cannot_be_taken_back(shop):
     account = await shop.account(account_id)
     assert account.balance == 3_000_000
     assert (await shop.topup(order, key=key))["owed"] == 0
+
+
+@pytest.mark.blocking_allowed  # the command line is a process of its own in real life
+async def test_the_command_line_lists_orders(shop, monkeypatch):
+    key, account_id = await shop.poor_account()
+    first, second = await shop.order(key=key), await shop.order()
+    await shop.say(first, ("payment", 1000, 1))
+    await spend(shop, account_id, 10_000_000)
+    await shop.say(first, ("refund:1", -1000, 1))
+    monkeypatch.setenv("GATEWAY_DATA", str(shop.gateway.config_path.parent / "data"))
+
+    async def run(*arguments: str) -> str:
+        with redirect_stdout(io.StringIO()) as out:
+            command = ["topups", "--config", str(shop.gateway.config_path), *arguments]
+            assert await asyncio.to_thread(main, command) == 0
+        return out.getvalue()
+
+    listed = (await run()).splitlines()
+    assert [line.split()[0] for line in listed[1:]] == [second["id"], first["id"]]
+    [owed] = orjson.loads(await run("--owed", "--json"))
+    assert (owed["id"], owed["owed"], owed["status"]) == (first["id"], 10_000_000, "refunded")
+    assert first["id"] not in await run("--account", "test")
 
 
 async def test_a_booking_that_breaks_off_is_done_at_redelivery(shop, monkeypatch):

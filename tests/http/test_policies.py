@@ -27,7 +27,11 @@ def fine(site: Any) -> Any:
 
 @pytest.mark.parametrize("key", ["", "x", "mghp_", "mghp_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa_aaaaaa", "a" * 5000])
 async def test_bad_keys(fine: Any, key: str) -> None:
-    for answer in (await fine.ask(key=key), await fine.get("/v1/models", key=key), await fine.get("/v1/usage", key=key)):
+    for answer in (
+        await fine.ask(key=key),
+        await fine.get("/v1/models", key=key),
+        await fine.get("/v1/usage", key=key),
+    ):
         assert answer.status == 401
         assert answer.error["code"] == "invalid_api_key"
         assert answer.error["type"] == "invalid_request_error"
@@ -75,7 +79,12 @@ async def test_forwarded_addresses_count_only_from_trusted_proxies(serve: Any) -
 
 TWO = {
     "models": {
-        "fake/model": {"provider": "fake", "upstream": "upstream-model", "price": {"input": 1, "output": 2}, "max_output": 4096},
+        "fake/model": {
+            "provider": "fake",
+            "upstream": "upstream-model",
+            "price": {"input": 1, "output": 2},
+            "max_output": 4096,
+        },
         "fake/free": {"provider": "fake", "upstream": "free-model", "free": True},
         "fake/unpriced": {"provider": "fake", "upstream": "x"},
         "off/model": {"provider": "off", "price": {"input": 1, "output": 2}},
@@ -132,7 +141,9 @@ async def test_unknown_and_unavailable_models(serve: Any) -> None:
     assert await site.spent() == 0
 
 
-@pytest.mark.parametrize(("asked", "sent"), [("muh", "upstream-model"), ("fake/free", "free-model"), (None, "upstream-model")])
+@pytest.mark.parametrize(
+    ("asked", "sent"), [("muh", "upstream-model"), ("fake/free", "free-model"), (None, "upstream-model")]
+)
 async def test_the_answers_model_is_the_one_asked_for(serve: Any, asked: str | None, sent: str) -> None:
     site = await with_models(serve)
     answer = await site.ask(**({"model": asked} if asked else {}))
@@ -297,7 +308,14 @@ async def test_one_line_per_request_and_nothing_private_in_the_log(site: Any) ->
         assert line["request_id"].startswith("req_")
     assert len({line["request_id"] for line in lines}) == 6
     text = site.running.stream.getvalue()
-    for private in (secret_text, "private answer", "private@example.com", "sk-fake-upstream-key", site.running.key, "mghp_aaaa"):
+    for private in (
+        secret_text,
+        "private answer",
+        "private@example.com",
+        "sk-fake-upstream-key",
+        site.running.key,
+        "mghp_aaaa",
+    ):
         assert private not in text, private
 
 
@@ -348,12 +366,19 @@ async def test_what_goes_upstream(fine: Any) -> None:
     for key, value in body.items():
         assert received.json[key] == value
     assert received.headers["authorization"] == "Bearer sk-fake-upstream-key"
-    assert not {"cookie", "x-forwarded-for", "openai-organization", "x-custom", "accept-encoding"} & set(received.headers)
+    assert not {"cookie", "x-forwarded-for", "openai-organization", "x-custom", "accept-encoding"} & set(
+        received.headers
+    )
     assert fine.running.key not in str(received.headers)
 
 
 async def test_headers_of_the_upstream_stay_behind(site: Any) -> None:
-    private = {"set-cookie": "a=b", "openai-organization": "org-of-the-operator", "x-request-id": "theirs", "server": "x"}
+    private = {
+        "set-cookie": "a=b",
+        "openai-organization": "org-of-the-operator",
+        "x-request-id": "theirs",
+        "server": "x",
+    }
     site.upstream.reply(json_reply(openai_completion("Hi"), headers=private))
     answer = await site.ask()
     assert "set-cookie" not in answer.headers

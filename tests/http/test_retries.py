@@ -35,10 +35,20 @@ def failing(status: int, **headers: str) -> Reply:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     "reply",
-    [failing(429), failing(500), failing(502), failing(503), failing(529), Reply([Cut()]), Reply([Cut()], framing="raw")],
+    [
+        failing(429),
+        failing(500),
+        failing(502),
+        failing(503),
+        failing(529),
+        Reply([Cut()]),
+        Reply([Cut()], framing="raw"),
+    ],
     ids=["429", "500", "502", "503", "529", "cut after the head", "cut before the head"],
 )
-async def test_a_failure_before_the_first_byte_is_tried_again(serve: Any, quick: Any, reply: Reply, stream: bool) -> None:
+async def test_a_failure_before_the_first_byte_is_tried_again(
+    serve: Any, quick: Any, reply: Reply, stream: bool
+) -> None:
     site = await serve(upstream=quick)
     site.upstream.queue(reply, reply, STREAM if stream else FINE)
     answer = await site.ask(stream=stream)
@@ -154,7 +164,10 @@ async def test_bad_credentials_are_the_operators_secret(serve: Any, quick: Any) 
     site = await serve(upstream=quick)
     secret = "sk-fake-upstream-key"
     site.upstream.reply(
-        json_reply(openai_error(f"Incorrect API key provided: {secret}. Find it at example.com.", "auth", "invalid_api_key"), 401)
+        json_reply(
+            openai_error(f"Incorrect API key provided: {secret}. Find it at example.com.", "auth", "invalid_api_key"),
+            401,
+        )
     )
     for stream in (False, True):
         answer = await site.ask(stream=stream)
@@ -181,7 +194,9 @@ async def test_weights(serve: Any, fake_upstream: FakeUpstream) -> None:
 async def test_members_of_a_group_stand_in_for_each_other(serve: Any, quick: Any, fake_upstream: FakeUpstream) -> None:
     async with FakeUpstream() as other:
         shares = [{"model": "a/one", "weight": 1000}, {"model": "b/two", "weight": 0.001}]
-        site = await serve(upstream={**quick, "retries": 0}, **two_providers(fake_upstream.url, other.url, shared=shares))
+        site = await serve(
+            upstream={**quick, "retries": 0}, **two_providers(fake_upstream.url, other.url, shared=shares)
+        )
         fake_upstream.reply(failing(500))
         other.reply(FINE)
         found = Counter([(await site.ask(model="shared")).status for _ in range(5)])

@@ -149,6 +149,34 @@ class TestHold:
         assert hold.units == MAX_CREDITS // 3
 
 
+class TestSteps:
+    async def test_reserves_the_first_step_of_what_could_be_paid(self, house):
+        ledger = house.stores.ledger
+        assert await ledger.hold(house.request("r", units=1_000, reserve=30)) == Hold("r", 70, 495, 30)
+        assert await house.balance() == (1000, 70)
+        assert await ledger.hold(house.request("r", units=1_000, reserve=30)) == Hold("r", 70, 30)
+        assert await ledger.grow("r", 30) == 30
+        assert await house.balance() == (1000, 130)
+
+    async def test_a_step_that_covers_all_is_no_step(self, house):
+        ledger = house.stores.ledger
+        assert await ledger.hold(house.request("all", reserve=20)) == Hold("all", 50, 20)
+        assert await ledger.hold(house.request("free", unit_price=Decimal(0), reserve=1)) == Hold("free", 10, 20)
+
+    async def test_the_minimum_must_be_payable_at_once(self, house):
+        with pytest.raises(Refusal):
+            await house.stores.ledger.hold(house.request(units=1_000, least_units=496, reserve=1))
+
+    async def test_steps_of_many_share_a_balance(self, house):
+        ledger = house.stores.ledger
+        for number in range(10):
+            await ledger.hold(house.request(f"r{number}", units=1_000, reserve=45))
+        assert await house.balance() == (1000, 1000)
+        assert await ledger.grow("r0", 45) == 0
+        await ledger.void("r1")
+        assert await ledger.grow("r0", 60) == 50
+
+
 class TestGrow:
     async def test_in_steps_until_the_balance_ends(self, house):
         await house.stores.ledger.hold(house.request("r", units=100))

@@ -8,12 +8,13 @@ from __future__ import annotations
 import sqlite3
 
 from gateway.errors import GatewayFault
-from gateway.ledger.migrations import m0001_first, m0002_payments, m0003_responses
+from gateway.ledger.migrations import m0001_first, m0002_payments, m0003_responses, m0004_answers
 
 STEPS: tuple[tuple[str, ...], ...] = (
     m0001_first.STATEMENTS,
     m0002_payments.STATEMENTS,
     m0003_responses.STATEMENTS,
+    m0004_answers.STATEMENTS,
 )
 """The statements of each step, in order."""
 

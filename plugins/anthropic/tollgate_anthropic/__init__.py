@@ -10,6 +10,7 @@ from gateway.api import (
     Dialect,
     Fault,
     ProviderKind,
+    Router,
     StreamDecoder,
     Target,
     Transport,
@@ -20,13 +21,15 @@ from gateway.api import (
 
 from .estimate import bound_input
 from .faults import fault_from_reply, redact
+from .inbound import add_routes
+from .inbound.native import MESSAGES, NativeDecoder, as_chat, is_native, native_body, read_native
 from .reading import STATE, Reading
 from .reply import read_message
-from .request import build, draft_request
+from .request import build, draft_request, post
 from .settings import ANTHROPIC, Settings
 from .stream import MessageDecoder
 
-__all__ = ["AnthropicProvider", "Settings", "create", "ready", "register_providers"]
+__all__ = ["AnthropicProvider", "Settings", "create", "ready", "register_providers", "register_routes"]
 
 
 class AnthropicProvider:
@@ -45,8 +48,16 @@ class AnthropicProvider:
         self.on_disconnect = settings.on_disconnect
         self._secret = settings.api_key.get_secret_value()
 
+    def dialects(self, target: Target) -> frozenset[Dialect]:
+        """See `gateway.api.Provider`: beside the hub's dialect Anthropic's own, in which callers may speak, too."""
+        return self.speaks | {MESSAGES}
+
     def build_request(self, call: Call, target: Target) -> UpstreamRequest:
         """See `gateway.api.Provider`. Leaves in `call.state` how the answer is to be read."""
+        if is_native(call):
+            body, betas = native_body(call, target)
+            return post(self.settings.endpoint, body, betas, self.settings, stream=call.stream)
+        call = as_chat(call)
         draft = draft_request(call, target, self.settings)
         request = build(draft, self.settings)
         call.state[STATE] = Reading(json_tool=draft.json_tool, json_text=draft.json_text)
@@ -55,19 +66,24 @@ class AnthropicProvider:
     def read_reply(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
         """See `gateway.api.Provider`."""
         try:
-            return read_message(call, reply)
+            return read_native(call, reply) if is_native(call) else read_message(call, reply)
         except Fault as fault:
             raise redact(fault, self._secret) from None
 
     def open_stream(self, call: Call) -> StreamDecoder:
         """See `gateway.api.Provider`."""
-        return MessageDecoder(call, self._secret)
+        return NativeDecoder(self._secret) if is_native(call) else MessageDecoder(call, self._secret)
 
     def read_fault(self, reply: UpstreamReply) -> Fault:
         """See `gateway.api.Provider`."""
         return redact(fault_from_reply(reply), self._secret)
 
-    def bound_input_tokens(self, body: Mapping[str, Any]) -> int:
+    def build_count(self, body: Mapping[str, Any], betas: list[str], target: Target) -> UpstreamRequest:
+        """The request that lets Anthropic count the input of a Messages body, at no cost."""
+        out = {**body, "model": target.upstream}
+        return post(self.settings.endpoint + "/count_tokens", out, betas, self.settings, stream=False)
+
+    def bound_input_tokens(self, body: Mapping[str, Any], target: Target | None = None) -> int:
         """See `gateway.api.Provider`."""
         return bound_input(body)
 
@@ -87,4 +103,12 @@ def ready(settings: Settings) -> str:
 @hookimpl
 def register_providers(register: Callable[[ProviderKind], None]) -> None:
     """Offer the kind `anthropic`."""
-    register(ProviderKind(kind="anthropic", settings_model=Settings, create=create, ready=ready))
+    register(
+        ProviderKind(kind="anthropic", settings_model=Settings, create=create, ready=ready, price_source="anthropic")
+    )
+
+
+@hookimpl
+def register_routes(router: Router) -> None:
+    """Let callers speak Anthropic's dialect, to every model."""
+    add_routes(router)

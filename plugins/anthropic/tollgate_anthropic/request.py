@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 
 from gateway.api import Call, CallerFault, GatewayFault, Target, UpstreamRequest
@@ -47,20 +49,25 @@ def draft_request(call: Call, target: Target, settings: Settings) -> Draft:
 
 def build(draft: Draft, settings: Settings) -> UpstreamRequest:
     """The request to send, with the operator's credentials."""
+    return post(settings.endpoint, draft.out, draft.betas, settings, stream=draft.call.stream)
+
+
+def post(url: str, out: dict[str, Any], betas: list[str], settings: Settings, *, stream: bool) -> UpstreamRequest:
+    """A request with the body `out` and the operator's credentials. Raises CallerFault for what cannot be written."""
     headers = {
-        "accept": "text/event-stream" if draft.call.stream else "application/json",
+        "accept": "text/event-stream" if stream else "application/json",
         "anthropic-version": settings.version,
         "content-type": "application/json",
     }
     key = settings.api_key.get_secret_value()
     if key:
         headers["x-api-key"] = key
-    betas = list(dict.fromkeys([*settings.beta, *draft.betas]))
+    betas = list(dict.fromkeys([*settings.beta, *betas]))
     if betas:
         headers["anthropic-beta"] = ",".join(betas)
     try:
-        body = orjson.dumps(draft.out)
+        body = orjson.dumps(out)
     except TypeError:
         # Only nesting can get here (orjson writes 254 levels): a tool call's arguments are parsed JSON in a string.
         raise CallerFault("messages: a tool call's arguments nest too deeply; flatten them", param="messages") from None
-    return UpstreamRequest(url=settings.endpoint, headers=headers, body=body, stream=draft.call.stream)
+    return UpstreamRequest(url=url, headers=headers, body=body, stream=stream)

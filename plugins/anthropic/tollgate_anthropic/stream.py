@@ -38,8 +38,10 @@ class MessageDecoder:
 
     def __init__(self, call: Call, secret: str = "") -> None:
         self.done = False
+        self._call = call
         self._events = EventReader()
-        self._translate = EventTranslator(call)
+        # Made when the answer begins: how it is to be read is known once the request was built.
+        self._translator: EventTranslator | None = None
         self._secret = secret
         self._failed = False
 
@@ -66,8 +68,15 @@ class MessageDecoder:
             out += self._translate.cut()
         return out
 
+    @property
+    def _translate(self) -> EventTranslator:
+        if self._translator is None:
+            self._translator = EventTranslator(self._call)
+        return self._translator
+
     def _read(self, payloads: list[bytes], out: list[StreamItem]) -> list[StreamItem]:
-        feed = self._translate.feed
+        translator = self._translate
+        feed = translator.feed
         for payload in payloads:
             if payload == b"[DONE]":
                 continue  # not Anthropic's, but some servers of this dialect add it
@@ -81,7 +90,7 @@ class MessageDecoder:
             except Fault as fault:
                 out.append(self._fail(fault))
                 break
-            if self._translate.stopped:
+            if translator.stopped:
                 self.done = True
                 break
         return out

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import orjson
 import pytest
-
-from gateway.api import CallerFault, Fault, PaymentEvent, PaymentMethod, UpstreamFault, UpstreamReply
 from tollgate_btcpay import BtcPayInvoices, BtcPaySettings
 from tollgate_btcpay.method import is_authentic, sign
 from tollgate_btcpay.settings import why_not_ready
+
+from gateway.api import CallerFault, Fault, PaymentEvent, PaymentMethod, UpstreamFault, UpstreamReply
 
 INVOICE = {
     "id": "INV1", "storeId": "S", "amount": "10.00", "currency": "USD", "status": "Settled",

@@ -130,7 +130,7 @@ def test_what_cannot_be_said_is_refused_with_its_place(schema: Any, path: str | 
 
 def test_deep_and_wide_schemas_end() -> None:
     deep: Any = {"type": "string"}
-    for _ in range(150):
+    for _ in range(200):
         deep = {"items": deep}
     wide = {"properties": {f"p{n}": {"anyOf": [{}] * 30} for n in range(1000)}}
     for schema in (deep, wide):

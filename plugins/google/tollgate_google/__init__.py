@@ -93,4 +93,4 @@ def create(name: str, settings: Settings) -> GoogleProvider:
 @hookimpl
 def register_providers(register: Callable[[ProviderKind], None]) -> None:
     """Offer the kind `google`."""
-    register(ProviderKind(kind="google", settings_model=Settings, create=create, ready=ready))
+    register(ProviderKind(kind="google", settings_model=Settings, create=create, ready=ready, price_source="google"))

@@ -56,7 +56,7 @@ class _Lowering:
         return out
 
     def _items(self, node: Schema, out: Schema, path: str, inside: tuple[str, ...]) -> None:
-        if "prefixItems" in node:
+        if node.get("prefixItems"):
             tuples = enumerate(node["prefixItems"])
             shapes = [self.node(child, f"{path}.prefixItems[{at}]", inside) for at, child in tuples]
             out["items"] = shapes[0] if all(shape == shapes[0] for shape in shapes) else {"anyOf": shapes}

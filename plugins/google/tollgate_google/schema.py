@@ -30,7 +30,7 @@ _NO_MEANING = (
 """Annotations that say nothing about valid values. (`examples` do help a model: they are told, never enforced.)"""
 
 _FORMATS = ("date-time", "date", "time", "int32", "int64", "float", "double", "enum")
-_MOST_DEPTH = 100
+_MOST_STEPS = 150
 _MOST_NODES = 20_000
 
 
@@ -61,7 +61,7 @@ class Fitting:
 
     def _node(self, node: Any, path: str, open_refs: tuple[str, ...]) -> Schema:
         self._nodes += 1
-        if self._nodes > _MOST_NODES or path.count(".") + path.count("[") > 2 * _MOST_DEPTH or len(open_refs) > 50:
+        if self._nodes > _MOST_NODES or path.count(".") + path.count("[") > _MOST_STEPS or len(open_refs) > 50:
             raise refuse(path, "this schema is too large or nests too deeply for Gemini")
         if node is True:
             return {}
@@ -177,6 +177,8 @@ class Fitting:
             values = [node["const"]]
         if isinstance(values, list):
             self._enum(values, out, told)
+        elif values is not None:
+            raise refuse(f"{path}.enum", "must be an array")
         if node.get("nullable") is True:
             _allow_null(out)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .safe import writable
+
 _MOST = 2**40
 _TAKEN = frozenset({
     "promptTokenCount", "candidatesTokenCount", "totalTokenCount", "thoughtsTokenCount", "toolUsePromptTokenCount",
@@ -67,7 +69,7 @@ def translate_usage(raw: dict[str, Any]) -> dict[str, Any] | None:
         usage["prompt_tokens_details"]["tool_use_tokens"] = raw["toolUsePromptTokenCount"]
     for key, value in raw.items():
         if key not in _TAKEN and value is not None and key not in usage:
-            usage[key] = value
+            usage[key] = value if isinstance(value, (str, int)) else writable(value)
     return usage
 
 

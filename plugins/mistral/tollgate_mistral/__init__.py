@@ -22,6 +22,7 @@ from gateway.api import (
     redact_fault,
 )
 
+from .embeddings import embeddings_body, read_list
 from .estimate import bound_input
 from .faults import fault_from_reply
 from .quirks import resolve
@@ -34,13 +35,15 @@ __all__ = ["MistralProvider", "Settings", "create", "ready", "register_providers
 
 
 class MistralProvider:
-    """One configured instance; implements `gateway.api.Provider`. Holds nothing but its settings.
+    """One configured instance; implements `gateway.api.Provider` and `Embeds`. Holds nothing but its settings.
 
     Has no `max_n`: Mistral itself makes several choices, and bills the input once.
+    understands: what is emulated here already, so that the gateway need not (see `messages` and `tools`).
     """
 
     speaks: frozenset[Dialect] = frozenset({"chat"})
     transport: Transport | None = None
+    understands: frozenset[str] = frozenset({"allowed_tools", "tool_media"})
 
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
@@ -51,18 +54,18 @@ class MistralProvider:
 
     def build_request(self, call: Call, target: Target) -> UpstreamRequest:
         """See `gateway.api.Provider`. Raises CallerFault for a body that cannot be written as JSON."""
-        body = chat_body(call, target, self.settings)
+        return self._request("/chat/completions", chat_body(call, target, self.settings), call.stream)
+
+    def build_embeddings(self, call: Call, target: Target) -> UpstreamRequest:
+        """See `gateway.api.Embeds`."""
+        return self._request("/embeddings", embeddings_body(call, target), stream=False)
+
+    def read_embeddings(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
+        """See `gateway.api.Embeds`."""
         try:
-            data = orjson.dumps(body)
-        except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
-            raise CallerFault(f"The request body cannot be sent on as JSON: {error}.") from error
-        headers = {
-            "accept": "text/event-stream" if call.stream else "application/json",
-            "content-type": "application/json",
-        }
-        if self._secrets[0]:
-            headers["authorization"] = f"Bearer {self._secrets[0]}"
-        return UpstreamRequest(self.settings.endpoint, headers, data, stream=call.stream)
+            return read_list(reply)
+        except Fault as fault:
+            raise self._clean(fault) from None
 
     def read_reply(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
         """See `gateway.api.Provider`."""
@@ -84,6 +87,16 @@ class MistralProvider:
         image = self._image_tokens if target is None else quirks_of(target, self.settings).image_tokens
         return bound_input(body, target, image)
 
+    def _request(self, path: str, body: dict[str, Any], stream: bool) -> UpstreamRequest:
+        try:
+            data = orjson.dumps(body)
+        except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
+            raise CallerFault(f"The request body cannot be sent on as JSON: {error}.") from error
+        headers = {"accept": "text/event-stream" if stream else "application/json", "content-type": "application/json"}
+        if self._secrets[0]:
+            headers["authorization"] = f"Bearer {self._secrets[0]}"
+        return UpstreamRequest(self.settings.base_url + path, headers, data, stream=stream)
+
     def _clean(self, fault: Fault) -> Fault:
         return redact_fault(fault, self._secrets)
 
@@ -101,4 +114,4 @@ def ready(settings: Settings) -> str:
 @hookimpl
 def register_providers(register: Callable[[ProviderKind], None]) -> None:
     """Offer the kind `mistral`."""
-    register(ProviderKind(kind="mistral", settings_model=Settings, create=create, ready=ready))
+    register(ProviderKind(kind="mistral", settings_model=Settings, create=create, ready=ready, price_source="mistral"))

@@ -17,8 +17,9 @@ class Settings(BaseModel):
     """One instance's settings.
 
     api_key: sent as a bearer token; without one the instance is switched off at Mistral's own servers, elsewhere it
-    is optional. base_url: where `/chat/completions` is appended. on_disconnect: what happens upstream when the
-    caller leaves. quirks: members of `tollgate_mistral.quirks.Quirks` that hold for every model of this instance.
+    is optional. base_url: where `/chat/completions` and `/embeddings` are appended. on_disconnect: what happens
+    upstream when the caller leaves. quirks: members of `tollgate_mistral.quirks.Quirks` that hold for every model of
+    this instance.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,11 +54,6 @@ class Settings(BaseModel):
     def _known(cls, value: dict[str, Any]) -> dict[str, Any]:
         resolve("", value)
         return value
-
-    @property
-    def endpoint(self) -> str:
-        """The URL of chat completions."""
-        return self.base_url + "/chat/completions"
 
     @property
     def needs_key(self) -> bool:

@@ -188,6 +188,7 @@ def test_changed_names_come_back_as_the_callers_own() -> None:
         }
     )
     of = create("test", Settings())
+    decoder = of.open_stream(call)  # the gateway opens it before it asks for the request
     body = orjson.loads(of.build_request(call, make_target("kimi-k2.5")).body)
     sent = safe_name("f")
     assert [entry["function"]["name"] for entry in body["tools"]] == [sent, "get_weather"]
@@ -197,7 +198,6 @@ def test_changed_names_come_back_as_the_callers_own() -> None:
     reply = {"choices": [{"message": {"content": "", "tool_calls": calls}}]}
     found = of.read_reply(call, UpstreamReply(200, {}, orjson.dumps(reply)))
     assert found["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "f"
-    decoder = of.open_stream(call)
     items = decoder.feed(sse(chunk({"content": "x"})) + sse(chunk({"tool_calls": calls})) + b"data: [DONE]\n\n")
     assert isinstance(items[0], bytes)
     assert isinstance(items[1], dict)

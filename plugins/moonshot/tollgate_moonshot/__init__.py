@@ -39,11 +39,13 @@ class MoonshotProvider:
     """One configured instance; implements `gateway.api.Provider`. Holds nothing but its settings.
 
     max_n: the most choices of one call; the gateway makes `n` > 1 out of several calls.
+    understands: what is emulated here already, so that the gateway need not (see `tools`).
     """
 
     speaks: frozenset[Dialect] = frozenset({"chat"})
     transport: Transport | None = None
     max_n = 1
+    understands: frozenset[str] = frozenset({"allowed_tools"})
 
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
@@ -113,4 +115,6 @@ def ready(settings: Settings) -> str:
 @hookimpl
 def register_providers(register: Callable[[ProviderKind], None]) -> None:
     """Offer the kind `moonshot`."""
-    register(ProviderKind(kind="moonshot", settings_model=Settings, create=create, ready=ready))
+    register(
+        ProviderKind(kind="moonshot", settings_model=Settings, create=create, ready=ready, price_source="moonshotai")
+    )

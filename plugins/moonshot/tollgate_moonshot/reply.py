@@ -51,15 +51,20 @@ class MoonshotDecoder:
 
     def __init__(self, call: Call, clean: Callable[[Fault], Fault]) -> None:
         self.done = False
+        self._call = call
         self._chunks = ChatStreamDecoder(clean)
         self._clean = clean
-        self._names = names_of(call)
-        # Inside JSON strings the quotes are escaped, so text that a model wrote never matches.
-        self._notable = _USAGE_OR_CALLS if self._names else _USAGE
+        self._names: Mapping[str, str] = {}
+        self._notable: re.Pattern[bytes] | None = None
         self._failed = False
 
     def feed(self, data: bytes) -> list[StreamItem]:
         """See `gateway.api.StreamDecoder`."""
+        if self._notable is None:
+            # Not earlier: a decoder may be opened before the request is built, which notes the names.
+            self._names = names_of(self._call)
+            # Inside JSON strings the quotes are escaped, so text that a model wrote never matches.
+            self._notable = _USAGE_OR_CALLS if self._names else _USAGE
         return self._read(self._chunks.feed(data))
 
     def finish(self) -> list[StreamItem]:
@@ -69,7 +74,7 @@ class MoonshotDecoder:
     def _read(self, items: list[bytes | dict[str, Any] | Fault]) -> list[StreamItem]:
         out: list[StreamItem] = []
         for item in items if not self._failed else ():
-            if isinstance(item, bytes) and self._notable.search(item):
+            if isinstance(item, bytes) and (self._notable or _USAGE).search(item):
                 try:
                     out.append(self._translate(item))
                 except Fault as fault:

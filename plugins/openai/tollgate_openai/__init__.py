@@ -14,4 +14,12 @@ __all__ = ["OpenAIProvider", "OpenAISettings", "register_providers"]
 @hookimpl
 def register_providers(register: Callable[[ProviderKind], None]) -> None:
     """Offer the kind `openai`."""
-    register(ProviderKind("openai", OpenAISettings, OpenAIProvider, why_not_ready))
+    register(
+        ProviderKind(
+            "openai",
+            OpenAISettings,
+            OpenAIProvider,
+            why_not_ready,
+            price_source=lambda settings: settings.base_url,
+        )
+    )

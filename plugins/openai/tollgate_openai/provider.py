@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 import orjson
@@ -15,6 +16,7 @@ from gateway.api import (
     Dialect,
     Fault,
     GatewayFault,
+    ResponsesEventDecoder,
     StreamDecoder,
     Target,
     Transport,
@@ -24,25 +26,38 @@ from gateway.api import (
     bound_text_tokens,
     fault_from_openai_error,
     read_completion,
+    read_response,
     redact_fault,
 )
 from tollgate_openai.quirks import COMPATIBLE, Quirks, QuirkSettings, openai_quirks
 from tollgate_openai.request import chat_body
+from tollgate_openai.responses import responses_body
 from tollgate_openai.settings import OpenAISettings
 from tollgate_openai.tokens import ImageCost, cap, image_cost, weights
+
+_SPEAKS: Mapping[str, frozenset[Dialect]] = MappingProxyType(
+    {
+        "auto": frozenset({"chat"}),
+        "bridge": frozenset({"chat"}),
+        "native": frozenset({"chat", "responses"}),
+        "only": frozenset({"responses"}),
+    }
+)
 
 
 class OpenAIProvider:
     """Implements `gateway.provider.Provider` for OpenAI and every server that copied its dialect."""
 
-    speaks: frozenset[Dialect] = frozenset({"chat"})
-
     def __init__(self, name: str, settings: OpenAISettings) -> None:
         self.name = name
+        mode = settings.responses
+        self.speaks: frozenset[Dialect] = _SPEAKS["native" if mode == "auto" and settings.is_openai else mode]
+        self.understands: tuple[str, ...] = ("custom_tools", "allowed_tools") if settings.is_openai else ()
         self.on_disconnect: Literal["cancel", "drain"] = settings.on_disconnect
         self.transport: Transport | None = None
         self._settings = settings
         self._url = settings.base_url + "/chat/completions"
+        self._responses_url = settings.base_url + "/responses"
         self._embeddings_url = settings.base_url + "/embeddings"
         self._headers = _headers(settings)
         secrets = (settings.api_key.get_secret_value(), settings.organization, settings.project)
@@ -68,16 +83,33 @@ class OpenAIProvider:
                 detail=f"models.{target.model}.options.quirks: {error}",
             ) from error
 
+    def dialects(self, target: Target) -> frozenset[Dialect]:
+        """See `Provider`: the model's own `options.responses` counts before the instance's setting.
+        Raises GatewayFault when that is none of the known words."""
+        mode = target.options.get("responses", "auto")
+        if mode == "auto":
+            return self.speaks
+        if mode not in _SPEAKS:
+            raise GatewayFault(
+                f"The model {target.model} is not configured correctly.",
+                detail=f"models.{target.model}.options.responses: must be one of {', '.join(_SPEAKS)}",
+            )
+        return _SPEAKS[mode]
+
     def build_request(self, call: Call, target: Target) -> UpstreamRequest:
         """See `Provider.build_request`. Raises CallerFault for a body that cannot be written as JSON."""
-        body = chat_body(call, target.upstream, self.quirks(target))
+        native = call.dialect == "responses"
+        if native:
+            body = responses_body(call, target.upstream, self.quirks(target), table=self._settings.is_openai)
+        else:
+            body = chat_body(call, target.upstream, self.quirks(target))
         try:
             data = orjson.dumps(body)
         except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
             raise CallerFault(f"The request body cannot be sent on as JSON: {error}.") from error
         headers = dict(self._headers)
         headers["accept"] = "text/event-stream" if call.stream else "application/json"
-        return UpstreamRequest(self._url, headers, data, stream=call.stream)
+        return UpstreamRequest(self._responses_url if native else self._url, headers, data, stream=call.stream)
 
     def build_embeddings(self, call: Call, target: Target) -> UpstreamRequest:
         """See `Embeds.build_embeddings`: the same dialect, so only the model's name changes."""
@@ -100,15 +132,15 @@ class OpenAIProvider:
         return answer
 
     def read_reply(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
-        """See `Provider.read_reply`: the completion as it came."""
+        """See `Provider.read_reply`: the completion, or the response object, as it came."""
         try:
-            return read_completion(reply.body)
+            return read_response(reply.body) if call.dialect == "responses" else read_completion(reply.body)
         except Fault as fault:
             raise self._clean(fault) from None
 
     def open_stream(self, call: Call) -> StreamDecoder:
-        """See `Provider.open_stream`: chunks as raw JSON bytes."""
-        return ChatStreamDecoder(self._clean)
+        """See `Provider.open_stream`: chunks, or events, as raw JSON bytes."""
+        return ResponsesEventDecoder(self._clean) if call.dialect == "responses" else ChatStreamDecoder(self._clean)
 
     def read_fault(self, reply: UpstreamReply) -> Fault:
         """See `Provider.read_fault`."""

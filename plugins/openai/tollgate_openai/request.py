@@ -30,7 +30,7 @@ def chat_body(call: Call, upstream: str, quirks: Quirks) -> dict[str, Any]:
     if reasoning_is_on(quirks, body.get("reasoning_effort")):
         refused += quirks.while_reasoning
     for name in refused:
-        _drop(body, call, name)
+        drop_parameter(body, call, name)
     return body
 
 
@@ -78,7 +78,7 @@ def _set_effort(body: dict[str, Any], call: Call, quirks: Quirks) -> None:
         if effort == "none":
             body.pop("reasoning_effort")
         else:
-            _drop(body, call, "reasoning_effort")
+            drop_parameter(body, call, "reasoning_effort")
         return
     stand_in = nearest_effort(effort, quirks.efforts) if isinstance(effort, str) else None
     if stand_in is None:
@@ -90,7 +90,7 @@ def _set_effort(body: dict[str, Any], call: Call, quirks: Quirks) -> None:
             code="unsupported_value",
         )
     body["reasoning_effort"] = stand_in
-    _report(call, "reasoning_effort")
+    report(call, "reasoning_effort")
 
 
 def _rename_roles(body: dict[str, Any], quirks: Quirks) -> None:
@@ -109,7 +109,9 @@ def _rename_roles(body: dict[str, Any], quirks: Quirks) -> None:
         ]
 
 
-def _drop(body: dict[str, Any], call: Call, name: str) -> None:
+def drop_parameter(body: dict[str, Any], call: Call, name: str) -> None:
+    """Leave out what the model refuses, and report it unless it asks for what happens anyway. Raises CallerFault when
+    the call is strict."""
     value = body.get(name, _MISSING)
     if value is _MISSING:
         return
@@ -120,11 +122,12 @@ def _drop(body: dict[str, Any], call: Call, name: str) -> None:
                 param=name,
                 code="unsupported_parameter",
             )
-        _report(call, name)
+        report(call, name)
     body.pop(name)
 
 
-def _report(call: Call, name: str) -> None:
+def report(call: Call, name: str) -> None:
+    """Note a parameter that was not carried as it was asked for."""
     # A call may be built again for a retry or for another target.
     if name not in call.dropped:
         call.dropped.append(name)

@@ -13,6 +13,8 @@ from tollgate_openai.quirks import QuirkSettings
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 OPENAI_HOST = "api.openai.com"
 
+ResponsesMode = Literal["auto", "native", "bridge", "only"]
+
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """A header's name: RFC 9110, section 5.6.2."""
 
@@ -36,6 +38,9 @@ class OpenAISettings(BaseModel):
     api_key: sent as a bearer token. Empty switches the instance off at OpenAI itself; elsewhere it is optional.
     base_url: where `/chat/completions` is appended. organization, project: OpenAI's headers of these names.
     headers: further request headers. on_disconnect: `cancel` or `drain` (see `gateway.provider.Provider`).
+    responses: whether the server speaks the Responses API too: `native` (yes), `bridge` (no, or it shall not be used),
+    `only` (it does not speak Chat Completions), `auto` (OpenAI itself does). A model's own `options.responses` counts
+    instead where it is given.
     quirks: overrides of what the models tolerate (`tollgate_openai.quirks`).
     """
 
@@ -47,6 +52,7 @@ class OpenAISettings(BaseModel):
     project: str = ""
     headers: dict[str, str] = Field(default_factory=dict)
     on_disconnect: Literal["cancel", "drain"] = "cancel"
+    responses: ResponsesMode = "auto"
     quirks: QuirkSettings = QuirkSettings()
 
     @field_validator("api_key")

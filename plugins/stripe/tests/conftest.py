@@ -222,9 +222,7 @@ class Shop:
         self.stripe = stripe
 
     async def order(self, amount: str = "10", **more: Any) -> dict[str, Any]:
-        status, _, body = await self.gateway.post(
-            "/account/topups", {"method": "stripe", "amount_usd": amount, **more}
-        )
+        status, _, body = await self.gateway.post("/account/topups", {"method": "stripe", "amount_usd": amount, **more})
         assert status == 200, body
         return dict(orjson.loads(body))
 

@@ -1,0 +1,86 @@
+"""How much of a stream is paid for: asked for more in time, and ended in good order when there is no more.
+
+The hold of a stream covers so many output tokens (`Call.covered`). Tokens are counted by what was relayed: one per
+chunk, as providers send them, and by the bytes of text. Counted at two bytes a token, half a step before the cover is
+used up, the chain is asked for more (`extend_call`) while the stream goes on. Counted at three bytes a token, when it
+is used up, the upstream is paused until the answer is known; and when that is no, the stream ends.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from gateway.call import Call
+from gateway.upstream.sinks import StreamPump
+from gateway.wire.estimate import estimate_tokens
+
+
+class StreamMeter:
+    """Watches one stream. extend: asks for more, with the tokens that would be billed now. spawn: runs that in a task
+    of the process."""
+
+    def __init__(
+        self,
+        call: Call,
+        pump: StreamPump,
+        extend: Callable[[Call, int], Awaitable[bool]],
+        spawn: Callable[[Coroutine[Any, Any, None], str], object],
+        log: logging.Logger,
+    ) -> None:
+        self._call = call
+        self._pump = pump
+        self._extend = extend
+        self._spawn = spawn
+        self._log = log
+        self._asking = False
+        # What was covered when the answer was no, -1 while it never was; and whether it was used up by then.
+        self._refused = self._final = False
+        self._ask_at = (call.covered or 0) // 2
+
+    def look(self) -> None:
+        """Something was relayed."""
+        covered = self._call.covered
+        if covered is None:
+            self._pump.meter = None
+            self._pump.hold_back(False)
+            return
+        relay = self._pump.relay
+        if relay.complete:  # only its usage is still to come
+            self._pump.hold_back(False)
+            return
+        used_up = self._count(3) >= covered
+        if not self._asking:
+            if used_up and self._final:
+                self._pump.stop()
+                return
+            if used_up or (not self._refused and max(relay.chunks, relay.text_bytes // 2) >= self._ask_at):
+                self._asking = True
+                self._spawn(self._ask(covered, used_up), f"extend {self._call.id}")
+        self._pump.hold_back(used_up)
+
+    def _count(self, bytes_per_token: int) -> int:
+        relay = self._pump.relay
+        reported = relay.usage.get("completion_tokens") if relay.usage is not None else None
+        return max(relay.chunks, relay.text_bytes // bytes_per_token, reported if isinstance(reported, int) else 0)
+
+    async def _ask(self, covered: int, used_up: bool) -> None:
+        """used_up: this is the last time, unless there is more."""
+        relay = self._pump.relay
+        granted = False
+        try:
+            granted = await self._extend(self._call, max(estimate_tokens(relay.text_bytes), relay.chunks))
+        except Exception:  # whatever a plugin or its database says: what nobody pays for is not delivered
+            self._log.exception("a stream could not be extended", extra={"request_id": self._call.id})
+        self._asking = False
+        now = self._call.covered
+        gained = 0 if now is None else now - covered
+        if granted and (now is None or gained > 0):
+            self._refused = self._final = False
+            self._ask_at = 0 if now is None else now - gained // 2
+        else:
+            self._refused = True
+            self._final = used_up
+        if not self._pump.ended:
+            self.look()

@@ -1,0 +1,294 @@
+"""The native path: recorded streams reach the caller as they were recorded, and requests leave as they were written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from tollgate_anthropic import AnthropicProvider, Settings
+from tollgate_anthropic.inbound import MessagesDialect
+from tollgate_anthropic.inbound.native import MESSAGES
+from tollgate_anthropic.usage import translate_usage
+
+from gateway.api import Call, CallerFault, Fault, StreamItem, seal
+from gateway.testing import Transcript, all_splits, load_transcripts, make_call, make_target
+
+from .kit import fold, read_events
+
+Json = dict[str, Any]
+
+TRANSCRIPTS = Path(__file__).parents[2] / "transcripts"
+ANSWERS = [found for found in load_transcripts(TRANSCRIPTS) if found.status == 200]
+STREAMS = [found for found in ANSWERS if found.streamed]
+WHOLE = [found for found in ANSWERS if not found.streamed]
+HELLO: Json = {"model": "test/model", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}]}
+KEY = "sk-ant-api03-very-secret"
+
+
+def provider() -> AnthropicProvider:
+    return AnthropicProvider("test", Settings(api_key=KEY, beta=("own-beta",)))
+
+
+def opened(body: Json, **more: Any) -> tuple[Call, Any]:
+    """A call as the dialect makes it, in the form that a target of the same dialect gets."""
+    call = make_call(**more)
+    conversation = MessagesDialect().open(call, body, {})
+    call.model = "test/model"
+    call.dialect, call.body = MESSAGES, call.forms[MESSAGES].body
+    # The chain's own view, which plugins may change.
+    call.state["anthropic.inbound"].call = make_call(call.forms["chat"].body)
+    call.answered_in = MESSAGES
+    return call, conversation
+
+
+def sent(body: Json, **more: Any) -> tuple[Json, dict[str, str], Call]:
+    call, _ = opened(body, **more)
+    call.max_output = body["max_tokens"] if "max_output" not in more else more["max_output"]
+    request = provider().build_request(call, make_target("claude-sonnet-4-5"))
+    return orjson.loads(request.body), request.headers, call
+
+
+# -- requests ------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_leaves_as_it_was_written() -> None:
+    body = {
+        **HELLO,
+        "system": [{"type": "text", "text": "Be kind.", "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
+        "messages": [
+            {"role": "user", "content": [{"type": "brand_new", "x": 1}, {"type": "text", "text": "Hi", "odd": True}]},
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "thinking", "thinking": "mm", "signature": "REAL"},
+                    {"type": "redacted_thinking", "data": "DATA"},
+                    {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "x"}},
+                    {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []},
+                    {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"b": 1, "a": 2}},
+                ],
+            },
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "is_error": True}]},
+        ],
+        "tools": [
+            {"type": "web_search_20250305", "name": "web_search", "max_uses": 2},
+            {"name": "f", "input_schema": {"type": "object"}, "defer_loading": True},
+        ],
+        "tool_choice": {"type": "auto", "disable_parallel_tool_use": True},
+        "thinking": {"type": "enabled", "budget_tokens": 1024},
+        "max_tokens": 2048,
+        "top_k": 5,
+        "mcp_servers": [{"type": "url", "url": "https://mcp.example", "name": "m"}],
+        "container": "c1",
+        "context_management": {"edits": []},
+        "unheard_of": {"deep": [1, {"a": None}]},
+    }
+    out, headers, call = sent(body, headers={"anthropic-beta": "one-beta,two-beta", "anthropic-version": "2023-06-01"})
+    assert out == {**body, "model": "claude-sonnet-4-5"}
+    assert headers["anthropic-beta"] == "own-beta,one-beta,two-beta"
+    assert headers["x-api-key"] == KEY
+    assert call.dropped == []
+
+
+def test_what_the_gateway_decides_is_replaced() -> None:
+    out, _, _ = sent({**HELLO, "stream": True}, stream=True, max_output=50)
+    assert out == {**HELLO, "model": "claude-sonnet-4-5", "stream": True, "max_tokens": 50}
+
+
+@pytest.mark.parametrize(
+    ("room", "thinking", "dropped"),
+    [
+        (5000, {"type": "enabled", "budget_tokens": 4000}, []),
+        (2000, {"type": "enabled", "budget_tokens": 1600}, []),
+        (1000, None, ["thinking"]),
+    ],
+)
+def test_a_budget_fits_into_what_the_credits_pay(room: int, thinking: Json | None, dropped: list[str]) -> None:
+    body = {**HELLO, "max_tokens": 8000, "thinking": {"type": "enabled", "budget_tokens": 4000}}
+    out, _, call = sent(body, max_output=room)
+    assert out.get("thinking") == thinking
+    assert call.dropped == dropped
+
+
+def test_a_budget_that_was_too_large_from_the_first_is_the_callers() -> None:
+    body = {**HELLO, "max_tokens": 2000, "thinking": {"type": "enabled", "budget_tokens": 9000}}
+    assert sent(body)[0]["thinking"]["budget_tokens"] == 9000
+
+
+def test_under_strict_mode_thinking_is_not_given_up() -> None:
+    body = {**HELLO, "max_tokens": 8000, "thinking": {"type": "enabled", "budget_tokens": 4000}}
+    with pytest.raises(CallerFault, match="thinking"):
+        sent(body, max_output=1000, strict=True)
+
+
+def test_what_other_providers_made_is_taken_out() -> None:
+    """A conversation that went on with another model for some turns."""
+    sealed = seal([{"type": "google.thought_signature"}])
+    messages = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": [{"type": "redacted_thinking", "data": sealed}]},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "mm", "signature": sealed},
+                {"type": "tool_use", "id": "functions.f:0", "name": "f", "input": {}},
+            ],
+        },
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "functions.f:0", "content": "x"}]},
+    ]
+    out, _, _ = sent({**HELLO, "messages": messages})
+    first, assistant, result = out["messages"]
+    assert first == messages[0]
+    (tool,) = assistant["content"]
+    assert tool["id"].startswith("call_")
+    assert result["content"] == [{"type": "tool_result", "tool_use_id": tool["id"], "content": "x"}]
+
+
+@pytest.mark.parametrize("value", ["a b", "x\u00e9", "a;b", "a" * 200])
+def test_a_beta_header_of_other_characters_is_refused(value: str) -> None:
+    with pytest.raises(CallerFault, match="anthropic-beta"):
+        sent(HELLO, headers={"anthropic-beta": value})
+
+
+def test_a_plugin_that_changed_the_chat_body_is_obeyed() -> None:
+    """Else a guardrail that edits messages would not hold for callers of this dialect."""
+    call, conversation = opened({**HELLO, "messages": [{"role": "user", "content": "my secret"}]})
+    carried = call.state["anthropic.inbound"]
+    carried.call.body["messages"][0]["content"] = "my ****"
+    found = provider()
+    out = orjson.loads(found.build_request(call, make_target("claude-sonnet-4-5")).body)
+    assert out["messages"] == [{"role": "user", "content": [{"type": "text", "text": "my ****"}]}]
+    (transcript,) = [each for each in STREAMS if each.id.startswith("vercel-anthropic-text")] or STREAMS[:1]
+    relay = conversation.relay(None)
+    data, fault = relay.feed(found.open_stream(call).feed(transcript.body))
+    assert fault is None
+    assert fold(read_events(data + relay.finish(relay.usage)))["stop_reason"]
+
+
+# -- answers -------------------------------------------------------------------------------------------------------
+
+
+def relayed(transcript: Transcript, slices: list[bytes]) -> bytes:
+    call, conversation = opened({**HELLO, "stream": True}, stream=True)
+    decoder = provider().open_stream(call)
+    relay = conversation.relay(None)
+    out = b""
+    for part in slices:
+        data, fault = relay.feed(decoder.feed(part))
+        assert fault is None
+        out += data
+    assert decoder.done
+    assert relay.complete
+    assert relay.usage is not None
+    return out + relay.finish({**relay.usage, "cost": 3})
+
+
+@pytest.mark.parametrize("transcript", STREAMS, ids=lambda transcript: transcript.id)
+def test_a_recorded_stream_arrives_as_it_was_recorded(transcript: Transcript) -> None:
+    recorded = recorded_events(transcript.body)
+    for event in recorded:
+        if event["type"] == "message_start":
+            event["message"]["model"] = "test/model"
+        elif event["type"] == "message_delta":
+            event["usage"]["cost"] = 3
+    for _, slices in all_splits(transcript.body, range(2)):
+        assert read_events(relayed(transcript, slices)) == recorded
+
+
+@pytest.mark.parametrize("transcript", STREAMS, ids=lambda transcript: transcript.id)
+def test_who_watches_sees_chat_chunks_and_the_caller_the_same_events(transcript: Transcript) -> None:
+    call, conversation = opened({**HELLO, "stream": True}, stream=True)
+    seen: list[Any] = []
+    relay = conversation.relay(seen.append)
+    data, fault = relay.feed(provider().open_stream(call).feed(transcript.body))
+    assert fault is None
+    assert relay.usage is not None
+    whole = data + relay.finish({**relay.usage, "cost": 3})
+    assert read_events(whole) == read_events(relayed(transcript, [transcript.body]))
+    assert all(chunk["object"] == "chat.completion.chunk" for chunk in seen)
+    text = "".join(choice["delta"].get("content") or "" for chunk in seen for choice in chunk["choices"])
+    assert text == "".join(block["text"] for block in fold(read_events(whole))["content"] if block["type"] == "text")
+
+
+@pytest.mark.parametrize("transcript", WHOLE, ids=lambda transcript: transcript.id)
+def test_a_recorded_message_arrives_as_it_was_recorded(transcript: Transcript) -> None:
+    call, conversation = opened(HELLO)
+    completion = provider().read_reply(call, transcript.reply)
+    completion["model"] = "test/model"
+    said = orjson.loads(transcript.body)
+    assert completion["usage"] == translate_usage(said["usage"])
+    completion["usage"]["cost"] = 3
+    found = conversation.whole(completion)
+    assert found == {**said, "model": "test/model", "usage": {**said["usage"], "cost": 3}}
+
+
+def test_the_bill_is_that_of_the_chat_path() -> None:
+    for transcript in STREAMS:
+        native, _ = opened({**HELLO, "stream": True}, stream=True)
+        relay = MessagesDialect().open(make_call(stream=True), {**HELLO, "stream": True}, {}).relay(None)
+        hub = provider().open_stream(make_call(stream=True)).feed(transcript.body)
+        relay.feed(hub)
+        other = opened({**HELLO, "stream": True}, stream=True)[1].relay(None)
+        other.feed(provider().open_stream(native).feed(transcript.body))
+        assert relay.usage == other.usage
+        assert relay.finish_reason == other.finish_reason
+
+
+def items_of(events: list[bytes]) -> list[StreamItem]:
+    call, _ = opened({**HELLO, "stream": True}, stream=True)
+    decoder = provider().open_stream(call)
+    return [item for event in events for item in decoder.feed(event)] + decoder.finish()
+
+
+def event(value: Json) -> bytes:
+    return b"event: " + value["type"].encode() + b"\ndata: " + orjson.dumps(value) + b"\n\n"
+
+
+def test_an_error_event_is_a_fault_without_the_operators_key() -> None:
+    error = {"type": "error", "error": {"type": "overloaded_error", "message": f"Overloaded {KEY}"}}
+    items = items_of([event({"type": "ping"}), event(error), event({"type": "message_stop"})])
+    assert items[0] == b'{"type":"ping"}'
+    (fault,) = [item for item in items if isinstance(item, Fault)]
+    assert (fault.status, fault.type) == (503, "overloaded")
+    assert KEY not in fault.detail + fault.message
+    assert len(items) == 2
+
+
+def test_a_second_answer_inside_the_first_is_a_fault() -> None:
+    (transcript,) = load_transcripts(TRANSCRIPTS / "broken")
+    items = items_of([transcript.body])
+    assert isinstance(items[-1], Fault)
+    assert b"toolu_second" not in b"".join(item for item in items if isinstance(item, bytes))
+
+
+@pytest.mark.parametrize("payload", [b"{", b"nonsense", b'{"type":"content_block_delta"'])
+def test_what_is_no_json_is_a_fault(payload: bytes) -> None:
+    items = items_of([b"data: " + payload + b"\n\n"])
+    assert isinstance(items[-1], Fault)
+
+
+@pytest.mark.parametrize("payload", [b"1", b"[]", b"{}", b'{"type":1}', b'{"type":"a\\nb"}', b"[DONE]"])
+def test_what_is_no_event_is_passed_over(payload: bytes) -> None:
+    assert items_of([b"data: " + payload + b"\n\n"]) == []
+
+
+def test_an_answer_that_the_gateway_cuts_ends_for_its_length() -> None:
+    call, conversation = opened({**HELLO, "stream": True}, stream=True)
+    relay = conversation.relay(None)
+    decoder = provider().open_stream(call)
+    start = {"type": "message_start", "message": {"id": "m", "type": "message", "role": "assistant", "content": [],
+             "model": "x", "stop_reason": None, "usage": {"input_tokens": 3, "output_tokens": 1}}}  # fmt: skip
+    block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+    delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hello"}}
+    data, _ = relay.feed(decoder.feed(event(start) + event(block) + event(delta)))
+    relay.cut()
+    assert relay.finish_reason == "length"
+    found = fold(read_events(data + relay.finish({"prompt_tokens": 3, "completion_tokens": 2, "cost": 1})))
+    assert found["stop_reason"] == "max_tokens"
+    assert found["usage"]["output_tokens"] == 2
+    assert found["content"] == [{"type": "text", "text": "Hello"}]
+
+
+def recorded_events(body: bytes) -> list[Json]:
+    return [orjson.loads(line[5:]) for line in body.splitlines() if line.startswith(b"data:") and b"[DONE]" not in line]

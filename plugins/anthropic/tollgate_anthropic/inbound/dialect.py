@@ -1,0 +1,87 @@
+"""Anthropic's Messages API as a dialect at the door, `POST /messages`, for every model.
+
+A request becomes two forms of itself: its own words, for a provider that speaks the same dialect, and a chat body, by
+which it is also held, clamped and estimated, for every other. Which of the two goes out is decided per attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.api import Call, CallerFault, ChatDialect, Fault, Form, Relay, Watch, bearer
+
+from .faults import error_json
+from .native import BETA, MESSAGES, carried_by, carry, read_betas
+from .notes import Notes
+from .relay import MessagesRelay
+from .request import chat_body, check
+from .stream import message_of
+
+Json = dict[str, Any]
+
+
+class MessagesDialect:
+    """Implements `gateway.api.InboundDialect`. counting: for requests that only ask how long they are."""
+
+    name = "messages"
+    request_id_header = "request-id"
+
+    def __init__(self, *, counting: bool = False) -> None:
+        self._counting = counting
+
+    def credential(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str:
+        """The key in `Authorization: Bearer`, else in `x-api-key`: Anthropic's clients send either."""
+        return bearer(headers) or headers.get("x-api-key", "").strip()
+
+    def open(self, call: Call, body: Json, values: Mapping[str, str]) -> MessagesConversation:
+        """See `InboundDialect`."""
+        check(body, counting=self._counting)
+        betas = read_betas(call.headers)
+        notes = Notes()
+        if betas:
+            notes.report(BETA)
+        chat = chat_body(body, notes)
+        fault = notes.fault
+        try:
+            # Names of tools, addresses, base64: what chat upstreams rely on. One of the same dialect judges for itself.
+            ChatDialect().open(call, chat, {})
+        except CallerFault as error:
+            fault = fault or error
+        call.body = chat
+        call.model = body.get("model") or ""
+        call.stream = body.get("stream") is True
+        call.forms = {"chat": Form(chat, notes.dropped, fault), MESSAGES: Form(body)}
+        carry(call, betas)
+        return MessagesConversation(call, body)
+
+    def error_body(self, fault: Fault, request_id: str) -> bytes:
+        """See `InboundDialect`."""
+        return error_json(fault, request_id)
+
+
+class MessagesConversation:
+    """One request; implements `gateway.api.Conversation`."""
+
+    def __init__(self, call: Call, body: Json) -> None:
+        self._call = call
+        self._id = "msg_" + call.id.removeprefix("req_")
+        stops = body.get("stop_sequences")
+        self._stops = [stop for stop in stops if isinstance(stop, str)] if isinstance(stops, list) else []
+
+    def relay(self, watch: Watch | None) -> Relay:
+        """See `Conversation`."""
+        return MessagesRelay(self._call, self._id, self._stops, watch)
+
+    def whole(self, completion: Json) -> Json:
+        """See `Conversation`."""
+        call = self._call
+        carried = carried_by(call)
+        if call.answered_in != MESSAGES or carried is None or carried.answer is None:
+            return message_of(completion, self._id, self._stops)
+        message = {**carried.answer, "model": completion["model"]}
+        counts = message.get("usage")
+        cost = (completion.get("usage") or {}).get("cost")
+        if isinstance(counts, dict) and cost is not None:
+            message["usage"] = {**counts, "cost": cost}
+        return message

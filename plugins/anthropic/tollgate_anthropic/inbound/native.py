@@ -1,0 +1,279 @@
+"""The native path: a Messages request for an upstream that speaks the same dialect.
+
+The caller's body goes out as it was written, and the answer comes back as it came. What the gateway itself decides
+(the model's name, the output limit, whether to stream) is replaced, and what another provider made in earlier turns
+and Anthropic would refuse (sealed thoughts, ids outside its alphabet) is taken out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from gateway.api import Call, EventReader, Fault, StreamItem, Target, UpstreamFault, UpstreamReply, is_sealed
+from tollgate_anthropic.draft import refuse, safe_id
+from tollgate_anthropic.faults import fault_from_error, redact
+from tollgate_anthropic.reading import STATE, Reading
+from tollgate_anthropic.reply import completion_of
+from tollgate_anthropic.safe import nonsense, text_of
+from tollgate_anthropic.thinking import LEAST_BUDGET
+
+Json = dict[str, Any]
+
+MESSAGES = "anthropic.messages"
+"""The name of Anthropic's dialect, for `Call.forms` and `Provider.dialects`."""
+
+BETA = "anthropic-beta"
+DELTA = b'{"type":"content_block_delta"'
+"""How the events begin of which a stream mostly consists, and which pass unread."""
+
+_CARRIED = "anthropic.inbound"
+_BETA_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(slots=True)
+class Carried:
+    """What a Messages call brings along in `call.state`.
+
+    call: as the chain sees it. written: a copy of its chat body as the dialect wrote it, to notice when a plugin has
+    changed it: then the caller's own words must not go out. answer: the message of a whole native answer.
+    """
+
+    call: Call
+    written: Any
+    betas: list[str]
+    answer: Json | None = None
+
+
+def carry(call: Call, betas: list[str]) -> Carried:
+    """Attach what the native path needs; `call.body` is the chat form by now."""
+    carried = Carried(call, _copied(call.body), betas)
+    call.state[_CARRIED] = carried
+    return carried
+
+
+def carried_by(call: Call) -> Carried | None:
+    """What `carry` attached, None for a call in another dialect."""
+    found = call.state.get(_CARRIED)
+    return found if isinstance(found, Carried) else None
+
+
+def is_native(call: Call) -> bool:
+    """Whether this attempt goes out in the caller's own words."""
+    if call.dialect != MESSAGES:
+        return False
+    carried = carried_by(call)
+    return carried is not None and carried.call.body == carried.written
+
+
+def as_chat(call: Call) -> Call:
+    """The call in the hub's dialect, for the hub's way of building and reading."""
+    carried = carried_by(call) if call.dialect == MESSAGES else None
+    if carried is None:
+        return call
+    # Its losses were not reported, because the request was to go out unchanged.
+    call.dropped += [path for path in call.forms["chat"].dropped if path not in call.dropped]
+    return replace(call, dialect="chat", body=carried.call.body)
+
+
+def read_betas(headers: Mapping[str, str]) -> list[str]:
+    """The names in `anthropic-beta`. Raises CallerFault for what is no list of names."""
+    names = [name.strip() for name in headers.get(BETA, "").split(",")]
+    for name in names:
+        if name and _BETA_NAME.fullmatch(name) is None:
+            raise refuse(BETA, "this header must be a list of beta names with commas between them")
+    return [name for name in dict.fromkeys(names) if name]
+
+
+def native_body(call: Call, target: Target) -> tuple[Json, list[str]]:
+    """The upstream body, and the beta names to send with it. Raises CallerFault under strict mode when thinking does
+    not fit into what the credits pay for."""
+    carried = carried_by(call)
+    out = {**call.body, "model": target.upstream}
+    out.pop("stream", None)
+    if call.stream:
+        out["stream"] = True
+    asked = out.get("max_tokens")
+    if call.max_output is not None:
+        out["max_tokens"] = call.max_output
+        _fit_thinking(call, out, asked)
+    if isinstance(out.get("messages"), list):
+        out["messages"] = _acceptable(out["messages"])
+    call.state[STATE] = Reading()
+    return out, carried.betas if carried is not None else []
+
+
+def _fit_thinking(call: Call, out: Json, asked: Any) -> None:
+    """A budget that was right for what was asked, and is too large for what the gateway allows."""
+    thinking, room = out.get("thinking"), out["max_tokens"]
+    budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
+    if not isinstance(thinking, dict) or type(budget) is not int or type(asked) is not int:
+        return
+    if not room <= budget < asked:
+        return
+    if room > LEAST_BUDGET:
+        out["thinking"] = {**thinking, "budget_tokens": max(LEAST_BUDGET, room * 4 // 5)}
+        return
+    why = f"needs max_tokens above {LEAST_BUDGET}"
+    if call.strict:
+        raise refuse("thinking", why)
+    del out["thinking"]
+    call.dropped.append("thinking")
+
+
+def _acceptable(messages: list[Any]) -> list[Any]:
+    """The messages without what other providers made for themselves. Unchanged lists are passed on as they are."""
+    out = []
+    for message in messages:
+        content = message.get("content") if isinstance(message, dict) else None
+        if isinstance(content, list) and any(_foreign(block) for block in content):
+            content = [_mended(block) for block in content if not _sealed(block)]
+            if not content:
+                continue
+            message = {**message, "content": content}
+        out.append(message)
+    return out
+
+
+def _sealed(block: Any) -> bool:
+    if not isinstance(block, dict) or block.get("type") not in ("thinking", "redacted_thinking"):
+        return False
+    return is_sealed(block.get("signature")) or is_sealed(block.get("data"))
+
+
+def _foreign(block: Any) -> bool:
+    return _sealed(block) or _odd_id(block) is not None
+
+
+def _odd_id(block: Any) -> str | None:
+    """The member that holds an id which Anthropic would refuse."""
+    kind = block.get("type") if isinstance(block, dict) else None
+    name = {"tool_use": "id", "tool_result": "tool_use_id"}.get(kind) if isinstance(kind, str) else None
+    identity = block.get(name) if name else None
+    return name if isinstance(identity, str) and identity and _PLAIN_ID.fullmatch(identity) is None else None
+
+
+def _mended(block: Any) -> Any:
+    name = _odd_id(block)
+    return block if name is None else {**block, name: safe_id(block[name])}
+
+
+def _copied(value: Any) -> Any:
+    """The same value in containers of its own."""
+    if type(value) is dict:
+        return {key: _copied(inner) if type(inner) in (dict, list) else inner for key, inner in value.items()}
+    if type(value) is list:
+        return [_copied(inner) if type(inner) in (dict, list) else inner for inner in value]
+    return value
+
+
+def read_native(call: Call, reply: UpstreamReply) -> Json:
+    """The chat completion of a whole answer, for the bill; the message itself is kept for the caller.
+
+    Raises UpstreamFault when it is no message of Anthropic's.
+    """
+    try:
+        raw = orjson.loads(reply.body)
+    except orjson.JSONDecodeError:
+        raise nonsense("The provider's answer is not JSON.", reply.body) from None
+    if not isinstance(raw, dict):
+        raise nonsense("The provider's answer is not a JSON object.", reply.body)
+    if raw.get("type") == "error":
+        raise fault_from_error(raw, None, reply.headers)
+    if not isinstance(raw.get("content"), list):
+        raise nonsense("The provider's answer has no content.", reply.body)
+    completion = completion_of(call, raw)
+    carried = carried_by(call)
+    if carried is not None:
+        carried.answer = raw
+    return completion
+
+
+class NativeDecoder:
+    """Reads a streamed answer and passes its events on as the JSON bytes of their data; implements
+    `gateway.api.StreamDecoder`. Only `message_stop` stays here: the caller hears it once the call is billed.
+
+    secret: the operator's key, kept out of errors.
+    """
+
+    def __init__(self, secret: str = "") -> None:
+        self.done = False
+        self._events = EventReader()
+        self._secret = secret
+        self._message_id: str | None = None
+        self._failed = False
+
+    def feed(self, data: bytes) -> list[StreamItem]:
+        """Take the next bytes; return the events they completed, and a Fault as the last item if one came."""
+        if self._failed or self.done:
+            return []
+        try:
+            payloads = self._events.feed_data(data)
+        except Fault as fault:
+            return [self._fail(fault)]
+        return self._read(payloads)
+
+    def finish(self) -> list[StreamItem]:
+        """The connection ended. A last event without its blank line counts when it is whole."""
+        if self._failed or self.done:
+            return []
+        event = self._events.finish()
+        return self._read([event.data]) if event is not None and event.data[-1:] == b"}" else []
+
+    def _read(self, payloads: list[bytes]) -> list[StreamItem]:
+        out: list[StreamItem] = []
+        for payload in payloads:
+            if payload.startswith(DELTA) and payload[-1:] == b"}":
+                out.append(payload)
+                continue
+            try:
+                if self._passes(payload):
+                    out.append(payload)
+            except Fault as fault:
+                out.append(self._fail(fault))
+                break
+            if self.done:
+                break
+        return out
+
+    def _passes(self, payload: bytes) -> bool:
+        """Whether the caller is to see this event. Raises UpstreamFault for an error event, and for nonsense."""
+        if payload == b"[DONE]":
+            return False  # not Anthropic's, but some servers of this dialect add it
+        try:
+            event = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            raise nonsense("The provider sent a stream event that is not JSON.", payload) from None
+        kind = event.get("type") if isinstance(event, dict) else None
+        if not isinstance(kind, str) or not kind.isprintable():
+            return False
+        if kind == "error":
+            raise fault_from_error(event, None)
+        if kind == "message_stop":
+            self.done = True
+            return False
+        return kind != "message_start" or self._begins(event)
+
+    def _begins(self, event: Json) -> bool:
+        message = event.get("message")
+        identity = text_of(message.get("id")) if isinstance(message, dict) else ""
+        if self._message_id is None:
+            self._message_id = identity
+            return True
+        if identity == self._message_id:
+            return False
+        # What was sent of the first answer cannot be taken back, and a half tool call must not be run.
+        raise UpstreamFault(
+            "The model's provider began a second answer inside the first; try again.",
+            code="upstream_invalid_response",
+            detail=f"message_start {identity[:100]!r} while {self._message_id[:100]!r} was open",
+        )
+
+    def _fail(self, fault: Fault) -> Fault:
+        self._failed = True
+        return redact(fault, self._secret)

@@ -1,0 +1,46 @@
+"""What a Messages request asks for that a chat request cannot say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.api import CallerFault
+from tollgate_anthropic.draft import refuse
+
+_ELSEWHERE = "only models of a provider that speaks Anthropic's API can take it; leave it out, or ask such a model"
+
+
+class Notes:
+    """Collected while a request is translated.
+
+    dropped: paths of what is left out for providers that do not speak Anthropic's dialect. fault: the first thing that
+    they cannot do without changing the meaning, None when there is none. At a provider that does speak it, the request
+    goes out as the caller wrote it, and none of this counts.
+    """
+
+    def __init__(self) -> None:
+        self.dropped: list[str] = []
+        self.fault: CallerFault | None = None
+
+    def report(self, path: str) -> None:
+        """`path` is left out elsewhere."""
+        if path not in self.dropped:
+            self.dropped.append(path)
+
+    def blame(self, path: str, what: str) -> None:
+        """Elsewhere the request is refused because of `path`."""
+        if self.fault is None:
+            self.fault = refuse(path, f"{what}: {_ELSEWHERE}")
+
+    def report_rest(self, found: dict[str, Any], known: frozenset[str], path: str) -> None:
+        """Report the members of `found` that are not `known`."""
+        for key in found:
+            if key not in known and found[key] is not None:
+                self.report(f"{path}.{key[:64]}")
+
+
+def as_list(value: Any, path: str) -> list[Any]:
+    """`value` if it is a list, else a CallerFault that names `path`."""
+    if not isinstance(value, list):
+        raise refuse(path, "must be an array")
+    return value

@@ -1,0 +1,188 @@
+"""The caller's side of a stream, from an upstream that speaks Anthropic's dialect and from any other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from gateway.api import Call, Fault, StreamItem, Watch, encode_event
+from tollgate_anthropic.reading import FINISH
+from tollgate_anthropic.safe import dump, nonsense, text_of
+from tollgate_anthropic.stream import EventTranslator
+from tollgate_anthropic.usage import merge_usage, translate_usage
+
+from .faults import error_event
+from .native import DELTA, MESSAGES
+from .stream import ChatStream
+from .usage import usage_of
+
+Json = dict[str, Any]
+
+_HEAD = b"event: content_block_delta\ndata: "
+_TAIL = b"\n\n"
+_FRAME = 80
+"""Bytes of a delta's event that are not the model's."""
+
+
+class MessagesRelay:
+    """Implements `gateway.api.Relay`. Which side of it works is seen by what comes: an upstream of the same dialect
+    may still answer a request for a stream with a whole message, which the gateway takes apart into chunks."""
+
+    def __init__(self, call: Call, message_id: str, stops: list[str], watch: Watch | None) -> None:
+        self._native = call.answered_in == MESSAGES
+        self._events = NativeStream(call, watch)
+        self._chat = ChatStream(message_id, call.model, stops, watch)
+        self._used: NativeStream | ChatStream = self._events if self._native else self._chat
+
+    @property
+    def usage(self) -> Json | None:
+        return self._used.usage
+
+    @property
+    def finish_reason(self) -> str:
+        return self._used.finish_reason
+
+    @property
+    def text_bytes(self) -> int:
+        return self._used.text_bytes
+
+    @property
+    def chunks(self) -> int:
+        return self._used.chunks
+
+    @property
+    def complete(self) -> bool:
+        return self._used.complete
+
+    def feed(self, items: list[StreamItem]) -> tuple[bytes, Fault | None]:
+        """See `Relay`."""
+        out: list[bytes] = []
+        try:
+            for item in items:
+                if isinstance(item, Fault):
+                    return b"".join(out), item
+                if self._native and isinstance(item, bytes):
+                    self._events.feed(item, out)
+                else:
+                    self._used = self._chat
+                    out.append(self._chat.feed(item))
+        except Fault as fault:
+            return b"".join(out), fault
+        return b"".join(out), None
+
+    def cut(self) -> None:
+        """See `Relay`."""
+        self._used.cut()
+
+    def finish(self, usage: Mapping[str, Any]) -> bytes:
+        """See `Relay`."""
+        return self._used.finish(usage)
+
+    def fail(self, fault: Fault, request_id: str) -> bytes:
+        """See `Relay`: the error alone, because what was held back would look like an end."""
+        return error_event(fault, request_id)
+
+
+class NativeStream:
+    """Events of the same dialect, passed on as they came but for the model's name. The event that tells the end waits
+    until the call is billed."""
+
+    def __init__(self, call: Call, watch: Watch | None) -> None:
+        self.usage: Json | None = None
+        self.finish_reason = ""
+        self.text_bytes = 0
+        self.chunks = 0
+        self.complete = False
+        self._model = call.model
+        self._watch = watch
+        self._chunks = EventTranslator(call) if watch is not None else None
+        self._counts: Json = {}
+        self._held: Json | None = None
+        self._open: dict[Any, None] = {}
+
+    def feed(self, item: bytes, out: list[bytes]) -> None:
+        """Take the JSON of one event. Raises UpstreamFault when it is none."""
+        if self._watch is None and item.startswith(DELTA) and b"\n" not in item:
+            if b'"signature_delta"' not in item:
+                self.chunks += 1
+                self.text_bytes += max(len(item) - _FRAME, 1)
+            out += (_HEAD, item, _TAIL)
+            return
+        try:
+            event = orjson.loads(item)
+        except orjson.JSONDecodeError:
+            raise nonsense("The provider sent a stream event that is not JSON.", item) from None
+        self._show(event)
+        kind = event["type"]
+        if kind == "message_start":
+            out.append(self._begin(event))
+        elif kind == "message_delta":
+            self._end(event, out)
+        else:
+            if kind == "content_block_delta":
+                self.chunks += 1
+                self.text_bytes += max(len(item) - _FRAME, 1)
+            elif kind == "content_block_start":
+                self._open[_place(event)] = None
+            elif kind == "content_block_stop":
+                self._open.pop(_place(event), None)
+            out.append(encode_event(kind, item))
+
+    def cut(self) -> None:
+        """See `Relay`."""
+        if not self.complete:
+            self.finish_reason = "length"
+
+    def finish(self, usage: Mapping[str, Any]) -> bytes:
+        """The closing events, with what was billed."""
+        reason = "max_tokens" if self.finish_reason == "length" else "end_turn"
+        held = self._held or {"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}}
+        stops = [
+            encode_event("content_block_stop", dump({"type": "content_block_stop", "index": index}).encode())
+            for index in self._open
+        ]
+        told = held.get("usage")
+        counts = dict(told) if isinstance(told, dict) else {}
+        if self.usage is None or usage.get("prompt_tokens") != self.usage["prompt_tokens"]:
+            counts.update(usage_of(usage))
+        elif usage.get("cost") is not None:
+            counts["cost"] = usage["cost"]
+        end = encode_event("message_delta", dump({**held, "usage": counts}).encode())
+        return b"".join([*stops, end, encode_event("message_stop", b'{"type":"message_stop"}')])
+
+    def _begin(self, event: Json) -> bytes:
+        message = event.get("message")
+        message = message if isinstance(message, dict) else {}
+        merge_usage(self._counts, message.get("usage"))
+        event["message"] = {**message, "model": self._model}
+        return encode_event("message_start", dump(event).encode())
+
+    def _end(self, event: Json, out: list[bytes]) -> None:
+        merge_usage(self._counts, event.get("usage"))
+        if self._held is not None:
+            out.append(encode_event("message_delta", dump(self._held).encode()))
+        self._held = event
+        delta = event.get("delta")
+        reason = text_of(delta.get("stop_reason")) if isinstance(delta, dict) else ""
+        if reason:
+            self.complete = True
+            self.finish_reason = FINISH.get(reason, "stop")
+            self.usage = translate_usage(self._counts)
+
+    def _show(self, event: Json) -> None:
+        """Let plugins that watch see the stream as chat chunks, as they see every other."""
+        if self._watch is None or self._chunks is None:
+            return
+        made: list[StreamItem] = []
+        self._chunks.feed(event, made)
+        for chunk in made:
+            if isinstance(chunk, dict):
+                self._watch({**chunk, "model": self._model})
+
+
+def _place(event: Json) -> Any:
+    """The block an event belongs to."""
+    index = event.get("index")
+    return index if type(index) is int else -1

@@ -1,0 +1,250 @@
+"""A Messages request as a chat request, for targets that do not speak Anthropic's dialect.
+
+Source: Anthropic's API reference, "Create a Message". Each parameter is translated, reported as dropped, or makes the
+request impossible elsewhere (`Notes`). What must be right wherever the request goes raises CallerFault here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from gateway.api import refuse_forbidden
+from tollgate_anthropic.draft import as_dict, as_text, refuse
+
+from .notes import Notes, as_list
+from .turns import chat_messages
+
+Json = dict[str, Any]
+
+_READ = frozenset({
+    "model", "max_tokens", "messages", "system", "stream", "stop_sequences", "temperature", "top_p", "top_k",
+    "thinking", "output_config", "output_format", "metadata", "service_tier", "tools", "tool_choice",
+})  # fmt: skip
+
+_ONLY_THERE = {
+    "mcp_servers": "tools of MCP servers that the provider calls",
+    "container": "a container for code",
+    "user_profile_id": "a profile kept at the provider",
+}
+"""Parameters whose absence would change what the answer is, and what they ask for."""
+
+_EFFORTS = {"minimal": "minimal", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "xhigh"}
+_LEVELS = ((4_096, "low"), (16_384, "medium"))
+"""Thinking budgets below these many tokens, and the effort they stand for; what is above is `high`."""
+
+_TIERS = {"auto": "auto", "standard_only": "default"}
+_TOOL_FRAME = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control"})
+_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+_MOST_STOPS = 4
+_MOST_USER = 64
+
+
+def check(body: Json, *, counting: bool = False) -> None:
+    """Is this a Messages request at all? counting: for `count_tokens`, which has no `max_tokens`.
+
+    Raises CallerFault that names the field.
+    """
+    for key in body:
+        if key not in _READ:
+            refuse_forbidden(key)
+    model = body.get("model")
+    if model is not None and (not isinstance(model, str) or len(model) > 256 or not model.isprintable()):
+        raise refuse("model", "must be the id of a model, as listed by GET /models")
+    limit = body.get("max_tokens")
+    if limit is None and not counting:
+        raise refuse("max_tokens", "is required; say how many tokens the answer may have")
+    if limit is not None and (type(limit) is not int or not 0 <= limit < 2**63):
+        raise refuse("max_tokens", "must be a whole number of at least 1")
+    if body.get("stream") not in (None, True, False):
+        raise refuse("stream", "must be true or false")
+
+
+def chat_body(body: Json, notes: Notes) -> Json:
+    """The chat body of a checked request. Raises CallerFault for what is malformed; `notes` gets the rest."""
+    out: Json = {"messages": chat_messages(notes, body.get("system"), body.get("messages"))}
+    limit = body.get("max_tokens")
+    if limit is not None:
+        out["max_tokens"] = limit or 1
+    if limit == 0:
+        notes.blame("max_tokens", "filling the prompt cache without an answer")
+    if body.get("model"):
+        out["model"] = body["model"]
+    if body.get("stream"):
+        out["stream"] = True
+    _add_sampling(out, body, notes)
+    _add_stops(out, body.get("stop_sequences"), notes)
+    _add_tools(out, body, notes)
+    _add_thinking(out, body, notes)
+    _add_format(out, body, notes)
+    _add_identity(out, body, notes)
+    for key, value in body.items():
+        if key in _READ or value is None or (key in _ONLY_THERE and not value):
+            continue
+        if key in _ONLY_THERE:
+            notes.blame(key, _ONLY_THERE[key])
+            if key == "mcp_servers":
+                out[key] = value  # so that its size is reckoned with
+        else:
+            notes.report(key[:64])
+    return out
+
+
+def _add_sampling(out: Json, body: Json, notes: Notes) -> None:
+    for name, most in (("temperature", 1), ("top_p", 1)):
+        value = body.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+            raise refuse(name, f"must be a number from 0 to {most}")
+        out[name] = value
+    if body.get("top_k") is not None:
+        # OpenAI and others refuse it; it narrows the choice of words and nothing else.
+        notes.report("top_k")
+
+
+def _add_stops(out: Json, stops: Any, notes: Notes) -> None:
+    if stops is None:
+        return
+    listed = [as_text(stop, f"stop_sequences[{at}]") for at, stop in enumerate(as_list(stops, "stop_sequences"))]
+    kept = [stop for stop in listed if stop]
+    if len(kept) > _MOST_STOPS:
+        notes.report(f"stop_sequences[{_MOST_STOPS}:]")
+    if kept:
+        out["stop"] = kept[:_MOST_STOPS]
+
+
+def _add_tools(out: Json, body: Json, notes: Notes) -> None:
+    tools = body.get("tools")
+    made = []
+    if tools is not None:
+        made = [_tool(tool, f"tools[{at}]", notes) for at, tool in enumerate(as_list(tools, "tools"))]
+    if made:
+        out["tools"] = made
+    choice = body.get("tool_choice")
+    if choice is None:
+        return
+    choice = as_dict(choice, "tool_choice")
+    if not made:
+        if choice.get("type") in ("auto", "none"):
+            return
+        raise refuse("tool_choice", "asks for a tool call, but there are no tools")
+    kind = choice.get("type")
+    if kind == "tool":
+        name = as_text(choice.get("name"), "tool_choice.name")
+        if all(tool.get("function", {}).get("name") != name and tool.get("name") != name for tool in made):
+            raise refuse("tool_choice.name", f"there is no tool {name[:80]!r}")
+        out["tool_choice"] = {"type": "function", "function": {"name": name}}
+    elif isinstance(kind, str) and kind in _CHOICES:
+        out["tool_choice"] = _CHOICES[kind]
+    else:
+        raise refuse("tool_choice.type", "must be auto, any, tool or none")
+    if choice.get("disable_parallel_tool_use") is True and kind != "none":
+        out["parallel_tool_calls"] = False
+
+
+def _tool(given: Any, path: str, notes: Notes) -> Json:
+    """A function; a tool of Anthropic's own kind stays as it is, for the estimate of its input."""
+    tool: Json = as_dict(given, path)
+    kind = tool.get("type")
+    if kind not in (None, "custom"):
+        notes.blame(path, f"a tool of type {str(kind)[:60]!r}")
+        return dict(tool)
+    if tool.get("cache_control") is not None:
+        notes.report("cache_control")
+    notes.report_rest(tool, _TOOL_FRAME, "tools[]")
+    function: Json = {
+        "name": as_text(tool.get("name"), f"{path}.name"),
+        "parameters": as_dict(tool.get("input_schema"), f"{path}.input_schema"),
+    }
+    if tool.get("description") is not None:
+        function["description"] = as_text(tool["description"], f"{path}.description")
+    if tool.get("strict") is not None:
+        function["strict"] = tool["strict"] is True
+    return {"type": "function", "function": function}
+
+
+def _add_thinking(out: Json, body: Json, notes: Notes) -> None:
+    config = body.get("output_config")
+    config = as_dict(config, "output_config") if config is not None else {}
+    notes.report_rest(config, frozenset({"effort", "format"}), "output_config")
+    effort = config.get("effort")
+    if effort is not None:
+        effort = as_text(effort, "output_config.effort")
+        if effort not in _EFFORTS:
+            notes.report("output_config.effort")
+    thinking = body.get("thinking")
+    thinking = as_dict(thinking, "thinking") if thinking is not None else {}
+    notes.report_rest(thinking, frozenset({"type", "budget_tokens"}), "thinking")
+    kind = thinking.get("type")
+    if kind == "disabled":
+        out["reasoning_effort"] = "none"
+    elif effort in _EFFORTS:
+        out["reasoning_effort"] = _EFFORTS[effort]
+    elif kind == "enabled":
+        budget = thinking.get("budget_tokens")
+        if type(budget) is not int or budget < 1:
+            raise refuse("thinking.budget_tokens", "must be a whole number of at least 1024")
+        out["reasoning_effort"] = next((level for most, level in _LEVELS if budget < most), "high")
+    elif kind == "adaptive":
+        out["reasoning_effort"] = "medium"
+    elif kind is not None:
+        notes.report("thinking")
+
+
+def _add_format(out: Json, body: Json, notes: Notes) -> None:
+    """`output_config.format`, or `output_format` as it was called while in beta."""
+    config = body.get("output_config")
+    wanted, path = body.get("output_format"), "output_format"
+    if isinstance(config, dict) and config.get("format") is not None:
+        wanted, path = config["format"], "output_config.format"
+    if wanted is None:
+        return
+    wanted = as_dict(wanted, path)
+    if wanted.get("type") != "json_schema":
+        notes.blame(f"{path}.type", f"an answer in the format {str(wanted.get('type'))[:60]!r}")
+        return
+    schema = as_dict(wanted.get("schema"), f"{path}.schema")
+    spec = {"name": "answer", "schema": schema, "strict": _closed(schema)}
+    out["response_format"] = {"type": "json_schema", "json_schema": spec}
+
+
+def _closed(schema: Json) -> bool:
+    """Whether every object in the schema lists all it may have and requires all of it: only then does OpenAI's strict
+    mode accept it."""
+    todo: list[Any] = [schema]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, list):
+            todo += node
+        elif isinstance(node, dict):
+            members = node.get("properties")
+            if node.get("type") == "object" or isinstance(members, dict):
+                known = members if isinstance(members, dict) else {}
+                required = node.get("required")
+                if node.get("additionalProperties") is not False or not isinstance(required, list):
+                    return False
+                if {name for name in required if isinstance(name, str)} != set(known):
+                    return False
+            todo += node.values()
+    return True
+
+
+def _add_identity(out: Json, body: Json, notes: Notes) -> None:
+    metadata = body.get("metadata")
+    if metadata is not None:
+        metadata = as_dict(metadata, "metadata")
+        notes.report_rest(metadata, frozenset({"user_id"}), "metadata")
+        user = metadata.get("user_id")
+        if user is not None:
+            user = as_text(user, "metadata.user_id")
+            # OpenAI takes at most 64 characters; coding agents send more. The same user stays the same.
+            long = len(user) > _MOST_USER
+            out["user"] = hashlib.sha256(user.encode("utf-8", "replace")).hexdigest() if long else user
+    tier = body.get("service_tier")
+    if tier is not None:
+        known = _TIERS.get(tier) if isinstance(tier, str) else None
+        if known is None:
+            notes.report("service_tier")
+        else:
+            out["service_tier"] = known

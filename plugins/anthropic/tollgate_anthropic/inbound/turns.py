@@ -1,0 +1,178 @@
+"""The `system` and `messages` of a Messages request as chat messages.
+
+A user turn of Anthropic's holds results of tools and new content together; in chat every result is a message of its
+own, directly after the calls. Pictures and files in a result follow in the user's message, because OpenAI's tool
+messages hold text alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from gateway.api import is_sealed, unseal
+from tollgate_anthropic.details import detail_of
+from tollgate_anthropic.draft import as_dict, as_text, refuse
+
+from .notes import Notes, as_list
+from .parts import Part, opaque, parts_of, parts_of_block
+
+Message = dict[str, Any]
+
+CALL_EXTRA = "chat.tool_call"
+"""A detail that holds what an upstream put into a tool call besides OpenAI's members: `{"type", "id", "members"}`."""
+
+_CALL_FRAME = frozenset({"type", "id", "name", "input", "cache_control", "caller"})
+_RESULT_FRAME = frozenset({"type", "tool_use_id", "content", "is_error", "cache_control"})
+
+
+def chat_messages(notes: Notes, system: Any, messages: Any) -> list[Message]:
+    """All messages, the system's first. Raises CallerFault that names what is malformed."""
+    made: list[Message] = []
+    if system is not None and system != "" and system != []:
+        made.append({"role": "system", "content": _plain(parts_of(notes, system, "system"))})
+    if not isinstance(messages, list) or not messages:
+        raise refuse("messages", "must be an array with at least one message")
+    for at, message in enumerate(messages):
+        path = f"messages[{at}]"
+        message = as_dict(message, path)
+        role, content = message.get("role"), message.get("content")
+        if role not in ("user", "assistant", "system"):
+            raise refuse(f"{path}.role", f"{str(role)[:40]!r} is not a role; use user or assistant")
+        if isinstance(content, str):
+            made.append({"role": role, "content": content})
+        elif role == "assistant":
+            made += _Answer(notes).read(as_list(content, f"{path}.content"), f"{path}.content")
+        elif role == "user":
+            made += _user_turn(notes, as_list(content, f"{path}.content"), f"{path}.content")
+        else:
+            made.append({"role": "system", "content": _plain(parts_of(notes, content, f"{path}.content"))})
+    return made
+
+
+def _plain(parts: list[Part]) -> str | list[Part]:
+    """One text as a string, which every server takes."""
+    if len(parts) == 1 and parts[0]["type"] == "text":
+        return str(parts[0]["text"])
+    return parts
+
+
+def _user_turn(notes: Notes, blocks: list[Any], path: str) -> list[Message]:
+    results: list[Message] = []
+    parts: list[Part] = []
+    for at, block in enumerate(blocks):
+        where = f"{path}[{at}]"
+        if as_dict(block, where).get("type") == "tool_result":
+            result, media = _result(notes, block, where)
+            results.append(result)
+            parts += media
+        else:
+            parts += parts_of_block(notes, block, where)
+    return [*results, {"role": "user", "content": _plain(parts)}] if parts or not results else results
+
+
+def _result(notes: Notes, block: Part, path: str) -> tuple[Message, list[Part]]:
+    """The tool message of a result, and what cannot stand in it."""
+    identity = as_text(block.get("tool_use_id"), f"{path}.tool_use_id")
+    if block.get("cache_control") is not None:
+        notes.report("cache_control")
+    notes.report_rest(block, _RESULT_FRAME, "messages[].content[]")
+    content = block.get("content")
+    found = [] if content is None else parts_of(notes, content, f"{path}.content")
+    texts = [part["text"] for part in found if part["type"] == "text"]
+    media = [part for part in found if part["type"] != "text"]
+    text = "\n".join(texts)
+    if media and not text:
+        text = "(See the media that follow.)"
+    if block.get("is_error") is True and not text.lower().startswith("error"):
+        # Chat has no flag for it; the model has to read that the tool failed.
+        text = f"Error: {text}"
+    if media:
+        media = [{"type": "text", "text": f"(Media from the result of the call {identity}:)"}, *media]
+    return {"role": "tool", "tool_call_id": identity, "content": text}, media
+
+
+class _Answer:
+    """One assistant turn."""
+
+    def __init__(self, notes: Notes) -> None:
+        self.notes = notes
+        self.parts: list[Part] = []
+        self.calls: list[dict[str, Any]] = []
+        self.thoughts: list[str] = []
+        self.details: list[dict[str, Any]] = []
+        self.only_text = True
+
+    def read(self, blocks: list[Any], path: str) -> list[Message]:
+        for at, block in enumerate(blocks):
+            self._take(as_dict(block, f"{path}[{at}]"), f"{path}[{at}]")
+        message: Message = {"role": "assistant", "content": self.parts}
+        if self.only_text:
+            # Texts of one answer are cut where citations begin and end: together they are one text.
+            message["content"] = "".join(part["text"] for part in self.parts)
+        if self.calls:
+            message["content"] = message["content"] or None
+            message["tool_calls"] = self._signed()
+        if self.thoughts:
+            message["reasoning_content"] = "".join(self.thoughts)
+        if self.details:
+            message["reasoning_details"] = [{**entry, "index": at} for at, entry in enumerate(self.details)]
+        return [message] if set(message) - {"role", "content"} or message["content"] else []
+
+    def _take(self, block: Part, path: str) -> None:
+        kind = block.get("type")
+        if kind == "tool_use":
+            self.calls.append(self._call(block, path))
+        elif kind == "thinking":
+            self._thought(block, path)
+        elif kind == "redacted_thinking":
+            data = as_text(block.get("data"), f"{path}.data")
+            if is_sealed(data):
+                self.details += unseal(data, f"{path}.data")[0]
+            else:
+                self.details.append(detail_of(block, 0))
+        elif kind == "text":
+            self.parts += parts_of_block(self.notes, block, path)
+        else:
+            self.only_text = False
+            self.parts += opaque(self.notes, block, path)
+
+    def _thought(self, block: Part, path: str) -> None:
+        """Thoughts of another provider come back as they were told; Anthropic's, which are signed, only as details,
+        that nobody but Anthropic reads."""
+        signature = block.get("signature")
+        text = as_text(block.get("thinking"), f"{path}.thinking")
+        if isinstance(signature, str) and signature and not is_sealed(signature):
+            self.details.append(detail_of(block, 0))
+            return
+        self.thoughts.append(text)
+        if is_sealed(signature):
+            self.details += unseal(str(signature), f"{path}.signature")[0]
+
+    def _call(self, block: Part, path: str) -> dict[str, Any]:
+        if block.get("cache_control") is not None:
+            self.notes.report("cache_control")
+        caller = block.get("caller")
+        if caller is not None and caller != {"type": "direct"}:
+            self.notes.blame(f"{path}.caller", "a call that was made by other code has no place elsewhere")
+        self.notes.report_rest(block, _CALL_FRAME, "messages[].content[]")
+        arguments = orjson.dumps(as_dict(block.get("input", {}), f"{path}.input")).decode()
+        return {
+            "id": as_text(block.get("id"), f"{path}.id"),
+            "type": "function",
+            "function": {"name": as_text(block.get("name"), f"{path}.name"), "arguments": arguments},
+        }
+
+    def _signed(self) -> list[dict[str, Any]]:
+        """The calls, with what their upstream had put into them."""
+        extras: dict[Any, dict[str, Any]] = {}
+        rest = []
+        for entry in self.details:
+            members, identity = entry.get("members"), entry.get("id")
+            if entry.get("type") == CALL_EXTRA and isinstance(members, dict) and isinstance(identity, str):
+                extras[identity] = members
+            else:
+                rest.append(entry)
+        self.details = rest
+        return [{**extras.get(call["id"], {}), **call} for call in self.calls]

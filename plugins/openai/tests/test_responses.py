@@ -1,0 +1,94 @@
+"""The Responses API: which models are reached by it, and what they are sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from tollgate_openai import OpenAIProvider, OpenAISettings
+
+from gateway.api import CallerFault, GatewayFault, Provider, UpstreamReply
+from gateway.testing import make_call, make_target
+
+ENCRYPTED = "reasoning.encrypted_content"
+
+
+def provider(**settings: Any) -> OpenAIProvider:
+    return OpenAIProvider("openai", OpenAISettings(**{"api_key": "sk-test", **settings}))
+
+
+def sent(model: str, body: dict[str, Any], made: OpenAIProvider | None = None, **call: Any) -> tuple[Any, Any]:
+    found = make_call({"store": False, "include": [ENCRYPTED], **body}, **call)
+    found.dialect = "responses"
+    request = (made or provider()).build_request(found, make_target(upstream=model))
+    assert request.url.endswith("/v1/responses")
+    return orjson.loads(request.body), found
+
+
+@pytest.mark.parametrize(
+    ("settings", "speaks"),
+    [
+        ({}, {"chat", "responses"}),
+        ({"base_url": "http://127.0.0.1:1/v1"}, {"chat"}),
+        ({"base_url": "http://127.0.0.1:1/v1", "responses": "native"}, {"chat", "responses"}),
+        ({"responses": "bridge"}, {"chat"}),
+        ({"responses": "only"}, {"responses"}),
+    ],
+)
+def test_what_it_speaks(settings: dict[str, Any], speaks: set[str]) -> None:
+    made = provider(**settings)
+    assert isinstance(made, Provider)
+    assert made.speaks == made.dialects(make_target()) == speaks
+
+
+def test_a_models_own_word_counts() -> None:
+    assert provider().dialects(make_target(options={"responses": "only"})) == {"responses"}
+    with pytest.raises(GatewayFault):
+        provider().dialects(make_target(options={"responses": "perhaps"}))
+
+
+def test_a_model_that_does_not_reason() -> None:
+    items = [{"type": "reasoning", "summary": []}, {"type": "message", "role": "user", "content": "x"}]
+    body, call = sent("gpt-4.1-mini", {"input": items, "reasoning": {"effort": "low"}, "temperature": 0.5})
+    assert body == {"model": "gpt-4.1-mini", "store": False, "input": items[1:], "temperature": 0.5}
+    assert call.dropped == ["reasoning"]
+    body, call = sent("gpt-4.1-mini", {"input": "x", "reasoning": {"effort": "none"}})
+    assert ("reasoning" in body, call.dropped) == (False, [])
+
+
+def test_a_model_that_reasons() -> None:
+    body, call = sent("gpt-5-mini", {"input": "x", "reasoning": {"effort": "none"}, "temperature": 0.5, "top_p": 1})
+    assert body["include"] == [ENCRYPTED]
+    assert body["reasoning"] == {"effort": "minimal"}
+    assert "temperature" not in body
+    assert "top_p" not in body
+    assert call.dropped == ["reasoning.effort", "temperature"]
+    with pytest.raises(CallerFault):
+        sent("gpt-5-mini", {"input": "x", "reasoning": {"effort": "none"}}, strict=True)
+
+
+def test_other_servers_get_it_as_it_is() -> None:
+    body, call = sent("m", {"input": "x", "new": 1}, provider(base_url="http://127.0.0.1:1/v1", responses="native"))
+    assert body == {"model": "m", "store": False, "include": [ENCRYPTED], "input": "x", "new": 1}
+    assert call.dropped == []
+
+
+def test_the_limit_and_the_stream() -> None:
+    found, _ = sent(
+        "gpt-5-mini", {"input": "x", "max_output_tokens": 500, "stream": True}, max_output=100, stream=False
+    )
+    assert found["max_output_tokens"] == 100
+    assert "stream" not in found
+    found, _ = sent("gpt-5-mini", {"input": "x"}, max_output=3, stream=True)
+    assert (found["max_output_tokens"], found["stream"]) == (16, True)
+
+
+def test_faults_of_an_answer_never_repeat_the_key() -> None:
+    call = make_call({"input": "x"})
+    call.dialect = "responses"
+    failed = {"object": "response", "output": [], "status": "failed", "error": {"code": "x", "message": "sk-test-key"}}
+    made = provider(api_key="sk-test-key")
+    with pytest.raises(Exception) as raised:  # whatever fault the code stands for
+        made.read_reply(call, UpstreamReply(200, {}, orjson.dumps(failed)))
+    assert "sk-test-key" not in str(raised.value)
