@@ -127,7 +127,8 @@ def run_usage(options: argparse.Namespace) -> int:
             return 0
         print(f"{account.name}: balance {summary.balance:,} credits")
         print(
-            f"{options.days} days: {summary.credits:,} credits, {summary.tokens:,} tokens, {summary.requests:,} requests"
+            f"{options.days} days: {summary.credits:,} credits, {summary.tokens:,} tokens, "
+            f"{summary.requests:,} requests"
         )
         print_table(("DAY", "CREDITS", "REQUESTS"), summary.daily)
         print_table(("MODEL", "CREDITS"), summary.by_model)

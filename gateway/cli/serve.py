@@ -100,10 +100,11 @@ async def _serve(options: argparse.Namespace, listening: socket.socket | None) -
     await gateway.start()
     service = Service(gateway, host=options.host, port=options.port, listening=listening)
     try:
-        await service.start()
-        if listening is None:
-            await _greet(gateway.stores, gateway.admin_secret(), service.address)
-        await service.serve()
+        with service.signals():
+            await service.start()
+            if listening is None:
+                await _greet(gateway.stores, gateway.admin_secret(), service.address)
+            await service.serve()
     except OSError as error:
         print(f"gateway: cannot listen: {error}", file=sys.stderr)
         return 1

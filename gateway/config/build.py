@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from decimal import Decimal, localcontext
+from decimal import localcontext
 from types import MappingProxyType
 from typing import Any, TypeVar
 

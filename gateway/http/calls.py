@@ -132,9 +132,7 @@ async def _stream(
     return await outlet.end(0)
 
 
-async def _finish_kept(
-    visit: Visit, conductor: Conductor, kept: StatefulConversation, pump: StreamPump
-) -> bytes:
+async def _finish_kept(visit: Visit, conductor: Conductor, kept: StatefulConversation, pump: StreamPump) -> bytes:
     """`finish_stream`, and write the answer down; in a task of the process, because a caller who leaves at this moment
     has paid for it."""
     last = b""

@@ -6,7 +6,8 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from aiohttp import web
@@ -81,15 +82,12 @@ class Service:
 
     async def serve(self) -> None:
         """Serve until a signal (or `request_stop`) says otherwise, then drain."""
-        remove = self._handle_signals()
         try:
             if self._listening is None:
-                # Only now: whoever reads the pid may send a signal, and one that nobody handles ends the process.
                 await asyncio.to_thread(self._write_pid)
             await self._stop.wait()
             await self.drain()
         finally:
-            remove()
             if self._listening is None:
                 await asyncio.to_thread(self._pid_path.unlink, missing_ok=True)
 
@@ -126,7 +124,10 @@ class Service:
             await asyncio.sleep(0.02)
         return True
 
-    def _handle_signals(self) -> Callable[[], None]:
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """Obey SIGTERM, SIGINT and SIGHUP. To be entered before `start`: whoever sees the socket or the pid may send
+        a signal, and one that nobody handles ends the process without draining."""
         loop = asyncio.get_running_loop()
         numbers = {
             signal.SIGTERM: self.request_stop,
@@ -135,12 +136,11 @@ class Service:
         }
         for number, act in numbers.items():
             loop.add_signal_handler(number, act)
-
-        def remove() -> None:
+        try:
+            yield
+        finally:
             for number in numbers:
                 loop.remove_signal_handler(number)
-
-        return remove
 
     async def _reload(self) -> None:
         try:

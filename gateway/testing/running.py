@@ -1,7 +1,7 @@
 """A whole gateway in the test's own event loop: real sockets, a real database file, a free port.
 
-    async with running_gateway(tmp_path, config) as gateway:
-        status, headers, body = await gateway.post("/v1/chat/completions", {"messages": [...]})
+async with running_gateway(tmp_path, config) as gateway:
+    status, headers, body = await gateway.post("/v1/chat/completions", {"messages": [...]})
 """
 
 from __future__ import annotations

@@ -54,23 +54,27 @@ class StreamReading:
     def __init__(self, reader: StreamReader, limits: Limits) -> None:
         self._reader = reader
         self._limits = limits
-        self._decoder = reader.open_stream()
+        self._decoder: StreamDecoder | None = None
         self._body: CollectedBody | None = None
         self._pending = 0
 
     @property
     def done(self) -> bool:
         """The dialect's own end marker was seen."""
-        return self._decoder.done
+        return self._decoder is not None and self._decoder.done
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
         if status >= 300 or headers.get("content-type", "").startswith("application/json"):
             self._body = CollectedBody(status, headers, self._limits.max_reply)
+        else:
+            # Not before the answer begins: a provider may note down, while it builds the request, how to read it.
+            self._decoder = self._reader.open_stream()
 
     def feed(self, chunk: bytes) -> list[StreamItem]:
         """The items that these bytes completed. Raises Fault."""
-        if self._body is not None:
-            self._body.add(chunk)
+        if self._decoder is None:
+            if self._body is not None:
+                self._body.add(chunk)
             return []
         items = self._decoder.feed(chunk)
         # What gave no item yet is kept by the decoder, whatever its dialect; it must not be kept without end.
@@ -85,8 +89,10 @@ class StreamReading:
 
     def end(self) -> list[StreamItem]:
         """The connection ended in good order: the items that were still held back. Raises Fault."""
-        if self._body is None:
+        if self._decoder is not None:
             return self._decoder.finish()
+        if self._body is None:
+            return []
         reply = self._body.reply()
         if reply.status >= 300:
             raise self._reader.read_fault(reply)

@@ -1,0 +1,173 @@
+"""Credits: holds, entries, vouchers and the ledger; see `gateway.stores`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal, Protocol
+
+from gateway.call import Basis, Usage
+
+MAX_CREDITS = 2**53
+"""The largest amount of credits anywhere: JSON numbers stay exact up to here."""
+
+EntryKind = Literal[
+    "grant", "topup", "voucher", "hold", "hold_grow", "charge", "void", "refund", "overrun", "correction"
+]
+"""What a ledger entry did. `hold`, `hold_grow` and `void` move only `reserved`; `charge` ends a hold; `overrun` is
+what a call cost beyond its hold: the part that could still be paid as `amount`, the rest as `unpaid`. So does a
+`correction` that takes back what a payment service paid out again: what was spent meanwhile is `unpaid`."""
+
+
+@dataclass(slots=True, frozen=True)
+class HoldRequest:
+    """Reserve `base + unit_price * units` credits (rounded up) for one call.
+
+    base: cost of the bounded input and of everything not measured in output tokens.
+    units: output tokens wanted; the hold is clamped to what balance and key ceiling can pay, down to
+    least_units, below which it is refused. period: the UTC month the key's ceiling counts in.
+    key_id: "" for a call without a key (the console); then no ceiling applies.
+    monthly_limit: a ceiling for the key; the one stored with the key counts too, the lower of both wins.
+    reserve: output tokens to reserve at first, of those that could be paid; the rest comes by `grow`. None: all.
+    model: the model the caller asked for; the bill appears under it in `UsageLog.summary`.
+    """
+
+    request_id: str
+    account_id: str
+    key_id: str
+    period: str
+    monthly_limit: int | None
+    base: Decimal
+    unit_price: Decimal
+    units: int
+    least_units: int
+    model: str
+    reserve: int | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Hold:
+    """What was reserved: `amount` credits. units: output tokens that balance and ceiling can pay; covered: those that
+    are reserved, None for all of them."""
+
+    request_id: str
+    amount: int
+    units: int
+    covered: int | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Entry:
+    """One line of the append-only ledger; see `EntryKind`.
+
+    seq: grows with every entry. amount: what it did to the balance (charges are negative); reserved: what it did to
+    the credits held; unpaid: what should have been taken besides, but was not there. balance: the account's balance
+    after it. basis: of a charge or void, "" otherwise. key: the idempotency key of a credit operation, "" otherwise.
+    """
+
+    seq: int
+    account_id: str
+    kind: EntryKind
+    amount: int
+    reserved: int
+    unpaid: int
+    balance: int
+    created_at: int
+    request_id: str = ""
+    key_id: str = ""
+    model: str = ""
+    basis: str = ""
+    key: str = ""
+    note: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class Voucher:
+    """A voucher without its code. label: the last four characters; redeemed_by: an account id, "" while unused."""
+
+    id: int
+    label: str
+    credits: int
+    created_at: int
+    expires_at: int | None = None
+    redeemed_at: int | None = None
+    redeemed_by: str = ""
+    note: str = ""
+    revoked_at: int | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Discrepancy:
+    """Two figures that should be equal and are not. subject: whose, e.g. `account acct_x: balance`."""
+
+    subject: str
+    expected: int | str
+    found: int | str
+
+    def __str__(self) -> str:
+        return f"{self.subject}: expected {self.expected}, found {self.found}"
+
+
+class Ledger(Protocol):
+    """Money. Each hold ends in exactly one charge or void, whatever is called how often and in what order:
+    the first of `settle` and `void` counts."""
+
+    async def hold(self, request: HoldRequest) -> Hold:
+        """Reserve atomically against every limit. Raises Refusal(402, code `insufficient_quota`)."""
+
+    async def grow(self, request_id: str, units: int, *, base: Decimal = Decimal(0)) -> int:
+        """Add up to `units` output tokens (and all of `base` credits) to an open hold, at the hold's unit price.
+        Returns the units really added: fewer when balance or ceiling end, 0 when nothing was changed."""
+
+    def mark_dispatched(self, request_id: str) -> None:
+        """Note (without waiting) that the upstream may have begun to work for this hold."""
+
+    def note_usage(self, request_id: str, charge: int, usage: Usage) -> None:
+        """Note (without waiting) what the call has cost so far; this is billed should the process die."""
+
+    async def settle(self, request_id: str, charge: int, basis: Basis, usage: Usage, model: str) -> int:
+        """Turn the hold into one posted entry; returns the credits really charged. Idempotent by request id.
+        model: the model that answered. Beyond the hold, what balance and ceiling can still pay is charged, and the
+        rest is booked as `unpaid`. A hold that another process gave up for dead is charged late, without a hold."""
+
+    async def void(self, request_id: str) -> None:
+        """Release the hold, charging nothing. Idempotent; unknown ids are fine."""
+
+    async def grant(self, account_id: str, credits: int, *, kind: str, key: str, note: str = "") -> int:
+        """Add credits (may be negative for corrections, never below what is held); `key` makes it idempotent.
+        kind: grant, topup or correction. Returns the balance. Raises Refusal(404, 409, 400)."""
+
+    async def refund(self, request_id: str, credits: int, *, key: str, note: str = "") -> int:
+        """Give back credits of a settled call, at most what it was charged. Idempotent by `key`.
+        Returns the balance. Raises Refusal(404, 409, 400)."""
+
+    async def create_vouchers(
+        self, count: int, credits: int, *, expires_at: int | None = None, note: str = ""
+    ) -> list[str]:
+        """New single-use codes, each worth `credits`; only their digests are kept."""
+
+    async def redeem(self, account_id: str, code: str, *, key: str = "") -> tuple[int, int]:
+        """Turn a voucher into credits, once; returns (credits, balance). The same non-empty `key` may ask again.
+        Raises Refusal(400) when the code is unknown, used or expired."""
+
+    async def list_vouchers(self, *, after: int = 0, limit: int = 100) -> list[Voucher]: ...
+
+    async def revoke_voucher(self, voucher_id: int) -> Voucher | None:
+        """Make an unused voucher worthless; None when there is no such voucher. Revoking again changes nothing.
+        Raises Refusal(409) when it was redeemed."""
+
+    async def entries(
+        self, account_id: str | None = None, *, after: int = 0, limit: int = 100, newest_first: bool = False
+    ) -> list[Entry]:
+        """A page of the ledger; `after` is the `seq` of the last entry of the page before (0: from the start)."""
+
+    def export(self, account_id: str | None = None) -> AsyncIterator[Entry]:
+        """Every entry, oldest first, read in pages."""
+
+    async def fail_over_holds(self) -> int:
+        """Resolve the open holds of processes that are dead: charge what is known of dispatched ones, void the rest.
+        Returns how many. Safe to call from every process at any time."""
+
+    async def check(self) -> list[Discrepancy]:
+        """Recompute every sum from the entries and compare; an empty list when all is well."""
