@@ -25,7 +25,8 @@ class Settings(BaseModel, extra="forbid"):
     api_key: str = ""
 
 
-KINDS = {name: ProviderKind(name, Settings, None, None) for name in ("openai", "anthropic", "google", "mistral", "moonshot", "echo")}
+BUNDLED = ("openai", "anthropic", "google", "mistral", "moonshot", "echo")
+KINDS = {name: ProviderKind(name, Settings, None, None) for name in BUNDLED}
 
 
 def load(env: dict[str, str]) -> config.Config:

@@ -29,6 +29,7 @@ from gateway.api import (
     read_response,
     redact_fault,
 )
+from tollgate_openai.members import without_foreign_members
 from tollgate_openai.quirks import COMPATIBLE, Quirks, QuirkSettings, openai_quirks
 from tollgate_openai.request import chat_body
 from tollgate_openai.responses import responses_body
@@ -103,6 +104,8 @@ class OpenAIProvider:
             body = responses_body(call, target.upstream, self.quirks(target), table=self._settings.is_openai)
         else:
             body = chat_body(call, target.upstream, self.quirks(target))
+            if self._settings.is_openai:
+                body["messages"] = without_foreign_members(body.get("messages"), call)
         try:
             data = orjson.dumps(body)
         except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
