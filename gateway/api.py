@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.call import Basis, Call, Caller, Dialect, Form, Outcome, Price, Target, Usage
+from gateway.config import ApiKey, BaseUrl
 from gateway.dialect import ChatDialect, Conversation, InboundDialect, Relay, Watch, bearer
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault
 from gateway.hookspecs import App, Router, hookimpl
@@ -27,6 +28,8 @@ from gateway.wire.chat_fold import ChatFold, fold_stream, unfold
 from gateway.wire.embeddings import embedding_input_tokens
 from gateway.wire.estimate import BOUND, EXPECTED, Weights, bound_text_tokens, estimate_input_tokens, text_bytes
 from gateway.wire.fault_reading import fault_from_openai_error, fault_from_stream_event
+from gateway.wire.fences import Unfence
+from gateway.wire.guards import check_depth, count_of, dict_of, dicts_of, dump, nonsense, text_of, writable
 from gateway.wire.openai_dialect import ChatStreamDecoder, read_completion, redact_fault
 from gateway.wire.redact import clean, redact
 from gateway.wire.responses_decoder import ResponsesEventDecoder, read_response
@@ -38,7 +41,9 @@ __all__ = [
     "BOUND",
     "DONE",
     "EXPECTED",
+    "ApiKey",
     "App",
+    "BaseUrl",
     "Basis",
     "Call",
     "Caller",
@@ -82,6 +87,7 @@ __all__ = [
     "StreamItem",
     "Target",
     "Transport",
+    "Unfence",
     "UpstreamFault",
     "UpstreamReply",
     "UpstreamRequest",
@@ -94,7 +100,12 @@ __all__ = [
     "Window",
     "bearer",
     "bound_text_tokens",
+    "check_depth",
     "clean",
+    "count_of",
+    "dict_of",
+    "dicts_of",
+    "dump",
     "embedding_input_tokens",
     "encode_data",
     "encode_event",
@@ -105,6 +116,7 @@ __all__ = [
     "fold_stream",
     "hookimpl",
     "is_sealed",
+    "nonsense",
     "read_completion",
     "read_response",
     "read_retry_after",
@@ -114,6 +126,8 @@ __all__ = [
     "refuse_forbidden",
     "seal",
     "text_bytes",
+    "text_of",
     "unfold",
     "unseal",
+    "writable",
 ]

@@ -60,7 +60,8 @@ class Plugin:
                     code="model_unpriced",
                     param="model",
                 )
-        choices = call.body.get("n") or 1
+        # Only a chat has choices; elsewhere an `n` is a stranger's member that nobody has checked.
+        choices = (call.body.get("n") or 1) if call.operation == "chat" else 1
         base, unit = self._bound(call, choices)
         wanted = _wanted_output(call)
         # Registered before it is awaited: should the caller leave meanwhile, `finish_call` still releases it.

@@ -36,6 +36,8 @@ from gateway.config.sections import (
 )
 from gateway.config.settings import Alias, Config, ModelEntry, PaymentEntry, ProviderEntry
 from gateway.config.types import (
+    ApiKey,
+    BaseUrl,
     Credits,
     Duration,
     FrozenDict,
@@ -54,6 +56,8 @@ __all__ = [
     "Alias",
     "AliasEntry",
     "AllowedHost",
+    "ApiKey",
+    "BaseUrl",
     "Config",
     "CreditSettings",
     "Credits",

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, NoReturn
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, Strict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, SecretStr, Strict
 from pydantic_core import PydanticCustomError
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -163,3 +164,28 @@ def thaw(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [thaw(item) for item in value]
     return value
+
+
+def _api_key(value: SecretStr) -> SecretStr:
+    key = value.get_secret_value().strip()
+    if not key.isascii() or not (key.isprintable() or not key):
+        refuse("must be printable ASCII without line breaks")
+    return SecretStr(key)
+
+
+def _base_url(value: str) -> str:
+    value = value.strip().rstrip("/")
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        refuse("must be an absolute http or https URL")
+    if "@" in parts.netloc or "?" in value or "#" in value or not value.isprintable() or " " in value:
+        refuse("must have no credentials, query, fragment or spaces")
+    _ = parts.port  # raises ValueError when it is not a number in range
+    return value
+
+
+ApiKey = Annotated[SecretStr, AfterValidator(_api_key)]
+"""A provider's credential: one line of printable ASCII, "" for none; never shown."""
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+"""Where a provider's server is: http or https, without credentials, query, fragment, or a slash at the end."""

@@ -24,6 +24,8 @@ PREFIX = "/admin/api"
 _TRIES = 20
 _TRIES_WINDOW = 60.0
 _MOST_ROWS = 1000
+# Digits of a number that the database can hold (64 bits, less one digit).
+_LONGEST_ID = 18
 
 _NAME: Check = filled_string
 _LIMIT = or_null(integer(1, 10**9))
@@ -93,7 +95,8 @@ def _guarded(work: Work) -> Callable[[Visit], Awaitable[web.StreamResponse]]:
 async def _authenticate(visit: Visit, stores: Stores) -> None:
     """Raises Refusal 401, or 429 after too many wrong secrets from one address."""
     given = bearer({"authorization": visit.request.headers.get("Authorization", "")})
-    if given and hmac.compare_digest(given.encode(), visit.gateway.admin_secret().encode()):
+    # Bytes that are no UTF-8 stand in headers as lone surrogates, which a plain `encode` refuses.
+    if given and hmac.compare_digest(given.encode("utf-8", "replace"), visit.gateway.admin_secret().encode()):
         return
     remote = remote_address(visit.request, visit.runtime.config.server.trusted_proxies)
     [window] = await stores.counters.hit([(f"admin:{remote}", _TRIES)], _TRIES_WINDOW)
@@ -239,7 +242,8 @@ async def _create_vouchers(visit: Visit, stores: Stores) -> web.StreamResponse:
 
 async def _revoke_voucher(visit: Visit, stores: Stores) -> web.StreamResponse:
     number = visit.values["voucher"]
-    voucher = await stores.ledger.revoke_voucher(int(number)) if number.isascii() and number.isdigit() else None
+    known = number.isascii() and number.isdigit() and len(number) <= _LONGEST_ID
+    voucher = await stores.ledger.revoke_voucher(int(number)) if known else None
     return visit.json(asdict(_found(voucher, "voucher")))
 
 

@@ -12,6 +12,7 @@ from gateway.errors import Fault, GatewayFault
 from gateway.http.connection import Connection, new_request_id
 from gateway.http.context import Visit
 from gateway.http.idempotency import Idempotency
+from gateway.http.intake import check_head
 from gateway.http.routes import ALWAYS, Routes, build_routes
 from gateway.runtime import Gateway, Runtime
 
@@ -98,6 +99,7 @@ class HttpApp:
 
     async def _answer(self, visit: Visit) -> web.StreamResponse:
         request = visit.request
+        check_head(request)
         routes = self._routes.get(visit.runtime)
         if routes is None:
             routes = self._routes[visit.runtime] = build_routes(visit.runtime)

@@ -8,6 +8,9 @@ from typing import Any
 from gateway.errors import CallerFault
 from gateway.wire.checks import Check, refuse
 
+_LONGEST_NUMBER = 20
+"""Digits. Python refuses to read thousands of them, and the database numbers beyond 64 bits."""
+
 
 def read_fields(
     body: Mapping[str, Any], known: Mapping[str, Check], *, required: tuple[str, ...] = ()
@@ -49,6 +52,6 @@ def page_number(query: Mapping[str, str], name: str, default: int, most: int) ->
     text = query.get(name)
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit() and int(text[:20]) <= most):
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER and int(text) <= most):
         raise CallerFault(f"{name}: expected a whole number from 0 to {most}, got {text[:40]!r}.", param=name)
     return int(text)

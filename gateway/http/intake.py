@@ -6,12 +6,42 @@ import asyncio
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from gateway.errors import CallerFault
 from gateway.runtime import BodyLimits
 
+_ONLY_ONCE = ("Authorization", "X-Api-Key", "X-Goog-Api-Key", "Content-Encoding", "Expect")
+"""Headers that decide who asks and how the body is read: of two, a proxy may believe one and the gateway the other."""
+
 _JSON_TYPES = ("application/json", "text/json", "")
+
+
+def check_head(request: web.BaseRequest) -> None:
+    """Refuse what two readers of one head may understand differently, before anything is decided by it.
+
+    Raises CallerFault 400 for a credential that stands twice and for chunking in HTTP/1.0 (RFC 9112, section 6.1), and
+    501 for a transfer coding other than chunked, which nobody here would undo. The connection closes where it is not
+    sure how long the body is.
+    """
+    headers = request.headers
+    for name in _ONLY_ONCE:
+        if name in headers and len(headers.getall(name)) > 1:
+            raise CallerFault(f"{name}: this header stands more than once; send one.", code="duplicate_header")
+    coding = headers.get("Transfer-Encoding")
+    if coding is None:
+        return
+    if request.version < HttpVersion11:
+        raise CallerFault(
+            "Transfer-Encoding is not part of HTTP/1.0.", code="bad_http", headers={"connection": "close"}
+        )
+    if coding.strip().lower() != "chunked":
+        raise CallerFault(
+            f"Transfer-Encoding {coding[:40]!r} is not implemented; send the body chunked only.",
+            status=501,
+            code="unsupported_transfer_encoding",
+            headers={"connection": "close"},
+        )
 
 
 async def read_body(request: web.BaseRequest, limits: BodyLimits) -> bytes:
@@ -100,7 +130,9 @@ def remote_address(request: web.BaseRequest, trusted: Sequence[IPv4Network | IPv
     address = str(peer[0]) if isinstance(peer, tuple) else ""
     if not trusted or not _within(address, trusted):
         return address
-    for hop in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
+    # A proxy may add a line of its own after the caller's instead of lengthening that: all lines are one list
+    # (RFC 9110, section 5.2), and its end is what the proxy wrote.
+    for hop in reversed(",".join(request.headers.getall("X-Forwarded-For", ())).split(",")):
         hop = hop.strip()
         if hop and not _within(hop, trusted):
             return hop

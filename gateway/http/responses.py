@@ -163,6 +163,8 @@ async def count_input(visit: Visit) -> web.StreamResponse:
     check_request({**body, "background": None})
     resolution = visit.runtime.catalog.resolve(body.get("model") or None)
     call.model, call.candidates = resolution.model, resolution.candidates
+    # Once more, now that there is a model to be judged.
+    await visit.runtime.pipeline.authorize(call)
     conversation = ResponsesConversation(call, {**body, "background": None, "stream": None}, room)
     await conversation.prepare()
     return visit.json({"object": "response.input_tokens", "input_tokens": estimate_input_tokens(call.body)})

@@ -17,6 +17,7 @@ from gateway.stores import Stores
 DEFAULT_DAYS = 30
 MOST_DAYS = 366
 _DAY = 86_400
+_FIRST_YEAR = 1970
 _PARAMETERS = ("days", "start", "end", "key")
 
 
@@ -66,16 +67,20 @@ def _period(query: Mapping[str, str], now: int) -> tuple[date, date]:
 
 
 def _days(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= MOST_DAYS):
+    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= MOST_DAYS):
         raise CallerFault(f"days: expected a whole number from 1 to {MOST_DAYS}, got {text[:40]!r}.", param="days")
     return int(text)
 
 
 def _day(name: str, text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise CallerFault(f"{name}: expected a day such as 2026-01-31, got {text[:40]!r}.", param=name) from None
+    # Days are counted back from it, and the calendar begins with year 1.
+    if day.year < _FIRST_YEAR:
+        raise CallerFault(f"{name}: expected a day of {_FIRST_YEAR} or later, got {text[:40]!r}.", param=name)
+    return day
 
 
 def _seconds(day: date) -> int:

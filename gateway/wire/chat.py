@@ -35,6 +35,7 @@ __all__ = ["FORBIDDEN_FIELDS", "ChatFold", "fold_stream", "refuse_forbidden", "u
 
 _WHERE = "where a request is sent is decided by the operator's configuration"
 _WHOSE = "the gateway uses the operator's credentials; send your own gateway key in the Authorization header"
+_WHAT = "which model answers, and what is added to it, is decided by the operator, who prices and allows it by its name"
 _TRANSPORT = "the SDK sends this itself; it is not part of the request body"
 
 FORBIDDEN_FIELDS: dict[str, str] = {
@@ -51,6 +52,14 @@ FORBIDDEN_FIELDS: dict[str, str] = {
     "litellmparams": _WHERE,
     "routersettings": _WHERE,
     "routersettingsoverride": _WHERE,
+    "provider": _WHERE,
+    "route": _WHERE,
+    "models": _WHAT,
+    "fallbacks": _WHAT,
+    "contextwindowfallbacks": _WHAT,
+    "contentpolicyfallbacks": _WHAT,
+    "preset": _WHAT,
+    "plugins": _WHAT,
     "apikey": _WHOSE,
     "organization": _WHOSE,
     "authorization": _WHOSE,
@@ -71,7 +80,7 @@ FORBIDDEN_FIELDS: dict[str, str] = {
 
 Keys are lower case without separators, so that `api_base`, `apiBase` and `api-base` are one: elsewhere such fields
 leaked the operator's keys, and then did so again under another spelling. The gateway itself reads none of them; but
-an upstream may be a gateway, too, and would.
+an upstream may be a gateway, too, and would: a list of `models` would get past a key's allow-list and the price.
 """
 
 _SEPARATORS = re.compile(r"[^a-z0-9]")
@@ -114,6 +123,22 @@ def _metadata(path: str, value: Any) -> None:
             refuse_type(f"{path}.{key}", "a string", item, "write numbers and flags as text")
         if len(item) > 512:
             refuse(f"{path}.{key}", f"a value has at most 512 characters, this one has {len(item)}")
+
+
+_TIERS = frozenset({"auto", "default", "flex", "standard", "standard_only", "on_demand"})
+
+
+def service_tier(path: str, value: Any) -> None:
+    """A check: a tier that costs no more than the model's price says. Others cost a multiple of it (OpenAI: `priority`),
+    which the gateway could not bill."""
+    filled_string(path, value)
+    if value not in _TIERS:
+        refuse(
+            path,
+            f"'{printable(value, 40)}' is not offered, since prices are those of the default tier; "
+            f"expected one of {', '.join(sorted(_TIERS))}",
+            code="invalid_value",
+        )
 
 
 _bias = number(-100, 100)
@@ -260,7 +285,7 @@ _FIELDS: dict[str, Check] = {
     "functions": _functions,
     "reasoning_effort": filled_string,
     "verbosity": filled_string,
-    "service_tier": filled_string,
+    "service_tier": service_tier,
     "modalities": _modalities,
     "audio": _audio,
     "prediction": _prediction,

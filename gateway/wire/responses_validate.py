@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.errors import CallerFault
-from gateway.wire.chat import refuse_forbidden
+from gateway.wire.chat import refuse_forbidden, service_tier
 from gateway.wire.checks import (
     Check,
     array,
@@ -299,7 +299,7 @@ _FIELDS: dict[str, Check] = {
     "user": string,
     "safety_identifier": string,
     "prompt_cache_key": string,
-    "service_tier": filled_string,
+    "service_tier": service_tier,
     "store": boolean,
     "previous_response_id": filled_string,
     "conversation": _conversation,

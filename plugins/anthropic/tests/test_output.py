@@ -8,9 +8,9 @@ import orjson
 import pytest
 from tollgate_anthropic import AnthropicProvider, Settings
 from tollgate_anthropic.output import INSTRUCTION, JSON_TOOL
-from tollgate_anthropic.reading import Unfence, checked_json
+from tollgate_anthropic.reading import checked_json
 
-from gateway.api import Call, CallerFault, UpstreamReply
+from gateway.api import Call, CallerFault, Unfence, UpstreamReply
 from gateway.testing import all_splits, make_call, make_target, sse
 
 SCHEMA = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .safe import text_of
+from gateway.api import text_of
 
 
 class Citations:

@@ -14,10 +14,8 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Fault, UpstreamFault, UpstreamReply, read_retry_after
+from gateway.api import Fault, UpstreamFault, UpstreamReply, read_retry_after, text_of
 from gateway.api import redact as redact_text
-
-from .safe import text_of
 
 
 @dataclass(slots=True, frozen=True)

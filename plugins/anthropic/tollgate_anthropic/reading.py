@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from gateway.api import Call
-
-from .safe import text_of, writable
+from gateway.api import Call, Unfence, text_of, writable
 
 STATE = "anthropic"
 """Key in `call.state` under which a built request leaves its `Reading`."""
@@ -27,8 +24,6 @@ FINISH = {
 """`stop_reason` (Anthropic's page "Handling stop reasons") to `finish_reason`; unknown ones are `stop`."""
 
 REFUSED = "The model's provider stopped this answer for reasons of safety."
-
-_END_OF_FENCE = re.compile(r"[\s`]*\Z")
 
 
 @dataclass(slots=True, frozen=True)
@@ -69,51 +64,6 @@ def ending(stop: dict[str, Any], called: bool, answered: bool) -> tuple[dict[str
     details = stop.get("stop_details")
     explained = text_of(details.get("explanation")) if isinstance(details, dict) else ""
     return end, explained or REFUSED
-
-
-class Unfence:
-    """Takes a Markdown code fence off a text that arrives in pieces; any other text passes unchanged."""
-
-    def __init__(self) -> None:
-        self._held = ""
-        self._state = "start"
-
-    def push(self, text: str) -> str:
-        """The part of the text that can be passed on now."""
-        if self._state == "plain":
-            return text
-        self._held += text
-        if self._state == "start" and not self._open():
-            return ""
-        if self._state == "plain":
-            out, self._held = self._held, ""
-            return out
-        hold = _END_OF_FENCE.search(self._held)
-        cut = hold.start() if hold else len(self._held)
-        out, self._held = self._held[:cut], self._held[cut:]
-        return out
-
-    def end(self) -> str:
-        """What is left: nothing if it was the closing fence."""
-        left, self._held = self._held, ""
-        return "" if self._state == "fenced" else left
-
-    def _open(self) -> bool:
-        """Decide whether the text begins with a fence; False while that cannot be known."""
-        begin = self._held.lstrip()
-        if not begin or (len(begin) < 3 and begin == "`" * len(begin)):
-            return False
-        if not begin.startswith("```"):
-            self._state = "plain"
-            return True
-        first, found, rest = begin.partition("\n")
-        if not found:
-            at = first.find("{")
-            if at < 0:
-                return False
-            rest = first[at:]
-        self._state, self._held = "fenced", rest
-        return True
 
 
 def checked_json(text: str) -> str:

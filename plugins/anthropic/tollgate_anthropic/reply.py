@@ -6,13 +6,12 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, UpstreamReply
+from gateway.api import Call, UpstreamReply, dump, nonsense, text_of, writable
 
 from .citations import Citations
 from .details import Detail, detail_of
 from .faults import fault_from_error
 from .reading import checked_json, ending, reading_of
-from .safe import dump, nonsense, text_of, writable
 from .usage import service_tier, translate_usage
 
 _TAKEN = frozenset({

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from gateway.api import ApiKey, BaseUrl
+
 from .quirks import resolve
 
 ANTHROPIC = "https://api.anthropic.com"
@@ -25,8 +27,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    api_key: SecretStr = SecretStr("")
-    base_url: str = ANTHROPIC
+    api_key: ApiKey = SecretStr("")
+    base_url: BaseUrl = ANTHROPIC
     version: str = Field("2023-06-01", pattern=r"^[0-9A-Za-z-]+$")
     beta: tuple[str, ...] = ()
     on_disconnect: Literal["cancel", "drain"] = "cancel"
@@ -35,10 +37,8 @@ class Settings(BaseModel):
 
     @field_validator("base_url")
     @classmethod
-    def _http(cls, value: str) -> str:
-        if not value.startswith(("https://", "http://")):
-            raise ValueError("must begin with https:// or http://")
-        return value.rstrip("/").removesuffix("/v1")
+    def _without_version(cls, value: str) -> str:
+        return value.removesuffix("/v1")
 
     @field_validator("beta")
     @classmethod

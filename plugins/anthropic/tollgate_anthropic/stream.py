@@ -16,14 +16,13 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, EventReader, Fault, StreamItem, UpstreamFault
+from gateway.api import Call, EventReader, Fault, StreamItem, Unfence, UpstreamFault, dump, nonsense, text_of, writable
 
 from .citations import Citations
 from .details import detail_of
 from .faults import fault_from_error, redact
-from .reading import Unfence, ending, reading_of
+from .reading import ending, reading_of
 from .reply import extras_of
-from .safe import dump, nonsense, text_of, writable
 from .usage import merge_usage, service_tier, translate_usage
 
 _TAKEN_FROM_END = frozenset({"type", "delta", "usage"})

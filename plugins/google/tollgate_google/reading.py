@@ -54,8 +54,6 @@ BROKEN_CALLS = frozenset({"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL"})
 REFUSED = "The model's provider stopped this answer for reasons of safety or policy"
 BLOCKED = "The model's provider refused this prompt for reasons of safety or policy"
 
-_END_OF_FENCE = re.compile(r"[\s`]*\Z")
-
 
 @dataclass(slots=True, frozen=True)
 class Reading:
@@ -79,48 +77,6 @@ def reading_of(call: Call) -> Reading:
 def refusal(sentence: str, reason: str, said: Any) -> str:
     """The text of a refusal: Google's own explanation if it gave one, else a sentence that names the reason."""
     return said if isinstance(said, str) and said else f"{sentence} ({reason[:60]})."
-
-
-class Unfence:
-    """Takes a Markdown code fence off a text that arrives in pieces; any other text passes unchanged."""
-
-    def __init__(self) -> None:
-        self._held = ""
-        self._state = "start"
-
-    def push(self, text: str) -> str:
-        """The part of the text that can be passed on now."""
-        if self._state == "plain":
-            return text
-        self._held += text
-        if self._state == "start" and not self._open():
-            return ""
-        if self._state == "plain":
-            out, self._held = self._held, ""
-            return out
-        hold = _END_OF_FENCE.search(self._held)
-        cut = hold.start() if hold else len(self._held)
-        out, self._held = self._held[:cut], self._held[cut:]
-        return out
-
-    def end(self) -> str:
-        """What is left: nothing if it was the closing fence."""
-        left, self._held = self._held, ""
-        return "" if self._state == "fenced" else left
-
-    def _open(self) -> bool:
-        """Decide whether the text begins with a fence; False while that cannot be known."""
-        begin = self._held.lstrip()
-        if not begin or (len(begin) < 3 and begin == "`" * len(begin)):
-            return False
-        if not begin.startswith("```"):
-            self._state = "plain"
-            return True
-        _, found, rest = begin.partition("\n")
-        if not found:
-            return False
-        self._state, self._held = "fenced", rest
-        return True
 
 
 def as_wav(media: str, data: str) -> str:

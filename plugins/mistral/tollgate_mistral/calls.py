@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.api import dump
+
 from .draft import short_id
-from .safe import dump
 
 _NO_ID = ("", "null")
 

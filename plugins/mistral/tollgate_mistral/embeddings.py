@@ -10,11 +10,10 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, Target, UpstreamReply
+from gateway.api import Call, Target, UpstreamReply, check_depth, nonsense
 
 from .draft import Draft, refuse
 from .quirks import UNKNOWN
-from .safe import check_depth, nonsense
 from .usage import translate_usage
 
 _RENAMED = {"dimensions": "output_dimension"}

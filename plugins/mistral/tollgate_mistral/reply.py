@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import Call, UpstreamFault, UpstreamReply, read_completion
+from gateway.api import Call, UpstreamFault, UpstreamReply, check_depth, read_completion
 
 from .calls import whole_calls
 from .content import Content
-from .safe import check_depth
 from .sources import Sources
 from .usage import translate_usage
 

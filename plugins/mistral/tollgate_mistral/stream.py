@@ -12,12 +12,11 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, ChatStreamDecoder, Fault, StreamItem
+from gateway.api import Call, ChatStreamDecoder, Fault, StreamItem, check_depth, nonsense
 
 from .calls import Calls
 from .content import Content
 from .reply import FINISH, failed
-from .safe import check_depth, nonsense
 from .sources import Sources
 from .usage import translate_usage
 

@@ -9,9 +9,17 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, ChatStreamDecoder, Fault, StreamItem, UpstreamReply, read_completion
+from gateway.api import (
+    Call,
+    ChatStreamDecoder,
+    Fault,
+    StreamItem,
+    UpstreamReply,
+    check_depth,
+    nonsense,
+    read_completion,
+)
 
-from .safe import check_depth, nonsense
 from .usage import lift_usage
 
 STATE = "moonshot"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .safe import count_of
+from gateway.api import count_of
 
 
 def translate_usage(raw: Any) -> Any:

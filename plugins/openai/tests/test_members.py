@@ -46,7 +46,9 @@ PLAIN = {"role": "user", "content": [{"type": "text", "text": "x", "novel": 1}, 
         ({**USER, "cache_control": MARK}, USER, ["cache_control"], "cache_control"),
     ],
 )
-def test_what_openai_refuses_is_left_out_and_reported_once(given: Any, sent: Any, dropped: list[str], path: str) -> None:
+def test_what_openai_refuses_is_left_out_and_reported_once(
+    given: Any, sent: Any, dropped: list[str], path: str
+) -> None:
     out, call = send(USER, given, given)
     assert out == [USER, sent, sent]
     assert call.dropped == dropped

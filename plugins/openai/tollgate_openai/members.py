@@ -1,7 +1,7 @@
 """Members of messages that other providers know and OpenAI itself refuses ("Unknown parameter").
 
 A conversation may move to OpenAI's models half-way. Thoughts given back (`reasoning_content`, `reasoning_details` of
-assistant messages) are readable to their maker alone, and `cache_control` marks what Anthropic shall cache, where OpenAI
+assistant messages) are readable to their maker alone, and `cache_control` marks what Anthropic shall cache; OpenAI
 caches by itself. Source: OpenAI's API reference (create chat completion), whose messages and parts have none of them.
 Servers that copied the dialect often do, so there they stay.
 """

@@ -104,8 +104,8 @@ class OpenAIProvider:
             body = responses_body(call, target.upstream, self.quirks(target), table=self._settings.is_openai)
         else:
             body = chat_body(call, target.upstream, self.quirks(target))
-            if self._settings.is_openai:
-                body["messages"] = without_foreign_members(body.get("messages"), call)
+            if self._settings.is_openai and "messages" in body:
+                body["messages"] = without_foreign_members(body["messages"], call)
         try:
             data = orjson.dumps(body)
         except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits

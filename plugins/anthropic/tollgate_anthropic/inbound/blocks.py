@@ -12,8 +12,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from gateway.api import UpstreamFault, seal
-from tollgate_anthropic.safe import writable
+from gateway.api import UpstreamFault, seal, writable
 
 Json = dict[str, Any]
 

@@ -14,12 +14,22 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, EventReader, Fault, StreamItem, Target, UpstreamFault, UpstreamReply, is_sealed
+from gateway.api import (
+    Call,
+    EventReader,
+    Fault,
+    StreamItem,
+    Target,
+    UpstreamFault,
+    UpstreamReply,
+    is_sealed,
+    nonsense,
+    text_of,
+)
 from tollgate_anthropic.draft import refuse, safe_id
 from tollgate_anthropic.faults import fault_from_error, redact
 from tollgate_anthropic.reading import STATE, Reading
 from tollgate_anthropic.reply import completion_of
-from tollgate_anthropic.safe import nonsense, text_of
 from tollgate_anthropic.thinking import LEAST_BUDGET
 
 Json = dict[str, Any]

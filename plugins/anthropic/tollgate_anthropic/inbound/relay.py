@@ -7,9 +7,8 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, Fault, StreamItem, Watch, encode_event
+from gateway.api import Call, Fault, StreamItem, Watch, dump, encode_event, nonsense, text_of
 from tollgate_anthropic.reading import FINISH
-from tollgate_anthropic.safe import dump, nonsense, text_of
 from tollgate_anthropic.stream import EventTranslator
 from tollgate_anthropic.usage import merge_usage, translate_usage
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import orjson
 
-from gateway.api import UpstreamFault, Watch, encode_event, find_usage, text_bytes
-from tollgate_anthropic.safe import dump, nonsense, text_of
+from gateway.api import UpstreamFault, Watch, dump, encode_event, find_usage, nonsense, text_bytes, text_of
 
 from .blocks import Blocks, ContentWriter, Writer
 from .turns import CALL_EXTRA

@@ -1,0 +1,60 @@
+"""Small guards for data from a provider: whatever it sends, the worst outcome is an UpstreamFault."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from gateway.errors import UpstreamFault
+from gateway.wire.usage import MOST_TOKENS
+
+_SURELY_FLAT = 200
+
+
+def text_of(value: Any) -> str:
+    """`value` if it is a string, else ""."""
+    return value if isinstance(value, str) else ""
+
+
+def dict_of(value: Any) -> dict[str, Any]:
+    """`value` if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def dicts_of(value: Any) -> list[dict[str, Any]]:
+    """The objects in `value` if it is a list, else none."""
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def count_of(value: Any) -> int | None:
+    """`value` if it is a believable number of tokens."""
+    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
+
+
+def nonsense(message: str, raw: bytes = b"") -> UpstreamFault:
+    """The provider's answer cannot be understood; `raw` is shown to the operator only."""
+    return UpstreamFault(
+        message, retryable=True, code="upstream_invalid_response", detail=raw[:500].decode("utf-8", "replace")
+    )
+
+
+def dump(value: Any) -> str:
+    """JSON text of what was parsed from JSON. Raises UpstreamFault when it nests deeper than can be written again."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        raise nonsense("The provider's answer nests too deeply.") from None
+
+
+def writable(value: Any) -> Any:
+    """`value`, once it is known that it can be written as JSON again, with room for what it is put into."""
+    dump([[[[[[[[value]]]]]]]])
+    return value
+
+
+def check_depth(value: Any, raw: bytes) -> None:
+    """Raise UpstreamFault when `value`, parsed from `raw`, cannot be written as JSON again (orjson reads 1,024
+    levels and writes 254). Text with few brackets cannot be that deep, which spares nearly every answer the trial."""
+    if raw.count(b"[") + raw.count(b"{") > _SURELY_FLAT:
+        dump(value)
