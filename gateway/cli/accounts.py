@@ -1,4 +1,4 @@
-"""gateway accounts create|list|grant."""
+"""gateway accounts create|list|update|grant|refund."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from gateway.cli.common import add_config, add_json, print_json, print_table, with_stores
-from gateway.cli.keys import find_account
-from gateway.stores import Account, Stores
+from gateway.cli.keys import NONE, find_account, number_or_none
+from gateway.stores import Account, AccountChange, Stores
 
 
 def add_commands(commands: Any) -> None:
@@ -29,7 +29,20 @@ def add_commands(commands: Any) -> None:
     grant.add_argument("--note", default="", help="why, for the ledger")
     grant.add_argument("--key", help="idempotency key: the same key grants only once")
     grant.set_defaults(run=run_grant)
-    for action in (create, listing, grant):
+    update = actions.add_parser("update", help="rename, disable, limit")
+    update.add_argument("account", help="account id or name")
+    update.add_argument("--name", help="a new name")
+    update.add_argument("--role", choices=("user", "admin"))
+    update.add_argument("--requests-per-minute", type=number_or_none, help="its own rate limit; 'none' for the default")
+    update.add_argument("--disabled", choices=("yes", "no"), help="a disabled account's keys are refused")
+    update.set_defaults(run=run_update)
+    refund = actions.add_parser("refund", help="give back credits of a settled request")
+    refund.add_argument("request", help="the request id")
+    refund.add_argument("credits", type=int)
+    refund.add_argument("--note", default="", help="why, for the ledger")
+    refund.add_argument("--key", help="idempotency key: the same key refunds only once")
+    refund.set_defaults(run=run_refund)
+    for action in (create, listing, update, grant, refund):
         add_config(action)
         add_json(action)
 
@@ -80,6 +93,45 @@ def run_grant(options: argparse.Namespace) -> int:
             print_json({"account": account.id, "balance": balance, "idempotency_key": key})
         else:
             print(f"account '{account.name}' now has {balance:,} credits")
+        return 0
+
+    return with_stores(options, work)
+
+
+def run_update(options: argparse.Namespace) -> int:
+    """Set what is named on the command line; the balance is never among it."""
+
+    async def work(stores: Stores) -> int:
+        account = await find_account(stores, options.account)
+        given = {
+            "name": options.name,
+            "role": options.role,
+            "requests_per_minute": options.requests_per_minute,
+            "disabled": None if options.disabled is None else options.disabled == "yes",
+        }
+        named: dict[str, Any] = {
+            name: None if value == NONE else value for name, value in given.items() if value is not None
+        }
+        changed = await stores.accounts.update_account(account.id, AccountChange(change=tuple(named), **named))
+        if options.json:
+            print_json(asdict(changed or account))
+        else:
+            print(f"account '{(changed or account).name}' ({account.id}) is changed")
+        return 0
+
+    return with_stores(options, work)
+
+
+def run_refund(options: argparse.Namespace) -> int:
+    """Give back at most what the request was charged."""
+
+    async def work(stores: Stores) -> int:
+        key = options.key or f"cli-{secrets.token_hex(8)}"
+        balance = await stores.ledger.refund(options.request, options.credits, key=key, note=options.note)
+        if options.json:
+            print_json({"request_id": options.request, "balance": balance, "idempotency_key": key})
+        else:
+            print(f"refunded; the account now has {balance:,} credits")
         return 0
 
     return with_stores(options, work)

@@ -1,15 +1,17 @@
-"""gateway keys create|list|revoke|rotate."""
+"""gateway keys create|list|update|revoke|rotate."""
 
 from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from gateway.cli.common import add_config, add_json, print_json, print_table, with_stores
 from gateway.errors import CallerFault
 from gateway.stores import Account, Key, KeySettings, Stores
+
+NONE = "none"
 
 
 def add_commands(commands: Any) -> None:
@@ -18,13 +20,12 @@ def add_commands(commands: Any) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     create = actions.add_parser("create", help="make a key and show it, once")
     create.add_argument("--account", default="admin", help="account id or name (%(default)s)")
-    create.add_argument("--name", default="", help="what the key is for")
-    create.add_argument("--monthly-limit", type=int, help="ceiling in credits per calendar month (UTC)")
-    create.add_argument("--models", nargs="+", help="allow-list of models and patterns such as 'openai/*'")
-    create.add_argument("--requests-per-minute", type=int, help="rate limit of this key")
-    create.add_argument("--expires-in-days", type=float, help="the key stops working after this many days")
-    create.add_argument("--allow-ip", nargs="+", help="addresses or networks the key may be used from")
+    _add_settings(create)
     create.set_defaults(run=run_create)
+    update = actions.add_parser("update", help="change what is named of a key's settings; 'none' takes a limit away")
+    update.add_argument("key", help="the key's id")
+    _add_settings(update)
+    update.set_defaults(run=run_update)
     listing = actions.add_parser("list", help="list keys (never their secrets)")
     listing.add_argument("--account", help="only this account's keys")
     listing.set_defaults(run=run_list)
@@ -35,9 +36,18 @@ def add_commands(commands: Any) -> None:
     rotate.add_argument("key", help="the key's id")
     rotate.add_argument("--grace", type=float, default=0.0, help="seconds the old secret still works (%(default)s)")
     rotate.set_defaults(run=run_rotate)
-    for action in (create, listing, revoke, rotate):
+    for action in (create, update, listing, revoke, rotate):
         add_config(action)
         add_json(action)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", help="what the key is for")
+    parser.add_argument("--monthly-limit", type=number_or_none, help="ceiling in credits per calendar month (UTC)")
+    parser.add_argument("--models", nargs="+", help="allow-list of models and patterns such as 'openai/*'")
+    parser.add_argument("--requests-per-minute", type=number_or_none, help="rate limit of this key")
+    parser.add_argument("--expires-in-days", type=days_or_none, help="the key stops working after this many days")
+    parser.add_argument("--allow-ip", nargs="+", help="addresses or networks the key may be used from")
 
 
 def run_create(options: argparse.Namespace) -> int:
@@ -45,18 +55,7 @@ def run_create(options: argparse.Namespace) -> int:
 
     async def work(stores: Stores) -> int:
         account = await find_account(stores, options.account)
-        expires = None if options.expires_in_days is None else int(time.time() + options.expires_in_days * 86400)
-        key, plain = await stores.keys.create_key(
-            account.id,
-            KeySettings(
-                name=options.name,
-                expires_at=expires,
-                monthly_limit=options.monthly_limit,
-                models=None if options.models is None else tuple(options.models),
-                requests_per_minute=options.requests_per_minute,
-                ip_allow=None if options.allow_ip is None else tuple(options.allow_ip),
-            ),
-        )
+        key, plain = await stores.keys.create_key(account.id, _settings(options, KeySettings()))
         if options.json:
             print_json({"key": plain, **asdict(key)})
         else:
@@ -64,6 +63,58 @@ def run_create(options: argparse.Namespace) -> int:
         return 0
 
     return with_stores(options, work)
+
+
+def run_update(options: argparse.Namespace) -> int:
+    """Print the key as it is now."""
+
+    async def work(stores: Stores) -> int:
+        key = await stores.keys.get_key(options.key)
+        if key is not None:
+            before = KeySettings(**{field.name: getattr(key, field.name) for field in fields(KeySettings)})
+            key = await stores.keys.update_key(key.id, _settings(options, before))
+        if key is None:
+            raise CallerFault(f"there is no active key with the id '{options.key}'", status=404)
+        if options.json:
+            print_json(asdict(key))
+        else:
+            for field in fields(KeySettings):
+                print(f"{field.name}: {getattr(key, field.name)}")
+        return 0
+
+    return with_stores(options, work)
+
+
+def _settings(options: argparse.Namespace, before: KeySettings) -> KeySettings:
+    """`before` with what the command line names; NONE takes a limit away."""
+    given = {
+        "name": options.name,
+        "monthly_limit": options.monthly_limit,
+        "requests_per_minute": options.requests_per_minute,
+        "models": _words(options.models),
+        "ip_allow": _words(options.allow_ip),
+        "expires_at": options.expires_in_days,
+    }
+    if isinstance(options.expires_in_days, float):
+        given["expires_at"] = int(time.time() + options.expires_in_days * 86_400)
+    named: dict[str, Any] = {
+        name: None if value == NONE else value for name, value in given.items() if value is not None
+    }
+    return replace(before, **named)
+
+
+def _words(values: list[str] | None) -> tuple[str, ...] | str | None:
+    return NONE if values == [NONE] else None if values is None else tuple(values)
+
+
+def number_or_none(text: str) -> int | str:
+    """A whole number, or `none` to take a limit away."""
+    return NONE if text == NONE else int(text)
+
+
+def days_or_none(text: str) -> float | str:
+    """A number of days, or `none`."""
+    return NONE if text == NONE else float(text)
 
 
 def run_list(options: argparse.Namespace) -> int:

@@ -60,6 +60,24 @@ def test_accounts_and_keys(gateway: Terminal) -> None:
     assert "revoked" in gateway("keys", "list")
 
 
+def test_updates_touch_what_they_name(gateway: Terminal) -> None:
+    gateway("accounts", "create", "Ada")
+    changed = gateway.json("accounts", "update", "Ada", "--requests-per-minute", "5", "--disabled", "yes")
+    assert isinstance(changed, dict)
+    assert (changed["name"], changed["requests_per_minute"], changed["disabled"]) == ("Ada", 5, True)
+    changed = gateway.json("accounts", "update", "Ada", "--requests-per-minute", "none", "--disabled", "no")
+    assert isinstance(changed, dict)
+    assert (changed["requests_per_minute"], changed["disabled"]) == (None, False)
+    made = gateway.json("keys", "create", "--account", "Ada", "--name", "a", "--monthly-limit", "9", "--models", "x/*")
+    assert isinstance(made, dict)
+    key = gateway.json("keys", "update", str(made["id"]), "--monthly-limit", "none", "--expires-in-days", "1")
+    assert isinstance(key, dict)
+    assert (key["name"], key["monthly_limit"], key["models"]) == ("a", None, ["x/*"])
+    assert key["expires_at"] > key["created_at"]
+    assert "no active key" in gateway("keys", "update", "key_x", "--name", "b", status=1)
+    assert "gateway: " in gateway("accounts", "refund", "req_unknown", "5", status=1)
+
+
 def test_what_cannot_be_done_says_why(gateway: Terminal) -> None:
     assert "there is no account 'nobody'" in gateway("keys", "create", "--account", "nobody", status=1)
     assert "there is no key" in gateway("keys", "revoke", "key_x", status=1)
