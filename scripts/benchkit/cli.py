@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import resource
+import shlex
 import shutil
 import signal
 import sys
@@ -35,7 +36,7 @@ from benchkit.targets import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-MEASURES = ("requests_1", "requests_32", "streams_200", "streams_1000", "start", "memory")
+MEASURES = ("requests_1", "requests_32", "streams_200", "streams_1000", "start", "memory", "translation")
 PACES = {"streams_200": (200, 50), "streams_1000": (1000, 100)}
 JSON_FORMAT = 1
 
@@ -148,6 +149,8 @@ class Run:
             self.lives.pop(target.name).stop()
         if name == "start":
             return measures.start(target, 3)
+        if name == "translation":
+            return measures.translation(self.bench, gateway_python(self.args.gateway_command))
         if name == "memory":
             live = target.launch()
             try:
@@ -163,6 +166,8 @@ class Run:
         """Whether `target` has that measure: without a process of ours there is no start and no memory."""
         if target.name == report.UNBILLED:
             return name == "requests_32"
+        if name == "translation":
+            return isinstance(target, Gateway)
         return target.has_process or name not in ("start", "memory")
 
     def measure_all(self) -> None:
@@ -195,6 +200,13 @@ class Run:
             for who, result in measured.items()
             for text, count in result["errors"].items()
         ]
+
+
+def gateway_python(command: str) -> str:
+    """The Python beside the command that serves the gateway, which has its packages; else the one that runs us."""
+    words = shlex.split(command)
+    beside = Path(words[0]).absolute().with_name("python") if words else Path()
+    return str(beside) if beside.is_file() else sys.executable
 
 
 def start_upstream(place: Place, port: int) -> Child:

@@ -7,10 +7,14 @@ Units are in the names: `_ms`, `_us`, `_s`, `_mb` (10^6 bytes), `_kb` (10^3 byte
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchkit.load import StreamLoad, control, run_calls
@@ -170,3 +174,17 @@ async def memory(bench: Bench, live: Live) -> Result:
         "after_mb": round((live.rss() or 0) / 1e6, 2),
         "errors": dict(errors),
     }
+
+
+def translation(bench: Bench, python: str) -> Result:
+    """What translating costs in a process of its own, run by the gateway's `python`; see `benchkit.translation`."""
+    cores = ",".join(str(core) for core in sorted(bench.target_cores))
+    command = [python, "-m", "benchkit.translation", "--seconds", str(bench.seconds), "--cores", cores]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    # From the root, where no folder is taken for a package.
+    done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        return {"errors": {reason: 1}}
+    found: Result = json.loads(done.stdout)
+    return {**found, "errors": {}}

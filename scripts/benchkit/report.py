@@ -11,6 +11,20 @@ from benchkit.stats import median, spread
 Result = dict[str, Any]
 Results = dict[str, dict[str, Result]]
 UNBILLED = "gateway-unbilled"
+TRANSLATED = {
+    "anthropic": "Anthropic's stream",
+    "google": "Google's stream",
+    "mistral": "Mistral's stream",
+    "moonshot": "Moonshot's stream",
+    "responses": "Responses bridge",
+}
+CONVERSED = {
+    "openai": "OpenAI",
+    "anthropic": "Anthropic",
+    "google": "Google",
+    "mistral": "Mistral",
+    "moonshot": "Moonshot",
+}
 
 
 class Row(NamedTuple):
@@ -48,6 +62,16 @@ ROWS = (
     Row("memory", "idle_mb", "idle memory, MB"),
     Row("memory", "idle_cpu_ms_per_s", "idle CPU, ms per s"),
     Row("memory", "per_stream_kb", "memory per open stream, KB"),
+    Row("translation", "relay_us", "relay of a chat event, us"),
+    *(
+        row
+        for name, what in TRANSLATED.items()
+        for row in (
+            Row("translation", f"{name}_us", f"  {what}, us per event"),
+            Row("translation", f"{name}_x", f"  {what} / relay"),
+        )
+    ),
+    *(Row("translation", f"{name}_ms", f"200 KB conversation to {what}, ms") for name, what in CONVERSED.items()),
 )
 
 ADDED = {"p50_ms": "added_p50_ms", "p99_ms": "added_p99_ms"}
@@ -75,6 +99,8 @@ FLOORS = (
     Floor("start", "start_s", "start to first answer, s", 1.5, 0.7),
     Floor("memory", "idle_mb", "idle memory, MB", 80, 60),
     Floor("memory", "per_stream_kb", "memory per open stream, KB", None, 30),
+    *(Floor("translation", f"{name}_x", f"{what} / relay, per event", 2.0, 2.0) for name, what in TRANSLATED.items()),
+    *(Floor("translation", f"{name}_ms", f"200 KB to {what}, ms", 3.0, 3.0) for name, what in CONVERSED.items()),
 )
 
 

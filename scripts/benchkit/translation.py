@@ -193,9 +193,12 @@ def stream_once(name: str, provider: Any, events: Sequence[bytes]) -> tuple[floa
             raise fault
         out.append(data)
     took = time.process_time() - began
+    data, fault = relay.feed(decoder.finish())
+    if fault is not None:
+        raise fault
     if not (decoder.done and relay.complete):
         raise RuntimeError(f"{name}: the stream did not end")
-    return took, b"".join(out) + relay.finish(relay.usage or {})
+    return took, b"".join([*out, data, relay.finish(relay.usage or {})])
 
 
 def request_once(provider: Any, model: str, body: Json) -> float:

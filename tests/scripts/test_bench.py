@@ -19,7 +19,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kit reads /proc")
 sys.path.insert(0, str(SCRIPTS))
 
-from benchkit import cli, load, procs, report, stats, targets, wire  # noqa: E402
+from benchkit import cli, load, measures, procs, report, stats, targets, translation, wire  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -300,6 +300,55 @@ def test_a_gateway_that_does_not_exist_says_so(tmp_path: Path) -> None:
     place = targets.Place(tmp_path, cores, cores, cores)
     with pytest.raises(targets.CannotMeasure, match="--gateway-command"):
         targets.Gateway(place, str(tmp_path / "no-such-gateway") + " serve").prepare()
+
+
+def bench_of(seconds: float) -> measures.Bench:
+    return measures.Bench(seconds, 0, 0, 0, os.sched_getaffinity(0))
+
+
+def test_translation_is_measured_for_every_provider() -> None:
+    found = measures.translation(bench_of(0.1), sys.executable)
+    assert found["errors"] == {}
+    assert found["conversation_bytes"] >= 200_000
+    assert found["rounds"] >= 3
+    for key in [row.key for row in report.ROWS if row.measure == "translation"]:
+        assert found[key] > 0, key
+    lines = report.floors({"translation": {"gateway": found}}, "gateway")
+    judged = [line for line in lines if line["floor"] in (2.0, 3.0) and line["verdict"] in ("PASS", "FAIL")]
+    assert len(judged) == len(report.TRANSLATED) + len(report.CONVERSED)
+    assert "Google's stream / relay" in report.table({"translation": {"gateway": found}}, ["gateway"], {})
+
+
+def test_the_conversation_has_its_size_and_the_streams_their_events() -> None:
+    body = translation.conversation()
+    assert len(body["messages"]) == translation.MESSAGES == 100
+    assert 200_000 <= len(wire.compact(body)) <= 210_000
+    assert set(translation.STREAMS) == set(translation.EVENTS)
+    assert all(len(make()) > 450 for make in translation.EVENTS.values())
+
+
+@pytest.mark.parametrize("name", translation.STREAMS)
+def test_what_is_measured_is_the_whole_translation(name: str) -> None:
+    plugin = name if name in translation.MODELS else "openai"
+    took, out = translation.stream_once(name, translation._provider(plugin), translation.EVENTS[name]())
+    assert took > 0
+    for text in (translation.THOUGHTS[-1], translation.TEXTS[-1], translation.TOOL_NAME, "word 47"):
+        assert text.encode() in out, text
+
+
+def test_a_python_without_the_gateway_is_an_error(tmp_path: Path) -> None:
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho no gateway here >&2\nexit 1\n")
+    broken.chmod(0o755)
+    assert measures.translation(bench_of(0.1), str(broken)) == {"errors": {"no gateway here": 1}}
+    assert cli.gateway_python(f"{tmp_path}/gateway serve") == str(broken)
+    assert cli.gateway_python("no-such-gateway serve") == sys.executable
+
+
+def test_the_kit_imports_no_gateway() -> None:
+    script = "import sys, benchkit.cli, benchkit.translation; print('gateway' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=SCRIPTS, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_the_whole_run_as_a_command(tmp_path: Path) -> None:
