@@ -94,18 +94,25 @@ class _Repeating(dict[str, Any]):
     key: str = ""
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    plain = dict(pairs)
-    if len(plain) == len(pairs):
-        return plain
-    found = _Repeating(plain)
-    seen: set[str] = set()
-    for key, _ in pairs:
-        if key in seen:
-            found.key = key
-            break
-        seen.add(key)
-    return found
+class _Repeats:
+    """Makes the objects of one body. found: whether any of them repeats a key."""
+
+    def __init__(self) -> None:
+        self.found = False
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        plain = dict(pairs)
+        if len(plain) == len(pairs):
+            return plain
+        self.found = True
+        repeating = _Repeating(plain)
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                repeating.key = key
+                break
+            seen.add(key)
+        return repeating
 
 
 def _zero(_: str) -> int:
@@ -115,7 +122,10 @@ def _zero(_: str) -> int:
 
 def _refuse_duplicates(raw: bytes) -> None:
     """The exact test. Only for valid JSON of bounded depth: the standard parser recurses."""
-    root = json.loads(raw.decode("utf-8"), object_pairs_hook=_object, parse_int=_zero, parse_float=_zero)
+    repeats = _Repeats()
+    root = json.loads(raw.decode("utf-8"), object_pairs_hook=repeats, parse_int=_zero, parse_float=_zero)
+    if not repeats.found:  # almost always; the walk that finds its path costs more than the parser
+        return
     todo: list[tuple[str, Any]] = [("", root)]
     while todo:
         path, node = todo.pop()
@@ -127,9 +137,13 @@ def _refuse_duplicates(raw: bytes) -> None:
                 param=printable(name),
             )
         if isinstance(node, dict):
-            todo.extend((f"{path}.{key}" if path else key, value) for key, value in node.items())
+            todo.extend((f"{path}.{key}" if path else key, value) for key, value in node.items() if _holds_more(value))
         elif isinstance(node, list):
-            todo.extend((f"{path}[{index}]", value) for index, value in enumerate(node))
+            todo.extend((f"{path}[{index}]", value) for index, value in enumerate(node) if _holds_more(value))
+
+
+def _holds_more(value: Any) -> bool:
+    return bool(value) and isinstance(value, dict | list)
 
 
 def _syntax_fault(raw: bytes, error: orjson.JSONDecodeError, max_depth: int) -> CallerFault:

@@ -1,8 +1,9 @@
 """Validation of a Chat Completions request, field by field.
 
 Source: OpenAI's `openapi.yaml`, CreateChatCompletionRequest. `null` in an optional field means that it is absent (the
-official SDKs send it so). Words that only the provider interprets (`reasoning_effort`, `service_tier`, `verbosity`)
-are checked for their type alone, and unknown fields travel on: providers invent both weekly.
+official SDKs send it so). Words that only the provider interprets (`reasoning_effort`, `verbosity`) are checked for
+their type alone, and unknown fields travel on: providers invent both weekly. What would change the model or its price
+does not.
 
 Folding a stream into a completion and back is in `gateway.wire.chat_fold`, re-exported here.
 """
@@ -129,8 +130,8 @@ _TIERS = frozenset({"auto", "default", "flex", "standard", "standard_only", "on_
 
 
 def service_tier(path: str, value: Any) -> None:
-    """A check: a tier that costs no more than the model's price says. Others cost a multiple of it (OpenAI: `priority`),
-    which the gateway could not bill."""
+    """A check: a tier that costs no more than the model's price says. Others (OpenAI: `priority`) cost a multiple of
+    it, which would not be billed; an operator may set one in a model's `options`, beside a price that covers it."""
     filled_string(path, value)
     if value not in _TIERS:
         refuse(

@@ -36,7 +36,6 @@ _ECHO: tuple[tuple[str, Any], ...] = (
     ("top_logprobs", 0),
     ("top_p", 1.0),
     ("truncation", "disabled"),
-    ("user", None),
 )
 
 
@@ -55,8 +54,10 @@ def echo_of(request: Mapping[str, Any]) -> dict[str, Any]:
     conversation = request.get("conversation")
     if conversation is not None:
         echo["conversation"] = {"id": conversation} if isinstance(conversation, str) else {"id": conversation["id"]}
-    if request.get("prompt") is not None:
-        echo["prompt"] = request["prompt"]
+    # The published schemas know these two as values only, never as null.
+    for key in ("prompt", "user"):
+        if request.get(key) is not None:
+            echo[key] = request[key]
     return echo
 
 

@@ -390,11 +390,11 @@ RIGHT: list[dict[str, Any]] = [
         "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [function()]}},
     },
     {"functions": [{"name": "f", "parameters": {}}], "function_call": {"name": "f"}},
-    {"reasoning_effort": "a level of next week", "verbosity": "low", "service_tier": "fast"},
+    {"reasoning_effort": "a level of next week", "verbosity": "low", "service_tier": "flex"},
     {"modalities": ["text", "audio"], "audio": {"voice": {"id": "v"}, "format": "wav"}},
     {"prediction": {"type": "content", "content": "x"}, "web_search_options": {}},
     {"metadata": {"a": "x" * 512}, "store": False, "user": ""},
-    {"top_k": 40, "provider": {"order": []}, "chat_template_kwargs": {"enable_thinking": False}},
+    {"top_k": 40, "repetition_penalty": 1.1, "chat_template_kwargs": {"enable_thinking": False}},
 ]
 
 
