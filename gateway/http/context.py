@@ -16,10 +16,9 @@ from gateway.conduct import Conductor
 from gateway.dialect import InboundDialect, bearer
 from gateway.errors import Fault
 from gateway.http.connection import SERVER
-from gateway.http.intake import read_body, remote_address
+from gateway.http.intake import parse_body, read_body, remote_address
 from gateway.http.outlet import EventOutlet, SseOutlet
 from gateway.runtime import Gateway, Runtime
-from gateway.wire.body import parse_json
 from gateway.wire.faults import error_bytes, fault_headers
 
 JSON_TYPE = "application/json"
@@ -135,7 +134,7 @@ class Visit:
         raw = self.raw
         if raw is None:
             raw = await read_body(self.request, self.runtime.body_limits)
-        return parse_json(raw, max_depth=self.runtime.config.server.json_depth)
+        return await parse_body(raw, max_depth=self.runtime.config.server.json_depth)
 
     def json(self, value: Any, status: int = 200) -> web.Response:
         """A JSON answer."""

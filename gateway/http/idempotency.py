@@ -22,12 +22,11 @@ from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFa
 from gateway.http.background import bug
 from gateway.http.calls import read_call, serve_call
 from gateway.http.context import IDEMPOTENCY_KEY, Flow, Visit
-from gateway.http.intake import read_body
+from gateway.http.intake import parse_body, read_body
 from gateway.http.outlet import LAST_BYTES, EventOutlet, SseOutlet
 from gateway.http.recording import Reader, Recording, RecordingOutlet
 from gateway.runtime import Gateway
 from gateway.upstream.sinks import KEEP_ALIVE
-from gateway.wire.body import parse_json
 
 REPLAY = "x-gateway-idempotent-replay"
 REPEATS_PER_MINUTE = 600
@@ -81,7 +80,7 @@ class Idempotency:
             await conductor.identify()
             key = _read_key(visit)
             visit.raw = await read_body(visit.request, visit.runtime.body_limits)
-            digest = _digest(visit)
+            digest = await _digest(visit)
             conversation = await read_call(visit, call, dialect)
             await visit.runtime.pipeline.authorize(call)
         except Fault as fault:
@@ -357,9 +356,9 @@ def _read_key(visit: Visit) -> str:
     return keys[0]
 
 
-def _digest(visit: Visit) -> bytes:
+async def _digest(visit: Visit) -> bytes:
     """Of the body as JSON, so that white space and the order of members do not count. Raises CallerFault."""
-    body = parse_json(visit.raw or b"", max_depth=visit.runtime.config.server.json_depth)
+    body = await parse_body(visit.raw or b"", max_depth=visit.runtime.config.server.json_depth)
     return hashlib.blake2b(orjson.dumps(body, option=orjson.OPT_SORT_KEYS), digest_size=32).digest()
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any
 
 from aiohttp import HttpVersion11, web
 
 from gateway.errors import CallerFault
 from gateway.runtime import BodyLimits
+from gateway.wire.body import parse_json
 
 _ONLY_ONCE = ("Authorization", "X-Api-Key", "X-Goog-Api-Key", "Content-Encoding", "Expect")
 """Headers that decide who asks and how the body is read: of two, a proxy may believe one and the gateway the other."""
+
+_PARSED_AT_ONCE = 256 * 1024
+"""Bytes. A longer body waits for a thread."""
 
 _JSON_TYPES = ("application/json", "text/json", "")
 
@@ -71,6 +76,14 @@ async def read_body(request: web.BaseRequest, limits: BodyLimits) -> bytes:
             raise _too_large(limits.max_body)
         return whole
     return await _read_slowly(request, limits, length)
+
+
+async def parse_body(raw: bytes, *, max_depth: int) -> dict[str, Any]:
+    """`parse_json`, beside the event loop when there is much to parse: the strict tests of a body made for it take
+    seconds, in which no other request would be served."""
+    if len(raw) <= _PARSED_AT_ONCE:
+        return parse_json(raw, max_depth=max_depth)
+    return await asyncio.to_thread(parse_json, raw, max_depth=max_depth)
 
 
 async def _read_slowly(request: web.BaseRequest, limits: BodyLimits, length: int | None) -> bytes:

@@ -131,7 +131,7 @@ _TIERS = frozenset({"auto", "default", "flex", "standard", "standard_only", "on_
 
 def service_tier(path: str, value: Any) -> None:
     """A check: a tier that costs no more than the model's price says. Others (OpenAI: `priority`) cost a multiple of
-    it, which would not be billed; an operator may set one in a model's `options`, beside a price that covers it."""
+    it, which would not be billed: prices know no tiers."""
     filled_string(path, value)
     if value not in _TIERS:
         refuse(

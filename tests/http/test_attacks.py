@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 
 from gateway.stores import HoldRequest, KeySettings
 from gateway.testing import json_reply, openai_completion
+from gateway.wire.body import parse_json
 
 from .conftest import CHAT, HELLO
 
@@ -88,7 +90,9 @@ async def test_chunking_is_unknown_to_http_1_0(site: Any) -> None:
 
 async def test_a_length_and_chunking_together_are_refused(site: Any) -> None:
     client = await site.connect()
-    await client.send(site.head_of(5, more="transfer-encoding: chunked\r\n") + b"0\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n")
+    await client.send(
+        site.head_of(5, more="transfer-encoding: chunked\r\n") + b"0\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n"
+    )
     assert (await client.answer()).status == 400
     assert await client.rest() == b""
 
@@ -97,7 +101,7 @@ async def test_a_proxy_that_adds_a_second_line_of_addresses_is_believed(serve: A
     site = await serve(server={"trusted_proxies": ["127.0.0.1"]})
     site.upstream.reply(json_reply(openai_completion("Hi")))
     key = await site.running.new_key(KeySettings(ip_allow=("203.0.113.9",)))
-    for last, status in (("198.51.100.7", 401), ("203.0.113.9", 200)):
+    for last, status in (("198.51.100.7", 403), ("203.0.113.9", 200)):
         client = await site.connect()
         more = f"x-forwarded-for: 203.0.113.9\r\nx-forwarded-for: {last}\r\n"
         request = site.request(more=more).replace(site.running.key.encode(), key.encode())
@@ -161,3 +165,27 @@ async def test_a_restricted_key_cannot_count_with_other_models(serve: Any, model
     body = {"input": "Hello!"} if model is None else {"input": "Hello!", "model": model}
     assert (await site.running.post("/v1/responses/input_tokens", body, key=key))[0] == 403
     assert (await site.running.post("/v1/responses/input_tokens", {**body, "model": "cheap"}, key=key))[0] == 200
+
+
+@pytest.mark.parametrize("key", [None, "once"])
+async def test_long_bodies_are_parsed_beside_the_event_loop(
+    site: Any, key: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """White space before colons and a string that begins with one call for the exact search for repeated keys."""
+    threads: list[int] = []
+
+    def noted(raw: bytes, **options: Any) -> Any:
+        threads.append(threading.get_ident())
+        return parse_json(raw, **options)
+
+    monkeypatch.setattr("gateway.http.intake.parse_json", noted)
+    site.upstream.reply(json_reply(openai_completion("Hi")))
+    headers = {} if key is None else {"Idempotency-Key": key}
+    many = b'{"a" :":b"},' * 40_000
+    body = b'{"messages":[{"role":"user","content":"x"}],"more":[' + many + b"%b]}"
+    status, _, raw = await site.running.post(CHAT, body % b"1", headers=headers)
+    assert status == 200, raw
+    status, _, raw = await site.running.post(CHAT, body % b'[{"z":1,"z":2}]')
+    assert (status, b"more[40000][0].z: this key stands more than once" in raw) == (400, True), raw
+    assert threads
+    assert threading.get_ident() not in threads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import quote
 
 import orjson
@@ -58,23 +59,33 @@ def draft_request(call: Call, target: Target, settings: Settings) -> tuple[Draft
 
 
 def build(draft: Draft, target: Target, settings: Settings) -> UpstreamRequest:
-    """The request to send, with the operator's credentials in a header."""
-    name = target.upstream if "/" in target.upstream else f"models/{target.upstream}"
+    """The request to send for a chat call."""
     method = "streamGenerateContent?alt=sse" if draft.call.stream else "generateContent"
+    return post(target, method, draft.out, settings, stream=draft.call.stream)
+
+
+def resource(target: Target) -> str:
+    """The model's name in Google's API, with its collection."""
+    return target.upstream if "/" in target.upstream else f"models/{target.upstream}"
+
+
+def post(target: Target, method: str, body: dict[str, Any], settings: Settings, *, stream: bool) -> UpstreamRequest:
+    """A request to `{model}:{method}`, with the operator's credentials in a header. Raises CallerFault for a body that
+    cannot be written as JSON."""
     headers = {
-        "accept": "text/event-stream" if draft.call.stream else "application/json",
+        "accept": "text/event-stream" if stream else "application/json",
         "content-type": "application/json",
     }
     key = settings.api_key.get_secret_value()
     if key:
         headers["x-goog-api-key"] = key
     try:
-        body = orjson.dumps(draft.out)
+        data = orjson.dumps(body)
     except TypeError:
         # Nesting (orjson writes 254 levels; a call's arguments are parsed JSON in a string), or half a surrogate pair.
         raise CallerFault(
             "messages: a tool call's arguments or a schema nest too deeply, or a text is no valid Unicode",
             param="messages",
         ) from None
-    url = f"{settings.root}/{quote(name, safe='/')}:{method}"
-    return UpstreamRequest(url=url, headers=headers, body=body, stream=draft.call.stream)
+    url = f"{settings.root}/{quote(resource(target), safe='/')}:{method}"
+    return UpstreamRequest(url=url, headers=headers, body=data, stream=stream)

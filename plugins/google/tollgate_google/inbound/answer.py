@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from tollgate_google.reading import FINISH
-from tollgate_google.safe import dict_of, dicts_of, text_of
 
 from gateway.api import read_usage
+from tollgate_google.reading import FINISH
+from tollgate_google.safe import dict_of, dicts_of, text_of
 
 from .sealing import signature_of
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tollgate_google.draft import refuse
-
 from gateway.api import CallerFault
+from tollgate_google.draft import refuse
 
 _ELSEWHERE = "only models of a provider that speaks Google's API can take it; leave it out, or ask such a model"
 

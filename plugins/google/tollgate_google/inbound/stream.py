@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from tollgate_google.safe import dict_of, dicts_of, dump
 
 from gateway.api import ChatFold, UpstreamFault, Watch, encode_data, find_usage, text_bytes
+from tollgate_google.safe import dict_of, dicts_of, dump
 
 from .answer import closing_parts, ending_of, grounding_of, logprobs_of, spoken_parts, usage_of
 

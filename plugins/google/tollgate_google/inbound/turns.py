@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
+
 from tollgate_google.details import SIGNATURE, WHOLE_PART
 from tollgate_google.draft import as_dict, as_list, as_text, refuse
 

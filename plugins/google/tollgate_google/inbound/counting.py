@@ -1,0 +1,73 @@
+"""`models/{model}:countTokens`: how many input tokens a request would make. It calls no model and costs nothing.
+
+Where the model's provider speaks Google's dialect it counts itself, exactly. Elsewhere, and where that fails, the
+number is the gateway's estimate. The header `x-gateway-token-count` says which it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import orjson
+
+from gateway.api import Call, Fault, Target, UpstreamFault, UpstreamReply, UpstreamRequest, estimate_input_tokens
+from tollgate_google.draft import as_dict
+
+from .dialect import GenerateDialect
+from .notes import camel
+
+SECONDS = 10.0
+"""How long the provider may count before the estimate answers instead."""
+
+MOST = 65_536
+"""Bytes of the provider's answer."""
+
+
+@runtime_checkable
+class CountsContents(Protocol):
+    """A provider whose upstream counts tokens in Google's dialect."""
+
+    def build_contents_count(self, body: dict[str, Any], target: Target) -> UpstreamRequest: ...
+
+    def read_fault(self, reply: UpstreamReply) -> Fault: ...
+
+
+async def count_tokens(visit: Any) -> Any:
+    """Answer one request; `visit` is a `gateway.http.context.Visit` with its path split. Raises Fault."""
+    dialect = GenerateDialect()
+    call: Call = visit.new_call(dialect)
+    conductor = visit.begin(call)
+    await conductor.identify()
+    body = await visit.read_json()
+    inner = camel(body).get("generateContentRequest")
+    asked = as_dict(inner, "generateContentRequest") if inner is not None else body
+    dialect.open(call, asked, visit.values)
+    resolution = visit.runtime.catalog.resolve(call.model or None)
+    call.model, call.candidates = resolution.model, resolution.candidates
+    # Whoever may not use a model learns nothing from it.
+    await conductor.enter()
+    tokens = await _exact(visit, asked, call.candidates[0])
+    call.answer_headers["x-gateway-token-count"] = "estimated" if tokens is None else "exact"
+    return visit.json({"totalTokens": estimate_input_tokens(call.body) if tokens is None else tokens})
+
+
+async def _exact(visit: Any, body: dict[str, Any], target: Target) -> int | None:
+    """The provider's own count, None when it cannot be had. Raises Fault when the provider finds the request wrong."""
+    provider = visit.runtime.provider(target.provider)
+    if not isinstance(provider, CountsContents):
+        return None
+    try:
+        reply = await visit.runtime.exchange(provider.build_contents_count(body, target), seconds=SECONDS, most=MOST)
+    except UpstreamFault:
+        return None  # unreachable or too slow: an estimate is better than no answer
+    if reply.status >= 300:
+        fault = provider.read_fault(reply) if reply.status >= 400 else None
+        if fault is not None and fault.status in (400, 413):
+            raise fault
+        return None
+    try:
+        answer = orjson.loads(reply.body)
+    except orjson.JSONDecodeError:
+        return None
+    tokens = answer.get("totalTokens") if isinstance(answer, dict) else None
+    return tokens if type(tokens) is int and tokens >= 0 else None

@@ -1,0 +1,100 @@
+"""Google's Gemini API as a dialect at the door, for every model.
+
+A request becomes two forms of itself: its own words, for a provider that speaks the same dialect, and a chat body, by
+which it is also held, clamped and estimated, for every other. Which of the two goes out is decided per attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.api import Call, CallerFault, ChatDialect, Conversation, Fault, Form, Relay, Watch, bearer
+from tollgate_google.draft import refuse
+
+from .answer import response_of
+from .embedding import open_embeddings
+from .faults import error_json
+from .native import GENERATE, carried_by, carry
+from .notes import Notes
+from .relay import KEEP_ALIVE, GenerateRelay
+from .request import chat_body, check
+
+Json = dict[str, Any]
+
+MODEL, METHOD = "model", "method"
+"""The places of a request's path, as `routes` splits it."""
+
+
+class GenerateDialect:
+    """Implements `gateway.api.InboundDialect`."""
+
+    name = "generate_content"
+    keep_alive = KEEP_ALIVE
+
+    def credential(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str:
+        """The key in `Authorization: Bearer`, else in `x-goog-api-key`. One in the URL is refused before."""
+        return bearer(headers) or headers.get("x-goog-api-key", "").strip()
+
+    def open(self, call: Call, body: Json, values: Mapping[str, str]) -> Conversation:
+        """See `InboundDialect`."""
+        model, method = values[MODEL], values[METHOD]
+        if method in ("embedContent", "batchEmbedContents"):
+            return open_embeddings(call, body, model, batch=method == "batchEmbedContents")
+        check(body)
+        notes = Notes()
+        chat = {"model": model, **chat_body(body, notes)}
+        stream = method == "streamGenerateContent"
+        if stream:
+            chat["stream"] = True
+        fault = notes.fault
+        try:
+            # Names of tools, addresses, base64: what chat upstreams rely on. One of the same dialect judges for itself.
+            ChatDialect().open(call, chat, {})
+        except CallerFault as error:
+            fault = fault or error
+        call.body, call.model, call.stream = chat, model, stream
+        forms = {"chat": Form(chat, notes.dropped, fault)}
+        choices = chat.get("n") or 1
+        if choices == 1:
+            # Several choices are made out of several calls where a model gives one at a time: by way of chat.
+            forms[GENERATE] = Form(body)
+        call.forms = forms
+        carry(call)
+        return GenerateConversation(call, choices)
+
+    def error_body(self, fault: Fault, request_id: str) -> bytes:
+        """See `InboundDialect`."""
+        return error_json(fault, request_id)
+
+
+class GenerateConversation:
+    """One request; implements `gateway.api.Conversation`."""
+
+    def __init__(self, call: Call, choices: int) -> None:
+        self._call = call
+        self._choices = choices
+        self._id = call.id.removeprefix("req_")
+
+    def relay(self, watch: Watch | None) -> Relay:
+        """See `Conversation`."""
+        return GenerateRelay(self._call, self._id, self._choices, watch)
+
+    def whole(self, completion: Json) -> Json:
+        """See `Conversation`."""
+        carried = carried_by(self._call)
+        if self._call.answered_in != GENERATE or carried is None or carried.answer is None:
+            return response_of(completion, self._id)
+        return {**carried.answer, "modelVersion": completion["model"]}
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """The model and the method of `{model}:{method}`. Raises CallerFault 404 when there is no method."""
+    model, colon, method = path.rpartition(":")
+    if not colon or not model:
+        raise CallerFault(
+            "The path must end with a method, such as :generateContent.", status=404, code="not_found", param="model"
+        )
+    if len(model) > 256 or not model.isprintable():
+        raise refuse("model", "must be the id of a model, as listed by GET /v1/models")
+    return model, method

@@ -1,0 +1,64 @@
+"""The paths of Google's API at this gateway: `POST /models/{model}:{method}` below the API's prefixes (`/v1` is what
+Google's SDK asks for since its version 3) and below `/v1beta`.
+
+A model's id contains a slash, so the rest of the path is split at its last colon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from gateway.api import CallerFault, Router
+
+from .counting import count_tokens
+from .dialect import METHOD, MODEL, GenerateDialect, split_path
+
+Handler = Callable[..., Awaitable[Any]]
+
+TEMPLATES = (("/models/{id...}", True), ("/v1beta/models/{id...}", False))
+"""Where, and whether below the API's prefixes; the first is also that of `GET /models/{id}`."""
+
+_METHODS = ("generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents")
+
+
+def add_routes(router: Router) -> None:
+    """Register the routes of this dialect."""
+    dialect = GenerateDialect()
+    for template, api in TEMPLATES:
+        router.add_dialect("POST", template, dialect, api=api)
+        calls = router.serving("POST", template, api=api)
+        if calls is not None:
+            router.add("POST", template, _handler(dialect, calls), api=api)
+
+
+def _handler(dialect: GenerateDialect, calls: Handler) -> Handler:
+    async def handler(visit: Any) -> Any:
+        visit.dialect = dialect  # in which the faults below are told
+        query = visit.request.query
+        if "key" in query:
+            raise CallerFault(
+                "key: a key in the URL ends up in logs; send it in the header x-goog-api-key instead.", param="key"
+            )
+        model, method = split_path(visit.values["id"])
+        if method not in _METHODS:
+            raise CallerFault(
+                f"The method {method[:60]!r} is not known here; there are {', '.join(_METHODS)}.",
+                status=404,
+                code="not_found",
+            )
+        if method == "streamGenerateContent" and query.get("alt") != "sse":
+            raise CallerFault("alt: streams are server-sent events here; add ?alt=sse to the address.", param="alt")
+        visit.values = {MODEL: known_name(visit.runtime.catalog, model), METHOD: method}
+        return await (count_tokens if method == "countTokens" else calls)(visit)
+
+    return handler
+
+
+def known_name(catalog: Any, name: str) -> str:
+    """The catalogue's id for a model's name: itself, or the first id that ends with it where the name has no slash (as
+    Google's own names have none). An unknown name stays as it is."""
+    if name in catalog or "/" in name:
+        return name
+    ending = "/" + name
+    return next((entry["id"] for entry in catalog.public_list() if entry["id"].endswith(ending)), name)
