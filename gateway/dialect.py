@@ -20,6 +20,16 @@ from gateway.wire.relay import ChatRelay
 
 Watch = Callable[[Mapping[str, Any]], None]
 
+KEEP_ALIVE = b": keep-alive\n\n"
+"""A comment, which readers of event streams skip (WHATWG HTML, server-sent events)."""
+
+
+def keep_alive_of(thing: object) -> bytes:
+    """What is sent while an upstream is silent. A dialect and its relay may name their own bytes as `keep_alive`, for
+    clients that cannot read comments."""
+    found = getattr(thing, "keep_alive", KEEP_ALIVE)
+    return found if isinstance(found, bytes) else KEEP_ALIVE
+
 
 class Relay(Protocol):
     """The caller's side of one stream: decoded chunks in, bytes for the caller out.

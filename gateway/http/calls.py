@@ -10,11 +10,11 @@ from aiohttp import web
 
 from gateway.call import Call
 from gateway.conduct import Conductor
-from gateway.dialect import Conversation, InboundDialect, StatefulConversation, Watch
+from gateway.dialect import Conversation, InboundDialect, StatefulConversation, Watch, keep_alive_of
 from gateway.errors import Fault
 from gateway.http.background import begin_in_background, bug
 from gateway.http.context import Visit
-from gateway.upstream.sinks import KEEP_ALIVE, StreamPump
+from gateway.upstream.sinks import StreamPump
 
 
 async def serve_call(visit: Visit, dialect: InboundDialect) -> web.StreamResponse:
@@ -90,7 +90,7 @@ async def _stream(
 
     async def keep_alive() -> None:
         await outlet.begin()
-        outlet.write(KEEP_ALIVE)
+        outlet.write(keep_alive_of(visit.dialect))
 
     watch = watch_of(visit, conductor.call)
     if kept is not None:

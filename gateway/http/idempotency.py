@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Mapping
 import orjson
 from aiohttp import web
 
-from gateway.dialect import Conversation, InboundDialect
+from gateway.dialect import Conversation, InboundDialect, keep_alive_of
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault
 from gateway.http.background import bug
 from gateway.http.calls import read_call, serve_call
@@ -26,7 +26,6 @@ from gateway.http.intake import parse_body, read_body
 from gateway.http.outlet import LAST_BYTES, EventOutlet, SseOutlet
 from gateway.http.recording import Reader, Recording, RecordingOutlet
 from gateway.runtime import Gateway
-from gateway.upstream.sinks import KEEP_ALIVE
 
 REPLAY = "x-gateway-idempotent-replay"
 REPEATS_PER_MINUTE = 600
@@ -335,7 +334,7 @@ class _Follower:
             except TimeoutError:
                 if self.entry.elsewhere and self.visit.call is not None and self.visit.call.stream:
                     await self.outlet.begin()
-                    self.outlet.write(KEEP_ALIVE)
+                    self.outlet.write(keep_alive_of(self.visit.dialect))
 
     def _headers(self) -> dict[str, str]:
         """This request's own headers, and those of the answer."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from gateway.dialect import KEEP_ALIVE
 from gateway.errors import CallerFault
 from gateway.http.calls import new_call
 from gateway.http.context import Visit
@@ -15,7 +16,7 @@ from gateway.http.following import replay, starting_after, stream_out
 from gateway.http.router import RouteTable
 from gateway.responses.before import listed_chain, response_not_found
 from gateway.responses.dialect import ResponsesConversation, check_request
-from gateway.responses.live import CANCELLED, KEEP_ALIVE, Live, last_number
+from gateway.responses.live import CANCELLED, Live, last_number
 from gateway.responses.room import Room
 from gateway.stores import StoredResponse
 from gateway.wire.estimate import estimate_input_tokens

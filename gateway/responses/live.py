@@ -13,11 +13,11 @@ from typing import Any
 
 import orjson
 
+from gateway.dialect import KEEP_ALIVE
 from gateway.errors import Fault, GatewayFault
 
 CANCELLED = GatewayFault("The response was cancelled.", status=499, code="cancelled")
 """Stops a background response on its caller's wish."""
-KEEP_ALIVE = b": keep-alive\n\n"
 _NUMBER = re.compile(rb'"sequence_number":(\d+)')
 
 

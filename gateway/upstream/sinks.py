@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from gateway.dialect import Relay
+from gateway.dialect import Relay, keep_alive_of
 from gateway.errors import Fault, GatewayFault, UpstreamFault
 from gateway.provider import Exchange, StreamItem, UpstreamReply
 from gateway.upstream.clock import Limits, Watchdog
@@ -240,7 +240,7 @@ class StreamPump:
 
     def _keep_alive(self) -> None:
         if self._outlet is not None:
-            self._outlet.write(KEEP_ALIVE)
+            self._outlet.write(keep_alive_of(self.relay))
         else:
             self.silent = True
             self._wake()
@@ -254,6 +254,3 @@ class StreamPump:
 def _empty() -> UpstreamFault:
     """A stream that ends in good order without a single chunk is no answer; another try may bring one."""
     return UpstreamFault("The provider's answer was an empty stream.", retryable=True, code="upstream_invalid_response")
-
-
-KEEP_ALIVE = b": keep-alive\n\n"

@@ -17,6 +17,7 @@ from google.genai import errors, types
 
 from gateway.testing import (
     FakeUpstream,
+    Pause,
     Reply,
     RunningGateway,
     chunk,
@@ -241,6 +242,19 @@ async def test_faults_have_googles_shape(site: Site) -> None:
     assert site.upstream.requests == []
     site.upstream.reply(json_reply(openai_completion("ok")))
     assert (await site.post(path, body, authorization=f"Bearer {site.gateway.key}"))[0] == 200
+
+
+async def test_silence_does_not_break_the_sdk(tmp_path: Path, fake_upstream: FakeUpstream) -> None:
+    """The SDK takes a comment for an answer it cannot parse, so the gateway keeps its streams alive otherwise."""
+    first, *rest = openai_stream("Hello", " world")
+    fake_upstream.reply(Reply([Pause(0.15), first, Pause(0.15), *rest]))
+    config = upstream_config(fake_upstream.url, server={"keep_alive": "30ms"})
+    async with running_gateway(tmp_path, config) as gateway:
+        client = sdk(gateway.url, gateway.key)
+        async with client.aio as own:
+            events = await told(own.models.generate_content_stream(model=FAKE, contents="x"))
+        client.close()
+    assert "".join(event.text or "" for event in events) == "Hello world"
 
 
 async def test_a_stream_that_breaks_is_an_error(site: Site) -> None:
