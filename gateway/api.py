@@ -29,7 +29,19 @@ from gateway.wire.embeddings import embedding_input_tokens
 from gateway.wire.estimate import BOUND, EXPECTED, Weights, bound_text_tokens, estimate_input_tokens, text_bytes
 from gateway.wire.fault_reading import fault_from_openai_error, fault_from_stream_event
 from gateway.wire.fences import Unfence
-from gateway.wire.guards import check_depth, count_of, dict_of, dicts_of, dump, nonsense, text_of, writable
+from gateway.wire.guards import (
+    as_dict,
+    as_list,
+    as_text,
+    check_depth,
+    count_of,
+    dict_of,
+    dicts_of,
+    dump,
+    nonsense,
+    text_of,
+    writable,
+)
 from gateway.wire.openai_dialect import ChatStreamDecoder, read_completion, redact_fault
 from gateway.wire.redact import clean, redact
 from gateway.wire.responses_decoder import ResponsesEventDecoder, read_response
@@ -98,6 +110,9 @@ __all__ = [
     "Watch",
     "Weights",
     "Window",
+    "as_dict",
+    "as_list",
+    "as_text",
     "bearer",
     "bound_text_tokens",
     "check_depth",

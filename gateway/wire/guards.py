@@ -1,4 +1,5 @@
-"""Small guards for data from a provider: whatever it sends, the worst outcome is an UpstreamFault."""
+"""Small guards for data from outside: from a provider, whatever it sends, the worst outcome is an UpstreamFault; from a
+caller, a CallerFault that names the field."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from gateway.errors import UpstreamFault
+from gateway.errors import CallerFault, UpstreamFault
 from gateway.wire.usage import MOST_TOKENS
 
 _SURELY_FLAT = 200
@@ -58,3 +59,24 @@ def check_depth(value: Any, raw: bytes) -> None:
     levels and writes 254). Text with few brackets cannot be that deep, which spares nearly every answer the trial."""
     if raw.count(b"[") + raw.count(b"{") > _SURELY_FLAT:
         dump(value)
+
+
+def as_dict(value: Any, path: str) -> dict[str, Any]:
+    """`value` of a caller's request if it is an object, else a CallerFault that names `path`."""
+    if not isinstance(value, dict):
+        raise CallerFault(f"{path}: must be an object", param=path)
+    return value
+
+
+def as_list(value: Any, path: str) -> list[Any]:
+    """`value` of a caller's request if it is an array, else a CallerFault that names `path`."""
+    if not isinstance(value, list):
+        raise CallerFault(f"{path}: must be an array", param=path)
+    return value
+
+
+def as_text(value: Any, path: str) -> str:
+    """`value` of a caller's request if it is a string, else a CallerFault that names `path`."""
+    if not isinstance(value, str):
+        raise CallerFault(f"{path}: must be a string", param=path)
+    return value

@@ -53,17 +53,3 @@ def safe_id(foreign: str) -> str:
     if _ID.fullmatch(foreign):
         return foreign
     return "call_" + hashlib.sha256(foreign.encode("utf-8", "replace")).hexdigest()[:32]
-
-
-def as_dict(value: Any, path: str) -> dict[str, Any]:
-    """`value` if it is an object, else a CallerFault that names `path`."""
-    if not isinstance(value, dict):
-        raise refuse(path, "must be an object")
-    return value
-
-
-def as_text(value: Any, path: str) -> str:
-    """`value` if it is a string, else a CallerFault that names `path`."""
-    if not isinstance(value, str):
-        raise refuse(path, "must be a string")
-    return value

@@ -11,8 +11,10 @@ from typing import Any
 
 import orjson
 
+from gateway.api import as_dict, as_text
+
 from .details import blocks_from_details
-from .draft import Draft, as_dict, as_text, refuse, safe_id
+from .draft import Draft, refuse, safe_id
 from .parts import Block, blocks_of
 
 OPENING = "(The conversation begins with your own message.)"

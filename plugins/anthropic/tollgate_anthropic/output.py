@@ -15,7 +15,9 @@ from typing import Any
 
 import orjson
 
-from .draft import Draft, as_dict, refuse
+from gateway.api import as_dict
+
+from .draft import Draft, refuse
 from .thinking import wants_budget
 
 JSON_TOOL = "json_answer"

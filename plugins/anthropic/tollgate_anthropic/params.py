@@ -10,7 +10,9 @@ import hashlib
 import re
 from typing import Any
 
-from .draft import Draft, as_dict, as_text, refuse
+from gateway.api import as_dict, as_text
+
+from .draft import Draft, refuse
 from .thinking import thinks
 
 CANNOT: dict[str, tuple[tuple[Any, ...], str]] = {

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from .draft import Draft, as_dict, as_text, refuse
+from gateway.api import as_dict, as_text
+
+from .draft import Draft, refuse
 
 FILES_BETA = "files-api-2025-04-14"
 

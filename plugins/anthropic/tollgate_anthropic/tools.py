@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .draft import Draft, as_dict, as_text, refuse
+from gateway.api import as_dict, as_text
+
+from .draft import Draft, refuse
 
 SEARCH_USES = {"low": 3, "medium": 5, "high": 10}
 """`search_context_size` to the most searches in one answer. Anthropic cannot set the size of a result, but the

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from gateway.api import Unfence
+from gateway.api import Unfence, dict_of, dump, text_of, writable
 
 from .details import SIGNATURE, WHOLE_PART, Detail, extra_content
 from .grounding import annotations_of, searches_of
 from .logprobs import translate_logprobs
 from .partial import ArgumentWriter
 from .reading import FINISH, REFUSED, Reading, as_wav, refusal
-from .safe import dict_of, dump, text_of, writable
 
 Delta = dict[str, Any]
 

@@ -43,24 +43,3 @@ class Draft:
 def refuse(path: str, why: str) -> CallerFault:
     """A 400 that names the field: `path: why`."""
     return CallerFault(f"{path}: {why}", param=path)
-
-
-def as_dict(value: Any, path: str) -> dict[str, Any]:
-    """`value` if it is an object, else a CallerFault that names `path`."""
-    if not isinstance(value, dict):
-        raise refuse(path, "must be an object")
-    return value
-
-
-def as_list(value: Any, path: str) -> list[Any]:
-    """`value` if it is an array, else a CallerFault that names `path`."""
-    if not isinstance(value, list):
-        raise refuse(path, "must be an array")
-    return value
-
-
-def as_text(value: Any, path: str) -> str:
-    """`value` if it is a string, else a CallerFault that names `path`."""
-    if not isinstance(value, str):
-        raise refuse(path, "must be a string")
-    return value

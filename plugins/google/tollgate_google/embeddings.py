@@ -12,10 +12,9 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, UpstreamReply
+from gateway.api import Call, UpstreamReply, dict_of, nonsense
 
 from .draft import refuse
-from .safe import dict_of, nonsense
 
 _TAKEN = frozenset({"model", "input", "dimensions", "encoding_format", "user"})
 _MOST = 2**40

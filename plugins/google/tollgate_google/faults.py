@@ -19,12 +19,13 @@ from gateway.api import (
     UpstreamFault,
     UpstreamReply,
     clean,
+    dict_of,
+    dicts_of,
     fault_from_openai_error,
     fault_from_stream_event,
     redact_fault,
+    text_of,
 )
-
-from .safe import dict_of, dicts_of, text_of
 
 _MOST_WAIT = 86_400.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .safe import dict_of, dicts_of, text_of
+from gateway.api import dict_of, dicts_of, text_of
 
 
 def translate_logprobs(raw: Any) -> dict[str, Any] | None:

@@ -13,8 +13,10 @@ from typing import Any
 
 import orjson
 
+from gateway.api import as_dict, as_list, as_text
+
 from .details import SKIP, Given, assemble, signature_in
-from .draft import Draft, as_dict, as_list, as_text, refuse
+from .draft import Draft, refuse
 from .parts import Part, from_url, parts_of
 from .results import result_parts
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import orjson
 
-from .draft import Draft, as_dict, refuse
+from gateway.api import as_dict
+
+from .draft import Draft, refuse
 from .openapi import to_openapi
 from .schema import Fitting
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .draft import Draft, as_dict, as_list, refuse
+from gateway.api import as_dict, as_list
+
+from .draft import Draft, refuse
 
 CANNOT: dict[str, tuple[tuple[Any, ...], str]] = {
     "logit_bias": (({},), "Gemini has no logit bias"),

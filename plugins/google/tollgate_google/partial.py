@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from .safe import dicts_of, nonsense
+from gateway.api import dicts_of, nonsense
 
 Step = str | int
 

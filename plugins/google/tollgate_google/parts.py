@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from .draft import Draft, as_dict, as_list, as_text, refuse
+from gateway.api import as_dict, as_list, as_text
+
+from .draft import Draft, refuse
 
 Part = dict[str, Any]
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, StreamItem, UpstreamReply, fold_stream
+from gateway.api import Call, StreamItem, UpstreamReply, fold_stream, nonsense
 
-from .safe import nonsense
 from .stream import ChunkTranslator
 
 

@@ -15,7 +15,9 @@ from typing import Any
 
 import orjson
 
-from .draft import as_dict, refuse
+from gateway.api import as_dict
+
+from .draft import refuse
 
 Schema = dict[str, Any]
 

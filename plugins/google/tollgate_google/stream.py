@@ -15,12 +15,11 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, EventReader, Fault, StreamItem, UpstreamFault
+from gateway.api import Call, EventReader, Fault, StreamItem, UpstreamFault, dict_of, nonsense, text_of, writable
 
 from .choice import Choice, Delta
 from .faults import fault_from_event, tidy
 from .reading import BLOCKED, BROKEN_CALLS, FAILED, FILTERED, FINISH, reading_of, refusal
-from .safe import dict_of, nonsense, text_of, writable
 from .usage import service_tier, translate_usage
 
 _TAKEN = frozenset({"candidates", "usageMetadata", "responseId", "error"})

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .draft import Draft, as_dict, as_list, as_text, refuse
+from gateway.api import as_dict, as_list, as_text
+
+from .draft import Draft, refuse
 from .openapi import to_openapi
 from .schema import Fitting, Schema
 

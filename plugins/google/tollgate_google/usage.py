@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .safe import writable
+from gateway.api import writable
 
 _MOST = 2**40
 _TAKEN = frozenset({

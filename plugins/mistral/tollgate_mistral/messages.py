@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.api import as_dict, as_list, as_text
+
 from .details import thoughts_of
-from .draft import Draft, as_dict, as_list, as_text, refuse
+from .draft import Draft, refuse
 from .parts import Chunk, chunk_of, text_of, user_chunks
 
 Message = dict[str, Any]

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .draft import Draft, as_dict, as_list, as_text, refuse
+from gateway.api import as_dict, as_list, as_text
+
+from .draft import Draft, refuse
 
 _WORDS = {"auto": "auto", "none": "none", "required": "any", "any": "any"}
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .draft import Draft, as_dict, as_list, as_text, refuse
+from gateway.api import as_dict, as_list, as_text
+
+from .draft import Draft, refuse
 
 Message = dict[str, Any]
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .draft import Draft, as_list, as_text, refuse
+from gateway.api import as_list, as_text
+
+from .draft import Draft, refuse
 
 CANNOT: dict[str, tuple[tuple[Any, ...], str]] = {
     "seed": ((), "Moonshot has no seed"),

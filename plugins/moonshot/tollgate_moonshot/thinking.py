@@ -7,7 +7,9 @@ most models refuse to be forced to a tool call while they think.
 
 from __future__ import annotations
 
-from .draft import Draft, as_dict, refuse
+from gateway.api import as_dict
+
+from .draft import Draft, refuse
 from .quirks import LADDER, nearest_effort
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tollgate_anthropic.draft import as_dict, as_text, refuse
+from gateway.api import as_dict, as_text
+from tollgate_anthropic.draft import refuse
 
 from .notes import Notes, as_list
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from gateway.api import refuse_forbidden
-from tollgate_anthropic.draft import as_dict, as_text, refuse
+from gateway.api import as_dict, as_text, refuse_forbidden
+from tollgate_anthropic.draft import refuse
 
 from .notes import Notes, as_list
 from .turns import chat_messages

@@ -11,9 +11,8 @@ from typing import Any
 
 import orjson
 
-from gateway.api import read_usage
+from gateway.api import dict_of, dicts_of, read_usage, text_of
 from tollgate_google.reading import FINISH
-from tollgate_google.safe import dict_of, dicts_of, text_of
 
 from .sealing import signature_of
 

@@ -10,8 +10,16 @@ from typing import Any, Protocol, runtime_checkable
 
 import orjson
 
-from gateway.api import Call, Fault, Target, UpstreamFault, UpstreamReply, UpstreamRequest, estimate_input_tokens
-from tollgate_google.draft import as_dict
+from gateway.api import (
+    Call,
+    Fault,
+    Target,
+    UpstreamFault,
+    UpstreamReply,
+    UpstreamRequest,
+    as_dict,
+    estimate_input_tokens,
+)
 
 from .dialect import GenerateDialect
 from .notes import camel

@@ -9,9 +9,8 @@ import base64
 import struct
 from typing import Any
 
-from gateway.api import Call, Relay, Watch
-from tollgate_google.draft import as_dict, as_list, refuse
-from tollgate_google.safe import dict_of, dicts_of
+from gateway.api import Call, Relay, Watch, as_dict, as_list, dict_of, dicts_of
+from tollgate_google.draft import refuse
 
 from .notes import camel
 from .request import check

@@ -11,12 +11,11 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, EventReader, Fault, StreamItem, UpstreamReply
+from gateway.api import Call, EventReader, Fault, StreamItem, UpstreamReply, dicts_of, nonsense
 from tollgate_google.details import SKIP
 from tollgate_google.faults import fault_from_event, tidy
 from tollgate_google.reading import STATE, Reading
 from tollgate_google.reply import read_response
-from tollgate_google.safe import dicts_of, nonsense
 
 from .notes import camel
 from .sealing import envelope_in

@@ -7,10 +7,9 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, Fault, StreamItem, Watch, encode_data
+from gateway.api import Call, Fault, StreamItem, Watch, dict_of, dicts_of, dump, encode_data, nonsense
 from tollgate_google.grounding import searches_of
 from tollgate_google.reading import FINISH, reading_of
-from tollgate_google.safe import dict_of, dicts_of, dump, nonsense
 from tollgate_google.stream import ChunkTranslator
 from tollgate_google.usage import translate_usage
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import refuse_forbidden
-from tollgate_google.draft import as_dict, as_list, as_text, refuse
+from gateway.api import as_dict, as_list, as_text, refuse_forbidden
+from tollgate_google.draft import refuse
 
 from .notes import Notes, camel
 from .schema import is_closed, json_schema

@@ -7,8 +7,7 @@ from typing import Any
 
 import orjson
 
-from gateway.api import ChatFold, UpstreamFault, Watch, encode_data, find_usage, text_bytes
-from tollgate_google.safe import dict_of, dicts_of, dump
+from gateway.api import ChatFold, UpstreamFault, Watch, dict_of, dicts_of, dump, encode_data, find_usage, text_bytes
 
 from .answer import closing_parts, ending_of, grounding_of, logprobs_of, spoken_parts, usage_of
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tollgate_google.draft import as_dict, as_list, as_text, refuse
+from gateway.api import as_dict, as_list, as_text
+from tollgate_google.draft import refuse
 
 from .notes import Notes, camel
 from .schema import json_schema

@@ -12,8 +12,9 @@ from typing import Any
 
 import orjson
 
+from gateway.api import as_dict, as_list, as_text
 from tollgate_google.details import SIGNATURE, WHOLE_PART
-from tollgate_google.draft import as_dict, as_list, as_text, refuse
+from tollgate_google.draft import refuse
 
 from .notes import Notes, camel
 from .sealing import details_in, envelope_in
