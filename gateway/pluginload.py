@@ -126,7 +126,7 @@ def _import_file(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses and pydantic look a class's module up by name
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException:  # cancellation too; raised again once things are put right
         sys.modules.pop(name, None)
         raise
     return module

@@ -400,7 +400,7 @@ class Gateway:
         runtime = Runtime(blueprint, self)
         try:
             await runtime.open()
-        except BaseException:
+        except BaseException:  # cancellation too; raised again once things are put right
             await runtime.close()
             raise
         return runtime

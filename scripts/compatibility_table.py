@@ -31,7 +31,9 @@ _HEAD = """# What becomes of a parameter
 <!-- Written by scripts/compatibility from plugins/*/tests/test_matrix.py; edit those. -->
 
 One row per parameter of `POST /v1/chat/completions`, or value of it; one column per provider. Every filled cell is a
-test of that provider's plugin, which fails when the cell stops being true.
+test of that provider's plugin, which fails when the cell stops being true. The table speaks of the plugins: what
+the gateway refuses for every provider alike never reaches them ([HTTP API](http-api.md), "Requests"): fields that
+would move a request to another server, model or account, and service tiers that cost more than the price list says.
 """
 _TAIL = """Where a cell has several lines, those with a condition count before the line without one. An empty cell says
 nothing of its own: look at the row of the parameter's name, at the rows of its values, or, for a parameter that is

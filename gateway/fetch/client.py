@@ -161,7 +161,7 @@ class MediaFetcher:
         except OSError as error:
             connected.close()
             raise failed("the TLS connection failed", f"{url.host}: {error}") from None
-        except BaseException:
+        except BaseException:  # cancellation too; raised again once things are put right
             connected.close()
             raise
         return transport, download

@@ -173,7 +173,7 @@ class Idempotency:
                 status, headers, body = _content(response, run.id)
                 await self._keep(entry, run, _relevant(headers), body, None)
                 recording.give(status, headers, body, streamed=False)
-        except BaseException:
+        except BaseException:  # cancellation too; raised again once things are put right
             if entry.given_up:
                 await self._store(entry, run, 0, {}, b"")
             elif not recording.begun:

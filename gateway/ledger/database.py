@@ -135,7 +135,7 @@ def _connect(path: Path, secret: bytes, adopt_secret: bool) -> sqlite3.Connectio
         migrate(connection)
         _check_secret(connection, secret, adopt_secret)
         connection.execute("PRAGMA busy_timeout = 0")  # the writer waits by itself, in shorter naps
-    except BaseException:
+    except BaseException:  # cancellation too; raised again once things are put right
         connection.close()
         raise
     return connection

@@ -157,7 +157,7 @@ class Dispatcher:
                     await on_silence()
             if pump.fault is not None and not pump.started:
                 raise pump.fault
-        except BaseException:
+        except BaseException:  # cancellation too; raised again once things are put right
             pump.close()
             raise
         return pump
@@ -184,7 +184,7 @@ class Dispatcher:
         try:
             for part, sink in zip(parts, chorus.parts, strict=True):
                 sink.exchange = self._send(call, part, provider, target, sink)
-        except BaseException:
+        except BaseException:  # cancellation too; raised again once things are put right
             chorus.cancel()
             raise
         return chorus

@@ -179,7 +179,7 @@ class PooledTransport:
                 ssl=self._tls if secure else None,
                 server_hostname=host if secure else None,
             )
-        except BaseException:
+        except BaseException:  # cancellation too; raised again once things are put right
             socket.close()
             raise
         return connection

@@ -43,7 +43,7 @@ def migrate(connection: sqlite3.Connection) -> int:
                     connection.execute(statement)
                 connection.execute(_SET_VERSION[version + 1])
             connection.execute("COMMIT")
-        except BaseException:
+        except BaseException:  # cancellation too; raised again once things are put right
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
