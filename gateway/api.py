@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.call import Basis, Call, Caller, Dialect, Form, Outcome, Price, Target, Usage
 from gateway.config import ApiKey, BaseUrl
-from gateway.dialect import ChatDialect, Conversation, InboundDialect, Relay, Watch, bearer
+from gateway.dialect import ChatDialect, InboundCall, InboundDialect, Relay, Watch, bearer
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault
 from gateway.hookspecs import App, Router, hookimpl
 from gateway.payments import Checkout, CheckoutState, Order, Part, PaymentEvent, PaymentKind, PaymentMethod
@@ -22,14 +22,13 @@ from gateway.provider import (
     WantsMedia,
 )
 from gateway.stores import Counters, Hold, HoldRequest, Keys, Ledger, Stores, UsageLog, UsageRow, Window
-from gateway.wire.bridge_reasoning import is_sealed, seal, unseal
-from gateway.wire.chat import refuse_forbidden
-from gateway.wire.chat_fold import ChatFold, fold_stream, unfold
+from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion, redact_fault
+from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
+from gateway.wire.chat.request import refuse_forbidden
+from gateway.wire.code_fences import Unfence
 from gateway.wire.embeddings import embedding_input_tokens
-from gateway.wire.estimate import BOUND, EXPECTED, Weights, bound_text_tokens, estimate_input_tokens, text_bytes
-from gateway.wire.fault_reading import fault_from_openai_error, fault_from_stream_event
-from gateway.wire.fences import Unfence
-from gateway.wire.guards import (
+from gateway.wire.errors.parse import fault_from_openai_error, fault_from_stream_event
+from gateway.wire.lenient import (
     as_dict,
     as_list,
     as_text,
@@ -42,12 +41,13 @@ from gateway.wire.guards import (
     text_of,
     writable,
 )
-from gateway.wire.openai_dialect import ChatStreamDecoder, read_completion, redact_fault
 from gateway.wire.redact import clean, redact
-from gateway.wire.responses_decoder import ResponsesEventDecoder, read_response
+from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response
+from gateway.wire.responses.sealed_reasoning import is_sealed, seal, unseal
+from gateway.wire.retry_after import read_retry_after
 from gateway.wire.sse import DONE, Event, EventReader, encode_data, encode_event
+from gateway.wire.tokens import BOUND, EXPECTED, Weights, bound_text_tokens, estimate_input_tokens, text_bytes
 from gateway.wire.usage import find_usage, read_usage
-from gateway.wire.waiting import read_retry_after
 
 __all__ = [
     "BOUND",
@@ -65,7 +65,6 @@ __all__ = [
     "ChatStreamDecoder",
     "Checkout",
     "CheckoutState",
-    "Conversation",
     "Counters",
     "Dialect",
     "Embeds",
@@ -77,6 +76,7 @@ __all__ = [
     "GatewayFault",
     "Hold",
     "HoldRequest",
+    "InboundCall",
     "InboundDialect",
     "Keys",
     "Ledger",

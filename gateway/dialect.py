@@ -13,10 +13,10 @@ from typing import Any, Protocol, runtime_checkable
 from gateway.call import Call
 from gateway.errors import Fault
 from gateway.provider import StreamItem
-from gateway.wire.chat import validate_chat
+from gateway.wire.chat.encoder import ChatRelay
+from gateway.wire.chat.request import validate_chat
 from gateway.wire.embeddings import validate_embeddings
-from gateway.wire.faults import error_bytes
-from gateway.wire.relay import ChatRelay
+from gateway.wire.errors.render import error_bytes
 
 Watch = Callable[[Mapping[str, Any]], None]
 
@@ -66,7 +66,7 @@ class Relay(Protocol):
         """The bytes that end a stream which has begun and cannot go on: what was held back, then the error."""
 
 
-class Conversation(Protocol):
+class InboundCall(Protocol):
     """One request in its dialect, after it was read."""
 
     def relay(self, watch: Watch | None) -> Relay:
@@ -78,10 +78,10 @@ class Conversation(Protocol):
 
 
 @runtime_checkable
-class StatefulConversation(Conversation, Protocol):
+class StatefulInboundCall(InboundCall, Protocol):
     """A conversation that the gateway remembers.
 
-    background: the call goes on without its caller; see `gateway.http.background`.
+    background: the call goes on without its caller; see `gateway.http.calls.background`.
     """
 
     background: bool
@@ -102,7 +102,7 @@ class StatefulConversation(Conversation, Protocol):
         relay's `finish` or `fail`, made. Does not raise: the caller has paid for the answer, and gets it."""
 
     async def keep_left(self, found: Relay | dict[str, Any] | None, whole: bool, usage: Mapping[str, Any]) -> None:
-        """The same for a caller who left; see `gateway.conduct.Keep`."""
+        """The same for a caller who left; see `gateway.runner.lifecycle.Keep`."""
 
 
 class InboundDialect(Protocol):
@@ -114,7 +114,7 @@ class InboundDialect(Protocol):
     def credential(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str:
         """The caller's key as this dialect sends it (lower-case header names), "" when there is none."""
 
-    def open(self, call: Call, body: dict[str, Any], values: Mapping[str, str]) -> Conversation:
+    def open(self, call: Call, body: dict[str, Any], values: Mapping[str, str]) -> InboundCall:
         """Validate `body` (parsed JSON) and put its hub form into `call`: `body`, `model` ("" for the default) and
         `stream`. values: the places of the route's template. Raises CallerFault that names the field."""
 
@@ -130,18 +130,18 @@ class ChatDialect:
     def credential(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str:
         return bearer(headers)
 
-    def open(self, call: Call, body: dict[str, Any], values: Mapping[str, str]) -> Conversation:
+    def open(self, call: Call, body: dict[str, Any], values: Mapping[str, str]) -> InboundCall:
         validate_chat(body, allow_missing_model=True)
         call.body = body
         call.model = body.get("model") or ""
         call.stream = body.get("stream") is True
-        return _ChatConversation(call)
+        return _ChatCall(call)
 
     def error_body(self, fault: Fault, request_id: str) -> bytes:
         return error_bytes(fault, request_id)
 
 
-class _ChatConversation:
+class _ChatCall:
     def __init__(self, call: Call) -> None:
         self._call = call
 
@@ -162,12 +162,12 @@ class EmbeddingsDialect:
     def credential(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str:
         return bearer(headers)
 
-    def open(self, call: Call, body: dict[str, Any], values: Mapping[str, str]) -> Conversation:
+    def open(self, call: Call, body: dict[str, Any], values: Mapping[str, str]) -> InboundCall:
         validate_embeddings(body)
         call.operation = "embeddings"
         call.body = body
         call.model = body.get("model") or ""
-        return _ChatConversation(call)
+        return _ChatCall(call)
 
     def error_body(self, fault: Fault, request_id: str) -> bytes:
         return error_bytes(fault, request_id)

@@ -7,7 +7,7 @@
     +-- GatewayFault      our own bug or our own dependency (500/503)
 
 A fault knows how it looks over HTTP (status, OpenAI `type`, `code`, `param`), because the same value becomes
-either an HTTP error body or an error event inside a stream that has already begun (`gateway.wire.faults`).
+either an HTTP error body or an error event inside a stream that has already begun (`gateway.wire.errors.render`).
 This module imports nothing of the gateway.
 """
 

@@ -71,7 +71,7 @@ class Router(Protocol):
     prefix (`/v1`, `/api/v1`), or at the root with `api=False`."""
 
     def add(self, method: str, template: str, handler: Handler, *, api: bool = True) -> None:
-        """Let `await handler(visit)` answer; see `gateway.http.context.Visit` for what it is given."""
+        """Let `await handler(context)` answer; `context` is the `RequestContext` of this request."""
 
     def add_dialect(self, method: str, template: str, dialect: InboundDialect, *, api: bool = True) -> None:
         """Let the route take model calls in another dialect, through the same chain and bill."""

@@ -102,7 +102,7 @@ class Provider(Protocol):
         what was received; `drain` reads on (bounded) and bills in full.
     transport: None for HTTP through the gateway's connection pool; a local model brings its own.
     understands (optional): what the upstream's chat dialect has beyond the common ground, names of
-        `gateway.wire.bridge_request.Abilities`: `custom_tools`, `allowed_tools`, `tool_media`. What is missing is
+        `gateway.wire.bridge.request.Abilities`: `custom_tools`, `allowed_tools`, `tool_media`. What is missing is
         emulated for callers of the Responses API.
     max_n (optional): the most choices that one request can give; without it, any number. The gateway then sends as
         many requests as it takes, each with a body without `n`.

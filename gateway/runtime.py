@@ -20,26 +20,27 @@ from gateway import config as configuration
 from gateway.builtin import BUILTIN
 from gateway.call import Call, Outcome
 from gateway.catalog import Catalog
-from gateway.conduct import Conductor
 from gateway.config import Config
 from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.fetch import MediaFetcher
-from gateway.ledger import SqliteStores, open_stores
-from gateway.observe import Metrics, Redactor, RequestLog, make_logger, request_entry
+from gateway.logs import Redactor, RequestLog, make_logger, request_entry
+from gateway.metrics import Metrics
 from gateway.payments import PaymentKind, PaymentMethod
 from gateway.pipeline import Pipeline
 from gateway.pluginload import Plugins, load
 from gateway.provider import Provider, ProviderKind, UpstreamReply, UpstreamRequest
-from gateway.responses.live import CANCELLED, LiveResponses
-from gateway.responses.room import Room
-from gateway.secret import admin_secret, server_secret
+from gateway.responses.running import CANCELLED, RunningResponses
+from gateway.responses.services import ResponsesServices
+from gateway.runner.lifecycle import CallRunner
+from gateway.server_secret import admin_secret, server_secret
+from gateway.sqlite import SqliteStores, open_stores
 from gateway.stores import Stores
 from gateway.upstream.attempts import Dispatcher, RetryPolicy
-from gateway.upstream.clock import Limits
 from gateway.upstream.pool import PooledTransport
-from gateway.upstream.sinks import WholeReply
-from gateway.upstream.transport import AiohttpTransport
-from gateway.wire.responses import interrupted
+from gateway.upstream.proxied import AiohttpTransport
+from gateway.upstream.stream_pump import WholeReply
+from gateway.upstream.timeouts import Limits
+from gateway.wire.responses.objects import interrupted
 
 
 @dataclass(slots=True, frozen=True)
@@ -198,9 +199,9 @@ class Runtime:
         finally:
             sink.close()
 
-    def responses_room(self) -> Room:
+    def responses_services(self) -> ResponsesServices:
         """What the Responses API works with in this generation."""
-        return Room(
+        return ResponsesServices(
             store=self.stores.responses,
             live=self._gateway.live,
             settings=self.config.responses,
@@ -209,9 +210,9 @@ class Runtime:
             log=self._gateway.log,
         )
 
-    def conductor(self, call: Call) -> Conductor:
+    def runner(self, call: Call) -> CallRunner:
         """What takes `call` through this generation's chain."""
-        return Conductor(
+        return CallRunner(
             call,
             self._gateway,
             self.pipeline,
@@ -255,7 +256,7 @@ class Gateway:
         self._shared = shared
         self.draining = False
         self.metrics = Metrics()
-        self.live = LiveResponses()
+        self.live = RunningResponses()
         self._env = env
         self._redact = Redactor()
         self._stream = log_stream or sys.stderr
@@ -324,7 +325,7 @@ class Gateway:
         task.add_done_callback(self._done)
         return task
 
-    def observe(
+    def record_request(
         self,
         request_id: str,
         method: str,

@@ -10,7 +10,8 @@ import pytest
 
 from gateway.call import Caller, Outcome, Usage
 from gateway.errors import UpstreamFault
-from gateway.observe import Metrics, Redactor, make_logger, request_entry
+from gateway.logs import Redactor, make_logger, request_entry
+from gateway.metrics import Metrics
 from gateway.testing import make_call, make_target
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.api import Call, Caller, Outcome, Refusal, Target, Usage, hookimpl
 from gateway.errors import GatewayFault
-from gateway.observe import Redactor, make_logger
+from gateway.logs import Redactor, make_logger
 from gateway.pipeline import Pipeline
 from gateway.pluginload import load
 from gateway.testing import make_call, make_target

@@ -18,7 +18,7 @@ from gateway.cli.common import add_config, add_json, blueprint_of, print_json, p
 from gateway.cli.keys import find_account
 from gateway.cli.serve import is_running
 from gateway.errors import GatewayFault
-from gateway.ledger import backup_database, check_database
+from gateway.sqlite import backup_database, check_database
 from gateway.stores import Entry, Stores
 
 _DAY = 86_400

@@ -15,9 +15,9 @@ from gateway.cli.common import add_config, blueprint_of
 from gateway.cli.supervisor import Supervisor, inherited, listen, worker_command
 from gateway.config import Config
 from gateway.errors import GatewayFault
-from gateway.http.service import PID_FILE, Service
+from gateway.http.server.service import PID_FILE, Service
 from gateway.runtime import Gateway, open_database
-from gateway.secret import admin_secret, server_secret
+from gateway.server_secret import admin_secret, server_secret
 from gateway.stores import KeySettings, Stores
 
 FIRST_ACCOUNT = "admin"

@@ -13,7 +13,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from gateway.http.service import BACKLOG
+from gateway.http.server.service import BACKLOG
 
 # A worker that dies is replaced, but one that cannot live is not replaced in a tight loop.
 _SHORTEST_LIFE = 5.0

@@ -9,8 +9,7 @@ from typing import Any
 
 from gateway.cli.common import add_config, add_json, print_json, print_table, with_stores
 from gateway.cli.keys import find_account
-from gateway.payments import TopUp
-from gateway.stores import Stores
+from gateway.stores import Stores, TopUp
 
 
 def add_commands(commands: Any) -> None:

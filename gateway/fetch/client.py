@@ -23,7 +23,7 @@ from gateway.errors import CallerFault, GatewayFault
 from gateway.fetch.download import Allowance, Answer, Download, FetchProblem, failed
 from gateway.fetch.policy import NOT_PUBLIC, check_addresses, check_port
 from gateway.fetch.urls import MediaUrl, UrlProblem, follow, parse_url
-from gateway.wire.checks import printable
+from gateway.wire.validators import printable
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """All addresses of a host name, as text. Raises OSError when there are none."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.dialect import ChatDialect, EmbeddingsDialect, InboundDialect
-from gateway.http import admin, conversations, health, models, payments, responses, usage, vouchers
-from gateway.http.calls import serve_call
-from gateway.http.context import IDEMPOTENCY_KEY, Visit
-from gateway.http.router import RouteTable
+from gateway.http.api import admin, conversations, health, models, payments, responses, usage, vouchers
+from gateway.http.calls.model_calls import serve_call
+from gateway.http.server.request_context import IDEMPOTENCY_KEY, RequestContext
+from gateway.http.server.router import RouteTable
 from gateway.responses.dialect import ResponsesDialect
 from gateway.runtime import Runtime
 
@@ -24,10 +24,10 @@ class Routes(RouteTable):
     def add_dialect(self, method: str, template: str, dialect: InboundDialect, *, api: bool = True) -> None:
         """Let `template` take model calls in `dialect`."""
 
-        async def handler(visit: Visit) -> web.StreamResponse:
-            if IDEMPOTENCY_KEY in visit.request.headers and visit.keyed is not None:
-                return await visit.keyed.serve(visit, dialect)
-            return await serve_call(visit, dialect)
+        async def handler(context: RequestContext) -> web.StreamResponse:
+            if IDEMPOTENCY_KEY in context.request.headers and context.keyed is not None:
+                return await context.keyed.serve(context, dialect)
+            return await serve_call(context, dialect)
 
         self.add(method, template, handler, api=api)
 
@@ -37,7 +37,7 @@ def build_routes(runtime: Runtime) -> Routes:
     routes = Routes(API_PREFIXES)
     routes.add_dialect("POST", "/chat/completions", ChatDialect())
     routes.add_dialect("POST", "/embeddings", EmbeddingsDialect())
-    routes.add_dialect("POST", "/responses", ResponsesDialect(runtime.responses_room()))
+    routes.add_dialect("POST", "/responses", ResponsesDialect(runtime.responses_services()))
     responses.add_routes(routes)
     conversations.add_routes(routes)
     routes.add("GET", "/models", models.list_models)

@@ -2,7 +2,7 @@
 
 A request becomes two forms of itself: a chat body for upstreams that speak chat (which is also what is estimated, held
 and clamped by), and a Responses body for those that speak Responses. Which of the two goes out is decided per attempt
-(`gateway.upstream.speech`), and the answer comes back in the dialect of that attempt.
+(`gateway.upstream.translation`), and the answer comes back in the dialect of that attempt.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from gateway.call import Call, Form
 from gateway.dialect import Relay, Watch, bearer
 from gateway.errors import CallerFault, Fault, Refusal
 from gateway.provider import dialects_at
-from gateway.responses.before import conversation_of, load_earlier, load_references
-from gateway.responses.live import Live, Tape
+from gateway.responses.history import conversation_of, load_earlier, load_references
 from gateway.responses.relays import BridgeRelay, NativeStream
-from gateway.responses.room import Room
+from gateway.responses.running import RunningResponse, Tape
+from gateway.responses.services import ResponsesServices
 from gateway.stores import StoredResponse
-from gateway.wire.bridge_reply import response_from_chat
-from gateway.wire.bridge_request import Abilities, ChatForm, chat_from_responses
-from gateway.wire.bridge_stream import BridgeStream
-from gateway.wire.chat import validate_chat
-from gateway.wire.estimate import estimate_input_tokens
-from gateway.wire.faults import error_bytes
-from gateway.wire.responses import new_response, usage_from_chat
-from gateway.wire.responses_limits import truncate
-from gateway.wire.responses_native import native_request, native_response
-from gateway.wire.responses_pairing import canonical_items
-from gateway.wire.responses_validate import KNOWN, validate_responses
+from gateway.wire.bridge.reply import response_from_chat
+from gateway.wire.bridge.request import Abilities, ChatForm, chat_from_responses
+from gateway.wire.bridge.stream import BridgeStream
+from gateway.wire.bridge.truncate import truncate
+from gateway.wire.chat.request import validate_chat
+from gateway.wire.errors.render import error_bytes
+from gateway.wire.responses.items import canonical_items
+from gateway.wire.responses.native import native_request, native_response
+from gateway.wire.responses.objects import new_response, usage_from_chat
+from gateway.wire.responses.request import KNOWN, validate_responses
+from gateway.wire.tokens import estimate_input_tokens
 
 Json = dict[str, Any]
 
@@ -58,19 +58,19 @@ class ResponsesDialect:
 
     name = "responses"
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, services: ResponsesServices) -> None:
+        self._services = services
 
     def credential(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str:
         """See `InboundDialect`."""
         return bearer(headers)
 
-    def open(self, call: Call, body: dict[str, Any], values: Mapping[str, str]) -> ResponsesConversation:
+    def open(self, call: Call, body: dict[str, Any], values: Mapping[str, str]) -> ResponsesCall:
         """See `InboundDialect`."""
         check_request(body)
         call.model = body.get("model") or ""
         call.stream = body.get("stream") is True
-        return ResponsesConversation(call, body, self._room)
+        return ResponsesCall(call, body, self._services)
 
     def error_body(self, fault: Fault, request_id: str) -> bytes:
         """See `InboundDialect`."""
@@ -90,15 +90,15 @@ def check_request(body: Any) -> None:
         validate_chat({"messages": _HELLO, **beside}, allow_missing_model=True)
 
 
-class ResponsesConversation:
-    """One request; implements `gateway.dialect.StatefulConversation`."""
+class ResponsesCall:
+    """One request; implements `gateway.dialect.StatefulInboundCall`."""
 
-    def __init__(self, call: Call, body: Json, room: Room) -> None:
+    def __init__(self, call: Call, body: Json, services: ResponsesServices) -> None:
         self._call = call
-        self._room = room
+        self._services = services
         self._request = body
         self.id = "resp_" + secrets.token_hex(20)
-        self.store = room.settings.store and body.get("store") is not False
+        self.store = services.settings.store and body.get("store") is not False
         self.background = body.get("background") is True
         self.wants_stream = call.stream
         self._items: list[Json] = []
@@ -123,24 +123,28 @@ class ResponsesConversation:
     # -- before ------------------------------------------------------------------------------------------------
 
     async def prepare(self) -> None:
-        """See `StatefulConversation`."""
-        call, request, room = self._call, self._request, self._room
+        """See `StatefulInboundCall`."""
+        call, request, services = self._call, self._request, self._services
         request["store"] = self.store
-        if self.background and room.live.count_background(self.account_id) >= room.settings.max_background:
+        if self.background and services.live.count_background(self.account_id) >= services.settings.max_background:
             raise Refusal(
-                f"This account has {room.settings.max_background} background responses running "
+                f"This account has {services.settings.max_background} background responses running "
                 "(responses.max_background); wait for one to end.",
                 status=429,
                 type="rate_limit",
                 code="too_many_background_responses",
                 retry_after=5.0,
             )
-        earlier = await load_earlier(room, self.account_id, request)
-        references = await load_references(room, self.account_id, request, earlier)
+        earlier = await load_earlier(services, self.account_id, request)
+        references = await load_references(services, self.account_id, request, earlier)
         self._items = canonical_items(request.get("input"), earlier=earlier, references=references)
-        if len(self._items) > room.settings.max_items:
-            raise CallerFault(f"input: more than {room.settings.max_items} items (responses.max_items).", param="input")
-        native = ["responses" in dialects_at(room.find_provider(target.provider), target) for target in call.candidates]
+        if len(self._items) > services.settings.max_items:
+            raise CallerFault(
+                f"input: more than {services.settings.max_items} items (responses.max_items).", param="input"
+            )
+        native = [
+            "responses" in dialects_at(services.find_provider(target.provider), target) for target in call.candidates
+        ]
         if self.background:
             # Always streamed from upstream: so it can be followed, cancelled, and billed for what it came to.
             call.stream = request["stream"] = True
@@ -178,7 +182,7 @@ class ResponsesConversation:
         """What every candidate that is spoken to in chat understands."""
         common: set[str] | None = None
         for target in self._call.candidates:
-            provider = self._room.find_provider(target.provider)
+            provider = self._services.find_provider(target.provider)
             if "responses" not in dialects_at(provider, target):
                 own = set(getattr(provider, "understands", ()))
                 common = own if common is None else common & own
@@ -195,7 +199,7 @@ class ResponsesConversation:
         return new_response(self._request, response_id=self.id, model=call.model, now=call.created, status=status)
 
     def relay(self, watch: Watch | None) -> Relay:
-        """See `Conversation`."""
+        """See `InboundCall`."""
         taken = None if self._tape is None else self._tape.write
         if self._call.answered_in == "responses":
             self._relay = NativeStream(self.begun(), watch, taken)
@@ -209,11 +213,11 @@ class ResponsesConversation:
             emulated=form.tools.emulated if form is not None else (),
             background=self.background,
         )
-        self._relay = BridgeRelay(stream, watch, self._room.clock, taken)
+        self._relay = BridgeRelay(stream, watch, self._services.clock, taken)
         return self._relay
 
     def whole(self, completion: dict[str, Any]) -> dict[str, Any]:
-        """See `Conversation`."""
+        """See `InboundCall`."""
         usage = completion.get("usage")
         if self._call.answered_in == "responses":
             final = native_response(completion, self.begun())
@@ -225,7 +229,7 @@ class ResponsesConversation:
                 self._request,
                 response_id=self.id,
                 model=self._call.model,
-                now=self._room.clock(),
+                now=self._services.clock(),
                 created=self._call.created,
                 emulated=self._form.tools.emulated if self._form is not None else (),
                 usage=usage,
@@ -236,14 +240,14 @@ class ResponsesConversation:
     # -- running -----------------------------------------------------------------------------------------------
 
     def run(self, stop: Callable[[Fault], None] | None) -> None:
-        """See `StatefulConversation`."""
+        """See `StatefulInboundCall`."""
         if self.store:
-            self._tape = Tape(self._room.settings.live_events)
-            self._room.live.add(Live(self.id, self.account_id, self._tape, self.snapshot, stop))
+            self._tape = Tape(self._services.settings.live_events)
+            self._services.live.add(RunningResponse(self.id, self.account_id, self._tape, self.snapshot, stop))
 
     def abandon(self) -> None:
-        """See `StatefulConversation`."""
-        self._room.live.discard(self.id)
+        """See `StatefulInboundCall`."""
+        self._services.live.discard(self.id)
         if self._tape is not None:
             self._tape.end()
 
@@ -262,7 +266,7 @@ class ResponsesConversation:
     # -- after -------------------------------------------------------------------------------------------------
 
     async def keep(self, *, events: bytes = b"") -> None:
-        """See `StatefulConversation`. events: what was streamed, for whoever takes the stream up later."""
+        """See `StatefulInboundCall`. events: what was streamed, for whoever takes the stream up later."""
         kept, self._kept = self._kept, True
         try:
             if not self.store or kept:
@@ -278,7 +282,7 @@ class ResponsesConversation:
                 self._final["store"] = False
             level = logging.INFO if isinstance(fault, CallerFault) else logging.ERROR
             more = {"request_id": self._call.id}
-            self._room.log.log(level, "response %s was not kept: %s", self.id, fault, extra=more)
+            self._services.log.log(level, "response %s was not kept: %s", self.id, fault, extra=more)
         finally:
             self.abandon()
 
@@ -297,7 +301,7 @@ class ResponsesConversation:
         self._relay.cancel(usage)
 
     async def keep_left(self, found: Relay | dict[str, Any] | None, whole: bool, usage: Mapping[str, Any]) -> None:
-        """See `StatefulConversation`: an answer that came whole is kept as it is, what broke off as cancelled."""
+        """See `StatefulInboundCall`: an answer that came whole is kept as it is, what broke off as cancelled."""
         if isinstance(found, dict):
             self.whole({**found, "usage": dict(usage)})
             await self.keep()
@@ -321,14 +325,14 @@ class ResponsesConversation:
         return self.begun("queued")
 
     async def _save(self, response: Json, *, running: bool = False, events: bytes = b"") -> None:
-        room = self._room
-        await room.store.save(
+        services = self._services
+        await services.store.save(
             StoredResponse(
                 id=self.id,
                 account_id=self.account_id,
                 status=str(response["status"]),
                 created=self._call.created,
-                expires=room.expires(),
+                expires=services.expires(),
                 request_id=self._call.id,
                 input=self._items,
                 response=response,
@@ -338,7 +342,7 @@ class ResponsesConversation:
                 running=running,
                 events=await asyncio.to_thread(zlib.compress, events, 1) if events else b"",
             ),
-            most=room.settings.max_stored,
+            most=services.settings.max_stored,
         )
 
 

@@ -14,10 +14,10 @@ import orjson
 from gateway.dialect import Watch
 from gateway.errors import Fault, GatewayFault
 from gateway.provider import StreamItem
-from gateway.wire.bridge_stream import BridgeStream
-from gateway.wire.responses import usage_from_chat, usage_of_response
-from gateway.wire.responses_events import encode_event, encode_events
-from gateway.wire.responses_native import NativeRelay
+from gateway.wire.bridge.stream import BridgeStream
+from gateway.wire.responses.events import encode_event, encode_events
+from gateway.wire.responses.native import NativeRelay
+from gateway.wire.responses.objects import usage_from_chat, usage_of_response
 from gateway.wire.usage import find_usage
 
 Json = dict[str, Any]

@@ -1,4 +1,4 @@
-"""What the gateway remembers, as protocols. The SQLite implementation lives in `gateway.ledger`;
+"""What the gateway remembers, as protocols. The SQLite implementation lives in `gateway.sqlite`;
 another one, for another database, has to keep the same promises.
 
 Every method that changes something is durable when it returns, unless it says otherwise, and is safe against
@@ -12,11 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.answers import Answers
-from gateway.payments import TopUps
 from gateway.stores.accounts import Account, AccountChange, Accounts, Key, Keys, KeySettings
+from gateway.stores.idempotency import Answers
 from gateway.stores.money import MAX_CREDITS, Discrepancy, Entry, EntryKind, Hold, HoldRequest, Ledger, Voucher
 from gateway.stores.responses import Chain, Responses, StoredConversation, StoredResponse, Turn
+from gateway.stores.topups import TopUp, TopUps, TopUpStatus
 from gateway.stores.usage import Counters, LoggedRequest, UsageLog, UsageRow, UsageSummary, Window
 
 __all__ = [
@@ -40,6 +40,9 @@ __all__ = [
     "StoredConversation",
     "StoredResponse",
     "Stores",
+    "TopUp",
+    "TopUpStatus",
+    "TopUps",
     "Turn",
     "UsageLog",
     "UsageRow",

@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from gateway.http.service import Service
+from gateway.http.server.service import Service
 from gateway.runtime import Gateway
 from gateway.stores import Account, KeySettings
 

@@ -26,10 +26,10 @@ from gateway.provider import (
     UpstreamReply,
     WantsMedia,
 )
-from gateway.upstream.chorus import Chorus, gather_all, merge_completions, part_of, parts_needed
-from gateway.upstream.clock import Limits, time_limit_passed
-from gateway.upstream.sinks import StreamPump, WholeReply
-from gateway.upstream.speech import Speech
+from gateway.upstream.fan_out import FanOut, gather_all, merge_completions, part_of, parts_needed
+from gateway.upstream.stream_pump import StreamPump, WholeReply
+from gateway.upstream.timeouts import Limits, time_limit_passed
+from gateway.upstream.translation import Translation
 
 
 @dataclass(slots=True, frozen=True)
@@ -103,7 +103,7 @@ class Dispatcher:
     async def _fetch(self, call: Call, plan: _Plan, deadline: float) -> dict[str, Any]:
         target = plan.target
         provider = self._find_provider(target.provider)
-        speech = Speech(call, provider, target, _fault_of)
+        speech = Translation(call, provider, target, _fault_of)
         ready = speech.call
         if hasattr(provider, "media_urls"):
             ready = await self._with_media(ready, provider, plan)
@@ -116,7 +116,7 @@ class Dispatcher:
         )
 
     async def _fetch_one(
-        self, call: Call, part: Call, speech: Speech, provider: Provider, target: Target, deadline: float
+        self, call: Call, part: Call, speech: Translation, provider: Provider, target: Target, deadline: float
     ) -> dict[str, Any]:
         """One request and its answer. part: the call itself, or the share of it that this request is for, or the call
         with its media in it."""
@@ -143,7 +143,7 @@ class Dispatcher:
     ) -> StreamPump:
         target = plan.target
         provider = self._find_provider(target.provider)
-        speech = Speech(call, provider, target, _fault_of)
+        speech = Translation(call, provider, target, _fault_of)
         ready = speech.call
         if hasattr(provider, "media_urls"):
             ready = await self._with_media(ready, provider, plan)
@@ -179,15 +179,15 @@ class Dispatcher:
         if count == 1:
             return self._send(call, ready, provider, target, pump)
         parts = [part_of(ready) for _ in range(count)]
-        readers = [Speech(part, provider, target, _fault_of) for part in parts]
-        chorus = Chorus(readers, self._limits, pump.deliver, pump.end)
+        readers = [Translation(part, provider, target, _fault_of) for part in parts]
+        fan_out = FanOut(readers, self._limits, pump.deliver, pump.end)
         try:
-            for part, sink in zip(parts, chorus.parts, strict=True):
+            for part, sink in zip(parts, fan_out.parts, strict=True):
                 sink.exchange = self._send(call, part, provider, target, sink)
         except BaseException:  # cancellation too; raised again once things are put right
-            chorus.cancel()
+            fan_out.cancel()
             raise
-        return chorus
+        return fan_out
 
     def _send(self, call: Call, part: Call, provider: Provider, target: Target, sink: Sink) -> Exchange:
         call.target = part.target = target

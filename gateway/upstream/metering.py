@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from gateway.call import Call
-from gateway.upstream.sinks import StreamPump
-from gateway.wire.estimate import estimate_tokens
+from gateway.upstream.stream_pump import StreamPump
+from gateway.wire.tokens import estimate_tokens
 
 
 class StreamMeter:

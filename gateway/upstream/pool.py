@@ -20,7 +20,7 @@ import httptools
 
 from gateway.errors import Fault, GatewayFault, UpstreamFault
 from gateway.provider import Sink, UpstreamRequest
-from gateway.upstream.transport import cut
+from gateway.upstream.proxied import cut
 
 MAX_HEAD = 64 * 1024
 """Bytes of a response head."""

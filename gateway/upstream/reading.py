@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gateway.errors import Fault, UpstreamFault
 from gateway.provider import Exchange, StreamDecoder, StreamItem, UpstreamReply
-from gateway.upstream.clock import Limits
+from gateway.upstream.timeouts import Limits
 
 
 class StreamReader(Protocol):

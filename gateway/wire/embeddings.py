@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.wire.chat import refuse_forbidden
-from gateway.wire.checks import Check, filled_string, integer, is_int, one_of, refuse, refuse_type, string
-from gateway.wire.estimate import text_bytes
+from gateway.wire.chat.request import refuse_forbidden
+from gateway.wire.tokens import text_bytes
+from gateway.wire.validators import Check, filled_string, integer, is_int, one_of, refuse, refuse_type, string
 
 MOST_INPUTS = 2048
 _FIELDS: dict[str, Check] = {

@@ -172,11 +172,11 @@ def _provider(plugin: str) -> Any:
 def _relay(name: str) -> Any:
     if name == BRIDGE:
         from gateway.responses.relays import BridgeRelay
-        from gateway.wire.bridge_stream import BridgeStream
+        from gateway.wire.bridge.stream import BridgeStream
 
         stream = BridgeStream({"input": "x"}, response_id="resp_bench", model="bench/model", now=1)
         return BridgeRelay(stream, None, lambda: 1, None)
-    from gateway.wire.relay import ChatRelay
+    from gateway.wire.chat.encoder import ChatRelay
 
     return ChatRelay("bench/model", True)
 

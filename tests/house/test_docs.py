@@ -97,7 +97,7 @@ def test_every_route_is_documented(root):
 
 def test_every_metric_is_documented(root):
     page = (root / "docs/operations.md").read_text()
-    metrics = re.findall(r'"(gateway_[a-z_]+)"', (root / "gateway/observe.py").read_text())
+    metrics = re.findall(r'"(gateway_[a-z_]+)"', (root / "gateway/metrics.py").read_text())
     assert metrics
     assert [name for name in metrics if f"| `{name}` |" not in page] == []
 

@@ -5,15 +5,101 @@ from __future__ import annotations
 import gateway.api
 
 NAMES = """
-ApiKey App BOUND BaseUrl Basis Call Caller CallerFault ChatDialect ChatFold ChatStreamDecoder Checkout CheckoutState
-Conversation Counters DONE Dialect EXPECTED Embeds Event EventReader Exchange Fault Form GatewayFault Hold HoldRequest
-InboundDialect Keys Ledger Order Outcome Part PaymentEvent PaymentKind PaymentMethod Price Provider ProviderKind
-Refusal Relay ResponsesEventDecoder Router Sink Stores StreamDecoder StreamItem Target Transport Unfence UpstreamFault
-UpstreamReply UpstreamRequest Usage UsageLog UsageRow WantsMedia Watch Weights Window as_dict as_list as_text bearer
-bound_text_tokens check_depth clean count_of dict_of dicts_of dump embedding_input_tokens encode_data encode_event
-estimate_input_tokens fault_from_openai_error fault_from_stream_event find_usage fold_stream hookimpl is_sealed
-nonsense read_completion read_response read_retry_after read_usage redact redact_fault refuse_forbidden seal
-text_bytes text_of unfold unseal writable
+ApiKey
+App
+BOUND
+BaseUrl
+Basis
+Call
+Caller
+CallerFault
+ChatDialect
+ChatFold
+ChatStreamDecoder
+Checkout
+CheckoutState
+Counters
+DONE
+Dialect
+EXPECTED
+Embeds
+Event
+EventReader
+Exchange
+Fault
+Form
+GatewayFault
+Hold
+HoldRequest
+InboundCall
+InboundDialect
+Keys
+Ledger
+Order
+Outcome
+Part
+PaymentEvent
+PaymentKind
+PaymentMethod
+Price
+Provider
+ProviderKind
+Refusal
+Relay
+ResponsesEventDecoder
+Router
+Sink
+Stores
+StreamDecoder
+StreamItem
+Target
+Transport
+Unfence
+UpstreamFault
+UpstreamReply
+UpstreamRequest
+Usage
+UsageLog
+UsageRow
+WantsMedia
+Watch
+Weights
+Window
+as_dict
+as_list
+as_text
+bearer
+bound_text_tokens
+check_depth
+clean
+count_of
+dict_of
+dicts_of
+dump
+embedding_input_tokens
+encode_data
+encode_event
+estimate_input_tokens
+fault_from_openai_error
+fault_from_stream_event
+find_usage
+fold_stream
+hookimpl
+is_sealed
+nonsense
+read_completion
+read_response
+read_retry_after
+read_usage
+redact
+redact_fault
+refuse_forbidden
+seal
+text_bytes
+text_of
+unfold
+unseal
+writable
 """.split()
 
 

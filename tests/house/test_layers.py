@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 FLOORS = (
-    "errors wire call provider dialect payments answers stores config catalog fetch hookspecs api pluginload pipeline "
-    "upstream conduct observe secret builtin ledger servertools responses runtime http console cli __main__ testing"
+    "errors wire call profile provider dialect payments tools stores config catalog fetch hookspecs api pluginload "
+    "pipeline upstream runner logs metrics server_secret builtin sqlite servertools responses runtime http console "
+    "cli __main__ testing"
 ).split()
 
 # Entries that may use less than their floor would allow.
@@ -22,7 +23,7 @@ NARROW = {
 }
 
 # Formats have no sockets, no clock and no chance in them: the same bytes always give the same answer.
-PURE = tuple(f"gateway.{name}" for name in "wire errors call provider dialect payments answers".split())
+PURE = tuple(f"gateway.{name}" for name in "wire errors call profile provider dialect payments tools stores".split())
 IMPURE = set("aiohttp aiosqlite asyncio http logging multiprocessing os pathlib random secrets signal socket".split())
 IMPURE |= set("sqlite3 ssl subprocess sys tempfile threading time urllib.request uvloop yaml".split())
 

@@ -14,7 +14,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from gateway.http.connection import Connection
+from gateway.http.server.connection import Connection
 from gateway.stores import LoggedRequest
 from gateway.testing import FakeUpstream, RunningGateway, running_gateway, upstream_config
 from gateway.testing.pytest_plugin import fake_upstream

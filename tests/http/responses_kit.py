@@ -11,7 +11,7 @@ import orjson
 from jsonschema import Draft202012Validator
 
 from gateway.testing import RunningGateway, sse
-from gateway.wire.responses_fold import ResponseFold
+from gateway.wire.responses.fold import ResponseFold
 
 Json = dict[str, Any]
 SCHEMAS = Path(__file__).parents[1] / "wire/fixtures/responses/openai-schemas.json"

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.stores import HoldRequest, KeySettings
 from gateway.testing import json_reply, openai_completion
-from gateway.wire.body import parse_json
+from gateway.wire.json_body import parse_json
 
 from .conftest import CHAT, HELLO
 
@@ -178,7 +178,7 @@ async def test_long_bodies_are_parsed_beside_the_event_loop(
         threads.append(threading.get_ident())
         return parse_json(raw, **options)
 
-    monkeypatch.setattr("gateway.http.intake.parse_json", noted)
+    monkeypatch.setattr("gateway.http.server.request_reading.parse_json", noted)
     site.upstream.reply(json_reply(openai_completion("Hi")))
     headers = {} if key is None else {"Idempotency-Key": key}
     many = b'{"a" :":b"},' * 40_000

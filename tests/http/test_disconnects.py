@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import gateway.http.outlet
+import gateway.http.streaming.sse_response
 from gateway.testing import (
     DONE_EVENT,
     Hold,
@@ -247,7 +247,7 @@ async def test_a_client_that_does_not_read_stops_the_upstream(serve: Any) -> Non
 
 
 async def test_a_client_that_never_reads_is_cut_off_in_the_end(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway.http.outlet, "LAST_BYTES", 0.05)
+    monkeypatch.setattr(gateway.http.streaming.sse_response, "LAST_BYTES", 0.05)
     site = await serve(upstream={"total": "400ms"})
     site.upstream.reply(Reply([PIECE] * 3000))
     client, _ = await stuck(site)

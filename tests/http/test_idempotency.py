@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.http import idempotency
-from gateway.http.service import Service
+from gateway.http.calls import idempotency
+from gateway.http.server.service import Service
 from gateway.runtime import Gateway
 from gateway.stores import KeySettings
 from gateway.testing import (

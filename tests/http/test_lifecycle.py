@@ -179,9 +179,9 @@ async def test_a_second_signal_does_not_wait(serve: Any) -> None:
 
 
 async def test_a_reader_who_stands_still_cannot_hold_up_the_stop(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    import gateway.http.outlet
+    import gateway.http.streaming.sse_response
 
-    monkeypatch.setattr(gateway.http.outlet, "LAST_BYTES", 0.1)
+    monkeypatch.setattr(gateway.http.streaming.sse_response, "LAST_BYTES", 0.1)
     site = await serve(server={"drain": "50ms"})
     site.upstream.reply(Reply([sse(chunk({"content": "x" * 16_000}))] * 3000))
     client = await site.begin(stream=True)
@@ -347,7 +347,7 @@ async def test_a_stop_also_ends_what_is_no_call_of_a_model(serve: Any, tmp_path:
 import asyncio
 from gateway.api import hookimpl
 
-async def wait(visit):
+async def wait(context):
     await asyncio.Event().wait()
 
 @hookimpl

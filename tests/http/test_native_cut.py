@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from gateway.responses.relays import NativeStream
-from gateway.wire.responses import new_response
+from gateway.wire.responses.objects import new_response
 
 from .responses_kit import check_stream, read_stream
 

@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from gateway.call import Usage
 from gateway.cli import main
-from gateway.ledger.book import Book
+from gateway.sqlite.money.unit_of_work import UnitOfWork
 from gateway.stores import HoldRequest
 from gateway.testing import FakeUpstream, Hold, Reply, json_reply, running_gateway, upstream_config
 
@@ -309,13 +309,13 @@ async def test_the_command_line_lists_orders(shop, monkeypatch):
 
 async def test_a_booking_that_breaks_off_is_done_at_redelivery(shop, monkeypatch):
     order = await shop.order()
-    flush = Book.flush
+    flush = UnitOfWork.flush
 
-    def broken(book: Book) -> None:
+    def broken(book: UnitOfWork) -> None:
         flush(book)
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(Book, "flush", broken)
+    monkeypatch.setattr(UnitOfWork, "flush", broken)
     assert await shop.say(order, ("payment", 1000, 1)) == 503
     assert (await shop.topup(order))["credited"] == 0
     monkeypatch.undo()

@@ -295,7 +295,7 @@ def _again(folder: Path) -> Any:
     """A gateway on the same data; `running_gateway` wants to make an account of a new name."""
     from contextlib import asynccontextmanager
 
-    from gateway.http.service import Service
+    from gateway.http.server.service import Service
     from gateway.runtime import Gateway
 
     @asynccontextmanager

@@ -13,7 +13,7 @@ import openai
 import orjson
 import pytest
 
-from gateway.http.service import _SHUTTING_DOWN
+from gateway.http.server.service import _SHUTTING_DOWN
 from gateway.runtime import Gateway
 from gateway.testing import Cut, Hold, Reply, Stall, json_reply, openai_completion, openai_stream, usage
 
@@ -243,7 +243,7 @@ async def _once(site: Any, client: openai.AsyncOpenAI) -> Any:
 SERVE = """
 import asyncio, sys
 from pathlib import Path
-from gateway.http.service import Service
+from gateway.http.server.service import Service
 from gateway.runtime import Gateway
 from gateway.stores import KeySettings
 

@@ -12,10 +12,10 @@ import pytest
 from gateway.errors import CallerFault
 from gateway.responses.dialect import check_request
 from gateway.testing import HOSTILE_VALUES
-from gateway.wire.bridge_request import Abilities, chat_from_responses
-from gateway.wire.responses import new_response
-from gateway.wire.responses_native import native_request
-from gateway.wire.responses_pairing import canonical_items
+from gateway.wire.bridge.request import Abilities, chat_from_responses
+from gateway.wire.responses.items import canonical_items
+from gateway.wire.responses.native import native_request
+from gateway.wire.responses.objects import new_response
 
 PICTURE = {"type": "input_image", "image_url": "data:image/png;base64,AA=="}
 BODY: dict[str, Any] = {

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.testing import Hold, Reply, Stall, chunk, json_reply, openai_completion, openai_stream, sse, usage
-from gateway.wire.estimate import estimate_input_tokens
+from gateway.wire.tokens import estimate_input_tokens
 
 from .responses_kit import check_stream, read_stream
 

@@ -1,4 +1,4 @@
-"""How many tokens a picture makes at most, by model; everything else is bounded alike (`gateway.wire.estimate`).
+"""How many tokens a picture makes at most, by model; everything else is bounded alike (`gateway.wire.tokens`).
 
 Source: OpenAI's guide "Images and vision", calculating costs. Older models cut a picture into tiles of 512 px after
 scaling it into 2048 px with a short side of 768 px, so at most 2 x 4 tiles. Newer ones count patches of 32 px up to

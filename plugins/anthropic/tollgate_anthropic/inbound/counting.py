@@ -31,31 +31,31 @@ class Counts(Protocol):
     def read_fault(self, reply: UpstreamReply) -> Fault: ...
 
 
-async def count_tokens(visit: Any) -> Any:
-    """Answer one request; `visit` is a `gateway.http.context.Visit`. Raises Fault."""
+async def count_tokens(context: Any) -> Any:
+    """Answer one request; `context` is a `gateway.http.server.request_context.RequestContext`. Raises Fault."""
     dialect = MessagesDialect(counting=True)
-    call: Call = visit.new_call(dialect)
-    conductor = visit.begin(call)
-    await conductor.identify()
-    body = await visit.read_json()
-    dialect.open(call, body, visit.values)
-    resolution = visit.runtime.catalog.resolve(call.model or None)
+    call: Call = context.new_call(dialect)
+    runner = context.begin(call)
+    await runner.identify()
+    body = await context.read_json()
+    dialect.open(call, body, context.values)
+    resolution = context.runtime.catalog.resolve(call.model or None)
     call.model, call.candidates = resolution.model, resolution.candidates
     # Whoever may not use a model learns nothing from it.
-    await conductor.enter()
-    tokens = await _exact(visit, call, body, call.candidates[0])
+    await runner.enter()
+    tokens = await _exact(context, call, body, call.candidates[0])
     call.answer_headers["x-gateway-token-count"] = "estimated" if tokens is None else "exact"
-    return visit.json({"input_tokens": estimate_input_tokens(call.body) if tokens is None else tokens})
+    return context.json({"input_tokens": estimate_input_tokens(call.body) if tokens is None else tokens})
 
 
-async def _exact(visit: Any, call: Call, body: dict[str, Any], target: Target) -> int | None:
+async def _exact(context: Any, call: Call, body: dict[str, Any], target: Target) -> int | None:
     """The provider's own count, None when it cannot be had. Raises Fault when the provider finds the request wrong."""
-    provider, carried = visit.runtime.provider(target.provider), carried_by(call)
+    provider, carried = context.runtime.provider(target.provider), carried_by(call)
     if not isinstance(provider, Counts) or carried is None:
         return None
     request = provider.build_count(body, carried.betas, target)
     try:
-        reply = await visit.runtime.exchange(request, seconds=SECONDS, most=MOST)
+        reply = await context.runtime.exchange(request, seconds=SECONDS, most=MOST)
     except UpstreamFault:
         return None  # unreachable or too slow: an estimate is better than no answer
     if reply.status >= 300:

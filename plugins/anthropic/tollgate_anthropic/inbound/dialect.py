@@ -34,7 +34,7 @@ class MessagesDialect:
         """The key in `Authorization: Bearer`, else in `x-api-key`: Anthropic's clients send either."""
         return bearer(headers) or headers.get("x-api-key", "").strip()
 
-    def open(self, call: Call, body: Json, values: Mapping[str, str]) -> MessagesConversation:
+    def open(self, call: Call, body: Json, values: Mapping[str, str]) -> MessagesCall:
         """See `InboundDialect`."""
         check(body, counting=self._counting)
         betas = read_betas(call.headers)
@@ -53,15 +53,15 @@ class MessagesDialect:
         call.stream = body.get("stream") is True
         call.forms = {"chat": Form(chat, notes.dropped, fault), MESSAGES: Form(body)}
         carry(call, betas)
-        return MessagesConversation(call, body)
+        return MessagesCall(call, body)
 
     def error_body(self, fault: Fault, request_id: str) -> bytes:
         """See `InboundDialect`."""
         return error_json(fault, request_id)
 
 
-class MessagesConversation:
-    """One request; implements `gateway.api.Conversation`."""
+class MessagesCall:
+    """One request; implements `gateway.api.InboundCall`."""
 
     def __init__(self, call: Call, body: Json) -> None:
         self._call = call
@@ -70,11 +70,11 @@ class MessagesConversation:
         self._stops = [stop for stop in stops if isinstance(stop, str)] if isinstance(stops, list) else []
 
     def relay(self, watch: Watch | None) -> Relay:
-        """See `Conversation`."""
+        """See `InboundCall`."""
         return MessagesRelay(self._call, self._id, self._stops, watch)
 
     def whole(self, completion: Json) -> Json:
-        """See `Conversation`."""
+        """See `InboundCall`."""
         call = self._call
         carried = carried_by(call)
         if call.answered_in != MESSAGES or carried is None or carried.answer is None:

@@ -22,15 +22,15 @@ _DEFAULT, _MOST = 20, 1000
 def models_for(earlier: Handler) -> Handler:
     """A handler that answers Anthropic's clients, and passes all others on to `earlier`."""
 
-    async def handler(visit: Any) -> Any:
-        if "anthropic-version" not in visit.request.headers:
-            return await earlier(visit)
-        await visit.begin(visit.new_call(MessagesDialect())).enter()
-        catalog = visit.runtime.catalog
-        identity = visit.values.get("id")
+    async def handler(context: Any) -> Any:
+        if "anthropic-version" not in context.request.headers:
+            return await earlier(context)
+        await context.begin(context.new_call(MessagesDialect())).enter()
+        catalog = context.runtime.catalog
+        identity = context.values.get("id")
         if identity is not None:
-            return visit.json(shown(catalog.public_one(identity)))
-        return visit.json(page(catalog.public_list(), visit.request.query))
+            return context.json(shown(catalog.public_one(identity)))
+        return context.json(page(catalog.public_list(), context.request.query))
 
     return handler
 

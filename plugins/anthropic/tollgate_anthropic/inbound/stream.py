@@ -183,7 +183,7 @@ def _citation(found: Json) -> Json:
 
 
 class ChatStream:
-    """Chat chunks in, events out. message_id, model: what the message bears. watch: see `Conversation.relay`."""
+    """Chat chunks in, events out. message_id, model: what the message bears. watch: see `InboundCall.relay`."""
 
     def __init__(self, message_id: str, model: str, stops: Collection[str], watch: Watch | None) -> None:
         self.usage: Json | None = None

@@ -40,32 +40,32 @@ class CountsContents(Protocol):
     def read_fault(self, reply: UpstreamReply) -> Fault: ...
 
 
-async def count_tokens(visit: Any) -> Any:
-    """Answer one request; `visit` is a `gateway.http.context.Visit` with its path split. Raises Fault."""
+async def count_tokens(context: Any) -> Any:
+    """Answer one request; `context` is its `RequestContext`, with the path split. Raises Fault."""
     dialect = GenerateDialect()
-    call: Call = visit.new_call(dialect)
-    conductor = visit.begin(call)
-    await conductor.identify()
-    body = await visit.read_json()
+    call: Call = context.new_call(dialect)
+    runner = context.begin(call)
+    await runner.identify()
+    body = await context.read_json()
     inner = camel(body).get("generateContentRequest")
     asked = as_dict(inner, "generateContentRequest") if inner is not None else body
-    dialect.open(call, asked, visit.values)
-    resolution = visit.runtime.catalog.resolve(call.model or None)
+    dialect.open(call, asked, context.values)
+    resolution = context.runtime.catalog.resolve(call.model or None)
     call.model, call.candidates = resolution.model, resolution.candidates
     # Whoever may not use a model learns nothing from it.
-    await conductor.enter()
-    tokens = await _exact(visit, asked, call.candidates[0])
+    await runner.enter()
+    tokens = await _exact(context, asked, call.candidates[0])
     call.answer_headers["x-gateway-token-count"] = "estimated" if tokens is None else "exact"
-    return visit.json({"totalTokens": estimate_input_tokens(call.body) if tokens is None else tokens})
+    return context.json({"totalTokens": estimate_input_tokens(call.body) if tokens is None else tokens})
 
 
-async def _exact(visit: Any, body: dict[str, Any], target: Target) -> int | None:
+async def _exact(context: Any, body: dict[str, Any], target: Target) -> int | None:
     """The provider's own count, None when it cannot be had. Raises Fault when the provider finds the request wrong."""
-    provider = visit.runtime.provider(target.provider)
+    provider = context.runtime.provider(target.provider)
     if not isinstance(provider, CountsContents):
         return None
     try:
-        reply = await visit.runtime.exchange(provider.build_contents_count(body, target), seconds=SECONDS, most=MOST)
+        reply = await context.runtime.exchange(provider.build_contents_count(body, target), seconds=SECONDS, most=MOST)
     except UpstreamFault:
         return None  # unreachable or too slow: an estimate is better than no answer
     if reply.status >= 300:

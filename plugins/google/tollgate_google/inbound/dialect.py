@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.api import Call, CallerFault, ChatDialect, Conversation, Fault, Form, Relay, Watch, bearer
+from gateway.api import Call, CallerFault, ChatDialect, Fault, Form, InboundCall, Relay, Watch, bearer
 from tollgate_google.draft import refuse
 
 from .answer import response_of
@@ -36,7 +36,7 @@ class GenerateDialect:
         """The key in `Authorization: Bearer`, else in `x-goog-api-key`. One in the URL is refused before."""
         return bearer(headers) or headers.get("x-goog-api-key", "").strip()
 
-    def open(self, call: Call, body: Json, values: Mapping[str, str]) -> Conversation:
+    def open(self, call: Call, body: Json, values: Mapping[str, str]) -> InboundCall:
         """See `InboundDialect`."""
         model, method = values[MODEL], values[METHOD]
         if method in ("embedContent", "batchEmbedContents"):
@@ -61,15 +61,15 @@ class GenerateDialect:
             forms[GENERATE] = Form(body)
         call.forms = forms
         carry(call)
-        return GenerateConversation(call, choices)
+        return GenerateCall(call, choices)
 
     def error_body(self, fault: Fault, request_id: str) -> bytes:
         """See `InboundDialect`."""
         return error_json(fault, request_id)
 
 
-class GenerateConversation:
-    """One request; implements `gateway.api.Conversation`."""
+class GenerateCall:
+    """One request; implements `gateway.api.InboundCall`."""
 
     def __init__(self, call: Call, choices: int) -> None:
         self._call = call
@@ -77,11 +77,11 @@ class GenerateConversation:
         self._id = call.id.removeprefix("req_")
 
     def relay(self, watch: Watch | None) -> Relay:
-        """See `Conversation`."""
+        """See `InboundCall`."""
         return GenerateRelay(self._call, self._id, self._choices, watch)
 
     def whole(self, completion: Json) -> Json:
-        """See `Conversation`."""
+        """See `InboundCall`."""
         carried = carried_by(self._call)
         if self._call.answered_in != GENERATE or carried is None or carried.answer is None:
             return response_of(completion, self._id)

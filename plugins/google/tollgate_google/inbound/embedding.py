@@ -21,7 +21,7 @@ Json = dict[str, Any]
 _SAME = ("taskType", "title", "autoTruncate")
 
 
-def open_embeddings(call: Call, body: Json, model: str, *, batch: bool) -> EmbeddingsConversation:
+def open_embeddings(call: Call, body: Json, model: str, *, batch: bool) -> EmbeddingsCall:
     """Put the hub form into `call`. Raises CallerFault that names the field."""
     check(body)
     given = as_list(camel(body).get("requests"), "requests") if batch else [body]
@@ -52,11 +52,11 @@ def open_embeddings(call: Call, body: Json, model: str, *, batch: bool) -> Embed
     if dimensions is not None and (type(dimensions) is not int or not 1 <= dimensions <= 1_000_000):
         raise refuse("outputDimensionality", "must be a whole number from 1")
     call.operation, call.body, call.model = "embeddings", chat, model
-    return EmbeddingsConversation(batch)
+    return EmbeddingsCall(batch)
 
 
-class EmbeddingsConversation:
-    """One request; implements `gateway.api.Conversation`."""
+class EmbeddingsCall:
+    """One request; implements `gateway.api.InboundCall`."""
 
     def __init__(self, batch: bool) -> None:
         self._batch = batch
@@ -66,7 +66,7 @@ class EmbeddingsConversation:
         raise NotImplementedError
 
     def whole(self, completion: Json) -> Json:
-        """See `Conversation`."""
+        """See `InboundCall`."""
         found = [{"values": _values(entry.get("embedding"))} for entry in dicts_of(completion.get("data"))]
         usage = {"promptTokenCount": dict_of(completion.get("usage")).get("prompt_tokens", 0)}
         if self._batch:

@@ -33,14 +33,14 @@ def add_routes(router: Router) -> None:
 
 
 def _handler(dialect: GenerateDialect, calls: Handler) -> Handler:
-    async def handler(visit: Any) -> Any:
-        visit.dialect = dialect  # in which the faults below are told
-        query = visit.request.query
+    async def handler(context: Any) -> Any:
+        context.dialect = dialect  # in which the faults below are told
+        query = context.request.query
         if "key" in query:
             raise CallerFault(
                 "key: a key in the URL ends up in logs; send it in the header x-goog-api-key instead.", param="key"
             )
-        model, method = split_path(visit.values["id"])
+        model, method = split_path(context.values["id"])
         if method not in _METHODS:
             raise CallerFault(
                 f"The method {method[:60]!r} is not known here; there are {', '.join(_METHODS)}.",
@@ -49,8 +49,8 @@ def _handler(dialect: GenerateDialect, calls: Handler) -> Handler:
             )
         if method == "streamGenerateContent" and query.get("alt") != "sse":
             raise CallerFault("alt: streams are server-sent events here; add ?alt=sse to the address.", param="alt")
-        visit.values = {MODEL: known_name(visit.runtime.catalog, model), METHOD: method}
-        return await (count_tokens if method == "countTokens" else calls)(visit)
+        context.values = {MODEL: known_name(context.runtime.catalog, model), METHOD: method}
+        return await (count_tokens if method == "countTokens" else calls)(context)
 
     return handler
 

@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 class ChatStream:
     """identity, model: what every event bears. choices: how many candidates were asked for. watch: see
-    `Conversation.relay`."""
+    `InboundCall.relay`."""
 
     def __init__(self, identity: str, model: str, choices: int, watch: Watch | None) -> None:
         self.usage: Json | None = None

@@ -1,0 +1,1 @@
+"""The routes that call no model."""

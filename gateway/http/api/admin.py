@@ -1,0 +1,264 @@
+"""The admin API under /admin/api: accounts, keys, credits, vouchers and the ledger, with the power of the command
+line. Its only credential is the admin secret; nothing that an API key can do leads here."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Any
+
+from aiohttp import web
+
+from gateway.dialect import bearer
+from gateway.errors import CallerFault, Refusal
+from gateway.http.api.fields import or_null, page_number, read_fields, strings
+from gateway.http.api.usage import usage_of
+from gateway.http.server.request_context import RequestContext
+from gateway.http.server.request_reading import remote_address
+from gateway.http.server.router import RouteTable
+from gateway.stores import MAX_CREDITS, AccountChange, KeySettings, Stores
+from gateway.wire.validators import Check, boolean, filled_string, integer, one_of, string
+
+PREFIX = "/admin/api"
+_TRIES = 20
+_TRIES_WINDOW = 60.0
+_MOST_ROWS = 1000
+# Digits of a number that the database can hold (64 bits, less one digit).
+_LONGEST_ID = 18
+
+_NAME: Check = filled_string
+_LIMIT = or_null(integer(1, 10**9))
+_ACCOUNT: dict[str, Check] = {
+    "name": _NAME,
+    "role": one_of(("user", "admin")),
+    "disabled": boolean,
+    "requests_per_minute": _LIMIT,
+}
+_KEY: dict[str, Check] = {
+    "name": string,
+    "expires_at": or_null(integer(1, 2**40, "unix seconds")),
+    "monthly_limit": or_null(integer(0, MAX_CREDITS, "credits")),
+    "models": or_null(strings),
+    "requests_per_minute": _LIMIT,
+    "ip_allow": or_null(strings),
+}
+_CREDIT: dict[str, Check] = {
+    "credits": integer(-MAX_CREDITS, MAX_CREDITS, "credits"),
+    "kind": one_of(("grant", "topup", "correction")),
+    "idempotency_key": filled_string,
+    "note": string,
+}
+
+Work = Callable[[RequestContext, Stores], Awaitable[web.StreamResponse]]
+
+
+def add_routes(routes: RouteTable) -> None:
+    """Register the admin API."""
+    table: tuple[tuple[str, str, Work], ...] = (
+        ("GET", "/accounts", _list_accounts),
+        ("POST", "/accounts", _create_account),
+        ("GET", "/accounts/{account}", _get_account),
+        ("PATCH", "/accounts/{account}", _update_account),
+        ("POST", "/accounts/{account}/credits", _add_credits),
+        ("GET", "/accounts/{account}/entries", _entries),
+        ("GET", "/accounts/{account}/usage", _usage),
+        ("GET", "/accounts/{account}/keys", _list_keys),
+        ("POST", "/accounts/{account}/keys", _create_key),
+        ("GET", "/keys/{key}", _get_key),
+        ("PATCH", "/keys/{key}", _update_key),
+        ("DELETE", "/keys/{key}", _revoke_key),
+        ("POST", "/keys/{key}/rotate", _rotate_key),
+        ("POST", "/refunds", _refund),
+        ("GET", "/vouchers", _list_vouchers),
+        ("POST", "/vouchers", _create_vouchers),
+        ("DELETE", "/vouchers/{voucher}", _revoke_voucher),
+        ("GET", "/ledger/check", _check),
+    )
+    for method, template, work in table:
+        routes.add(method, PREFIX + template, _guarded(work), api=False)
+
+
+def _guarded(work: Work) -> Callable[[RequestContext], Awaitable[web.StreamResponse]]:
+    """The handler that lets only the administrator through."""
+
+    async def handler(context: RequestContext) -> web.StreamResponse:
+        stores = context.gateway.stores
+        await _authenticate(context, stores)
+        response = await work(context, stores)
+        response.headers["cache-control"] = "no-store"
+        return response
+
+    return handler
+
+
+async def _authenticate(context: RequestContext, stores: Stores) -> None:
+    """Raises Refusal 401, or 429 after too many wrong secrets from one address."""
+    given = bearer({"authorization": context.request.headers.get("Authorization", "")})
+    # Bytes that are no UTF-8 stand in headers as lone surrogates, which a plain `encode` refuses.
+    if given and hmac.compare_digest(given.encode("utf-8", "replace"), context.gateway.admin_secret().encode()):
+        return
+    remote = remote_address(context.request, context.runtime.config.server.trusted_proxies)
+    [window] = await stores.counters.hit([(f"admin:{remote}", _TRIES)], _TRIES_WINDOW)
+    if not window.allowed:
+        raise Refusal(
+            "Too many attempts with a wrong admin secret.",
+            status=429,
+            type="rate_limit",
+            code="rate_limit_exceeded",
+            retry_after=window.retry_after,
+        )
+    raise Refusal(
+        "The admin API needs the admin secret: 'Authorization: Bearer mgas_...'.", status=401, code="invalid_api_key"
+    )
+
+
+async def _list_accounts(context: RequestContext, stores: Stores) -> web.StreamResponse:
+    query = context.request.query
+    limit = page_number(query, "limit", 100, _MOST_ROWS)
+    accounts = await stores.accounts.list_accounts(after=query.get("after", ""), limit=limit)
+    return context.json({"object": "list", "data": [asdict(account) for account in accounts]})
+
+
+async def _create_account(context: RequestContext, stores: Stores) -> web.StreamResponse:
+    known = {"name": _NAME, "role": _ACCOUNT["role"], "credits": integer(0, MAX_CREDITS, "credits")}
+    body = read_fields(await context.read_json(), known, required=("name",))
+    grant = body.get("credits", context.runtime.config.credits.signup_grant)
+    account = await stores.accounts.create_account(body["name"], role=body.get("role", "user"), grant=grant)
+    return context.json(asdict(account), status=201)
+
+
+async def _get_account(context: RequestContext, stores: Stores) -> web.StreamResponse:
+    return context.json(asdict(_found(await stores.accounts.find_account(context.values["account"]), "account")))
+
+
+async def _update_account(context: RequestContext, stores: Stores) -> web.StreamResponse:
+    body = read_fields(await context.read_json(), _ACCOUNT)
+    account = _found(await stores.accounts.find_account(context.values["account"]), "account")
+    changed = await stores.accounts.update_account(account.id, AccountChange(change=tuple(body), **body))
+    return context.json(asdict(_found(changed, "account")))
+
+
+async def _add_credits(context: RequestContext, stores: Stores) -> web.StreamResponse:
+    body = read_fields(await context.read_json(), _CREDIT, required=("credits", "idempotency_key"))
+    account = _found(await stores.accounts.find_account(context.values["account"]), "account")
+    balance = await stores.ledger.grant(
+        account.id,
+        body["credits"],
+        kind=body.get("kind", "grant"),
+        key=body["idempotency_key"],
+        note=body.get("note", ""),
+    )
+    return context.json({"account_id": account.id, "balance": balance})
+
+
+async def _entries(context: RequestContext, stores: Stores) -> web.StreamResponse:
+    account = _found(await stores.accounts.find_account(context.values["account"]), "account")
+    query = context.request.query
+    entries = await stores.ledger.entries(
+        account.id,
+        after=page_number(query, "after", 0, 2**53),
+        limit=page_number(query, "limit", 100, _MOST_ROWS),
+        newest_first=query.get("order", "desc") == "desc",
+    )
+    return context.json({"object": "list", "data": [asdict(entry) for entry in entries]})
+
+
+async def _usage(context: RequestContext, stores: Stores) -> web.StreamResponse:
+    account = _found(await stores.accounts.find_account(context.values["account"]), "account")
+    return context.json(await usage_of(stores, account.id, context.request.query))
+
+
+async def _list_keys(context: RequestContext, stores: Stores) -> web.StreamResponse:
+    account = _found(await stores.accounts.find_account(context.values["account"]), "account")
+    keys = await stores.keys.list_keys(account.id)
+    return context.json({"object": "list", "data": [asdict(key) for key in keys]})
+
+
+async def _create_key(context: RequestContext, stores: Stores) -> web.StreamResponse:
+    settings = _key_settings(read_fields(await context.read_json(), _KEY))
+    account = _found(await stores.accounts.find_account(context.values["account"]), "account")
+    key, plain = await stores.keys.create_key(account.id, settings)
+    return context.json({"key": plain, **asdict(key)}, status=201)
+
+
+async def _get_key(context: RequestContext, stores: Stores) -> web.StreamResponse:
+    return context.json(asdict(_found(await stores.keys.get_key(context.values["key"]), "key")))
+
+
+async def _update_key(context: RequestContext, stores: Stores) -> web.StreamResponse:
+    body = read_fields(await context.read_json(), _KEY)
+    key = _found(await stores.keys.get_key(context.values["key"]), "key")
+    # What is not named stays as it is; null takes a limit away.
+    settings = _key_settings({**{name: getattr(key, name) for name in _KEY}, **body})
+    return context.json(asdict(_found(await stores.keys.update_key(key.id, settings), "key")))
+
+
+async def _revoke_key(context: RequestContext, stores: Stores) -> web.StreamResponse:
+    return context.json(asdict(_found(await stores.keys.revoke_key(context.values["key"]), "key")))
+
+
+async def _rotate_key(context: RequestContext, stores: Stores) -> web.StreamResponse:
+    body = read_fields(await context.read_json(), {"grace": integer(0, 7 * 86_400, "seconds")})
+    key, plain = _found(await stores.keys.rotate_key(context.values["key"], grace=body.get("grace", 0)), "key")
+    return context.json({"key": plain, **asdict(key)})
+
+
+async def _refund(context: RequestContext, stores: Stores) -> web.StreamResponse:
+    known = {
+        "request_id": filled_string,
+        "credits": integer(1, MAX_CREDITS, "credits"),
+        "idempotency_key": filled_string,
+        "note": string,
+    }
+    body = read_fields(await context.read_json(), known, required=("request_id", "credits", "idempotency_key"))
+    balance = await stores.ledger.refund(
+        body["request_id"], body["credits"], key=body["idempotency_key"], note=body.get("note", "")
+    )
+    return context.json({"request_id": body["request_id"], "balance": balance})
+
+
+async def _list_vouchers(context: RequestContext, stores: Stores) -> web.StreamResponse:
+    query = context.request.query
+    vouchers = await stores.ledger.list_vouchers(
+        after=page_number(query, "after", 0, 2**53), limit=page_number(query, "limit", 100, _MOST_ROWS)
+    )
+    return context.json({"object": "list", "data": [asdict(voucher) for voucher in vouchers]})
+
+
+async def _create_vouchers(context: RequestContext, stores: Stores) -> web.StreamResponse:
+    known = {
+        "credits": integer(1, MAX_CREDITS, "credits"),
+        "count": integer(1, 1000),
+        "expires_at": or_null(integer(1, 2**40, "unix seconds")),
+        "note": string,
+    }
+    body = read_fields(await context.read_json(), known, required=("credits",))
+    codes = await stores.ledger.create_vouchers(
+        body.get("count", 1), body["credits"], expires_at=body.get("expires_at"), note=body.get("note", "")
+    )
+    return context.json({"codes": codes, "credits": body["credits"]}, status=201)
+
+
+async def _revoke_voucher(context: RequestContext, stores: Stores) -> web.StreamResponse:
+    number = context.values["voucher"]
+    known = number.isascii() and number.isdigit() and len(number) <= _LONGEST_ID
+    voucher = await stores.ledger.revoke_voucher(int(number)) if known else None
+    return context.json(asdict(_found(voucher, "voucher")))
+
+
+async def _check(context: RequestContext, stores: Stores) -> web.StreamResponse:
+    found = await stores.ledger.check()
+    return context.json({"ok": not found, "discrepancies": [str(item) for item in found]})
+
+
+def _key_settings(fields: dict[str, Any]) -> KeySettings:
+    lists = {name: None if fields.get(name) is None else tuple(fields[name]) for name in ("models", "ip_allow")}
+    return KeySettings(**{**fields, **lists})
+
+
+def _found(value: Any, what: str) -> Any:
+    """The value. Raises CallerFault 404 when there is none."""
+    if value is None:
+        raise CallerFault(f"There is no such {what}.", status=404, code="not_found")
+    return value

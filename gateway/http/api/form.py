@@ -1,0 +1,51 @@
+"""Requests of the account API: who asks, how often, and a small JSON object with known members only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.call import Caller
+from gateway.errors import CallerFault, Refusal
+from gateway.http.calls.model_calls import new_call
+from gateway.http.server.request_context import RequestContext
+from gateway.http.server.request_reading import read_body
+from gateway.runtime import BodyLimits
+from gateway.wire.json_body import parse_json
+
+_LIMITS = BodyLimits(max_body=64 * 1024, grace=20.0, min_rate=1024)
+
+
+async def enter(context: RequestContext) -> Caller:
+    """Identify the caller by the same chain as a model call. Raises Refusal."""
+    runner = context.begin(new_call(context))
+    await runner.enter()
+    caller = runner.call.caller
+    assert caller is not None
+    return caller
+
+
+async def read_object(context: RequestContext, *members: str) -> dict[str, Any]:
+    """The body, which may have these members. Raises CallerFault that names what is wrong."""
+    body = parse_json(await read_body(context.request, _LIMITS), max_depth=8)
+    for name in body:
+        if name not in members:
+            raise CallerFault(f"{name[:100]}: unknown member; known are {', '.join(members)}.", param=name[:100])
+    return body
+
+
+async def throttle(context: RequestContext, limits: Sequence[tuple[str, int]], window: float) -> None:
+    """Count this request under every name, or refuse it (429) when one of them had its limit within `window`
+    seconds. Wrong tries count like right ones."""
+    tightest = min(
+        await context.gateway.stores.counters.hit(limits, window), key=lambda state: (state.allowed, state.remaining)
+    )
+    if not tightest.allowed:
+        raise Refusal(
+            f"Too many tries: at most {tightest.limit} in {window:.0f} seconds. "
+            f"Try again in {tightest.retry_after:.1f} seconds.",
+            status=429,
+            type="rate_limit",
+            code="rate_limit_exceeded",
+            retry_after=tightest.retry_after,
+        )

@@ -1,0 +1,54 @@
+"""GET /healthz, /readyz and /metrics: for load balancers and monitoring, without a key."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from aiohttp import web
+
+from gateway.dialect import bearer
+from gateway.errors import CallerFault
+from gateway.http.server.request_context import RequestContext
+from gateway.http.server.request_reading import remote_address
+
+
+async def healthz(context: RequestContext) -> web.StreamResponse:
+    """The process is alive."""
+    return context.json({"status": "ok"})
+
+
+async def readyz(context: RequestContext) -> web.StreamResponse:
+    """The process takes requests: 200, or 503 while it drains or its database does not answer."""
+    problems = await context.gateway.problems()
+    if problems:
+        return context.json({"status": "not ready", "reasons": problems}, status=503)
+    return context.json({"status": "ready"})
+
+
+async def metrics(context: RequestContext) -> web.StreamResponse:
+    """Prometheus metrics: behind a bearer token when `metrics.token` is set, otherwise for loopback only."""
+    server, settings = context.runtime.config.server, context.runtime.config.metrics
+    if not settings.enabled:
+        raise CallerFault("Metrics are switched off (metrics.enabled).", status=404, code="not_found")
+    if settings.token:
+        given = bearer({"authorization": context.request.headers.get("Authorization", "")})
+        if not hmac.compare_digest(given.encode("utf-8", "replace"), settings.token.encode()):
+            raise CallerFault("Metrics need the token of metrics.token.", status=401, code="invalid_api_key")
+    elif not _is_local(context.request, server.trusted_proxies):
+        raise CallerFault(
+            "Metrics are for this machine only, unless metrics.token is set.", status=403, code="forbidden"
+        )
+    body, content_type = context.gateway.metrics.exposition()
+    return web.Response(body=body, headers={**context.headers(), "content-type": content_type})
+
+
+def _is_local(request: web.BaseRequest, trusted: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Whether a request comes from this machine itself, and not by way of a proxy that runs on it."""
+    if not trusted and ("X-Forwarded-For" in request.headers or "Forwarded" in request.headers):
+        return False
+    try:
+        return ip_address(remote_address(request, trusted)).is_loopback
+    except ValueError:  # what a trusted proxy passed on as the address is none
+        return False

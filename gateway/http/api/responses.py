@@ -1,0 +1,204 @@
+"""`/responses/{id}` and below: what is kept of answers, and the ones that are being made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from gateway.dialect import KEEP_ALIVE
+from gateway.errors import CallerFault
+from gateway.http.calls.model_calls import new_call
+from gateway.http.server.request_context import RequestContext
+from gateway.http.server.router import RouteTable
+from gateway.http.streaming.following import replay, starting_after, stream_out
+from gateway.responses.dialect import ResponsesCall, check_request
+from gateway.responses.history import listed_chain, response_not_found
+from gateway.responses.running import CANCELLED, RunningResponse, last_number
+from gateway.responses.services import ResponsesServices
+from gateway.stores import StoredResponse
+from gateway.wire.responses.objects import deletion, item_list
+from gateway.wire.tokens import estimate_input_tokens
+
+_PATIENCE = 10.0
+"""Seconds that `cancel` waits for the response's end."""
+_LOOK = 0.2
+"""Seconds between two looks at a response that another process makes."""
+
+
+def add_routes(routes: RouteTable) -> None:
+    """The routes of this module."""
+    routes.add("POST", "/responses/input_tokens", count_input)
+    routes.add("GET", "/responses/{id}", retrieve)
+    routes.add("DELETE", "/responses/{id}", delete)
+    routes.add("POST", "/responses/{id}/cancel", cancel)
+    routes.add("GET", "/responses/{id}/input_items", input_items)
+
+
+async def enter(context: RequestContext) -> tuple[str, ResponsesServices]:
+    """Who asks (an account's id), and the services. Raises Refusal."""
+    runner = context.begin(new_call(context))
+    await runner.enter()
+    caller = runner.call.caller
+    assert caller is not None
+    return caller.account_id, context.runtime.responses_services()
+
+
+async def retrieve(context: RequestContext) -> web.StreamResponse:
+    """GET /responses/{id}: the object; with `?stream=true` its events, `&starting_after=N` those above a number."""
+    account_id, services = await enter(context)
+    response_id = context.values["id"]
+    query = context.request.query
+    streamed = flag(query, "stream")
+    after = starting_after(query)
+    if after >= 0 and not streamed:
+        raise CallerFault("starting_after: is only allowed with stream=true.", param="starting_after")
+    live = services.live.get(account_id, response_id)
+    if live is None:
+        stored = await _find(services, account_id, response_id)
+        if not streamed:
+            return context.json(stored.response)
+        return await stream_out(context, _of_stored(context, services, stored, after))
+    if not streamed:
+        return context.json(live.snapshot())
+    return await stream_out(context, _of_live(context, services, live, after))
+
+
+async def _of_live(
+    context: RequestContext, services: ResponsesServices, live: RunningResponse, after: int
+) -> AsyncIterator[bytes]:
+    tape = live.tape
+    async for data in tape.follow(after, context.runtime.config.server.keep_alive):
+        after = last_number(data, after)
+        yield data
+    if tape.cut_off:
+        # Too much was said to keep it (responses.live_events): there remains the end.
+        await tape.wait_end()
+        stored = await services.store.get(live.account_id, live.id)
+        if stored is not None:
+            yield replay(stored, max(after, 0))
+
+
+async def _of_stored(
+    context: RequestContext, services: ResponsesServices, stored: StoredResponse, after: int
+) -> AsyncIterator[bytes]:
+    found: StoredResponse | None = stored
+    quiet = context.runtime.config.server.keep_alive
+    silent = 0.0
+    while found is not None and found.running:
+        # Another process makes it: its events are there when it has ended.
+        await asyncio.sleep(_LOOK)
+        silent += _LOOK
+        if quiet and silent >= quiet:
+            silent = 0.0
+            yield KEEP_ALIVE
+        found = await services.store.get(stored.account_id, stored.id)
+    if found is not None:
+        yield replay(found, after)
+
+
+async def delete(context: RequestContext) -> web.StreamResponse:
+    """DELETE /responses/{id}: it is gone at once; one that still runs in the background is stopped."""
+    account_id, services = await enter(context)
+    response_id = context.values["id"]
+    live = services.live.get(account_id, response_id)
+    if live is not None and live.stop is not None:
+        live.stop(CANCELLED)
+    else:
+        await services.store.ask_to_cancel(account_id, response_id)
+    if not await services.store.delete(account_id, response_id):
+        raise response_not_found(response_id)
+    return context.json(deletion(response_id))
+
+
+async def cancel(context: RequestContext) -> web.StreamResponse:
+    """POST /responses/{id}/cancel: stop a background response; the answer is the object as it is then. One that has
+    ended is returned as it is."""
+    account_id, services = await enter(context)
+    response_id = context.values["id"]
+    live = services.live.get(account_id, response_id)
+    if live is not None:
+        if live.stop is None:
+            raise _not_background()
+        live.stop(CANCELLED)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await live.tape.wait_end()
+        except TimeoutError:
+            return context.json(live.snapshot())
+    stored = await _find(services, account_id, response_id)
+    if not stored.background:
+        raise _not_background()
+    if stored.running:
+        await services.store.ask_to_cancel(account_id, response_id)
+        stored = await _wait(services, stored)
+    return context.json(stored.response)
+
+
+async def _wait(services: ResponsesServices, stored: StoredResponse) -> StoredResponse:
+    """Wait for another process to end this response."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _PATIENCE
+    found: StoredResponse | None = stored
+    while found is not None and found.running and loop.time() < deadline:
+        await asyncio.sleep(_LOOK)
+        found = await services.store.get(stored.account_id, stored.id)
+    return found or stored
+
+
+async def input_items(context: RequestContext) -> web.StreamResponse:
+    """GET /responses/{id}/input_items: all that it was made from, newest first; `after`, `limit`, `order`."""
+    account_id, services = await enter(context)
+    response_id = context.values["id"]
+    chain = await services.store.chain(account_id, response_id, most=services.settings.max_context)
+    if chain is None:
+        raise response_not_found(response_id)
+    return context.json(page_of(listed_chain(chain), context.request.query))
+
+
+async def count_input(context: RequestContext) -> web.StreamResponse:
+    """POST /responses/input_tokens: how many tokens the input of such a request makes, as far as can be told without
+    asking the provider."""
+    _, services = await enter(context)
+    call = context.call
+    assert call is not None
+    body = await context.read_json()
+    check_request({**body, "background": None})
+    resolution = context.runtime.catalog.resolve(body.get("model") or None)
+    call.model, call.candidates = resolution.model, resolution.candidates
+    # Once more, now that there is a model to be judged.
+    await context.runtime.pipeline.authorize(call)
+    conversation = ResponsesCall(call, {**body, "background": None, "stream": None}, services)
+    await conversation.prepare()
+    return context.json({"object": "response.input_tokens", "input_tokens": estimate_input_tokens(call.body)})
+
+
+def page_of(items: list[dict[str, Any]], query: Mapping[str, str]) -> dict[str, Any]:
+    """A page of items as the query asks for it. Raises CallerFault that names the parameter."""
+    limit = query.get("limit", "20")
+    if not (limit.isascii() and limit.isdigit() and len(limit) <= 6):
+        raise CallerFault(f"limit: expected a whole number from 1 to 100, got {limit[:40]!r}.", param="limit")
+    return item_list(items, after=query.get("after"), limit=int(limit), order=query.get("order", "desc"))
+
+
+def flag(query: Mapping[str, str], name: str) -> bool:
+    """A boolean of the query, false when it is not there. Raises CallerFault."""
+    text = query.get(name, "false").lower()
+    if text not in ("true", "false", "1", "0"):
+        raise CallerFault(f"{name}: must be true or false.", param=name)
+    return text in ("true", "1")
+
+
+async def _find(services: ResponsesServices, account_id: str, response_id: str) -> StoredResponse:
+    stored = await services.store.get(account_id, response_id)
+    if stored is None:
+        raise response_not_found(response_id)
+    return stored
+
+
+def _not_background() -> CallerFault:
+    return CallerFault(
+        "Only responses created with background=true can be cancelled.", code="not_cancellable", param="response_id"
+    )

@@ -1,0 +1,87 @@
+"""GET /usage: an account's balance and consumption, by UTC day and by model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from aiohttp import web
+
+from gateway.errors import CallerFault
+from gateway.http.calls.model_calls import new_call
+from gateway.http.server.request_context import RequestContext
+from gateway.stores import Stores
+
+DEFAULT_DAYS = 30
+MOST_DAYS = 366
+_DAY = 86_400
+_FIRST_YEAR = 1970
+_PARAMETERS = ("days", "start", "end", "key")
+
+
+async def get_usage(context: RequestContext) -> web.StreamResponse:
+    """The caller's account: the last 30 UTC days including today, or `?days=N`, or `?start=YYYY-MM-DD&end=...`
+    (both included); `?key=ID` counts one key only. Raises CallerFault 400 that names the parameter."""
+    runner = context.begin(new_call(context))
+    await runner.enter()
+    caller = runner.call.caller
+    assert caller is not None
+    return context.json(await usage_of(context.gateway.stores, caller.account_id, context.request.query))
+
+
+async def usage_of(stores: Stores, account_id: str, query: Mapping[str, str]) -> dict[str, Any]:
+    """The usage object of one account for a query as `get_usage` takes it. Raises CallerFault 400."""
+    for name in query:
+        if name not in _PARAMETERS:
+            raise CallerFault(f"{name}: unknown parameter; known are {', '.join(_PARAMETERS)}.", param=name)
+    first, last = _period(query, int(time.time()))
+    summary = await stores.usage.summary(
+        account_id, start=_seconds(first), end=_seconds(last) + _DAY, key_id=query.get("key")
+    )
+    return {
+        "object": "usage",
+        "balance": summary.balance,
+        "totals": {"credits": summary.credits, "tokens": summary.tokens, "requests": summary.requests},
+        "daily": [{"day": day, "credits": spent, "requests": count} for day, spent, count in summary.daily],
+        "by_model": [{"model": model, "credits": spent} for model, spent in summary.by_model],
+    }
+
+
+def _period(query: Mapping[str, str], now: int) -> tuple[date, date]:
+    """First and last day, both included."""
+    today = datetime.fromtimestamp(now, UTC).date()
+    if "days" in query:
+        for name in ("start", "end"):
+            if name in query:
+                raise CallerFault(f"{name}: give either days, or start and end.", param=name)
+        return today - timedelta(days=_days(query["days"]) - 1), today
+    last = _day("end", query["end"]) if "end" in query else today
+    first = _day("start", query["start"]) if "start" in query else last - timedelta(days=DEFAULT_DAYS - 1)
+    if first > last:
+        raise CallerFault(f"start: {first} is after end ({last}).", param="start")
+    if (last - first).days >= MOST_DAYS:
+        raise CallerFault(f"start: at most {MOST_DAYS} days can be asked for at once.", param="start")
+    return first, last
+
+
+def _days(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= MOST_DAYS):
+        raise CallerFault(f"days: expected a whole number from 1 to {MOST_DAYS}, got {text[:40]!r}.", param="days")
+    return int(text)
+
+
+def _day(name: str, text: str) -> date:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise CallerFault(f"{name}: expected a day such as 2026-01-31, got {text[:40]!r}.", param=name) from None
+    # Days are counted back from it, and the calendar begins with year 1.
+    if day.year < _FIRST_YEAR:
+        raise CallerFault(f"{name}: expected a day of {_FIRST_YEAR} or later, got {text[:40]!r}.", param=name)
+    return day
+
+
+def _seconds(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())

@@ -1,0 +1,1 @@
+"""The frame of the HTTP side: connections, requests, routes, the serving process."""

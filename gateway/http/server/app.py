@@ -1,0 +1,125 @@
+"""The HTTP side of a gateway: routes, the frame around every handler, and the listening socket."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from weakref import WeakKeyDictionary
+
+from aiohttp import web
+
+from gateway.errors import Fault, GatewayFault
+from gateway.http.calls.idempotency import Idempotency
+from gateway.http.routes import ALWAYS, Routes, build_routes
+from gateway.http.server.connection import Connection, new_request_id
+from gateway.http.server.request_context import RequestContext
+from gateway.http.server.request_reading import check_head
+from gateway.runtime import Gateway, Runtime
+
+_DRAINING = GatewayFault(
+    "The gateway is shutting down; try again in a moment.",
+    status=503,
+    type="overloaded",
+    code="draining",
+    retry_after=1.0,
+    headers={"connection": "close"},
+)
+
+
+class HttpApp:
+    """Serves one gateway. Which configuration, and so which routes, serve a request is looked up per request."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._running: set[RequestContext] = set()
+        self._keyed = Idempotency(gateway, self._running)
+        # The routes of the configurations in use: two for a moment after a reload, otherwise one.
+        self._routes: WeakKeyDictionary[Runtime, Routes] = WeakKeyDictionary()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The frame around every handler: request id, errors, one log line, one metric."""
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        connection.head_complete(request.content)
+        gateway = self._gateway
+        runtime = gateway.enter()
+        context = RequestContext(gateway, runtime, request, new_request_id(), time.monotonic(), keyed=self._keyed)
+        context.task = asyncio.current_task()
+        self._running.add(context)
+        status, fault = 499, None
+        try:
+            response = await self._answer(context)
+            status = response.status
+        except Fault as error:
+            fault = error
+            status = error.status
+            response = context.error(error)
+        except asyncio.CancelledError:
+            fault = context.was_interrupted()
+            if fault is None:
+                raise
+            status = fault.status
+            response = context.error(fault)
+        except Exception as error:  # a bug of ours: the caller gets a clean 500 with the request id, we get the trace
+            gateway.log.exception("handler failed", extra={"request_id": context.id})
+            if request.writer.output_size > 0:
+                raise  # a second head would corrupt the answer: the connection breaks off instead
+            fault = GatewayFault("The gateway failed to handle this request.", detail=repr(error))
+            status = fault.status
+            response = context.error(fault)
+        finally:
+            if context.runner is None or not context.runner.drains:
+                self._running.discard(context)
+            connection.request_done()
+            seconds = time.monotonic() - context.started
+            rest = context.runner.unfinished if context.runner is not None else None
+            if rest is None:
+                self._close(context, status, seconds, fault)
+            else:
+                gateway.spawn(self._close_after(rest, context, status, seconds, fault), f"close {context.id}")
+        return response
+
+    def _close(self, context: RequestContext, status: int, seconds: float, fault: Fault | None) -> None:
+        self._running.discard(context)
+        self._gateway.leave(context.runtime)
+        outcome = context.runner.outcome if context.runner is not None else None
+        self._gateway.record_request(
+            context.id, context.request.method, context.template, status, seconds, fault, context.call, outcome
+        )
+
+    async def _close_after(
+        self, rest: asyncio.Task[None], context: RequestContext, status: int, seconds: float, fault: Fault | None
+    ) -> None:
+        """The caller left before the bill was written: log and count the call, and let go of its configuration, when
+        it is. What the other task may raise is reported by whoever owns it."""
+        await asyncio.wait([rest])
+        if context.runner is not None and context.runner.unfinished is not None:
+            await asyncio.wait([context.runner.unfinished])
+        self._close(context, status, seconds, fault)
+
+    async def _answer(self, context: RequestContext) -> web.StreamResponse:
+        request = context.request
+        check_head(request)
+        routes = self._routes.get(context.runtime)
+        if routes is None:
+            routes = self._routes[context.runtime] = build_routes(context.runtime)
+        handler, context.template, context.values = routes.find(request.method, request.rel_url.raw_path)
+        if self._gateway.draining and handler not in ALWAYS:
+            raise _DRAINING
+        response: web.StreamResponse = await handler(context)
+        return response
+
+    def report_refused(self, request_id: str, fault: Fault) -> None:
+        """Log and count what was answered before it became a request: broken HTTP, a head that came too slowly."""
+        self._gateway.record_request(request_id, "", "", fault.status, 0.0, fault, None, None)
+
+    def interrupt_all(self, fault: Fault) -> None:
+        """End every running request with `fault`."""
+        for context in list(self._running):
+            context.interrupt(fault)
+        self._gateway.live.stop_background(fault)
+
+    @property
+    def busy(self) -> int:
+        """How many requests are being handled, those whose callers do not wait included."""
+        return len(self._running) + self._gateway.live.background

@@ -1,0 +1,163 @@
+"""Caller connections: aiohttp's protocol plus what it leaves open.
+
+- A deadline for the request head: a connection with half a head does not stay.
+- Errors of the HTTP layer itself (malformed heads, too many headers) answered in the API's error shape.
+- Flow control of the caller's socket handed to whoever streams to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from gateway.errors import CallerFault, Fault, GatewayFault
+from gateway.wire.errors.render import error_bytes
+
+SERVER = "tollgate"
+"""The `server` header of every answer: which libraries and versions stand behind it is nobody's business."""
+
+HandleRequest = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Report = Callable[[str, Fault], None]
+"""Told of each request that was answered before it reached a handler: its id and the fault."""
+
+_LATE_HEAD = CallerFault(
+    "The request head did not arrive in time (server.request_head_timeout).", status=408, code="request_timeout"
+)
+
+
+class Connection(web.RequestHandler):
+    """One caller connection. head_timeout: seconds from the first byte of a request to the end of its head."""
+
+    __slots__ = ("_body", "_busy", "_head_timeout", "_head_timer", "_log", "_report", "_spoke", "on_flow")
+
+    def __init__(
+        self, server: web.Server, *, head_timeout: float, log: logging.Logger, report: Report, **options: Any
+    ) -> None:
+        super().__init__(server, **options)
+        self.on_flow: Callable[[bool], None] | None = None
+        self._busy = False
+        self._spoke = False
+        self._body: aiohttp.StreamReader | None = None
+        self._report = report
+        self._head_timeout = head_timeout
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._log = log
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.head_complete()
+        self.on_flow = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        # aiohttp calls this with nothing to parse on. And bytes may be the rest of a body that nobody waits for any
+        # more, of a request that was answered early.
+        if data:
+            self._spoke = True
+            if self._head_timer is None and not self._busy and (self._body is None or self._body.is_eof()):
+                self._await_head()
+        super().data_received(data)
+        body = self._body
+        if self._busy and self._messages and body is not None and not body.is_eof() and body.exception() is None:
+            # A message can only stand behind an unfinished body when the body's framing broke: aiohttp queues its
+            # own answer to that behind ours, and the handler would wait for the rest.
+            self._lingering_time = 0.0
+            body.set_exception(web.RequestPayloadError("its framing is not valid HTTP"))
+
+    def head_complete(self, body: aiohttp.StreamReader | None = None) -> None:
+        """A whole head has arrived; its request is being handled until `request_done`."""
+        self._busy = True
+        self._body = body
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def request_done(self) -> None:
+        """The next bytes on this connection begin a new head."""
+        self._busy = False
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.on_flow is not None:
+            self.on_flow(False)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.on_flow is not None:
+            self.on_flow(True)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What aiohttp answers by itself: broken HTTP from the caller, or a bug that escaped our own handling."""
+        self.head_complete()
+        if request.writer.output_size > 0:
+            # A second head would corrupt the answer; aiohttp breaks the connection off instead.
+            raise ConnectionError("the answer has begun")
+        if status < 500:
+            reason = " ".join((message or str(exc) or "malformed HTTP").split())
+            fault: Fault = CallerFault(f"Bad HTTP request: {reason[:300]}", status=status, code="bad_http")
+        else:
+            self._log.error("unhandled error in the HTTP layer", exc_info=exc)
+            fault = GatewayFault("The gateway failed.")
+        request_id, body = self._refuse(fault)
+        headers = {"x-request-id": request_id, "server": SERVER}
+        response = web.Response(status=fault.status, body=body, content_type="application/json", headers=headers)
+        response.force_close()
+        return response
+
+    def _refuse(self, fault: Fault) -> tuple[str, bytes]:
+        """Id and body of an answer to what never became a request."""
+        request_id = new_request_id()
+        self._report(request_id, fault)
+        return request_id, error_bytes(fault, request_id)
+
+    def _await_head(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._head_timer = loop.call_later(self._head_timeout, self._head_is_late)
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if self.transport is None:
+            return
+        if self._spoke:
+            request_id, body = self._refuse(_LATE_HEAD)
+            self.transport.write(
+                b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nx-request-id: %b\r\n"
+                b"server: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+                % (request_id.encode(), SERVER.encode(), len(body), body)
+            )
+        # A connection that was opened in advance and never used is closed without a word.
+        self.force_close()
+
+
+def new_request_id() -> str:
+    """A fresh id that nobody can guess and that sorts by time: ids index the ledger for ever, and what is close in
+    time should be close there."""
+    return f"req_{time.time_ns() // 1_000_000:011x}{secrets.token_hex(8)}"
+
+
+class Server(web.Server):
+    """aiohttp's low-level server with `Connection` as its protocol. connection: its keyword arguments."""
+
+    def __init__(self, handler: HandleRequest, **connection: Any) -> None:
+        # Cancellation is how a handler learns at once that its caller left.
+        super().__init__(handler, handler_cancellation=True)
+        self._connection = connection
+
+    def __call__(self) -> web.RequestHandler:
+        return Connection(self, loop=asyncio.get_running_loop(), **self._connection)

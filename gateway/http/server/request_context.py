@@ -1,0 +1,157 @@
+"""What a handler knows of its request, and how answers are made."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+from aiohttp import web
+
+from gateway.call import Call
+from gateway.dialect import InboundDialect, bearer
+from gateway.errors import Fault
+from gateway.http.server.connection import SERVER
+from gateway.http.server.request_reading import parse_body, read_body, remote_address
+from gateway.http.streaming.sse_response import EventStream, SseResponse
+from gateway.runner.lifecycle import CallRunner
+from gateway.runtime import Gateway, Runtime
+from gateway.wire.errors.render import error_bytes, fault_headers
+
+JSON_TYPE = "application/json"
+IDEMPOTENCY_KEY = "Idempotency-Key"
+
+_NOT_FOR_PLUGINS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key"})
+"""Headers that carry credentials, in any dialect."""
+
+Flow = Callable[[bool], None]
+"""Told False when the caller's socket is full and True when it has drained."""
+
+
+class KeyedCalls(Protocol):
+    """What answers requests with an `Idempotency-Key`."""
+
+    async def serve(self, context: RequestContext, dialect: InboundDialect) -> web.StreamResponse: ...
+
+
+@dataclass(slots=True, eq=False)
+class RequestContext:
+    """One HTTP request on its way through a handler.
+
+    runtime: the configuration generation that serves it, whatever is reloaded meanwhile.
+    dialect: in which errors are told, None for OpenAI's. call, runner: set once the handler has made them.
+    interrupted: set before the handler's task is cancelled by the gateway itself (drain time is over), to tell that
+    from a caller who left. raw: the body, once it was read to be read again. recorder: makes the outlet of an answer
+    that is recorded instead of sent.
+    """
+
+    gateway: Gateway
+    runtime: Runtime
+    request: web.BaseRequest
+    id: str
+    started: float
+    template: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+    dialect: InboundDialect | None = None
+    call: Call | None = None
+    runner: CallRunner | None = None
+    task: asyncio.Task[Any] | None = None
+    interrupted: Fault | None = None
+    keyed: KeyedCalls | None = None
+    raw: bytes | None = None
+    recorder: Callable[[RequestContext, Flow], EventStream] | None = None
+
+    def open_outlet(self, flow: Flow) -> EventStream:
+        """Where this request's event stream goes."""
+        if self.recorder is not None:
+            return self.recorder(self, flow)
+        return SseResponse(self.request, self.headers, flow)
+
+    def interrupt(self, fault: Fault) -> None:
+        """End this request with `fault`, wherever its handler is."""
+        if self.interrupted is None and self.task is not None:
+            self.interrupted = fault
+            self.task.cancel()
+            if self.runner is not None:
+                self.runner.stop_draining()
+
+    def new_call(self, dialect: InboundDialect | None = None) -> Call:
+        """The call of this request, whose body is not read yet. dialect: how the caller speaks, so also how errors are
+        told; None for OpenAI's ways."""
+        headers = {name.lower(): value for name, value in self.request.headers.items()}
+        self.dialect = dialect
+        config = self.runtime.config
+        return Call(
+            id=self.id,
+            route=self.template,
+            dialect="chat",
+            body={},
+            model="",
+            stream=False,
+            headers={name: value for name, value in headers.items() if name not in _NOT_FOR_PLUGINS},
+            authorization=bearer(headers) if dialect is None else dialect.credential(headers, self.request.query),
+            remote=remote_address(self.request, config.server.trusted_proxies),
+            started=self.started,
+            created=int(time.time()),
+            strict=config.strict or headers.get("x-gateway-strict", "").lower() in ("1", "true"),
+        )
+
+    def begin(self, call: Call) -> CallRunner:
+        """The runner of this request's call."""
+        self.call = call
+        self.runner = self.runtime.runner(call)
+        return self.runner
+
+    def was_interrupted(self) -> Fault | None:
+        """To be asked by whoever catches CancelledError: the fault to answer with, None when the caller left."""
+        if self.interrupted is not None and self.task is not None:
+            self.task.uncancel()
+        return self.interrupted
+
+    def headers(self) -> dict[str, str]:
+        """The headers of every answer: the request id, and what the chain and the relay had to say."""
+        headers = {"x-request-id": self.id, "server": SERVER}
+        own_name = getattr(self.dialect, "request_id_header", "")
+        if own_name:
+            headers[own_name] = self.id
+        call = self.call
+        if call is not None:
+            for name, value in call.answer_headers.items():
+                headers[name] = _one_line(value)
+            if call.target is not None:
+                headers["x-gateway-model"] = call.target.model
+            if call.dropped:
+                headers["x-gateway-dropped-params"] = _one_line(", ".join(dict.fromkeys(call.dropped)))
+            if call.cost is not None:
+                headers["x-gateway-cost"] = str(call.cost)
+        return headers
+
+    async def read_json(self) -> dict[str, Any]:
+        """The request's body, a JSON object. Raises CallerFault 400, 408, 413, 415."""
+        raw = self.raw
+        if raw is None:
+            raw = await read_body(self.request, self.runtime.body_limits)
+        return await parse_body(raw, max_depth=self.runtime.config.server.json_depth)
+
+    def json(self, value: Any, status: int = 200) -> web.Response:
+        """A JSON answer."""
+        return web.Response(
+            status=status, body=orjson.dumps(value), headers={**self.headers(), "content-type": JSON_TYPE}
+        )
+
+    def error(self, fault: Fault) -> web.Response:
+        """The answer that `fault` makes."""
+        headers = {**self.headers(), **fault_headers(fault), "content-type": JSON_TYPE}
+        body = error_bytes(fault, self.id) if self.dialect is None else self.dialect.error_body(fault, self.id)
+        response = web.Response(status=fault.status, body=body, headers=headers)
+        if headers.get("connection") == "close":
+            response.force_close()
+        return response
+
+
+def _one_line(value: str) -> str:
+    """Header text that plugins wrote, maybe of what callers sent: a line end in it would break the whole answer."""
+    return value if value.isprintable() else "".join(char if char.isprintable() else " " for char in value)

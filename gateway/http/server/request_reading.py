@@ -1,0 +1,160 @@
+"""Reading a request: headers that matter, and a body that is bounded in size and may not trickle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any
+
+from aiohttp import HttpVersion11, web
+
+from gateway.errors import CallerFault
+from gateway.runtime import BodyLimits
+from gateway.wire.json_body import parse_json
+
+_ONLY_ONCE = ("Authorization", "X-Api-Key", "X-Goog-Api-Key", "Content-Encoding", "Expect")
+"""Headers that decide who asks and how the body is read: of two, a proxy may believe one and the gateway the other."""
+
+_PARSED_AT_ONCE = 256 * 1024
+"""Bytes. A longer body waits for a thread."""
+
+_JSON_TYPES = ("application/json", "text/json", "")
+
+
+def check_head(request: web.BaseRequest) -> None:
+    """Refuse what two readers of one head may understand differently, before anything is decided by it.
+
+    Raises CallerFault 400 for a credential that stands twice and for chunking in HTTP/1.0 (RFC 9112, section 6.1), and
+    501 for a transfer coding other than chunked, which nobody here would undo. The connection closes where it is not
+    sure how long the body is.
+    """
+    headers = request.headers
+    for name in _ONLY_ONCE:
+        if name in headers and len(headers.getall(name)) > 1:
+            raise CallerFault(f"{name}: this header stands more than once; send one.", code="duplicate_header")
+    coding = headers.get("Transfer-Encoding")
+    if coding is None:
+        return
+    if request.version < HttpVersion11:
+        raise CallerFault(
+            "Transfer-Encoding is not part of HTTP/1.0.", code="bad_http", headers={"connection": "close"}
+        )
+    if coding.strip().lower() != "chunked":
+        raise CallerFault(
+            f"Transfer-Encoding {coding[:40]!r} is not implemented; send the body chunked only.",
+            status=501,
+            code="unsupported_transfer_encoding",
+            headers={"connection": "close"},
+        )
+
+
+async def read_body(request: web.BaseRequest, limits: BodyLimits) -> bytes:
+    """The whole body. Raises CallerFault 413 (too large), 415 (encoding or media type), 417, 408 (too slow)."""
+    headers = request.headers
+    encoding = headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise CallerFault(
+            f"Content-Encoding {encoding[:40]!r} is not accepted; send the body uncompressed.",
+            status=415,
+            code="unsupported_content_encoding",
+        )
+    if request.content_type.lower() not in _JSON_TYPES and "Content-Type" in headers:
+        raise CallerFault(
+            f"Content-Type {request.content_type[:80]!r} is not accepted; send application/json.",
+            status=415,
+            code="unsupported_media_type",
+        )
+    length = request.content_length
+    if length is not None and length > limits.max_body:
+        raise _too_large(limits.max_body)
+    _continue_if_expected(request)
+    content = request.content
+    if content.is_eof():
+        whole = content.read_nowait(-1)
+        if len(whole) > limits.max_body:  # a chunked body does not say its size
+            raise _too_large(limits.max_body)
+        return whole
+    return await _read_slowly(request, limits, length)
+
+
+async def parse_body(raw: bytes, *, max_depth: int) -> dict[str, Any]:
+    """`parse_json`, beside the event loop when there is much to parse: the strict tests of a body made for it take
+    seconds, in which no other request would be served."""
+    if len(raw) <= _PARSED_AT_ONCE:
+        return parse_json(raw, max_depth=max_depth)
+    return await asyncio.to_thread(parse_json, raw, max_depth=max_depth)
+
+
+async def _read_slowly(request: web.BaseRequest, limits: BodyLimits, length: int | None) -> bytes:
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while True:
+            # Without a rate, each piece has the grace for itself.
+            since = started + size / limits.min_rate if limits.min_rate else loop.time()
+            async with asyncio.timeout_at(since + limits.grace):
+                part = await request.content.readany()
+            if not part:
+                break
+            size += len(part)
+            if size > limits.max_body:
+                raise _too_large(limits.max_body)
+            parts.append(part)
+    except TimeoutError:
+        raise CallerFault(
+            f"The request body arrived too slowly: {size} bytes in {loop.time() - started:.0f} s.",
+            status=408,
+            code="request_timeout",
+            headers={"connection": "close"},
+        ) from None
+    except (web.RequestPayloadError, ConnectionError, ValueError) as error:
+        raise CallerFault(f"The request body is broken: {error}", headers={"connection": "close"}) from error
+    if length is not None and size < length:
+        raise CallerFault(f"The request body ended after {size} of {length} bytes.", headers={"connection": "close"})
+    return b"".join(parts)
+
+
+def _too_large(limit: int) -> CallerFault:
+    return CallerFault(
+        f"The request body is larger than {limit} bytes (server.max_body).",
+        status=413,
+        code="request_too_large",
+        headers={"connection": "close"},
+    )
+
+
+def _continue_if_expected(request: web.BaseRequest) -> None:
+    """RFC 9110 10.1.1: a client that expects it holds its body back until it hears 100 Continue."""
+    expect = request.headers.get("Expect")
+    if expect is None:
+        return
+    if expect.lower() != "100-continue":
+        raise CallerFault(f"Expect: {expect[:40]!r} cannot be met.", status=417, code="expectation_failed")
+    if request.transport is not None and not request.content.is_eof():
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def remote_address(request: web.BaseRequest, trusted: Sequence[IPv4Network | IPv6Network]) -> str:
+    """The caller's IP address. `X-Forwarded-For` counts only as far as trusted proxies wrote it."""
+    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
+    address = str(peer[0]) if isinstance(peer, tuple) else ""
+    if not trusted or not _within(address, trusted):
+        return address
+    # A proxy may add a line of its own after the caller's instead of lengthening that: all lines are one list
+    # (RFC 9110, section 5.2), and its end is what the proxy wrote.
+    for hop in reversed(",".join(request.headers.getall("X-Forwarded-For", ())).split(",")):
+        hop = hop.strip()
+        if hop and not _within(hop, trusted):
+            return hop
+    return address
+
+
+def _within(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)

@@ -1,0 +1,157 @@
+"""The life of a serving process: start up, serve, drain, shut down."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from gateway.errors import ConfigFault, GatewayFault
+from gateway.http.server.app import HttpApp
+from gateway.http.server.connection import Server
+from gateway.runtime import Gateway
+
+BACKLOG = 2048
+PID_FILE = "gateway.pid"
+# After the drain time, how long handlers get to write their error events and bills.
+_LAST_WORDS = 3.0
+
+_SHUTTING_DOWN = GatewayFault(
+    "The gateway is shutting down and cannot finish this answer; try again.",
+    status=503,
+    type="overloaded",
+    code="draining",
+    retry_after=1.0,
+)
+
+
+class Service:
+    """Serves one gateway on one address. host, port: override the configuration's; port 0 picks a free one.
+    listening: a socket to serve on instead, shared with other workers whose supervisor keeps the pid file."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        listening: socket.socket | None = None,
+    ) -> None:
+        self.gateway = gateway
+        self.app = HttpApp(gateway)
+        self._host = host
+        self._port = port
+        self._listening = listening
+        self._runner: web.ServerRunner | None = None
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self.address = ("", 0)
+
+    async def start(self) -> None:
+        """Listen. The gateway must have been started. Raises OSError when the address is taken."""
+        config = self.gateway.runtime.config.server
+        server = Server(
+            self.app.handle,
+            head_timeout=config.request_head_timeout,
+            log=self.gateway.log,
+            report=self.app.report_refused,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=config.idle_connection,
+            max_line_size=config.max_header_size,
+            max_field_size=config.max_header_size,
+            max_headers=config.max_headers,
+            logger=self.gateway.log,
+        )
+        self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
+        await self._runner.setup()
+        if self._listening is not None:
+            await web.SockSite(self._runner, self._listening, backlog=BACKLOG).start()
+        else:
+            host = self._host or config.host
+            port = config.port if self._port is None else self._port
+            await web.TCPSite(self._runner, host, port, backlog=BACKLOG).start()
+        address = self._runner.addresses[0]
+        self.address = (str(address[0]), int(address[1]))
+
+    async def serve(self) -> None:
+        """Serve until a signal (or `request_stop`) says otherwise, then drain."""
+        try:
+            if self._listening is None:
+                await asyncio.to_thread(self._write_pid)
+            await self._stop.wait()
+            await self.drain()
+        finally:
+            if self._listening is None:
+                await asyncio.to_thread(self._pid_path.unlink, missing_ok=True)
+
+    def request_stop(self) -> None:
+        """First call: drain and stop. Second call: stop fast."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    async def drain(self) -> None:
+        """Take no more calls, let the running ones finish within `server.drain`, then end them with an error."""
+        self.gateway.draining = True
+        limit = self.gateway.runtime.config.server.drain
+        self.gateway.log.info("draining", extra={"requests": self.app.busy, "seconds": limit})
+        if not await self._idle(limit):
+            self.app.interrupt_all(_SHUTTING_DOWN)
+            await self._idle(_LAST_WORDS)
+
+    async def close(self) -> None:
+        """Close the listening socket and every connection."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _idle(self, seconds: float) -> bool:
+        """Wait until no request is being handled; False when time is up or somebody is in a hurry."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while self.app.busy:
+            if loop.time() >= end:
+                return False
+            if self._hurry.is_set():
+                self._hurry.clear()
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """Obey SIGTERM, SIGINT and SIGHUP. To be entered before `start`: whoever sees the socket or the pid may send
+        a signal, and one that nobody handles ends the process without draining."""
+        loop = asyncio.get_running_loop()
+        numbers = {
+            signal.SIGTERM: self.request_stop,
+            signal.SIGINT: self.request_stop,
+            signal.SIGHUP: lambda: self.gateway.spawn(self._reload(), "reload"),
+        }
+        for number, act in numbers.items():
+            loop.add_signal_handler(number, act)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+    async def _reload(self) -> None:
+        try:
+            await self.gateway.reload()
+        except ConfigFault as fault:
+            for problem in fault.problems:
+                self.gateway.log.error("configuration not reloaded: %s", problem)
+
+    @property
+    def _pid_path(self) -> Path:
+        return self.gateway.runtime.config.data / PID_FILE
+
+    def _write_pid(self) -> None:
+        self._pid_path.write_text(f"{os.getpid()}\n")

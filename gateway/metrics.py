@@ -1,0 +1,75 @@
+"""Prometheus metrics of one gateway, in a registry of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from gateway.call import Call, Outcome
+
+_FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+
+
+class Metrics:
+    """The Prometheus metrics of one gateway, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        labels = ("route", "model", "target", "status")
+        registry = self.registry
+        self._requests = Counter("gateway_requests", "Requests answered.", labels, registry=registry)
+        self._seconds = Histogram(
+            "gateway_request_seconds", "Time to the end of the answer.", ("route",), registry=registry, buckets=_FAST
+        )
+        self._first_byte = Histogram(
+            "gateway_first_byte_seconds",
+            "Time to the first byte of a model's answer.",
+            ("route",),
+            registry=registry,
+            buckets=_FAST,
+        )
+        self._tokens = Counter("gateway_tokens", "Tokens used.", ("model", "target", "class"), registry=registry)
+        self._credits = Counter("gateway_credits", "Credits charged.", ("model", "target"), registry=registry)
+        self._attempts = Counter(
+            "gateway_upstream_attempts", "Requests sent to providers.", ("target",), registry=registry
+        )
+        self._estimated = Counter(
+            "gateway_estimated_bills", "Bills that rest on our own count.", ("target",), registry=registry
+        )
+        self.active = Gauge("gateway_active_requests", "Requests being handled.", registry=registry)
+        self._children: dict[tuple[str, ...], Any] = {}
+
+    def exposition(self) -> tuple[bytes, str]:
+        """The metrics in Prometheus's text format, and its content type."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+    def observe(self, route: str, status: int, seconds: float, call: Call | None, outcome: Outcome | None) -> None:
+        """Count one answered request. Labels come from routes and the configuration, never from callers' text."""
+        resolved = call is not None and bool(call.candidates)
+        model = call.model if call is not None and resolved else ""
+        target = outcome.target.model if outcome is not None and outcome.target is not None else ""
+        self._child(self._requests, route, model, target, str(status)).inc()
+        self._child(self._seconds, route).observe(seconds)
+        if call is None or outcome is None or not target:
+            return
+        self._child(self._attempts, target).inc(outcome.attempts)
+        if outcome.first_byte is not None:
+            self._child(self._first_byte, route).observe(outcome.first_byte)
+        if outcome.usage.prompt_tokens:
+            self._child(self._tokens, model, target, "prompt").inc(outcome.usage.prompt_tokens)
+        if outcome.usage.completion_tokens:
+            self._child(self._tokens, model, target, "completion").inc(outcome.usage.completion_tokens)
+        if call.cost:
+            self._child(self._credits, model, target).inc(call.cost)
+        if outcome.basis == "estimated":
+            self._child(self._estimated, target).inc()
+
+    def _child(self, metric: Any, *labels: str) -> Any:
+        # `labels()` takes a lock and builds a tuple each time; a gateway has few label sets and many requests.
+        key = (metric._name, *labels)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(*labels)
+        return child

@@ -1,0 +1,31 @@
+"""What the Responses API needs of the gateway around it, in one value."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.config import ResponsesSettings
+from gateway.provider import Provider
+from gateway.responses.running import RunningResponses
+from gateway.stores import Responses
+
+
+@dataclass(slots=True, frozen=True)
+class ResponsesServices:
+    """store: what is kept. live: what runs in this process. settings: the `responses` section. retention: seconds.
+    find_provider: the instance by name. clock: unix seconds, whole."""
+
+    store: Responses
+    live: RunningResponses
+    settings: ResponsesSettings
+    retention: float
+    find_provider: Callable[[str], Provider]
+    log: logging.Logger
+    clock: Callable[[], int] = lambda: int(time.time())
+
+    def expires(self) -> int:
+        """When what is written now may be forgotten."""
+        return self.clock() + int(self.retention)

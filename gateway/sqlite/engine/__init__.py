@@ -1,0 +1,1 @@
+"""The engine under the SQLite stores: connections, the one writer, migrations, who is alive."""

@@ -1,0 +1,109 @@
+"""What all stores of one process share: the writer, connections that only read, clocks."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from gateway.errors import GatewayFault
+from gateway.sqlite.engine.writer import Writer, unavailable
+from gateway.sqlite.money.operations import SqlOperation
+from gateway.sqlite.money.unit_of_work import Names
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+
+
+def open_writing(path: Path) -> sqlite3.Connection:
+    """A connection for the writer: write-ahead log, every commit synced to the disk (`synchronous=FULL`)."""
+    connection = sqlite3.connect(path, isolation_level=None, cached_statements=256, timeout=5.0)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    # No secret stands in this file in the clear, so overwriting deleted rows with zeros would buy nothing.
+    connection.execute("PRAGMA secure_delete = OFF")
+    connection.execute("PRAGMA wal_autocheckpoint = 2000")
+    # After a burst, or a long audit that kept the log from being folded in, the log file shrinks again.
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    connection.execute("PRAGMA cache_size = -8000")
+    return connection
+
+
+class Reader:
+    """Connections that cannot write. Lookups of a row have their own, so that a long listing never delays them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._quick: aiosqlite.Connection | None = None
+        self._slow: aiosqlite.Connection | None = None
+
+    async def open(self) -> None:
+        """Connect; the database must exist."""
+        self._quick = await self._connect()
+        self._slow = await self._connect()
+
+    async def _connect(self) -> aiosqlite.Connection:
+        connection = await aiosqlite.connect(self._path, isolation_level=None, cached_statements=64, timeout=5.0)
+        await connection.execute_fetchall("PRAGMA query_only = ON")
+        return connection
+
+    async def close(self) -> None:
+        """Disconnect. Idempotent."""
+        for connection in (self._quick, self._slow):
+            if connection is not None:
+                await connection.close()
+        self._quick = self._slow = None
+
+    async def rows(self, sql: str, values: Iterable[Any] = (), *, slow: bool = False) -> list[Row]:
+        """All rows of a query, in one hop to the connection's thread, outside any transaction.
+        slow: use the connection for listings and sums."""
+        connection = self._slow if slow else self._quick
+        if connection is None:
+            raise GatewayFault("The gateway is stopping.", status=503, code="stopping", retry_after=1.0)
+        try:
+            return list(await connection.execute_fetchall(sql, values))  # type: ignore[arg-type]
+        except sqlite3.OperationalError as problem:
+            raise unavailable(problem) from problem
+
+    async def row(self, sql: str, values: Iterable[Any] = ()) -> Row | None:
+        """The first row of a query, or None."""
+        found = await self.rows(sql, values)
+        return found[0] if found else None
+
+
+class Core:
+    """See the module. clock: unix seconds; monotonic: seconds that never go back."""
+
+    def __init__(
+        self,
+        path: Path,
+        writer: Writer,
+        reader: Reader,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.path = path
+        self.writer = writer
+        self.reader = reader
+        self.clock = clock
+        self.monotonic = monotonic
+        self.process = 0
+        """The number of this process in the table of processes."""
+
+    def now(self) -> int:
+        """Unix seconds, whole."""
+        return int(self.clock())
+
+    async def write(self, work: Callable[[sqlite3.Connection, Names], T]) -> T:
+        """Run `work` on the writer's thread inside its transaction; durable when this returns.
+        `work` may raise a Fault: then it has changed nothing, and the Fault is raised here."""
+        result: T = await self.writer.submit(SqlOperation(work))
+        return result
+
+    async def apart(self, work: Callable[[], T]) -> T:
+        """Run something long (a check, a backup) on a thread of its own with its own connection."""
+        return await asyncio.to_thread(work)

@@ -1,0 +1,51 @@
+"""The shape of the database, as numbered steps: step N takes a database from version N - 1 to N.
+
+A step, once released, is never edited; a change is a new step. The version is `PRAGMA user_version`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from gateway.errors import GatewayFault
+from gateway.sqlite.engine.migrations import m0001_first, m0002_payments, m0003_responses, m0004_answers
+
+STEPS: tuple[tuple[str, ...], ...] = (
+    m0001_first.STATEMENTS,
+    m0002_payments.STATEMENTS,
+    m0003_responses.STATEMENTS,
+    m0004_answers.STATEMENTS,
+)
+"""The statements of each step, in order."""
+
+_SET_VERSION = tuple("PRAGMA user_version = " + str(number) for number in range(len(STEPS) + 1))
+
+
+def migrate(connection: sqlite3.Connection) -> int:
+    """Bring a database to the newest version, each step in a transaction of its own; returns the version.
+
+    Safe when several processes start at once: the version is read again inside each transaction.
+    Raises GatewayFault when the database is newer than this program, or is not a gateway's.
+    """
+    while True:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            if version > len(STEPS):
+                raise GatewayFault(
+                    f"The database has version {version}, but this gateway knows only up to {len(STEPS)}: "
+                    "it was made by a newer gateway. Install that version, or restore a backup."
+                )
+            if version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+                raise GatewayFault("The database file exists, but it was not made by this gateway.")
+            if version < len(STEPS):
+                for statement in STEPS[version]:
+                    connection.execute(statement)
+                connection.execute(_SET_VERSION[version + 1])
+            connection.execute("COMMIT")
+        except BaseException:  # cancellation too; raised again once things are put right
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        if version >= len(STEPS):
+            return version

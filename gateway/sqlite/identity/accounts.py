@@ -1,0 +1,146 @@
+"""Accounts on SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+from gateway.errors import CallerFault, Refusal
+from gateway.sqlite.engine.core import Core, Row
+from gateway.sqlite.identity.credentials import random_text
+from gateway.sqlite.money.amounts import asked_credits
+from gateway.sqlite.money.unit_of_work import Names, UnitOfWork
+from gateway.stores import Account, AccountChange
+
+ROLES = ("user", "admin")
+_BY_ID = """
+    SELECT id, name, role, balance, held, created, requests_per_minute, disabled FROM accounts WHERE id = ?
+"""
+_BY_NAME = """
+    SELECT id, name, role, balance, held, created, requests_per_minute, disabled FROM accounts WHERE name = ?
+"""
+_PAGE = """
+    SELECT id, name, role, balance, held, created, requests_per_minute, disabled FROM accounts
+    WHERE n > CASE WHEN ?1 = '' THEN 0 ELSE (SELECT n FROM accounts WHERE id = ?1) END ORDER BY n LIMIT ?2
+"""
+_ADD = "INSERT INTO accounts (id, name, role, created) VALUES (?, ?, ?, ?)"
+_TAKEN = "SELECT 1 FROM accounts WHERE name = ? AND id != ?"
+_SETTERS = {
+    "name": "UPDATE accounts SET name = ? WHERE id = ?",
+    "role": "UPDATE accounts SET role = ? WHERE id = ?",
+    "disabled": "UPDATE accounts SET disabled = ? WHERE id = ?",
+    "requests_per_minute": "UPDATE accounts SET requests_per_minute = ? WHERE id = ?",
+}
+"""The only columns that can be set. Money moves through the ledger alone."""
+NEW_GENERATION = "UPDATE facts SET value = value + 1 WHERE name = 'generation'"
+"""Tells every process to look up again what `authenticate` has cached."""
+
+
+def checked_text(text: str, what: str, *, least: int = 0, most: int = 100) -> str:
+    """A name fit for display: `least` to `most` characters, none of them a control character."""
+    if not isinstance(text, str) or not least <= len(text) <= most or not text.isprintable():
+        raise CallerFault(f"{what}: expected {least} to {most} printable characters.", param=what)
+    return text
+
+
+def checked_rate(value: int | None) -> int | None:
+    """Requests per minute: None, or from 1 to a million."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000:
+        raise CallerFault("requests_per_minute: expected an integer from 1 to 1000000, or null.",
+                          param="requests_per_minute")  # fmt: skip
+    return value
+
+
+def _checked_role(role: str) -> str:
+    if role not in ROLES:
+        raise CallerFault("role: expected user or admin.", param="role")
+    return role
+
+
+def _account(row: Row) -> Account:
+    account_id, name, role, balance, held, created, rate, disabled = row
+    return Account(account_id, name, role, balance, held, created, rate, bool(disabled))
+
+
+class SqliteAccounts:
+    """`gateway.stores.Accounts`. changed: called after a change that `authenticate` must see."""
+
+    def __init__(self, core: Core, changed: Callable[[], None]) -> None:
+        self._core = core
+        self._changed = changed
+
+    async def create_account(self, name: str, *, role: str = "user", grant: int = 0) -> Account:
+        """See the protocol. Names are unique, 1 to 200 characters."""
+        checked_text(name, "name", least=1, most=200)
+        _checked_role(role)
+        asked_credits(grant, "grant", least=0)
+        account_id = "acct_" + random_text(16)
+        now = self._core.now()
+
+        def work(connection: sqlite3.Connection, names: Names) -> Account:
+            if connection.execute(_TAKEN, (name, account_id)).fetchone():
+                raise _taken()
+            connection.execute(_ADD, (account_id, name, role, now))
+            if grant:
+                book = UnitOfWork(connection, names)
+                book.load((), (account_id,))
+                account = book.account_by_id[account_id]
+                book.post(account, "grant", now, amount=grant, idem="account:" + account_id, note="first grant")
+                book.flush()
+            return _account(connection.execute(_BY_ID, (account_id,)).fetchone())
+
+        return await self._core.write(work)
+
+    async def get_account(self, account_id: str) -> Account | None:
+        """The account with this id."""
+        row = await self._core.reader.row(_BY_ID, (account_id,))
+        return None if row is None else _account(row)
+
+    async def find_account(self, id_or_name: str) -> Account | None:
+        """The account with this id, else the one with this name."""
+        found = await self.get_account(id_or_name)
+        if found is not None:
+            return found
+        row = await self._core.reader.row(_BY_NAME, (id_or_name,))
+        return None if row is None else _account(row)
+
+    async def list_accounts(self, *, after: str = "", limit: int = 100) -> list[Account]:
+        """A page, in order of creation; empty when `after` is unknown."""
+        rows = await self._core.reader.rows(_PAGE, (after, min(max(limit, 1), 1000)), slow=True)
+        return [_account(row) for row in rows]
+
+    async def update_account(self, account_id: str, change: AccountChange) -> Account | None:
+        """See the protocol. Raises CallerFault when `change` names anything that cannot be set."""
+        values: dict[str, object] = {}
+        for member in change.change:
+            if member not in _SETTERS:
+                raise CallerFault(f"{member}: this member of an account cannot be changed.", param=member)
+            values[member] = getattr(change, member)
+        if "name" in values:
+            checked_text(change.name, "name", least=1, most=200)
+        if "role" in values:
+            _checked_role(change.role)
+        if "requests_per_minute" in values:
+            checked_rate(change.requests_per_minute)
+        if "disabled" in values:
+            values["disabled"] = int(bool(change.disabled))
+
+        def work(connection: sqlite3.Connection, _: Names) -> Account | None:
+            if "name" in values and connection.execute(_TAKEN, (change.name, account_id)).fetchone():
+                raise _taken()
+            for member, value in values.items():
+                connection.execute(_SETTERS[member], (value, account_id))
+            connection.execute(NEW_GENERATION)
+            row = connection.execute(_BY_ID, (account_id,)).fetchone()
+            return None if row is None else _account(row)
+
+        try:
+            return await self._core.write(work)
+        finally:
+            self._changed()
+
+
+def _taken() -> Refusal:
+    return Refusal("name: there is an account with this name.", status=409, code="account_exists", param="name")

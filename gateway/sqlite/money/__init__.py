@@ -1,0 +1,1 @@
+"""Credits on SQLite: holds, entries, vouchers, top-ups, and their proof."""

@@ -1,0 +1,416 @@
+"""What can be done to holds, one small value per operation; `apply` runs on the writer's thread against a `UnitOfWork`.
+
+Every operation decides before it changes anything, so a refused one leaves no trace and needs no rollback.
+
+    open ---settle---> settled      (charge; overrun when it cost more than was held)
+    open ---void-----> voided
+    open ---its process died, dispatched------> settled, with the usage known so far
+    open ---its process died, not dispatched--> forsaken (void) ---late settle---> settled, without a hold
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from gateway.call import Basis, Usage
+from gateway.errors import Fault, GatewayFault, Refusal
+from gateway.sqlite.engine.writer import Operation
+from gateway.sqlite.money.amounts import affordable, checked_count, checked_price, cost, read_period
+from gateway.sqlite.money.unit_of_work import (
+    BASIS_NUMBER,
+    FORSAKEN,
+    OPEN,
+    SETTLED,
+    VOIDED,
+    AccountRow,
+    HoldRow,
+    KeyRow,
+    Names,
+    UnitOfWork,
+)
+from gateway.stores import MAX_CREDITS, Hold, HoldRequest, UsageRow
+
+NO_RETRY = {"x-should-retry": "false"}
+
+
+class SqlOperation(Operation):
+    """Anything rare: a function of the connection, run under a savepoint of its own."""
+
+    __slots__ = ("work",)
+
+    def __init__(self, work: Callable[[sqlite3.Connection, Names], Any]) -> None:
+        super().__init__()
+        self.work = work
+
+
+class UnitOperation(Operation):
+    """Something frequent: an operation on loaded rows. `needs` say which rows to load."""
+
+    __slots__ = ("account_id", "key_id", "now", "request_id")
+
+    def __init__(self, request_id: str, now: int, account_id: str = "", key_id: str = "") -> None:
+        super().__init__()
+        self.request_id = request_id
+        self.now = now
+        self.account_id = account_id
+        self.key_id = key_id
+
+    def apply(self, book: UnitOfWork) -> Any:
+        """Do it; returns the result, or raises a Fault before anything was changed."""
+        raise NotImplementedError
+
+
+class HoldOperation(UnitOperation):
+    """`Ledger.hold`."""
+
+    __slots__ = ("base", "period", "process", "request", "unit_price", "wanted")
+
+    def __init__(self, request: HoldRequest, now: int, process: int) -> None:
+        if not request.request_id or len(request.request_id) > 200:
+            raise GatewayFault("A request id must have 1 to 200 characters.")
+        if request.monthly_limit is not None and not request.key_id:
+            raise GatewayFault("A monthly limit belongs to a key, and this request has none.")
+        super().__init__(request.request_id, now, request.account_id, request.key_id)
+        checked_count(request.units, "units")
+        checked_count(request.least_units, "least_units")
+        if request.reserve is not None:
+            checked_count(request.reserve, "reserve")
+        self.request = request
+        self.base = checked_price(request.base, "base")
+        self.unit_price = checked_price(request.unit_price, "unit price")
+        self.period = read_period(request.period)
+        self.process = process
+        self.wanted = cost(self.base, self.unit_price, request.units)
+
+    def apply(self, book: UnitOfWork) -> Hold:
+        request = self.request
+        earlier = book.holds.get(self.request_id)
+        if earlier is not None:
+            return self._again(book, earlier)
+        account = book.account_by_id.get(self.account_id)
+        if account is None:
+            raise Refusal("The account of this key is unknown.", status=401, code="invalid_api_key")
+        if account.disabled:
+            raise Refusal("This account is disabled.", status=403, type="account_disabled", code="account_disabled")
+        key = self._key(book, account)
+        ceiling = request.monthly_limit
+        if key is not None and key.monthly_limit is not None:
+            ceiling = key.monthly_limit if ceiling is None else min(ceiling, key.monthly_limit)
+        number = key.n if key is not None else 0
+        room = room_of(book, account, number, self.period, ceiling)
+        amount, units = self.wanted, request.units
+        if amount > room:
+            # A price of nothing per unit cannot be clamped: then it is the base that is too dear.
+            units = affordable(room, self.base, self.unit_price) if self.unit_price else -1
+            if units < max(request.least_units, 0):
+                raise self._too_poor(book, account, number, ceiling, room)
+            amount = cost(self.base, self.unit_price, units)
+        covered = None
+        if request.reserve is not None and request.reserve < units and self.unit_price:
+            covered = request.reserve
+            amount = cost(self.base, self.unit_price, covered)
+        hold = HoldRow(
+            0, self.request_id, account.n, number, self.period, self.now,
+            book.names.number(book.connection, request.model), amount, units if covered is None else covered,
+            OPEN, 0, 0, None, self.process, 0, str(self.base), str(self.unit_price), ceiling, None, None, None,
+        )  # fmt: skip
+        book.add_hold(hold)
+        book.post(account, "hold", self.now, reserved=amount, hold=hold)
+        return Hold(self.request_id, amount, units, covered)
+
+    def _key(self, book: UnitOfWork, account: AccountRow) -> KeyRow | None:
+        if not self.key_id:
+            return None
+        key = book.keys.get(self.key_id)
+        if key is None or key.account != account.n or (key.revoked is not None and key.revoked <= self.now):
+            raise Refusal("The API key is unknown or revoked.", status=401, code="invalid_api_key")
+        return key
+
+    def _again(self, book: UnitOfWork, earlier: HoldRow) -> Hold:
+        """The same hold asked for twice (after a fault that hid its success) is the same hold."""
+        if earlier.state == OPEN and book.accounts[earlier.account].id == self.account_id:
+            return Hold(self.request_id, earlier.amount, earlier.units)
+        raise Refusal("This request id was used before.", status=409, code="request_id_used")
+
+    def _too_poor(self, book: UnitOfWork, account: AccountRow, key: int, ceiling: int | None, room: int) -> Refusal:
+        least = cost(self.base, self.unit_price, self.request.least_units)
+        needs = f"This request needs at least {least} credits"
+        if account.balance - account.held <= room:
+            limit = f"but the account's balance has {max(room, 0)} credits left"
+            fix = "Add credits, shorten the input or ask for fewer output tokens."
+        else:
+            limit = f"but the key's monthly limit of {ceiling} credits leaves {max(room, 0)} for {self.request.period}"
+            fix = "Raise the key's monthly limit, shorten the input or ask for fewer output tokens."
+        held = f" ({account.held} more are held by running requests)" if account.held else ""
+        return Refusal(
+            f"{needs}, {limit}{held}. {fix}",
+            status=402,
+            type="insufficient_quota",
+            code="insufficient_quota",
+            headers=NO_RETRY,
+        )
+
+
+def room_of(book: UnitOfWork, account: AccountRow, key: int, period: int, ceiling: int | None) -> int:
+    """Credits that can still be reserved: what balance and key ceiling leave, the lower of both."""
+    room = account.balance - account.held
+    if ceiling is not None:
+        month = book.month(key, period)
+        if month is not None:
+            room = min(room, ceiling - month.used - month.held)
+    return room
+
+
+class GrowOperation(UnitOperation):
+    """`Ledger.grow`."""
+
+    __slots__ = ("base", "units")
+
+    def __init__(self, request_id: str, units: int, base: Decimal, now: int) -> None:
+        super().__init__(request_id, now)
+        self.units = checked_count(units, "units")
+        self.base = checked_price(base, "base")
+
+    def apply(self, book: UnitOfWork) -> int:
+        hold = book.holds.get(self.request_id)
+        if hold is None or hold.state != OPEN:
+            return 0
+        account = book.accounts[hold.account]
+        if account.disabled:
+            return 0
+        price = Decimal(hold.unit_price or 0)
+        base = Decimal(hold.base or 0) + self.base
+        room = max(room_of(book, account, hold.key, hold.period, hold.ceiling), 0) + hold.amount
+        units = min(hold.units + self.units, MAX_CREDITS)
+        amount = cost(base, price, units)
+        if amount > room:
+            units = affordable(room, base, price) if price else -1
+            if units <= hold.units:
+                return 0
+            amount = cost(base, price, units)
+        more, added = units - hold.units, amount - hold.amount
+        hold.units, hold.amount, hold.base = units, amount, str(base)
+        book.touch(hold)
+        if added:
+            book.post(account, "hold_grow", self.now, reserved=added, hold=hold)
+        return more
+
+
+class SettleOperation(UnitOperation):
+    """`Ledger.settle`."""
+
+    __slots__ = ("basis", "charge", "model")
+
+    def __init__(self, request_id: str, charge: int, basis: Basis, model: str, now: int) -> None:
+        super().__init__(request_id, now)
+        self.charge = checked_count(charge, "charge")
+        self.basis = BASIS_NUMBER[basis]
+        self.model = model
+        if basis == "void" and charge:
+            raise GatewayFault("A voided bill cannot have a charge.")
+
+    def apply(self, book: UnitOfWork) -> int:
+        hold = book.holds.get(self.request_id)
+        if self.basis == BASIS_NUMBER["void"] and hold is not None and hold.state == OPEN:
+            void_hold(book, hold, VOIDED, self.now)
+            return 0
+        if hold is None:
+            raise GatewayFault("There is no hold for this request; nothing was charged.", code="unknown_hold")
+        if hold.state in (SETTLED, VOIDED):
+            return hold.charged
+        target = book.names.number(book.connection, self.model) if self.model else None
+        return charge_hold(book, hold, self.charge, self.basis, target, self.now)
+
+
+def charge_hold(book: UnitOfWork, hold: HoldRow, charge: int, basis: int, target: int | None, now: int) -> int:
+    """Settle an open or forsaken hold; returns the credits charged.
+
+    What the hold covers is the `charge`; what the call cost beyond it is the `overrun`: paid as far as the free
+    balance and the key's ceiling reach, the rest noted as unpaid. So no balance and no ceiling is ever overdrawn.
+    """
+    account = book.accounts[hold.account]
+    reserved = hold.amount if hold.state == OPEN else 0
+    covered = min(charge, reserved)
+    beyond = charge - covered
+    extra = 0
+    if beyond:
+        ceiling = hold.ceiling if hold.state == OPEN else key_ceiling(book, hold.key)
+        extra = min(beyond, max(room_of(book, account, hold.key, hold.period, ceiling), 0))
+    book.post(account, "charge", now, amount=-covered, reserved=-reserved, hold=hold, basis=basis)
+    if beyond:
+        book.post(account, "overrun", now, amount=-extra, unpaid=beyond - extra, hold=hold, basis=basis)
+    hold.state, hold.charged, hold.target = SETTLED, covered + extra, target
+    book.touch(hold)
+    return hold.charged
+
+
+def key_ceiling(book: UnitOfWork, key: int) -> int | None:
+    """The ceiling stored with a key; for the rare charge without an open hold."""
+    if not key:
+        return None
+    row = book.connection.execute("SELECT monthly_limit FROM keys WHERE n = ?", (key,)).fetchone()
+    return None if row is None else row[0]
+
+
+class VoidOperation(UnitOperation):
+    """`Ledger.void`."""
+
+    __slots__ = ()
+
+    def apply(self, book: UnitOfWork) -> None:
+        hold = book.holds.get(self.request_id)
+        if hold is None:
+            return
+        if hold.state == OPEN:
+            void_hold(book, hold, VOIDED, self.now)
+        elif hold.state == FORSAKEN:
+            hold.state = VOIDED
+            book.touch(hold)
+
+
+def void_hold(book: UnitOfWork, hold: HoldRow, state: int, now: int) -> None:
+    """Release an open hold."""
+    account = book.accounts[hold.account]
+    book.post(account, "void", now, reserved=-hold.amount, hold=hold, basis=BASIS_NUMBER["void"])
+    hold.state = state
+    book.touch(hold)
+
+
+class DispatchOperation(UnitOperation):
+    """`Ledger.mark_dispatched`."""
+
+    __slots__ = ()
+
+    def apply(self, book: UnitOfWork) -> None:
+        hold = book.holds.get(self.request_id)
+        if hold is not None and hold.state == OPEN and not hold.dispatched:
+            hold.dispatched = 1
+            book.touch(hold)
+
+
+class NoteOperation(UnitOperation):
+    """`Ledger.note_usage`."""
+
+    __slots__ = ("charge", "completion", "prompt")
+
+    def __init__(self, request_id: str, charge: int, usage: Usage, now: int) -> None:
+        super().__init__(request_id, now)
+        self.charge = checked_count(charge, "charge")
+        self.prompt = checked_count(usage.prompt_tokens, "prompt_tokens")
+        self.completion = checked_count(usage.completion_tokens, "completion_tokens")
+
+    def apply(self, book: UnitOfWork) -> None:
+        hold = book.holds.get(self.request_id)
+        if hold is not None and hold.state == OPEN:
+            hold.dispatched = 1
+            hold.known, hold.known_prompt, hold.known_completion = self.charge, self.prompt, self.completion
+            book.touch(hold)
+
+
+class RecordOperation(UnitOperation):
+    """`UsageLog.record`. A held request is logged on its hold's account, key, day and model, so that requests and
+    tokens stand where its credits do, also around midnight; and only once."""
+
+    __slots__ = ("row",)
+
+    def __init__(self, row: UsageRow, now: int) -> None:
+        super().__init__(row.request_id, now, row.account_id, row.key_id)
+        self.row = replace(row, usage=replace(row.usage))
+
+    def apply(self, book: UnitOfWork) -> None:
+        row = self.row
+        hold = book.holds.get(self.request_id)
+        if hold is not None:
+            if hold.logged:
+                return
+            hold.logged = 1
+            book.touch(hold)
+            account, key, model, created = hold.account, hold.key, hold.model, hold.created
+        else:
+            owner = book.account_by_id.get(row.account_id)
+            if owner is None:
+                raise GatewayFault("A usage row names an unknown account and was dropped.", detail=row.request_id)
+            known = book.keys.get(row.key_id)
+            account, key, created = owner.n, known.n if known is not None else 0, row.created
+            model = book.names.number(book.connection, row.model)
+        log_row(book, row, account, key, model, created, hold)
+
+
+def log_row(
+    book: UnitOfWork, row: UsageRow, account: int, key: int, model: int, created: int, hold: HoldRow | None
+) -> None:
+    """Write one usage row and add it to the sums of its day."""
+    u = row.usage
+    number = book.names.number
+    counts = [
+        min(max(int(count), 0), MAX_CREDITS)
+        for count in (
+            u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.cache_write_tokens, u.reasoning_tokens,
+            u.audio_input_tokens, u.audio_output_tokens, u.image_input_tokens, u.image_output_tokens, u.web_searches,
+        )
+    ]  # fmt: skip
+    target = None
+    if row.target:
+        target = model if row.target == row.model else number(book.connection, row.target)
+    book.log(
+        (
+            account, key, hold.n if hold is not None else None, None if hold is not None else row.request_id, model,
+            target, number(book.connection, row.route), row.status, BASIS_NUMBER[row.basis], row.created, *counts,
+            row.first_byte_ms, row.total_ms, number(book.connection, row.error) if row.error else None,
+        )
+    )  # fmt: skip
+    book.roll_up(account, created, key, model, requests=1, prompt=counts[0], completion=counts[1])
+
+
+def run_operations(connection: sqlite3.Connection, operations: Sequence[Operation], names: Names) -> None:
+    """The writer's runner: neighbouring book operations share a `UnitOfWork`, others run alone between them, all in the
+    order they came."""
+    group: list[UnitOperation] = []
+    for operation in operations:
+        if isinstance(operation, UnitOperation):
+            group.append(operation)
+            continue
+        if group:
+            _run_group(connection, group, names)
+            group = []
+        if isinstance(operation, SqlOperation):
+            _run_alone(connection, operation, names)
+    if group:
+        _run_group(connection, group, names)
+
+
+def _run_group(connection: sqlite3.Connection, group: Sequence[UnitOperation], names: Names) -> None:
+    book = UnitOfWork(connection, names)
+    new = [op for op in group if op.account_id]
+    book.load(
+        list({op.request_id for op in group}),
+        list({op.account_id for op in new}),
+        list({op.key_id for op in new if op.key_id}),
+    )
+    months = {(hold.key, hold.period) for hold in book.holds.values()}
+    for op in new:
+        if isinstance(op, HoldOperation) and op.key_id in book.keys:
+            months.add((book.keys[op.key_id].n, op.period))
+    book.load_months(months)
+    for op in group:
+        try:
+            op.result = op.apply(book)
+        except Fault as fault:
+            op.fault = fault
+    book.flush()
+
+
+def _run_alone(connection: sqlite3.Connection, operation: SqlOperation, names: Names) -> None:
+    connection.execute("SAVEPOINT alone")
+    try:
+        operation.result = operation.work(connection, names)
+    except Fault as fault:
+        connection.execute("ROLLBACK TO alone")
+        operation.fault = fault
+        # Texts numbered inside the savepoint are gone with it; the earlier ones are only looked up again.
+        names.rolled_back()
+    connection.execute("RELEASE alone")

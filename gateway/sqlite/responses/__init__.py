@@ -1,0 +1,1 @@
+"""State of the Responses API and of keyed requests on SQLite."""

@@ -1,0 +1,1 @@
+"""The usage log on SQLite, and the windows of rate limits."""

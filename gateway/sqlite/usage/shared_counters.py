@@ -1,0 +1,273 @@
+"""Sliding windows that several processes of one machine share, exact: a memory-mapped file beside the database.
+
+Why not a table: a hit must cost a few microseconds and needs no durability, since a window is forgotten after a
+minute. The file holds rings of times (CLOCK_MONOTONIC, which all processes of a machine read alike) and is guarded by
+a file lock held for microseconds, never across an `await`; the kernel drops it when its holder dies.
+
+Layout: a page of header (magic, boot id), then for each class of capacity: tags (8 bytes per slot, a hash of name and
+window), heads (24 bytes: first, count, last, window), rings (8 bytes per time). A name may sit in any slot of one
+group of 32. Slots are reused once idle; the file is sparse, so untouched slots take no room. After a boot the times
+mean nothing any more, and the file begins anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import mmap
+import os
+import struct
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+from gateway.errors import GatewayFault
+from gateway.sqlite.usage.memory_counters import state
+from gateway.stores import Window
+
+CLASSES: tuple[tuple[int, int], ...] = (
+    (64, 65_536),
+    (256, 8_192),
+    (1_024, 2_048),
+    (4_096, 512),
+    (16_384, 128),
+    (65_536, 64),
+    (1_048_576, 32),
+)
+"""Capacity of a ring (the largest limit it can serve) and how many such rings there are."""
+
+_GROUP = 32
+_HEADER = struct.Struct("=16s64s")
+_HEAD = struct.Struct("=IIdd")
+_TIME = struct.Struct("=d")
+_MAGIC = b"gateway-rates-1\0"
+_PAGE = 4096
+_NOTHING = b"\0" * 8
+PATIENCE = 2.0
+"""Seconds to wait for the lock before a hit fails (closed)."""
+
+
+def _boot_id() -> bytes:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()[:64]
+    except OSError:
+        return b"unknown"
+
+
+class _Class:
+    """Where the parts of one class of rings begin in the file."""
+
+    __slots__ = ("capacity", "end", "groups", "heads", "rings", "tags")
+
+    def __init__(self, capacity: int, slots: int, begin: int) -> None:
+        self.capacity = capacity
+        self.groups = slots // _GROUP
+        self.tags = begin
+        self.heads = self.tags + 8 * slots
+        self.rings = self.heads + _HEAD.size * slots
+        self.end = -(-(self.rings + 8 * capacity * slots) // _PAGE) * _PAGE
+
+
+class _Ring:
+    """One window's times, read from its slot; `first` and `count` are of the times that still count."""
+
+    __slots__ = ("begin", "capacity", "count", "first", "head", "memory")
+
+    def __init__(self, memory: mmap.mmap, place: _Class, slot: int) -> None:
+        self.memory = memory
+        self.capacity = place.capacity
+        self.head = place.heads + _HEAD.size * slot
+        self.begin = place.rings + 8 * place.capacity * slot
+        first, count, _, _ = _HEAD.unpack_from(memory, self.head)
+        if first >= self.capacity or count > self.capacity:
+            first = count = 0  # torn by a process that died in the middle of a write
+        self.first: int = first
+        self.count: int = count
+
+    def time(self, i: int) -> float:
+        """The i-th time, oldest first."""
+        value: float = _TIME.unpack_from(self.memory, self.begin + 8 * ((self.first + i) % self.capacity))[0]
+        return value
+
+    def drop(self, since: float, now: float) -> None:
+        """Forget what is a window old, and anything from the future (of another boot)."""
+        if self.count and self.time(self.count - 1) > now + 1.0:
+            self.count = 0
+        while self.count and self.time(0) <= since:
+            self.first = (self.first + 1) % self.capacity
+            self.count -= 1
+
+    def add(self, now: float) -> None:
+        _TIME.pack_into(self.memory, self.begin + 8 * ((self.first + self.count) % self.capacity), now)
+        self.count += 1
+
+    def save(self, now: float, window: float) -> None:
+        _HEAD.pack_into(self.memory, self.head, self.first, self.count, now, window)
+
+
+class SharedCounters:
+    """`gateway.stores.Counters` over all processes that open the same file. See the module."""
+
+    def __init__(
+        self, path: Path, monotonic: Callable[[], float], classes: Sequence[tuple[int, int]] = CLASSES
+    ) -> None:
+        self._monotonic = monotonic
+        self._classes: list[_Class] = []
+        begin = _PAGE
+        for capacity, slots in classes:
+            place = _Class(capacity, slots, begin)
+            self._classes.append(place)
+            begin = place.end
+        self._tags: dict[tuple[str, float], bytes] = {}
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            header = _HEADER.pack(_MAGIC, _boot_id())
+            if os.pread(self._file, _HEADER.size, 0) != header or os.fstat(self._file).st_size != begin:
+                os.ftruncate(self._file, 0)
+                os.ftruncate(self._file, begin)
+                os.pwrite(self._file, header, 0)
+            self._memory = mmap.mmap(self._file, begin)
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    async def hit(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
+        """See the protocol. Raises GatewayFault (503) when the lock or room for a new window is not to be had.
+        A limit above the largest class counts as that."""
+        await self._lock()
+        try:
+            return self._hit(names_and_limits, window)
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    async def peek(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
+        """See the protocol."""
+        await self._lock()
+        try:
+            now = self._monotonic()
+            rows = [self._times(name, window, now) for name, _ in names_and_limits]
+            allowed = all(len(times) < limit for (_, limit), times in zip(names_and_limits, rows, strict=True))
+            return [
+                state(allowed, limit, times, now, window)
+                for (_, limit), times in zip(names_and_limits, rows, strict=True)
+            ]
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Let go of the file. Idempotent."""
+        if self._file >= 0:
+            self._memory.close()
+            os.close(self._file)
+            self._file = -1
+
+    async def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            pass  # another process is in it: look again shortly, without stopping the loop
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        nap = 0.0
+        while asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(nap)
+            nap = min(nap + 0.0001, 0.002)
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                continue
+        raise GatewayFault("The rate limiter is not available. Try again.", status=503, retry_after=1.0)
+
+    def _hit(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> list[Window]:
+        now = self._monotonic()
+        since = now - window
+        rings: list[_Ring] = []
+        full = False
+        for name, limit in names_and_limits:
+            ring = self._ring(name, limit, window, now)
+            ring.drop(since, now)
+            rings.append(ring)
+            if ring.count >= min(limit, ring.capacity):
+                full = True
+        found: list[Window] = []
+        for (_, limit), ring in zip(names_and_limits, rings, strict=True):
+            if not full:
+                ring.add(now)
+            if ring.count:
+                ring.save(ring.time(ring.count - 1), window)
+            found.append(_state(not full, limit, ring, now, window))
+        return found
+
+    def _ring(self, name: str, limit: int, window: float, now: float) -> _Ring:
+        tag = self._tag(name, window)
+        wanted = next((place for place in self._classes if limit <= place.capacity), self._classes[-1])
+        slot = self._find(wanted, tag)
+        if slot is not None:
+            return _Ring(self._memory, wanted, slot)
+        ring = self._take(wanted, tag, now, window)
+        for place in self._classes:
+            # The limit was changed beyond its class: the newest times move along.
+            old = self._find(place, tag) if place is not wanted else None
+            if old is None:
+                continue
+            former = _Ring(self._memory, place, old)
+            former.drop(now - window, now)
+            for i in range(max(former.count - ring.capacity, 0), former.count):
+                ring.add(former.time(i))
+            self._memory[place.tags + 8 * old : place.tags + 8 * old + 8] = _NOTHING
+        return ring
+
+    def _times(self, name: str, window: float, now: float) -> list[float]:
+        """The times of a window that still count, without changing anything."""
+        for place in self._classes:
+            slot = self._find(place, self._tag(name, window))
+            if slot is not None:
+                ring = _Ring(self._memory, place, slot)
+                ring.drop(now - window, now)
+                return [ring.time(i) for i in range(ring.count)]
+        return []
+
+    def _tag(self, name: str, window: float) -> bytes:
+        tag = self._tags.get((name, window))
+        if tag is None:
+            if len(self._tags) >= 10_000:
+                self._tags.clear()
+            tag = blake2b(name.encode() + b"\0" + _TIME.pack(window), digest_size=8).digest()
+            self._tags[(name, window)] = tag
+        return tag
+
+    def _find(self, place: _Class, tag: bytes) -> int | None:
+        group = int.from_bytes(tag, "little") % place.groups * _GROUP
+        begin = place.tags + 8 * group
+        end = begin + 8 * _GROUP
+        at = self._memory.find(tag, begin, end)
+        while at >= 0:
+            if (at - begin) % 8 == 0:
+                return group + (at - begin) // 8
+            at = self._memory.find(tag, at + 1, end)
+        return None
+
+    def _take(self, place: _Class, tag: bytes, now: float, window: float) -> _Ring:
+        """A free or idle slot for a new window."""
+        group = int.from_bytes(tag, "little") % place.groups * _GROUP
+        for slot in range(group, group + _GROUP):
+            at = place.tags + 8 * slot
+            _, _, last, length = _HEAD.unpack_from(self._memory, place.heads + _HEAD.size * slot)
+            if self._memory[at : at + 8] == _NOTHING or last + length <= now or last > now + 1.0:
+                self._memory[at : at + 8] = tag
+                _HEAD.pack_into(self._memory, place.heads + _HEAD.size * slot, 0, 0, now, window)
+                return _Ring(self._memory, place, slot)
+        raise GatewayFault("The rate limiter has no room for another caller. Try again.", status=503, retry_after=1.0)
+
+
+def _state(allowed: bool, limit: int, ring: _Ring, now: float, window: float) -> Window:
+    """As `counters.state`, for a ring, of which it reads only the two times that matter."""
+    count = ring.count
+    if limit <= 0:
+        return Window(False, limit, 0, window, window)
+    reset = ring.time(count - 1) + window - now if count else 0.0
+    most = min(limit, ring.capacity)
+    if count < most:
+        return Window(allowed, limit, limit - count, reset, 0.0)
+    return Window(allowed, limit, 0, reset, ring.time(count - most) + window - now)

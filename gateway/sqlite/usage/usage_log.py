@@ -1,0 +1,138 @@
+"""The usage log on SQLite. `GET /usage` reads only the daily sums, so ten million rows cost it no more than ten."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import date, timedelta
+
+from gateway.call import Usage
+from gateway.sqlite.engine.core import Core, Row
+from gateway.sqlite.money.operations import RecordOperation
+from gateway.sqlite.money.unit_of_work import BASES, Names
+from gateway.stores import LoggedRequest, UsageRow, UsageSummary
+
+_DAY = 86_400
+_EPOCH = date(1970, 1, 1)
+_SUMS = """
+    SELECT r.day, m.text, sum(r.credits), sum(r.requests), sum(r.prompt + r.completion)
+    FROM accounts AS a CROSS JOIN rollups AS r ON r.account = a.n JOIN names AS m ON m.n = r.model
+    WHERE a.id = ?1 AND r.day >= ?2 AND r.day < ?3 GROUP BY r.day, r.model
+"""
+_SUMS_OF_KEY = """
+    SELECT r.day, m.text, sum(r.credits), sum(r.requests), sum(r.prompt + r.completion)
+    FROM accounts AS a CROSS JOIN rollups AS r ON r.account = a.n JOIN names AS m ON m.n = r.model
+    WHERE a.id = ?1 AND r.day >= ?2 AND r.day < ?3 AND r.key = (SELECT n FROM keys WHERE id = ?4)
+    GROUP BY r.day, r.model
+"""
+_BALANCE = "SELECT balance FROM accounts WHERE id = ?"
+_RECENT_OF_ALL = """
+    SELECT u.n, coalesce(h.charged, 0), coalesce(h.request_id, u.request_id, ''), a.id, coalesce(k.id, ''), m.text,
+        coalesce(t.text, ''), r.text, u.status, u.basis, u.created, u.first_byte_ms, u.total_ms, coalesce(e.text, ''),
+        u.prompt, u.completion, u.cached, u.cache_write, u.reasoning, u.audio_input, u.audio_output, u.image_input,
+        u.image_output, u.web_searches
+    FROM usage AS u JOIN accounts AS a ON a.n = u.account JOIN names AS m ON m.n = u.model
+        JOIN names AS r ON r.n = u.route LEFT JOIN keys AS k ON k.n = u.key LEFT JOIN holds AS h ON h.n = u.hold
+        LEFT JOIN names AS t ON t.n = u.target LEFT JOIN names AS e ON e.n = u.error
+    WHERE u.n < ?1 AND (?3 IS NULL OR u.key = (SELECT n FROM keys WHERE id = ?3)) ORDER BY u.n DESC LIMIT ?2
+"""
+_RECENT = """
+    SELECT u.n, coalesce(h.charged, 0), coalesce(h.request_id, u.request_id, ''), a.id, coalesce(k.id, ''), m.text,
+        coalesce(t.text, ''), r.text, u.status, u.basis, u.created, u.first_byte_ms, u.total_ms, coalesce(e.text, ''),
+        u.prompt, u.completion, u.cached, u.cache_write, u.reasoning, u.audio_input, u.audio_output, u.image_input,
+        u.image_output, u.web_searches
+    FROM accounts AS a CROSS JOIN usage AS u ON u.account = a.n JOIN names AS m ON m.n = u.model
+        JOIN names AS r ON r.n = u.route LEFT JOIN keys AS k ON k.n = u.key LEFT JOIN holds AS h ON h.n = u.hold
+        LEFT JOIN names AS t ON t.n = u.target LEFT JOIN names AS e ON e.n = u.error
+    WHERE a.id = ?4 AND u.n < ?1 AND (?3 IS NULL OR u.key = (SELECT n FROM keys WHERE id = ?3))
+    ORDER BY u.n DESC LIMIT ?2
+"""
+_PRUNE = "DELETE FROM usage WHERE n IN (SELECT n FROM usage ORDER BY n LIMIT ?2) AND created < ?1"
+_BEYOND_ALL = 2**62
+_PRUNE_AT_ONCE = 2000
+
+
+def day_name(day: int) -> str:
+    """A day number (days since 1970, UTC) as `2026-11-21`."""
+    return (_EPOCH + timedelta(days=day)).isoformat()
+
+
+def _logged(row: Row) -> LoggedRequest:
+    return LoggedRequest(
+        seq=row[0],
+        credits=row[1],
+        row=UsageRow(
+            request_id=row[2],
+            account_id=row[3],
+            key_id=row[4],
+            model=row[5],
+            target=row[6],
+            route=row[7],
+            status=row[8],
+            usage=Usage(*row[14:24]),
+            basis=BASES[row[9]],  # type: ignore[arg-type]  # a position in book.BASES
+            created=row[10],
+            first_byte_ms=row[11],
+            total_ms=row[12],
+            error=row[13],
+        ),
+    )
+
+
+class SqliteUsage:
+    """`gateway.stores.UsageLog`."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def record(self, row: UsageRow) -> None:
+        """See the protocol."""
+        self._core.writer.post(RecordOperation(row, self._core.now()))
+
+    async def summary(self, account_id: str, *, start: int, end: int, key_id: str | None = None) -> UsageSummary:
+        """See the protocol. Times inside a day stand for the whole day. The balance is the account's, also with a
+        key; zero when there is no such account."""
+        first, beyond = start // _DAY, -(-end // _DAY)
+        if key_id is None:
+            rows = await self._core.reader.rows(_SUMS, (account_id, first, beyond), slow=True)
+        else:
+            rows = await self._core.reader.rows(_SUMS_OF_KEY, (account_id, first, beyond, key_id), slow=True)
+        balance = await self._core.reader.row(_BALANCE, (account_id,))
+        days: dict[int, list[int]] = {}
+        models: dict[str, int] = {}
+        tokens = 0
+        for day, model, credits, requests, used in rows:
+            sums = days.setdefault(day, [0, 0])
+            sums[0] += credits
+            sums[1] += requests
+            models[model] = models.get(model, 0) + credits
+            tokens += used
+        return UsageSummary(
+            balance=balance[0] if balance is not None else 0,
+            credits=sum(models.values()),
+            tokens=tokens,
+            requests=sum(sums[1] for sums in days.values()),
+            daily=tuple((day_name(day), *days[day]) for day in sorted(days)),  # type: ignore[misc]  # two sums
+            by_model=tuple(sorted(models.items(), key=lambda pair: (-pair[1], pair[0]))),
+        )
+
+    async def recent(
+        self, account_id: str | None = None, *, before: int = 0, limit: int = 50, key_id: str | None = None
+    ) -> list[LoggedRequest]:
+        """See the protocol. limit: 1 to 1000."""
+        values = (before or _BEYOND_ALL, min(max(limit, 1), 1000), key_id)
+        if account_id is None:
+            rows = await self._core.reader.rows(_RECENT_OF_ALL, values, slow=True)
+        else:
+            rows = await self._core.reader.rows(_RECENT, (*values, account_id), slow=True)
+        return [_logged(row) for row in rows]
+
+    async def prune(self, before: int) -> int:
+        """See the protocol. Works in pieces from the oldest row on, so that running calls are not kept waiting."""
+
+        def work(connection: sqlite3.Connection, _: Names) -> int:
+            return connection.execute(_PRUNE, (before, _PRUNE_AT_ONCE)).rowcount
+
+        gone = 0
+        while done := await self._core.write(work):
+            gone += done
+        return gone

@@ -1,0 +1,256 @@
+"""Receivers of an upstream's answer: one that collects a whole reply, one that pumps a stream to the caller.
+
+The pump is the relay's heart. The transport's callback runs decoder and encoder and writes to the caller's
+socket at once: no task wakes per event and no queue stands between the two sockets. When the caller reads
+slowly, its socket pauses the upstream's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from gateway.dialect import Relay, keep_alive_of
+from gateway.errors import Fault, GatewayFault, UpstreamFault
+from gateway.provider import Exchange, StreamItem, UpstreamReply
+from gateway.upstream.proxied import cut
+from gateway.upstream.reading import CollectedBody, StreamReader, StreamReading, let_go
+from gateway.upstream.timeouts import Limits, Watchdog
+
+
+class Outlet(Protocol):
+    """Where the pump writes: the caller's connection, already past the response head."""
+
+    def write(self, data: bytes) -> None:
+        """Queue SSE bytes on the caller's socket; never waits."""
+
+
+class WholeReply:
+    """Collects one whole answer; `result` resolves to it or to the fault that prevented it."""
+
+    def __init__(self, limits: Limits, deadline: float) -> None:
+        self.result: asyncio.Future[UpstreamReply] = asyncio.get_running_loop().create_future()
+        self._limits = limits
+        self._watchdog = Watchdog(limits, deadline, self._fail, _nothing, 0)
+        self._body: CollectedBody | None = None
+        self.exchange: Exchange | None = None
+
+    def head(self, status: int, headers: Mapping[str, str]) -> None:
+        self._body = CollectedBody(status, headers, self._limits.max_reply)
+
+    def data(self, chunk: bytes) -> None:
+        self._watchdog.touch_in()
+        assert self._body is not None
+        try:
+            self._body.add(chunk)
+        except Fault as fault:
+            self._fail(fault)
+
+    def end(self, fault: Fault | None) -> None:
+        self._watchdog.stop()
+        if self.result.done():
+            return
+        if fault is None and self._body is None:
+            fault = cut("no answer")
+        if fault is not None:
+            self.result.set_exception(fault)
+        elif self._body is not None:
+            self.result.set_result(self._body.reply())
+
+    def close(self) -> None:
+        """The caller left or the attempt is given up: end the exchange now."""
+        self._watchdog.stop()
+        if self.exchange is not None:
+            self.exchange.cancel()
+
+    def _fail(self, fault: Fault) -> None:
+        self.close()
+        self.end(fault)
+
+
+def _nothing() -> None:
+    return None
+
+
+class _Void:
+    """The outlet of a caller who left."""
+
+    def write(self, data: bytes) -> None:
+        return None
+
+
+class StreamPump:
+    """Relays one streamed answer.
+
+    Before `attach`, what should go to the caller waits in a backlog; afterwards it is written straight through.
+    `started`: something is (or was) ready for the caller. `ended`: nothing more will come; `fault` says why.
+    `meter`: called after each piece that was relayed, None for nobody.
+    """
+
+    def __init__(self, reader: StreamReader, relay: Relay, limits: Limits, deadline: float, quiet: float) -> None:
+        self.relay = relay
+        self.exchange: Exchange | None = None
+        self.started = False
+        self.ended = False
+        self.fault: Fault | None = None
+        self.silent = False
+        self._reading = StreamReading(reader, limits)
+        self._outlet: Outlet | None = None
+        self._backlog: list[bytes] = []
+        self._full = self._held_back = False
+        self.meter: Callable[[], None] | None = None
+        self._answered = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._watchdog = Watchdog(limits, deadline, self._expire, self._keep_alive, quiet)
+
+    # The sink's side, called by the transport.
+
+    def head(self, status: int, headers: Mapping[str, str]) -> None:
+        self._reading.head(status, headers)
+
+    def data(self, chunk: bytes) -> None:
+        if self.ended:
+            return
+        self._watchdog.touch_in()
+        try:
+            items = self._reading.feed(chunk)
+        except Fault as fault:
+            self._finish(fault)
+            return
+        self._relay(items)
+        if self._reading.done and not self.ended:
+            self._finish(None)
+
+    def end(self, fault: Fault | None) -> None:
+        if self.ended:
+            return
+        if fault is None:
+            try:
+                self._relay(self._reading.end())
+            except Fault as error:
+                fault = error
+            except Exception as error:  # a bug in a decoder: nobody above would hear of it, and the caller would wait
+                fault = GatewayFault("The gateway failed while reading the provider's answer.", detail=repr(error))
+                fault.__cause__ = error
+        if not self.ended:
+            if fault is None and not (self._reading.done or self.relay.complete):
+                fault = cut("the stream ended without a finish_reason")
+            self._finish(fault)
+
+    def deliver(self, items: list[StreamItem]) -> None:
+        """Take items that were decoded elsewhere (`gateway.upstream.fan_out`)."""
+        if not self.ended:
+            self._watchdog.touch_in()
+            self._relay(items)
+
+    # The caller's side.
+
+    def attach(self, outlet: Outlet) -> None:
+        """Write what waits to `outlet`, and from now on everything."""
+        self._outlet = outlet
+        self.silent = False
+        self._watchdog.touch_out()
+        if self._backlog:
+            outlet.write(b"".join(self._backlog))
+            self._backlog.clear()
+
+    def detach(self) -> None:
+        """The caller left: go on receiving (policy `drain`) without writing."""
+        self._outlet = _Void()
+        self._backlog.clear()
+        self.flow(True)
+
+    def flow(self, on: bool) -> None:
+        """Pause or resume the upstream, as the caller's socket fills and drains."""
+        self._full = not on
+        self._set_flow()
+
+    def hold_back(self, on: bool) -> None:
+        """Pause or resume the upstream until it is known whether the answer may go on."""
+        if self._held_back != on:
+            self._held_back = on
+            self._set_flow()
+
+    def stop(self) -> None:
+        """The gateway ends the answer here, in good order."""
+        if not self.ended:
+            self.relay.cut()
+            self.close()
+            self._wake()
+
+    async def wait(self) -> None:
+        """Return when something happened: first output (`started`), `ended`, or a silence (`silent`)."""
+        if not (self.ended or self.silent or (self.started and self._outlet is None)):
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    def close(self) -> None:
+        """Give up: close the upstream connection now. Nothing is delivered afterwards."""
+        self.ended = True
+        self._watchdog.stop()
+        if self.exchange is not None:
+            self.exchange.cancel()
+
+    # Inside.
+
+    def _set_flow(self) -> None:
+        if self.exchange is None or self.ended:
+            return
+        on = not (self._full or self._held_back)
+        self._watchdog.suspend(not on)
+        if on:
+            self.exchange.resume()
+        else:
+            self.exchange.pause()
+
+    def _relay(self, items: list[StreamItem]) -> None:
+        self._answered = self._answered or bool(items)
+        data, fault = self.relay.feed(items)
+        if data:
+            outlet = self._outlet
+            if outlet is not None:
+                self._watchdog.touch_out()
+                outlet.write(data)
+            else:
+                self._backlog.append(data)
+                self.started = True
+                self._wake()
+        if self.meter is not None and fault is None:
+            self.meter()
+        if fault is not None:
+            self._finish(fault)
+
+    def _finish(self, fault: Fault | None) -> None:
+        if fault is None and not self._answered:
+            fault = _empty()
+        self.ended = True
+        self.fault = fault
+        self._watchdog.stop()
+        if self.exchange is not None:
+            if fault is not None:
+                self.exchange.cancel()
+            elif self._reading.done:
+                let_go(self.exchange)
+        self._wake()
+
+    def _expire(self, fault: Fault) -> None:
+        if not self.ended:
+            self._finish(fault)
+
+    def _keep_alive(self) -> None:
+        if self._outlet is not None:
+            self._outlet.write(keep_alive_of(self.relay))
+        else:
+            self.silent = True
+            self._wake()
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+
+def _empty() -> UpstreamFault:
+    """A stream that ends in good order without a single chunk is no answer; another try may bring one."""
+    return UpstreamFault("The provider's answer was an empty stream.", retryable=True, code="upstream_invalid_response")

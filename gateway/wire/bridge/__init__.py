@@ -1,0 +1,1 @@
+"""Between the Responses API and Chat Completions, both ways: requests, answers, streams."""

@@ -1,0 +1,322 @@
+"""A Responses answer as a chat completion: whole, and as a stream of chunks.
+
+A whole answer goes through the same machine as a stream: what a stream of it would say, folded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from gateway.errors import Fault, UpstreamFault
+from gateway.wire.bridge.deltas import annotations_to_chat, logprobs_to_chat, shallow
+from gateway.wire.chat.fold import ChatFold
+from gateway.wire.errors.render import fault_from_stream_event
+from gateway.wire.responses.objects import usage_to_chat
+from gateway.wire.responses.sealed_reasoning import FOREIGN
+from gateway.wire.sse import EventReader
+
+Json = dict[str, Any]
+
+_REASONS = {"max_output_tokens": "length", "content_filter": "content_filter"}
+"""Reason of `incomplete_details` -> chat finish_reason."""
+
+
+def chat_from_response(response: Mapping[str, Any], *, completion_id: str, model: str, created: int) -> Json:
+    """The chat completion for a whole Responses answer. created: unix seconds.
+
+    Raises the fault of a failed response, and UpstreamFault for what is no finished response.
+    """
+    if response.get("object") != "response" or not isinstance(response.get("output"), list):
+        raise UpstreamFault("The provider's answer is not a response object.", code="upstream_invalid_response")
+    machine = ChatFromResponses(completion_id=completion_id, model=model, created=created)
+    fold = ChatFold()
+    status = response.get("status")
+    for index, item in enumerate(response["output"]):
+        _fold_all(fold, machine.feed({"type": "response.output_item.done", "output_index": index, "item": item}))
+    kind = status if status in ("incomplete", "failed") else "completed"
+    if status not in ("completed", "incomplete", "failed", None):
+        raise UpstreamFault("The provider's answer is not finished.", code="upstream_invalid_response")
+    _fold_all(fold, machine.feed({"type": f"response.{kind}", "response": response}))
+    completion = fold.result(model)
+    if machine.usage is not None:
+        completion["usage"] = machine.usage
+    return completion
+
+
+def _fold_all(fold: ChatFold, chunks: list[Json | Fault]) -> None:
+    for chunk in chunks:
+        if isinstance(chunk, Fault):
+            raise chunk
+        fold.add(chunk)
+
+
+class ChatFromResponses:
+    """Responses events in, chat chunks out.
+
+    done: a terminal event came. usage: in chat form, once it is known. web_searches: how many the upstream made.
+    """
+
+    def __init__(self, *, completion_id: str, model: str, created: int) -> None:
+        self.done = False
+        self.usage: Json | None = None
+        self.web_searches = 0
+        self._head = {
+            "id": completion_id,
+            "object": "chat.completion.chunk",
+            "created": created,
+            "model": model,
+        }
+        self._begun = False
+        self._calls: dict[int, int] = {}
+        self._seen: set[tuple[int, str]] = set()
+        self._thought = False
+
+    def feed(self, event: Any) -> list[Json | Fault]:
+        """One event; returns the chunks it makes, or a Fault as the last entry."""
+        kind = event.get("type") if isinstance(event, Mapping) else None
+        handler = _EVENTS.get(kind) if isinstance(kind, str) else None
+        if handler is None:
+            return []
+        try:
+            return handler(self, event)
+        except Fault as fault:
+            return [fault]
+
+    def _chunk(self, delta: Json, finish_reason: str | None = None, logprobs: Any = None) -> Json:
+        if not self._begun:
+            self._begun = True
+            delta = {"role": "assistant", **delta}
+        choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
+        return {**self._head, "choices": [choice]}
+
+    def _text(self, event: Mapping[str, Any]) -> list[Json | Fault]:
+        delta = event.get("delta")
+        if not isinstance(delta, str):
+            return []
+        self._seen.add((_place(event), "text"))
+        return [self._chunk({"content": delta}, logprobs=logprobs_to_chat(event.get("logprobs")))]
+
+    def _refusal(self, event: Mapping[str, Any]) -> list[Json | Fault]:
+        delta = event.get("delta")
+        if not isinstance(delta, str):
+            return []
+        self._seen.add((_place(event), "text"))
+        return [self._chunk({"refusal": delta})]
+
+    def _reasoning(self, event: Mapping[str, Any]) -> list[Json | Fault]:
+        delta = event.get("delta")
+        if not isinstance(delta, str):
+            return []
+        self._seen.add((_place(event), "reasoning"))
+        self._thought = True
+        return [self._chunk({"reasoning_content": delta})]
+
+    def _summary_part(self, event: Mapping[str, Any]) -> list[Json | Fault]:
+        """Parts of a summary are paragraphs."""
+        return [self._chunk({"reasoning_content": "\n\n"})] if self._thought else []
+
+    def _annotation(self, event: Mapping[str, Any]) -> list[Json | Fault]:
+        made = annotations_to_chat([shallow(event.get("annotation"))])
+        self._seen.add((_place(event), "annotations"))
+        return [self._chunk({"annotations": made})] if made else []
+
+    def _arguments(self, event: Mapping[str, Any]) -> list[Json | Fault]:
+        delta, place = event.get("delta"), _place(event)
+        index = self._calls.get(place)
+        if not isinstance(delta, str) or index is None:
+            return []
+        self._seen.add((place, "arguments"))
+        custom = event.get("type") == "response.custom_tool_call_input.delta"
+        body = {"custom": {"input": delta}} if custom else {"function": {"arguments": delta}}
+        return [self._chunk({"tool_calls": [{"index": index, **body}]})]
+
+    def _item_added(self, event: Mapping[str, Any]) -> list[Json | Fault]:
+        item, place = event.get("item"), _place(event)
+        if not isinstance(item, Mapping):
+            return []
+        kind = item.get("type")
+        if kind not in ("function_call", "custom_tool_call") or place in self._calls:
+            return []
+        index = self._calls[place] = len(self._calls)
+        name = item.get("name")
+        name = name if isinstance(name, str) else ""
+        call_id = item.get("call_id")
+        call: Json = {"index": index, "id": call_id if isinstance(call_id, str) else f"call_{place}"}
+        if kind == "function_call":
+            call.update({"type": "function", "function": {"name": name, "arguments": ""}})
+        else:
+            call.update({"type": "custom", "custom": {"name": name, "input": ""}})
+        return [self._chunk({"tool_calls": [call]})]
+
+    def _item_done(self, event: Mapping[str, Any]) -> list[Json | Fault]:
+        """What the deltas did not say: the whole item, when there were none; encrypted reasoning in any case."""
+        item, place = event.get("item"), _place(event)
+        if not isinstance(item, Mapping):
+            return []
+        kind = item.get("type")
+        if kind == "message":
+            return self._whole_message(item, place)
+        if kind == "reasoning":
+            return self._whole_reasoning(item, place)
+        if kind in ("function_call", "custom_tool_call"):
+            chunks = self._item_added(event)
+            member = "arguments" if kind == "function_call" else "input"
+            text = item.get(member)
+            if (place, "arguments") not in self._seen and isinstance(text, str) and text:
+                name = "response.function_call_arguments.delta"
+                name = name if kind == "function_call" else "response.custom_tool_call_input.delta"
+                chunks += self._arguments({"type": name, "output_index": place, "delta": text})
+            return chunks
+        if kind == "web_search_call":
+            self.web_searches += 1
+        if kind == "image_generation_call" and isinstance(item.get("result"), str):
+            image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + item["result"]}}
+            return [self._chunk({"images": [image]})]
+        return []
+
+    def _whole_message(self, item: Mapping[str, Any], place: int) -> list[Json | Fault]:
+        chunks: list[Json | Fault] = []
+        content = item.get("content")
+        if (place, "text") in self._seen or not isinstance(content, list):
+            return chunks
+        for part in content:
+            if not isinstance(part, Mapping):
+                continue
+            if part.get("type") == "output_text" and isinstance(part.get("text"), str):
+                logprobs = logprobs_to_chat(part.get("logprobs"))
+                delta: Json = {"content": part["text"]}
+                annotations = annotations_to_chat(shallow(part.get("annotations")))
+                if annotations and (place, "annotations") not in self._seen:
+                    delta["annotations"] = annotations
+                chunks.append(self._chunk(delta, logprobs=logprobs))
+            elif part.get("type") == "refusal" and isinstance(part.get("refusal"), str):
+                chunks.append(self._chunk({"refusal": part["refusal"]}))
+        return chunks
+
+    def _whole_reasoning(self, item: Mapping[str, Any], place: int) -> list[Json | Fault]:
+        delta: Json = {}
+        if (place, "reasoning") not in self._seen:
+            text = _texts(item.get("content")) or _texts(item.get("summary"))
+            if text:
+                delta["reasoning_content"] = ("\n\n" if self._thought else "") + text
+                self._thought = True
+        if isinstance(item.get("encrypted_content"), str):
+            delta["reasoning_details"] = [{"type": FOREIGN, "item": shallow(dict(item))}]
+        return [self._chunk(delta)] if delta else []
+
+    def _end(self, event: Mapping[str, Any]) -> list[Json | Fault]:
+        response = event.get("response")
+        response = response if isinstance(response, Mapping) else {}
+        self.done = True
+        self.usage = usage_to_chat(response.get("usage"))
+        details = response.get("incomplete_details")
+        reason = details.get("reason") if isinstance(details, Mapping) else None
+        if event.get("type") == "response.incomplete":
+            finish = _REASONS.get(str(reason), "length")
+        else:
+            finish = "tool_calls" if self._calls else "stop"
+        last = self._chunk({}, finish)
+        if isinstance(response.get("service_tier"), str):
+            last["service_tier"] = response["service_tier"]
+        if self.usage is None:
+            return [last]
+        return [last, {**self._head, "choices": [], "usage": self.usage}]
+
+    def _failed(self, event: Mapping[str, Any]) -> list[Json | Fault]:
+        return [fault_from_stream_event(event)]
+
+
+def _place(event: Mapping[str, Any]) -> int:
+    """The event's output_index; -1 for one that is none."""
+    place = event.get("output_index")
+    return place if type(place) is int else -1
+
+
+def _texts(parts: Any) -> str:
+    texts = [part.get("text") for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
+    return "\n\n".join(text for text in texts if isinstance(text, str) and text)
+
+
+_EVENTS: dict[str, Callable[[ChatFromResponses, Mapping[str, Any]], list[Json | Fault]]] = {
+    "response.output_text.delta": ChatFromResponses._text,
+    "response.refusal.delta": ChatFromResponses._refusal,
+    "response.reasoning_text.delta": ChatFromResponses._reasoning,
+    "response.reasoning_summary_text.delta": ChatFromResponses._reasoning,
+    "response.reasoning_summary_part.added": ChatFromResponses._summary_part,
+    "response.output_text.annotation.added": ChatFromResponses._annotation,
+    "response.function_call_arguments.delta": ChatFromResponses._arguments,
+    "response.custom_tool_call_input.delta": ChatFromResponses._arguments,
+    "response.output_item.added": ChatFromResponses._item_added,
+    "response.output_item.done": ChatFromResponses._item_done,
+    "response.completed": ChatFromResponses._end,
+    "response.incomplete": ChatFromResponses._end,
+    "response.failed": ChatFromResponses._failed,
+    "error": ChatFromResponses._failed,
+}
+
+
+class ResponsesStreamDecoder:
+    """Bytes of a streamed Responses answer in, chat chunks out: a `gateway.provider.StreamDecoder`."""
+
+    def __init__(self, *, completion_id: str, model: str, created: int) -> None:
+        self.done = False
+        self._machine = ChatFromResponses(completion_id=completion_id, model=model, created=created)
+        self._events = EventReader()
+        self._failed = False
+
+    def feed(self, data: bytes) -> list[bytes | Json | Fault]:
+        """Take the next bytes; return the chunks they completed, and a Fault as the last item if one was sent."""
+        if self._failed or self.done:
+            return []
+        try:
+            payloads = self._events.feed_data(data)
+        except Fault as fault:
+            self._failed = True
+            return [fault]
+        return self._read(payloads)
+
+    def finish(self) -> list[bytes | Json | Fault]:
+        """The connection ended; a last event without its blank line counts when it is whole."""
+        if self._failed or self.done:
+            return []
+        event = self._events.finish()
+        if event is None or not isinstance(_object(event.data), dict):
+            return []
+        return self._read([event.data])
+
+    def _read(self, payloads: list[bytes]) -> list[bytes | Json | Fault]:
+        out: list[bytes | Json | Fault] = []
+        for payload in payloads:
+            event = _object(payload)
+            if event is None and payload.strip() == b"[DONE]":
+                continue
+            if event is None:
+                made: list[Json | Fault] = [_nonsense(payload)]
+            else:
+                made = self._machine.feed(event)
+            out += made
+            if made and isinstance(made[-1], Fault):
+                self._failed = True
+                break
+        self.done = self._machine.done
+        return out
+
+
+def _object(data: bytes) -> Json | None:
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _nonsense(payload: bytes) -> UpstreamFault:
+    return UpstreamFault(
+        "The provider sent a stream event that is not a JSON object.",
+        retryable=True,
+        code="upstream_invalid_response",
+        detail=payload[:500].decode("utf-8", "replace"),
+    )

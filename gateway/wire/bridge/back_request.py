@@ -1,0 +1,185 @@
+"""A Chat Completions request as a Responses request, for an upstream that only speaks Responses.
+
+The rows below say what becomes of each parameter; whatever no row names travels on unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway.wire.bridge.parts import assistant_content_from_chat, content_from_chat
+from gateway.wire.bridge.request import LOGPROBS
+from gateway.wire.bridge.tools import tool_choice_from_chat, tools_from_chat
+from gateway.wire.responses.native import ENCRYPTED, sent_item
+from gateway.wire.responses.sealed_reasoning import FOREIGN, reasoning_of_delta
+from gateway.wire.validators import refuse
+
+Json = dict[str, Any]
+
+_READ = frozenset(
+    {
+        "function_call",
+        "functions",
+        "logprobs",
+        "max_completion_tokens",
+        "max_tokens",
+        "messages",
+        "reasoning_effort",
+        "response_format",
+        "store",
+        "stream_options",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "verbosity",
+        "web_search_options",
+    }
+)
+
+# The Responses API has no such parameter. A caller who demands strictness is refused by whoever reads `dropped`.
+_DROPPED = frozenset({"frequency_penalty", "logit_bias", "prediction", "presence_penalty", "seed", "stop"})
+
+_LEAST_OUTPUT = 16
+"""The least `max_output_tokens` that OpenAI takes."""
+
+
+def responses_from_chat(request: Mapping[str, Any]) -> tuple[Json, list[str]]:
+    """The Responses request that says the same, and the paths of what could not be carried.
+
+    request: a validated chat body. Raises CallerFault for what must not be attempted (`n` above 1, audio answers).
+    """
+    if (request.get("n") or 1) > 1:
+        refuse("n", "this model gives one answer at a time; send 1, or leave it out")
+    if "audio" in (request.get("modalities") or ()):
+        refuse("modalities", "this model cannot answer in audio through the API it is reached by")
+    dropped: list[str] = []
+    body: Json = {}
+    for key, value in request.items():
+        if key in _READ or value is None or key in ("n", "modalities", "audio"):
+            continue
+        if key in _DROPPED:
+            dropped.append(key)
+        else:
+            body[key] = value
+    body["input"] = items_from_messages(request["messages"], dropped)
+    body["store"] = False
+    include = [ENCRYPTED]
+    if request.get("logprobs"):
+        include.append(LOGPROBS)
+        if request.get("top_logprobs") is not None:
+            body["top_logprobs"] = request["top_logprobs"]
+    body["include"] = include
+    _output_limit(body, request, dropped)
+    _text(body, request)
+    if request.get("reasoning_effort") is not None:
+        given = body.get("reasoning")
+        body["reasoning"] = {**(given if isinstance(given, dict) else {}), "effort": request["reasoning_effort"]}
+    _tools(body, request)
+    return body, dropped
+
+
+def _output_limit(body: Json, request: Mapping[str, Any], dropped: list[str]) -> None:
+    for key in ("max_completion_tokens", "max_tokens"):
+        limit = request.get(key)
+        if limit is not None:
+            body["max_output_tokens"] = max(limit, _LEAST_OUTPUT)
+            if limit < _LEAST_OUTPUT:
+                dropped.append(key)
+            return
+
+
+def _text(body: Json, request: Mapping[str, Any]) -> None:
+    text: Json = {}
+    chosen = request.get("response_format")
+    if chosen is not None:
+        schema = chosen.get("json_schema")
+        text["format"] = {"type": chosen["type"], **schema} if isinstance(schema, Mapping) else dict(chosen)
+    if request.get("verbosity") is not None:
+        text["verbosity"] = request["verbosity"]
+    if text:
+        body["text"] = text
+
+
+def _tools(body: Json, request: Mapping[str, Any]) -> None:
+    tools = tools_from_chat(request.get("tools") or ())
+    tools += tools_from_chat([{"type": "function", "function": entry} for entry in request.get("functions") or ()])
+    options = request.get("web_search_options")
+    if options is not None:
+        tools.append({"type": "web_search", **options})
+    if tools:
+        body["tools"] = tools
+    choice = request.get("tool_choice")
+    legacy = request.get("function_call")
+    if choice is None and legacy is not None:
+        choice = {"type": "function", "function": legacy} if isinstance(legacy, Mapping) else legacy
+    if choice is not None:
+        body["tool_choice"] = tool_choice_from_chat(choice)
+
+
+def items_from_messages(messages: Sequence[Mapping[str, Any]], dropped: list[str] | None = None) -> list[Json]:
+    """Chat messages as Responses input items. dropped: takes the paths of what has no place there."""
+    notes: list[str] = [] if dropped is None else dropped
+    items: list[Json] = []
+    legacy_calls = 0
+    for index, message in enumerate(messages):
+        role = message["role"]
+        if role == "assistant":
+            items += _assistant(message, f"messages[{index}]", notes)
+            if isinstance(message.get("function_call"), Mapping):
+                legacy_calls += 1
+                call = message["function_call"]
+                items.append(_call(f"call_{legacy_calls}", call["name"], call.get("arguments") or "{}"))
+        elif role == "tool":
+            items.append(_result(message["tool_call_id"], message.get("content")))
+        elif role == "function":
+            items.append(_result(f"call_{legacy_calls}", message.get("content")))
+        else:
+            item: Json = {"type": "message", "role": role, "content": content_from_chat(message.get("content"))}
+            if message.get("name") is not None:
+                notes.append(f"messages[{index}].name")
+            items.append(item)
+    return [sent_item(item, "messages", notes) for item in _by_kind(items)]
+
+
+def _assistant(message: Mapping[str, Any], path: str, dropped: list[str]) -> list[Json]:
+    text, details = reasoning_of_delta(message)
+    items = [dict(detail["item"]) for detail in details if detail.get("type") == FOREIGN and _has_item(detail)]
+    if text and not items:
+        dropped.append(f"{path}.reasoning_content")
+    content = assistant_content_from_chat(message.get("content"))
+    if message.get("refusal"):
+        content.append({"type": "refusal", "refusal": message["refusal"]})
+    if content:
+        items.append({"type": "message", "role": "assistant", "content": content})
+    for call in message.get("tool_calls") or ():
+        custom = call.get("custom")
+        if isinstance(custom, Mapping):
+            named = {"call_id": call["id"], "name": custom["name"], "input": custom["input"]}
+            items.append({"type": "custom_tool_call", **named})
+        else:
+            function = call["function"]
+            items.append(_call(call["id"], function["name"], function.get("arguments") or "{}"))
+    return items
+
+
+def _has_item(detail: Mapping[str, Any]) -> bool:
+    item = detail.get("item")
+    return isinstance(item, Mapping) and item.get("type") == "reasoning"
+
+
+def _call(call_id: str, name: str, arguments: str) -> Json:
+    return {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
+
+
+def _result(call_id: str, content: Any) -> Json:
+    return {"type": "function_call_output", "call_id": call_id, "output": content_from_chat(content)}
+
+
+def _by_kind(items: list[Json]) -> list[Json]:
+    """Outputs named after the kind of their calls: chat has one kind of tool message for both."""
+    customs = {item["call_id"] for item in items if item["type"] == "custom_tool_call"}
+    for item in items:
+        if item["type"] == "function_call_output" and item["call_id"] in customs:
+            item["type"] = "custom_tool_call_output"
+    return items

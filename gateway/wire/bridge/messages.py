@@ -1,0 +1,206 @@
+"""Responses items as chat messages.
+
+A turn of the assistant is one chat message: neighbouring reasoning, message and call items come together in it, and
+the outputs of its calls follow at once, wherever they stood, because every chat upstream insists on that order.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway.wire.bridge.parts import content_to_chat, text_of
+from gateway.wire.bridge.tools import wrap_custom_input
+from gateway.wire.responses.sealed_reasoning import CALL_EXTRA, FOREIGN, reasoning_of_item
+from gateway.wire.validators import refuse
+
+Json = dict[str, Any]
+
+# Items of tools that a server ran. What they found is in the answer that followed; chat has no place for the rest.
+SERVER_ITEMS = frozenset(
+    {
+        "web_search_call",
+        "file_search_call",
+        "code_interpreter_call",
+        "image_generation_call",
+        "mcp_list_tools",
+        "mcp_approval_request",
+        "mcp_approval_response",
+    }
+)
+
+_MESSAGE_KEYS = frozenset({"type", "id", "status", "role", "content", "phase"})
+
+
+class _Turn:
+    """One message of the assistant in the making."""
+
+    def __init__(self) -> None:
+        self.parts: list[Json] = []
+        self.refusal = ""
+        self.reasoning: list[str] = []
+        self.details: list[Json] = []
+        self.calls: list[Json] = []
+        self.said = False
+        self.thought_since = False
+
+    def message(self) -> Json:
+        self._put_back()
+        message: Json = {"role": "assistant", "content": self._content()}
+        if self.refusal:
+            message["refusal"] = self.refusal
+        if self.reasoning:
+            message["reasoning_content"] = "\n\n".join(self.reasoning)
+        if self.details:
+            message["reasoning_details"] = self.details
+        if self.calls:
+            message["tool_calls"] = self.calls
+        return message
+
+    def _put_back(self) -> None:
+        """Members of calls that travelled as reasoning details return into their calls."""
+        calls = {call["id"]: call for call in self.calls}
+        kept = []
+        for detail in self.details:
+            if detail.get("type") == CALL_EXTRA:
+                call, members = calls.get(str(detail.get("id"))), detail.get("members")
+                if call is not None and isinstance(members, dict):
+                    call.update({key: value for key, value in members.items() if key not in call})
+            else:
+                kept.append(detail)
+        self.details = kept
+
+    def _content(self) -> str | list[Json] | None:
+        if not self.parts:
+            return None if self.calls or self.refusal else ""
+        if all(part.get("type") == "text" and len(part) == 2 for part in self.parts):
+            return "".join(part["text"] for part in self.parts)
+        return self.parts
+
+
+class MessageBuilder:
+    """Turns canonical items into chat messages; `dropped` names what had no place.
+
+    custom_tools: the upstream knows custom tools (else their calls are written as calls of the emulated function).
+    tool_media: the upstream takes images and files in tool results (else they follow in a message of the user).
+    """
+
+    def __init__(self, *, custom_tools: bool, tool_media: bool) -> None:
+        self.messages: list[Json] = []
+        self.dropped: list[str] = []
+        self._custom_tools = custom_tools
+        self._tool_media = tool_media
+        self._turn: _Turn | None = None
+        self._outputs: dict[str, deque[Mapping[str, Any]]] = defaultdict(deque)
+
+    def build(self, items: Sequence[Mapping[str, Any]], first: int = 0) -> list[Json]:
+        """items: canonical (`responses_pairing`). first: index of the first item that the caller sent with this
+        request; those before come from the store. Raises CallerFault for items that cannot be said in chat."""
+        for item in items:
+            if item["type"] in ("function_call_output", "custom_tool_call_output"):
+                self._outputs[item["call_id"]].append(item)
+        for index, item in enumerate(items):
+            self._item(item, f"input[{index - first}]" if index >= first else "previous_response_id")
+        self._flush()
+        return self.messages
+
+    def _item(self, item: Mapping[str, Any], path: str) -> None:
+        kind = item["type"]
+        if kind == "message":
+            self._message(item)
+        elif kind == "reasoning":
+            self._reasoning(item, path)
+        elif kind in ("function_call", "custom_tool_call"):
+            self._open().calls.append(self._call(item))
+        elif kind in ("function_call_output", "custom_tool_call_output"):
+            self._flush()
+        elif kind == "mcp_call":
+            self._mcp_call(item)
+        elif kind in SERVER_ITEMS:
+            self.dropped.append(f"{path} ({kind})")
+        else:
+            refuse(f"{path}.type", f"items of the type {str(kind)[:60]!r} cannot be sent to this model")
+
+    def _open(self) -> _Turn:
+        if self._turn is None:
+            self._turn = _Turn()
+        return self._turn
+
+    def _message(self, item: Mapping[str, Any]) -> None:
+        if item["role"] != "assistant":
+            self._flush()
+            rest = {key: value for key, value in item.items() if key not in _MESSAGE_KEYS and value is not None}
+            self.messages.append({"role": item["role"], "content": content_to_chat(item["content"]), **rest})
+            return
+        turn = self._open()
+        if turn.said and not turn.thought_since and not turn.calls:
+            # Two messages with nothing between are two messages; thoughts or calls between make them one turn.
+            self._flush()
+            turn = self._open()
+        turn.said, turn.thought_since = True, False
+        content = content_to_chat(item["content"])
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        for part in parts:
+            if part.get("type") == "refusal":
+                turn.refusal += part["refusal"]
+            else:
+                turn.parts.append(part)
+
+    def _reasoning(self, item: Mapping[str, Any], path: str) -> None:
+        text, details = reasoning_of_item(item, path)
+        turn = self._open()
+        turn.thought_since = True
+        if text:
+            turn.reasoning.append(text)
+        turn.details += details
+        if any(detail.get("type") == FOREIGN for detail in details):
+            # Only an upstream that speaks Responses can read another maker's encrypted thoughts.
+            self.dropped.append(f"{path}.encrypted_content")
+
+    def _call(self, item: Mapping[str, Any]) -> Json:
+        call: Json = {"id": item["call_id"]}
+        if item["type"] == "function_call":
+            call["type"] = "function"
+            call["function"] = {"name": item["name"], "arguments": item["arguments"]}
+        elif self._custom_tools:
+            call["type"] = "custom"
+            call["custom"] = {"name": item["name"], "input": item["input"]}
+        else:
+            call["type"] = "function"
+            call["function"] = {"name": item["name"], "arguments": wrap_custom_input(item["input"])}
+        return call
+
+    def _mcp_call(self, item: Mapping[str, Any]) -> None:
+        """A call that a server made and answered at once, said as a call and its result."""
+        call_id = str(item.get("id") or "mcp_call")
+        arguments = item.get("arguments")
+        function = {"name": str(item.get("name")), "arguments": arguments if isinstance(arguments, str) else "{}"}
+        self._open().calls.append({"id": call_id, "type": "function", "function": function})
+        result = item.get("output") or item.get("error") or ""
+        self._outputs[call_id].append({"call_id": call_id, "output": result if isinstance(result, str) else "failed"})
+        self._flush()
+
+    def _flush(self) -> None:
+        """End the assistant's turn: its message, then the outputs of its calls."""
+        turn, self._turn = self._turn, None
+        if turn is None:
+            return
+        self.messages.append(turn.message())
+        media: list[Json] = []
+        for call in turn.calls:
+            waiting = self._outputs[call["id"]]
+            if waiting:
+                self.messages.append(self._result(call["id"], waiting.popleft()["output"], media))
+        if media:
+            self.messages.append({"role": "user", "content": media})
+
+    def _result(self, call_id: str, output: Any, media: list[Json]) -> Json:
+        content = content_to_chat(output)
+        if not isinstance(content, str):
+            others = [part for part in content if part.get("type") != "text"]
+            if others and not self._tool_media:
+                media.append({"type": "text", "text": f"Attachments of the result of tool call {call_id}:"})
+                media += others
+                content = text_of(content) or "The result is attached in the next message."
+        return {"role": "tool", "tool_call_id": call_id, "content": content}

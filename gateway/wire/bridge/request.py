@@ -1,0 +1,165 @@
+"""A Responses request as a Chat Completions request (the hub format).
+
+Each request parameter has its row below: carried under the same name, renamed, translated, kept by the gateway
+(state, tools it runs itself), refused, or reported as dropped. Whatever no row names travels on unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.wire.bridge.messages import MessageBuilder
+from gateway.wire.bridge.tools import ChatTools, tools_to_chat
+from gateway.wire.responses.items import require_answers
+from gateway.wire.validators import refuse
+
+Json = dict[str, Any]
+
+
+@dataclass(slots=True, frozen=True)
+class Abilities:
+    """What the chat upstream understands beyond the common ground; what it lacks is emulated.
+
+    custom_tools: `{"type": "custom"}` tools. allowed_tools: `tool_choice` of that type.
+    tool_media: images and files in tool results. instructions_role: the role that `instructions` get.
+    """
+
+    custom_tools: bool = False
+    allowed_tools: bool = False
+    tool_media: bool = False
+    instructions_role: str = "system"
+
+
+@dataclass(slots=True)
+class ChatForm:
+    """body: the chat request. tools: what became of the tools (`hosted` ones are for the gateway's tool loop, the
+    names in `emulated` are needed to read the answer). dropped: paths of what could not be carried."""
+
+    body: Json
+    tools: ChatTools
+    dropped: list[str] = field(default_factory=list)
+
+
+# The gateway's own: state, the echo of the answer, and what is translated below.
+_OURS = frozenset(
+    {
+        "background",
+        "conversation",
+        "include",
+        "input",
+        "instructions",
+        "max_tool_calls",
+        "metadata",
+        "previous_response_id",
+        "reasoning",
+        "store",
+        "stream_options",
+        "text",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "truncation",
+    }
+)
+
+_RENAMED = {"max_output_tokens": "max_completion_tokens"}
+
+# Known to OpenAI's servers only, with an effect that nobody misses in the answer.
+_DROPPED = frozenset({"context_management", "moderation", "prompt_cache_options"})
+_DROPPED_REASONING = frozenset({"context", "mode"})
+
+LOGPROBS = "message.output_text.logprobs"
+
+
+def chat_from_responses(
+    request: Mapping[str, Any],
+    items: Sequence[Mapping[str, Any]],
+    *,
+    earlier: Sequence[Mapping[str, Any]] = (),
+    abilities: Abilities = Abilities(),
+) -> ChatForm:
+    """The chat request that says the same.
+
+    request: a validated body. items: its `input` as canonical items (`canonical_items`); earlier: the canonical
+    items of the conversation before it, from the store. Raises CallerFault for what must not be attempted.
+    """
+    if request.get("prompt") is not None:
+        refuse("prompt", "prompt templates live at one provider and cannot be used with this model; send the text")
+    require_answers([*earlier, *items])
+    tools = tools_to_chat(
+        request.get("tools") or (),
+        request.get("tool_choice"),
+        custom_tools=abilities.custom_tools,
+        allowed_tools=abilities.allowed_tools,
+    )
+    builder = MessageBuilder(custom_tools=abilities.custom_tools, tool_media=abilities.tool_media)
+    messages = builder.build([*earlier, *items], len(earlier))
+    if request.get("instructions"):
+        messages.insert(0, {"role": abilities.instructions_role, "content": request["instructions"]})
+    form = ChatForm({"messages": messages}, tools, [*tools.dropped, *builder.dropped])
+    _parameters(form, request)
+    _text(form, request.get("text") or {})
+    _reasoning(form, request.get("reasoning") or {})
+    _logprobs(form, request)
+    _tools(form)
+    if request.get("stream"):
+        form.body["stream_options"] = {"include_usage": True}
+    return form
+
+
+def _parameters(form: ChatForm, request: Mapping[str, Any]) -> None:
+    for key, value in request.items():
+        if key in _OURS or value is None:
+            continue
+        if key in _DROPPED:
+            form.dropped.append(key)
+        else:
+            form.body[_RENAMED.get(key, key)] = value
+
+
+def _text(form: ChatForm, text: Mapping[str, Any]) -> None:
+    chosen = text.get("format") or {}
+    if chosen.get("type") == "json_schema":
+        schema = {key: value for key, value in chosen.items() if key != "type" and value is not None}
+        form.body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    elif chosen and chosen.get("type") != "text":
+        form.body["response_format"] = dict(chosen)
+    if text.get("verbosity") is not None:
+        form.body["verbosity"] = text["verbosity"]
+    form.dropped += [f"text.{key}" for key in text if key not in ("format", "verbosity")]
+
+
+def _reasoning(form: ChatForm, reasoning: Mapping[str, Any]) -> None:
+    """`summary` is done on the way back (`BridgeStream`); unknown members travel on as chat's `reasoning`."""
+    rest: Json = {}
+    for key, value in reasoning.items():
+        if value is None or key in ("summary", "generate_summary"):
+            continue
+        if key == "effort":
+            form.body["reasoning_effort"] = value
+        elif key in _DROPPED_REASONING:
+            form.dropped.append(f"reasoning.{key}")
+        else:
+            rest[key] = value
+    if rest:
+        form.body["reasoning"] = rest
+
+
+def _logprobs(form: ChatForm, request: Mapping[str, Any]) -> None:
+    top = request.get("top_logprobs")
+    if top or LOGPROBS in (request.get("include") or ()):
+        form.body["logprobs"] = True
+        if top:
+            form.body["top_logprobs"] = top
+
+
+def _tools(form: ChatForm) -> None:
+    if form.tools.tools:
+        form.body["tools"] = form.tools.tools
+        if form.tools.choice is not None:
+            form.body["tool_choice"] = form.tools.choice
+    else:
+        # Upstreams refuse these two when no tool is offered.
+        form.body.pop("parallel_tool_calls", None)

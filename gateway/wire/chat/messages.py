@@ -1,0 +1,278 @@
+"""Validation of a chat request's messages: roles, content parts, media, tool calls.
+
+Source: OpenAI's `openapi.yaml`, ChatCompletionRequestMessage and its parts. Where providers differ the rule is: what
+the gateway itself must understand is checked (roles, known parts, media it may have to convert); words that only the
+provider interprets (`detail`, audio formats) and kinds of parts we do not know are passed on, because new ones appear
+weekly and the provider refuses what it cannot take.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from gateway.wire.validators import (
+    Check,
+    filled_string,
+    mapping,
+    one_of,
+    refuse,
+    refuse_type,
+    string,
+)
+
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(?:;[A-Za-z0-9_.+-]+=[^;,]*)*")
+
+# An assistant message without content still says something when it has one of these (reasoning members are how
+# several providers want their thoughts played back).
+_INSTEAD_OF_CONTENT = (
+    "tool_calls",
+    "function_call",
+    "refusal",
+    "audio",
+    "reasoning_content",
+    "reasoning",
+    "reasoning_details",
+    "images",
+)
+
+
+def check_messages(path: str, messages: Any) -> None:
+    """Raise CallerFault(400) naming the first field that is wrong; `path` is the list's own (`messages`)."""
+    if type(messages) is not list or not messages:
+        refuse_type(path, "an array with at least one message", messages)
+    for index, message in enumerate(messages):
+        # The common case first, without building a path: a plain text message of nothing but role and content.
+        if (
+            type(message) is dict
+            and len(message) == 2
+            and type(message.get("content")) is str
+            and message.get("role") in _TEXT_IS_ENOUGH
+        ):
+            continue
+        _check_message(f"{path}[{index}]", message)
+
+
+_TEXT_IS_ENOUGH = ("user", "assistant", "system", "developer")  # a tuple: a hostile role may be unhashable
+
+
+def _check_message(path: str, message: Any) -> None:
+    if type(message) is not dict:
+        refuse_type(path, "a message object with a role and content", message)
+    role = message.get("role")
+    if role is None:
+        refuse(f"{path}.role", f"is missing; use {_ROLE_WORDS}", code="missing_required_parameter")
+    _check_role(f"{path}.role", role)
+    if message.get("name") is not None:
+        string(f"{path}.name", message["name"])
+    if role == "assistant":
+        _check_assistant(path, message)
+    elif role == "tool":
+        _check_call_reference(f"{path}.tool_call_id", message.get("tool_call_id"))
+    elif role == "function" and message.get("name") is None:
+        refuse(f"{path}.name", "is missing; name the function that was called", code="missing_required_parameter")
+    _check_content(f"{path}.content", role, message)
+
+
+_ROLE_WORDS = "one of " + ", ".join(ROLES)
+_check_role = one_of(ROLES, {"model": "use assistant", "bot": "use assistant", "human": "use user"})
+
+
+def _check_call_reference(path: str, value: Any) -> None:
+    if value is None:
+        problem = "is missing; give the id of the tool call that this message answers"
+        refuse(path, problem, code="missing_required_parameter")
+    filled_string(path, value)
+
+
+def _check_assistant(path: str, message: dict[str, Any]) -> None:
+    if message.get("refusal") is not None:
+        string(f"{path}.refusal", message["refusal"])
+    audio = message.get("audio")
+    if audio is not None:
+        mapping(f"{path}.audio", audio)
+        filled_string(f"{path}.audio.id", audio.get("id"))
+    call = message.get("function_call")
+    if call is not None:
+        _check_function_call(f"{path}.function_call", call)
+    calls = message.get("tool_calls")
+    if calls is None:
+        return
+    if type(calls) is not list:
+        refuse_type(f"{path}.tool_calls", "an array of tool calls", calls)
+    for index, call in enumerate(calls):
+        _check_tool_call(f"{path}.tool_calls[{index}]", call)
+
+
+def _check_tool_call(path: str, call: Any) -> None:
+    if type(call) is not dict:
+        refuse_type(path, "a tool call object", call)
+    filled_string(f"{path}.id", call.get("id"))
+    kind_of_call = call.get("type")
+    if kind_of_call is None:
+        refuse_type(f"{path}.type", "'function' or 'custom'", None)
+    filled_string(f"{path}.type", kind_of_call)
+    if kind_of_call == "function":
+        _check_function_call(f"{path}.function", call.get("function"))
+    elif kind_of_call == "custom":
+        mapping(f"{path}.custom", call.get("custom"))
+        filled_string(f"{path}.custom.name", call["custom"].get("name"))
+        string(f"{path}.custom.input", call["custom"].get("input"))
+
+
+def _check_function_call(path: str, call: Any) -> None:
+    mapping(path, call)
+    filled_string(f"{path}.name", call.get("name"))
+    arguments = call.get("arguments")
+    if type(arguments) is not str:
+        refuse_type(f"{path}.arguments", "a string of JSON text", arguments, "serialise the arguments to a string")
+
+
+def _check_content(path: str, role: str, message: dict[str, Any]) -> None:
+    content = message.get("content")
+    if type(content) is str:
+        return
+    if content is None or (content == [] and role == "assistant"):  # one vendor's SDK writes [] beside tool_calls
+        if role == "assistant" and any(message.get(name) for name in _INSTEAD_OF_CONTENT):
+            return
+        if role == "function":  # OpenAI's schema allows null here, and only here
+            return
+        fix = "send text, or tool_calls" if role == "assistant" else "send text; an empty string is allowed"
+        refuse_type(path, "a string or an array of content parts", None, fix)
+    if type(content) is not list or not content:
+        refuse_type(path, "a string or a non-empty array of content parts", content)
+    allowed = _PARTS_BY_ROLE[role]
+    for index, part in enumerate(content):
+        _check_part(f"{path}[{index}]", role, allowed, part)
+
+
+def _check_part(path: str, role: str, allowed: tuple[str, ...], part: Any) -> None:
+    if type(part) is not dict:
+        refuse_type(path, "a content part object with a type", part, 'for text send {"type": "text", "text": ...}')
+    kind_of_part = part.get("type")
+    if type(kind_of_part) is not str or not kind_of_part:
+        refuse_type(f"{path}.type", "one of " + ", ".join(allowed), kind_of_part)
+    check = _PART_CHECKS.get(kind_of_part)
+    if check is None:
+        if kind_of_part in _PARTS_OF_THE_OTHER_API:
+            fix = _PARTS_OF_THE_OTHER_API[kind_of_part]
+            refuse(f"{path}.type", f"'{kind_of_part}' belongs to the Responses API; {fix}", code="invalid_value")
+        return
+    if kind_of_part not in allowed:
+        problem = f"'{kind_of_part}' is not allowed in a message of role {role}; use one of {', '.join(allowed)}"
+        refuse(f"{path}.type", problem, code="invalid_value")
+    if part.get(kind_of_part) is None:
+        refuse(
+            f"{path}.{kind_of_part}",
+            f"is missing; a part of type {kind_of_part} needs it",
+            code="missing_required_parameter",
+        )
+    check(f"{path}.{kind_of_part}", part[kind_of_part])
+
+
+def _check_image(path: str, image: Any) -> None:
+    if type(image) is not dict:
+        refuse_type(path, "an object with a url", image, 'send {"url": ...}')
+    check_media_url(f"{path}.url", image.get("url"))
+    if image.get("detail") is not None:
+        filled_string(f"{path}.detail", image["detail"])
+
+
+def check_media_url(path: str, url: Any) -> None:
+    """An http(s) URL with a host, or a `data:` URL with a media type and valid base64."""
+    if type(url) is not str or not url:
+        refuse_type(path, "an http(s) or data: URL", url)
+    head = url[:5].lower()
+    if head == "data:":
+        _check_data_url(path, url)
+        return
+    scheme, _, rest = url.partition("://")
+    if scheme.lower() not in ("http", "https") or not rest or rest[0] in "/?#" or len(url) > 8192:
+        refuse(path, "expected an http(s) or data: URL of at most 8192 characters (data: excepted)", code="invalid_url")
+    if not url.isprintable() or " " in url:
+        refuse(path, "a URL has no spaces or control characters; percent-encode them", code="invalid_url")
+
+
+def _check_data_url(path: str, url: str) -> None:
+    comma = url.find(",", 5, 1024)  # a media type is short: do not search megabytes of base64 for a comma
+    head = url[5:comma] if comma > 0 else ""
+    if not head.lower().endswith(";base64") or _MEDIA_TYPE.fullmatch(head, 0, len(head) - 7) is None:
+        refuse(
+            path,
+            "a data: URL needs a media type and base64 data, as in 'data:image/png;base64,iVBORw0...'",
+            code="invalid_base64",
+        )
+    check_base64(path, url[comma + 1 :])
+
+
+def check_base64(path: str, data: Any) -> None:
+    """Standard base64 with padding (RFC 4648, section 4), not empty. Checked by alphabet and length, not decoded:
+    20 MB take about 10 ms, a strict decoder twice that and as much memory again."""
+    if type(data) is not str or not data:
+        refuse_type(path, "base64 data", data)
+    body = data[:-2] + data[-2:].rstrip("=")
+    if len(data) % 4 or not body.isascii() or body.encode("ascii").translate(None, _BASE64):
+        refuse(
+            path,
+            "not valid base64: use the standard alphabet (+ and /), '=' padding, no line breaks",
+            code="invalid_base64",
+        )
+
+
+def _check_audio(path: str, audio: Any) -> None:
+    mapping(path, audio)
+    data = audio.get("data")
+    if type(data) is str and data[:5].lower() == "data:":
+        refuse(f"{path}.data", "expected bare base64 data; leave out the 'data:...,' head", code="invalid_base64")
+    check_base64(f"{path}.data", data)
+    if audio.get("format") is None:
+        problem = "is missing; name the format of the audio, such as wav or mp3"
+        refuse(f"{path}.format", problem, code="missing_required_parameter")
+    filled_string(f"{path}.format", audio["format"])
+
+
+def _check_file(path: str, file: Any) -> None:
+    mapping(path, file)
+    data, file_id = file.get("file_data"), file.get("file_id")
+    if data is None and file_id is None:
+        refuse(path, "needs file_data (base64) or file_id", code="missing_required_parameter")
+    if file_id is not None:
+        filled_string(f"{path}.file_id", file_id)
+    if file.get("filename") is not None:
+        string(f"{path}.filename", file["filename"])
+    if data is not None:
+        # Both spellings are in use: OpenAI documents bare base64 and shows a data: URL in its examples.
+        # A URL is taken by several compatible servers.
+        if type(data) is str and (data[:5].lower() == "data:" or data[:8].lower().startswith(("http://", "https://"))):
+            check_media_url(f"{path}.file_data", data)
+        else:
+            check_base64(f"{path}.file_data", data)
+
+
+_PART_CHECKS: dict[str, Check] = {
+    "text": string,
+    "refusal": string,
+    "image_url": _check_image,
+    "input_audio": _check_audio,
+    "file": _check_file,
+}
+
+# Tool results may show images and files: OpenAI's own API takes text only, others take media.
+_PARTS_BY_ROLE: dict[str, tuple[str, ...]] = {
+    "system": ("text",),
+    "developer": ("text",),
+    "user": ("text", "image_url", "input_audio", "file"),
+    "assistant": ("text", "refusal"),
+    "tool": ("text", "image_url", "input_audio", "file"),
+    "function": ("text",),
+}
+
+_PARTS_OF_THE_OTHER_API = {
+    "input_text": "use 'text'",
+    "output_text": "use 'text'",
+    "input_image": "use 'image_url'",
+    "input_file": "use 'file'",
+}

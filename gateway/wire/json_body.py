@@ -1,0 +1,177 @@
+"""A request's body: JSON bytes to a dict, strictly.
+
+Two readers of the same JSON may disagree on duplicate keys, on nesting and on numbers, and each disagreement is a
+way round a check (RFC 8259, sections 4, 6 and 9, leaves all three open). So what is ambiguous is refused here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import orjson
+
+from gateway.errors import CallerFault
+from gateway.wire.validators import kind, printable
+
+MAX_DEPTH = 128
+"""Levels of nesting. orjson reads 1,024 levels but writes only 254, and a body is written again for the upstream."""
+
+_BOM = b"\xef\xbb\xbf"
+_SPACE_BEFORE_COLON = re.compile(rb'"[ \t\r\n]+:')
+_NOT_JSON_NUMBERS = re.compile(r"-?(?:NaN|Infinity|inf|nan)")
+
+
+def parse_json(raw: bytes, *, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
+    """Read a JSON object from UTF-8 bytes; a leading byte-order mark is ignored (RFC 8259, section 8.1).
+
+    Raises CallerFault (400), with line and column where there is one, when `raw` is not valid UTF-8 or JSON, holds
+    NaN, Infinity or half a surrogate pair, nests deeper than `max_depth`, repeats a key (the message names its path),
+    or is not an object. Whole numbers beyond 64 bits arrive as floats: fields that need an integer then refuse them.
+    """
+    if raw.startswith(_BOM):
+        raw = raw[len(_BOM) :]
+    try:
+        root = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise _syntax_fault(raw, error, max_depth) from None
+    if type(root) is not dict:
+        raise CallerFault(f"the request body must be a JSON object, not {kind(root)}; send {{...}}")
+    keys = _count_keys(root, max_depth)
+    if not _surely_unique(raw, keys):
+        _refuse_duplicates(raw)
+    return root
+
+
+def _count_keys(root: dict[str, Any], max_depth: int) -> int:
+    """The number of members of all objects; refuses what nests too deep. Level by level, so no stack is used."""
+    keys = 0
+    depth = 0
+    level: list[Any] = [root]
+    while level:
+        depth += 1
+        if depth > max_depth:
+            raise _depth_fault(max_depth)
+        deeper: list[Any] = []
+        for node in level:
+            if type(node) is dict:
+                keys += len(node)
+                for value in node.values():
+                    if type(value) is dict or type(value) is list:
+                        deeper.append(value)
+            else:
+                for value in node:
+                    if type(value) is dict or type(value) is list:
+                        deeper.append(value)
+        level = deeper
+    return keys
+
+
+def _surely_unique(raw: bytes, keys: int) -> bool:
+    r"""Whether byte counts prove that no object in the (valid) JSON repeats a key; False means "look closer".
+
+    In valid JSON a quote that is directly followed by a colon is one of three things:
+    (1) the closing quote of a key: the only place where the grammar allows a colon after a string;
+    (2) an escaped quote within a string: an odd number of backslashes stands before it;
+    (3) the opening quote of a string that begins with a colon: no backslash stands before it.
+    A key's closing quote escapes the count of `":` when white space separates it from the colon, and is taken for (2)
+    when the key ends in a backslash, which stands escaped, so as two. Both are looked for, and are rare. In their
+    absence `":` less `\":` counts every key of (1) once, plus (3). The parser kept `keys` of the keys of (1), so
+    equality means that none was lost to a duplicate.
+    """
+    if _SPACE_BEFORE_COLON.search(raw) is not None:
+        return False
+    escaped = raw.count(b'\\":')
+    if escaped and b'\\\\":' in raw:
+        return False
+    return raw.count(b'":') - escaped == keys
+
+
+class _Repeating(dict[str, Any]):
+    """An object in which `key` stands more than once."""
+
+    key: str = ""
+
+
+class _Repeats:
+    """Makes the objects of one body. found: whether any of them repeats a key."""
+
+    def __init__(self) -> None:
+        self.found = False
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        plain = dict(pairs)
+        if len(plain) == len(pairs):
+            return plain
+        self.found = True
+        repeating = _Repeating(plain)
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                repeating.key = key
+                break
+            seen.add(key)
+        return repeating
+
+
+def _zero(_: str) -> int:
+    """Numbers do not matter when looking for keys, and reading a very long one is slow or refused."""
+    return 0
+
+
+def _refuse_duplicates(raw: bytes) -> None:
+    """The exact test. Only for valid JSON of bounded depth: the standard parser recurses."""
+    repeats = _Repeats()
+    root = json.loads(raw.decode("utf-8"), object_pairs_hook=repeats, parse_int=_zero, parse_float=_zero)
+    if not repeats.found:  # almost always; the walk that finds its path costs more than the parser
+        return
+    todo: list[tuple[str, Any]] = [("", root)]
+    while todo:
+        path, node = todo.pop()
+        if isinstance(node, _Repeating):
+            name = f"{path}.{node.key}" if path else node.key
+            raise CallerFault(
+                f"{printable(name)}: this key stands more than once in its object; keep one of them",
+                code="duplicate_key",
+                param=printable(name),
+            )
+        if isinstance(node, dict):
+            todo.extend((f"{path}.{key}" if path else key, value) for key, value in node.items() if _holds_more(value))
+        elif isinstance(node, list):
+            todo.extend((f"{path}[{index}]", value) for index, value in enumerate(node) if _holds_more(value))
+
+
+def _holds_more(value: Any) -> bool:
+    return bool(value) and isinstance(value, dict | list)
+
+
+def _syntax_fault(raw: bytes, error: orjson.JSONDecodeError, max_depth: int) -> CallerFault:
+    """What orjson refused, in our words."""
+    if not raw.strip():
+        return CallerFault("the request body is empty; send a JSON object", code="invalid_json")
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as wrong:
+        line = raw.count(b"\n", 0, wrong.start) + 1
+        column = wrong.start - raw.rfind(b"\n", 0, wrong.start)
+        where = f"line {line}, byte {column}"
+        return CallerFault(f"the request body is not valid UTF-8 at {where}; encode it as UTF-8", code="invalid_json")
+    if error.msg.startswith("depth limit"):
+        return _depth_fault(max_depth)
+    rest = error.doc[error.pos : error.pos + 16]
+    what = error.msg
+    if _NOT_JSON_NUMBERS.match(rest) or what == "no digit after sign":
+        what = "NaN and Infinity are not JSON; use a finite number or null"
+    elif what.startswith("number is infinity"):
+        what = "this number is too large for a double; use a smaller one"
+    elif "surrogate" in what:
+        what = "a \\u escape names half of a surrogate pair; send both halves or the character itself"
+    return CallerFault(
+        f"the request body is not valid JSON at line {error.lineno}, column {error.colno}: {what}",
+        code="invalid_json",
+    )
+
+
+def _depth_fault(max_depth: int) -> CallerFault:
+    return CallerFault(f"the request body nests deeper than {max_depth} levels; flatten it", code="invalid_json")

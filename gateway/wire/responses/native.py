@@ -1,0 +1,296 @@
+"""Responses requests and answers for an upstream that speaks Responses itself.
+
+As little as possible is changed. On the way out: the input in canonical spelling (`responses_pairing`), without item
+ids, and the gateway's state fields taken out, because the gateway keeps the state
+(the upstream is asked not to store, and to hand out its encrypted reasoning, so that the next turn can carry it).
+On the way back: the response's id, the model and those state fields as the caller knows them, and the ids of calls
+derived from their call ids, so that either spelling of a result leads back to its call (`responses_ids`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from gateway.errors import Fault, UpstreamFault
+from gateway.wire.errors.render import fault_from_stream_event
+from gateway.wire.responses.events import TERMINAL, encode_event, error_event
+from gateway.wire.responses.fold import ResponseFold
+from gateway.wire.responses.ids import CALL_PREFIXES, is_minted, item_id_for_call
+from gateway.wire.responses.objects import error_of
+from gateway.wire.responses.sealed_reasoning import FOREIGN, is_sealed, unseal
+
+Json = dict[str, Any]
+
+ENCRYPTED = "reasoning.encrypted_content"
+
+# Kept by the gateway; an upstream would look for state that it does not have.
+_STATE = ("previous_response_id", "conversation", "background")
+
+# Keys of OpenAI's items (OpenAPI 2.3.0, FunctionToolCall and its neighbours); it refuses others. No item gets its
+# `id`: with `store: false` OpenAI looks up ids in vain, or misses the item that followed another, and ids of calls
+# are ours anyhow. Whole items without ids are accepted (openai/codex pull request 3390; vercel/ai issue 7543; the
+# recorded request among the tests' fixtures), if no item of the turn keeps one.
+_CALL_KEYS = frozenset({"type", "call_id", "name", "arguments", "input", "status", "namespace", "caller"})
+_OUTPUT_KEYS = frozenset({"type", "call_id", "output", "caller"})
+_KEYS: dict[str, frozenset[str]] = {
+    "function_call": _CALL_KEYS,
+    "custom_tool_call": _CALL_KEYS - {"status"},
+    "function_call_output": _OUTPUT_KEYS,
+    "custom_tool_call_output": _OUTPUT_KEYS,
+    "reasoning": frozenset({"type", "summary", "content", "encrypted_content"}),
+    "web_search_call": frozenset({"type", "status", "action"}),
+}
+_NOT_MISSED = frozenset({"id", "status"})
+
+_LONGEST_CALL_ID = 64
+
+
+def native_request(
+    request: Mapping[str, Any], items: Sequence[Mapping[str, Any]], *, earlier: Sequence[Mapping[str, Any]] = ()
+) -> tuple[Json, list[str]]:
+    """The body to send upstream, and the paths of what could not be carried.
+
+    request: a validated body; items: its `input` as canonical items; earlier: the canonical items before it. The
+    model's name is the provider's business.
+    """
+    dropped: list[str] = []
+    body = {key: value for key, value in request.items() if key not in _STATE}
+    if earlier or not isinstance(request.get("input"), str):
+        made: list[Json] = []
+        for index, item in enumerate([*earlier, *items], -len(earlier)):
+            path = f"input[{index}]" if index >= 0 else "previous_response_id"
+            made += [sent_item(native, path, dropped) for native in _native_items(item, path, dropped)]
+        body["input"] = made
+    body["store"] = False
+    include = list(request.get("include") or ())
+    body["include"] = include if ENCRYPTED in include else [*include, ENCRYPTED]
+    return body, dropped
+
+
+def _native_items(item: Mapping[str, Any], path: str, dropped: list[str]) -> list[Mapping[str, Any]]:
+    """The item itself; for reasoning, what an upstream of this kind once made of it, if anything."""
+    kind = item["type"]
+    if kind != "reasoning":
+        if kind == "message" or "call_id" in item or not is_minted(item.get("id")):
+            return [item]
+        dropped.append(f"{path} ({kind})")  # a tool that the gateway ran; the upstream never did
+        return []
+    sealed = item.get("encrypted_content")
+    if is_sealed(sealed):
+        details, _ = unseal(str(sealed), f"{path}.encrypted_content")
+        found = [detail["item"] for detail in details if detail.get("type") == FOREIGN and _is_item(detail.get("item"))]
+        if found:
+            return found
+    elif sealed:
+        return [item]
+    # Thoughts of another provider, or none that can be proved: the upstream would refuse them.
+    dropped.append(f"{path} (reasoning)")
+    return []
+
+
+def _is_item(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("type") == "reasoning"
+
+
+def sent_item(item: Mapping[str, Any], path: str, dropped: list[str]) -> Json:
+    """A canonical item as the upstream takes it; `dropped` takes the paths of members that it does not know."""
+    kind = str(item["type"])
+    if kind == "message":
+        return _sent_message(item)
+    allowed = _KEYS.get(kind)
+    if allowed is None:
+        return dict(item)
+    sent = {key: value for key, value in item.items() if key in allowed and value is not None}
+    lost = item.keys() - allowed - _NOT_MISSED
+    dropped += [f"{path}.{key}" for key in sorted(lost) if item[key] is not None]
+    if "call_id" in sent:
+        sent["call_id"] = short_call_id(sent["call_id"])
+    return sent
+
+
+def _sent_message(item: Mapping[str, Any]) -> Json:
+    """A message without id and status, which only belong to stored ones. Its text is then said as a string: the form
+    that the document allows for assistants without an id. What SDKs add to parsed parts (`parsed`) is left out."""
+    message = {key: value for key, value in item.items() if key not in _NOT_MISSED}
+    content = item.get("content")
+    if isinstance(content, list):
+        if item.get("role") == "assistant" and content and all(part.get("type") == "output_text" for part in content):
+            message["content"] = "".join(part["text"] for part in content)
+        else:
+            message["content"] = [{key: part[key] for key in part if key != "parsed"} for part in content]
+    return message
+
+
+def short_call_id(call_id: str) -> str:
+    """The call id as OpenAI takes it: at most 64 characters; a longer one by its hash, the same every time."""
+    if len(call_id) <= _LONGEST_CALL_ID:
+        return call_id
+    return "call_" + hashlib.sha256(call_id.encode("utf-8", "replace")).hexdigest()[:48]
+
+
+# -- answers ----------------------------------------------------------------------------------------------------
+
+
+# The members of the response object that are the gateway's word, not the upstream's.
+_OVERLAID = ("id", "model", "store", *_STATE)
+
+
+def native_response(response: Mapping[str, Any], begun: Mapping[str, Any]) -> Json:
+    """A whole answer of the upstream as the caller gets it. begun: our response object at its beginning
+    (`new_response`). Raises the fault of a failed response, and UpstreamFault for what is no response."""
+    if response.get("object") != "response" or not isinstance(response.get("output"), list):
+        raise UpstreamFault("The provider's answer is not a response object.", code="upstream_invalid_response")
+    if response.get("status") == "failed":
+        raise fault_from_stream_event({"response": dict(response)})
+    return _overlaid(response, {key: begun[key] for key in _OVERLAID if key in begun})
+
+
+def _overlaid(response: Mapping[str, Any], overlay: Mapping[str, Any]) -> Json:
+    made = {**response, **overlay}
+    output = response.get("output")
+    if isinstance(output, list):
+        made["output"] = [_with_derived_id(item) if isinstance(item, dict) else item for item in output]
+    return made
+
+
+def _with_derived_id(item: Json) -> Json:
+    kind, call_id = item.get("type"), item.get("call_id")
+    if kind in CALL_PREFIXES and isinstance(call_id, str) and call_id:
+        return {**item, "id": item_id_for_call(call_id, str(kind))}
+    return item
+
+
+_KIND = re.compile(rb'\{"type":"([a-z_.]+)"')
+_DELTA = re.compile(rb'"delta":"([^"\\]*(?:\\.[^"\\]*)*)"')
+_PLAIN = (b".delta", b".done", b".searching", b".generating", b".interpreting")
+_READ = frozenset({b"response.output_item.added", b"response.output_item.done"})
+
+
+class NativeRelay:
+    """Relays the events of one streamed answer; frequent ones are passed on unread.
+
+    begun: our response object at its beginning (`new_response`). Its id, model and state are the gateway's word, and
+    it is what a stream that fails before its first event has to show.
+    remember: keep what was sent, so that `added_up` works when the stream is cut (and for a resumable stream); costs
+    the size of the stream in memory.
+
+    usage: in Responses form, once the end came. final: the final object as sent. ended: a terminal event came.
+    fault: the failure that the upstream reported in the stream. text_bytes: size of the text relayed, for an estimate.
+    """
+
+    def __init__(self, begun: Mapping[str, Any], *, remember: bool = False) -> None:
+        self.usage: Json | None = None
+        self.final: Json | None = None
+        self.fault: Fault | None = None
+        self.ended = False
+        self.text_bytes = 0
+        self.number = 0
+        self.sent: list[bytes] = []
+        self._overlay = {key: begun[key] for key in _OVERLAID if key in begun}
+        self._last = dict(begun)
+        self._renamed: dict[bytes, bytes] = {}
+        self._remember = remember
+
+    def feed(self, data: bytes) -> bytes:
+        """The payload of one event (the JSON of its `data:`); returns the event to send. Raises UpstreamFault for
+        what is no event."""
+        found = _KIND.match(data)
+        if found is not None:
+            kind = found.group(1)
+            if kind.endswith(_PLAIN) and kind not in _READ and b"\n" not in data:
+                if self._renamed and b'"item_id":"' in data:
+                    data = self._rename(data)
+                text = _DELTA.search(data)
+                if text is not None:
+                    self.text_bytes += text.end(1) - text.start(1)
+                self.number += 1
+                return self._send(b"event: %b\ndata: %b\n\n" % (kind, data))
+        return self._send(self._read(data))
+
+    def fail(self, fault: Fault) -> list[Json]:
+        """The stream was cut or abandoned: the events that say so, numbered on."""
+        events = []
+        if self.number == 0:
+            events.append({"type": "response.created", "response": self._last, "sequence_number": 0})
+            self.number = 1
+        failed = {**self.added_up(), "status": "failed", "error": error_of(fault)}
+        output = failed["output"] = list(failed["output"])
+        for index, item in enumerate(output):
+            if item.get("status") == "in_progress":
+                output[index] = {**item, "status": "incomplete"}
+                done = {"type": "response.output_item.done", "output_index": index, "item": output[index]}
+                events.append({**done, "sequence_number": self.number})
+                self.number += 1
+        self.ended = True
+        self.final = failed
+        last = {"type": "response.failed", "response": failed, "sequence_number": self.number + 1}
+        return [*events, error_event(fault, self.number), last]
+
+    def added_up(self) -> Json:
+        """The response as far as it came. Without `remember`, only what the last lifecycle event said."""
+        if self.final is not None:
+            return self.final
+        fold = ResponseFold()
+        for event in self.sent:
+            fold.add(orjson.loads(event.partition(b"data: ")[2]))
+        return fold.added_up if self.sent else self._last
+
+    def _send(self, event: bytes) -> bytes:
+        if self._remember:
+            self.sent.append(event)
+        return event
+
+    def _rename(self, data: bytes) -> bytes:
+        # Quotes inside JSON strings are escaped, so these bytes can only be the member.
+        for old, new in self._renamed.items():
+            data = data.replace(old, new)
+        return data
+
+    def _read(self, data: bytes) -> bytes:
+        try:
+            event = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            event = None
+        if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+            raise UpstreamFault(
+                "The provider sent a stream event that is not one of the Responses API.",
+                code="upstream_invalid_response",
+                detail=data[:500].decode("utf-8", "replace"),
+            )
+        number = event.get("sequence_number")
+        self.number = (number if type(number) is int else self.number) + 1
+        kind = event["type"]
+        item = event.get("item")
+        if kind == "error":
+            self.fault = fault_from_stream_event(event)
+            event = error_event(self.fault, self.number - 1)
+        elif isinstance(item, dict):
+            event["item"] = self._item(item)
+        elif isinstance(event.get("response"), dict):
+            self._lifecycle(kind, event)
+        return encode_event(event)
+
+    def _item(self, item: Json) -> Json:
+        made = _with_derived_id(item)
+        if made is not item and isinstance(item.get("id"), str) and item["id"] != made["id"]:
+            old, new = orjson.dumps(item["id"]), orjson.dumps(made["id"])
+            self._renamed[b'"item_id":' + old] = b'"item_id":' + new
+        return made
+
+    def _lifecycle(self, kind: str, event: Json) -> None:
+        response = event["response"] = _overlaid(event["response"], self._overlay)
+        if kind not in TERMINAL:
+            self._last = response
+            return
+        if kind == "response.failed":
+            self.fault = self.fault or fault_from_stream_event(event)
+            response["error"] = error_of(self.fault)
+        self.ended = True
+        self.final = response
+        usage = response.get("usage")
+        self.usage = usage if isinstance(usage, dict) else None

@@ -1,0 +1,197 @@
+"""The writer thread: batches, faults, cancellation, backpressure."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+
+import pytest
+
+from gateway.call import Usage
+from gateway.errors import GatewayFault, Refusal
+from gateway.sqlite import open_stores
+from gateway.stores import UsageRow
+
+SECRET = b"a secret of the tests, not a real one"
+USAGE = Usage()
+
+
+async def test_what_waits_is_committed_together(house):
+    writer = house.stores.core.writer
+    before = writer.batches
+    await asyncio.gather(*(house.stores.ledger.hold(house.request(units=0, base=0)) for _ in range(100)))
+    assert writer.batches - before <= 3
+
+
+async def test_a_lone_operation_does_not_wait_for_company(house):
+    began = time.perf_counter()
+    for _ in range(10):
+        await house.stores.ledger.hold(house.request(units=0))
+    assert time.perf_counter() - began < 0.25  # the linger alone would take 0.5 s
+
+
+async def test_one_refusal_does_not_spoil_the_others(house):
+    ledger = house.stores.ledger
+    requests = [house.request(f"r{i}", base=10_000 if i % 3 == 0 else 10) for i in range(9)]
+    done = await asyncio.gather(*(ledger.hold(one) for one in requests), return_exceptions=True)
+    assert [isinstance(one, Refusal) for one in done] == [i % 3 == 0 for i in range(9)]
+    assert await house.balance() == (1000, 300)
+
+
+@pytest.mark.parametrize("work", ["bug", "constraint"])
+async def test_one_failure_does_not_spoil_the_others(house, work, caplog):
+    def bad(connection):
+        connection.execute("UPDATE accounts SET name = 'half done'")
+        if work == "bug":
+            raise ValueError("a bug")
+        connection.execute("UPDATE accounts SET held = balance + 1")
+
+    done = await asyncio.gather(
+        house.stores.ledger.hold(house.request("before")),
+        house.stores.write(bad),
+        house.stores.ledger.hold(house.request("after")),
+        return_exceptions=True,
+    )
+    assert isinstance(done[1], GatewayFault)
+    assert done[1].status == 500
+    assert [done[0].request_id, done[2].request_id] == ["before", "after"]
+    assert (await house.stores.accounts.get_account(house.account.id)).name == "ada"
+    assert "rolled back" in caplog.text
+
+
+async def test_a_refusal_of_a_rare_operation_changes_nothing(house):
+    def refusing(connection):
+        connection.execute("UPDATE accounts SET name = 'half done'")
+        raise Refusal("no")
+
+    with pytest.raises(Refusal):
+        await house.stores.write(refusing)
+    assert (await house.stores.accounts.get_account(house.account.id)).name == "ada"
+
+
+async def test_a_full_disk_fails_the_batch_and_the_writer_goes_on(house, caplog):
+    def limit(connection, extra):
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute("PRAGMA max_page_count = " + str(pages + extra))
+
+    await house.stores.write(lambda connection: limit(connection, 0))
+    notes = ["x" * 400] * 60
+    grants = [house.stores.ledger.grant(house.account.id, 1, kind="grant", key=f"k{i}", note=n)
+              for i, n in enumerate(notes)]  # fmt: skip
+    done = await asyncio.gather(*grants, return_exceptions=True)
+    assert {type(one) for one in done} == {GatewayFault}
+    assert {(one.status, one.code) for one in done} == {(503, "database_unavailable")}
+    assert await house.balance() == (1000, 0)
+    await house.stores.write(lambda connection: limit(connection, 1000))
+    assert await house.stores.ledger.grant(house.account.id, 1, kind="grant", key="k0") == 1001
+
+
+async def test_a_lock_that_is_not_given_up_fails_the_batch(opening, tmp_path, caplog):
+    stores = await opening(patience=0.05)
+    blocking = sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)
+    blocking.execute("BEGIN IMMEDIATE")
+    with pytest.raises(GatewayFault) as failed:
+        await stores.accounts.create_account("ada")
+    assert failed.value.status == 503
+    blocking.execute("ROLLBACK")
+    blocking.close()
+    assert await stores.accounts.create_account("ada")
+
+
+async def test_what_nobody_waits_for_survives_a_failed_batch(opening, tmp_path, caplog):
+    stores = await opening(patience=0.05)
+    account = await stores.accounts.create_account("ada")
+    blocking = sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)
+    blocking.execute("BEGIN IMMEDIATE")
+    row = UsageRow("r", account.id, "", "m", "", "/x", 200, Usage(prompt_tokens=3), "void", 0)
+    stores.usage.record(row)
+    with pytest.raises(GatewayFault):
+        await stores.accounts.create_account("eve")
+    blocking.execute("ROLLBACK")
+    blocking.close()
+    await stores.accounts.create_account("eve")
+    assert [one.row for one in await stores.usage.recent()] == [row]
+
+
+async def test_a_cancelled_caller_does_not_cancel_its_operation(house):
+    task = asyncio.create_task(house.stores.ledger.hold(house.request("r")))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await house.stores.ledger.void("s")
+    assert await house.balance() == (1000, 50)
+    await house.stores.ledger.void("r")
+
+
+async def test_a_void_handed_over_after_a_cancelled_hold_comes_after_it(house):
+    for i in range(50):
+        task = asyncio.create_task(house.stores.ledger.hold(house.request(f"r{i}")))
+        await asyncio.sleep(0)
+        task.cancel()
+        await house.stores.ledger.void(f"r{i}")
+    assert await house.balance() == (1000, 0)
+
+
+async def test_callers_beyond_the_limit_queue_for_a_place(opening):
+    stores = await opening(queue=2)
+    account = await stores.accounts.create_account("ada", grant=100)
+    tasks = [asyncio.create_task(stores.ledger.grant(account.id, 1, kind="grant", key=f"k{i}")) for i in range(50)]
+    await asyncio.sleep(0)
+    assert len(stores.core.writer._queue) <= 2
+    for task in tasks[10:20]:
+        task.cancel()
+    done = await asyncio.gather(*tasks, return_exceptions=True)
+    assert sum(isinstance(one, int) for one in done) >= 40
+    found = await stores.accounts.get_account(account.id)
+    assert found.balance in range(100 + 40, 100 + 51)
+
+
+async def test_a_place_given_to_a_cancelled_caller_is_passed_on(opening):
+    stores = await opening(queue=1)
+    account = await stores.accounts.create_account("ada")
+
+    def grant(key):
+        return asyncio.create_task(stores.ledger.grant(account.id, 1, kind="grant", key=key))
+
+    first, second, third = grant("1"), grant("2"), grant("3")
+    await first
+    second.cancel()
+    assert await asyncio.wait_for(third, 5) >= 1
+    await asyncio.gather(second, return_exceptions=True)
+
+
+async def test_close_commits_what_waits(opening, tmp_path):
+    stores = await opening()
+    account = await stores.accounts.create_account("ada", grant=10)
+    stores.usage.record(UsageRow("r", account.id, "", "m", "", "/x", 200, USAGE, "void", 0))
+    grants = [asyncio.create_task(stores.ledger.grant(account.id, 1, kind="grant", key=f"{i}")) for i in range(9)]
+    await asyncio.sleep(0)
+    await stores.close()
+    await asyncio.gather(*grants)
+    again = await opening()
+    assert (await again.accounts.get_account(account.id)).balance == 19
+    assert len(await again.usage.recent()) == 1
+    with pytest.raises(GatewayFault, match="stopping"):
+        await stores.accounts.create_account("late")
+    with pytest.raises(GatewayFault, match="stopping"):
+        await stores.accounts.get_account(account.id)
+    await stores.close()
+
+
+async def test_the_log_is_the_one_that_was_given(tmp_path, caplog):
+    lines = []
+    log = logging.Logger("own")
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    log.addHandler(handler)
+
+    def bad(_):
+        raise ValueError("a bug")
+
+    async with await open_stores(tmp_path / "own.db", SECRET, log=log) as stores:
+        with pytest.raises(GatewayFault):
+            await stores.write(bad)
+    assert any("rolled back" in line for line in lines)

@@ -1,0 +1,216 @@
+"""Sliding windows, in memory and shared between processes: the same promises."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import GatewayFault
+from gateway.sqlite.usage.memory_counters import MemoryCounters
+from gateway.sqlite.usage.shared_counters import SharedCounters
+from gateway.stores import Window
+
+
+@pytest.fixture(params=["memory", "shared"])
+def counters(request, tmp_path, clock):
+    if request.param == "memory":
+        yield MemoryCounters(clock.monotonic)
+        return
+    made = SharedCounters(tmp_path / "rates", clock.monotonic)
+    yield made
+    made.close()
+
+
+SMALL = [(64, 32), (256, 32), (1024, 32)]
+
+
+async def hit(counters, limit=3, name="a"):
+    return (await counters.hit([(name, limit)], 60.0))[0]
+
+
+async def test_counts_down_and_refuses(counters, clock):
+    clock.steady = 1000.0
+    assert await hit(counters) == Window(True, 3, 2, 60.0, 0.0)
+    clock.steady += 10
+    assert await hit(counters) == Window(True, 3, 1, 60.0, 0.0)
+    clock.steady += 10
+    assert await hit(counters) == Window(True, 3, 0, 60.0, 40.0)
+    clock.steady += 10
+    assert await hit(counters) == Window(False, 3, 0, 50.0, 30.0)
+    clock.steady += 29.75
+    assert (await hit(counters)).retry_after == 0.25
+    clock.steady += 0.25
+    assert await hit(counters) == Window(True, 3, 0, 60.0, 10.0)
+
+
+async def test_a_refused_hit_counts_nowhere(counters):
+    await hit(counters, 1, "full")
+    both = await counters.hit([("roomy", 5), ("full", 1)], 60.0)
+    assert [(one.allowed, one.remaining) for one in both] == [(False, 5), (False, 0)]
+    assert (await hit(counters, 5, "roomy")).remaining == 4
+
+
+async def test_peek_changes_nothing(counters, clock):
+    await hit(counters)
+    for _ in range(3):
+        assert await counters.peek([("a", 3), ("b", 1)], 60.0) == [
+            Window(True, 3, 2, 60.0, 0.0),
+            Window(True, 1, 1, 0.0, 0.0),
+        ]
+    assert (await counters.peek([("a", 1)], 60.0))[0].allowed is False
+
+
+async def test_names_and_lengths_are_apart(counters):
+    await hit(counters, 1, "a")
+    assert (await hit(counters, 1, "b")).allowed
+    assert (await counters.hit([("a", 1)], 5.0))[0].allowed
+    assert not (await hit(counters, 1, "a")).allowed
+
+
+async def test_a_lowered_limit_tells_when_there_is_room(counters, clock):
+    for _ in range(5):
+        await hit(counters, 5)
+        clock.steady += 1
+    assert await hit(counters, 2) == Window(False, 2, 0, 59.0, 58.0)
+
+
+async def test_nothing_is_ever_allowed_with_a_limit_of_zero(counters):
+    assert await hit(counters, 0) == Window(False, 0, 0, 60.0, 60.0)
+
+
+@pytest.mark.parametrize("kind", ["memory", "shared"])
+@given(st.lists(st.tuples(st.floats(0, 9), st.sampled_from([1, 3, 70, 300])), max_size=60))
+def test_never_more_than_the_limit_in_any_window(kind, tmp_path_factory, steps):
+    now = 1000.0
+    path = tmp_path_factory.mktemp("rates") / "rates"
+    counters = MemoryCounters(lambda: now) if kind == "memory" else SharedCounters(path, lambda: now, SMALL)
+    counted: list[float] = []
+
+    async def run():
+        nonlocal now
+        for wait, limit in steps:
+            now += wait
+            since = [time for time in counted if time > now - 10.0]
+            window = (await counters.hit([("a", limit)], 10.0))[0]
+            assert window.allowed == (len(since) < limit)
+            if window.allowed:
+                counted.append(now)
+                since.append(now)
+            assert window.remaining == max(limit - len(since), 0)
+            assert window.reset == pytest.approx(since[-1] + 10.0 - now)
+            expected = 0.0 if len(since) < limit else since[len(since) - limit] + 10.0 - now
+            assert window.retry_after == pytest.approx(expected)
+
+    asyncio.run(run())
+    if isinstance(counters, SharedCounters):
+        counters.close()
+
+
+class TestMemory:
+    async def test_idle_windows_are_dropped(self, clock):
+        counters = MemoryCounters(clock.monotonic)
+        for i in range(1000):
+            await hit(counters, 5, f"n{i}")
+        assert len(counters) == 1000
+        clock.move(60)
+        for _ in range(500):
+            await hit(counters, 1000, "busy")
+        assert len(counters) == 1
+
+    async def test_a_refused_window_takes_no_memory(self, clock):
+        counters = MemoryCounters(clock.monotonic)
+        for _ in range(100):
+            await hit(counters, 3)
+        assert len(counters._by_length[60.0]["a"]) == 3
+
+
+@pytest.fixture
+async def share(tmp_path, clock):
+    """Opens shared counters on one file, as often as wanted."""
+    opened = []
+
+    async def open_one(**changes):
+        made = await asyncio.to_thread(SharedCounters, tmp_path / "rates", clock.monotonic, **changes)
+        opened.append(made)
+        return made
+
+    yield open_one
+    for made in opened:
+        made.close()
+
+
+class TestShared:
+    async def test_idle_slots_are_reused_and_a_full_group_fails_closed(self, share, clock):
+        counters = await share(classes=[(4, 32)])
+        for i in range(32):
+            await hit(counters, 3, f"n{i}")
+        with pytest.raises(GatewayFault) as failed:
+            await hit(counters, 3, "one more")
+        assert failed.value.status == 503
+        clock.move(60)
+        assert (await hit(counters, 3, "one more")).remaining == 2
+
+    async def test_a_changed_limit_takes_its_times_along(self, share, clock):
+        counters = await share()
+        for _ in range(60):
+            await hit(counters, 60)
+        assert (await hit(counters, 200)).remaining == 139
+        assert not (await hit(counters, 60)).allowed
+        assert (await hit(counters, 62)).remaining == 0
+        assert (await hit(counters, 5_000_000)).remaining == 5_000_000 - 63
+
+    async def test_two_on_one_file_count_together(self, share, clock):
+        one = await share()
+        two = await share()
+        assert [(await hit(each)).remaining for each in (one, two, one)] == [2, 1, 0]
+        assert not (await hit(two)).allowed
+
+    async def test_after_a_boot_it_begins_anew(self, share, monkeypatch):
+        one = await share()
+        await hit(one, 1)
+        one.close()
+        monkeypatch.setattr("gateway.sqlite.usage.shared_counters._boot_id", lambda: b"another")
+        two = await share()
+        assert (await hit(two, 1)).allowed
+
+    async def test_times_of_the_future_do_not_count(self, share, clock):
+        counters = await share()
+        await hit(counters, 1)
+        clock.steady -= 500
+        assert (await hit(counters, 1)).allowed
+
+    async def test_a_held_lock_fails_closed(self, share, monkeypatch):
+        one = await share()
+        two = await share()
+        monkeypatch.setattr("gateway.sqlite.usage.shared_counters.PATIENCE", 0.02)
+        await one._lock()
+        with pytest.raises(GatewayFault, match="not available"):
+            await hit(two)
+        one.close()
+        assert (await hit(two)).allowed
+
+    @pytest.mark.slow
+    def test_exact_over_processes(self, tmp_path):
+        script = tmp_path / "hits.py"
+        script.write_text(
+            "import asyncio, sys, time\n"
+            "from pathlib import Path\n"
+            "from gateway.sqlite.usage.shared_counters import SharedCounters\n"
+            "async def main():\n"
+            "    counters = SharedCounters(Path(sys.argv[1]), time.monotonic)\n"
+            "    print(sum([(await counters.hit([('a', 1000)], 60.0))[0].allowed for _ in range(600)]))\n"
+            "asyncio.run(main())\n"
+        )
+        command = [sys.executable, str(script), str(tmp_path / "rates")]
+        children = [
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3],
+                             env={"PYTHONPATH": str(Path(__file__).parents[3])})
+            for _ in range(4)
+        ]  # fmt: skip
+        assert sum(int(child.communicate(timeout=60)[0]) for child in children) == 1000

@@ -1,0 +1,418 @@
+"""The other way round: a chat request as a Responses request, and its answer as chat."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from gateway.errors import CallerFault, Fault, UpstreamFault
+from gateway.wire.bridge.back_reply import ChatFromResponses, ResponsesStreamDecoder, chat_from_response
+from gateway.wire.bridge.back_request import responses_from_chat
+from gateway.wire.bridge.request import Abilities, chat_from_responses
+from gateway.wire.bridge.stream import BridgeStream
+from gateway.wire.chat.request import ChatFold, fold_stream, validate_chat
+from gateway.wire.responses.events import encode_events
+from gateway.wire.responses.items import canonical_items
+from gateway.wire.responses.request import validate_responses
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "responses"
+Json = dict[str, Any]
+
+_SCHEMAS = orjson.loads((FIXTURES / "openai-schemas.json").read_bytes())["$defs"]
+CREATE = Draft202012Validator({"$ref": "#/$defs/CreateResponse", "$defs": _SCHEMAS})
+
+
+def back(**body: Any) -> tuple[Json, list[str]]:
+    body.setdefault("messages", [{"role": "user", "content": "q"}])
+    validate_chat({"model": "m", **body}, allow_missing_model=False)
+    made, dropped = responses_from_chat(body)
+    validate_responses(made)
+    return made, dropped
+
+
+FIXED = {"store": False, "include": ["reasoning.encrypted_content"]}
+QUESTION = [{"type": "message", "role": "user", "content": "q"}]
+
+ROWS: list[tuple[Json, Json, list[str]]] = [
+    ({}, {}, []),
+    ({"max_tokens": 50}, {"max_output_tokens": 50}, []),
+    ({"max_completion_tokens": 5}, {"max_output_tokens": 16}, ["max_completion_tokens"]),
+    ({"temperature": 0, "top_p": 1, "user": "u"}, {"temperature": 0, "top_p": 1, "user": "u"}, []),
+    ({"response_format": {"type": "json_object"}}, {"text": {"format": {"type": "json_object"}}}, []),
+    (
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {}, "strict": True}}},
+        {"text": {"format": {"type": "json_schema", "name": "n", "schema": {}, "strict": True}}},
+        [],
+    ),
+    (
+        {"verbosity": "low", "reasoning_effort": "high"},
+        {"text": {"verbosity": "low"}, "reasoning": {"effort": "high"}},
+        [],
+    ),
+    ({"stop": "x", "seed": 1, "frequency_penalty": 1}, {}, ["stop", "seed", "frequency_penalty"]),
+    ({"stream": True, "stream_options": {"include_usage": True}}, {"stream": True}, []),
+    ({"parallel_tool_calls": False, "brand_new": 1}, {"parallel_tool_calls": False, "brand_new": 1}, []),
+    ({"n": 1, "modalities": ["text"], "store": True}, {}, []),
+    (
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}], "tool_choice": "required"},
+        {"tools": [{"type": "function", "parameters": {}, "strict": False, "name": "f"}], "tool_choice": "required"},
+        [],
+    ),
+    (
+        {
+            "tools": [
+                {
+                    "type": "custom",
+                    "custom": {"name": "c", "format": {"type": "grammar", "grammar": {"syntax": "lark"}}},
+                }
+            ],
+            "tool_choice": {"type": "custom", "custom": {"name": "c"}},
+        },
+        {
+            "tools": [{"type": "custom", "name": "c", "format": {"type": "grammar", "syntax": "lark"}}],
+            "tool_choice": {"type": "custom", "name": "c"},
+        },
+        [],
+    ),
+    (
+        {
+            "tools": [{"type": "function", "function": {"name": "f"}}],
+            "tool_choice": {
+                "type": "allowed_tools",
+                "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "f"}}]},
+            },
+        },
+        {
+            "tools": [{"type": "function", "parameters": None, "strict": False, "name": "f"}],
+            "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f"}]},
+        },
+        [],
+    ),
+    (
+        {"functions": [{"name": "f"}], "function_call": {"name": "f"}},
+        {
+            "tools": [{"type": "function", "parameters": None, "strict": False, "name": "f"}],
+            "tool_choice": {"type": "function", "name": "f"},
+        },
+        [],
+    ),
+    (
+        {"web_search_options": {"search_context_size": "low"}},
+        {"tools": [{"type": "web_search", "search_context_size": "low"}]},
+        [],
+    ),
+]
+
+
+@pytest.mark.parametrize(("given_body", "expected", "dropped"), ROWS)
+def test_every_parameter_has_its_row(given_body: Json, expected: Json, dropped: list[str]) -> None:
+    body, notes = back(**given_body)
+    assert body == {**FIXED, "input": QUESTION, **expected}
+    assert notes == dropped
+
+
+def test_logprobs_are_included() -> None:
+    body, _ = back(logprobs=True, top_logprobs=2)
+    assert body["include"] == ["reasoning.encrypted_content", "message.output_text.logprobs"]
+    assert body["top_logprobs"] == 2
+
+
+@pytest.mark.parametrize(("field", "value"), [("n", 2), ("modalities", ["text", "audio"])])
+def test_what_must_not_be_attempted(field: str, value: Any) -> None:
+    with pytest.raises(CallerFault) as caught:
+        back(**{field: value})
+    assert caught.value.param == field
+
+
+def test_messages_become_items() -> None:
+    foreign = {"type": "responses.reasoning", "item": {"type": "reasoning", "id": "rs_1", "summary": []}}
+    body, dropped = back(
+        messages=[
+            {"role": "system", "content": "s"},
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "a"},
+                    {"type": "image_url", "image_url": {"url": "https://x/a.png"}},
+                    {"type": "file", "file": {"file_id": "file_1"}},
+                    {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}},
+                ],
+            },
+            {
+                "role": "assistant",
+                "content": "b",
+                "reasoning_details": [foreign],
+                "reasoning_content": "hm",
+                "tool_calls": [
+                    {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+                    {"id": "c2", "type": "custom", "custom": {"name": "g", "input": "x"}},
+                ],
+            },
+            {"role": "tool", "tool_call_id": "c1", "content": "1"},
+            {"role": "tool", "tool_call_id": "c2", "content": [{"type": "text", "text": "2"}]},
+            {"role": "assistant", "content": None, "refusal": "no"},
+        ]
+    )
+    assert dropped == []
+    assert body["input"] == [
+        {"type": "message", "role": "system", "content": "s"},
+        {
+            "type": "message",
+            "role": "user",
+            "content": [
+                {"type": "input_text", "text": "a"},
+                {"type": "input_image", "image_url": "https://x/a.png", "detail": "auto"},
+                {"type": "input_file", "file_id": "file_1"},
+                {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}},
+            ],
+        },
+        {"type": "reasoning", "summary": []},
+        {"type": "message", "role": "assistant", "content": "b"},
+        {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
+        {"type": "custom_tool_call", "call_id": "c2", "name": "g", "input": "x"},
+        {"type": "function_call_output", "call_id": "c1", "output": "1"},
+        {"type": "custom_tool_call_output", "call_id": "c2", "output": [{"type": "input_text", "text": "2"}]},
+        {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
+    ]
+
+
+def test_older_function_messages_pair_by_order() -> None:
+    body, _ = back(
+        messages=[
+            {"role": "user", "content": "q"},
+            {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+            {"role": "function", "name": "f", "content": "1"},
+        ]
+    )
+    assert [item.get("call_id") for item in body["input"]] == [None, "call_1", "call_1"]
+
+
+def test_thoughts_that_cannot_be_proved_are_reported() -> None:
+    _, dropped = back(
+        messages=[
+            {"role": "user", "content": "q", "name": "n"},
+            {"role": "assistant", "content": "a", "reasoning_content": "x"},
+        ]
+    )
+    assert dropped == ["messages[0].name", "messages[1].reasoning_content"]
+
+
+def test_long_call_ids_stay_pairs() -> None:
+    long = "x" * 300
+    body, _ = back(
+        messages=[
+            {
+                "role": "assistant",
+                "tool_calls": [{"id": long, "type": "function", "function": {"name": "f", "arguments": ""}}],
+            },
+            {"role": "tool", "tool_call_id": long, "content": "1"},
+        ]
+    )
+    first, second = body["input"]
+    assert first["call_id"] == second["call_id"]
+    assert len(first["call_id"]) <= 64
+
+
+def test_there_and_back_again() -> None:
+    """A chat conversation through Responses items and back is the same conversation."""
+    messages = [
+        {"role": "system", "content": "s"},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "https://x"}}],
+        },
+        {
+            "role": "assistant",
+            "content": "b",
+            "tool_calls": [
+                {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+                {"id": "c2", "type": "custom", "custom": {"name": "g", "input": "x"}},
+            ],
+        },
+        {"role": "tool", "tool_call_id": "c1", "content": "1"},
+        {"role": "tool", "tool_call_id": "c2", "content": "2"},
+        {"role": "assistant", "content": "c"},
+    ]
+    body, _ = responses_from_chat({"messages": messages})
+    again = chat_from_responses(body, canonical_items(body["input"]), abilities=Abilities(custom_tools=True)).body
+    messages[1]["content"][1]["image_url"]["detail"] = "auto"  # type: ignore[index]
+    assert again["messages"] == messages
+
+
+# -- answers ----------------------------------------------------------------------------------------------------
+
+
+def whole(name: str) -> Json:
+    return chat_from_response(
+        orjson.loads((FIXTURES / f"{name}.json").read_bytes()), completion_id="c", model="m", created=1
+    )
+
+
+def test_whole_answers() -> None:
+    made = whole("calls")
+    (choice,) = made["choices"]
+    assert choice["finish_reason"] == "tool_calls"
+    assert [call["type"] for call in choice["message"]["tool_calls"]] == ["function"] * 2
+    assert choice["message"]["reasoning_details"][0]["item"]["type"] == "reasoning"
+    assert made["usage"]["completion_tokens_details"]["reasoning_tokens"] > 0
+    custom = whole("custom-call")["choices"][0]["message"]["tool_calls"][0]
+    assert custom["custom"] == {"name": "write_sql", "input": "SELECT * FROM users WHERE age > 25"}
+    summary = whole("summary")["choices"][0]["message"]
+    assert summary["reasoning_content"].startswith("**")
+    assert summary["content"].startswith("The current temperature")
+    assert orjson.loads(whole("object")["choices"][0]["message"]["content"])["age"] == 30
+
+
+@pytest.mark.parametrize(
+    "name", ["parallel-calls", "reasoning-and-call", "refusal", "incomplete", "text", "web-search"]
+)
+def test_a_stream_folds_to_what_the_whole_answer_says(name: str) -> None:
+    data = (FIXTURES / f"{name}.sse").read_bytes()
+    decoder = ResponsesStreamDecoder(completion_id="c", model="m", created=1)
+    chunks: list[Any] = decoder.feed(data)
+    assert decoder.done
+    assert all(isinstance(chunk, dict) for chunk in chunks)
+    assert chunks[0]["choices"][0]["delta"]["role"] == "assistant"
+    streamed = fold_stream(chunks)
+    final = orjson.loads(data.rpartition(b"data: ")[2])["response"]
+    expected = chat_from_response(final, completion_id="c", model="m", created=1)
+    for side in (streamed, expected):
+        for detail in side["choices"][0]["message"].get("reasoning_details", ()):
+            detail["item"].pop("encrypted_content")  # OpenAI encrypts anew for every event
+        side["choices"][0].pop("logprobs")
+    assert streamed == {**expected, "usage": expected["usage"]}
+
+
+@pytest.mark.parametrize("name", ["parallel-calls", "text", "error", "web-search"])
+def test_every_split_gives_the_same(name: str) -> None:
+    data = (FIXTURES / f"{name}.sse").read_bytes()
+
+    def decode(cuts: list[int]) -> list[str]:
+        decoder = ResponsesStreamDecoder(completion_id="c", model="m", created=1)
+        out: list[Any] = []
+        for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True):
+            out += decoder.feed(data[start:end])
+        out += decoder.finish()
+        return [str(entry.message) if isinstance(entry, Fault) else str(entry) for entry in out]
+
+    expected = decode([])
+    assert decode(list(range(1, len(data)))) == expected
+    chance = random.Random(7)
+    for _ in range(20):
+        assert decode(sorted(chance.sample(range(1, len(data)), 9))) == expected
+
+
+def test_errors_in_the_stream_become_faults() -> None:
+    decoder = ResponsesStreamDecoder(completion_id="c", model="m", created=1)
+    out = decoder.feed((FIXTURES / "error.sse").read_bytes())
+    assert isinstance(out[-1], UpstreamFault)
+    assert len(out) == 1
+    assert not decoder.done
+    assert decoder.feed(b"data: {}\n\n") == [] == decoder.finish()
+    nonsense = ResponsesStreamDecoder(completion_id="c", model="m", created=1).feed(b"data: nonsense\n\n")
+    assert isinstance(nonsense[0], UpstreamFault)
+
+
+def test_an_event_without_its_blank_line_counts_when_whole() -> None:
+    data = (FIXTURES / "text.sse").read_bytes().rstrip(b"\n")
+    decoder = ResponsesStreamDecoder(completion_id="c", model="m", created=1)
+    decoder.feed(data)
+    assert not decoder.done
+    decoder.finish()
+    assert decoder.done
+    cut = ResponsesStreamDecoder(completion_id="c", model="m", created=1)
+    cut.feed(data[:-40])
+    assert cut.finish() == []
+    assert not cut.done
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        {},
+        {"object": "response", "output": None},
+        {"object": "response", "output": [], "status": "in_progress"},
+        {"object": "response", "output": [], "status": "failed", "error": {"code": "server_error", "message": "x"}},
+    ],
+)
+def test_answers_that_are_none(response: Json) -> None:
+    with pytest.raises(Fault):
+        chat_from_response(response, completion_id="c", model="m", created=1)
+
+
+def test_our_own_events_come_back_as_the_chunks_they_were() -> None:
+    """Both bridges in a row keep what was said."""
+
+    def chunk(delta: Json, finish: str | None = None) -> Json:
+        return {
+            "id": "c",
+            "created": 1,
+            "model": "m",
+            "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+        }
+
+    chunks = [
+        chunk({"reasoning_content": "hm"}),
+        chunk({"content": "a"}),
+        chunk({"content": "b"}),
+        chunk(
+            {"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": "{"}}]}
+        ),
+        chunk({"tool_calls": [{"index": 0, "function": {"arguments": "}"}}]}),
+        chunk({}, "tool_calls"),
+    ]
+    stream = BridgeStream({"input": "x"}, response_id="resp_1", model="m", now=1)
+    data = encode_events(
+        [*stream.start(), *[event for entry in chunks for event in stream.feed(entry)], *stream.finish(2)]
+    )
+    decoder = ResponsesStreamDecoder(completion_id="c", model="m", created=1)
+    again = fold_stream(decoder.feed(data))  # type: ignore[arg-type]
+    before = fold_stream(chunks)
+    assert again["choices"][0]["message"] == before["choices"][0]["message"]
+    assert again["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_web_searches_are_counted_and_images_kept() -> None:
+    machine = ChatFromResponses(completion_id="c", model="m", created=1)
+    search = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
+    assert machine.feed({"type": "response.output_item.done", "output_index": 0, "item": search}) == []
+    assert machine.web_searches == 1
+    image = {"type": "image_generation_call", "id": "ig_1", "result": "AAAA"}
+    (chunk,) = machine.feed({"type": "response.output_item.done", "output_index": 1, "item": image})
+    assert isinstance(chunk, dict)
+    assert chunk["choices"][0]["delta"]["images"][0]["image_url"]["url"] == "data:image/png;base64,AAAA"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.text(max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["type", "text", "id"]), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+
+
+@given(st.data())
+def test_hostile_events_give_nothing_but_chunks_and_faults(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(["parallel-calls", "web-search", "reasoning-and-call"]))
+    lines = (FIXTURES / f"{name}.sse").read_bytes().split(b"\n")
+    events = [orjson.loads(line[6:]) for line in lines if line.startswith(b"data: ")]
+    for _ in range(4):
+        event = data.draw(st.sampled_from(events))
+        holder = data.draw(st.sampled_from([event, event.get("item"), event.get("response")]))
+        if isinstance(holder, dict) and holder:
+            holder[data.draw(st.sampled_from(sorted(holder)))] = data.draw(JSON)
+    machine = ChatFromResponses(completion_id="c", model="m", created=1)
+    fold = ChatFold()
+    for event in [*events, data.draw(JSON)]:
+        for chunk in machine.feed(event):
+            if isinstance(chunk, Fault):
+                return
+            fold.add(chunk)

@@ -1,0 +1,266 @@
+"""Requests and answers for an upstream that speaks Responses itself."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from jsonschema import Draft202012Validator
+
+from gateway.errors import Fault, UpstreamFault
+from gateway.wire.responses.events import encode_events
+from gateway.wire.responses.fold import ResponseFold
+from gateway.wire.responses.ids import item_id_for_call
+from gateway.wire.responses.items import canonical_items
+from gateway.wire.responses.native import NativeRelay, native_request, native_response, short_call_id
+from gateway.wire.responses.objects import new_response
+from gateway.wire.responses.sealed_reasoning import seal
+from gateway.wire.sse import EventReader
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "responses"
+Json = dict[str, Any]
+_SCHEMAS = orjson.loads((FIXTURES / "openai-schemas.json").read_bytes())["$defs"]
+ITEM = Draft202012Validator({"$ref": "#/$defs/InputItem", "$defs": _SCHEMAS})
+
+ENCRYPTED = {"type": "reasoning", "id": "rs_0820", "summary": [], "encrypted_content": "gAAAA", "status": None}
+
+
+def native(*items: Any, earlier: list[Json] | None = None, **body: Any) -> tuple[Json, list[str]]:
+    request = {"input": list(items), **body}
+    known = canonical_items(earlier or [])
+    return native_request(request, canonical_items(list(items), earlier=known), earlier=known)
+
+
+def test_a_plain_request_is_hardly_changed() -> None:
+    request = {"input": "hi", "model": "m", "brand_new": {"a": 1}, "metadata": {"a": "b"}, "truncation": "auto"}
+    body, dropped = native_request(request, canonical_items("hi"))
+    assert body == {**request, "store": False, "include": ["reasoning.encrypted_content"]}
+    assert dropped == []
+
+
+def test_the_state_is_ours() -> None:
+    earlier = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    body, _ = native(
+        {"role": "user", "content": "more"},
+        earlier=earlier,
+        previous_response_id="resp_1",
+        store=True,
+        background=True,
+        include=["message.output_text.logprobs"],
+    )
+    assert [item["content"] for item in body["input"]] == ["q", "a", "more"]
+    assert "previous_response_id" not in body
+    assert "background" not in body
+    assert body["store"] is False
+    assert body["include"] == ["message.output_text.logprobs", "reasoning.encrypted_content"]
+
+
+def test_both_spellings_reach_openai_in_its_own() -> None:
+    item_id = "fc_call_Z"
+    body, dropped = native(
+        {
+            "type": "function_call",
+            "id": item_id,
+            "callId": item_id,
+            "name": "f",
+            "arguments": "{}",
+            "parsed_arguments": None,
+        },
+        {"type": "function_call_output", "callId": item_id, "id": item_id, "output": "1"},
+        {"type": "custom_tool_call", "id": "ctc_call_Y", "name": "c", "input": "x", "status": "completed"},
+        {"type": "custom_tool_call_output", "id": "ctc_call_Y", "output": "2"},
+    )
+    assert body["input"] == [
+        {"type": "function_call", "call_id": "call_Z", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "call_Z", "output": "1"},
+        {"type": "custom_tool_call", "call_id": "call_Y", "name": "c", "input": "x"},
+        {"type": "custom_tool_call_output", "call_id": "call_Y", "output": "2"},
+    ]
+    assert dropped == []
+    for item in body["input"]:
+        ITEM.validate(item)
+
+
+def test_the_recorded_request_of_a_client_of_openai_goes_out_as_it_came() -> None:
+    request = orjson.loads((FIXTURES / "reasoning-and-call.request.json").read_bytes())
+    body, dropped = native_request(request, canonical_items(request["input"]))
+    for item in request["input"]:
+        item.setdefault("type", "message")
+        if item.get("role") == "assistant":
+            item["content"] = item["content"][0]["text"]
+    assert body == request
+    assert dropped == []
+
+
+def test_unknown_keys_of_calls_are_reported() -> None:
+    body, dropped = native({"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}", "mine": 1})
+    assert "mine" not in body["input"][0]
+    assert dropped == ["input[0].mine"]
+
+
+def test_messages_have_neither_id_nor_what_sdks_add() -> None:
+    part = {"type": "output_text", "text": "a", "annotations": [], "parsed": {"a": 1}}
+    said = {"type": "message", "role": "assistant", "id": "msg_0786", "status": "completed", "phase": "final_answer"}
+    refusal = {"type": "refusal", "refusal": "no"}
+    body, dropped = native(
+        {**said, "content": [part, part]}, {**said, "content": [part, refusal]}, {"role": "user", "content": [part]}
+    )
+    bare = {"type": "output_text", "text": "a", "annotations": []}
+    assert body["input"] == [
+        {"type": "message", "role": "assistant", "phase": "final_answer", "content": "aa"},
+        {"type": "message", "role": "assistant", "phase": "final_answer", "content": [bare, refusal]},
+        {"type": "message", "role": "user", "content": [bare]},
+    ]
+    ITEM.validate(body["input"][0])
+    assert dropped == []
+
+
+def test_the_gateways_own_tool_items_stay_here() -> None:
+    ours = {"type": "web_search_call", "id": "ws_gw1_3", "status": "completed"}
+    theirs = {"type": "web_search_call", "id": "ws_0b5c", "status": "completed"}
+    other = {"type": "mcp_call", "id": "mcp_0b5c", "name": "x", "arguments": "{}"}
+    body, dropped = native(ours, theirs, other)
+    assert body["input"] == [{"type": "web_search_call", "status": "completed"}, other]
+    assert dropped == ["input[0] (web_search_call)"]
+
+
+def test_reasoning_only_with_what_proves_it() -> None:
+    sealed = {"type": "reasoning", "id": "rs_gw1_0", "summary": [], "encrypted_content": seal([{"type": "thinking"}])}
+    carried = {
+        "type": "reasoning",
+        "id": "rs_gw1_1",
+        "summary": [],
+        "encrypted_content": seal([{"type": "responses.reasoning", "item": ENCRYPTED}]),
+    }
+    bare = {"type": "reasoning", "id": "rs_08", "summary": []}
+    body, dropped = native(ENCRYPTED, sealed, bare, earlier=[carried])
+    expected = {"type": "reasoning", "summary": [], "encrypted_content": "gAAAA"}
+    assert body["input"] == [expected, expected]
+    assert dropped == ["input[1] (reasoning)", "input[2] (reasoning)"]
+
+
+def test_long_call_ids_are_shortened_alike() -> None:
+    assert short_call_id("a" * 64) == "a" * 64
+    assert short_call_id("a" * 65) == short_call_id("a" * 65) != short_call_id("b" * 65)
+    assert len(short_call_id("a" * 65)) <= 64
+
+
+# -- answers ----------------------------------------------------------------------------------------------------
+
+REQUEST = {"input": "x", "store": True, "previous_response_id": "resp_0", "conversation": None}
+BEGUN = new_response(REQUEST, response_id="resp_ours", model="openai/gpt", now=1)
+OVERLAY = {key: BEGUN[key] for key in ("id", "model", "store", "previous_response_id", "background")}
+STREAMS = ["parallel-calls", "reasoning-and-call", "refusal", "incomplete", "text", "web-search"]
+
+
+def payloads(name: str) -> list[bytes]:
+    return EventReader().feed_data((FIXTURES / f"{name}.sse").read_bytes())
+
+
+def relayed(data: bytes) -> list[Json]:
+    return [orjson.loads(entry) for entry in EventReader().feed_data(data)]
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_only_our_own_words_are_changed(name: str) -> None:
+    relay = NativeRelay(BEGUN)
+    events = relayed(b"".join(relay.feed(data) for data in payloads(name)))
+    assert relay.ended
+    assert relay.fault is None
+    fold = ResponseFold()
+    for ours, theirs in zip(events, map(orjson.loads, payloads(name)), strict=True):
+        fold.add(ours)
+        if "response" in theirs:
+            theirs["response"].update(OVERLAY)
+        for side in (ours, theirs):
+            for item in (side.get("item"), *side.get("response", {}).get("output", ())):
+                if item and item["type"] == "function_call":
+                    assert side is theirs or item["id"] == item_id_for_call(item["call_id"])
+                    del item["id"]
+            if "function_call" in side["type"]:
+                del side["item_id"]
+        assert ours == theirs
+    assert fold.problems == []
+    assert relay.final is not None
+    assert relay.usage == relay.final["usage"]
+
+
+def test_frequent_events_pass_as_they_are() -> None:
+    relay = NativeRelay(BEGUN)
+    delta = next(data for data in payloads("text") if b"output_text.delta" in data)
+    assert relay.feed(delta) == b"event: response.output_text.delta\ndata: " + delta + b"\n\n"
+    assert relay.text_bytes == 1
+    spaced = delta.replace(b",", b",\n", 1)
+    assert relay.feed(spaced).count(b"\n") == 3
+
+
+def test_the_ids_of_calls_lead_back_to_them_in_every_event() -> None:
+    relay = NativeRelay(BEGUN)
+    events = relayed(b"".join(relay.feed(data) for data in payloads("parallel-calls")))
+    ids = {event["item_id"] for event in events if "item_id" in event}
+    assert relay.final is not None
+    assert ids == {item["id"] for item in relay.final["output"]}
+    assert all(item["id"] == f"fc_{item['call_id']}" for item in relay.final["output"])
+
+
+def test_the_upstreams_error_is_told_in_our_words() -> None:
+    relay = NativeRelay(BEGUN)
+    events = relayed(b"".join(relay.feed(data) for data in payloads("error")))
+    assert [event["type"] for event in events[-2:]] == ["error", "response.failed"]
+    assert isinstance(relay.fault, Fault)
+    assert "platform.openai.com" not in orjson.dumps(events).decode()
+    assert events[-1]["response"]["error"]["message"] == events[-2]["message"] == relay.fault.message
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_cut_stream_ends_as_failed_with_what_was_said(name: str) -> None:
+    data = payloads(name)
+    for end in random.Random(3).sample(range(1, len(data)), 5):
+        relay = NativeRelay(BEGUN, remember=True)
+        sent = b"".join(relay.feed(entry) for entry in data[:end])
+        sent += encode_events(relay.fail(UpstreamFault("cut")))
+        fold = ResponseFold()
+        for event in relayed(sent):
+            fold.add(event)
+        assert fold.problems == []
+        assert fold.final == relay.final
+        assert fold.response["status"] == "failed"
+
+
+def test_without_memory_a_cut_still_ends_as_failed() -> None:
+    relay = NativeRelay(BEGUN)
+    for data in payloads("text")[:8]:
+        relay.feed(data)
+    error, failed = relay.fail(UpstreamFault("cut"))
+    assert (error["sequence_number"], failed["sequence_number"]) == (8, 9)
+    assert failed["response"]["id"] == "resp_ours"
+    Draft202012Validator({"$ref": "#/$defs/ResponseFailedEvent", "$defs": _SCHEMAS}).validate(failed)
+
+
+def test_a_failure_before_the_first_event_is_a_whole_stream() -> None:
+    events = NativeRelay(BEGUN).fail(UpstreamFault("cut"))
+    assert [event["type"] for event in events] == ["response.created", "error", "response.failed"]
+    assert [event["sequence_number"] for event in events] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("data", [b"[]", b"x", b'{"no":"type"}', b'{"type":5}'])
+def test_what_is_no_event_is_the_upstreams_fault(data: bytes) -> None:
+    with pytest.raises(UpstreamFault):
+        NativeRelay(BEGUN).feed(data)
+
+
+def test_whole_answers() -> None:
+    recorded = orjson.loads((FIXTURES / "calls.json").read_bytes())
+    made = native_response(recorded, BEGUN)
+    assert (made["id"], made["model"], made["previous_response_id"]) == ("resp_ours", "openai/gpt", "resp_0")
+    calls = [item for item in made["output"] if item["type"] == "function_call"]
+    assert calls
+    assert all(item["id"] == f"fc_{item['call_id']}" for item in calls)
+    assert made["usage"] == recorded["usage"]
+    for wrong in ({}, {"object": "response"}, {"object": "response", "output": [], "status": "failed", "error": {}}):
+        with pytest.raises(Fault):
+            native_response(wrong, BEGUN)
