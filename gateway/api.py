@@ -26,6 +26,7 @@ from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion, redact
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
 from gateway.wire.chat.request import refuse_forbidden
 from gateway.wire.code_fences import Unfence
+from gateway.wire.dropped import DroppedParams
 from gateway.wire.embeddings import embedding_input_tokens
 from gateway.wire.errors.parse import fault_from_openai_error, fault_from_stream_event
 from gateway.wire.lenient import (
@@ -41,6 +42,7 @@ from gateway.wire.lenient import (
     text_of,
     writable,
 )
+from gateway.wire.pdf import PageCounter
 from gateway.wire.redact import clean, redact
 from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response
 from gateway.wire.responses.sealed_reasoning import is_sealed, seal, unseal
@@ -67,6 +69,7 @@ __all__ = [
     "CheckoutState",
     "Counters",
     "Dialect",
+    "DroppedParams",
     "Embeds",
     "Event",
     "EventReader",
@@ -82,6 +85,7 @@ __all__ = [
     "Ledger",
     "Order",
     "Outcome",
+    "PageCounter",
     "Part",
     "PaymentEvent",
     "PaymentKind",

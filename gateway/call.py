@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from gateway.errors import CallerFault
+from gateway.wire.dropped import DroppedParams
 
 Dialect = str
 """The API dialect of a body: `chat` (OpenAI Chat Completions, the hub format), `responses` (OpenAI Responses), or one
@@ -226,7 +227,8 @@ class Call:
     target: the one being tried or that answered.
     max_output: the output tokens allowed after clamping, None for no explicit limit; sent upstream when set.
     answer_headers: headers for the answer, added by plugins and the relay.
-    dropped: parameters that could not be carried to the target, reported in `x-gateway-dropped-params`.
+    dropped: parameters that could not be carried to the target, reported in `x-gateway-dropped-params`; once each,
+        and only so many of them.
     cost: credits charged, known once the call was settled.
     attempts: requests that went out to upstreams so far.
     state: scratch room for plugins, keyed by plugin name.
@@ -256,7 +258,7 @@ class Call:
     caller: Caller | None = None
     max_output: int | None = None
     answer_headers: dict[str, str] = field(default_factory=dict)
-    dropped: list[str] = field(default_factory=list)
+    dropped: DroppedParams = field(default_factory=DroppedParams)
     attempts: int = 0
     cost: int | None = None
     state: dict[str, Any] = field(default_factory=dict)

@@ -90,8 +90,7 @@ def report_dropped(call: Call, paths: Sequence[str]) -> None:
                 param=path,
                 code="unsupported_parameter",
             )
-        if path not in call.dropped:
-            call.dropped.append(path)
+        call.dropped.append(path)
 
 
 def _envelope(call: Call) -> dict[str, Any]:

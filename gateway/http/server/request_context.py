@@ -19,6 +19,7 @@ from gateway.http.server.request_reading import parse_body, read_body, remote_ad
 from gateway.http.streaming.sse_response import EventStream, SseResponse
 from gateway.runner.lifecycle import CallRunner
 from gateway.runtime import Gateway, Runtime
+from gateway.wire.dropped import LONGEST_TEXT
 from gateway.wire.errors.render import error_bytes, fault_headers
 
 JSON_TYPE = "application/json"
@@ -124,7 +125,7 @@ class RequestContext:
             if call.target is not None:
                 headers["x-gateway-model"] = call.target.model
             if call.dropped:
-                headers["x-gateway-dropped-params"] = _one_line(", ".join(dict.fromkeys(call.dropped)))
+                headers["x-gateway-dropped-params"] = _one_line(call.dropped.text())
             if call.cost is not None:
                 headers["x-gateway-cost"] = str(call.cost)
         return headers
@@ -153,5 +154,7 @@ class RequestContext:
 
 
 def _one_line(value: str) -> str:
-    """Header text that plugins wrote, maybe of what callers sent: a line end in it would break the whole answer."""
+    """Header text that plugins wrote, maybe of what callers sent: a line end in it would break the whole answer, and
+    proxies refuse headers beyond a few kilobytes."""
+    value = value[:LONGEST_TEXT]
     return value if value.isprintable() else "".join(char if char.isprintable() else " " for char in value)

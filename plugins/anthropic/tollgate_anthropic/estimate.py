@@ -8,14 +8,12 @@ its picture. A server-side search adds its results to the input of every step th
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
+
+from gateway.api import PageCounter
 
 from .output import INSTRUCTION
 from .tools import SEARCH_USES
@@ -35,19 +33,14 @@ _BASE = 1_024
 _PER_ITEM = 32
 """For the frame of a message, a part or a tool."""
 
-_INFLATE_MOST = 8 * 1024 * 1024
-_PAGE = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
-_COUNT = re.compile(rb"/Count\s+(\d{1,7})")
-_OBJECT_STREAM = re.compile(rb"/ObjStm\b.{0,400}?stream\r?\n", re.DOTALL)
-_ESCAPE = re.compile(rb"#([0-9A-Fa-f]{2})")
-
 
 def bound_input(body: Mapping[str, Any]) -> int:
     """Tokens, never less than the true size of the input that `body` makes."""
     tokens = _BASE + len(INSTRUCTION)
+    pages = PageCounter(MOST_PAGES)
     messages = body.get("messages")
     for message in messages if isinstance(messages, list) else ():
-        tokens += _message(message)
+        tokens += _message(message, pages)
     for key in ("tools", "response_format", "functions", "system", "output_config", "mcp_servers"):
         value = body.get(key)
         if value is not None:
@@ -58,13 +51,13 @@ def bound_input(body: Mapping[str, Any]) -> int:
     return tokens * (uses + 1) + SEARCH_TOKENS * uses * (uses + 1) // 2
 
 
-def _message(message: Any) -> int:
+def _message(message: Any, pages: PageCounter) -> int:
     if not isinstance(message, dict):
         return _json(message)
     tokens = _PER_ITEM
     for key, value in message.items():
         if key == "content" and isinstance(value, list):
-            tokens += sum(_part(part) for part in value)
+            tokens += sum(_part(part, pages) for part in value)
         elif key == "content" and isinstance(value, str):
             tokens += _bytes(value)
         else:
@@ -72,7 +65,7 @@ def _message(message: Any) -> int:
     return tokens
 
 
-def _part(part: Any) -> int:
+def _part(part: Any, pages: PageCounter) -> int:
     if not isinstance(part, dict):
         return _json(part)
     kind = part.get("type")
@@ -80,48 +73,48 @@ def _part(part: Any) -> int:
         return _PER_ITEM + _bytes(part["text"])
     if kind == "image_url":
         image = part.get("image_url")
-        return _url(image.get("url") if isinstance(image, dict) else image)
+        return _url(image.get("url") if isinstance(image, dict) else image, pages)
     if kind == "file":
         file = part.get("file")
-        return _file(file) if isinstance(file, dict) else _json(part)
+        return _file(file, pages) if isinstance(file, dict) else _json(part)
     if kind in ("image", "document"):
-        return _native(part)
+        return _native(part, pages)
     if kind == "tool_result" and isinstance(part.get("content"), list):
-        return _PER_ITEM + sum(_part(inner) for inner in part["content"])
+        return _PER_ITEM + sum(_part(inner, pages) for inner in part["content"])
     return _PER_ITEM + _json(part)
 
 
-def _native(part: dict[str, Any]) -> int:
+def _native(part: dict[str, Any], pages: PageCounter) -> int:
     """A block in Anthropic's own form."""
     source = part.get("source")
     if part["type"] == "image" or not isinstance(source, dict):
         return _PER_ITEM + IMAGE_TOKENS
     frame = _PER_ITEM + _json({key: value for key, value in part.items() if key != "source"})
     if source.get("type") == "base64" and isinstance(source.get("data"), str):
-        return frame + _pdf(source["data"])
+        return frame + _pdf(source["data"], pages)
     if source.get("type") == "text":
         return frame + _json(source)
     if source.get("type") == "content":
         inner = source.get("content")
-        return frame + (sum(_part(each) for each in inner) if isinstance(inner, list) else _json(inner))
+        return frame + (sum(_part(each, pages) for each in inner) if isinstance(inner, list) else _json(inner))
     return frame + _unseen()
 
 
-def _file(file: dict[str, Any]) -> int:
+def _file(file: dict[str, Any], pages: PageCounter) -> int:
     frame = _PER_ITEM + _json(file.get("filename"))
     data = file.get("file_data")
     if not isinstance(data, str):
         return frame + _unseen()
-    return frame + (_url(data) if data.startswith("data:") else _pdf(data))
+    return frame + (_url(data, pages) if data.startswith("data:") else _pdf(data, pages))
 
 
-def _url(url: Any) -> int:
+def _url(url: Any, pages: PageCounter) -> int:
     if not isinstance(url, str) or not url.startswith("data:"):
         return _PER_ITEM + IMAGE_TOKENS
     head, _, data = url.partition(",")
     if head.startswith("data:image/"):
         return _PER_ITEM + IMAGE_TOKENS
-    return _PER_ITEM + (_pdf(data) if "pdf" in head.lower() else len(data))
+    return _PER_ITEM + (_pdf(data, pages) if "pdf" in head.lower() else len(data))
 
 
 def _unseen() -> int:
@@ -129,41 +122,9 @@ def _unseen() -> int:
     return min(MOST_PAGES * PAGE_TOKENS, CONTEXT)
 
 
-def _pdf(data: str) -> int:
+def _pdf(data: str, pages: PageCounter) -> int:
     """Pages as far as the file shows them; the most that a document may have where it does not."""
-    try:
-        raw = base64.b64decode(data)
-    except (binascii.Error, ValueError):
-        return _unseen()
-    pages = _pages(raw)
-    return min((pages or MOST_PAGES) * PAGE_TOKENS, CONTEXT)
-
-
-def _pages(raw: bytes) -> int:
-    """The number of pages, at least; 0 when the file hides them (encrypted or unknown compression)."""
-    if b"/Encrypt" in raw:
-        return 0
-    texts = [raw]
-    budget = _INFLATE_MOST
-    for found in _OBJECT_STREAM.finditer(raw):
-        end = raw.find(b"endstream", found.end())
-        inflate = zlib.decompressobj()
-        try:
-            text = inflate.decompress(raw[found.end() : end if end >= 0 else None], budget)
-        except zlib.error:
-            return 0
-        if not inflate.eof:
-            return 0
-        budget -= len(text)
-        texts.append(text)
-    pages = 0
-    counted = 0
-    for text in texts:
-        if b"#" in text:
-            text = _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), text)
-        pages += len(_PAGE.findall(text))
-        counted = max([counted, *map(int, _COUNT.findall(text))])
-    return min(max(pages, counted), MOST_PAGES)
+    return min((pages.count_base64(data) or MOST_PAGES) * PAGE_TOKENS, CONTEXT)
 
 
 def _searches(body: Mapping[str, Any]) -> int:

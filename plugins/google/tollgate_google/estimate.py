@@ -7,15 +7,12 @@ second, video up to 300 tokens a second, PDF by the page.
 
 from __future__ import annotations
 
-import re
-import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from gateway.api import BOUND, Weights, bound_text_tokens, text_bytes
+from gateway.api import BOUND, PageCounter, Weights, bound_text_tokens, text_bytes
 
-from .parts import decoded
 from .quirks import Quirks
 
 CONTEXT = 2_097_152
@@ -26,10 +23,6 @@ _VIDEO = 1 / 20
 """Tokens per byte: 300 a second, of which the thinnest video takes 6 kB."""
 
 _PART = 16
-_INFLATE_MOST = 8 * 1024 * 1024
-_PAGE = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
-_COUNT = re.compile(rb"/Count\s+(\d{1,7})")
-_OBJECT_STREAM = re.compile(rb"/ObjStm\b.{0,400}?stream\r?\n", re.DOTALL)
 
 
 def bound_input(body: Mapping[str, Any], quirks: Quirks | None, context: int | None) -> int:
@@ -48,6 +41,7 @@ def bound_input(body: Mapping[str, Any], quirks: Quirks | None, context: int | N
 def _without_media(body: Mapping[str, Any], quirks: Quirks) -> tuple[dict[str, Any], int]:
     """The body without its images, files and videos, and a bound of the tokens that these make."""
     tokens = 0
+    pages = PageCounter(MOST_PAGES)
     messages = body.get("messages")
     kept: list[Any] = []
     for message in messages if isinstance(messages, list) else ():
@@ -59,7 +53,7 @@ def _without_media(body: Mapping[str, Any], quirks: Quirks) -> tuple[dict[str, A
         if isinstance(content, list):
             parts = []
             for part in content:
-                size = _media(part, quirks)
+                size = _media(part, quirks, pages)
                 if size is None:
                     parts.append(part)
                 else:
@@ -69,24 +63,24 @@ def _without_media(body: Mapping[str, Any], quirks: Quirks) -> tuple[dict[str, A
     return {**body, "messages": kept}, tokens
 
 
-def _media(part: Any, quirks: Quirks) -> int | None:
+def _media(part: Any, quirks: Quirks, pages: PageCounter) -> int | None:
     """Tokens of a part that shows something, None for any other part."""
     kind = part.get("type") if isinstance(part, dict) else None
     inner = part.get(kind) if isinstance(kind, str) else None
     if kind == "image_url":
-        return _url(inner.get("url") if isinstance(inner, dict) else inner, quirks, quirks.image_tokens)
+        return _url(inner.get("url") if isinstance(inner, dict) else inner, quirks, quirks.image_tokens, pages)
     if kind == "video_url":
-        return _url(inner.get("url") if isinstance(inner, dict) else inner, quirks, CONTEXT)
+        return _url(inner.get("url") if isinstance(inner, dict) else inner, quirks, CONTEXT, pages)
     if kind == "file" and isinstance(inner, dict):
         name = text_bytes(inner["filename"]) if isinstance(inner.get("filename"), str) else 0
         data = inner.get("file_data")
         if isinstance(data, str) and data[:4].lower() not in ("data", "http"):
-            return name + _pdf(data, quirks)
-        return name + _url(data, quirks, MOST_PAGES * quirks.page_tokens)
+            return name + _pdf(data, quirks, pages)
+        return name + _url(data, quirks, MOST_PAGES * quirks.page_tokens, pages)
     return None
 
 
-def _url(url: Any, quirks: Quirks, unseen: int) -> int:
+def _url(url: Any, quirks: Quirks, unseen: int, pages: PageCounter) -> int:
     """unseen: for what only its address is known of."""
     if not isinstance(url, str) or url[:5].lower() != "data:":
         return unseen
@@ -98,32 +92,8 @@ def _url(url: Any, quirks: Quirks, unseen: int) -> int:
         return min(int(len(data) * 3 / 4 * _VIDEO) + 1_000, CONTEXT)
     if media.startswith("audio/"):
         return int(len(data) * BOUND.audio) + 32
-    return _pdf(data, quirks) if "pdf" in media else len(data)
+    return _pdf(data, quirks, pages) if "pdf" in media else len(data)
 
 
-def _pdf(data: str, quirks: Quirks) -> int:
-    return (_pages(decoded(data)) or MOST_PAGES) * quirks.page_tokens
-
-
-def _pages(raw: bytes) -> int:
-    """The number of pages, at least; 0 when the file hides them (no PDF, encrypted, unknown compression)."""
-    if b"/Encrypt" in raw:
-        return 0
-    texts = [raw]
-    room = _INFLATE_MOST
-    for found in _OBJECT_STREAM.finditer(raw):
-        end = raw.find(b"endstream", found.end())
-        inflate = zlib.decompressobj()
-        try:
-            text = inflate.decompress(raw[found.end() : end if end >= 0 else None], room)
-        except zlib.error:
-            return 0
-        if not inflate.eof:
-            return 0
-        room -= len(text)
-        if room <= 0:
-            return 0
-        texts.append(text)
-    pages = sum(len(_PAGE.findall(text)) for text in texts)
-    counts = [int(count) for text in texts for count in _COUNT.findall(text)]
-    return min(max([pages, *counts]), MOST_PAGES)
+def _pdf(data: str, quirks: Quirks, pages: PageCounter) -> int:
+    return (pages.count_base64(data) or MOST_PAGES) * quirks.page_tokens

@@ -9,6 +9,7 @@ import pytest
 from tollgate_mistral.draft import short_id
 
 from gateway.api import Call, CallerFault
+from gateway.testing.steps import assert_linear
 
 Built = Callable[..., tuple[dict[str, Any], Call]]
 
@@ -261,3 +262,22 @@ def test_cache_marks_are_reported(built: Built) -> None:
     body, call = built({"messages": [{"role": "user", "content": content, **mark}]})
     assert b"cache_control" not in str(body).encode()
     assert call.dropped == ["cache_control"]
+
+
+def test_results_in_any_order_take_linear_work(built: Built) -> None:
+    def reversed_results(size: int) -> Callable[[], Any]:
+        calls = [{**CALL, "id": f"call_{number}"} for number in range(size)]
+        results = [result(identity=f"call_{number}") for number in reversed(range(size))]
+        body = {"messages": [user(), asked(*calls), *results]}
+        return lambda: built(body)
+
+    assert_linear(reversed_results, 100)
+
+
+def test_two_calls_of_one_id_are_answered_in_their_order(built: Built) -> None:
+    twice = [user(), asked(CALL, CALL)]
+    body, _ = built({"messages": [*twice, result("1"), result("2")]})
+    assert roles(body) == "user assistant tool tool"
+    with pytest.raises(CallerFault) as caught:
+        built({"messages": [*twice, result("1"), user()]})
+    assert caught.value.param == "messages[1].tool_calls[1]"

@@ -8,6 +8,7 @@ An unknown member of a message is a 422 there, so the known ones of OpenAI's dia
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from gateway.api import as_dict, as_list, as_text
@@ -35,13 +36,15 @@ def translate_messages(draft: Draft) -> list[Message]:
 
 
 class _Talk:
-    """The messages so far. open: path and id of every tool call that is not yet answered."""
+    """The messages so far. open: of every tool call that is not yet answered, by its id: its number among all of the
+    conversation, and its path. Two calls may bear one id; the first of them is answered first."""
 
     def __init__(self, draft: Draft) -> None:
         self._draft = draft
         self._system: list[str | list[Chunk]] = []
         self._out: list[Message] = []
-        self._open: list[tuple[str, str]] = []
+        self._open: dict[str, deque[tuple[int, str]]] = {}
+        self._calls = 0
         self._attached: list[Chunk] = []
 
     def add(self, message: Message, path: str) -> None:
@@ -113,7 +116,8 @@ class _Talk:
         function = as_dict(call["function"], f"{path}.function")
         name = as_text(function.get("name"), f"{path}.function.name")
         identity = self._draft.call_id(as_text(call.get("id"), f"{path}.id"))
-        self._open.append((path, identity))
+        self._open.setdefault(identity, deque()).append((self._calls, path))
+        self._calls += 1
         arguments = function.get("arguments")
         return {
             "id": identity,
@@ -124,12 +128,14 @@ class _Talk:
 
     def _add_result(self, message: Message, path: str) -> None:
         identity = self._draft.call_id(as_text(message.get("tool_call_id"), f"{path}.tool_call_id"))
-        place = next((at for at, (_, known) in enumerate(self._open) if known == identity), None)
-        if place is None:
+        same = self._open.get(identity)
+        if same is None:
             raise refuse(
                 f"{path}.tool_call_id", "answers no open tool call of the assistant message before it; check the order"
             )
-        del self._open[place]
+        same.popleft()
+        if not same:
+            del self._open[identity]
         sent = {**self._rest(message, path), "role": "tool", "tool_call_id": identity}
         if message.get("name") is not None:
             sent["name"] = as_text(message["name"], f"{path}.name")
@@ -152,7 +158,7 @@ class _Talk:
 
     def _end_results(self) -> None:
         if self._open:
-            path, _ = self._open[0]
+            _, path = min(same[0] for same in self._open.values())
             raise refuse(path, "has no tool message that answers it; add one for each call")
         if self._attached:
             note = {"type": "text", "text": "Attached to the tool results above:"}

@@ -87,7 +87,7 @@ def as_chat(call: Call) -> Call:
     if carried is None:
         return call
     # Its losses were not reported, because the request was to go out unchanged.
-    call.dropped += [path for path in call.forms["chat"].dropped if path not in call.dropped]
+    call.dropped += call.forms["chat"].dropped
     return replace(call, dialect="chat", body=carried.call.body)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import CallerFault
+from gateway.api import CallerFault, DroppedParams
 from tollgate_anthropic.draft import refuse
 
 _ELSEWHERE = "only models of a provider that speaks Anthropic's API can take it; leave it out, or ask such a model"
@@ -19,13 +19,12 @@ class Notes:
     """
 
     def __init__(self) -> None:
-        self.dropped: list[str] = []
+        self.dropped = DroppedParams()
         self.fault: CallerFault | None = None
 
     def report(self, path: str) -> None:
         """`path` is left out elsewhere."""
-        if path not in self.dropped:
-            self.dropped.append(path)
+        self.dropped.append(path)
 
     def blame(self, path: str, what: str) -> None:
         """Elsewhere the request is refused because of `path`."""
