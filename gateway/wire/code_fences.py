@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-_END_OF_FENCE = "`" + "".join(char for char in map(chr, range(sys.maxunicode + 1)) if char.isspace())
+_END_OF_FENCE = "`" + "".join(char for char in map(chr, range(0x3001)) if char.isspace())
 """What a closing fence consists of, with the white space round it."""
 
 

@@ -21,6 +21,7 @@ CheckoutState
 Counters
 DONE
 Dialect
+DroppedParams
 EXPECTED
 Embeds
 Event
@@ -37,6 +38,7 @@ Keys
 Ledger
 Order
 Outcome
+PageCounter
 Part
 PaymentEvent
 PaymentKind

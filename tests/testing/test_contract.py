@@ -129,7 +129,7 @@ class ChangesTheBody(Plain):
 
 class ReportsTwice(Plain):
     def build_request(self, call: Call, target: Target) -> UpstreamRequest:
-        call.dropped.append("temperature")
+        call.dropped.append(f"temperature{len(call.dropped)}")
         return super().build_request(call, target)
 
 
