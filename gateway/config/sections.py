@@ -94,7 +94,8 @@ class Server(Section):
     """The listening side.
 
     host, port: where to listen (port 0: any free one). workers: processes that share the port.
-    max_body: the largest request body. drain: how long running answers may go on after a stop was asked for.
+    max_body: the largest request body; json_values: the most values in it. drain: how long running answers may go on
+    after a stop was asked for.
     request_head_timeout, body_timeout: how long a client may take to send head and body; a body must also not
     come slower than min_body_rate (bytes per second). keep_alive: interval of SSE comments while an upstream is
     silent, 0 for none. idle_connection: how long a connection may stay open between requests.
@@ -115,6 +116,8 @@ class Server(Section):
     max_headers: Annotated[int, Field(ge=8, le=10_000)] = 128
     # orjson reads 1,024 levels but writes only 254: a deeper body could be read and then not be passed on.
     json_depth: Annotated[int, Field(ge=8, le=250)] = 128
+    # Time and memory go by the number of values, which nesting and bytes say nothing about.
+    json_values: Annotated[int, Field(ge=1_000, le=100_000_000)] = 400_000
     trusted_proxies: Annotated[tuple[Network, ...], ListOf] = ()
     public_url: Annotated[OptionalText, AfterValidator(_public_url)] = None
 

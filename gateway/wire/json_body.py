@@ -18,20 +18,30 @@ from gateway.wire.validators import kind, printable
 MAX_DEPTH = 128
 """Levels of nesting. orjson reads 1,024 levels but writes only 254, and a body is written again for the upstream."""
 
+MAX_VALUES = 400_000
+"""Values of a body. Time and memory go by their number: twenty megabytes of text are one value, or ten million of
+`[]`, which take a gigabyte and many seconds wherever they are walked. OpenAI's largest request with many values, an
+array of token arrays for embeddings, may have 300,000 tokens."""
+
 _BOM = b"\xef\xbb\xbf"
 _SPACE_BEFORE_COLON = re.compile(rb'"[ \t\r\n]+:')
+# No more of a string at a time than takes a few milliseconds: the matcher lets no other thread run meanwhile.
+_OUTSIDE = re.compile(rb'[",\[{]')
+_WITHIN = re.compile(rb'(?:[^"\\]++|\\.){0,10000}+', re.DOTALL)
 _NOT_JSON_NUMBERS = re.compile(r"-?(?:NaN|Infinity|inf|nan)")
 
 
-def parse_json(raw: bytes, *, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
+def parse_json(raw: bytes, *, max_depth: int = MAX_DEPTH, max_values: int = MAX_VALUES) -> dict[str, Any]:
     """Read a JSON object from UTF-8 bytes; a leading byte-order mark is ignored (RFC 8259, section 8.1).
 
     Raises CallerFault (400), with line and column where there is one, when `raw` is not valid UTF-8 or JSON, holds
-    NaN, Infinity or half a surrogate pair, nests deeper than `max_depth`, repeats a key (the message names its path),
-    or is not an object. Whole numbers beyond 64 bits arrive as floats: fields that need an integer then refuse them.
+    NaN, Infinity or half a surrogate pair, nests deeper than `max_depth`, holds more than `max_values` values, repeats
+    a key (the message names its path), or is not an object. Whole numbers beyond 64 bits arrive as floats: fields that
+    need an integer then refuse them.
     """
     if raw.startswith(_BOM):
         raw = raw[len(_BOM) :]
+    _refuse_many(raw, max_values)
     try:
         root = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -42,6 +52,46 @@ def parse_json(raw: bytes, *, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
     if not _surely_unique(raw, keys):
         _refuse_duplicates(raw)
     return root
+
+
+def _refuse_many(raw: bytes, most: int) -> None:
+    """Raise CallerFault for too many values, before memory is spent on them.
+
+    Counted are commas and opening brackets outside of strings: each value but the first follows one of them, and an
+    empty array or object counts one more. A value takes two bytes at least, so short bodies need no count; and what
+    stands within strings matters to long prose only, where strings are few and quickly passed.
+    """
+    if len(raw) <= most or raw.count(b",") + raw.count(b"[") + raw.count(b"{") <= most:
+        return
+    values = 0
+    found = _OUTSIDE.search(raw)
+    while found is not None:
+        place = found.end()
+        if raw[place - 1] == _QUOTE:
+            place = _after_string(raw, place)
+        else:
+            values += 1
+            if values > most:
+                raise CallerFault(
+                    f"the request body holds more than {most} values (server.json_values); send fewer",
+                    code="too_many_values",
+                )
+        found = _OUTSIDE.search(raw, place)
+
+
+_QUOTE = 0x22
+
+
+def _after_string(raw: bytes, place: int) -> int:
+    """Behind the string that begins at `place`; the end of `raw` for one that does not end."""
+    while True:
+        found = _WITHIN.match(raw, place)
+        end = found.end() if found is not None else place
+        if raw[end : end + 1] == b'"':
+            return end + 1
+        if end == place:
+            return len(raw)
+        place = end
 
 
 def _count_keys(root: dict[str, Any], max_depth: int) -> int:
@@ -126,20 +176,36 @@ def _refuse_duplicates(raw: bytes) -> None:
     root = json.loads(raw.decode("utf-8"), object_pairs_hook=repeats, parse_int=_zero, parse_float=_zero)
     if not repeats.found:  # almost always; the walk that finds its path costs more than the parser
         return
-    todo: list[tuple[str, Any]] = [("", root)]
+    todo: list[tuple[_Place, Any]] = [((None, ""), root)]
     while todo:
-        path, node = todo.pop()
+        place, node = todo.pop()
         if isinstance(node, _Repeating):
-            name = f"{path}.{node.key}" if path else node.key
+            name = _path((place, node.key))
             raise CallerFault(
                 f"{printable(name)}: this key stands more than once in its object; keep one of them",
                 code="duplicate_key",
                 param=printable(name),
             )
         if isinstance(node, dict):
-            todo.extend((f"{path}.{key}" if path else key, value) for key, value in node.items() if _holds_more(value))
+            todo.extend(((place, key), value) for key, value in node.items() if _holds_more(value))
         elif isinstance(node, list):
-            todo.extend((f"{path}[{index}]", value) for index, value in enumerate(node) if _holds_more(value))
+            todo.extend(((place, index), value) for index, value in enumerate(node) if _holds_more(value))
+
+
+_Place = tuple[Any, str | int]
+"""Where a value stands: the place of what it is in (None for the root), and its key or index there. A path as text,
+made for each value, would repeat a long key for everything below it."""
+
+
+def _path(place: _Place) -> str:
+    steps: list[str] = []
+    while place[0] is not None:
+        place, step = place
+        steps.append(f"[{step}]" if isinstance(step, int) else f".{step[:_LONGEST_STEP]}")
+    return "".join(reversed(steps)).removeprefix(".")
+
+
+_LONGEST_STEP = 256
 
 
 def _holds_more(value: Any) -> bool:

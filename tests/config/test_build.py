@@ -41,6 +41,7 @@ def test_defaults(build):
     assert made.server == sections.Server()
     assert (made.server.host, made.server.port, made.server.max_body) == ("127.0.0.1", 8080, 20 << 20)
     assert (made.server.drain, made.server.keep_alive, made.server.json_depth) == (60.0, 15.0, 128)
+    assert made.server.json_values == 400_000
     assert (made.upstream.total, made.upstream.backoff, made.upstream.max_event) == (1800.0, 0.25, 32 << 20)
     assert (made.credits.per_usd, made.credits.signup_grant, made.credits.minimum_output) == (1_000_000, 0, 16)
     assert (made.keys.prefix, made.keys.per_account) == ("mghp_", 10)
@@ -133,6 +134,7 @@ strict: true
         ("server: {max_body: 0}", "1: server.max_body: must be greater than 0 (found 0)"),
         ("server: {max_body: 20M}",
          '1: server.max_body: must be a size such as 64KiB, 20MiB or 1GB, or a whole number of bytes (found "20M")'),
+        ("server: {json_values: 10}", "1: server.json_values: must be at least 1000 (found 10)"),
         ("server: {json_depth: 1000}", "1: server.json_depth: must be at most 250 (found 1000)"),
         ("server: {trusted_proxies: 10.0.0.1}",
          '1: server.trusted_proxies: must be a list, as in [a, b] (found "10.0.0.1")'),

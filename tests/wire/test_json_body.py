@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import CallerFault
+from gateway.testing.steps import count_steps
 from gateway.wire import json_body as body_module
 from gateway.wire.json_body import parse_json
 
@@ -173,3 +174,66 @@ def test_nothing_but_a_fault(raw: bytes) -> None:
     except CallerFault as fault:
         result = fault
     assert isinstance(result, dict) or result.status == 400
+
+
+def values_of(value: Any) -> int:
+    """As `server.json_values` counts them: elements, members, and one more for each empty array or object."""
+    if not isinstance(value, dict | list):
+        return 0
+    inner = value.values() if isinstance(value, dict) else value
+    return max(len(value), 1) + sum(values_of(item) for item in inner)
+
+
+@given(pairs=st.lists(st.tuples(TRICKY | st.just(",[{"), VALUES), max_size=6), ascii_only=st.booleans())
+def test_values_are_counted_as_a_naive_reader_counts_them(pairs: Any, ascii_only: bool) -> None:
+    value = json.loads(write(tuple(pairs), ":", ascii_only))
+    raw = json.dumps(value, ensure_ascii=ascii_only).encode()
+    count = values_of(value)
+    assert parse_json(raw, max_values=count) == value
+    if count > 1:
+        with pytest.raises(CallerFault, match=rf"more than {count - 1} values \(server.json_values\)") as caught:
+            parse_json(raw, max_values=count - 1)
+        assert caught.value.code == "too_many_values"
+
+
+SIZE = 20 << 20
+HOSTILE: dict[str, bytes] = {
+    "empty arrays": b'{"a":[' + b"[]," * (SIZE // 3) + b"[]]}",
+    "empty strings": b'{"a":[' + b'"",' * (SIZE // 3) + b'""]}',
+    "keys": b"{" + b",".join(b'"%x":1' % number for number in range(SIZE // 10)) + b"}",
+    "numbers": b'{"a":[' + b"1," * (SIZE // 2) + b"1]}",
+    "commas in a string": b'{"a":"' + b"," * SIZE + b'"}',
+    "escapes in a string": b'{"a":"' + b'\\",' * (SIZE // 3) + b'"}',
+    "a string without end": b'{"a":"' + b'\\",' * (SIZE // 3),
+    "a backslash at the end": b'{"a":"' + b"," * SIZE + b"\\",
+    "quotes": b'"' * SIZE,
+    "a number": b'{"a":0.' + b"1" * SIZE + b"}",
+    "white space": b'{"a"' + b" " * SIZE + b":1}",
+    "repeated below a long key": b'{"'
+    + b"k" * (SIZE // 4)
+    + b'":{'
+    + b",".join(b'"%x" :{"a":1}' % number for number in range(100_000))
+    + b',"z":1,"z":2}}',
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_twenty_megabytes_of_the_worst_take_bounded_work(name: str) -> None:
+    def read() -> None:
+        try:
+            parse_json(HOSTILE[name])
+        except CallerFault as fault:
+            assert len(fault.message) < 400  # noqa: PT017
+
+    # Every value is passed a few times at most, and nothing else is passed in Python.
+    assert count_steps(read) < 20 * body_module.MAX_VALUES
+
+
+def test_many_values_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loads(raw: bytes) -> Any:
+        raise AssertionError("parsed")
+
+    monkeypatch.setattr(body_module.orjson, "loads", loads)
+    for name in ("empty arrays", "empty strings", "keys", "numbers"):
+        with pytest.raises(CallerFault, match="more than 400000 values"):
+            parse_json(HOSTILE[name])

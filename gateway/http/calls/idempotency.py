@@ -367,7 +367,7 @@ def _read_key(context: RequestContext) -> str:
 
 async def _digest(context: RequestContext) -> bytes:
     """Of the body as JSON, so that white space and the order of members do not count. Raises CallerFault."""
-    body = await parse_body(context.raw or b"", max_depth=context.runtime.config.server.json_depth)
+    body = await parse_body(context.raw or b"", context.runtime.config.server)
     return hashlib.blake2b(orjson.dumps(body, option=orjson.OPT_SORT_KEYS), digest_size=32).digest()
 
 

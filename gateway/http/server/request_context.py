@@ -135,7 +135,7 @@ class RequestContext:
         raw = self.raw
         if raw is None:
             raw = await read_body(self.request, self.runtime.body_limits)
-        return await parse_body(raw, max_depth=self.runtime.config.server.json_depth)
+        return await parse_body(raw, self.runtime.config.server)
 
     def json(self, value: Any, status: int = 200) -> web.Response:
         """A JSON answer."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import HttpVersion11, web
 
+from gateway.config import Server
 from gateway.errors import CallerFault
 from gateway.runtime import BodyLimits
 from gateway.wire.json_body import parse_json
@@ -78,12 +79,12 @@ async def read_body(request: web.BaseRequest, limits: BodyLimits) -> bytes:
     return await _read_slowly(request, limits, length)
 
 
-async def parse_body(raw: bytes, *, max_depth: int) -> dict[str, Any]:
+async def parse_body(raw: bytes, server: Server) -> dict[str, Any]:
     """`parse_json`, beside the event loop when there is much to parse: the strict tests of a body made for it take
     seconds, in which no other request would be served."""
     if len(raw) <= _PARSED_AT_ONCE:
-        return parse_json(raw, max_depth=max_depth)
-    return await asyncio.to_thread(parse_json, raw, max_depth=max_depth)
+        return parse_json(raw, max_depth=server.json_depth, max_values=server.json_values)
+    return await asyncio.to_thread(parse_json, raw, max_depth=server.json_depth, max_values=server.json_values)
 
 
 async def _read_slowly(request: web.BaseRequest, limits: BodyLimits, length: int | None) -> bytes:

@@ -15,6 +15,8 @@ from tollgate_echo.encode import completion
 from tollgate_echo.hints import Hints
 from tollgate_echo.schema import FORMATS, Builder
 
+from gateway.testing.steps import count_steps
+
 SAID = 'Meet Ada Lovelace, 36, of "12 Baker Street" in London on 3.5 occasions; she likes blue.'
 
 
@@ -196,3 +198,56 @@ def _grow(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 @given(st.recursive(_LEAVES, _grow, max_leaves=8), st.text(max_size=40))
 def test_any_schema_made_of_these_parts(schema: Any, said: str) -> None:
     check(schema, build(schema, said))
+
+
+def test_patterns_are_met() -> None:
+    for pattern in ("^[A-Z]{2}-[0-9]{4}$", "^(north|south) [0-9]+ km$", "^#[0-9a-f]{6}$", "^\\+?[0-9 ]{7,}$"):
+        schema = {"type": "string", "pattern": pattern}
+        check(schema, build(schema))
+    assert build({"type": "string", "pattern": "^[A-Z][a-z]+$"}, "I live in Lisbon.") == "Lisbon"
+    assert len(build({"type": "string", "pattern": "^[a-z]+$", "minLength": 2})) >= 2
+
+
+BIG = {f"k{number}": {"type": "string"} for number in range(20_000)}
+DEAR: dict[str, Any] = {
+    "a long constant in many places": {
+        "$defs": {"c": {"const": "x" * 1_000_000}},
+        "type": "array",
+        "minItems": 100,
+        "items": {"type": "array", "minItems": 100, "items": {"$ref": "#/$defs/c"}},
+    },
+    "a large object to merge": {"$defs": {"b": {"properties": BIG}}, "allOf": [{"$ref": "#/$defs/b"}] * 20_000},
+    "many options": {"anyOf": [{"$ref": "#/anyOf/0"}, *[{"type": "null"}] * 20_000]},
+    "many choices in many places": {
+        "$defs": {"e": {"enum": ["said " * 30] * 20_000}},
+        "type": "array",
+        "minItems": 100,
+        "items": {"type": "array", "minItems": 100, "items": {"$ref": "#/$defs/e"}},
+    },
+    "a long way to a definition": {"type": "array", "minItems": 100, "items": {"$ref": "#" + "/x" * 500_000}},
+    "long texts": {"type": "array", "minItems": 100, "items": {"type": "array", "minItems": 100, "items": {
+        "type": "string", "minLength": 10_000}}},
+    "dear patterns": {"type": "array", "minItems": 100, "items": {"type": "array", "minItems": 100, "items": {
+        "type": "string", "pattern": "(?:a?){300}b$"}}},
+    "equal values": {"type": "array", "minItems": 100, "items": {"type": "array", "minItems": 100, "uniqueItems": True,
+        "items": {"const": 1}}},
+    "names nobody needs": {"type": "array", "minItems": 100, "items": {"type": "array", "minItems": 100, "items": {
+        "type": "object", "properties": BIG, "required": ["k1"]}}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DEAR)
+def test_an_answer_has_a_stated_cost(name: str) -> None:
+    made: list[Any] = []
+    steps = count_steps(lambda: made.append(build(DEAR[name], "a " * 2_000)))
+    assert steps < 2_000_000
+    assert len(orjson.dumps(made)) < 3_000_000
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["\n" * 2_000 + "Ab " * 600, "A." * 2_000, "in" + " " * 3_900, "A" + "-" * 3_900, '"' * 4_000, "a" * 4_000],
+)
+def test_hints_take_linear_work(message: str) -> None:
+    assert count_steps(Hints, message) < 400_000
+    assert count_steps(lambda: Hints(message).choose(["a", "in"])) < 450_000

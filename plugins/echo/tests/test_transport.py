@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 import pytest
 from pydantic import ValidationError
 from tollgate_echo import EchoProvider, EchoSettings, register_providers
+from tollgate_echo import transport as transport_module
 from tollgate_echo.tokens import count_prompt
 
-from gateway.api import Call, CallerFault, Exchange, Fault, ProviderKind, StreamItem, UpstreamFault, UpstreamReply
+from gateway.api import (
+    Call,
+    CallerFault,
+    Exchange,
+    Fault,
+    ProviderKind,
+    StreamItem,
+    UpstreamFault,
+    UpstreamReply,
+    UpstreamRequest,
+)
 from gateway.testing import CollectingSink, make_call, make_target
 
 
@@ -336,3 +349,55 @@ def test_settings_and_registration() -> None:
     for wrong in ({"pace": "quick"}, {"pace": -1}, {"speed": 1}, {"delay": True}):
         with pytest.raises(ValidationError):
             EchoSettings.model_validate(wrong)
+
+
+class Noting:
+    """Notes in which thread it was called."""
+
+    def __init__(self) -> None:
+        self.threads: list[int] = []
+        self.ended = asyncio.Event()
+
+    def head(self, status: int, headers: Mapping[str, str]) -> None:
+        self.threads.append(threading.get_ident())
+
+    def data(self, chunk: bytes) -> None:
+        self.threads.append(threading.get_ident())
+
+    def end(self, fault: Fault | None) -> None:
+        self.threads.append(threading.get_ident())
+        self.ended.set()
+
+
+@pytest.mark.parametrize(("size", "beside"), [(10, False), (200_000, True)])
+async def test_long_requests_are_worked_out_beside_the_loop(
+    size: int, beside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worked: list[int] = []
+    compose = transport_module.compose
+
+    def noted(*given: Any) -> Any:
+        worked.append(threading.get_ident())
+        return compose(*given)
+
+    monkeypatch.setattr(transport_module, "compose", noted)
+    body = {"model": "echo", "messages": [{"role": "user", "content": "x" * size}]}
+    sink = Noting()
+    request = UpstreamRequest("http://echo.local/", {}, orjson.dumps(body), stream=False)
+    transport_module.EchoTransport(transport_module.Timing(), True).send(request, sink)
+    await sink.ended.wait()
+    assert (worked != [threading.get_ident()]) == beside
+    assert set(sink.threads) == {threading.get_ident()}
+
+
+async def test_a_long_request_may_be_cancelled_while_it_is_worked_out() -> None:
+    body = {"model": "echo", "messages": [{"role": "user", "content": "x" * 200_000}]}
+    sink = Noting()
+    request = UpstreamRequest("http://echo.local/", {}, orjson.dumps(body), stream=False)
+    exchange = transport_module.EchoTransport(transport_module.Timing(), True).send(request, sink)
+    exchange.pause()
+    exchange.cancel()
+    await asyncio.get_running_loop().run_in_executor(None, len, "")
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert sink.threads == []

@@ -9,14 +9,18 @@ from typing import Any
 
 import orjson
 
+from gateway.api import CallerFault
 from tollgate_echo.directives import NO_DIRECTIVES, Directives, read_directives, take_line
 from tollgate_echo.hints import Hints
-from tollgate_echo.schema import Builder
+from tollgate_echo.schema import MOST_EFFORT, Builder, Effort
 from tollgate_echo.tokens import count_prompt, split_tokens
 from tollgate_echo.tools import ToolCall, choose_calls
 
 _LONGEST_ECHO = 4_000
 _MOST_CHOICES = 128
+_MOST_PIECES = 100_000
+"""Tokens of all choices together."""
+
 _FILLER = " echo"
 
 _CLOSINGS = (
@@ -80,7 +84,8 @@ def read_request(body: Mapping[str, Any], use_directives: bool) -> tuple[str, Di
 
 
 def compose(body: Mapping[str, Any], use_directives: bool, created: int = 0) -> Answer:
-    """Decide the answer to a chat body. Deterministic: the same body gives the same answer."""
+    """Decide the answer to a chat body. Deterministic: the same body gives the same answer. Raises CallerFault for
+    directives that are wrong, and for more tokens than one answer may have."""
     text, directives = read_request(body, use_directives)
     seed = body.get("seed")
     key = zlib.crc32(orjson.dumps([text, seed if isinstance(seed, int) else None]))
@@ -89,7 +94,7 @@ def compose(body: Mapping[str, Any], use_directives: bool, created: int = 0) -> 
     options = body.get("stream_options")
     top = body.get("top_logprobs")
     return Answer(
-        choices=[_choice(body, text, directives, key, index) for index in range(count)],
+        choices=_choices(body, text, directives, key, count),
         prompt_tokens=count_prompt(body),
         directives=directives,
         model=str(body.get("model", "echo")),
@@ -101,8 +106,23 @@ def compose(body: Mapping[str, Any], use_directives: bool, created: int = 0) -> 
     )
 
 
-def _choice(body: Mapping[str, Any], text: str, directives: Directives, key: int, index: int) -> Choice:
+def _choices(body: Mapping[str, Any], text: str, directives: Directives, key: int, count: int) -> list[Choice]:
+    """All choices. They differ in the closing words, of which there are a few; what is made for a schema is the same
+    in each."""
+    effort = Effort()
     results = _tool_results(body)
+    choices = [_choice(body, text, directives, results, key, effort)]
+    if len(choices[0].pieces) * count > _MOST_PIECES:
+        raise CallerFault(f"n: the echo model gives at most {_MOST_PIECES} tokens in all choices.", param="n")
+    if effort.left == MOST_EFFORT:
+        more = range(1, min(count, len(_CLOSINGS)))
+        choices += [_choice(body, text, directives, results, key + index, effort) for index in more]
+    return [choices[index % len(choices)] for index in range(count)]
+
+
+def _choice(
+    body: Mapping[str, Any], text: str, directives: Directives, results: list[str], variant: int, effort: Effort
+) -> Choice:
     calls: list[ToolCall] = []
     finish = "stop"
     pieces = [Piece("reasoning", token) for token in split_tokens(directives.reasoning)]
@@ -111,13 +131,13 @@ def _choice(body: Mapping[str, Any], text: str, directives: Directives, key: int
     elif (
         directives.text is None
         and directives.tokens is None
-        and (calls := choose_calls(body, text, directives.tools, bool(results)))
+        and (calls := choose_calls(body, text, directives.tools, bool(results), effort))
     ):
         finish = "tool_calls"
         for place, call in enumerate(calls):
             pieces += [Piece("tool", token, place) for token in split_tokens(call.arguments)]
     else:
-        words = _cut_at_stop(_text(body, text, directives, results, key + index), body.get("stop"))
+        words = _cut_at_stop(_text(body, text, directives, results, variant, effort), body.get("stop"))
         pieces += [Piece("content", token) for token in split_tokens(words)]
     limit = _limit(body)
     if limit is not None and len(pieces) > limit:
@@ -128,7 +148,14 @@ def _choice(body: Mapping[str, Any], text: str, directives: Directives, key: int
     return Choice(pieces, calls, directives.finish or finish)
 
 
-def _text(body: Mapping[str, Any], text: str, directives: Directives, results: Sequence[str], variant: int) -> str:
+def _text(
+    body: Mapping[str, Any],
+    text: str,
+    directives: Directives,
+    results: Sequence[str],
+    variant: int,
+    effort: Effort,
+) -> str:
     if directives.text is not None:
         return directives.text
     if directives.tokens is not None:
@@ -138,7 +165,7 @@ def _text(body: Mapping[str, Any], text: str, directives: Directives, results: S
     if kind == "json_schema":
         described = wanted.get("json_schema") if isinstance(wanted, dict) else None
         schema = described.get("schema") if isinstance(described, dict) else None
-        return orjson.dumps(Builder(schema, Hints(text)).build()).decode()
+        return orjson.dumps(Builder(schema, Hints(text), effort=effort).build()).decode()
     if kind == "json_object":
         return orjson.dumps({"echo": results or text[:_LONGEST_ECHO]}).decode()
     if results:

@@ -20,6 +20,11 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m)?")
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, None: 1.0}
 _LONGEST = 3600.0
 _MOST_TOKENS = 100_000
+_MOST_DIRECTIVES = 64
+_LONGEST_LINE = 8_192
+"""Characters of the `/echo` line; reading it takes longer with the square of its length."""
+
+_LONGEST_DURATION = 32
 
 
 def parse_duration(value: object) -> float:
@@ -27,7 +32,7 @@ def parse_duration(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError("must be a duration such as 20ms or 1.5s")
     if isinstance(value, str):
-        match = _DURATION.fullmatch(value.strip())
+        match = _DURATION.fullmatch(value.strip()) if len(value) <= _LONGEST_DURATION else None
         if match is None:
             raise ValueError("must be a duration such as 20ms or 1.5s")
         seconds = float(match[1]) * _UNITS[match[2]]
@@ -111,8 +116,10 @@ def read_directives(body_value: object, line: str | None) -> Directives:
     values: dict[str, Any] = {}
     if line is not None:
         values.update(_split_line(line))
-    if isinstance(body_value, Mapping):
+    if isinstance(body_value, Mapping) and len(body_value) <= _MOST_DIRECTIVES:
         values.update(body_value)
+    elif isinstance(body_value, Mapping):
+        raise CallerFault(f"echo: at most {_MOST_DIRECTIVES} directives.", param="echo")
     elif body_value is not None:
         raise CallerFault("echo: must be an object of directives.", param="echo")
     try:
@@ -124,6 +131,8 @@ def read_directives(body_value: object, line: str | None) -> Directives:
 
 
 def _split_line(line: str) -> dict[str, str]:
+    if len(line) > _LONGEST_LINE:
+        raise CallerFault(f"echo: the /echo line is longer than {_LONGEST_LINE} characters.", param="echo")
     try:
         words = shlex.split(line)
     except ValueError as error:

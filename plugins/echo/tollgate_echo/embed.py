@@ -10,18 +10,29 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.api import CallerFault
 from tollgate_echo.tokens import split_tokens
 
 DIMENSIONS = 64
 _MOST_DIMENSIONS = 4096
+_MOST_FIGURES = 1 << 20
+_LONGEST_INPUT = 1 << 20
 
 
 def embed(body: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """OpenAI's list object for an embeddings body (`input`, `dimensions`, `encoding_format`)."""
+    """OpenAI's list object for an embeddings body (`input`, `dimensions`, `encoding_format`). Raises CallerFault when
+    there is too much to be said about too much: more than 1,048,576 figures, or characters and tokens of input."""
     given = body.get("input")
     single = isinstance(given, str) or (isinstance(given, list) and all(isinstance(item, int) for item in given))
     inputs = [given] if single else list(given or [])
     size = min(body.get("dimensions") or DIMENSIONS, _MOST_DIMENSIONS)
+    if size * len(inputs) > _MOST_FIGURES:
+        raise CallerFault(
+            f"dimensions: {size} for each of {len(inputs)} inputs make more than {_MOST_FIGURES} figures.",
+            param="dimensions",
+        )
+    if sum(len(item) if isinstance(item, (str, list)) else 1 for item in inputs) > _LONGEST_INPUT:
+        raise CallerFault(f"input: longer than {_LONGEST_INPUT} characters or tokens in all.", param="input")
     data, tokens = [], 0
     for index, item in enumerate(inputs):
         words = [str(token) for token in item] if isinstance(item, list) else split_tokens(str(item))

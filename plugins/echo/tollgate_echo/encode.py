@@ -105,6 +105,10 @@ def _piece_delta(answer: Answer, choice: Choice, place: int, index: int) -> dict
 
 def _whole_choice(answer: Answer, index: int, choice: Choice) -> dict[str, Any]:
     texts = {kind: "".join(piece.text for piece in choice.pieces if piece.kind == kind) for kind in _FIELDS}
+    arguments: list[list[str]] = [[] for _ in choice.calls]
+    for piece in choice.pieces:
+        if piece.kind == "tool":
+            arguments[piece.call].append(piece.text)
     message: dict[str, Any] = {
         "role": "assistant",
         "content": None if choice.calls or texts["refusal"] else texts["content"],
@@ -120,7 +124,7 @@ def _whole_choice(answer: Answer, index: int, choice: Choice) -> dict[str, Any]:
                 "type": "function",
                 "function": {
                     "name": call.name,
-                    "arguments": "".join(p.text for p in choice.pieces if p.kind == "tool" and p.call == place),
+                    "arguments": "".join(arguments[place]),
                 },
             }
             for place, call in enumerate(choice.calls)

@@ -12,7 +12,6 @@ _AFTER = re.compile(
     r"\b(?:in|for|at|to|from|about|of|near|on|am an?|is an?|called|named)\s+(?:the\s+)?([^\W\d_]\w*)", re.IGNORECASE
 )
 _NUMBER = re.compile(r"(?<![\w.])-?\d{1,12}(?:\.\d{1,6})?(?![\w])")
-_SENTENCE_START = re.compile(r"(?:^|[.!?\n]\s*)$")
 _WHOLE = frozenset({"query", "text", "message", "input", "prompt", "question", "q", "search", "content", "expression"})
 _NO_NAMES = frozenset(
     "I I'm I'd Also And But Can Could Do Does Give Hello Hey Hi How Is It My No Please Show Tell The Then This What "
@@ -20,6 +19,9 @@ _NO_NAMES = frozenset(
 )
 _NO_WORDS = frozenset("a an and it me my that the there this today tomorrow town us you your".split())
 _LONGEST = 4_000
+_LONGEST_CHOICE = 200
+_MOST_PLACES = 8
+_MOST_WORDS = 200
 
 
 class Hints:
@@ -66,9 +68,32 @@ class Hints:
         """The choice that the message mentions, else the first."""
         lower = self._message.lower()
         for choice in choices:
-            if isinstance(choice, str) and choice and re.search(rf"(?<!\w){re.escape(choice.lower())}(?!\w)", lower):
+            if isinstance(choice, str) and 0 < len(choice) <= _LONGEST_CHOICE and _says(lower, choice.lower()):
                 return choice
         return choices[0]
+
+
+def _says(text: str, words: str) -> bool:
+    """Whether `words` stand in `text`, not as a part of longer ones."""
+    place = -1
+    for _ in range(_MOST_PLACES):
+        place = text.find(words, place + 1)
+        if place < 0:
+            break
+        end = place + len(words)
+        if not _is_word(text[max(place - 1, 0) : place]) and not _is_word(text[end : end + 1]):
+            return True
+    return False
+
+
+def _is_word(char: str) -> bool:
+    return char.isalnum() or char == "_"
+
+
+def _ends_sentence(text: str) -> bool:
+    """Whether a sentence begins after `text`."""
+    said = text.rstrip()
+    return not said or said[-1] in ".!?" or "\n" in text[len(said) :]
 
 
 def _candidates(message: str, start: int) -> list[str]:
@@ -84,7 +109,7 @@ def _candidates(message: str, start: int) -> list[str]:
         add(0, match.start(), match[1] or match[2])
     for match in _NAME.finditer(message):
         first, _, rest = match[0].partition(" ")
-        if _SENTENCE_START.search(message[: match.start()]) or first in _NO_NAMES:
+        if _ends_sentence(message[: match.start()]) or first in _NO_NAMES:
             # A capital at the beginning of a sentence says little; what follows it may be a name.
             add(1, match.start(), rest.lstrip(" ,"))
             add(3, match.start(), first.rstrip(","))
@@ -94,6 +119,8 @@ def _candidates(message: str, start: int) -> list[str]:
         add(2, match.start(1), match[1])
     unique: list[str] = []
     for _, _, _, word in sorted(found):
+        if len(unique) == _MOST_WORDS:
+            break
         if not any(word in known for known in unique):
             unique.append(word)
     return unique

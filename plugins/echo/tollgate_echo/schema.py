@@ -2,25 +2,33 @@
 
 Covers what structured outputs and function parameters use: type, enum, const, default, properties, required,
 additionalProperties, items, prefixItems, $ref into the same document, anyOf, oneOf, allOf, the limits of numbers,
-strings, arrays and objects, and the common formats. `pattern` is met only by values at hand (see `_SAMPLES`);
-`not`, `if` and conditional keywords are not looked at.
+strings, arrays and objects, the common formats, and patterns as far as `pattern.py` understands them. `not`, `if` and
+conditional keywords are not looked at.
 Source: JSON Schema 2020-12, validation vocabulary, and OpenAI's guide "Structured outputs".
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from tollgate_echo.hints import Hints
+from tollgate_echo.pattern import find_example
 
 _MAX_DEPTH = 24
 _SHALLOW = 6
 _MAX_ITEMS = 100
-_MAX_EFFORT = 5_000
 _MAX_TEXT = 10_000
+_LONGEST_CANDIDATE = 12
+_LONGEST_REFERENCE = 1_000
+
+MOST_EFFORT = 5_000
+"""What an answer may cost to make: about one for a value, for sixteen members copied, for a hundred characters written
+or for ten steps of matching a pattern. A schema comes from the caller: one that refers to itself in many places, or
+repeats something long, must not grow without end."""
 
 FORMATS: Mapping[str, str] = {
     "date-time": "2026-01-31T12:00:00Z",
@@ -44,21 +52,32 @@ FORMATS: Mapping[str, str] = {
 }
 """One valid value per format: RFC 3339, RFC 5321, RFC 3986, RFC 9562; addresses of the documentation ranges."""
 
-# Short, so that no pattern of a caller can keep the matcher busy.
-_SAMPLES = ("a", "A", "1", "ab", "AB", "abc", "ABC", "12", "123", "1234", "12345", "A1", "ab-1", "+15550100", "#aabbcc")
+_SAMPLE = "abc"
+
+
+class Effort:
+    """What is left of `MOST_EFFORT` for one answer; below zero, only what is nearest at hand is made."""
+
+    def __init__(self, most: int = MOST_EFFORT) -> None:
+        self.left = most
+
+    def spend(self, effort: int) -> None:
+        """So much was done, or is about to be."""
+        self.left -= effort
 
 
 class Builder:
     """Builds values for one schema document.
 
     hints: what the conversation offers as values. optional: whether properties that are not required are given.
+    effort: shared by all values of an answer.
     """
 
-    def __init__(self, root: Any, hints: Hints, *, optional: bool = True) -> None:
+    def __init__(self, root: Any, hints: Hints, *, optional: bool = True, effort: Effort | None = None) -> None:
         self._root = root
         self._hints = hints
         self._optional = optional
-        self._effort = _MAX_EFFORT
+        self._effort = effort or Effort()
 
     def build(self) -> Any:
         """A value for the whole document."""
@@ -66,26 +85,29 @@ class Builder:
 
     def _value(self, schema: Any, name: str, depth: int) -> Any:
         schema = self._resolve(schema)
-        # A schema comes from the caller: one that refers to itself in many places must not grow without end.
-        self._effort -= 1 + len(schema) // 16
-        if depth > _MAX_DEPTH or self._effort < 0:
+        self._effort.spend(1 + len(schema) // 16)
+        if depth > _MAX_DEPTH or self._effort.left < 0:
             return None
         if not schema:
-            return self._hints.text(name)
+            return self._said(self._hints.text(name))
         if "const" in schema:
-            return schema["const"]
+            return self._given(schema["const"])
         choices = schema.get("enum")
         if isinstance(choices, list) and choices:
-            return self._hints.choose(choices)
+            self._effort.spend(len(choices) // 16)
+            return self._given(self._hints.choose(choices) if self._effort.left >= 0 else choices[0])
         for key in ("anyOf", "oneOf"):
             options = schema.get(key)
             if isinstance(options, list) and options:
+                self._effort.spend(len(options))
                 rest = {k: v for k, v in schema.items() if k != key}
-                return self._value(_merge(rest, self._option(options, depth)), name, depth + 1)
+                return self._value(self._merge(rest, self._option(options, depth)), name, depth + 1)
         if isinstance(schema.get("allOf"), list):
             merged = {k: v for k, v in schema.items() if k != "allOf"}
             for part in schema["allOf"]:
-                merged = _merge(merged, self._resolve(part))
+                if self._effort.left < 0:
+                    break
+                merged = self._merge(merged, self._resolve(part))
             return self._value(merged, name, depth + 1)
         return self._typed(schema, name, depth)
 
@@ -114,10 +136,12 @@ class Builder:
         needed = set(required)
         everything = self._optional and depth < _SHALLOW
         result: dict[str, Any] = {}
+        self._effort.spend((len(properties) + len(required)) // 16)
         for key in [*properties, *(key for key in required if key not in properties)]:
-            if self._effort < 0:
+            if self._effort.left < 0:
                 break
             if everything or key in needed:
+                self._said(key)
                 result[key] = self._value(properties.get(key, {}), key, depth + 1)
         least = _int(schema.get("minProperties"), 0)
         spare = schema.get("additionalProperties")
@@ -144,29 +168,48 @@ class Builder:
         if known is not None:
             text = known
         elif isinstance(pattern, str):
-            text = _matching(pattern, [*self._hints.words(), *_SAMPLES])
+            return self._matching(pattern, schema)
         elif isinstance(default, str) and not self._hints.fits(name):
             text = default
         else:
             text = self._hints.text(name)
         least, most = _int(schema.get("minLength"), 0), _int(schema.get("maxLength"), _MAX_TEXT)
-        return text.ljust(min(least, _MAX_TEXT), ".")[: max(most, 0)]
+        return self._said(text.ljust(min(least, _MAX_TEXT), ".")[: max(most, 0)])
+
+    def _matching(self, pattern: str, schema: Mapping[str, Any]) -> str:
+        """A text for the pattern; a word of the conversation when none is found."""
+        least, most = _int(schema.get("minLength"), 0), _int(schema.get("maxLength"), _MAX_TEXT)
+        words = [text for text in self._hints.words() if len(text) <= _LONGEST_CANDIDATE]
+        found = None
+        if self._effort.left >= 0:
+            found, steps = find_example(pattern, words, lambda text: least <= len(text) <= most)
+            self._effort.spend(1 + steps // 10)
+        return self._said(found if found is not None else (words or [_SAMPLE])[-1])
+
+    def _said(self, text: str) -> str:
+        self._effort.spend(len(text) // 100)
+        return text
+
+    def _given(self, value: Any) -> Any:
+        """A value out of the schema itself, which may be long and be asked for in many places."""
+        self._effort.spend(_size(value) // 100)
+        return value if self._effort.left >= -MOST_EFFORT else None
 
     def _resolve(self, schema: Any) -> dict[str, Any]:
         """The schema behind references; its own members stay beside what it refers to. {} for anything odd."""
         for _ in range(_MAX_DEPTH):
-            if not isinstance(schema, dict):
+            if not isinstance(schema, dict) or self._effort.left < 0:
                 return {}
             reference = schema.get("$ref")
             if not isinstance(reference, str):
                 return schema
             rest = {key: value for key, value in schema.items() if key != "$ref"}
-            schema = _merge(self._find(reference), rest)
+            schema = self._merge(self._find(reference), rest)
         return {}
 
     def _find(self, reference: str) -> dict[str, Any]:
         """A JSON pointer into this document (RFC 6901); other references are not followed."""
-        if not reference.startswith("#"):
+        if not reference.startswith("#") or len(reference) > _LONGEST_REFERENCE:
             return {}
         node: Any = self._root
         for part in reference[1:].split("/")[1:]:
@@ -187,15 +230,18 @@ class Builder:
             return simple[-1]
         return next((option for option in resolved if _type_of(option) != "null"), resolved[0])
 
-
-def _merge(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
-    merged = {**left, **right}
-    for key in ("properties", "$defs"):
-        if isinstance(left.get(key), dict) and isinstance(right.get(key), dict):
-            merged[key] = {**left[key], **right[key]}
-    if isinstance(left.get("required"), list) and isinstance(right.get("required"), list):
-        merged["required"] = [*left["required"], *right["required"]]
-    return merged
+    def _merge(self, left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
+        merged = {**left, **right}
+        copied = len(merged)
+        for key in ("properties", "$defs"):
+            if isinstance(left.get(key), dict) and isinstance(right.get(key), dict):
+                merged[key] = {**left[key], **right[key]}
+                copied += len(merged[key])
+        if isinstance(left.get("required"), list) and isinstance(right.get("required"), list):
+            merged["required"] = [*left["required"], *right["required"]]
+            copied += len(merged["required"])
+        self._effort.spend(copied // 16)
+        return merged
 
 
 def _type_of(schema: Mapping[str, Any]) -> str:
@@ -242,26 +288,30 @@ def _limit(schema: Mapping[str, Any], key: str) -> float | None:
     return float(value)
 
 
-def _matching(pattern: str, candidates: Sequence[str]) -> str:
-    """A candidate that the pattern finds; the first one when none does, or when the pattern is not valid."""
-    try:
-        found = re.compile(pattern)
-    except (re.error, RecursionError, OverflowError):
-        return candidates[-1]
-    return next((text for text in candidates if len(text) <= 12 and found.search(text)), candidates[-1])
-
-
 def _distinct(values: list[Any]) -> list[Any]:
     """Make equal numbers and texts different from each other."""
-    seen: list[Any] = []
+    made: list[Any] = []
+    seen: set[Any] = set()
+    last: dict[Any, int] = {}
     for value in values:
-        number = 1
         fresh = value
-        while fresh in seen and isinstance(value, (int, float, str)) and not isinstance(value, bool):
-            number += 1
-            fresh = f"{value} {number}" if isinstance(value, str) else value + number - 1
-        seen.append(fresh)
-    return seen
+        if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+            number = last.get(value, 0)
+            while number == 0 or fresh in seen:
+                number += 1
+                fresh = value if number == 1 else f"{value} {number}" if isinstance(value, str) else value + number - 1
+            last[value] = number
+            seen.add(fresh)
+        made.append(fresh)
+    return made
+
+
+def _size(value: Any) -> int:
+    """Characters of a value as JSON."""
+    try:
+        return len(orjson.dumps(value))
+    except TypeError:  # a whole number beyond 64 bits, in a schema that was not read from JSON
+        return len(repr(value))
 
 
 def _list(value: Any) -> list[Any]:

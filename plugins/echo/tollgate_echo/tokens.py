@@ -2,7 +2,8 @@
 
 A token is a run of at most eight letters, digits or underscores, or one other character, each together with the
 white space before it (white space at the end is a token, too). Joined, the tokens of a text are the text.
-Texts above 64 Ki characters are counted as a quarter of their length, because nobody reads an echo that long.
+Beyond 64 Ki characters in all, the texts of a prompt are counted as a quarter of their length: nobody reads an echo
+that long, and counting must not keep others waiting.
 
 A prompt counts: 3 tokens per message plus its texts, 3 for the answer's beginning, the tools' JSON as text,
 85 per picture, and 1 per 1,000 bytes of sound or file.
@@ -28,37 +29,50 @@ def split_tokens(text: str) -> list[str]:
 
 def count_tokens(text: str) -> int:
     """How many tokens a text makes (see the module's rule for very long ones)."""
-    if len(text) > _EXACT_UP_TO:
-        return len(text) // 4
-    return len(split_tokens(text))
+    return _Counter().count(text)
+
+
+class _Counter:
+    """Counts the texts of one prompt. exact: characters that were counted one by one."""
+
+    def __init__(self) -> None:
+        self.exact = 0
+
+    def count(self, text: str) -> int:
+        """Tokens of the next text."""
+        if self.exact + len(text) > _EXACT_UP_TO:
+            return len(text) // 4
+        self.exact += len(text)
+        return len(split_tokens(text))
 
 
 def count_prompt(body: Mapping[str, Any]) -> int:
     """How many tokens the input of a chat body makes."""
+    counter = _Counter()
     total = 3
     messages = body.get("messages")
     for message in messages if isinstance(messages, list) else ():
         total += 3
         if isinstance(message, dict):
-            total += _message_tokens(message)
+            total += _message_tokens(message, counter)
     for key in ("tools", "response_format"):
         if body.get(key):
-            total += count_tokens(_json(body[key]))
+            total += counter.count(_json(body[key]))
     return total
 
 
-def _message_tokens(message: Mapping[str, Any]) -> int:
+def _message_tokens(message: Mapping[str, Any], counter: _Counter) -> int:
     content = message.get("content")
     parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
-    total = sum(_part_tokens(part) for part in parts if isinstance(part, dict))
+    total = sum(_part_tokens(part, counter) for part in parts if isinstance(part, dict))
     if isinstance(message.get("name"), str):
-        total += count_tokens(message["name"])
+        total += counter.count(message["name"])
     if message.get("tool_calls"):
-        total += count_tokens(_json(message["tool_calls"]))
+        total += counter.count(_json(message["tool_calls"]))
     return total
 
 
-def _part_tokens(part: Mapping[str, Any]) -> int:
+def _part_tokens(part: Mapping[str, Any], counter: _Counter) -> int:
     kind = part.get("type")
     if kind == "image_url":
         return IMAGE_TOKENS
@@ -67,7 +81,7 @@ def _part_tokens(part: Mapping[str, Any]) -> int:
         data = value.get("data") or value.get("file_data") if isinstance(value, dict) else None
         return 1 + (len(data) * 3 // 4 // 1000 if isinstance(data, str) else 0)
     text = part.get("text")
-    return count_tokens(text) if isinstance(text, str) else 0
+    return counter.count(text) if isinstance(text, str) else 0
 
 
 def _json(value: Any) -> str:

@@ -8,17 +8,26 @@ function is called when the last user message contains its name or a telling wor
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from tollgate_echo.hints import Hints
-from tollgate_echo.schema import Builder
+from tollgate_echo.schema import Builder, Effort
 
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _WORD = re.compile(r"\w+")
+
+MOST_CALLS = 128
+"""Calls in one choice; OpenAI takes as many tools in one request."""
+
+MOST_OFFERED = 1_024
+"""Functions whose names are looked for in a message; the others are called when they are asked for by name."""
+
+LONGEST_MESSAGE = 4_000
+"""Characters of a message in which names are looked for."""
 
 # Words in function names that every message could contain.
 _TELLS_NOTHING = frozenset(
@@ -36,10 +45,13 @@ class ToolCall:
     arguments: str
 
 
-def choose_calls(body: Mapping[str, Any], message: str, wanted: Sequence[str] | None, answered: bool) -> list[ToolCall]:
-    """The calls to make; empty for an answer in text.
+def choose_calls(
+    body: Mapping[str, Any], message: str, wanted: Sequence[str] | None, answered: bool, effort: Effort
+) -> list[ToolCall]:
+    """The calls to make, at most `MOST_CALLS`; empty for an answer in text.
 
     message: the last user message. wanted: names from the directive, or None. answered: tool results came last.
+    effort: what all their arguments together may cost to make.
     """
     functions = _functions(body)
     if not functions:
@@ -50,7 +62,11 @@ def choose_calls(body: Mapping[str, Any], message: str, wanted: Sequence[str] | 
         names = _names(body.get("tool_choice"), functions, message, answered)
     if body.get("parallel_tool_calls") is False:
         names = names[:1]
-    return [ToolCall(name, _arguments(functions[name], Hints(message, _telling_word(name, message)))) for name in names]
+    message = message[:LONGEST_MESSAGE]
+    return [
+        ToolCall(name, _arguments(functions[name], Hints(message, _telling_word(name, message)), effort))
+        for name in names[:MOST_CALLS]
+    ]
 
 
 def _functions(body: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -81,16 +97,22 @@ def _names(choice: Any, functions: Mapping[str, Any], message: str, answered: bo
             offered = [name for name in offered if name in permitted]
     if answered and mode != "required":
         return []
-    matching = [name for name in offered if _telling_word(name, message)]
+    lower = message[:LONGEST_MESSAGE].lower()
+    words = {word.removesuffix("s") for word in _WORD.findall(lower)}
+    matching = [name for name in offered[:MOST_OFFERED] if _telling(name, lower, words)]
     return matching or (offered[:1] if mode == "required" else [])
 
 
 def _telling_word(name: str, message: str) -> str:
     """The word of a function's name (or all of it) that the message contains, "" when there is none."""
     lower = message.lower()
+    return _telling(name, lower, {word.removesuffix("s") for word in _WORD.findall(lower)})
+
+
+def _telling(name: str, lower: str, words: Set[str]) -> str:
+    """The same of a message in lower case. words: its words without the `s` of plurals."""
     if name.lower() in lower:
         return name
-    words = {word.removesuffix("s") for word in _WORD.findall(lower)}
     for part in _PART.findall(name):
         word = part.lower().removesuffix("s")
         if len(word) > 2 and word not in _TELLS_NOTHING and word in words:
@@ -98,9 +120,9 @@ def _telling_word(name: str, message: str) -> str:
     return ""
 
 
-def _arguments(function: Mapping[str, Any], hints: Hints) -> str:
+def _arguments(function: Mapping[str, Any], hints: Hints, effort: Effort) -> str:
     parameters = function.get("parameters")
     if not isinstance(parameters, dict):
         return "{}"
-    value = Builder({"type": "object", **parameters}, hints, optional=False).build()
+    value = Builder({"type": "object", **parameters}, hints, optional=False, effort=effort).build()
     return orjson.dumps(value).decode()

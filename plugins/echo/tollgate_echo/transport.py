@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import orjson
 
@@ -21,6 +21,9 @@ EMBEDDINGS_URL = "http://echo.local/embeddings"
 # Events delivered in one go before other work of the loop gets its turn.
 _BATCH = 32
 
+_AT_ONCE = 64 * 1024
+"""Bytes of a request that is answered in the loop's own thread. What a longer one asks for is worked out beside it."""
+
 
 class EchoTransport:
     """Answers requests in this process; implements `gateway.provider.Transport`."""
@@ -31,25 +34,28 @@ class EchoTransport:
 
     def send(self, request: UpstreamRequest, sink: Sink) -> Exchange:
         """Start to answer. The sink is first called from a later turn of the running loop, never from here."""
-        return EchoExchange(self._steps(request), sink, asyncio.get_running_loop())
+        exchange = EchoExchange(sink, asyncio.get_running_loop())
+        if len(request.body) > _AT_ONCE:
+            exchange.play_later(lambda: self._steps(request))
+        else:
+            exchange.play(self._steps(request))
+        return exchange
 
     def _steps(self, request: UpstreamRequest) -> Iterator[Step]:
+        """What is sent when; all that depends on the request's size is worked out here."""
         try:
             body = orjson.loads(request.body)
             if not isinstance(body, dict):
                 raise CallerFault("The request body must be an object.")
             if request.url == EMBEDDINGS_URL:
-                yield from _whole(orjson.dumps(embed(body, str(body.get("model")))))
-                return
+                return _whole(orjson.dumps(embed(body, str(body.get("model")))))
             created = int(request.headers.get(CREATED_HEADER, "0"))
             answer = compose(body, self._use_directives, created)
         except Fault as fault:
-            yield End(fault)
-            return
+            return iter([End(fault)])
         except ValueError as error:
-            yield End(CallerFault("The request body is not valid JSON.", detail=str(error)))
-            return
-        yield from script(answer, self._timing)
+            return iter([End(CallerFault("The request body is not valid JSON.", detail=str(error)))])
+        return script(answer, self._timing)
 
 
 def _whole(body: bytes) -> Iterator[Step]:
@@ -61,21 +67,38 @@ def _whole(body: bytes) -> Iterator[Step]:
 class EchoExchange:
     """One running answer; implements `gateway.provider.Exchange`."""
 
-    def __init__(self, steps: Iterator[Step], sink: Sink, loop: asyncio.AbstractEventLoop) -> None:
-        self._steps = steps
+    def __init__(self, sink: Sink, loop: asyncio.AbstractEventLoop) -> None:
+        self._steps: Iterator[Step] = iter(())
+        self._ready = False
         self._sink = sink
         self._loop = loop
         self._paused = False
         self._over = False
         self._held: Step | None = None
-        self._handle: asyncio.Handle | None = loop.call_soon(self._run)
+        self._handle: asyncio.Handle | None = None
+
+    def play(self, steps: Iterator[Step]) -> None:
+        """These are the steps; the first comes with the next turn of the loop."""
+        self._steps = steps
+        self._ready = True
+        if not self._paused and not self._over:
+            self._handle = self._loop.call_soon(self._run)
+
+    def play_later(self, make: Callable[[], Iterator[Step]]) -> None:
+        """The same with steps that take time to find, in a thread."""
+
+        def made(future: asyncio.Future[Iterator[Step]]) -> None:
+            if not future.cancelled():
+                self.play(future.result())
+
+        self._loop.run_in_executor(None, make).add_done_callback(made)
 
     def pause(self) -> None:
         self._paused = True
 
     def resume(self) -> None:
         self._paused = False
-        if self._handle is None and not self._over:
+        if self._handle is None and self._ready and not self._over:
             self._handle = self._loop.call_soon(self._run)
 
     def cancel(self) -> None:
