@@ -173,13 +173,32 @@ class Usage:
         return self.prompt_tokens + self.completion_tokens
 
 
+@dataclass(slots=True, frozen=True)
+class BilledRound:
+    """What one round of a call (one request to a model) is billed for.
+
+    target: the target that answered; rounds of one call may be answered at different prices.
+    usage, basis: what to bill, and where the numbers come from.
+    """
+
+    target: Target
+    usage: Usage
+    basis: Basis
+
+    @property
+    def charge(self) -> int:
+        """In credits; 0 for a target without a price."""
+        return self.target.price.charge(self.usage) if self.target.price is not None else 0
+
+
 @dataclass(slots=True)
 class Outcome:
     """How a call ended, handed to every `finish_call`.
 
     status: the HTTP status the caller saw (499 when the caller left before the end).
-    usage, basis: what to bill, and where the numbers come from.
-    target: the target that answered, None when nothing was dispatched.
+    usage, basis: the sum over all rounds, and where the numbers come from.
+    target: the target that answered last, None when nothing was dispatched.
+    rounds: what is billed, round by round; empty when nothing is.
     fault_code: the error's `code` or `type` when it failed, "" otherwise.
     finish_reason: of the first choice, "" when unknown.
     first_byte, total: seconds from the request's head to the first byte of the answer, and to its end.
@@ -197,6 +216,12 @@ class Outcome:
     total: float = 0.0
     attempts: int = 0
     client_left: bool = False
+    rounds: tuple[BilledRound, ...] = ()
+
+    @property
+    def charge(self) -> int:
+        """What the call costs in credits: each round at the price of its own target."""
+        return sum(part.charge for part in self.rounds)
 
 
 @dataclass(slots=True, frozen=True)

@@ -97,12 +97,16 @@ class StatefulInboundCall(InboundCall, Protocol):
     def abandon(self) -> None:
         """The call ended before its answer began: nothing is kept."""
 
+    def break_off(self, fault: Fault, usage: Mapping[str, Any]) -> bytes:
+        """The bytes that end a stream which has begun and cannot go on. usage: what was billed, empty for nothing."""
+
     async def keep(self) -> None:
-        """Called when the call is over and billed, before the last byte leaves: write down what `whole`, or the
-        relay's `finish` or `fail`, made. Does not raise: the caller has paid for the answer, and gets it."""
+        """Called when the call is over and billed, before the last byte leaves: write down what `whole`, `break_off` or
+        the relay's `finish` made. Does not raise: the caller has paid for the answer, and gets it."""
 
     async def keep_left(self, found: Relay | dict[str, Any] | None, whole: bool, usage: Mapping[str, Any]) -> None:
-        """The same for a caller who left; see `gateway.runner.lifecycle.Keep`."""
+        """The same for a caller who left. found: the stream's relay, or the whole answer, or nothing. whole: it came to
+        its end. usage: as in `break_off`."""
 
 
 class InboundDialect(Protocol):

@@ -29,7 +29,7 @@ from gateway.payments import PaymentKind, PaymentMethod
 from gateway.pipeline import Pipeline
 from gateway.pluginload import Plugins, load
 from gateway.provider import Provider, ProviderKind, UpstreamReply, UpstreamRequest
-from gateway.responses.running import CANCELLED, RunningResponses
+from gateway.responses.running import ResponseCancelled, RunningResponses
 from gateway.responses.services import ResponsesServices
 from gateway.runner.lifecycle import CallRunner
 from gateway.server_secret import admin_secret, server_secret
@@ -203,7 +203,7 @@ class Runtime:
         """What the Responses API works with in this generation."""
         return ResponsesServices(
             store=self.stores.responses,
-            live=self._gateway.live,
+            running=self._gateway.running_responses,
             settings=self.config.responses,
             retention=self.config.database.response_retention,
             find_provider=self.provider,
@@ -243,7 +243,7 @@ class Gateway:
     """One gateway. config_path: the YAML; env: for `${NAME}` in it and for `GATEWAY_DATA`; shared: other workers
     serve beside this one, on the same database.
 
-    Life: `start`, then requests between `enter` and `leave`, `reload` at any time, `stop`.
+    Life: `start`, then requests between `acquire_runtime` and `release_runtime`, `reload` at any time, `stop`.
     """
 
     runtime: Runtime
@@ -256,7 +256,7 @@ class Gateway:
         self._shared = shared
         self.draining = False
         self.metrics = Metrics()
-        self.live = RunningResponses()
+        self.running_responses = RunningResponses()
         self._env = env
         self._redact = Redactor()
         self._stream = log_stream or sys.stderr
@@ -298,20 +298,20 @@ class Gateway:
         for task in (self._housekeeper, self._listener):
             task.cancel()
         await asyncio.gather(self._housekeeper, self._listener, return_exceptions=True)
-        self.live.stop_background(_STOPPING)
+        self.running_responses.stop_background(_stopping)
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.runtime.close()
         await self.stores.close()
 
-    def enter(self) -> Runtime:
-        """The runtime that a new request is served by; `leave` must follow."""
+    def acquire_runtime(self) -> Runtime:
+        """The runtime that a new request is served by; `release_runtime` must follow."""
         runtime = self.runtime
         runtime.users += 1
         self.metrics.active.inc()
         return runtime
 
-    def leave(self, runtime: Runtime) -> None:
+    def release_runtime(self, runtime: Runtime) -> None:
         """A request is over. The last one of an old generation closes it."""
         runtime.users -= 1
         self.metrics.active.dec()
@@ -387,7 +387,7 @@ class Gateway:
         """Another process was asked to cancel a background response that runs in this one."""
         while True:
             await asyncio.sleep(CANCELLATIONS)
-            if not self.live.background:
+            if not self.running_responses.background:
                 continue
             try:
                 asked = await self.stores.responses.asked_to_cancel()
@@ -395,7 +395,7 @@ class Gateway:
                 self.log.exception("looking for cancellations failed")
                 continue
             if asked:
-                self.live.stop_background(CANCELLED, asked)
+                self.running_responses.stop_background(ResponseCancelled, asked)
 
     async def _open(self, blueprint: Blueprint) -> Runtime:
         runtime = Runtime(blueprint, self)
@@ -428,7 +428,8 @@ class Gateway:
             self.log.error("task %s failed", task.get_name(), exc_info=task.exception())
 
 
-_STOPPING = GatewayFault("The gateway is stopping.", status=503, type="overloaded", code="stopping", retry_after=1.0)
+def _stopping() -> GatewayFault:
+    return GatewayFault("The gateway is stopping.", status=503, type="overloaded", code="stopping", retry_after=1.0)
 
 
 def _transport(config: Config, log: logging.Logger) -> PooledTransport | AiohttpTransport:

@@ -111,13 +111,11 @@ class Plugin:
     async def finish_call(self, call: Call, outcome: Outcome) -> None:
         if _STATE not in call.state:
             return
-        if outcome.basis == "void" or outcome.target is None:
+        if not outcome.rounds:
             await self._ledger.void(call.id)
             call.cost = 0
             return
-        price = outcome.target.price
-        charge = price.charge(outcome.usage) if price is not None else 0
-        call.cost = await self._ledger.settle(call.id, charge, outcome.basis, outcome.usage, call.model)
+        call.cost = await self._ledger.settle(call.id, outcome.charge, outcome.basis, outcome.usage, call.model)
 
     def _bound(self, call: Call, choices: int) -> tuple[Decimal, Decimal]:
         """The dearest input cost and the dearest price of one output token (for all choices) of any candidate."""

@@ -20,8 +20,9 @@ from gateway.errors import CallerFault, Fault, Refusal
 from gateway.provider import dialects_at
 from gateway.responses.history import conversation_of, load_earlier, load_references
 from gateway.responses.relays import BridgeRelay, NativeStream
-from gateway.responses.running import RunningResponse, Tape
+from gateway.responses.running import ResponseCancelled, RunningResponse
 from gateway.responses.services import ResponsesServices
+from gateway.runner.recording import Recording
 from gateway.stores import StoredResponse
 from gateway.wire.bridge.reply import response_from_chat
 from gateway.wire.bridge.request import Abilities, ChatForm, chat_from_responses
@@ -62,18 +63,19 @@ class ResponsesDialect:
         self._services = services
 
     def credential(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str:
-        """See `InboundDialect`."""
+        """The key of `Authorization: Bearer KEY`; see `InboundDialect`."""
         return bearer(headers)
 
     def open(self, call: Call, body: dict[str, Any], values: Mapping[str, str]) -> ResponsesCall:
-        """See `InboundDialect`."""
+        """Validate a request to `POST /responses`; its hub form is made later (`ResponsesCall.prepare`), because that
+        needs what stands before it in the store. Raises CallerFault that names the field."""
         check_request(body)
         call.model = body.get("model") or ""
         call.stream = body.get("stream") is True
         return ResponsesCall(call, body, self._services)
 
     def error_body(self, fault: Fault, request_id: str) -> bytes:
-        """See `InboundDialect`."""
+        """OpenAI's error object; see `InboundDialect`."""
         return error_bytes(fault, request_id)
 
 
@@ -105,7 +107,7 @@ class ResponsesCall:
         self._form: ChatForm | None = None
         self._relay: BridgeRelay | NativeStream | None = None
         self._final: Json | None = None
-        self._tape: Tape | None = None
+        self._recording: Recording | None = None
         self._kept = False
         if self.background and not self.store:
             raise CallerFault(
@@ -126,7 +128,7 @@ class ResponsesCall:
         """See `StatefulInboundCall`."""
         call, request, services = self._call, self._request, self._services
         request["store"] = self.store
-        if self.background and services.live.count_background(self.account_id) >= services.settings.max_background:
+        if self.background and services.running.count_background(self.account_id) >= services.settings.max_background:
             raise Refusal(
                 f"This account has {services.settings.max_background} background responses running "
                 "(responses.max_background); wait for one to end.",
@@ -200,7 +202,7 @@ class ResponsesCall:
 
     def relay(self, watch: Watch | None) -> Relay:
         """See `InboundCall`."""
-        taken = None if self._tape is None else self._tape.write
+        taken = None if self._recording is None else self._recording.write
         if self._call.answered_in == "responses":
             self._relay = NativeStream(self.begun(), watch, taken)
             return self._relay
@@ -240,22 +242,23 @@ class ResponsesCall:
     # -- running -----------------------------------------------------------------------------------------------
 
     def run(self, stop: Callable[[Fault], None] | None) -> None:
-        """See `StatefulInboundCall`."""
+        """Let callers of `GET /responses/{id}` find it, if it is going to be kept; see `StatefulInboundCall`."""
         if self.store:
-            self._tape = Tape(self._services.settings.live_events)
-            self._services.live.add(RunningResponse(self.id, self.account_id, self._tape, self.snapshot, stop))
+            self._recording = recording = Recording(self._services.settings.live_events)
+            running = RunningResponse(self.id, self.account_id, recording, self.snapshot, stop)
+            self._services.running.add(running)
 
     def abandon(self) -> None:
-        """See `StatefulInboundCall`."""
-        self._services.live.discard(self.id)
-        if self._tape is not None:
-            self._tape.end()
+        """End the recording of what runs no more; see `StatefulInboundCall`."""
+        self._services.running.discard(self.id)
+        if self._recording is not None:
+            self._recording.end()
 
     @property
-    def tape(self) -> Tape:
-        """The events of a background response."""
-        assert self._tape is not None
-        return self._tape
+    def recording(self) -> Recording:
+        """The events of a response that runs."""
+        assert self._recording is not None
+        return self._recording
 
     def snapshot(self) -> Json:
         """The response as it stands."""
@@ -265,43 +268,22 @@ class ResponsesCall:
 
     # -- after -------------------------------------------------------------------------------------------------
 
-    async def keep(self, *, events: bytes = b"") -> None:
-        """See `StatefulInboundCall`. events: what was streamed, for whoever takes the stream up later."""
-        kept, self._kept = self._kept, True
-        try:
-            if not self.store or kept:
-                return
-            final = self._final if self._relay is None else self._relay.response
-            if final is None:
-                return
-            self._final = final
-            await self._save(final, events=events)
-        except Fault as fault:
-            # The answer is paid for, and told. Whoever continues it is told plainly that it is not there.
-            if self._final is not None:
-                self._final["store"] = False
-            level = logging.INFO if isinstance(fault, CallerFault) else logging.ERROR
-            more = {"request_id": self._call.id}
-            self._services.log.log(level, "response %s was not kept: %s", self.id, fault, extra=more)
-        finally:
-            self.abandon()
-
-    def fail(self, fault: Fault) -> None:
-        """End the stream of a background response with `fault`."""
+    def break_off(self, fault: Fault, usage: Mapping[str, Any]) -> bytes:
+        """The events that end the stream as failed, or as cancelled on its owner's wish; see `StatefulInboundCall`."""
         if self._relay is None:
             self.relay(None)
         assert self._relay is not None
-        self._relay.fail(fault, self._call.id)
+        if isinstance(fault, ResponseCancelled):
+            return self._relay.cancel(usage)
+        return self._relay.fail(fault, self._call.id)
 
-    def stop(self, usage: Mapping[str, Any]) -> None:
-        """End the stream as cancelled; see `BridgeRelay.cancel`."""
-        if self._relay is None:
-            self.relay(None)
-        assert self._relay is not None
-        self._relay.cancel(usage)
+    async def keep(self) -> None:
+        """Store the response, once; that of a background one with its events; see `StatefulInboundCall`."""
+        await self._keep(with_events=self.background)
 
     async def keep_left(self, found: Relay | dict[str, Any] | None, whole: bool, usage: Mapping[str, Any]) -> None:
-        """See `StatefulInboundCall`: an answer that came whole is kept as it is, what broke off as cancelled."""
+        """Store what came: an answer that came whole as it is, what broke off as cancelled; see
+        `StatefulInboundCall`."""
         if isinstance(found, dict):
             self.whole({**found, "usage": dict(usage)})
             await self.keep()
@@ -313,11 +295,29 @@ class ResponsesCall:
             relay.finish(usage)
         else:
             relay.cancel(usage)
-        await self.keep(events=self.taped())
+        await self._keep(with_events=True)
 
-    def taped(self) -> bytes:
-        """The events that were streamed so far, as far as they are kept."""
-        return b"" if self._tape is None else self._tape.whole
+    async def _keep(self, *, with_events: bool) -> None:
+        """with_events: what was streamed is kept too, for whoever takes the stream up later."""
+        kept, self._kept = self._kept, True
+        try:
+            if not self.store or kept:
+                return
+            final = self._final if self._relay is None else self._relay.response
+            if final is None:
+                return
+            self._final = final
+            recording = self._recording
+            await self._save(final, events=recording.whole if with_events and recording is not None else b"")
+        except Fault as fault:
+            # The answer is paid for, and told. Whoever continues it is told plainly that it is not there.
+            if self._final is not None:
+                self._final["store"] = False
+            level = logging.INFO if isinstance(fault, CallerFault) else logging.ERROR
+            more = {"request_id": self._call.id}
+            self._services.log.log(level, "response %s was not kept: %s", self.id, fault, extra=more)
+        finally:
+            self.abandon()
 
     async def begin_background(self) -> Json:
         """Write down that it runs; returns the object to answer with."""

@@ -1,97 +1,17 @@
-"""Responses that are being made in this process: their events for callers who come back, and their end on demand.
-
-A tape keeps the events of one running response as the bytes that were sent. It is written from the pump's callback,
-so writing is an append; who reads it waits for more in a task of its own.
-"""
+"""Responses that are being made in this process: their events for callers who come back, and their end on demand."""
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 
-from gateway.dialect import KEEP_ALIVE
 from gateway.errors import Fault, GatewayFault
+from gateway.runner.recording import Recording
 
-CANCELLED = GatewayFault("The response was cancelled.", status=499, code="cancelled")
-"""Stops a background response on its caller's wish."""
 _NUMBER = re.compile(rb'"sequence_number":(\d+)')
-
-
-class Tape:
-    """The events of one response so far. limit: bytes beyond which nothing is kept any more (`cut_off`)."""
-
-    def __init__(self, limit: int) -> None:
-        self.ended = False
-        self.cut_off = limit <= 0
-        self._limit = limit
-        self._size = 0
-        self._parts: list[bytes] = []
-        self._waiting: list[asyncio.Future[None]] = []
-
-    def write(self, data: bytes) -> None:
-        """Append events; implements `gateway.upstream.stream_pump.Outlet`."""
-        if data.startswith(b":"):
-            return  # a keep-alive of the moment
-        if not self.cut_off:
-            self._size += len(data)
-            if self._size > self._limit:
-                self.cut_off = True
-                self._parts.clear()
-            else:
-                self._parts.append(data)
-        self._wake()
-
-    def end(self) -> None:
-        """Nothing more will come."""
-        self.ended = True
-        self._wake()
-
-    @property
-    def whole(self) -> bytes:
-        """All events so far; nothing when they were too many."""
-        return b"".join(self._parts)
-
-    async def follow(self, after: int, quiet: float) -> AsyncIterator[bytes]:
-        """The events with a number above `after`, those to come included; ends with the tape, or early when it is
-        cut off. quiet: seconds of silence after which a comment is sent as a sign of life, 0 for never."""
-        place = len(self._parts)
-        if place:
-            yield from_number(self.whole, after)
-        while not self.cut_off:
-            if place < len(self._parts):
-                new, place = b"".join(self._parts[place:]), len(self._parts)
-                yield new
-            elif self.ended:
-                return
-            elif not await self._more(quiet):
-                yield KEEP_ALIVE
-
-    async def wait_end(self) -> None:
-        """Return when the tape has ended."""
-        while not self.ended:
-            await self._more(0)
-
-    async def _more(self, quiet: float) -> bool:
-        """Wait for something new; False when `quiet` seconds (0: any number) brought nothing."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
-        try:
-            async with asyncio.timeout(quiet or None):
-                await future
-        except TimeoutError:
-            return False
-        return True
-
-    def _wake(self) -> None:
-        if self._waiting:
-            waiting, self._waiting = self._waiting, []
-            for future in waiting:
-                if not future.done():
-                    future.set_result(None)
 
 
 def from_number(events: bytes, after: int) -> bytes:
@@ -121,21 +41,33 @@ def _number(event: bytes) -> int:
     return number if isinstance(number, int) else -1
 
 
+class ResponseCancelled(GatewayFault):
+    """Ends a background response on its owner's wish."""
+
+    def __init__(self) -> None:
+        super().__init__("The response was cancelled.", status=499, code="cancelled")
+
+
 class RunningResponse:
-    """One running response. account_id: whose it is. snapshot: the object as it stands. stop: ends a background one
-    with this fault, None for one that ends with its caller."""
+    """One running response.
+
+    account_id: whose it is.
+    recording: its events so far.
+    snapshot: the object as it stands.
+    stop: ends a background one with a fault, None for one that ends with its caller.
+    """
 
     def __init__(
         self,
         response_id: str,
         account_id: str,
-        tape: Tape,
+        recording: Recording,
         snapshot: Callable[[], dict[str, Any]],
         stop: Callable[[Fault], None] | None = None,
     ) -> None:
         self.id = response_id
         self.account_id = account_id
-        self.tape = tape
+        self.recording = recording
         self.snapshot = snapshot
         self.stop = stop
 
@@ -147,11 +79,11 @@ class RunningResponses:
         self._all: dict[str, RunningResponse] = {}
         self._background: dict[str, RunningResponse] = {}
 
-    def add(self, live: RunningResponse) -> None:
+    def add(self, response: RunningResponse) -> None:
         """A response begins."""
-        self._all[live.id] = live
-        if live.stop is not None:
-            self._background[live.id] = live
+        self._all[response.id] = response
+        if response.stop is not None:
+            self._background[response.id] = response
 
     def discard(self, response_id: str) -> None:
         """A response is over (and, when it is to be kept, written)."""
@@ -159,21 +91,21 @@ class RunningResponses:
         self._background.pop(response_id, None)
 
     def get(self, account_id: str, response_id: str) -> RunningResponse | None:
-        """The running response of this account."""
-        live = self._all.get(response_id)
-        return live if live is not None and live.account_id == account_id else None
+        """The running response of this account; one of another account is not there."""
+        found = self._all.get(response_id)
+        return found if found is not None and found.account_id == account_id else None
 
     def count_background(self, account_id: str) -> int:
         """How many background responses of this account run here."""
-        return sum(1 for live in self._background.values() if live.account_id == account_id)
+        return sum(1 for response in self._background.values() if response.account_id == account_id)
 
     @property
     def background(self) -> int:
         """How many background responses run."""
         return len(self._background)
 
-    def stop_background(self, fault: Fault, ids: list[str] | None = None) -> None:
-        """End background responses: those with these ids, or all."""
-        for live in list(self._background.values()):
-            if live.stop is not None and (ids is None or live.id in ids):
-                live.stop(fault)
+    def stop_background(self, make_fault: Callable[[], Fault], ids: list[str] | None = None) -> None:
+        """End background responses: those with these ids, or all, each with a fault of its own."""
+        for response in list(self._background.values()):
+            if response.stop is not None and (ids is None or response.id in ids):
+                response.stop(make_fault())

@@ -15,11 +15,18 @@ from gateway.stores import Responses
 
 @dataclass(slots=True, frozen=True)
 class ResponsesServices:
-    """store: what is kept. live: what runs in this process. settings: the `responses` section. retention: seconds.
-    find_provider: the instance by name. clock: unix seconds, whole."""
+    """The stores and settings of one generation of the configuration.
+
+    store: what is kept.
+    running: what is being made in this process.
+    settings: the `responses` section.
+    retention: seconds that a response is kept.
+    find_provider: the instance by name.
+    clock: unix seconds, whole.
+    """
 
     store: Responses
-    live: RunningResponses
+    running: RunningResponses
     settings: ResponsesSettings
     retention: float
     find_provider: Callable[[str], Provider]

@@ -1,7 +1,9 @@
 """One call from its admission to its bill, whatever dialect or transport it came by.
 
-The runner takes a `Call` through the phases, hands it to the dispatcher, and makes sure that `finish_call` runs
-exactly once, in a task that the process owns: at the last byte, at an error, or when the caller left.
+`open` (identify, read), `admit` (prepare, authorize, admit, choose) and `answer` (rounds, bill) follow each other, each
+in whichever task conducts the call by then: the handler of its request, or a task of the process (`detach`). Failures
+are sorted in one place, `guard`. `finish_call` runs exactly once, in a task that the process owns: at the last byte, at
+an error, or when the caller left.
 """
 
 from __future__ import annotations
@@ -10,43 +12,32 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import fields
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
-from gateway.call import Basis, Call, Outcome, Usage
-from gateway.dialect import Relay
+from gateway.call import Call, Outcome
+from gateway.dialect import InboundCall, StatefulInboundCall, Watch
 from gateway.errors import Fault, GatewayFault
 from gateway.pipeline import Pipeline
 from gateway.provider import Provider
+from gateway.runner.drain import Drain
+from gateway.runner.rounds import Host, Round, Rounds
+from gateway.runner.sink import Sink
 from gateway.upstream.attempts import Dispatcher
-from gateway.upstream.metering import StreamMeter
-from gateway.upstream.stream_pump import StreamPump
-from gateway.wire.bridge.back_reply import chat_from_response
-from gateway.wire.embeddings import estimate_embedding_tokens
-from gateway.wire.responses.objects import usage_of_response
-from gateway.wire.tokens import estimate_input_tokens, estimate_output_tokens, estimate_tokens
-from gateway.wire.usage import UsageNumbers, find_usage, read_usage
 
 CLIENT_LEFT = 499
 """Status in logs and usage rows of a call whose caller disconnected before the end."""
 
+T = TypeVar("T")
 
-_NOTHING: tuple[Usage, Basis] = (Usage(), "void")
-
-
-Keep = Callable[[Relay | dict[str, Any] | None, bool, Mapping[str, Any]], Awaitable[None]]
-"""Told, after the bill, what came of a call whose caller left: the stream's relay, or the whole answer, or nothing;
-whether it came to its end; and the usage to show."""
-
-
-class Host(Protocol):
-    """What the runner needs of the process."""
-
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]: ...
+NextBody = Callable[[Round], Awaitable[dict[str, Any] | None]]
+"""Told what a round brought; the body of a further round, or None when that was the answer."""
 
 
 class CallRunner:
-    """Conducts one call. drain_limit: seconds that a call goes on upstream after its caller left (policy `drain`)."""
+    """Conducts one call. drain_limit: seconds that a call goes on upstream after its caller left (policy `drain`).
+
+    outcome: how it ended, None until then.
+    """
 
     def __init__(
         self,
@@ -60,290 +51,344 @@ class CallRunner:
     ) -> None:
         self.call = call
         self.outcome: Outcome | None = None
-        self.first_byte: float | None = None
         self._host = host
         self._pipeline = pipeline
-        self._dispatcher = dispatcher
-        self._find_provider = find_provider
         self._log = log
-        self._drain_limit = drain_limit
-        self._deadline = dispatcher.deadline()
+        self._rounds = Rounds(call, host, pipeline, dispatcher, find_provider, log)
+        self._drain = Drain(self._rounds, host, log, drain_limit)
+        self._stateful: StatefulInboundCall | None = None
+        self._first_byte: float | None = None
+        self._shown: Mapping[str, Any] = {}
         self._identified = False
+        self._interruption: Fault | None = None
+        # Tasks of the process that this call may be in: those it was detached into, the last of which conducts it
+        # instead of the handler; the one that bills and keeps a whole answer; the one of its `finish_call`.
+        self._detached: list[asyncio.Task[None]] = []
+        self._underway = False
+        self._completing: asyncio.Task[None] | None = None
         self._finishing: asyncio.Task[None] | None = None
-        self._pump: StreamPump | None = None
-        # The upstream work of a call that goes on although its caller leaves (policy `drain`).
-        self._work: asyncio.Task[Any] | None = None
-        self._draining: asyncio.Task[None] | None = None
-        self.keep: Keep | None = None
-        self._answer: dict[str, Any] | None = None
-        self._came_whole = False
-        self._shown: dict[str, Any] = {}
-        self._detached: asyncio.Task[None] | None = None
-        self._drain_scope: asyncio.Timeout | None = None
 
-    @property
-    def unfinished(self) -> asyncio.Task[None] | None:
-        """What still goes on for this call in a task of the process; None when its bill is written."""
-        for task in (self._detached, self._draining, self._finishing):
-            if task is not None and not task.done():
-                return task
-        return None
+    # The phases.
 
-    def detach(self, task: asyncio.Task[None]) -> None:
-        """From now on `task`, of the process, conducts this call: the caller may leave."""
-        self._detached = task
-
-    @property
-    def drains(self) -> bool:
-        """Whether an answer is received to its end for a caller who left."""
-        return self._draining is not None and not self._draining.done()
-
-    def stop_draining(self) -> None:
-        """The process cannot wait for that any longer: bill what came."""
-        if self._drain_scope is not None:
-            self._drain_scope.reschedule(asyncio.get_running_loop().time())
+    async def check_access(self) -> None:
+        """Identify and authorize a request that calls no model (lists, usage). Raises Refusal."""
+        if not self._identified:
+            await self.identify()
+        await self._pipeline.authorize(self.call)
 
     async def identify(self) -> None:
         """Find the caller. Raises Refusal(401)."""
         await self._pipeline.identify(self.call)
         self._identified = True
 
-    async def enter(self) -> None:
-        """Identify and authorize a request that calls no model (lists, usage). Raises Refusal."""
-        await self._pipeline.identify(self.call)
-        await self._pipeline.authorize(self.call)
+    async def open(self, read: Callable[[], Awaitable[InboundCall]]) -> InboundCall:
+        """Find the caller, then read the request into the call. Raises Fault."""
+        return await self.guard(self._open(read))
+
+    async def _open(self, read: Callable[[], Awaitable[InboundCall]]) -> InboundCall:
+        await self.identify()
+        inbound = await read()
+        if isinstance(inbound, StatefulInboundCall):
+            self._stateful = inbound
+        return inbound
+
+    async def authorize(self) -> None:
+        """May this caller see the answer of such a call, which somebody else makes? Raises Refusal."""
+        await self.guard(self._pipeline.authorize(self.call))
 
     async def admit(self) -> None:
-        """Authorize, reserve, choose targets. Raises the Refusal of whoever says no."""
+        """Prepare, authorize, reserve, choose targets. Raises the Refusal of whoever says no."""
+        await self.guard(self._admit())
+
+    async def _admit(self) -> None:
+        if self._stateful is not None:
+            # Before the plugins look: only now `call.body` is what will be sent.
+            await self._stateful.prepare()
         await self._pipeline.authorize(self.call)
         await self._pipeline.admit(self.call)
         await self._pipeline.choose(self.call)
 
-    async def whole(self) -> dict[str, Any]:
-        """The whole completion (or response object, `call.answered_in`), billed, with the caller's model id and usage
-        in it. Raises Fault."""
-        completion: dict[str, Any] = await self._lasting(self._dispatcher.whole(self.call, self._deadline))
-        await self.finish_whole(completion)
-        return completion
+    async def answer(self, inbound: InboundCall, sink: Sink, next_body: NextBody | None = None) -> None:
+        """Make the answer and give it to `sink`. Raises the Fault of an answer that has not begun; once it has, the
+        fault is told in the stream.
 
-    async def finish_whole(self, completion: dict[str, Any]) -> None:
-        """Bill a whole completion and write the public model id and the usage into it."""
-        call = self.call
-        self.first_byte = time.monotonic()
-        usage, basis, reported = self._measure(completion)
-        await self._finish(200, usage, basis, finish_reason=_finish_reason(completion))
-        completion["model"] = call.model
-        completion["usage"] = self._with_cost(reported)
+        next_body: asked after each round for the body of a further one; None for a call of one round.
+        """
+        work = self._stream if self.call.stream else self._whole
+        try:
+            await self.guard(work(inbound, sink, next_body))
+        except Fault as fault:
+            if not sink.begun:
+                if self._stateful is not None:
+                    self._stateful.abandon()
+                raise
+            await self._tell(inbound, sink, fault)
 
-    async def stream(
-        self, make_relay: Callable[[], Relay], quiet: float, on_silence: Callable[[], Awaitable[None]]
-    ) -> StreamPump:
-        """Open the stream; see `Dispatcher.stream`. Raises Fault when no target began to answer."""
+    async def _whole(self, inbound: InboundCall, sink: Sink, next_body: NextBody | None) -> None:
+        body: dict[str, Any] | None = None
+        while True:
+            found = await self._rounds.ask(body)
+            body = await next_body(found) if next_body is not None else None
+            if body is None:
+                break
+        completion = found.answer
+        assert completion is not None
+        self._first_byte = time.monotonic()
+        answer: dict[str, Any] = {}
 
-        async def tell() -> None:
-            if self._draining is None:
-                await on_silence()
+        async def complete() -> None:
+            nonlocal answer
+            await self._finish(200, finish_reason=_finish_reason(completion))
+            completion["model"] = self.call.model
+            completion["usage"] = self.shown
+            answer = inbound.whole(completion)
 
-        opening = self._dispatcher.stream(self.call, self._deadline, make_relay, quiet, tell)
-        pump: StreamPump = await self._lasting(opening)
-        self._pump = pump
-        self.first_byte = time.monotonic()
-        if self.call.covered is not None:
-            meter = StreamMeter(self.call, pump, self._pipeline.extend, self._host.spawn, self._log)
-            pump.meter = meter.look
-            meter.look()
-        return pump
+        await self._complete(complete)
+        await sink.give(answer)
 
-    async def finish_stream(self, pump: StreamPump) -> bytes:
-        """Bill a stream that ended well; returns its closing bytes."""
-        usage, basis, reported = self._usage(pump.relay.usage, lambda: _output_estimate(pump.relay))
-        await self._finish(200, usage, basis, finish_reason=pump.relay.finish_reason)
-        return pump.relay.finish(self._with_cost(reported))
+    async def _stream(self, inbound: InboundCall, sink: Sink, next_body: NextBody | None) -> None:
+        stateful, watch = self._stateful, self._watch()
+        if stateful is not None:
+            stateful.run(self._stop if stateful.background else None)
+            if stateful.background:
+                # What its caller gets is that it runs; nobody waits for the first byte.
+                await sink.begin(self._rounds.flow)
 
-    @property
-    def shown(self) -> dict[str, Any]:
-        """The usage that was billed, with its cost; empty while nothing was."""
-        return self._with_cost(self._shown) if self._shown else {}
+        async def silence() -> None:
+            if not self._drain.running:
+                await sink.begin(self._rounds.flow)
+                sink.keep_alive()
 
-    def remaining(self) -> float:
-        """Seconds until the call must be over (`upstream.total`), at least 0."""
-        return max(0.0, self._deadline - asyncio.get_running_loop().time())
+        body: dict[str, Any] | None = None
+        while True:
+            found = await self._rounds.stream(body, lambda: inbound.relay(watch), sink.quiet, silence)
+            pump = found.pump
+            assert pump is not None
+            if self._first_byte is None:
+                self._first_byte = time.monotonic()
+            await sink.begin(self._rounds.flow)
+            pump.attach(sink)
+            while not pump.ended:
+                await pump.wait()
+            if pump.fault is not None:
+                raise pump.fault
+            self._rounds.ended_well()
+            body = await next_body(found) if next_body is not None else None
+            if body is None:
+                break
+        relay, last = pump.relay, b""
+
+        async def complete() -> None:
+            nonlocal last
+            await self._finish(200, finish_reason=relay.finish_reason)
+            last = relay.finish(self.shown)
+
+        await self._complete(complete)
+        await sink.end(last, None, self.remaining())
+
+    async def _complete(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Bill a whole answer, and write it down when it is to be remembered: in a task of the process, because a
+        caller who leaves at this moment has paid for it."""
+        stateful = self._stateful
+        if stateful is None:
+            await work()
+            return
+
+        async def complete_and_keep() -> None:
+            await work()
+            await stateful.keep()
+
+        self._completing = self._host.spawn(complete_and_keep(), f"complete {self.call.id}")
+        await asyncio.shield(self._completing)
+
+    async def _tell(self, inbound: InboundCall, sink: Sink, fault: Fault) -> None:
+        """An error inside a stream that has begun: never a clean end. The call is billed by now."""
+        if self._stateful is not None:
+            last = self._stateful.break_off(fault, self.shown)
+            # In a task of the process: what came of the answer is paid for and kept, should the caller leave now.
+            await asyncio.shield(self._host.spawn(self._stateful.keep(), f"keep {self.call.id}"))
+        else:
+            found = self._rounds.last
+            relay = found.pump.relay if found is not None and found.pump is not None else inbound.relay(None)
+            last = relay.fail(fault, self.call.id)
+        await sink.end(last, fault, 0)
+
+    # Failures: the only place where they are sorted.
+
+    async def guard(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await a step of this call. Whatever it fails with, the call is billed for what was caused, and what is
+        raised is a Fault, or CancelledError when the caller left."""
+        if self._interruption is not None:
+            work.close()
+            await self.fail(self._interruption)
+            raise self._interruption
+        task = asyncio.current_task()
+        try:
+            return await work
+        except Fault as error:
+            fault = error
+        except asyncio.CancelledError:
+            # Whoever conducts the call is cancelled for one of two reasons: the process (or the response's owner) ends
+            # it with a fault, or the caller's connection is gone.
+            if self._interruption is None or task is None:
+                if self._conducted_by(task):
+                    self.caller_left()
+                raise
+            task.uncancel()
+            fault = self._interruption
+        except Exception as error:  # a bug, ours or a plugin's: it is billed and told like any failure of ours
+            fault = bug(error)
+        if self._conducted_by(task):
+            await self.fail(fault)
+        raise fault
+
+    def _conducted_by(self, task: asyncio.Task[Any] | None) -> bool:
+        """Who has detached the call only looks on: what happens to it there says nothing about the call."""
+        return not self._detached or self._detached[-1] is task
+
+    def interrupt(self, fault: Fault) -> None:
+        """End the call with `fault`, wherever it is. To be followed by a cancellation of the handler, should that
+        conduct the call."""
+        if self._interruption is not None:
+            return
+        self._interruption = fault
+        self._drain.stop()
+        # A task that is cancelled before its first step does nothing at all, and nobody would bill the call; `guard`
+        # looks by itself.
+        if self._detached and self._underway:
+            self._detached[-1].cancel()
+
+    def _stop(self, fault: Fault) -> None:
+        """A background response ends with `fault`, unless its answer is whole already."""
+        if self._completing is None:
+            self.interrupt(fault)
 
     async def fail(self, fault: Fault) -> None:
-        """The call ends with `fault`: bill what the caller received of the answer, nothing otherwise."""
+        """The call ends with `fault`: bill what came of the answer, nothing otherwise."""
         # First of all no more may arrive: what comes after the bill was counted would be given away.
-        if self._pump is not None:
-            self._pump.close()
-        if self._work is not None:
-            self._work.cancel()
-        usage, basis = self._received()
-        if fault.status >= 500:
-            bug = isinstance(fault, GatewayFault) and fault.__cause__ is not None
+        self._rounds.close()
+        if fault.status >= 500 and self.outcome is None:
+            is_bug = isinstance(fault, GatewayFault) and fault.__cause__ is not None
             self._log.log(
-                logging.ERROR if bug else logging.WARNING,
+                logging.ERROR if is_bug else logging.WARNING,
                 "call failed: %s",
                 fault,
                 extra={"request_id": self.call.id, "detail": fault.detail, "code": fault.code},
-                exc_info=fault if bug else None,
+                exc_info=fault if is_bug else None,
             )
-        await self._finish(fault.status, usage, basis, fault_code=fault.code or fault.type)
-
-    def _measure(self, answer: dict[str, Any]) -> tuple[Usage, Basis, dict[str, Any]]:
-        """`_usage` of a whole answer."""
-        if self.call.answered_in == "responses":
-
-            def estimate() -> int:
-                chat = chat_from_response(answer, completion_id="", model=self.call.model, created=0)
-                return estimate_output_tokens(chat)
-
-            return self._usage(usage_of_response(answer), estimate)
-        return self._usage(find_usage(answer), lambda: estimate_output_tokens(answer))
+        await self._finish(fault.status, fault_code=fault.code or fault.type)
 
     def caller_left(self) -> None:
         """The caller disconnected: close the upstream at once or read on, as the provider's policy says, then bill.
 
         Returns immediately; the rest happens in a task of the process.
         """
-        if self._finishing is not None or self._detached is not None:
+        if self._finishing is not None or self._completing is not None:
             return
-        target = self.call.target
-        drain = target is not None and self._find_provider(target.provider).on_disconnect == "drain"
-        if drain and self._work is not None:
-            self._draining = self._host.spawn(self._drain(self._work), f"drain {self.call.id}")
+
+        async def finish() -> None:
+            await self._finish(CLIENT_LEFT, fault_code="client_disconnected", client_left=True)
+
+        if self._rounds.survives:
+            self._drain.begin(self.call.id, finish)
             return
-        if self._work is not None:
-            self._work.cancel()
-        if self._pump is not None:
-            self._pump.close()
-        usage, basis = self._received()
-        self._begin_finish(CLIENT_LEFT, usage, basis, fault_code="client_disconnected", client_left=True)
+        self._rounds.close()
+        self._begin_finish(CLIENT_LEFT, fault_code="client_disconnected", client_left=True)
 
-    async def _lasting(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Await upstream work; where a provider's policy is to drain, in a task that outlives the caller."""
-        if all(self._find_provider(target.provider).on_disconnect != "drain" for target in self.call.targets):
-            return await work
-        # The caller's leaving cancels this handler, which must not take the upstream request with it.
-        self._work = asyncio.get_running_loop().create_task(work)
-        return await asyncio.shield(self._work)
+    # What goes on without the caller.
 
-    async def _drain(self, work: asyncio.Task[Any]) -> None:
-        """Receive the rest of the answer for nobody, bounded in time, and bill all of it."""
-        usage, basis = _NOTHING
-        try:
-            async with asyncio.timeout(self._drain_limit) as self._drain_scope:
-                found = await work
-                if isinstance(found, StreamPump):
-                    self._pump = found
-                    found.detach()
-                    while not found.ended:
-                        await found.wait()
-                    self._came_whole = found.fault is None
-                else:
-                    usage, basis, _ = self._measure(found)
-                    self._answer, self._came_whole = found, True
-        except (TimeoutError, Fault) as error:
-            self._log.info("drain ended early: %s", error, extra={"request_id": self.call.id})
-        self._drain_scope = None
-        if self._pump is not None:
-            self._pump.close()
-            usage, basis = self._received()
-        await self._finish(CLIENT_LEFT, usage, basis, fault_code="client_disconnected", client_left=True)
+    def detach(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """From now on `work`, in a task of the process, conducts this call: the caller may leave."""
+        self._underway = False
 
-    def _usage(self, raw: dict[str, Any] | None, estimate: Callable[[], int]) -> tuple[Usage, Basis, dict[str, Any]]:
-        """What to bill, on which basis, and the usage object to show: the provider's own when it makes sense,
-        otherwise our estimate, with `estimate()` tokens of answer."""
-        numbers = read_usage(raw) if raw is not None else None
-        if raw is not None and numbers is not None and numbers.sane:
-            self._shown = raw
-            return _to_usage(numbers), "provider", raw
-        usage = Usage(prompt_tokens=self._estimate_input(), completion_tokens=estimate())
-        shown = {
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "total_tokens": usage.total_tokens,
-        }
-        self._shown = shown
-        return usage, "estimated", shown
+        async def conduct() -> None:
+            self._underway = True
+            await work
 
-    def _estimate_input(self) -> int:
-        if self.call.operation == "embeddings":
-            return estimate_embedding_tokens(self.call.body)
-        return estimate_input_tokens(self.call.body)
+        task = self._host.spawn(conduct(), name)
+        self._detached.append(task)
+        return task
 
-    def _received(self) -> tuple[Usage, Basis]:
-        """What to bill for an answer that did not come to its end."""
-        pump = self._pump
-        if pump is None or not (pump.relay.chunks or pump.relay.usage):
-            return _NOTHING
-        usage, basis, _ = self._usage(pump.relay.usage, lambda: _output_estimate(pump.relay))
-        return usage, basis
+    @property
+    def unfinished(self) -> asyncio.Task[None] | None:
+        """What still goes on for this call in a task of the process; None when its bill is written."""
+        for task in (*self._detached, self._completing, self._drain.task, self._finishing):
+            if task is not None and not task.done():
+                return task
+        return None
 
-    def _with_cost(self, usage: Mapping[str, Any]) -> dict[str, Any]:
-        cost = self.call.cost
-        return {**usage} if cost is None else {**usage, "cost": cost}
+    # The bill.
 
-    async def _and_keep(self, work: Coroutine[Any, Any, None], keep: Keep) -> None:
-        await work
-        found = self._answer if self._pump is None else self._pump.relay
-        await keep(found, self._came_whole, self.shown)
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The usage that was billed, with its cost; empty while nothing was."""
+        shown, cost = self._shown, self.call.cost
+        return {**shown} if cost is None or not shown else {**shown, "cost": cost}
+
+    def remaining(self) -> float:
+        """Seconds until the call must be over (`upstream.total`), at least 0."""
+        return max(0.0, self._rounds.deadline - asyncio.get_running_loop().time())
 
     async def _finish(
-        self,
-        status: int,
-        usage: Usage,
-        basis: Basis,
-        *,
-        fault_code: str = "",
-        finish_reason: str = "",
-        client_left: bool = False,
+        self, status: int, *, fault_code: str = "", finish_reason: str = "", client_left: bool = False
     ) -> None:
-        task = self._begin_finish(
-            status, usage, basis, fault_code=fault_code, finish_reason=finish_reason, client_left=client_left
-        )
+        task = self._begin_finish(status, fault_code=fault_code, finish_reason=finish_reason, client_left=client_left)
         if task is not None:
             await asyncio.shield(task)
 
     def _begin_finish(
-        self,
-        status: int,
-        usage: Usage,
-        basis: Basis,
-        *,
-        fault_code: str = "",
-        finish_reason: str = "",
-        client_left: bool = False,
+        self, status: int, *, fault_code: str = "", finish_reason: str = "", client_left: bool = False
     ) -> asyncio.Task[None] | None:
-        """Start the finish phase unless it has begun; returns its task, None for a call nobody identified."""
-        if self._finishing is None:
+        """Count the bill and start the finish phase, unless that has begun; returns its task, None for a call nobody
+        identified. Several ends may come together (an error while the caller leaves): the first counts."""
+        if self._finishing is None and self.outcome is None:
             now = time.monotonic()
-            call = self.call
+            call, bill = self.call, self._rounds.bill()
+            self._shown = bill.shown
             self.outcome = Outcome(
                 status=status,
-                usage=usage,
-                basis=basis,
+                usage=bill.usage,
+                basis=bill.basis,
                 target=call.target,
                 fault_code=fault_code,
                 finish_reason=finish_reason,
-                first_byte=None if self.first_byte is None else self.first_byte - call.started,
+                first_byte=None if self._first_byte is None else self._first_byte - call.started,
                 total=now - call.started,
                 attempts=call.attempts,
                 client_left=client_left,
+                rounds=bill.rounds,
             )
             if self._identified:
                 work = self._pipeline.finish(call, self.outcome)
-                if client_left and self.keep is not None:
-                    work = self._and_keep(work, self.keep)
+                if client_left and self._stateful is not None:
+                    work = self._and_keep(work, self._stateful)
                 self._finishing = self._host.spawn(work, f"finish {call.id}")
         return self._finishing
 
+    async def _and_keep(self, work: Coroutine[Any, Any, None], stateful: StatefulInboundCall) -> None:
+        await work
+        last = self._rounds.last
+        found = None if last is None else last.answer if last.pump is None else last.pump.relay
+        await stateful.keep_left(found, self._rounds.whole, self.shown)
 
-def _to_usage(numbers: UsageNumbers) -> Usage:
-    return Usage(**{field.name: getattr(numbers, field.name) for field in fields(numbers) if field.name != "sane"})
+    def _watch(self) -> Watch | None:
+        """What shows every chunk of this call's stream to the plugins that watch; None when none does."""
+        call, watchers = self.call, self._pipeline.watchers
+        if not watchers:
+            return None
+
+        def watch(event: Mapping[str, Any]) -> None:
+            for watcher in watchers:
+                watcher(call, event)
+
+        return watch
 
 
-def _output_estimate(relay: Relay) -> int:
-    """Tokens of a stream without usage: by its text, but at least one per chunk, as providers send them."""
-    return max(estimate_tokens(relay.text_bytes), relay.chunks)
+def bug(error: Exception) -> GatewayFault:
+    """A failure of our own or of a plugin; its trace goes to the log."""
+    fault = GatewayFault("The gateway failed to handle this request.", detail=repr(error))
+    fault.__cause__ = error
+    return fault
 
 
 def _finish_reason(completion: Mapping[str, Any]) -> str:

@@ -373,7 +373,7 @@ class TestTooLarge:
         await client.head()
         await asyncio.sleep(0.3)
         assert not site.upstream.requests[0].complete, "the upstream waits for a caller who does not read"
-        (entry,) = site.running.service.app._keyed._entries.values()
+        (entry,) = site.running.service.app._keyed._keyed.values()
         assert sum(map(len, entry.recording._parts)) < 4_000_000
         joined = await site.ask(headers=keyed(), stream=True)
         assert joined.status == 409

@@ -13,7 +13,7 @@ import openai
 import orjson
 import pytest
 
-from gateway.http.server.service import _SHUTTING_DOWN
+from gateway.http.server.service import shutting_down
 from gateway.runtime import Gateway
 from gateway.testing import Cut, Hold, Reply, Stall, json_reply, openai_completion, openai_stream, usage
 
@@ -33,9 +33,9 @@ async def until_ended(client: openai.AsyncOpenAI, response_id: str) -> Any:
 
 
 async def until_said(site: Any, response_id: str, text: str) -> None:
-    live = site.running.gateway.live.get(site.running.account.id, response_id)
+    live = site.running.gateway.running_responses.get(site.running.account.id, response_id)
     async with asyncio.timeout(5):
-        while text.encode() not in live.tape.whole:
+        while text.encode() not in live.recording.whole:
             await asyncio.sleep(0.005)
 
 
@@ -136,7 +136,7 @@ class TestBackground:
     async def test_it_is_stopped_before_it_began(self, site: Any, monkeypatch: Any) -> None:
         """At every step of its beginning: nothing stays held, and nothing stays in progress."""
         site.upstream.reply(Reply([Stall()]))
-        live = site.running.gateway.live
+        live = site.running.gateway.running_responses
         for steps in range(6):
             add = live.add
 
@@ -147,7 +147,7 @@ class TestBackground:
                     if left:
                         asyncio.get_running_loop().call_soon(stop, left - 1)
                     else:
-                        entry.stop(_SHUTTING_DOWN)
+                        entry.stop(shutting_down())
 
                 stop(steps)
 
@@ -174,7 +174,7 @@ class TestBackground:
             with pytest.raises(openai.APIStatusError) as refused:
                 await client.responses.create(input="Hello!", background=True)
         assert refused.value.status_code == 402
-        assert site.running.gateway.live.background == 0
+        assert site.running.gateway.running_responses.background == 0
 
     async def test_an_account_may_run_so_many(self, serve: Any) -> None:
         site = await serve(responses={"max_background": 1})
@@ -199,7 +199,7 @@ class TestBackground:
         await site.rest()
         found = await site.running.gateway.stores.responses.get(site.running.account.id, queued.id)
         assert found.status == "failed"
-        assert found.response["error"]["message"] == _SHUTTING_DOWN.message
+        assert found.response["error"]["message"] == shutting_down().message
         assert text_of(found.response) == "Hello"
         assert (await site.row()).row.status == 503
 

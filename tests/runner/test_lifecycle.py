@@ -3,206 +3,256 @@
 from __future__ import annotations
 
 import asyncio
-import io
-from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 
-from gateway.api import Call, Caller, Outcome, hookimpl
-from gateway.errors import UpstreamFault
-from gateway.logs import Redactor, make_logger
-from gateway.pipeline import Pipeline
-from gateway.pluginload import load
-from gateway.runner.lifecycle import CallRunner
-from gateway.testing import make_call, make_target, openai_completion, usage
+from gateway.errors import CallerFault, UpstreamFault
+from gateway.testing import chunk, openai_completion, usage
+
+from .kit import Bench, stream_of
+
+FINE = openai_completion("Hi", reported=usage(3, 4))
+PHASES = ["identify", "read", "authorize", "admit", "choose"]
 
 
-class Recorder:
-    """A plugin that knows everybody and notes how calls end."""
-
-    def __init__(self) -> None:
-        self.outcomes: list[Outcome] = []
-        self.slow: asyncio.Event | None = None
-
-    @hookimpl
-    async def identify_caller(self, call: Call) -> Caller:
-        return Caller("acct", "key", "k...")
-
-    @hookimpl
-    async def choose_targets(self, call: Call) -> Any:
-        return [make_target()]
-
-    @hookimpl
-    async def finish_call(self, call: Call, outcome: Outcome) -> None:
-        if self.slow is not None:
-            await self.slow.wait()
-        self.outcomes.append(outcome)
-        call.cost = 7
-
-
-class Host:
-    def __init__(self) -> None:
-        self.tasks: list[asyncio.Task[None]] = []
-
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self.tasks.append(task)
-        return task
-
-
-class Dispatcher:
-    """Answers at once, or as slowly as told."""
-
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
-        self.cancelled = False
-
-    def deadline(self) -> float:
-        return asyncio.get_running_loop().time() + 60
-
-    async def whole(self, call: Call, deadline: float) -> Any:
-        call.attempts, call.target = 1, call.targets[0]
-        try:
-            if isinstance(self.answer, asyncio.Event):
-                await self.answer.wait()
-                return openai_completion("Hi", reported=usage(3, 4))
-        except asyncio.CancelledError:
-            self.cancelled = True
-            raise
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
-class Provider:
-    def __init__(self, on_disconnect: str) -> None:
-        self.on_disconnect = on_disconnect
-
-
-def build(
-    answer: Any, on_disconnect: str = "cancel", drain: float = 5
-) -> tuple[CallRunner, Recorder, Host, Dispatcher]:
-    recorder, host, dispatcher = Recorder(), Host(), Dispatcher(answer)
-    log = make_logger("test", level="info", style="json", redact=Redactor(), stream=io.StringIO())
-    pipeline = Pipeline(load({"recorder": recorder}, entry_point_group=None), log)
-    found: Any = (make_call(), host, pipeline, dispatcher, lambda _: Provider(on_disconnect), log, drain)
-    return CallRunner(*found), recorder, host, dispatcher
-
-
-async def begin(runner: CallRunner) -> asyncio.Task[Any]:
-    """A handler's task that waits for the whole answer, as the HTTP side runs it."""
-    await runner.identify()
-    await runner.admit()
-
-    async def handle() -> Any:
-        try:
-            return await runner.whole()
-        except asyncio.CancelledError:
-            runner.caller_left()
-            raise
-
-    task = asyncio.get_running_loop().create_task(handle())
-    await asyncio.sleep(0.005)
-    return task
+def stream(fault: Any = None) -> Any:
+    return stream_of(chunk({"content": "Hi"}), chunk({}, finish="stop", usage=usage(3, 4)), fault=fault)
 
 
 async def test_a_whole_answer_is_billed_before_it_is_given() -> None:
-    runner, recorder, _, _ = build(openai_completion("Hi", reported=usage(3, 4)))
-    answer = await (await begin(runner))
-    assert answer["usage"]["cost"] == 7
-    assert answer["model"] == runner.call.model
-    (outcome,) = recorder.outcomes
+    bench = Bench(openai_completion("Hi", reported=usage(3, 4)))
+    await bench.run()
+    assert bench.recorder.phases == [*PHASES, "finish"]
+    assert bench.sink.answer is not None
+    assert bench.sink.answer["usage"]["cost"] == 7
+    assert bench.sink.answer["model"] == bench.call.model
+    (outcome,) = bench.recorder.outcomes
     assert (outcome.status, outcome.basis, outcome.usage.prompt_tokens, outcome.attempts) == (200, "provider", 3, 1)
-    assert runner.unfinished is None
+    assert bench.runner.unfinished is None
+
+
+async def test_a_stream_is_billed_before_its_last_byte() -> None:
+    bench = Bench(stream(), stream=True)
+    bench.recorder.slow = asyncio.Event()
+    task = await bench.begin()
+    assert b"Hi" in bench.sink.data
+    assert not bench.sink.ended
+    bench.recorder.slow.set()
+    await task
+    assert bench.sink.data.endswith(b"data: [DONE]\n\n")
+    assert b'"cost":7' in bench.sink.data
 
 
 async def test_whatever_comes_after_the_first_end_is_ignored() -> None:
-    runner, recorder, host, _ = build(openai_completion("Hi"))
-    await (await begin(runner))
-    runner.caller_left()
-    await runner.fail(UpstreamFault("late"))
-    runner.caller_left()
-    await asyncio.gather(*host.tasks)
-    assert [outcome.status for outcome in recorder.outcomes] == [200]
+    bench = Bench(openai_completion("Hi"))
+    await bench.run()
+    bench.runner.caller_left()
+    await bench.runner.fail(UpstreamFault("late"))
+    bench.runner.caller_left()
+    await bench.host.rest()
+    assert [outcome.status for outcome in bench.recorder.outcomes] == [200]
 
 
 async def test_nobody_identified_nobody_billed() -> None:
-    runner, recorder, host, _ = build(None)
-    await runner.fail(UpstreamFault("x"))
-    runner.caller_left()
-    assert (recorder.outcomes, host.tasks) == ([], [])
+    bench = Bench()
+    await bench.runner.fail(UpstreamFault("x"))
+    bench.runner.caller_left()
+    assert (bench.recorder.outcomes, bench.host.tasks) == ([], [])
 
 
-async def test_a_fault_without_an_answer_is_void() -> None:
-    fault = UpstreamFault("x", code="c")
-    runner, recorder, _, _ = build(fault)
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_fault_without_an_answer_is_raised_and_void(streamed: bool) -> None:
+    bench = Bench(UpstreamFault("x", code="c"), stream=streamed)
     with pytest.raises(UpstreamFault):
-        await (await begin(runner))
-    await runner.fail(fault)
-    (outcome,) = recorder.outcomes
+        await bench.run()
+    (outcome,) = bench.recorder.outcomes
     assert (outcome.status, outcome.basis, outcome.fault_code) == (502, "void", "c")
+    assert not bench.sink.begun
+
+
+async def test_a_fault_in_a_stream_that_has_begun_is_told_there_and_billed() -> None:
+    bench = Bench(stream_of(chunk({"content": "Hi"}), fault=UpstreamFault("gone", code="c")), stream=True)
+    await bench.run()
+    (outcome,) = bench.recorder.outcomes
+    assert (outcome.status, outcome.basis, outcome.fault_code) == (502, "estimated", "c")
+    assert b'"code":"c"' in bench.sink.data
+    assert b"[DONE]" not in bench.sink.data
+    assert bench.sink.fault is not None
+
+
+@pytest.mark.parametrize("phase", PHASES)
+async def test_a_bug_in_a_phase_is_our_fault_told_once(phase: str) -> None:
+    bench = Bench(openai_completion("Hi"))
+    original = bench.recorder._phase
+
+    async def broken(name: str) -> None:
+        await original(name)
+        if name == phase:
+            raise ZeroDivisionError
+
+    bench.recorder._phase = broken  # type: ignore[method-assign]
+    with pytest.raises(Exception, match="failed to handle") as raised:
+        await bench.run()
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+    assert [outcome.status for outcome in bench.recorder.outcomes] == ([] if phase == "identify" else [500])
+    assert bench.log.getvalue().count("call failed") == 1
+    assert "ZeroDivisionError" in bench.log.getvalue()
+
+
+@pytest.mark.parametrize("phase", PHASES)
+async def test_leaving_during_a_phase_releases_what_was_reserved(phase: str) -> None:
+    bench = Bench(openai_completion("Hi"))
+    bench.recorder.hang = phase
+    task = await bench.begin()
+    assert bench.recorder.phases[-1] == phase
+    await bench.leave(task)
+    await bench.host.rest()
+    assert task.cancelled()
+    assert [(outcome.status, outcome.basis, outcome.client_left) for outcome in bench.recorder.outcomes] == (
+        [] if phase == "identify" else [(499, "void", True)]
+    )
+    assert bench.dispatcher.sent == []
+
+
+@pytest.mark.parametrize("phase", PHASES)
+async def test_an_interruption_during_a_phase_is_a_fault(phase: str) -> None:
+    bench = Bench(openai_completion("Hi"))
+    bench.recorder.hang = phase
+    task = await bench.begin()
+    bench.runner.interrupt(UpstreamFault("stop", status=503, code="draining"))
+    task.cancel()
+    with pytest.raises(UpstreamFault, match="stop"):
+        await task
+    assert [outcome.status for outcome in bench.recorder.outcomes] == ([] if phase == "identify" else [503])
 
 
 async def test_leaving_while_the_bill_is_written_does_not_stop_it() -> None:
-    runner, recorder, _, _ = build(openai_completion("Hi"))
-    recorder.slow = asyncio.Event()
-    task = await begin(runner)
-    await asyncio.sleep(0.01)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert runner.unfinished is not None
-    recorder.slow.set()
-    await runner.unfinished
-    assert [outcome.status for outcome in recorder.outcomes] == [200]
+    bench = Bench(openai_completion("Hi"))
+    bench.recorder.slow = asyncio.Event()
+    task = await bench.begin()
+    await bench.leave(task)
+    assert task.cancelled()
+    assert bench.runner.unfinished is not None
+    bench.recorder.slow.set()
+    await bench.runner.unfinished
+    assert [outcome.status for outcome in bench.recorder.outcomes] == [200]
 
 
 async def test_leaving_cancels_or_drains_as_the_provider_says() -> None:
     go = asyncio.Event()
-    runner, recorder, host, dispatcher = build(go)
-    task = await begin(runner)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    assert dispatcher.cancelled
-    await asyncio.gather(*host.tasks)
-    assert [(outcome.status, outcome.basis) for outcome in recorder.outcomes] == [(499, "void")]
+    bench = Bench(go, FINE)
+    await bench.leave(await bench.begin())
+    assert bench.dispatcher.cancelled
+    await bench.host.rest()
+    assert [(outcome.status, outcome.basis) for outcome in bench.recorder.outcomes] == [(499, "void")]
 
-    runner, recorder, host, dispatcher = build(go, "drain")
-    task = await begin(runner)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    assert runner.drains
+    bench = Bench(go, openai_completion("Hi", reported=usage(3, 4)), on_disconnect="drain")
+    await bench.leave(await bench.begin())
+    assert bench.runner.unfinished is not None
     go.set()
-    await asyncio.gather(*host.tasks)
-    await asyncio.gather(*host.tasks)
-    (outcome,) = recorder.outcomes
+    await bench.host.rest()
+    (outcome,) = bench.recorder.outcomes
     assert (outcome.status, outcome.basis, outcome.usage.completion_tokens) == (499, "provider", 4)
     assert outcome.client_left
-    assert not dispatcher.cancelled
+    assert not bench.dispatcher.cancelled
 
 
-@pytest.mark.parametrize("by", ["limit", "stop"])
+@pytest.mark.parametrize("by", ["limit", "interruption"])
 async def test_draining_is_bounded(by: str) -> None:
-    runner, recorder, _, dispatcher = build(asyncio.Event(), "drain", 0.02 if by == "limit" else 60)
-    task = await begin(runner)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    bench = Bench(asyncio.Event(), on_disconnect="drain", drain=0.02 if by == "limit" else 60)
+    await bench.leave(await bench.begin())
     await asyncio.sleep(0)
-    if by == "stop":
-        runner.stop_draining()
-    async with asyncio.timeout(1):
-        while runner.unfinished is not None:
-            await asyncio.sleep(0.001)
-    assert dispatcher.cancelled
-    assert [(outcome.status, outcome.basis) for outcome in recorder.outcomes] == [(499, "void")]
-    runner.stop_draining()
+    if by == "interruption":
+        bench.runner.interrupt(UpstreamFault("stop"))
+    async with asyncio.timeout(5):
+        await bench.host.rest()
+    assert bench.dispatcher.cancelled
+    assert [(outcome.status, outcome.basis) for outcome in bench.recorder.outcomes] == [(499, "void")]
+    bench.runner.interrupt(UpstreamFault("again"))
 
 
 async def test_an_interruption_stops_what_would_outlive_the_caller() -> None:
-    runner, recorder, _, dispatcher = build(asyncio.Event(), "drain")
-    task = await begin(runner)
-    await runner.fail(UpstreamFault("The process stops.", status=503, code="draining"))
+    bench = Bench(asyncio.Event(), on_disconnect="drain")
+    task = await bench.begin()
+    bench.runner.interrupt(UpstreamFault("The process stops.", status=503, code="draining"))
+    task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert dispatcher.cancelled
-    assert [outcome.fault_code for outcome in recorder.outcomes] == ["draining"]
+    assert bench.dispatcher.cancelled
+    assert [outcome.fault_code for outcome in bench.recorder.outcomes] == ["draining"]
+
+
+class TestDetached:
+    """A task of the process conducts the call; the handler only looks on."""
+
+    async def start(self, bench: Bench) -> asyncio.Task[None]:
+        inbound = await bench.runner.open(bench.read)
+        await bench.runner.admit()
+
+        async def work() -> None:
+            await bench.runner.answer(inbound, bench.sink)
+
+        return bench.runner.detach(work(), "work")
+
+    async def test_the_handler_may_leave(self) -> None:
+        go = asyncio.Event()
+        bench = Bench(go, openai_completion("Hi"))
+        task = await self.start(bench)
+
+        async def look_on() -> None:
+            await bench.runner.guard(asyncio.shield(task))  # type: ignore[arg-type]
+
+        handler = asyncio.create_task(look_on())
+        await asyncio.sleep(0)
+        await bench.leave(handler)
+        go.set()
+        await task
+        assert [outcome.status for outcome in bench.recorder.outcomes] == [200]
+
+    async def test_it_is_interrupted_before_its_first_step(self) -> None:
+        bench = Bench(openai_completion("Hi"))
+        task = await self.start(bench)
+        bench.runner.interrupt(UpstreamFault("stop", code="draining"))
+        with pytest.raises(UpstreamFault):
+            await task
+        assert bench.dispatcher.sent == []
+        assert [outcome.fault_code for outcome in bench.recorder.outcomes] == ["draining"], "what was held is released"
+
+    async def test_it_is_interrupted_in_the_middle(self) -> None:
+        bench = Bench(asyncio.Event())
+        task = await self.start(bench)
+        await asyncio.sleep(0.001)
+        bench.runner.interrupt(UpstreamFault("stop", code="draining"))
+        with pytest.raises(UpstreamFault):
+            await task
+        assert bench.dispatcher.cancelled
+        assert bench.runner.unfinished is None
+
+    async def test_its_task_is_cancelled_as_if_the_caller_left(self) -> None:
+        bench = Bench(asyncio.Event())
+        task = await self.start(bench)
+        await asyncio.sleep(0.001)
+        await bench.leave(task)
+        await bench.host.rest()
+        assert [outcome.status for outcome in bench.recorder.outcomes] == [499]
+
+
+async def test_an_upstream_is_closed_before_the_bill_is_counted() -> None:
+    closed_at: list[list[str]] = []
+    bench = Bench(stream_of(chunk({"content": "Hi"})), stream=True)
+    task = await bench.begin()
+    found = bench.runner._rounds.last
+    assert found is not None
+    pump: Any = found.pump
+    close = pump.close
+
+    def note() -> None:
+        closed_at.append(list(bench.recorder.phases))
+        close()
+
+    pump.close = note
+    bench.runner.interrupt(CallerFault("x"))
+    task.cancel()
+    await task
+    assert closed_at == [PHASES], "nothing may arrive between counting and writing the bill"
+    assert pump.closed

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.errors import CallerFault
-from gateway.http.api.responses import enter, page_of
+from gateway.http.api.responses import caller_and_services, page_of
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.router import RouteTable
 from gateway.responses.history import conversation_not_found
@@ -36,7 +36,7 @@ def add_routes(routes: RouteTable) -> None:
 
 async def create(context: RequestContext) -> web.StreamResponse:
     """POST /conversations: a new one, with `items` and `metadata` to begin with."""
-    account_id, services = await enter(context)
+    account_id, services = await caller_and_services(context)
     if not services.settings.store:
         raise CallerFault("This gateway keeps no conversations (responses.store).", code="store_disabled")
     body = await context.read_json()
@@ -50,13 +50,13 @@ async def create(context: RequestContext) -> web.StreamResponse:
 
 async def retrieve(context: RequestContext) -> web.StreamResponse:
     """GET /conversations/{id}."""
-    account_id, services = await enter(context)
+    account_id, services = await caller_and_services(context)
     return context.json(_shown(await _find(services, account_id, context.values["id"])))
 
 
 async def update(context: RequestContext) -> web.StreamResponse:
     """POST /conversations/{id}: new `metadata`."""
-    account_id, services = await enter(context)
+    account_id, services = await caller_and_services(context)
     body = await context.read_json()
     found = await services.store.update_conversation(account_id, context.values["id"], _metadata(body))
     if found is None:
@@ -66,7 +66,7 @@ async def update(context: RequestContext) -> web.StreamResponse:
 
 async def delete(context: RequestContext) -> web.StreamResponse:
     """DELETE /conversations/{id}: with all its items."""
-    account_id, services = await enter(context)
+    account_id, services = await caller_and_services(context)
     conversation_id = context.values["id"]
     if not await services.store.delete_conversation(account_id, conversation_id):
         raise conversation_not_found(conversation_id)
@@ -75,14 +75,14 @@ async def delete(context: RequestContext) -> web.StreamResponse:
 
 async def list_items(context: RequestContext) -> web.StreamResponse:
     """GET /conversations/{id}/items: newest first; `after`, `limit`, `order`."""
-    account_id, services = await enter(context)
+    account_id, services = await caller_and_services(context)
     items = await _all_items(services, account_id, context.values["id"])
     return context.json(page_of(items, context.request.query))
 
 
 async def create_items(context: RequestContext) -> web.StreamResponse:
     """POST /conversations/{id}/items: append up to 20; the answer lists them."""
-    account_id, services = await enter(context)
+    account_id, services = await caller_and_services(context)
     conversation_id = context.values["id"]
     earlier = await _all_items(services, account_id, conversation_id)
     made = _named(_items(await context.read_json(), earlier), conversation_id, len(earlier))
@@ -93,7 +93,7 @@ async def create_items(context: RequestContext) -> web.StreamResponse:
 
 async def retrieve_item(context: RequestContext) -> web.StreamResponse:
     """GET /conversations/{id}/items/{item}."""
-    account_id, services = await enter(context)
+    account_id, services = await caller_and_services(context)
     item_id = context.values["item"]
     for item in await _all_items(services, account_id, context.values["id"]):
         if item["id"] == item_id:
@@ -103,7 +103,7 @@ async def retrieve_item(context: RequestContext) -> web.StreamResponse:
 
 async def delete_item(context: RequestContext) -> web.StreamResponse:
     """DELETE /conversations/{id}/items/{item}; the answer is the conversation."""
-    account_id, services = await enter(context)
+    account_id, services = await caller_and_services(context)
     conversation_id, item_id = context.values["id"], context.values["item"]
     found = await _find(services, account_id, conversation_id)
     if not await services.store.delete_item(account_id, conversation_id, item_id):

@@ -7,7 +7,6 @@ from typing import Any
 
 from gateway.call import Caller
 from gateway.errors import CallerFault, Refusal
-from gateway.http.calls.model_calls import new_call
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import read_body
 from gateway.runtime import BodyLimits
@@ -16,10 +15,10 @@ from gateway.wire.json_body import parse_json
 _LIMITS = BodyLimits(max_body=64 * 1024, grace=20.0, min_rate=1024)
 
 
-async def enter(context: RequestContext) -> Caller:
+async def find_caller(context: RequestContext) -> Caller:
     """Identify the caller by the same chain as a model call. Raises Refusal."""
-    runner = context.begin(new_call(context))
-    await runner.enter()
+    runner = context.begin(context.new_call())
+    await runner.check_access()
     caller = runner.call.caller
     assert caller is not None
     return caller

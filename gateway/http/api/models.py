@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.http.calls.model_calls import new_call
 from gateway.http.server.request_context import RequestContext
 
 
 async def list_models(context: RequestContext) -> web.StreamResponse:
     """All models and aliases."""
-    await context.begin(new_call(context)).enter()
+    await context.begin(context.new_call()).check_access()
     return context.json({"object": "list", "data": context.runtime.catalog.public_list()})
 
 
 async def get_model(context: RequestContext) -> web.StreamResponse:
     """One model. Raises CallerFault 404."""
-    await context.begin(new_call(context)).enter()
+    await context.begin(context.new_call()).check_access()
     return context.json(context.runtime.catalog.public_one(context.values["id"]))

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from gateway.config import Config, PaymentEntry
 from gateway.errors import CallerFault, Fault, UpstreamFault
-from gateway.http.api.form import enter, read_object, throttle
+from gateway.http.api.form import find_caller, read_object, throttle
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import read_body
 from gateway.payments import Checkout, Order, PaymentEvent, PaymentMethod
@@ -33,7 +33,7 @@ async def create_topup(context: RequestContext) -> web.StreamResponse:
     """`{"method", "amount_usd" or "credits", "success_url"?, "cancel_url"?}` to the order with the `url` to pay at.
 
     The order is durable before the service hears of it: whatever is paid later leads back to this account."""
-    caller = await enter(context)
+    caller = await find_caller(context)
     await throttle(context, [(f"topup:{caller.account_id}", _ORDERS_PER_MINUTE)], 60.0)
     body = await read_object(context, "method", "amount_usd", "credits", "success_url", "cancel_url")
     config = context.runtime.config
@@ -55,7 +55,7 @@ async def create_topup(context: RequestContext) -> web.StreamResponse:
 
 async def get_topup(context: RequestContext) -> web.StreamResponse:
     """One of the caller's own orders. Raises CallerFault 404."""
-    caller = await enter(context)
+    caller = await find_caller(context)
     topup = await context.gateway.stores.topups.get(context.values["id"], account_id=caller.account_id)
     if topup is None:
         raise CallerFault("There is no such top-up.", status=404, code="topup_not_found")
@@ -64,7 +64,7 @@ async def get_topup(context: RequestContext) -> web.StreamResponse:
 
 async def list_topups(context: RequestContext) -> web.StreamResponse:
     """The caller's newest orders, and by which methods new ones can be paid."""
-    caller = await enter(context)
+    caller = await find_caller(context)
     topups = await context.gateway.stores.topups.list_topups(
         caller.account_id, before=context.request.query.get("before", ""), limit=_PAGE
     )

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
-from gateway.dialect import KEEP_ALIVE
 from gateway.errors import CallerFault
-from gateway.http.calls.model_calls import new_call
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.router import RouteTable
-from gateway.http.streaming.following import replay, starting_after, stream_out
+from gateway.http.streaming.resuming import PATIENCE, follow, replay, starting_after
+from gateway.http.streaming.sse_response import SseResponse
 from gateway.responses.dialect import ResponsesCall, check_request
 from gateway.responses.history import listed_chain, response_not_found
-from gateway.responses.running import CANCELLED, RunningResponse, last_number
+from gateway.responses.running import ResponseCancelled
 from gateway.responses.services import ResponsesServices
 from gateway.stores import StoredResponse
 from gateway.wire.responses.objects import deletion, item_list
@@ -37,10 +36,10 @@ def add_routes(routes: RouteTable) -> None:
     routes.add("GET", "/responses/{id}/input_items", input_items)
 
 
-async def enter(context: RequestContext) -> tuple[str, ResponsesServices]:
+async def caller_and_services(context: RequestContext) -> tuple[str, ResponsesServices]:
     """Who asks (an account's id), and the services. Raises Refusal."""
-    runner = context.begin(new_call(context))
-    await runner.enter()
+    runner = context.begin(context.new_call())
+    await runner.check_access()
     caller = runner.call.caller
     assert caller is not None
     return caller.account_id, context.runtime.responses_services()
@@ -48,64 +47,53 @@ async def enter(context: RequestContext) -> tuple[str, ResponsesServices]:
 
 async def retrieve(context: RequestContext) -> web.StreamResponse:
     """GET /responses/{id}: the object; with `?stream=true` its events, `&starting_after=N` those above a number."""
-    account_id, services = await enter(context)
+    account_id, services = await caller_and_services(context)
     response_id = context.values["id"]
     query = context.request.query
     streamed = flag(query, "stream")
     after = starting_after(query)
     if after >= 0 and not streamed:
         raise CallerFault("starting_after: is only allowed with stream=true.", param="starting_after")
-    live = services.live.get(account_id, response_id)
-    if live is None:
+    stream = SseResponse(context.request, context.headers, quiet=context.runtime.config.server.keep_alive)
+    running = services.running.get(account_id, response_id)
+    if running is None:
         stored = await _find(services, account_id, response_id)
         if not streamed:
             return context.json(stored.response)
-        return await stream_out(context, _of_stored(context, services, stored, after))
+        await _stream_stored(services, stored, stream, after)
+        return stream.response
     if not streamed:
-        return context.json(live.snapshot())
-    return await stream_out(context, _of_live(context, services, live, after))
+        return context.json(running.snapshot())
+    await follow(running, services.store, stream, after)
+    return stream.response
 
 
-async def _of_live(
-    context: RequestContext, services: ResponsesServices, live: RunningResponse, after: int
-) -> AsyncIterator[bytes]:
-    tape = live.tape
-    async for data in tape.follow(after, context.runtime.config.server.keep_alive):
-        after = last_number(data, after)
-        yield data
-    if tape.cut_off:
-        # Too much was said to keep it (responses.live_events): there remains the end.
-        await tape.wait_end()
-        stored = await services.store.get(live.account_id, live.id)
-        if stored is not None:
-            yield replay(stored, max(after, 0))
-
-
-async def _of_stored(
-    context: RequestContext, services: ResponsesServices, stored: StoredResponse, after: int
-) -> AsyncIterator[bytes]:
+async def _stream_stored(services: ResponsesServices, stored: StoredResponse, stream: SseResponse, after: int) -> None:
+    """Events above a number, once the response has ended: another process may be making it."""
     found: StoredResponse | None = stored
-    quiet = context.runtime.config.server.keep_alive
     silent = 0.0
+    await stream.begin(_no_flow)
     while found is not None and found.running:
-        # Another process makes it: its events are there when it has ended.
         await asyncio.sleep(_LOOK)
         silent += _LOOK
-        if quiet and silent >= quiet:
+        if stream.quiet and silent >= stream.quiet:
             silent = 0.0
-            yield KEEP_ALIVE
+            stream.keep_alive()
         found = await services.store.get(stored.account_id, stored.id)
-    if found is not None:
-        yield replay(found, after)
+    await stream.end(b"" if found is None else replay(found, after), None, PATIENCE)
+
+
+def _no_flow(on: bool) -> None:
+    """All of it is written at once, so there is no source that could wait."""
 
 
 async def delete(context: RequestContext) -> web.StreamResponse:
     """DELETE /responses/{id}: it is gone at once; one that still runs in the background is stopped."""
-    account_id, services = await enter(context)
+    account_id, services = await caller_and_services(context)
     response_id = context.values["id"]
-    live = services.live.get(account_id, response_id)
-    if live is not None and live.stop is not None:
-        live.stop(CANCELLED)
+    running = services.running.get(account_id, response_id)
+    if running is not None and running.stop is not None:
+        running.stop(ResponseCancelled())
     else:
         await services.store.ask_to_cancel(account_id, response_id)
     if not await services.store.delete(account_id, response_id):
@@ -116,18 +104,18 @@ async def delete(context: RequestContext) -> web.StreamResponse:
 async def cancel(context: RequestContext) -> web.StreamResponse:
     """POST /responses/{id}/cancel: stop a background response; the answer is the object as it is then. One that has
     ended is returned as it is."""
-    account_id, services = await enter(context)
+    account_id, services = await caller_and_services(context)
     response_id = context.values["id"]
-    live = services.live.get(account_id, response_id)
-    if live is not None:
-        if live.stop is None:
+    running = services.running.get(account_id, response_id)
+    if running is not None:
+        if running.stop is None:
             raise _not_background()
-        live.stop(CANCELLED)
+        running.stop(ResponseCancelled())
         try:
             async with asyncio.timeout(_PATIENCE):
-                await live.tape.wait_end()
+                await running.recording.wait_end()
         except TimeoutError:
-            return context.json(live.snapshot())
+            return context.json(running.snapshot())
     stored = await _find(services, account_id, response_id)
     if not stored.background:
         raise _not_background()
@@ -150,7 +138,7 @@ async def _wait(services: ResponsesServices, stored: StoredResponse) -> StoredRe
 
 async def input_items(context: RequestContext) -> web.StreamResponse:
     """GET /responses/{id}/input_items: all that it was made from, newest first; `after`, `limit`, `order`."""
-    account_id, services = await enter(context)
+    account_id, services = await caller_and_services(context)
     response_id = context.values["id"]
     chain = await services.store.chain(account_id, response_id, most=services.settings.max_context)
     if chain is None:
@@ -161,15 +149,15 @@ async def input_items(context: RequestContext) -> web.StreamResponse:
 async def count_input(context: RequestContext) -> web.StreamResponse:
     """POST /responses/input_tokens: how many tokens the input of such a request makes, as far as can be told without
     asking the provider."""
-    _, services = await enter(context)
-    call = context.call
-    assert call is not None
+    call = context.new_call()
+    runner, services = context.begin(call), context.runtime.responses_services()
+    await runner.identify()
     body = await context.read_json()
     check_request({**body, "background": None})
     resolution = context.runtime.catalog.resolve(body.get("model") or None)
     call.model, call.candidates = resolution.model, resolution.candidates
-    # Once more, now that there is a model to be judged.
-    await context.runtime.pipeline.authorize(call)
+    # Not before there is a model to be judged.
+    await runner.check_access()
     conversation = ResponsesCall(call, {**body, "background": None, "stream": None}, services)
     await conversation.prepare()
     return context.json({"object": "response.input_tokens", "input_tokens": estimate_input_tokens(call.body)})

@@ -10,7 +10,6 @@ from typing import Any
 from aiohttp import web
 
 from gateway.errors import CallerFault
-from gateway.http.calls.model_calls import new_call
 from gateway.http.server.request_context import RequestContext
 from gateway.stores import Stores
 
@@ -24,8 +23,8 @@ _PARAMETERS = ("days", "start", "end", "key")
 async def get_usage(context: RequestContext) -> web.StreamResponse:
     """The caller's account: the last 30 UTC days including today, or `?days=N`, or `?start=YYYY-MM-DD&end=...`
     (both included); `?key=ID` counts one key only. Raises CallerFault 400 that names the parameter."""
-    runner = context.begin(new_call(context))
-    await runner.enter()
+    runner = context.begin(context.new_call())
+    await runner.check_access()
     caller = runner.call.caller
     assert caller is not None
     return context.json(await usage_of(context.gateway.stores, caller.account_id, context.request.query))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.errors import CallerFault
-from gateway.http.api.form import enter, read_object, throttle
+from gateway.http.api.form import find_caller, read_object, throttle
 from gateway.http.server.request_context import RequestContext
 
 _TRIES = 10
@@ -17,7 +17,7 @@ async def redeem(context: RequestContext) -> web.StreamResponse:
     """`{"code": "..."}` to `{"object", "credits", "balance"}`. With an `Idempotency-Key` the same request may be sent
     again. Tries, right or wrong, are counted per account and per address: codes hold 100 random bits, and nobody
     shall get to try many of them."""
-    caller = await enter(context)
+    caller = await find_caller(context)
     call = context.call
     assert call is not None
     limits = [(f"voucher:{caller.account_id}", _TRIES), (f"voucher-from:{call.remote}", _TRIES_OF_ADDRESS)]

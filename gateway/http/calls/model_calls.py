@@ -1,163 +1,63 @@
-"""One model call over HTTP, in any dialect: read, admit, answer whole or streamed."""
+"""One model call over HTTP, in any dialect: read it, and let its runner answer into a sink."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
-from gateway.call import Call
-from gateway.dialect import InboundCall, InboundDialect, StatefulInboundCall, Watch, keep_alive_of
-from gateway.errors import Fault
-from gateway.http.calls.background import begin_in_background, bug
+from gateway.dialect import InboundCall, InboundDialect, keep_alive_of
+from gateway.http.calls.background import answer_in_background
 from gateway.http.server.request_context import RequestContext
+from gateway.http.streaming.sse_response import SseResponse
+from gateway.responses.dialect import ResponsesCall
 from gateway.runner.lifecycle import CallRunner
-from gateway.upstream.stream_pump import StreamPump
+from gateway.runner.sink import Sink
+
+
+class DirectAnswer(SseResponse):
+    """The caller's own connection; implements `gateway.runner.sink.Sink`. No copy is kept of what goes there."""
+
+    def __init__(self, context: RequestContext) -> None:
+        quiet = context.runtime.config.server.keep_alive
+        super().__init__(context.request, context.headers, quiet=quiet, sign_of_life=keep_alive_of(context.dialect))
+        self._context = context
+
+    async def give(self, answer: dict[str, Any]) -> None:
+        """A whole answer is sent by the server when the handler returns it."""
+        self.response = self._context.json(answer)
 
 
 async def serve_call(context: RequestContext, dialect: InboundDialect) -> web.StreamResponse:
-    """Answer one call. Faults before the answer begins are raised."""
-    call = new_call(context, dialect)
-    runner = context.begin(call)
-    kept: StatefulInboundCall | None = None
-    try:
-        await runner.identify()
-        inbound = await read_call(context, call, dialect)
-        if isinstance(inbound, StatefulInboundCall):
-            kept = inbound
-            runner.keep = kept.keep_left
-            await kept.prepare()
-        await runner.admit()
-        if kept is None or not kept.background:
-            if call.stream:
-                return await _stream(context, runner, inbound, kept)
-            answer = inbound.whole(await runner.whole())
-            if kept is not None:
-                await kept.keep()
-            return context.json(answer)
-        job = begin_in_background(context, runner, kept, watch_of(context, call))
-    except Fault as fault:
-        await runner.fail(fault)
-        _abandon(kept)
-        raise
-    except asyncio.CancelledError:
-        interruption = context.was_interrupted()
-        if interruption is None:
-            runner.caller_left()
-            raise
-        await runner.fail(interruption)
-        _abandon(kept)
-        raise interruption from None
-    except Exception as error:  # a bug, ours or a plugin's: what was reserved for the call is released all the same
-        await runner.fail(bug(error))
-        _abandon(kept)
-        raise
-    return await job.answer(context)
+    """Answer one call on its own connection. Faults before the answer begins are raised."""
+    runner = context.begin(context.new_call(dialect))
+    inbound = await runner.open(lambda: read_call(context, dialect, runner))
+    answer = DirectAnswer(context)
+    await answer_call(context, runner, inbound, answer)
+    return answer.response
 
 
-def _abandon(kept: StatefulInboundCall | None) -> None:
-    if kept is not None:
-        kept.abandon()
-
-
-def new_call(context: RequestContext, dialect: InboundDialect | None = None) -> Call:
-    """See `RequestContext.new_call`."""
-    return context.new_call(dialect)
-
-
-async def read_call(context: RequestContext, call: Call, dialect: InboundDialect) -> InboundCall:
+async def read_call(context: RequestContext, dialect: InboundDialect, runner: CallRunner) -> InboundCall:
     """Read the body into the call, and find what its model may lead to. Raises CallerFault."""
-    runtime = context.runtime
-    inbound = dialect.open(call, await context.read_json(), context.values)
-    resolution = runtime.catalog.resolve(call.model or None)
+    return open_call(context, dialect, runner, await context.read_json())
+
+
+def open_call(
+    context: RequestContext, dialect: InboundDialect, runner: CallRunner, body: dict[str, Any]
+) -> InboundCall:
+    """`read_call` with a body that was read already."""
+    call = runner.call
+    inbound = dialect.open(call, body, context.values)
+    resolution = context.runtime.catalog.resolve(call.model or None)
     call.model = resolution.model
     call.candidates = resolution.candidates
     return inbound
 
 
-async def _stream(
-    context: RequestContext, runner: CallRunner, inbound: InboundCall, kept: StatefulInboundCall | None
-) -> web.StreamResponse:
-    pump: StreamPump | None = None
-
-    def flow(on: bool) -> None:
-        if pump is not None:
-            pump.flow(on)
-
-    outlet = context.open_outlet(flow)
-
-    async def keep_alive() -> None:
-        await outlet.begin()
-        outlet.write(keep_alive_of(context.dialect))
-
-    watch = watch_of(context, runner.call)
-    if kept is not None:
-        kept.run(None)
-    try:
-        quiet = context.runtime.config.server.keep_alive
-        pump = await runner.stream(lambda: inbound.relay(watch), quiet, keep_alive)
-        await outlet.begin()
-        pump.attach(outlet)
-        while not pump.ended:
-            await pump.wait()
-        if pump.fault is not None:
-            raise pump.fault
-        if kept is None:
-            outlet.write_last(await runner.finish_stream(pump))
-        else:
-            outlet.write_last(await _finish_kept(context, runner, kept, pump))
-        return await outlet.end(runner.remaining())
-    except Fault as error:
-        fault = error
-    except asyncio.CancelledError:
-        interruption = context.was_interrupted() if outlet.begun else None
-        if interruption is None:
-            raise
-        fault = interruption
-    except Exception as error:  # a bug, ours or a plugin's; in a stream that has begun it must be told in the stream
-        if not outlet.begun:
-            raise
-        fault = bug(error)
-    if not outlet.begun:
-        raise fault
-    await runner.fail(fault)
-    # An error inside a stream that has begun: never a clean end.
-    relay = inbound.relay(None) if pump is None else pump.relay
-    last = relay.fail(fault, context.id)
-    if kept is not None:
-        await asyncio.shield(context.gateway.spawn(kept.keep(), f"keep {context.id}"))
-    outlet.write_last(last, fault)
-    return await outlet.end(0)
-
-
-async def _finish_kept(
-    context: RequestContext, runner: CallRunner, kept: StatefulInboundCall, pump: StreamPump
-) -> bytes:
-    """`finish_stream`, and write the answer down; in a task of the process, because a caller who leaves at this moment
-    has paid for it."""
-    last = b""
-
-    async def finish() -> None:
-        nonlocal last
-        last = await runner.finish_stream(pump)
-        await kept.keep()
-
-    task = context.gateway.spawn(finish(), f"keep {context.id}")
-    runner.detach(task)
-    await asyncio.shield(task)
-    return last
-
-
-def watch_of(context: RequestContext, call: Call) -> Watch | None:
-    """What shows every chunk of this call's stream to the plugins that watch; None when none does."""
-    watchers = context.runtime.pipeline.watchers
-    if not watchers:
-        return None
-
-    def watch(event: Mapping[str, Any]) -> None:
-        for watcher in watchers:
-            watcher(call, event)
-
-    return watch
+async def answer_call(context: RequestContext, runner: CallRunner, inbound: InboundCall, sink: Sink) -> None:
+    """Admit a call that was read, and answer it into `sink`. Raises the Fault of an answer that has not begun."""
+    await runner.admit()
+    if isinstance(inbound, ResponsesCall) and inbound.background:
+        await answer_in_background(context, runner, inbound, sink)
+    else:
+        await runner.answer(inbound, sink)

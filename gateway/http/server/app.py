@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
@@ -16,15 +17,6 @@ from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import check_head
 from gateway.runtime import Gateway, Runtime
 
-_DRAINING = GatewayFault(
-    "The gateway is shutting down; try again in a moment.",
-    status=503,
-    type="overloaded",
-    code="draining",
-    retry_after=1.0,
-    headers={"connection": "close"},
-)
-
 
 class HttpApp:
     """Serves one gateway. Which configuration, and so which routes, serve a request is looked up per request."""
@@ -32,7 +24,7 @@ class HttpApp:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._running: set[RequestContext] = set()
-        self._keyed = Idempotency(gateway, self._running)
+        self._keyed = Idempotency(gateway)
         # The routes of the configurations in use: two for a moment after a reload, otherwise one.
         self._routes: WeakKeyDictionary[Runtime, Routes] = WeakKeyDictionary()
 
@@ -42,7 +34,7 @@ class HttpApp:
         assert isinstance(connection, Connection)
         connection.head_complete(request.content)
         gateway = self._gateway
-        runtime = gateway.enter()
+        runtime = gateway.acquire_runtime()
         context = RequestContext(gateway, runtime, request, new_request_id(), time.monotonic(), keyed=self._keyed)
         context.task = asyncio.current_task()
         self._running.add(context)
@@ -68,8 +60,6 @@ class HttpApp:
             status = fault.status
             response = context.error(fault)
         finally:
-            if context.runner is None or not context.runner.drains:
-                self._running.discard(context)
             connection.request_done()
             seconds = time.monotonic() - context.started
             rest = context.runner.unfinished if context.runner is not None else None
@@ -81,7 +71,7 @@ class HttpApp:
 
     def _close(self, context: RequestContext, status: int, seconds: float, fault: Fault | None) -> None:
         self._running.discard(context)
-        self._gateway.leave(context.runtime)
+        self._gateway.release_runtime(context.runtime)
         outcome = context.runner.outcome if context.runner is not None else None
         self._gateway.record_request(
             context.id, context.request.method, context.template, status, seconds, fault, context.call, outcome
@@ -90,11 +80,13 @@ class HttpApp:
     async def _close_after(
         self, rest: asyncio.Task[None], context: RequestContext, status: int, seconds: float, fault: Fault | None
     ) -> None:
-        """The caller left before the bill was written: log and count the call, and let go of its configuration, when
-        it is. What the other task may raise is reported by whoever owns it."""
-        await asyncio.wait([rest])
-        if context.runner is not None and context.runner.unfinished is not None:
-            await asyncio.wait([context.runner.unfinished])
+        """The handler is done before the call is (its caller left, or it runs in the background): log and count it, and
+        let go of its configuration, when its bill is written. What the other task may raise is reported by whoever
+        owns it."""
+        unfinished: asyncio.Task[None] | None = rest
+        while unfinished is not None:
+            await asyncio.wait([unfinished])
+            unfinished = context.runner.unfinished if context.runner is not None else None
         self._close(context, status, seconds, fault)
 
     async def _answer(self, context: RequestContext) -> web.StreamResponse:
@@ -105,7 +97,7 @@ class HttpApp:
             routes = self._routes[context.runtime] = build_routes(context.runtime)
         handler, context.template, context.values = routes.find(request.method, request.rel_url.raw_path)
         if self._gateway.draining and handler not in ALWAYS:
-            raise _DRAINING
+            raise _draining()
         response: web.StreamResponse = await handler(context)
         return response
 
@@ -113,13 +105,23 @@ class HttpApp:
         """Log and count what was answered before it became a request: broken HTTP, a head that came too slowly."""
         self._gateway.record_request(request_id, "", "", fault.status, 0.0, fault, None, None)
 
-    def interrupt_all(self, fault: Fault) -> None:
-        """End every running request with `fault`."""
+    def interrupt_all(self, make_fault: Callable[[], Fault]) -> None:
+        """End every running request, each with a fault of its own."""
         for context in list(self._running):
-            context.interrupt(fault)
-        self._gateway.live.stop_background(fault)
+            context.interrupt(make_fault())
 
     @property
     def busy(self) -> int:
-        """How many requests are being handled, those whose callers do not wait included."""
-        return len(self._running) + self._gateway.live.background
+        """How many requests are being handled, those whose callers do not wait (any more) included."""
+        return len(self._running)
+
+
+def _draining() -> GatewayFault:
+    return GatewayFault(
+        "The gateway is shutting down; try again in a moment.",
+        status=503,
+        type="overloaded",
+        code="draining",
+        retry_after=1.0,
+        headers={"connection": "close"},
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,7 +16,6 @@ from gateway.dialect import InboundDialect, bearer
 from gateway.errors import Fault
 from gateway.http.server.connection import SERVER
 from gateway.http.server.request_reading import parse_body, read_body, remote_address
-from gateway.http.streaming.sse_response import EventStream, SseResponse
 from gateway.runner.lifecycle import CallRunner
 from gateway.runtime import Gateway, Runtime
 from gateway.wire.dropped import LONGEST_TEXT
@@ -27,9 +26,6 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 
 _NOT_FOR_PLUGINS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key"})
 """Headers that carry credentials, in any dialect."""
-
-Flow = Callable[[bool], None]
-"""Told False when the caller's socket is full and True when it has drained."""
 
 
 class KeyedCalls(Protocol):
@@ -43,10 +39,13 @@ class RequestContext:
     """One HTTP request on its way through a handler.
 
     runtime: the configuration generation that serves it, whatever is reloaded meanwhile.
-    dialect: in which errors are told, None for OpenAI's. call, runner: set once the handler has made them.
-    interrupted: set before the handler's task is cancelled by the gateway itself (drain time is over), to tell that
-    from a caller who left. raw: the body, once it was read to be read again. recorder: makes the outlet of an answer
-    that is recorded instead of sent.
+    template, values: the route's template, and the values of its places.
+    dialect: in which errors are told, None for OpenAI's.
+    call, runner: set once the handler has made them.
+    task: in which the handler runs.
+    interrupted: set before that task is cancelled by the gateway itself (drain time is over), to tell that from a
+        caller who left.
+    keyed: what answers requests with an `Idempotency-Key`.
     """
 
     gateway: Gateway
@@ -62,22 +61,14 @@ class RequestContext:
     task: asyncio.Task[Any] | None = None
     interrupted: Fault | None = None
     keyed: KeyedCalls | None = None
-    raw: bytes | None = None
-    recorder: Callable[[RequestContext, Flow], EventStream] | None = None
-
-    def open_outlet(self, flow: Flow) -> EventStream:
-        """Where this request's event stream goes."""
-        if self.recorder is not None:
-            return self.recorder(self, flow)
-        return SseResponse(self.request, self.headers, flow)
 
     def interrupt(self, fault: Fault) -> None:
-        """End this request with `fault`, wherever its handler is."""
+        """End this request with `fault`, wherever its handler is, and what goes on of its call without the handler."""
         if self.interrupted is None and self.task is not None:
             self.interrupted = fault
-            self.task.cancel()
             if self.runner is not None:
-                self.runner.stop_draining()
+                self.runner.interrupt(fault)
+            self.task.cancel()
 
     def new_call(self, dialect: InboundDialect | None = None) -> Call:
         """The call of this request, whose body is not read yet. dialect: how the caller speaks, so also how errors are
@@ -132,9 +123,7 @@ class RequestContext:
 
     async def read_json(self) -> dict[str, Any]:
         """The request's body, a JSON object. Raises CallerFault 400, 408, 413, 415."""
-        raw = self.raw
-        if raw is None:
-            raw = await read_body(self.request, self.runtime.body_limits)
+        raw = await read_body(self.request, self.runtime.body_limits)
         return await parse_body(raw, self.runtime.config.server)
 
     def json(self, value: Any, status: int = 200) -> web.Response:

@@ -22,13 +22,16 @@ PID_FILE = "gateway.pid"
 # After the drain time, how long handlers get to write their error events and bills.
 _LAST_WORDS = 3.0
 
-_SHUTTING_DOWN = GatewayFault(
-    "The gateway is shutting down and cannot finish this answer; try again.",
-    status=503,
-    type="overloaded",
-    code="draining",
-    retry_after=1.0,
-)
+
+def shutting_down() -> GatewayFault:
+    """What a call ends with that outlasts the drain time."""
+    return GatewayFault(
+        "The gateway is shutting down and cannot finish this answer; try again.",
+        status=503,
+        type="overloaded",
+        code="draining",
+        retry_after=1.0,
+    )
 
 
 class Service:
@@ -103,7 +106,7 @@ class Service:
         limit = self.gateway.runtime.config.server.drain
         self.gateway.log.info("draining", extra={"requests": self.app.busy, "seconds": limit})
         if not await self._idle(limit):
-            self.app.interrupt_all(_SHUTTING_DOWN)
+            self.app.interrupt_all(shutting_down)
             await self._idle(_LAST_WORDS)
 
     async def close(self) -> None:

@@ -1,65 +1,54 @@
 """A streamed answer on the caller's connection: the response head once, then SSE bytes written straight to the
-socket from wherever they come, with the caller's backpressure handed on to the upstream."""
+socket from wherever they come, with the caller's backpressure handed on to the source."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from aiohttp import HttpVersion11, web
 
+from gateway.dialect import KEEP_ALIVE
 from gateway.errors import Fault
 from gateway.http.server.connection import Connection
+from gateway.runner.sink import Flow
 
 LAST_BYTES = 5.0
 """Seconds that a caller has at least to take the last bytes of an answer."""
 
-_SSE_HEADERS = {
-    "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-cache",
-    "x-accel-buffering": "no",
-}
-
-
-class EventStream(Protocol):
-    """Where a handler writes an event stream: to its caller (`SseResponse`), or into a recording."""
-
-    response: web.StreamResponse
-    begun: bool
-
-    async def begin(self) -> None:
-        """Send the response head, once."""
-
-    def write(self, data: bytes) -> None:
-        """Write bytes now."""
-
-    def write_last(self, data: bytes, fault: Fault | None = None) -> None:
-        """The closing bytes of the stream, and the fault that it ends with."""
-
-    async def end(self, seconds: float) -> web.StreamResponse:
-        """Close the event stream in an orderly way, within so many seconds."""
+SSE_TYPE = "text/event-stream; charset=utf-8"
+_SSE_HEADERS = {"content-type": SSE_TYPE, "cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
 class SseResponse:
-    """Writes one event stream.
+    """Writes one event stream; implements `gateway.runner.sink.EventStream`.
 
-    headers: called when the head is sent, so that it carries everything known by then.
-    flow: called with False when the caller's socket is full and with True when it has drained.
+    response: what the handler returns.
+    begun: the head was sent.
+    quiet: seconds of silence after which a sign of life is due, 0 for never.
+
+    headers: called when the head is sent, so that it carries everything known by then. sign_of_life: the bytes of
+    `keep_alive`, in the caller's dialect.
     """
 
     def __init__(
-        self, request: web.BaseRequest, headers: Callable[[], Mapping[str, str]], flow: Callable[[bool], None]
+        self,
+        request: web.BaseRequest,
+        headers: Callable[[], Mapping[str, str]],
+        *,
+        quiet: float = 0.0,
+        sign_of_life: bytes = KEEP_ALIVE,
     ) -> None:
-        self.response = web.StreamResponse()
+        self.response: web.StreamResponse = web.StreamResponse()
         self.begun = False
+        self.quiet = quiet
         self._request = request
         self._headers = headers
-        self._flow = flow
+        self._sign_of_life = sign_of_life
         self._chunked = request.version >= HttpVersion11
 
-    async def begin(self) -> None:
-        """Send the response head, once."""
+    async def begin(self, flow: Flow) -> None:
+        """Send the response head, once. flow: called as the caller's socket fills and drains."""
         if self.begun:
             return
         self.begun = True
@@ -69,7 +58,7 @@ class SseResponse:
         await self.response.prepare(self._request)
         connection = self._request.protocol
         if isinstance(connection, Connection):
-            connection.on_flow = self._flow
+            connection.on_flow = flow
 
     def write(self, data: bytes) -> None:
         """Write bytes now. On a connection that is gone this does nothing: the handler is told by cancellation."""
@@ -78,16 +67,18 @@ class SseResponse:
             return
         transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
-    def write_last(self, data: bytes, fault: Fault | None = None) -> None:
-        """The closing bytes of the stream, and the fault that it ends with."""
-        self.write(data)
+    def keep_alive(self) -> None:
+        """Write a sign of life."""
+        self.write(self._sign_of_life)
 
-    async def end(self, seconds: float) -> web.StreamResponse:
+    async def end(self, last: bytes, fault: Fault | None, seconds: float) -> None:
         """Close the event stream in an orderly way; the connection may serve further requests.
 
         seconds: how long (and `LAST_BYTES` at least) to wait for a caller who does not read what is left; after that
         the connection is broken off, which no client takes for the end of the answer.
         """
+        if last:
+            self.write(last)
         connection = self._request.protocol
         if isinstance(connection, Connection):
             connection.on_flow = None
@@ -98,4 +89,3 @@ class SseResponse:
         except TimeoutError:
             if transport is not None:
                 transport.abort()
-        return self.response

@@ -42,7 +42,7 @@ async def count_tokens(context: Any) -> Any:
     resolution = context.runtime.catalog.resolve(call.model or None)
     call.model, call.candidates = resolution.model, resolution.candidates
     # Whoever may not use a model learns nothing from it.
-    await runner.enter()
+    await runner.check_access()
     tokens = await _exact(context, call, body, call.candidates[0])
     call.answer_headers["x-gateway-token-count"] = "estimated" if tokens is None else "exact"
     return context.json({"input_tokens": estimate_input_tokens(call.body) if tokens is None else tokens})

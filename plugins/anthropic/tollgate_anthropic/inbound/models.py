@@ -25,7 +25,7 @@ def models_for(earlier: Handler) -> Handler:
     async def handler(context: Any) -> Any:
         if "anthropic-version" not in context.request.headers:
             return await earlier(context)
-        await context.begin(context.new_call(MessagesDialect())).enter()
+        await context.begin(context.new_call(MessagesDialect())).check_access()
         catalog = context.runtime.catalog
         identity = context.values.get("id")
         if identity is not None:

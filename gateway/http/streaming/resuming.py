@@ -1,35 +1,41 @@
-"""A stream for a caller who takes up a response that is being made, or was made: from its tape, or from the store."""
+"""A stream for a caller who takes up a response that is being made, or was made: from its recording, or from the
+store."""
 
 from __future__ import annotations
 
-import asyncio
 import zlib
-from collections.abc import AsyncIterator, Mapping
-
-from aiohttp import web
+from collections.abc import Mapping
 
 from gateway.errors import CallerFault
-from gateway.http.server.request_context import RequestContext
-from gateway.responses.running import from_number
-from gateway.stores import StoredResponse
+from gateway.responses.running import RunningResponse, from_number, last_number
+from gateway.runner.recording import Reader
+from gateway.runner.sink import EventStream
+from gateway.stores import Responses, StoredResponse
 from gateway.wire.responses.events import encode_events
 from gateway.wire.responses.replay import events_of
 
-_LIMIT = 60.0
+PATIENCE = 60.0
 """Seconds for the last bytes to a slow reader."""
 
 
-async def stream_out(context: RequestContext, events: AsyncIterator[bytes]) -> web.StreamResponse:
-    """Answer with these events, as fast as the caller reads them."""
-    flowing = asyncio.Event()
-    flowing.set()
-    outlet = context.open_outlet(lambda on: flowing.set() if on else flowing.clear())
-    await outlet.begin()
-    async for data in events:
-        if data:
-            outlet.write(data)
-            await flowing.wait()
-    return await outlet.end(_LIMIT)
+async def follow(running: RunningResponse, store: Responses, stream: EventStream, after: int = -1) -> None:
+    """Write the events with a number above `after` (-1: all) to `stream`, those to come included, and end it."""
+    recording = running.recording
+    reader = Reader(recording, stream)
+    await stream.begin(reader.flow)
+    recording.join(reader, pick=lambda seen: from_number(seen, after))
+    last = b""
+    try:
+        await reader.read_all(stream.quiet, stream.keep_alive)
+        if recording.cut_off:
+            # Too much was said to keep it (responses.live_events): there remains the end.
+            await recording.wait_end()
+            stored = await store.get(running.account_id, running.id)
+            if stored is not None:
+                last = replay(stored, max(last_number(reader.last, after), 0))
+    finally:
+        recording.leave(reader)
+    await stream.end(last, None, PATIENCE)
 
 
 def replay(stored: StoredResponse, after: int) -> bytes:

@@ -1,0 +1,193 @@
+"""The rounds of a call: each is one request to a model, dispatched over the chosen targets, with its part of the bill.
+
+Most calls have one. A further round sends another body on behalf of the same call, into the same sink, within the same
+time limit; its part of the hold is asked for before it goes out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
+
+from gateway.call import Call, Target
+from gateway.dialect import Relay
+from gateway.pipeline import Pipeline
+from gateway.provider import Provider
+from gateway.runner.bill import Bill, Measured, measure_ended_stream, measure_stream, measure_whole, nothing, sum_up
+from gateway.upstream.attempts import Dispatcher
+from gateway.upstream.metering import StreamMeter
+from gateway.upstream.stream_pump import StreamPump
+
+T = TypeVar("T")
+
+
+class Host(Protocol):
+    """What the runner needs of the process."""
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]: ...
+
+
+@dataclass(slots=True, eq=False)
+class Round:
+    """One request to a model, and what came of it.
+
+    sent: the call itself, or for a further round a copy of it with the body of that round.
+    pump: its stream, once that began to answer.
+    answer: its whole answer, once that is there.
+    measured: its part of the bill; that of a stream is measured when the stream is over.
+    """
+
+    sent: Call
+    pump: StreamPump | None = None
+    answer: dict[str, Any] | None = None
+    measured: Measured = field(default_factory=nothing)
+
+    @property
+    def target(self) -> Target | None:
+        """Who answered, or was tried last."""
+        return self.sent.target
+
+
+class Rounds:
+    """Runs the rounds of one call, one after the other.
+
+    whole: the last answer came to its end.
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        host: Host,
+        pipeline: Pipeline,
+        dispatcher: Dispatcher,
+        find_provider: Callable[[str], Provider],
+        log: logging.Logger,
+    ) -> None:
+        self.deadline = dispatcher.deadline()
+        self.whole = False
+        self._call = call
+        self._host = host
+        self._pipeline = pipeline
+        self._dispatcher = dispatcher
+        self._find_provider = find_provider
+        self._log = log
+        self._rounds: list[Round] = []
+        # The upstream work of a round that goes on although its caller leaves (policy `drain`).
+        self._work: asyncio.Task[Any] | None = None
+
+    def __iter__(self) -> Iterator[Round]:
+        return iter(self._rounds)
+
+    @property
+    def last(self) -> Round | None:
+        """The round that runs, or ran last."""
+        return self._rounds[-1] if self._rounds else None
+
+    @property
+    def survives(self) -> bool:
+        """The target that is being asked is read to the end although the caller left."""
+        target = self.last.target if self.last is not None else None
+        return self._work is not None and target is not None and self._drains(target)
+
+    async def ask(self, body: dict[str, Any] | None) -> Round:
+        """A round with a whole answer. body: of a further round, None for the call's own. Raises Fault."""
+        found = self._begin(body)
+        try:
+            await self._outliving(self._fetch(found))
+        finally:
+            self._note(found)
+        return found
+
+    async def stream(
+        self,
+        body: dict[str, Any] | None,
+        make_relay: Callable[[], Relay],
+        quiet: float,
+        on_silence: Callable[[], Awaitable[None]],
+    ) -> Round:
+        """A round whose stream has begun to answer; see `Dispatcher.stream`. Raises Fault when no target did."""
+        found = self._begin(body)
+        try:
+            await self._outliving(self._open(found, make_relay, quiet, on_silence))
+        finally:
+            self._note(found)
+        if found.sent.covered is not None and found.pump is not None:
+            meter = StreamMeter(found.sent, found.pump, self._pipeline.extend, self._host.spawn, self._log)
+            found.pump.meter = meter.look
+            meter.look()
+        return found
+
+    def flow(self, on: bool) -> None:
+        """Pause and resume the upstream, as the sink fills and drains."""
+        if self._rounds and (pump := self._rounds[-1].pump) is not None:
+            pump.flow(on)
+
+    def ended_well(self) -> None:
+        """The stream of the last round came to a good end: measure it."""
+        found = self._rounds[-1]
+        assert found.pump is not None
+        found.measured = measure_ended_stream(found.sent, found.pump.relay)
+
+    def close(self) -> None:
+        """No more may arrive: what comes after the bill was counted would be given away."""
+        found = self.last
+        if found is not None and found.pump is not None:
+            found.pump.close()
+        if self._work is not None:
+            self._work.cancel()
+
+    def bill(self) -> Bill:
+        """What came so far, be it whole or not."""
+        found = self.last
+        if found is not None and found.pump is not None and found.measured.basis == "void":
+            found.measured = measure_stream(found.sent, found.pump.relay)
+        return sum_up((found.sent, found.measured) for found in self._rounds)
+
+    async def receive_rest(self) -> None:
+        """The caller left: receive the rest of the last round for nobody. Raises Fault when it breaks off."""
+        assert self._work is not None
+        await self._work
+        found = self._rounds[-1]
+        if found.pump is not None:
+            found.pump.detach()
+            while not found.pump.ended:
+                await found.pump.wait()
+            if found.pump.fault is not None:
+                raise found.pump.fault
+        self._note(found)
+        self.whole = True
+
+    def _begin(self, body: dict[str, Any] | None) -> Round:
+        # A body of a further round has one form only: what the caller asked in its own dialect is answered already.
+        found = Round(self._call if body is None else replace(self._call, body=body, forms={}))
+        self._rounds.append(found)
+        self.whole = False
+        return found
+
+    async def _fetch(self, found: Round) -> None:
+        found.answer = await self._dispatcher.whole(found.sent, self.deadline)
+        found.measured = measure_whole(found.sent, found.answer)
+
+    async def _open(
+        self, found: Round, make_relay: Callable[[], Relay], quiet: float, on_silence: Callable[[], Awaitable[None]]
+    ) -> None:
+        found.pump = await self._dispatcher.stream(found.sent, self.deadline, make_relay, quiet, on_silence)
+
+    async def _outliving(self, work: Coroutine[Any, Any, None]) -> None:
+        """Await upstream work; where a provider's policy is to drain, in a task that outlives the caller."""
+        if not any(self._drains(target) for target in self._call.targets):
+            await work
+            return
+        # The caller's leaving cancels this handler, which must not take the upstream request with it.
+        self._work = asyncio.get_running_loop().create_task(work)
+        await asyncio.shield(self._work)
+
+    def _drains(self, target: Target) -> bool:
+        return self._find_provider(target.provider).on_disconnect == "drain"
+
+    def _note(self, found: Round) -> None:
+        """The copy that a further round sent has learnt what the call must know."""
+        self._call.attempts, self._call.target = found.sent.attempts, found.sent.target
