@@ -130,13 +130,20 @@ class Idempotency:
             if not authorized:
                 await runner.authorize()
                 authorized = True
+            # What a repeat is refused with is the answer to its request, not the end of a call: nothing is billed or
+            # logged as a call.
+            refused: Fault | None = None
             if claim.state == "conflict":
-                raise _conflict()
-            if claim.state == "too_large":
-                raise _too_large()
-            if claim.state == "running":
-                await self._wait_for_other(keyed, context)
-                continue
+                refused = _conflict()
+            elif claim.state == "too_large":
+                refused = _too_large()
+            elif claim.state == "running":
+                if await self._wait_for_other(keyed, context):
+                    continue
+                refused = _still_running()
+            if refused is not None:
+                keyed.recording.fail(refused)
+                return
             found = await answers.get(keyed.name)
             if found is not None:
                 keyed.from_store = True
@@ -192,8 +199,8 @@ class Idempotency:
         except Exception:  # an answer that is paid for is given, whatever the database says; see `Answers.claim`
             self._gateway.log.exception("an answer could not be kept", extra={"request_id": context.id})
 
-    async def _wait_for_other(self, keyed: KeyedCall, context: RequestContext) -> None:
-        """Return when no living process makes this answer any more."""
+    async def _wait_for_other(self, keyed: KeyedCall, context: RequestContext) -> bool:
+        """Wait until no living process makes this answer any more; False when that takes too long, or nobody waits."""
         stores = self._gateway.stores
         keyed.elsewhere = True
         loop = asyncio.get_running_loop()
@@ -202,17 +209,14 @@ class Idempotency:
         nap = _SHORTEST_NAP
         while await stores.answers.is_running(keyed.name):
             if loop.time() >= end or not keyed.followers:
-                raise UpstreamFault(
-                    "The request with this Idempotency-Key is still running; try again later.",
-                    status=504,
-                    code="idempotency_timeout",
-                )
+                return False
             if loop.time() >= look:
                 # A process that was killed does not say so; its calls are resolved before they may run again.
                 await stores.fail_over_holds()
                 look = loop.time() + _LOOK_FOR_THE_DEAD
             await asyncio.sleep(nap)
             nap = min(nap * 1.5, _LONGEST_NAP)
+        return True
 
     # How it is given.
 
@@ -351,6 +355,14 @@ def _name(account_id: str, context: RequestContext, key: bytes) -> bytes:
 
 def _expiry(context: RequestContext) -> int:
     return int(time.time() + context.runtime.config.idempotency.keep)
+
+
+def _still_running() -> UpstreamFault:
+    return UpstreamFault(
+        "The request with this Idempotency-Key is still running; try again later.",
+        status=504,
+        code="idempotency_timeout",
+    )
 
 
 def _conflict() -> CallerFault:
