@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.call import Basis, Call, Caller, Dialect, Form, Outcome, Price, Target, Usage
+from gateway.call import Basis, BilledRound, Call, Caller, Dialect, Form, Outcome, Price, Target, Usage
 from gateway.config import ApiKey, BaseUrl
 from gateway.dialect import ChatDialect, InboundCall, InboundDialect, Relay, Watch, bearer
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault
@@ -59,6 +59,7 @@ __all__ = [
     "App",
     "BaseUrl",
     "Basis",
+    "BilledRound",
     "Call",
     "Caller",
     "CallerFault",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
 
-from gateway.call import Call, Caller, Outcome, Target
+from gateway.call import BilledRound, Call, Caller, Outcome, Target
 from gateway.dialect import InboundDialect
 from gateway.payments import PaymentKind
 from gateway.provider import ProviderKind
@@ -35,6 +35,7 @@ ASYNC_HOOKS = frozenset(
         "authorize_call",
         "admit_call",
         "choose_targets",
+        "admit_round",
         "extend_call",
         "finish_call",
     }
@@ -135,6 +136,13 @@ def choose_targets(call: Call) -> Sequence[Target] | None:
 @hookspec
 def before_dispatch(call: Call, target: Target) -> None:
     """Sync, right before each request for this call goes out to an upstream (`call.attempts` counts them)."""
+
+
+@hookspec
+def admit_round(call: Call, billed: Sequence[BilledRound]) -> None:
+    """Async. A call that was admitted is about to send a further request to a model. call: a copy with the body of that
+    round, whose `covered` and `max_output` may be set as in `admit_call`; `state` is the call's own. billed: the rounds
+    before. Reserves what the round needs besides; `Refusal` ends the call, which is billed for what came before."""
 
 
 @hookspec

@@ -7,11 +7,11 @@ costs a fraction per request. A policy that fails unexpectedly fails closed: the
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from gateway import hookspecs
-from gateway.call import Call, Outcome, Target
+from gateway.call import BilledRound, Call, Outcome, Target
 from gateway.errors import GatewayFault, Refusal
 from gateway.pluginload import Plugins, arguments_of
 
@@ -22,7 +22,18 @@ Watcher = Callable[[Call, Mapping[str, Any]], None]
 class Pipeline:
     """The compiled phases. Steps of one phase run in plugin order; `finish` runs in reverse."""
 
-    __slots__ = ("_admit", "_authorize", "_choose", "_dispatch", "_extend", "_finish", "_identify", "_log", "watchers")
+    __slots__ = (
+        "_admit",
+        "_admit_round",
+        "_authorize",
+        "_choose",
+        "_dispatch",
+        "_extend",
+        "_finish",
+        "_identify",
+        "_log",
+        "watchers",
+    )
 
     def __init__(self, plugins: Plugins, log: logging.Logger) -> None:
         self._identify = compile_hook(plugins, "identify_caller")
@@ -30,6 +41,7 @@ class Pipeline:
         self._admit = compile_hook(plugins, "admit_call")
         self._choose = compile_hook(plugins, "choose_targets")
         self._finish = tuple(reversed(compile_hook(plugins, "finish_call")))
+        self._admit_round = compile_hook(plugins, "admit_round")
         self._extend = compile_hook(plugins, "extend_call")
         self._dispatch = tuple(step for _, step in compile_hook(plugins, "before_dispatch"))
         self.watchers: tuple[Watcher, ...] = tuple(step for _, step in compile_hook(plugins, "watch_event"))
@@ -70,6 +82,11 @@ class Pipeline:
         for step in self._dispatch:
             step(call, target)
 
+    async def admit_round(self, call: Call, billed: Sequence[BilledRound]) -> None:
+        """Reserve what a further round needs, after those that were `billed`. call: what it sends. Raises Refusal."""
+        for _, step in self._admit_round:
+            await step(call, billed)
+
     async def extend(self, call: Call, tokens: int) -> bool:
         """May a stream with so many output tokens go on beyond what is covered? Raises what a plugin raises."""
         for _, step in self._extend:
@@ -92,6 +109,7 @@ class Pipeline:
             "authorize_call": [name for name, _ in self._authorize],
             "admit_call": [name for name, _ in self._admit],
             "choose_targets": [name for name, _ in self._choose],
+            "admit_round": [name for name, _ in self._admit_round],
             "extend_call": [name for name, _ in self._extend],
             "finish_call": [name for name, _ in self._finish],
         }

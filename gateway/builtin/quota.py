@@ -13,17 +13,20 @@ A model that may think unseen, or that writes more than text, is held for whole:
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from gateway.api import (
     App,
+    BilledRound,
     Call,
     GatewayFault,
     Hold,
     HoldRequest,
     Ledger,
     Outcome,
+    Refusal,
     Target,
     Usage,
     embedding_input_tokens,
@@ -78,7 +81,7 @@ class Plugin:
                 units=wanted,
                 least_units=min(self._minimum, wanted),
                 model=call.model,
-                reserve=self._step if call.stream and all(_countable(target) for target in call.candidates) else None,
+                reserve=self._step_of(call),
             )
         )
         self._clamp(call, hold, wanted)
@@ -92,6 +95,31 @@ class Plugin:
             self._ledger.mark_dispatched(call.id)
 
     @hookimpl
+    async def admit_round(self, call: Call, billed: Sequence[BilledRound]) -> None:
+        cover: _Cover | None = call.state.get(_STATE)
+        if cover is None:
+            return
+        base, _ = self._bound(call, cover.choices)
+        wanted = _wanted_output(call)
+        step = self._step_of(call)
+        asked = wanted if step is None else min(step, wanted)
+        more = await self._ledger.grow(call.id, asked, base=base)
+        if more < min(self._minimum, asked):
+            raise Refusal(
+                "Not enough credits to go on with this call: its next request to the model cannot be paid.",
+                status=402,
+                type="insufficient_quota",
+                code="insufficient_quota",
+            )
+        # What earlier rounds left of their cover stays held until the call is settled, but is not counted on.
+        cover.spent, cover.input = sum(part.charge for part in billed), None
+        cover.most, cover.covered = wanted, more
+        if asked < wanted:
+            call.covered = more * cover.choices
+        elif more < wanted:
+            call.max_output = more
+
+    @hookimpl
     async def extend_call(self, call: Call, tokens: int) -> bool:
         cover: _Cover | None = call.state.get(_STATE)
         if cover is None or self._step is None or call.covered is None:
@@ -101,7 +129,7 @@ class Plugin:
             if cover.input is None:
                 cover.input = estimate_input_tokens(call.body)
             usage = Usage(prompt_tokens=cover.input, completion_tokens=tokens)
-            self._ledger.note_usage(call.id, target.price.charge(usage), usage)
+            self._ledger.note_usage(call.id, cover.spent + target.price.charge(usage), usage)
         more = await self._ledger.grow(call.id, min(self._step, cover.most - cover.covered))
         cover.covered += more
         call.covered = None if cover.covered >= cover.most else cover.covered * cover.choices
@@ -116,6 +144,10 @@ class Plugin:
             call.cost = 0
             return
         call.cost = await self._ledger.settle(call.id, outcome.charge, outcome.basis, outcome.usage, call.model)
+
+    def _step_of(self, call: Call) -> int | None:
+        """By how many output tokens this call's hold grows; None when it is held for whole."""
+        return self._step if call.stream and all(_countable(target) for target in call.candidates) else None
 
     def _bound(self, call: Call, choices: int) -> tuple[Decimal, Decimal]:
         """The dearest input cost and the dearest price of one output token (for all choices) of any candidate."""
@@ -146,13 +178,19 @@ class Plugin:
 
 @dataclass(slots=True)
 class _Cover:
-    """A hold that grows, in output tokens per choice. most: that could be paid at the beginning; covered: that are held
-    for. input: the estimated tokens of the input, once they were counted."""
+    """A hold that grows, in output tokens per choice.
+
+    most: that could be paid at the beginning.
+    covered: that are held for.
+    input: the estimated tokens of the round's input, once they were counted.
+    spent: credits that earlier rounds of the call cost.
+    """
 
     choices: int
     most: int = 0
     covered: int = 0
     input: int | None = None
+    spent: int = 0
 
 
 def _countable(target: Target) -> bool:

@@ -94,7 +94,7 @@ class Rounds:
 
     async def ask(self, body: dict[str, Any] | None) -> Round:
         """A round with a whole answer. body: of a further round, None for the call's own. Raises Fault."""
-        found = self._begin(body)
+        found = await self._begin(body)
         try:
             await self._outliving(self._fetch(found))
         finally:
@@ -109,7 +109,7 @@ class Rounds:
         on_silence: Callable[[], Awaitable[None]],
     ) -> Round:
         """A round whose stream has begun to answer; see `Dispatcher.stream`. Raises Fault when no target did."""
-        found = self._begin(body)
+        found = await self._begin(body)
         try:
             await self._outliving(self._open(found, make_relay, quiet, on_silence))
         finally:
@@ -160,9 +160,14 @@ class Rounds:
         self._note(found)
         self.whole = True
 
-    def _begin(self, body: dict[str, Any] | None) -> Round:
-        # A body of a further round has one form only: what the caller asked in its own dialect is answered already.
-        found = Round(self._call if body is None else replace(self._call, body=body, forms={}))
+    async def _begin(self, body: dict[str, Any] | None) -> Round:
+        sent = self._call
+        if body is not None:
+            # The body of a further round has one form only: what the caller asked in its own dialect is answered.
+            # What was covered of the answer before says nothing about this one; whoever pays says it anew.
+            sent = replace(sent, body=body, forms={}, covered=None)
+            await self._pipeline.admit_round(sent, self.bill().rounds)
+        found = Round(sent)
         self._rounds.append(found)
         self.whole = False
         return found

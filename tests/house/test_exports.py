@@ -10,6 +10,7 @@ App
 BOUND
 BaseUrl
 Basis
+BilledRound
 Call
 Caller
 CallerFault

@@ -26,6 +26,7 @@ class Recorder:
         self.outcomes: list[Outcome] = []
         self.slow: asyncio.Event | None = None
         self.hang = ""
+        self.targets: Any = [make_target()]
 
     async def _phase(self, name: str) -> None:
         self.phases.append(name)
@@ -48,7 +49,7 @@ class Recorder:
     @hookimpl
     async def choose_targets(self, call: Call) -> Any:
         await self._phase("choose")
-        return [make_target()]
+        return self.targets
 
     @hookimpl
     async def finish_call(self, call: Call, outcome: Outcome) -> None:
@@ -126,10 +127,13 @@ class FakePump:
         self._more = asyncio.Event()
 
     def attach(self, outlet: Any) -> None:
-        data, fault = self.relay.feed(self._items)
-        if data:
-            outlet.write(data)
-        self.fault = self.fault or fault
+        for item in self._items:
+            data, fault = self.relay.feed([item])
+            if data:
+                outlet.write(data)
+            self.fault = self.fault or fault
+            if self.meter is not None:
+                self.meter()
         self.ended = self.relay.complete or self.fault is not None
 
     def detach(self) -> None:
@@ -137,6 +141,9 @@ class FakePump:
         self.ended = True
 
     def flow(self, on: bool) -> None:
+        return None
+
+    def hold_back(self, on: bool) -> None:
         return None
 
     async def wait(self) -> None:
