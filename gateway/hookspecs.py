@@ -18,6 +18,7 @@ from gateway.dialect import InboundDialect
 from gateway.payments import PaymentKind
 from gateway.provider import ProviderKind
 from gateway.stores import Stores
+from gateway.tools import PageReader, SearchKind, ServerTool
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -89,6 +90,16 @@ def register_providers(register: Callable[[ProviderKind], None]) -> None:
 @hookspec
 def register_payments(register: Callable[[PaymentKind], None]) -> None:
     """Offer kinds of payment services, by which users buy credits. Sync, at start-up."""
+
+
+@hookspec
+def register_tools(register: Callable[[ServerTool], None]) -> None:
+    """Offer tools that the gateway runs, in requests of every dialect and for every model. Sync, at start-up."""
+
+
+@hookspec
+def register_search(register: Callable[[SearchKind], None], register_reader: Callable[[PageReader], None]) -> None:
+    """Offer kinds of search services, and what makes readable text of web pages. Sync, at start-up."""
 
 
 @hookspec

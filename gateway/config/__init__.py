@@ -6,8 +6,8 @@ Two steps, because the plugins that own parts of the file are themselves named i
     plugins = plugin_settings(document)         # find and load the plugins, then
     config = build(document, sections, kinds)   # check everything; ConfigFault lists every problem
 
-Imports inside this folder go one way: types, hosts, sections, settings; tree, environment, document, explain;
-checks, build.
+Imports inside this folder go one way: types, hosts, tool_sections, sections, settings; tree, environment, document,
+explain; checks, build.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from gateway.config.sections import (
     Server,
     Upstream,
 )
-from gateway.config.settings import Alias, Config, ModelEntry, PaymentEntry, ProviderEntry
+from gateway.config.settings import Alias, Config, ModelEntry, PaymentEntry, ProviderEntry, SearchEntry
+from gateway.config.tool_sections import McpServerSettings, SearchMode, SearchSettings, ToolSettings
 from gateway.config.types import (
     ApiKey,
     BaseUrl,
@@ -70,6 +71,7 @@ __all__ = [
     "KeyRules",
     "ListOf",
     "LogSettings",
+    "McpServerSettings",
     "MetricsSettings",
     "ModelEntry",
     "ModelSettings",
@@ -83,9 +85,13 @@ __all__ = [
     "Problem",
     "ProviderEntry",
     "ResponsesSettings",
+    "SearchEntry",
+    "SearchMode",
+    "SearchSettings",
     "Section",
     "Server",
     "Size",
+    "ToolSettings",
     "Upstream",
     "UsdPrice",
     "build",

@@ -24,17 +24,21 @@ from gateway.config.sections import (
     PriceClasses,
     PriceSettings,
 )
-from gateway.config.settings import Alias, Config, ModelEntry, PaymentEntry, ProviderEntry
+from gateway.config.settings import Alias, Config, ModelEntry, PaymentEntry, ProviderEntry, SearchEntry
+from gateway.config.tool_sections import McpServerSettings
 from gateway.payments import PaymentKind
 from gateway.provider import ProviderKind
+from gateway.tools import SearchKind
 
-_Kind = TypeVar("_Kind", ProviderKind, PaymentKind)
-_MAPS = ("providers", "models", "aliases", "payments")
+_Kind = TypeVar("_Kind", ProviderKind, PaymentKind, SearchKind)
+_MAPS = ("providers", "models", "aliases", "payments", "mcp_servers")
+_LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}", re.ASCII)
 _INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _SEGMENT = r"[A-Za-z0-9._:@+~-]+"
 _MODEL_ID = re.compile(rf"(?!.*\.\.)(?!\.|.*/\.(?:/|$)){_SEGMENT}(?:/{_SEGMENT})+", re.ASCII)
 _ALIAS = re.compile(rf"(?!.*\.\.)(?!\.){_SEGMENT}(?:/{_SEGMENT})*", re.ASCII)
 _LONGEST_ID = 200
+_CORE_PRICES = MappingProxyType({"search": ("price", "page_price"), "tools": ("mcp_call_price",)})
 
 
 def plugin_settings(document: Document) -> PluginSettings:
@@ -53,11 +57,12 @@ def build(
     *,
     plugins: Collection[str] | None = None,
     payments: Mapping[str, PaymentKind] = MappingProxyType({}),
+    searches: Mapping[str, SearchKind] = MappingProxyType({}),
 ) -> Config:
     """Check the whole document.
 
     sections: the models of the plugins' own top-level sections, by plugin name. kinds: by `ProviderKind.kind`.
-    payments: by `PaymentKind.kind`.
+    payments: by `PaymentKind.kind`. searches: by `SearchKind.kind`.
     plugins: the names of all loaded plugins, which `pipeline` may name; None leaves that unchecked.
     Raises ConfigFault with every problem, sorted by line.
     """
@@ -69,6 +74,8 @@ def build(
     models = builder.models(per_usd)
     aliases = builder.aliases()
     services = builder.payments(payments)
+    search_services = builder.searches(searches)
+    mcp_servers = builder.mcp_servers()
     names = builder.names("models") | builder.names("aliases")
     checks.check_aliases(builder.checker, aliases, names)
     checks.check_names(builder.checker, names, plugins)
@@ -86,6 +93,8 @@ def build(
         keys=core.keys,
         responses=core.responses,
         idempotency=core.idempotency,
+        tools=core.tools,
+        search=core.search,
         plugins=_absolute(core.plugins, document),
         log=core.log,
         metrics=core.metrics,
@@ -99,6 +108,8 @@ def build(
         secrets=frozenset(document.secrets),
         warnings=checks.warnings(document, core, providers, models),
         payments=MappingProxyType(services),
+        searches=MappingProxyType(search_services),
+        mcp_servers=MappingProxyType(mcp_servers),
     )
 
 
@@ -127,9 +138,11 @@ class _Builder:
         for key in values:
             if key not in known and key not in self.sections:
                 self.checker.unknown_key((key,), known | set(self.sections))
-        return self.checker.check(
-            Core, {key: value for key, value in values.items() if key in Core.model_fields and value is not None}, ()
-        )
+        given = {key: value for key, value in values.items() if key in Core.model_fields and value is not None}
+        for section, prices in _CORE_PRICES.items():
+            if section in given:
+                given[section] = self.priced(given[section], (section,), prices)
+        return self.checker.check(Core, given, ())
 
     def plugin_sections(self) -> dict[str, BaseModel]:
         checked = {}
@@ -141,20 +154,28 @@ class _Builder:
                 checked[name] = section
         return checked
 
-    def entries(self, section: str) -> dict[str, Any]:
-        values = self.document.values.get(section)
+    def entries(self, *section: str) -> dict[str, Any]:
+        values: Any = self.document.values
+        for key in section:
+            values = values.get(key) if isinstance(values, dict) else None
         if values is None or isinstance(values, dict):
             return values or {}
-        self.document.report((section,), "must be a section with `name:` lines")
+        self.document.report(section, "must be a section with `name:` lines")
         return {}
+
+    def priced(self, values: Any, path: tuple[str, ...], keys: Collection[str]) -> Any:
+        """A section in which these prices are the text that was written, not binary floats."""
+        if not isinstance(values, dict):
+            return values
+        texts = self.document.texts
+        return {key: texts.get((*path, key), value) if key in keys else value for key, value in values.items()}
 
     def where(self, *path: str) -> str:
         return f"{self.document.name}:{self.document.line(path)}"
 
     def providers(self) -> dict[str, ProviderEntry]:
         checked = {}
-        for name, kind, settings in self.instances("providers", "provider", self.kinds):
-            path = ("providers", name)
+        for path, name, kind, settings in self.instances(("providers",), "provider", self.kinds):
             section = self.checker.check(kind.settings_model, settings, path, foreign=True)
             if section is not None:
                 checked[name] = ProviderEntry(name, kind.kind, section, self.where(*path))
@@ -162,8 +183,7 @@ class _Builder:
 
     def payments(self, kinds: Mapping[str, PaymentKind]) -> dict[str, PaymentEntry]:
         checked = {}
-        for name, kind, settings in self.instances("payments", "payment", kinds):
-            path = ("payments", name)
+        for path, name, kind, settings in self.instances(("payments",), "payment", kinds):
             # As text, so that money does not pass through binary floats.
             own = {
                 key: self.document.texts.get((*path, key), settings.pop(key))
@@ -178,12 +198,35 @@ class _Builder:
                 )
         return checked
 
+    def searches(self, kinds: Mapping[str, SearchKind]) -> dict[str, SearchEntry]:
+        checked = {}
+        for path, name, kind, settings in self.instances(("search", "backends"), "search service", kinds):
+            section = self.checker.check(kind.settings_model, settings, path, foreign=True)
+            if section is not None:
+                checked[name] = SearchEntry(name, kind.kind, section, self.where(*path))
+        return checked
+
+    def mcp_servers(self) -> dict[str, McpServerSettings]:
+        checked = {}
+        for label, values in self.entries("mcp_servers").items():
+            path = ("mcp_servers", label)
+            if not _LABEL.fullmatch(label):
+                self.document.report(path, "a server's label is a letter and then letters, digits, - and _", key=True)
+            section = self.checker.check(McpServerSettings, self.priced(values, path, ("price",)), path)
+            if section is not None:
+                checked[label] = section
+        provided = [(kind, label) for label, section in checked.items() for kind in section.provides]
+        for kind, label in provided:
+            if [other for other, _ in provided].count(kind) > 1:
+                self.document.report(("mcp_servers", label, "provides"), f"two servers provide {quote(kind)}")
+        return checked
+
     def instances(
-        self, section: str, what: str, kinds: Mapping[str, _Kind]
-    ) -> Iterator[tuple[str, _Kind, dict[str, Any]]]:
-        """The named instances of plugins in an open section: name, kind, and settings without `plugin`."""
-        for name, values in self.entries(section).items():
-            path = (section, name)
+        self, section: tuple[str, ...], what: str, kinds: Mapping[str, _Kind]
+    ) -> Iterator[tuple[tuple[str, ...], str, _Kind, dict[str, Any]]]:
+        """The named instances of plugins in an open section: path, name, kind, and settings without `plugin`."""
+        for name, values in self.entries(*section).items():
+            path = (*section, name)
             if not _INSTANCE.fullmatch(name):
                 self.document.report(path, f"a {what}'s name consists of letters, digits, - _ and .", key=True)
             if values is not None and not isinstance(values, dict):
@@ -195,9 +238,9 @@ class _Builder:
             if kind is None:
                 self.unknown_kind(path, what, kind_name, kinds)
             else:
-                yield name, kind, settings
+                yield path, name, kind, settings
 
-    def unknown_kind(self, path: tuple[str, str], what: str, kind: Any, kinds: Collection[str]) -> None:
+    def unknown_kind(self, path: tuple[str, ...], what: str, kind: Any, kinds: Collection[str]) -> None:
         installed = f"; installed: {', '.join(sorted(kinds))}" if kinds else "; none is installed"
         guess = self.checker.guess(kind, kinds) or installed
         named = (*path, "plugin")

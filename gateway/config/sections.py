@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
 from gateway.config.hosts import HostEntry
+from gateway.config.tool_sections import SearchSettings, ToolSettings
 from gateway.config.types import (
     Credits,
     Duration,
@@ -261,6 +262,9 @@ class Core(Section):
     keys: KeyRules = KeyRules()
     responses: ResponsesSettings = ResponsesSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
+    tools: ToolSettings = ToolSettings()
+    # A factory for the same reason as below: a copied default would hold ordinary dicts.
+    search: SearchSettings = Field(default_factory=SearchSettings)
     plugins: PluginSettings = PluginSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()

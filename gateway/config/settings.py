@@ -25,6 +25,7 @@ from gateway.config.sections import (
     Server,
     Upstream,
 )
+from gateway.config.tool_sections import McpServerSettings, SearchSettings, ToolSettings
 
 _FIXED = MappingProxyType({"server": ("host", "port", "workers"), "database": ("url",)})
 
@@ -50,6 +51,17 @@ class PaymentEntry:
     settings: BaseModel = field(repr=False)
     minimum: int
     maximum: int
+    where: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class SearchEntry:
+    """One search service. plugin: the `SearchKind` that makes it. settings: an instance of that kind's model.
+    where: `file:line`, for messages."""
+
+    name: str
+    plugin: str
+    settings: BaseModel = field(repr=False)
     where: str = ""
 
 
@@ -88,7 +100,8 @@ class Config:
     """Everything the file says, checked and unchangeable.
 
     file: the configuration file as it was named. data: the data folder, absolute. modified: when the file last
-    changed, unix seconds. sections: the plugins' own sections by name. secrets: values to redact in every log.
+    changed, unix seconds. searches: search services in the order they are asked. sections: the plugins' own sections
+    by name. secrets: values to redact in every log.
     warnings: what can be used but is probably not meant, as `file:line: key: remark`, sorted by line.
     """
 
@@ -103,6 +116,8 @@ class Config:
     keys: KeyRules
     responses: ResponsesSettings
     idempotency: IdempotencySettings
+    tools: ToolSettings
+    search: SearchSettings
     plugins: PluginSettings
     log: LogSettings
     metrics: MetricsSettings
@@ -116,6 +131,8 @@ class Config:
     secrets: frozenset[str] = field(repr=False)
     warnings: tuple[str, ...] = ()
     payments: Mapping[str, PaymentEntry] = field(default_factory=lambda: MappingProxyType({}))
+    searches: Mapping[str, SearchEntry] = field(default_factory=lambda: MappingProxyType({}))
+    mcp_servers: Mapping[str, McpServerSettings] = field(default_factory=lambda: MappingProxyType({}))
 
     def database_path(self, data: Path | None = None) -> Path | None:
         """The SQLite file, absolute; None for a database of another scheme. See `Database` for the rule.

@@ -9,6 +9,17 @@ from __future__ import annotations
 from gateway.fetch.addresses import is_public
 from gateway.fetch.call_media import CallMedia
 from gateway.fetch.client import Media, MediaFetcher
-from gateway.fetch.download import Allowance
+from gateway.fetch.download import Allowance, FetchProblem
+from gateway.fetch.guard import Guard
+from gateway.fetch.pages import PageFetcher
 
-__all__ = ["Allowance", "CallMedia", "Media", "MediaFetcher", "is_public"]
+__all__ = [
+    "Allowance",
+    "CallMedia",
+    "FetchProblem",
+    "Guard",
+    "Media",
+    "MediaFetcher",
+    "PageFetcher",
+    "is_public",
+]

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.errors import CallerFault, GatewayFault
 from gateway.fetch import Media
-from gateway.fetch import client as client_module
+from gateway.fetch import guard as guard_module
 from gateway.testing import Cut, Pause, Reply, Stall, all_splits
 
 from .conftest import HOST, port_of
@@ -231,7 +231,7 @@ class TestTrouble:
             await asyncio.Event().wait()
 
         fetcher = bench.make(connect="100ms")
-        fetcher._resolve = never
+        fetcher.guard.resolve = never
         with pytest.raises(CallerFault, match=r"fetch\.connect"):
             await fetcher.fetch(bench.url(), PATH)
         await fetcher.close()
@@ -274,7 +274,7 @@ class TestAddresses:
             tried.extend(info[4][:2] for info in infos)
             raise OSError("not in a test")
 
-        monkeypatch.setattr(client_module.aiohappyeyeballs, "start_connection", refuse)
+        monkeypatch.setattr(guard_module.aiohappyeyeballs, "start_connection", refuse)
         return tried
 
     @pytest.mark.parametrize(
@@ -349,8 +349,8 @@ class TestAddresses:
     async def test_the_systems_resolver(self, bench):
         """`localhost` needs no network to resolve."""
         fetcher = bench.make(allow_hosts=[f"localhost:{port_of(bench.server)}"])
-        fetcher._resolve = fetcher._ask_system
-        assert "127.0.0.1" in await fetcher._ask_system("localhost", 80)
+        fetcher.guard.resolve = fetcher.guard.ask_system
+        assert "127.0.0.1" in await fetcher.guard.ask_system("localhost", 80)
         bench.server.reply(image())
         url = f"http://localhost:{port_of(bench.server)}/"
         assert (await fetcher.fetch(url, PATH)).data == PNG
@@ -492,6 +492,6 @@ class TestTls:
 
     async def test_verification_is_on(self, bench):
         fetcher = bench.make(tls=None)
-        assert fetcher._tls.verify_mode is ssl.CERT_REQUIRED
-        assert fetcher._tls.check_hostname
+        assert fetcher.guard.tls.verify_mode is ssl.CERT_REQUIRED
+        assert fetcher.guard.tls.check_hostname
         await fetcher.close()
