@@ -33,6 +33,7 @@ from gateway.responses.running import ResponseCancelled, RunningResponses
 from gateway.responses.services import ResponsesServices
 from gateway.runner.lifecycle import CallRunner
 from gateway.server_secret import admin_secret, server_secret
+from gateway.servertools.toolbox import Offers, Toolbox, collect
 from gateway.sqlite import SqliteStores, open_stores
 from gateway.stores import Stores
 from gateway.upstream.attempts import Dispatcher, RetryPolicy
@@ -70,11 +71,13 @@ class Blueprint:
         plugins: Plugins,
         kinds: Mapping[str, ProviderKind],
         payments: Mapping[str, PaymentKind],
+        offers: Offers,
     ) -> None:
         self.config = config
         self.plugins = plugins
         self.kinds = kinds
         self.payments = payments
+        self.offers = offers
 
 
 def read_blueprint(path: Path, env: Mapping[str, str]) -> Blueprint:
@@ -91,9 +94,12 @@ def read_blueprint(path: Path, env: Mapping[str, str]) -> Blueprint:
     plugins.call("register_providers", register=lambda kind: kinds.__setitem__(kind.kind, kind))
     payments: dict[str, PaymentKind] = {}
     plugins.call("register_payments", register=lambda kind: payments.__setitem__(kind.kind, kind))
+    offers = collect(plugins)
     sections = {name: model for name, model in plugins.call("config_model") if model is not None}
-    config = configuration.build(document, sections, kinds, plugins=plugins.names, payments=payments)
-    return Blueprint(config, plugins.order(config.pipeline), kinds, payments)
+    config = configuration.build(
+        document, sections, kinds, plugins=plugins.names, payments=payments, searches=offers.searches
+    )
+    return Blueprint(config, plugins.order(config.pipeline), kinds, payments, offers)
 
 
 def available_providers(blueprint: Blueprint) -> dict[str, bool]:
@@ -160,6 +166,7 @@ class Runtime:
         upstream = config.upstream
         self._transport = _transport(config, gateway.log)
         self._fetcher = MediaFetcher(config.fetch) if config.fetch.enabled else None
+        self.toolbox = Toolbox(config, blueprint.offers, self.exchange, gateway.log)
         self._dispatcher = Dispatcher(
             self.provider,
             self._transport,
@@ -237,6 +244,7 @@ class Runtime:
         await self._transport.close()
         if self._fetcher is not None:
             await self._fetcher.close()
+        await self.toolbox.close()
 
 
 class Gateway:
@@ -419,6 +427,8 @@ class Gateway:
             self.log.warning(warning)
         for name, reason in runtime.switched_off.items():
             self.log.info("provider %s is switched off: %s", name, reason)
+        for name, reason in runtime.toolbox.switched_off.items():
+            self.log.info("search service %s is switched off: %s", name, reason)
         for name, reason in runtime.payments_off.items():
             self.log.info("payment service %s is switched off: %s", name, reason)
 

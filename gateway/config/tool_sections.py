@@ -37,7 +37,7 @@ class ToolSettings(Section):
     timeout: _SomeTime = 60.0
     connect: _SomeTime = 15.0
     total: _SomeTime = 10 * 60.0
-    max_result: Annotated[Size, Field(ge=1000)] = 100_000
+    max_result: Annotated[int, Field(ge=1000)] = 100_000
     max_reply: Annotated[Size, Field(gt=0)] = 8 << 20
     max_tools: Annotated[int, Field(ge=1, le=1000)] = 128
     remote_mcp: bool = True
@@ -63,7 +63,7 @@ class SearchSettings(Section):
     results_medium: Annotated[int, Field(ge=1, le=50)] = 6
     results_high: Annotated[int, Field(ge=1, le=50)] = 12
     max_page: Annotated[Size, Field(gt=0, le=64 << 20)] = 4 << 20
-    max_page_text: Annotated[Size, Field(ge=1000)] = 20_000
+    max_page_text: Annotated[int, Field(ge=1000)] = 20_000
     backends: Annotated[dict[str, Any], AfterValidator(freeze)] = Field(default_factory=FrozenDict)
 
     def mode_of(self, model: str) -> SearchMode:

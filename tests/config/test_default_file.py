@@ -13,6 +13,7 @@ from gateway import config
 from gateway.catalog import Catalog
 from gateway.config import sections
 from gateway.provider import ProviderKind
+from gateway.tools import SearchKind
 
 FILE = Path(__file__).resolve().parents[2] / "config.yaml"
 
@@ -29,8 +30,16 @@ BUNDLED = ("openai", "anthropic", "google", "mistral", "moonshot", "echo")
 KINDS = {name: ProviderKind(name, Settings, None, None) for name in BUNDLED}
 
 
+class Search(BaseModel, extra="forbid"):
+    api_key: str = ""
+    url: str = ""
+
+
+SEARCHES = {name: SearchKind(name, Search, None, None) for name in ("searxng", "brave", "tavily", "folder")}
+
+
 def load(env: dict[str, str]) -> config.Config:
-    return config.build(config.read(FILE, env), {"rate_limit": RateLimit}, KINDS)
+    return config.build(config.read(FILE, env), {"rate_limit": RateLimit}, KINDS, searches=SEARCHES)
 
 
 @pytest.fixture
@@ -43,7 +52,7 @@ def test_it_has_neither_problems_nor_warnings(default):
     assert default.secrets == frozenset()
 
 
-@pytest.mark.parametrize("name", ["server", "database", "upstream", "credits", "keys", "log", "metrics"])
+@pytest.mark.parametrize("name", ["server", "database", "upstream", "credits", "keys", "tools", "log", "metrics"])
 def test_it_shows_every_setting_with_its_default(default, name):
     """So that a reader need not look them up, and a new setting is not forgotten here."""
     section = getattr(default, name)

@@ -19,7 +19,7 @@ from gateway import pluginload
 from gateway.api import Call, Caller, CallerFault, Fault, Provider, Refusal, Target, UpstreamFault, UpstreamReply
 from gateway.builtin import BUILTIN
 from gateway.cli import build_parser
-from gateway.config import sections
+from gateway.config import McpServerSettings, sections
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -203,6 +203,7 @@ class TestSettings:
             "`models`": sections.ModelSettings,
             "`price`": sections.PriceSettings,
             "`aliases`": sections.AliasEntry,
+            "`mcp_servers`": McpServerSettings,
         }
         for name, field in sections.Core.model_fields.items():
             if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):

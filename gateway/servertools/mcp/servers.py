@@ -127,6 +127,10 @@ class McpSessions:
 
 
 def _import_session() -> type[McpSession]:
+    # What checks results against their schemas reads files when it is first used: here, in a thread.
+    from jsonschema import Draft202012Validator
+
     from gateway.servertools.mcp.session import McpSession
 
+    Draft202012Validator.check_schema({"type": "object"})
     return McpSession

@@ -20,7 +20,7 @@ from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
-from mcp.types import Implementation, PaginatedRequestParams
+from mcp.types import CONNECTION_CLOSED, Implementation, PaginatedRequestParams
 
 from gateway.fetch import Guard
 from gateway.servertools.mcp.results import read_result, read_tools
@@ -60,7 +60,7 @@ class McpSession:
     @property
     def alive(self) -> bool:
         """Whether calls can be made."""
-        return self._task is not None and not self._task.done() and self._client is not None
+        return not self._close.is_set() and self._task is not None and not self._task.done()
 
     async def open(self) -> None:
         """Connect and shake hands. Raises McpFault."""
@@ -165,6 +165,8 @@ class McpSession:
         except MCPError as error:
             if error.message == _TERMINATED:
                 raise SessionLost("forgot the session") from None
+            if error.code == CONNECTION_CLOSED:
+                self._close.set()  # a program that ended, or a stream that will not come back
             raise McpFault(f"answered with an error: {_short(error.message)}") from None
         except (McpFault, asyncio.CancelledError):
             raise

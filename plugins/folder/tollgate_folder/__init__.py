@@ -70,7 +70,8 @@ class Folder:
 def read_page(source: str, name: str) -> Entry:
     """A page from its file. name: makes the address and the title where the head does not say."""
     head, _, text = source.replace("\r\n", "\n").partition("\n\n")
-    found = dict(match.groups() for line in head.splitlines() if (match := _HEAD.fullmatch(line.strip())))
+    matches = (_HEAD.fullmatch(line.strip()) for line in head.splitlines())
+    found = {match[1]: match[2] for match in matches if match}
     if not found:
         text = source
     title = found.get("title") or name
