@@ -17,7 +17,7 @@ from gateway.call import BilledRound, Call, Caller, Outcome, Target
 from gateway.dialect import InboundDialect
 from gateway.payments import PaymentKind
 from gateway.provider import ProviderKind
-from gateway.stores import Stores
+from gateway.stores import Stores, StoresKind
 from gateway.tools import PageReader, SearchKind, ServerTool
 
 if TYPE_CHECKING:
@@ -85,6 +85,11 @@ class Router(Protocol):
 @hookspec
 def register_providers(register: Callable[[ProviderKind], None]) -> None:
     """Offer kinds of providers. Sync, at start-up."""
+
+
+@hookspec
+def register_stores(register: Callable[[StoresKind], None]) -> None:
+    """Offer kinds of databases; the scheme of `database.url` chooses one. Sync, at start-up."""
 
 
 @hookspec

@@ -11,13 +11,12 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 from gateway import config as configuration
-from gateway.builtin import BUILTIN
 from gateway.call import Call, Outcome
 from gateway.catalog import Catalog
 from gateway.config import Config
@@ -25,6 +24,7 @@ from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.fetch import MediaFetcher
 from gateway.logs import Redactor, RequestLog, make_logger, request_entry
 from gateway.metrics import Metrics
+from gateway.own_plugins import OWN_PLUGINS
 from gateway.payments import PaymentKind, PaymentMethod
 from gateway.pipeline import Pipeline
 from gateway.pluginload import Plugins, load
@@ -34,8 +34,7 @@ from gateway.responses.services import ResponsesServices
 from gateway.runner.lifecycle import CallRunner
 from gateway.server_secret import admin_secret, server_secret
 from gateway.servertools.toolbox import Offers, Toolbox, collect
-from gateway.sqlite import SqliteStores, open_stores
-from gateway.stores import Stores
+from gateway.stores import FailedOver, Stores, StoresKind, StoresSettings, fail_over
 from gateway.upstream.attempts import Dispatcher, RetryPolicy
 from gateway.upstream.pool import PooledTransport
 from gateway.upstream.proxied import AiohttpTransport
@@ -60,6 +59,9 @@ CANCELLATIONS = 0.5
 """Seconds between two looks for background responses that another process was asked to cancel."""
 PRUNE_EVERY = 120
 """Rounds between two prunings: once an hour."""
+RENEWALS = 4
+"""Renewals in the lifetime of a lease that has one: three may fail."""
+_DAY = 86_400
 
 
 class Blueprint:
@@ -72,12 +74,18 @@ class Blueprint:
         kinds: Mapping[str, ProviderKind],
         payments: Mapping[str, PaymentKind],
         offers: Offers,
+        stores: Mapping[str, StoresKind],
     ) -> None:
         self.config = config
         self.plugins = plugins
         self.kinds = kinds
         self.payments = payments
         self.offers = offers
+        self.stores = stores
+
+    def stores_kind(self) -> StoresKind:
+        """The kind of store that `database.url` names."""
+        return self.stores[self.config.database.url.partition("://")[0]]
 
 
 def read_blueprint(path: Path, env: Mapping[str, str]) -> Blueprint:
@@ -85,7 +93,7 @@ def read_blueprint(path: Path, env: Mapping[str, str]) -> Blueprint:
     document = configuration.read(path, env)
     settings = configuration.plugin_settings(document)
     plugins = load(
-        BUILTIN,
+        OWN_PLUGINS,
         directory=settings.dir,
         enabled=settings.enable,
         disabled=settings.disable,
@@ -95,11 +103,19 @@ def read_blueprint(path: Path, env: Mapping[str, str]) -> Blueprint:
     payments: dict[str, PaymentKind] = {}
     plugins.call("register_payments", register=lambda kind: payments.__setitem__(kind.kind, kind))
     offers = collect(plugins)
+    stores: dict[str, StoresKind] = {}
+    plugins.call("register_stores", register=lambda kind: stores.update(dict.fromkeys(kind.schemes, kind)))
     sections = {name: model for name, model in plugins.call("config_model") if model is not None}
     config = configuration.build(
-        document, sections, kinds, plugins=plugins.names, payments=payments, searches=offers.searches
+        document,
+        sections,
+        kinds,
+        plugins=plugins.names,
+        payments=payments,
+        searches=offers.searches,
+        stores=stores,
     )
-    return Blueprint(config, plugins.order(config.pipeline), kinds, payments, offers)
+    return Blueprint(config, plugins.order(config.pipeline), kinds, payments, offers, stores)
 
 
 def available_providers(blueprint: Blueprint) -> dict[str, bool]:
@@ -128,19 +144,18 @@ def _payment_methods(blueprint: Blueprint) -> tuple[dict[str, PaymentMethod], di
     return methods, off
 
 
-async def open_database(config: Config, *, shared: bool = False) -> SqliteStores:
+def stores_settings(config: Config, *, shared: bool = False) -> StoresSettings:
+    """What the store is told; makes the server secret when there is none yet, so it belongs on a thread."""
+    return StoresSettings(
+        str(config.data.absolute()), server_secret(config.data), config.keys.prefix, config.keys.per_account, shared
+    )
+
+
+async def open_stores(blueprint: Blueprint, *, shared: bool = False) -> Stores:
     """The stores that the configuration names. Works beside a running gateway. shared: rate windows count over all
     processes that open it so."""
-    path = config.database_path()
-    if path is None:
-        raise ConfigFault([f"{config.file}: database.url: no plugin offers a store for this kind of URL"])
-    return await open_stores(
-        path,
-        await asyncio.to_thread(server_secret, config.data),
-        key_prefix=config.keys.prefix,
-        keys_per_account=config.keys.per_account,
-        shared_counters=shared,
-    )
+    settings = await asyncio.to_thread(stores_settings, blueprint.config, shared=shared)
+    return await blueprint.stores_kind().open(blueprint.config.database.url, settings)
 
 
 class Runtime:
@@ -210,6 +225,7 @@ class Runtime:
         """What the Responses API works with in this generation."""
         return ResponsesServices(
             store=self.stores.responses,
+            conversations=self.stores.conversations,
             running=self._gateway.running_responses,
             settings=self.config.responses,
             retention=self.config.database.response_retention,
@@ -255,7 +271,7 @@ class Gateway:
     """
 
     runtime: Runtime
-    stores: SqliteStores
+    stores: Stores
 
     def __init__(
         self, config_path: Path, env: Mapping[str, str], *, shared: bool = False, log_stream: TextIO | None = None
@@ -277,12 +293,16 @@ class Gateway:
         blueprint = await asyncio.to_thread(read_blueprint, self.config_path, self._env)
         self._set_up_logs(blueprint.config)
         self._admin_secret = admin_secret(await asyncio.to_thread(server_secret, blueprint.config.data))
-        self.stores = await open_database(blueprint.config, shared=self._shared)
-        await self._fail_responses_over()
+        self.stores = await open_stores(blueprint, shared=self._shared)
+        self.log.info("opened the database", extra=dict(self.stores.describe()))
+        await self.fail_over()
         self.runtime = await self._open(blueprint)
         loop = asyncio.get_running_loop()
-        self._housekeeper = loop.create_task(self._keep_house(), name="housekeeping")
-        self._listener = loop.create_task(self._hear_cancellations(), name="cancellations")
+        self._keepers = [
+            loop.create_task(self._keep_lease(), name="lease"),
+            loop.create_task(self._keep_house(), name="housekeeping"),
+            loop.create_task(self._hear_cancellations(), name="cancellations"),
+        ]
         self._report(self.runtime)
 
     async def reload(self) -> None:
@@ -303,13 +323,14 @@ class Gateway:
 
     async def stop(self) -> None:
         """Wait for what the process owns (settlements above all), then close everything, in reverse order."""
-        for task in (self._housekeeper, self._listener):
-            task.cancel()
-        await asyncio.gather(self._housekeeper, self._listener, return_exceptions=True)
+        # The lease is kept to the end: settlements still belong to it.
+        lease, *others = self._keepers
+        await _end(others)
         self.running_responses.stop_background(_stopping)
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.runtime.close()
+        await _end([lease])
         await self.stores.close()
 
     def acquire_runtime(self) -> Runtime:
@@ -357,39 +378,50 @@ class Gateway:
         """Why this process should get no requests just now; empty when it should."""
         problems = ["draining"] if self.draining else []
         try:
-            await self.stores.accounts.list_accounts(limit=1)
+            await self.stores.ping()
         except Exception as error:  # whatever the database says, readiness is reported, not raised
             self.log.error("database does not answer: %s", error)
             problems.append("database")
         return problems
 
+    async def fail_over(self) -> FailedOver:
+        """Resolve what processes that died were in the middle of."""
+        done = await fail_over(self.stores, interrupted())
+        if done.holds:
+            self.log.warning("resolved %d holds of a process that died", done.holds)
+        if done.responses:
+            self.log.warning("marked %d responses of a process that died as failed", done.responses)
+        return done
+
+    async def _keep_lease(self) -> None:
+        """Stay among the living. A process that hung so long that others took it for dead signs on anew: what it had
+        begun is theirs, what it begins from now on is its own again."""
+        presence = self.stores.presence
+        while True:
+            lifetime = presence.lease.lifetime
+            await asyncio.sleep(HOUSEKEEPING if lifetime is None else lifetime / RENEWALS)
+            try:
+                if not await presence.renew():
+                    lost = presence.lease.id
+                    self.log.error("lease %s was taken by others; signed on as %s", lost, (await presence.join()).id)
+            except Exception:  # a database that is away now may be back before the lease is over
+                self.log.exception("renewing the lease failed")
+
     async def _keep_house(self) -> None:
-        """What has to be done now and then: settle the holds of workers that died, drop usage rows past retention."""
+        """What has to be done now and then: resolve what dead processes left, drop what is past retention."""
         round_ = 0
         while True:
             await asyncio.sleep(HOUSEKEEPING)
             try:
-                resolved = await self.stores.fail_over_holds()
-                if resolved:
-                    self.log.warning("resolved %d holds of a process that died", resolved)
-                await self._fail_responses_over()
+                await self.fail_over()
                 if round_ % PRUNE_EVERY == 0:
-                    days = max(1, round(self.runtime.config.database.retention / 86_400))
-                    dropped = await self.stores.prune(time.time(), days=days)
-                    if dropped:
-                        self.log.info("dropped %d usage rows past retention", dropped)
-                    dropped = await self.stores.responses.prune(int(time.time()))
-                    if dropped:
-                        self.log.info("dropped %d responses and conversations past retention", dropped)
+                    now = int(time.time())
+                    kept = max(_DAY, round(self.runtime.config.database.retention / _DAY) * _DAY)
+                    for kind, count in (await self.stores.prune(now, usage_before=now - kept)).items():
+                        self.log.info("dropped %d %s past retention", count, kind)
             except Exception:  # a full disk today must not end tomorrow's housekeeping
                 self.log.exception("housekeeping failed")
             round_ += 1
-
-    async def _fail_responses_over(self) -> None:
-        """Background responses of dead processes; their holds are resolved before."""
-        failed = await self.stores.responses.fail_over(interrupted())
-        if failed:
-            self.log.warning("marked %d responses of a process that died as failed", failed)
 
     async def _hear_cancellations(self) -> None:
         """Another process was asked to cancel a background response that runs in this one."""
@@ -452,6 +484,12 @@ def _transport(config: Config, log: logging.Logger) -> PooledTransport | Aiohttp
         log=log,
         proxy=upstream.proxy,
     )
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _call(function: Callable[..., object], names: tuple[str, ...], **arguments: object) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hmac
 import os
 import secrets
 import stat
 from pathlib import Path
 
+from gateway.credentials import ADMIN_SECRET, derive
 from gateway.errors import ConfigFault
 
 FILE_NAME = "secret"
@@ -19,8 +19,8 @@ _BYTES = 32
 def server_secret(data: Path) -> bytes:
     """The secret of this installation, 32 random bytes; created with mode 0600 when it does not exist yet.
 
-    Everything else (key pepper, sessions, ...) is derived from it by label. Raises ConfigFault when the file is
-    damaged or readable by others.
+    Everything else (the pepper of keys, sessions, ...) is derived from it; see `gateway.credentials.derive`. Raises
+    ConfigFault when the file is damaged or readable by others.
     """
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = data / FILE_NAME
@@ -57,17 +57,6 @@ def _read(path: Path) -> bytes:
     return secret
 
 
-def derive(secret: bytes, label: str, length: int = 32) -> bytes:
-    """A key of `length` bytes for one purpose (HKDF-SHA-256, RFC 5869, without salt; `label` is its info)."""
-    root = hmac.digest(b"\0" * 32, secret, "sha256")
-    block, output, counter = b"", b"", 1
-    while len(output) < length:
-        block = hmac.digest(root, block + label.encode() + bytes([counter]), "sha256")
-        output += block
-        counter += 1
-    return output[:length]
-
-
 def admin_secret(secret: bytes) -> str:
     """The operator's own credential for console and admin API: 160 bits, derived, so that it need not be stored."""
-    return "mgas_" + base64.b32encode(derive(secret, "admin-secret", 20)).decode().lower()
+    return "mgas_" + base64.b32encode(derive(secret, ADMIN_SECRET, 20)).decode().lower()

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from gateway.runtime import Blueprint, open_database, read_blueprint
+from gateway.runtime import Blueprint, open_stores, read_blueprint
 from gateway.stores import Stores
 
 DEFAULT_CONFIG = "config.yaml"
@@ -35,10 +35,10 @@ def blueprint_of(options: argparse.Namespace) -> Blueprint:
 def with_stores(options: argparse.Namespace, work: Callable[[Stores], Awaitable[int]]) -> int:
     """Run `work` on the opened stores of the configuration; works beside a running gateway."""
 
-    config = blueprint_of(options).config
+    blueprint = blueprint_of(options)
 
     async def run() -> int:
-        stores = await open_database(config)
+        stores = await open_stores(blueprint)
         try:
             return await work(stores)
         finally:

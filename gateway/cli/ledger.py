@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import csv
-import sqlite3
 import sys
 import time
 from dataclasses import asdict, fields
@@ -18,7 +18,6 @@ from gateway.cli.common import add_config, add_json, blueprint_of, print_json, p
 from gateway.cli.keys import find_account
 from gateway.cli.serve import is_running
 from gateway.errors import GatewayFault
-from gateway.sqlite import backup_database, check_database
 from gateway.stores import Entry, Stores
 
 _DAY = 86_400
@@ -57,7 +56,7 @@ def run_check(options: argparse.Namespace) -> int:
     """Exit status 0 when every figure is right, 1 otherwise."""
 
     async def work(stores: Stores) -> int:
-        found = await stores.ledger.check()
+        found = await stores.check()
         if options.json:
             print_json({"ok": not found, "discrepancies": [asdict(item) for item in found]})
         else:
@@ -139,11 +138,13 @@ def run_usage(options: argparse.Namespace) -> int:
 
 def run_backup(options: argparse.Namespace) -> int:
     """A consistent copy, made beside a running gateway. Raises GatewayFault when the file exists."""
-    source = _database(options)
     if options.file.exists():
         raise GatewayFault(f"{options.file} exists already")
-    backup_database(source, options.file)
-    size = options.file.stat().st_size
+
+    async def work(stores: Stores) -> int:
+        return await stores.backup(str(options.file))
+
+    size = with_stores(options, work)
     if options.json:
         print_json({"file": str(options.file), "bytes": size})
     else:
@@ -153,33 +154,20 @@ def run_backup(options: argparse.Namespace) -> int:
 
 def run_restore(options: argparse.Namespace) -> int:
     """Checks the backup first. Raises GatewayFault when it is not sound, or a database is there without --force."""
-    target = _database(options)
-    try:
-        found = check_database(options.file)
-    except sqlite3.Error as error:
-        raise GatewayFault(f"{options.file} is not a database of this gateway: {error}") from error
-    if found:
-        raise GatewayFault(f"{options.file} is not sound: {found[0]}")
-    if target.exists() and not options.force:
-        raise GatewayFault(f"{target} exists; add --force to replace it")
-    if is_running(blueprint_of(options).config.data):
+    blueprint = blueprint_of(options)
+    config = blueprint.config
+    if is_running(config.data):
         raise GatewayFault("a gateway is running on this data folder; stop it first")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in (target, target.with_name(target.name + "-wal"), target.with_name(target.name + "-shm")):
-        leftover.unlink(missing_ok=True)
-    backup_database(options.file, target)
+    place = asyncio.run(
+        blueprint.stores_kind().restore(
+            config.database.url, str(config.data.absolute()), str(options.file), replace=options.force
+        )
+    )
     if options.json:
-        print_json({"database": str(target)})
+        print_json({"database": place})
     else:
-        print(f"restored {target}")
+        print(f"restored {place}")
     return 0
-
-
-def _database(options: argparse.Namespace) -> Path:
-    path = blueprint_of(options).config.database_path()
-    if path is None:
-        raise GatewayFault("this database is not a SQLite file; use its own tools")
-    return path
 
 
 def _when(seconds: int) -> str:

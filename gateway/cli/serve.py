@@ -13,10 +13,9 @@ from typing import Any
 
 from gateway.cli.common import add_config, blueprint_of
 from gateway.cli.supervisor import Supervisor, inherited, listen, worker_command
-from gateway.config import Config
 from gateway.errors import GatewayFault
 from gateway.http.server.service import PID_FILE, Service
-from gateway.runtime import Gateway, open_database
+from gateway.runtime import Blueprint, Gateway, open_stores
 from gateway.server_secret import admin_secret, server_secret
 from gateway.stores import KeySettings, Stores
 
@@ -43,7 +42,8 @@ def run_serve(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
     if options.listen_fd is not None:
         return _run_loop(_serve(options, inherited(options.listen_fd)))
-    config = blueprint_of(options).config
+    blueprint = blueprint_of(options)
+    config = blueprint.config
     server = config.server
     workers = server.workers if options.workers is None else options.workers
     if workers <= 1:
@@ -53,7 +53,7 @@ def run_serve(options: argparse.Namespace) -> int:
     except OSError as error:
         print(f"gateway: cannot listen: {error}", file=sys.stderr)
         return 1
-    asyncio.run(_introduce(config, listening))
+    asyncio.run(_introduce(blueprint, listening))
     pid = config.data / PID_FILE
     pid.write_text(f"{os.getpid()}\n")
     try:
@@ -114,11 +114,11 @@ async def _serve(options: argparse.Namespace, listening: socket.socket | None) -
     return 0
 
 
-async def _introduce(config: Config, listening: socket.socket) -> None:
+async def _introduce(blueprint: Blueprint, listening: socket.socket) -> None:
     """What the supervisor does before there are workers: greet, and make the first account if need be."""
-    stores = await open_database(config)
+    stores = await open_stores(blueprint)
     try:
-        await _greet(stores, admin_secret(server_secret(config.data)), listening.getsockname()[:2])
+        await _greet(stores, admin_secret(server_secret(blueprint.config.data)), listening.getsockname()[:2])
     finally:
         await stores.close()
 

@@ -28,6 +28,7 @@ from gateway.config.settings import Alias, Config, ModelEntry, PaymentEntry, Pro
 from gateway.config.tool_sections import McpServerSettings
 from gateway.payments import PaymentKind
 from gateway.provider import ProviderKind
+from gateway.stores import StoresKind
 from gateway.tools import SearchKind
 
 _Kind = TypeVar("_Kind", ProviderKind, PaymentKind, SearchKind)
@@ -58,11 +59,13 @@ def build(
     plugins: Collection[str] | None = None,
     payments: Mapping[str, PaymentKind] = MappingProxyType({}),
     searches: Mapping[str, SearchKind] = MappingProxyType({}),
+    stores: Mapping[str, StoresKind] | None = None,
 ) -> Config:
     """Check the whole document.
 
     sections: the models of the plugins' own top-level sections, by plugin name. kinds: by `ProviderKind.kind`.
     payments: by `PaymentKind.kind`. searches: by `SearchKind.kind`.
+    stores: by URL scheme, None leaves `database.url` unchecked.
     plugins: the names of all loaded plugins, which `pipeline` may name; None leaves that unchecked.
     Raises ConfigFault with every problem, sorted by line.
     """
@@ -76,6 +79,8 @@ def build(
     services = builder.payments(payments)
     search_services = builder.searches(searches)
     mcp_servers = builder.mcp_servers()
+    if core is not None and stores is not None:
+        builder.database(core.database.url, stores)
     names = builder.names("models") | builder.names("aliases")
     checks.check_aliases(builder.checker, aliases, names)
     checks.check_names(builder.checker, names, plugins)
@@ -220,6 +225,17 @@ class _Builder:
             if [other for other, _ in provided].count(kind) > 1:
                 self.document.report(("mcp_servers", label, "provides"), f"two servers provide {quote(kind)}")
         return checked
+
+    def database(self, url: str, kinds: Mapping[str, StoresKind]) -> None:
+        """The scheme of the database's URL must be offered, and the rest must mean something to who offers it."""
+        scheme = url.partition("://")[0]
+        kind = kinds.get(scheme)
+        path = ("database", "url")
+        if kind is None:
+            known = ", ".join(f"{name}://" for name in sorted(kinds)) or "none"
+            self.document.report(path, f"no plugin offers a store for {scheme}://; the kinds of stores are: {known}")
+        elif problem := kind.check(url):
+            self.document.report(path, problem)
 
     def instances(
         self, section: tuple[str, ...], what: str, kinds: Mapping[str, _Kind]

@@ -72,14 +72,6 @@ def _database_url(value: str) -> str:
     scheme, _, rest = value.partition("://")
     if not re.fullmatch(r"[a-z][a-z0-9+]*", scheme) or not rest:
         refuse("must be a URL such as sqlite:///data/gateway.db")
-    if scheme == "sqlite":
-        if not rest.startswith("/") or rest == "/" or rest.endswith("/"):
-            refuse(
-                "a SQLite URL has three slashes before a relative path, sqlite:///data/gateway.db, "
-                "and four before an absolute one, sqlite:////var/lib/gateway.db"
-            )
-        if rest == "/:memory:":
-            refuse("the database must be a file: balances have to survive a restart")
     return value
 
 
@@ -126,8 +118,8 @@ class Server(Section):
 class Database(Section):
     """Where accounts, keys, ledger and usage are kept.
 
-    url: a relative SQLite path begins in the data folder, and a leading `data/` in it stands for that folder
-    itself: `sqlite:///data/gateway.db` is the file gateway.db there. Other schemes come from plugins.
+    url: its scheme chooses the store among those that the plugins offer (`register_stores`), which says what the rest
+    means. The gateway itself brings `sqlite`.
     retention: how long rows of the usage log are kept; response_retention: stored answers of the Responses API.
     The ledger is never shortened.
     """

@@ -134,14 +134,6 @@ class Config:
     searches: Mapping[str, SearchEntry] = field(default_factory=lambda: MappingProxyType({}))
     mcp_servers: Mapping[str, McpServerSettings] = field(default_factory=lambda: MappingProxyType({}))
 
-    def database_path(self, data: Path | None = None) -> Path | None:
-        """The SQLite file, absolute; None for a database of another scheme. See `Database` for the rule.
-        data: a data folder to use instead of `self.data`."""
-        scheme, _, rest = self.database.url.partition("://")
-        if scheme != "sqlite":
-            return None
-        return Path(data or self.data).absolute() / rest[1:].removeprefix("data/")
-
     def fixed_differences(self, other: Config) -> list[str]:
         """What `other` changes that a running gateway cannot take over, as problems; empty when it can be swapped
         in. These settings belong to the process: its socket, its workers and its open database."""

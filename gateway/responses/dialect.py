@@ -30,9 +30,10 @@ from gateway.wire.bridge.stream import BridgeStream
 from gateway.wire.bridge.truncate import truncate
 from gateway.wire.chat.request import validate_chat
 from gateway.wire.errors.render import error_bytes
+from gateway.wire.responses.ids import input_seed
 from gateway.wire.responses.items import canonical_items
 from gateway.wire.responses.native import native_request, native_response
-from gateway.wire.responses.objects import new_response, usage_from_chat
+from gateway.wire.responses.objects import item_resources, new_response, usage_from_chat
 from gateway.wire.responses.request import KNOWN, validate_responses
 from gateway.wire.tokens import estimate_input_tokens
 
@@ -326,6 +327,10 @@ class ResponsesCall:
 
     async def _save(self, response: Json, *, running: bool = False, events: bytes = b"") -> None:
         services = self._services
+        conversation = conversation_of(self._request)
+        grown: Sequence[Mapping[str, Any]] = ()
+        if conversation and not running:
+            grown = [*item_resources(self._items, input_seed(self.id)), *response["output"]]
         await services.store.save(
             StoredResponse(
                 id=self.id,
@@ -337,7 +342,8 @@ class ResponsesCall:
                 input=self._items,
                 response=response,
                 previous_id=self._request.get("previous_response_id") or "",
-                conversation_id=conversation_of(self._request),
+                conversation_id=conversation,
+                items=grown,
                 background=self.background,
                 running=running,
                 events=await asyncio.to_thread(zlib.compress, events, 1) if events else b"",

@@ -53,7 +53,9 @@ async def load_earlier(
     conversation_id = conversation_of(request)
     if not conversation_id:
         return ()
-    items = await services.store.conversation_items(account_id, conversation_id, most=services.settings.max_context)
+    items = await services.conversations.conversation_items(
+        account_id, conversation_id, most=services.settings.max_context
+    )
     if items is None:
         raise conversation_not_found(conversation_id)
     return items

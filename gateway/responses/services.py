@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from gateway.config import ResponsesSettings
 from gateway.provider import Provider
 from gateway.responses.running import RunningResponses
-from gateway.stores import Responses
+from gateway.stores import Conversations, Responses
 
 
 @dataclass(slots=True, frozen=True)
 class ResponsesServices:
     """The stores and settings of one generation of the configuration.
 
-    store: what is kept.
+    store, conversations: what is kept.
     running: what is being made in this process.
     settings: the `responses` section.
     retention: seconds that a response is kept.
@@ -26,6 +26,7 @@ class ResponsesServices:
     """
 
     store: Responses
+    conversations: Conversations
     running: RunningResponses
     settings: ResponsesSettings
     retention: float

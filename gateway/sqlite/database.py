@@ -7,56 +7,44 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gateway.errors import GatewayFault
+from gateway.api import GatewayFault
+from gateway.api.stores import DATABASE_MARK, Counters, Discrepancy, SlidingWindows, Stores, derive
+from gateway.sqlite.audit import SqliteAudit
 from gateway.sqlite.engine.core import Core, Reader, Row, open_writing
-from gateway.sqlite.engine.migrations import migrate
-from gateway.sqlite.engine.presence import ProcessLock, folder_of
+from gateway.sqlite.engine.migrations import STEPS, migrate
+from gateway.sqlite.engine.presence import SqlitePresence
 from gateway.sqlite.engine.writer import Writer
 from gateway.sqlite.identity.accounts import SqliteAccounts
-from gateway.sqlite.identity.credentials import derive
 from gateway.sqlite.identity.keys import SqliteKeys
+from gateway.sqlite.identity.sessions import SqliteSessions
+from gateway.sqlite.money.check import check_database
 from gateway.sqlite.money.ledger import SqliteLedger
 from gateway.sqlite.money.operations import run_operations
 from gateway.sqlite.money.topups import SqliteTopUps
 from gateway.sqlite.money.unit_of_work import Names
+from gateway.sqlite.responses.conversations import SqliteConversations
 from gateway.sqlite.responses.idempotency import SqliteIdempotency
 from gateway.sqlite.responses.stored_responses import SqliteResponses
-from gateway.sqlite.usage.memory_counters import MemoryCounters
 from gateway.sqlite.usage.shared_counters import SharedCounters
 from gateway.sqlite.usage.usage_log import SqliteUsage
-from gateway.stores import Counters, Discrepancy, Stores
 
 T = TypeVar("T")
 LEAST_SECRET = 16
+_PING = "SELECT 1 FROM facts WHERE name = 'generation'"
 
 
 @dataclass(slots=True)
 class SqliteStores(Stores):
-    """`gateway.stores.Stores` on one SQLite file, and what belongs to the file as a whole."""
+    """`gateway.stores.Stores` on one SQLite file. core: the file's engine; opened: what `close` lets go of."""
 
-    accounts: SqliteAccounts
-    keys: SqliteKeys
-    ledger: SqliteLedger
-    usage: SqliteUsage
-    counters: Counters
-    topups: SqliteTopUps
-    responses: SqliteResponses
-    answers: SqliteIdempotency
-    extra: dict[str, Any] = field(default_factory=dict)
     core: Core = field(kw_only=True)
     opened: AsyncExitStack = field(default_factory=AsyncExitStack, kw_only=True)
-
-    async def __aenter__(self) -> SqliteStores:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in the writer's transaction, on its thread; durable when this returns. For further stores of
@@ -67,33 +55,41 @@ class SqliteStores(Stores):
         """All rows of one query, without ever keeping a transaction open. slow: for listings and sums."""
         return await self.core.reader.rows(sql, values, slow=slow)
 
+    async def ping(self) -> None:
+        """Read one row the way every lookup does."""
+        await self.core.reader.row(_PING)
+
+    def describe(self) -> Mapping[str, str]:
+        """Kind, file and version."""
+        return {"kind": "sqlite", "place": str(self.core.path), "version": str(len(STEPS))}
+
     async def check(self) -> list[Discrepancy]:
-        """See `Ledger.check`."""
-        return await self.ledger.check()
+        """Recompute everything in one snapshot, on a thread of its own; see `gateway.sqlite.money.check`."""
+        return await self.core.apart(lambda: check_database(self.core.path))
 
-    async def fail_over_holds(self) -> int:
-        """See `Ledger.fail_over_holds`."""
-        return await self.ledger.fail_over_holds()
+    async def prune(self, now: int, *, usage_before: int) -> Mapping[str, int]:
+        """One kind after the other, each in pieces."""
+        gone = {
+            "answers": await self.idempotency.prune(now),
+            "sessions": await self.sessions.prune(now),
+            "conversations": await self.conversations.prune_conversations(now),
+            "responses": await self.responses.prune(now),
+            "usage rows": await self.usage.prune(usage_before),
+        }
+        return {kind: count for kind, count in gone.items() if count}
 
-    async def prune(self, now: float, *, days: int = 90) -> int:
-        """Delete usage rows older than `days`; daily sums and the ledger stay. Returns how many. Answers to requests
-        with an `Idempotency-Key` go when their time is over."""
-        await self.answers.prune(int(now))
-        return await self.usage.prune(int(now) - days * 86_400)
-
-    async def backup(self, path: Path) -> None:
-        """Copy the database, whole and consistent, while it is in use. The copy appears under its name only when
-        it is complete; an existing file is replaced."""
-        source = self.core.path
-        await self.core.apart(lambda: backup_database(source, path))
+    async def backup(self, target: str) -> int:
+        """Copy the file with SQLite's online backup; see `backup_database`."""
+        source, copy = self.core.path, Path(target)
+        return await self.core.apart(lambda: backup_database(source, copy))
 
     async def close(self) -> None:
         """Commit what waits and let go of everything, in the reverse order of opening. Idempotent."""
         await self.opened.aclose()
 
 
-def backup_database(source: Path, target: Path) -> None:
-    """Copy a database with SQLite's online backup; blocking."""
+def backup_database(source: Path, target: Path) -> int:
+    """Copy a database with SQLite's online backup; blocking. Returns the size of the copy in bytes."""
     making = target.with_name(target.name + ".part")
     making.unlink(missing_ok=True)
     os.close(os.open(making, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -109,11 +105,12 @@ def backup_database(source: Path, target: Path) -> None:
     with open(making, "rb") as copy:
         os.fsync(copy.fileno())
     making.replace(target)
+    return target.stat().st_size
 
 
 def _check_secret(connection: sqlite3.Connection, secret: bytes, adopt: bool) -> None:
     """Refuse a secret that is not the database's own: with it, every key would silently be unknown."""
-    mark = derive(secret, "database-mark")
+    mark = derive(secret, DATABASE_MARK)
     connection.execute("INSERT INTO facts (name, value) VALUES ('secret', ?) ON CONFLICT DO NOTHING", (mark,))
     stored = connection.execute("SELECT value FROM facts WHERE name = 'secret'").fetchone()[0]
     if hmac.compare_digest(stored, mark):
@@ -141,20 +138,6 @@ def _connect(path: Path, secret: bytes, adopt_secret: bool) -> sqlite3.Connectio
     return connection
 
 
-def _register(connection: sqlite3.Connection, token: str, now: int) -> int:
-    rows = connection.execute(
-        "INSERT INTO processes (token, started) VALUES (?, ?) RETURNING n", (token, now)
-    ).fetchall()
-    return int(rows[0][0])
-
-
-def _sign_off(connection: sqlite3.Connection, process: int) -> None:
-    connection.execute(
-        "DELETE FROM processes WHERE n = ?1 AND NOT EXISTS (SELECT 1 FROM holds WHERE state = 0 AND process = ?1)",
-        (process,),
-    )
-
-
 async def open_stores(
     path: Path,
     secret: bytes,
@@ -169,7 +152,7 @@ async def open_stores(
     adopt_secret: bool = False,
     log: logging.Logger | None = None,
 ) -> SqliteStores:
-    """Open (or create) the database at `path`, bring it to the newest version, and resolve the holds of dead processes.
+    """Open (or create) the database at `path`, bring it to the newest version, and join (see `SqlitePresence`).
 
     secret: the server's secret, at least 16 bytes; peppers are derived from it. shared_counters: rate windows count
     over all processes of this machine that use this database, instead of in this one only. clock: unix seconds;
@@ -197,12 +180,11 @@ async def open_stores(
         opened.push_async_callback(reader.close)
         await reader.open()
         core = Core(path, writer, reader, clock, monotonic)
-        lock = await core.apart(lambda: ProcessLock(folder_of(path)))
-        opened.push_async_callback(core.apart, lock.release)
-        core.process = await core.write(lambda connection, _: _register(connection, lock.token, core.now()))
-        opened.push_async_callback(core.write, lambda connection, _: _sign_off(connection, core.process))
+        presence = SqlitePresence(core)
+        opened.push_async_callback(presence.leave)
+        await presence.join()
         keys = SqliteKeys(core, secret, key_prefix, keys_per_account)
-        counters: Counters = MemoryCounters(monotonic)
+        counters: Counters = SlidingWindows(monotonic)
         if shared_counters:
             rates = path.with_name(path.name + "-rates")
             counters = shared = await core.apart(lambda: SharedCounters(rates, monotonic))
@@ -210,14 +192,17 @@ async def open_stores(
         stores = SqliteStores(
             accounts=SqliteAccounts(core, keys.forget),
             keys=keys,
+            sessions=SqliteSessions(core, secret),
             ledger=SqliteLedger(core, secret),
             usage=SqliteUsage(core),
             counters=counters,
             topups=SqliteTopUps(core),
             responses=SqliteResponses(core),
-            answers=SqliteIdempotency(core),
+            conversations=SqliteConversations(core),
+            idempotency=SqliteIdempotency(core),
+            audit=SqliteAudit(core),
+            presence=presence,
             core=core,
         )
-        await stores.fail_over_holds()
         stores.opened = opened.pop_all()
         return stores

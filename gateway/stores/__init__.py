@@ -1,45 +1,77 @@
-"""What the gateway remembers, as protocols. The SQLite implementation lives in `gateway.sqlite`;
-another one, for another database, has to keep the same promises.
+"""What the gateway remembers, as protocols. A plugin that offers a store implements them all and registers a
+`StoresKind`; the scheme of `database.url` chooses it. `gateway.testing.StoresContract` tests the promises.
 
-Every method that changes something is durable when it returns, unless it says otherwise, and is safe against
-cancellation of the caller: an operation once handed over is applied whole or not at all. A method that cannot reach
-its database raises `GatewayFault` (503) and has changed nothing.
-Credits are integers of at most `MAX_CREDITS`. Times are unix seconds. Months are UTC period ids such as `2026-11`.
+Promises of every method, where it does not say otherwise:
+
+- **Durable.** What an awaited method has changed survives the end of the process, of the machine's power and of the
+  database's, once it returns. What is handed over without waiting (`mark_dispatched`, `note_usage`, `record`) may be
+  batched; its docstring says what may be lost.
+- **Whole or not at all.** Each method is one atomic step. A `Fault` means that nothing was changed.
+- **Cancellation.** A caller that is cancelled while it waits stops waiting, and nothing else: the step is applied
+  whole or not at all, and nothing stays open or locked. Callers that must know ask again.
+- **Asking again.** A method is idempotent where it says so or takes a key; then a repetition, also by another process
+  and after a fault that hid the first success, changes nothing and gives the answer of the first time.
+- **Order.** Of one process, a method sees what earlier ones have changed, and later ones do not overtake what was
+  handed over before. Between processes there is no order but that of the atomic steps.
+- **Isolation.** Rows read in one answer belong to one state. No answer shows what is rolled back later.
+- **Away.** A store that cannot reach its database raises `GatewayFault` (503) and has changed nothing that it knows of;
+  it keeps nobody waiting longer than a few seconds, and it recovers by itself.
+- **Times.** Unix seconds from the store's clock. Months are UTC period ids such as `2026-11`. Credits are integers of
+  at most `MAX_CREDITS`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
-from gateway.stores.accounts import Account, AccountChange, Accounts, Key, Keys, KeySettings
-from gateway.stores.idempotency import Answers
-from gateway.stores.money import MAX_CREDITS, Discrepancy, Entry, EntryKind, Hold, HoldRequest, Ledger, Voucher
-from gateway.stores.responses import Chain, Responses, StoredConversation, StoredResponse, Turn
+from gateway.stores.accounts import Account, AccountChange, Accounts
+from gateway.stores.audit import Audit, AuditEntry
+from gateway.stores.conversations import Conversations, StoredConversation
+from gateway.stores.counters import Counters, Window
+from gateway.stores.failover import FailedOver, fail_over
+from gateway.stores.idempotency import Claim, ClaimState, Idempotency, KeptAnswer
+from gateway.stores.keys import Key, Keys, KeySettings
+from gateway.stores.kind import Stores, StoresKind, StoresSettings
+from gateway.stores.ledger import MAX_CREDITS, Discrepancy, Entry, EntryKind, Hold, HoldRequest, Ledger, Voucher
+from gateway.stores.presence import Lease, Presence
+from gateway.stores.responses import Chain, Responses, StoredResponse, Turn
+from gateway.stores.sessions import Session, Sessions
 from gateway.stores.topups import TopUp, TopUps, TopUpStatus
-from gateway.stores.usage import Counters, LoggedRequest, UsageLog, UsageRow, UsageSummary, Window
+from gateway.stores.usage import LoggedRequest, UsageLog, UsageRow, UsageSummary
 
 __all__ = [
     "MAX_CREDITS",
     "Account",
     "AccountChange",
     "Accounts",
+    "Audit",
+    "AuditEntry",
     "Chain",
+    "Claim",
+    "ClaimState",
+    "Conversations",
     "Counters",
     "Discrepancy",
     "Entry",
     "EntryKind",
+    "FailedOver",
     "Hold",
     "HoldRequest",
+    "Idempotency",
+    "KeptAnswer",
     "Key",
     "KeySettings",
     "Keys",
+    "Lease",
     "Ledger",
     "LoggedRequest",
+    "Presence",
     "Responses",
+    "Session",
+    "Sessions",
     "StoredConversation",
     "StoredResponse",
     "Stores",
+    "StoresKind",
+    "StoresSettings",
     "TopUp",
     "TopUpStatus",
     "TopUps",
@@ -49,19 +81,5 @@ __all__ = [
     "UsageSummary",
     "Voucher",
     "Window",
+    "fail_over",
 ]
-
-
-@dataclass(slots=True)
-class Stores:
-    """The stores one gateway process works with."""
-
-    accounts: Accounts
-    keys: Keys
-    ledger: Ledger
-    usage: UsageLog
-    counters: Counters
-    topups: TopUps
-    responses: Responses
-    answers: Answers
-    extra: dict[str, Any] = field(default_factory=dict)

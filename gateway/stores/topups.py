@@ -54,10 +54,10 @@ class TopUps(Protocol):
         """A new order. Raises Refusal(404) when there is no such account."""
 
     async def set_checkout(self, topup_id: str, checkout_id: str, url: str) -> TopUp | None:
-        """Note the service's page, once; None when there is no such order."""
+        """Note the service's page; the first one stays. None when there is no such order."""
 
     async def give_up(self, topup_id: str) -> None:
-        """No page could be made: the state becomes `failed`."""
+        """No page could be made: the state becomes `failed`. Idempotent; an order that has a page stays as it is."""
 
     async def get(self, topup_id: str, *, account_id: str | None = None) -> TopUp | None:
         """One order; where `account_id` is given, an order of another account is as good as unknown."""

@@ -1,4 +1,4 @@
-"""What was used, and how often: the usage log and rate windows; see `gateway.stores`."""
+"""What was used: the usage log; see `gateway.stores`."""
 
 from __future__ import annotations
 
@@ -52,43 +52,24 @@ class UsageSummary:
     by_model: Sequence[tuple[str, int]] = ()
 
 
-@dataclass(slots=True, frozen=True)
-class Window:
-    """State of a sliding window after a hit. `reset`: seconds until the window is wholly free again;
-    `retry_after`: seconds until the next hit would be allowed, 0.0 when it is now."""
-
-    allowed: bool
-    limit: int
-    remaining: int
-    reset: float
-    retry_after: float
-
-
 class UsageLog(Protocol):
-    """What happened; never the source of a bill."""
+    """What happened; never the source of a bill. Sums are kept as rows arrive, so that reading them costs the same
+    however long the log is."""
 
     def record(self, row: UsageRow) -> None:
-        """Hand over one row; it is written with the next batch, before any later operation returns.
-        A second row for the same held request is ignored."""
+        """Hand over one row without waiting. It may be batched: it is durable at the latest when a ledger operation of
+        this process returns that was called after it, or when the store is closed, and lost when the process dies
+        before. A row for a held request stands on its hold's account, key, day and model; a second one is ignored."""
 
     async def summary(self, account_id: str, *, start: int, end: int, key_id: str | None = None) -> UsageSummary:
-        """Sums over rows with start <= created < end (unix seconds on UTC day borders)."""
+        """Sums over rows with start <= created < end (unix seconds; a time inside a day stands for the whole UTC day).
+        The balance is the account's, also with a key; zero when there is no such account."""
 
     async def recent(
         self, account_id: str | None = None, *, before: int = 0, limit: int = 50, key_id: str | None = None
     ) -> list[LoggedRequest]:
-        """Rows of the log, newest first; `before` is the `seq` of the last row of the page before."""
+        """Rows of the log, newest first; `before` is the `seq` of the last row of the page before. limit: 1 to
+        1000."""
 
     async def prune(self, before: int) -> int:
         """Delete the rows created before this time (unix seconds); sums stay. Returns how many."""
-
-
-class Counters(Protocol):
-    """Rate windows."""
-
-    async def hit(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
-        """Count one event in every named sliding window of `window` seconds, or, when any of them is full,
-        in none of them. Exact: never more than `limit` events within any `window` seconds."""
-
-    async def peek(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
-        """The state that `hit` would find, without counting anything."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from gateway import config
 from gateway.errors import ConfigFault
 from gateway.provider import ProviderKind
+from gateway.sqlite import SqliteKind
 
 
 class RateLimit(BaseModel):
@@ -82,6 +83,7 @@ def build() -> Build:
 
     def make(text: str | bytes, env: Mapping[str, str] | None = None, **options: Any) -> config.Config:
         raw = text if isinstance(text, bytes) else text.encode()
+        options = {"stores": {"sqlite": SqliteKind()}, **options}
         return config.build(config.parse(raw, env or {}), SECTIONS, KINDS, **options)
 
     return make

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gateway.api
+import gateway.api.stores
+import gateway.stores
 
 NAMES = """
 ApiKey
@@ -130,5 +132,14 @@ def test_names_are_sorted_and_exist():
 
 
 def test_nothing_else_is_public():
-    others = [name for name in vars(gateway.api) if not name.startswith("_") and name not in NAMES]
+    # The facade for authors of stores is a module of the package.
+    names = {*NAMES, "stores"}
+    others = [name for name in vars(gateway.api) if not name.startswith("_") and name not in names]
     assert [name for name in others if name != "annotations"] == []
+
+
+def test_the_facade_for_stores_is_complete_and_nothing_else():
+    named = set(gateway.api.stores.__all__)
+    public = {name for name in vars(gateway.api.stores) if not name.startswith("_")} - {"annotations"}
+    assert named == public
+    assert set(gateway.stores.__all__) <= named, "every protocol and value of the stores"

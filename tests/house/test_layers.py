@@ -11,15 +11,16 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 FLOORS = (
-    "errors wire call profile provider dialect payments tools stores config catalog fetch hookspecs api pluginload "
-    "pipeline upstream runner logs metrics server_secret builtin sqlite servertools responses runtime http console "
-    "cli __main__ testing"
+    "errors wire call profile provider dialect payments tools credentials stores config catalog fetch hookspecs api "
+    "pluginload pipeline upstream runner logs metrics server_secret builtin sqlite own_plugins servertools responses "
+    "runtime http console cli __main__ testing"
 ).split()
 
 # Entries that may use less than their floor would allow.
 NARROW = {
     "wire": {"errors"},  # pure formats
     "builtin": {"api"},  # ordinary plugins: what they need, every plugin gets
+    "sqlite": {"api"},  # likewise
 }
 
 # Formats have no sockets, no clock and no chance in them: the same bytes always give the same answer.

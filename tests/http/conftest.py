@@ -215,7 +215,7 @@ class Site:
         stores = self.running.gateway.stores
         accounts = await stores.accounts.list_accounts(limit=500)
         assert [account.held for account in accounts] == [0] * len(accounts)
-        assert await stores.ledger.check() == []
+        assert await stores.check() == []
         errors = [line for line in self.log if line["level"] == "error"]
         assert self.noisy or not errors, errors
 

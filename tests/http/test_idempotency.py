@@ -118,8 +118,8 @@ class TestStored:
         site.upstream.reply(json_reply(openai_completion("Hi", reported=REPORTED)))
         await site.ask(headers=keyed())
         stores = site.running.gateway.stores
-        assert await stores.answers.prune(int(stores.core.clock()) - 5) == 0
-        assert await stores.answers.prune(int(stores.core.clock()) + 5) == 1
+        assert await stores.idempotency.prune(int(stores.core.clock()) - 5) == 0
+        assert await stores.idempotency.prune(int(stores.core.clock()) + 5) == 1
         assert REPLAY not in (await site.ask(headers=keyed())).headers
 
     async def test_off(self, serve: Any) -> None:
@@ -251,7 +251,7 @@ class TestFailures:
     async def test_the_store_fails_the_answer_is_given(self, site: Any, monkeypatch: Any) -> None:
         site.noisy = True
         site.upstream.reply(json_reply(openai_completion("Hi", reported=REPORTED)))
-        answers = site.running.gateway.stores.answers
+        answers = site.running.gateway.stores.idempotency
 
         async def broken(*_: Any, **__: Any) -> None:
             raise OSError("disk full")

@@ -292,7 +292,7 @@ async def test_a_process_that_is_killed_leaves_a_failed_response(site: Any, tmp_
         account = await gateway.stores.accounts.get_account(account_id)
         assert account is not None
         assert account.held == 0
-        assert await gateway.stores.ledger.check() == []
+        assert await gateway.stores.check() == []
         [row] = await gateway.stores.usage.recent(account_id)
         assert row.row.error == "gateway_crash"
     finally:

@@ -12,6 +12,7 @@ from gateway.call import Usage
 from gateway.errors import GatewayFault
 from gateway.sqlite import check_database, open_stores
 from gateway.sqlite.engine import migrations
+from gateway.stores import fail_over
 
 SECRET = b"a secret of the tests, not a real one"
 
@@ -88,13 +89,14 @@ class TestBackup:
         target = tmp_path / "copy" / "backup.db"
         target.parent.mkdir()
         for _ in range(3):
-            await house.stores.backup(target)
+            await house.stores.backup(str(target))
             assert await asyncio.to_thread(check_database, target) == []
         busy.cancel()
         await asyncio.gather(busy, return_exceptions=True)
         assert stat.S_IMODE(target.stat().st_mode) == 0o600
         assert [file.name for file in target.parent.iterdir()] == ["backup.db"]
         restored = await open_stores(target, SECRET)
+        await fail_over(restored, {})
         assert (await restored.accounts.get_account(house.account.id)).held == 0
         assert await restored.keys.authenticate(house.plain, "") is not None
         assert await restored.check() == []
@@ -132,7 +134,7 @@ class TestCheck:
         await fill(house)
         copy = tmp_path / "copy.db"
         await house.stores.accounts.create_account("eve")
-        await house.stores.backup(copy)
+        await house.stores.backup(str(copy))
         assert await asyncio.to_thread(check_database, copy) == []
         told = [str(one) for one in await asyncio.to_thread(self.damage, copy, damage)]
         assert any(found in one for one in told), told

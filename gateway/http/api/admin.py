@@ -248,7 +248,7 @@ async def _revoke_voucher(context: RequestContext, stores: Stores) -> web.Stream
 
 
 async def _check(context: RequestContext, stores: Stores) -> web.StreamResponse:
-    found = await stores.ledger.check()
+    found = await stores.check()
     return context.json({"ok": not found, "discrepancies": [str(item) for item in found]})
 
 

@@ -42,9 +42,11 @@ async def create(context: RequestContext) -> web.StreamResponse:
     body = await context.read_json()
     metadata = _metadata(body)
     items = _items(body, ()) if body.get("items") is not None else []
-    made = await services.store.create_conversation(account_id, metadata, [], expires=services.expires())
+    made = await services.conversations.create_conversation(account_id, metadata, [], expires=services.expires())
     if items:
-        await services.store.add_items(account_id, made.id, _named(items, made.id, 0), most=services.settings.max_items)
+        await services.conversations.add_items(
+            account_id, made.id, _named(items, made.id, 0), most=services.settings.max_items
+        )
     return context.json(_shown(made))
 
 
@@ -58,7 +60,7 @@ async def update(context: RequestContext) -> web.StreamResponse:
     """POST /conversations/{id}: new `metadata`."""
     account_id, services = await caller_and_services(context)
     body = await context.read_json()
-    found = await services.store.update_conversation(account_id, context.values["id"], _metadata(body))
+    found = await services.conversations.update_conversation(account_id, context.values["id"], _metadata(body))
     if found is None:
         raise conversation_not_found(context.values["id"])
     return context.json(_shown(found))
@@ -68,7 +70,7 @@ async def delete(context: RequestContext) -> web.StreamResponse:
     """DELETE /conversations/{id}: with all its items."""
     account_id, services = await caller_and_services(context)
     conversation_id = context.values["id"]
-    if not await services.store.delete_conversation(account_id, conversation_id):
+    if not await services.conversations.delete_conversation(account_id, conversation_id):
         raise conversation_not_found(conversation_id)
     return context.json({"id": conversation_id, "object": "conversation.deleted", "deleted": True})
 
@@ -86,7 +88,7 @@ async def create_items(context: RequestContext) -> web.StreamResponse:
     conversation_id = context.values["id"]
     earlier = await _all_items(services, account_id, conversation_id)
     made = _named(_items(await context.read_json(), earlier), conversation_id, len(earlier))
-    if not await services.store.add_items(account_id, conversation_id, made, most=services.settings.max_items):
+    if not await services.conversations.add_items(account_id, conversation_id, made, most=services.settings.max_items):
         raise conversation_not_found(conversation_id)
     return context.json(page_of(made, {"limit": "100", "order": "asc"}))
 
@@ -106,7 +108,7 @@ async def delete_item(context: RequestContext) -> web.StreamResponse:
     account_id, services = await caller_and_services(context)
     conversation_id, item_id = context.values["id"], context.values["item"]
     found = await _find(services, account_id, conversation_id)
-    if not await services.store.delete_item(account_id, conversation_id, item_id):
+    if not await services.conversations.delete_item(account_id, conversation_id, item_id):
         raise _item_not_found(item_id)
     return context.json(_shown(found))
 
@@ -145,14 +147,16 @@ def _named(items: list[dict[str, Any]], conversation_id: str, place: int) -> lis
 
 
 async def _find(services: ResponsesServices, account_id: str, conversation_id: str) -> StoredConversation:
-    found = await services.store.get_conversation(account_id, conversation_id)
+    found = await services.conversations.get_conversation(account_id, conversation_id)
     if found is None:
         raise conversation_not_found(conversation_id)
     return found
 
 
 async def _all_items(services: ResponsesServices, account_id: str, conversation_id: str) -> list[dict[str, Any]]:
-    items = await services.store.conversation_items(account_id, conversation_id, most=services.settings.max_context)
+    items = await services.conversations.conversation_items(
+        account_id, conversation_id, most=services.settings.max_context
+    )
     if items is None:
         raise conversation_not_found(conversation_id)
     return [dict(item) for item in items]

@@ -119,7 +119,7 @@ class Idempotency:
             keyed.recording.end()
 
     async def _find(self, keyed: KeyedCall, context: RequestContext, runner: CallRunner, inbound: InboundCall) -> None:
-        answers = self._gateway.stores.answers
+        answers = self._gateway.stores.idempotency
         authorized = False
         while True:
             claim = await answers.claim(keyed.name, keyed.digest, context.id, account_of(runner), _expiry(context))
@@ -172,7 +172,7 @@ class Idempotency:
     ) -> None:
         """Store a finished answer before its last byte is given out. One that we broke off ourselves may run again."""
         if isinstance(fault, GatewayFault):
-            await self._guarded(context, self._gateway.stores.answers.break_off(keyed.name, context.id))
+            await self._guarded(context, self._gateway.stores.idempotency.break_off(keyed.name, context.id))
         elif keyed.recording.too_large or len(body) > context.runtime.config.idempotency.max_answer:
             await self._store(keyed, context, 0, {}, b"")
         else:
@@ -181,7 +181,7 @@ class Idempotency:
     async def _store(
         self, keyed: KeyedCall, context: RequestContext, status: int, headers: Mapping[str, str], body: bytes
     ) -> None:
-        answers = self._gateway.stores.answers
+        answers = self._gateway.stores.idempotency
         expires = _expiry(context)
         await self._guarded(
             context, answers.finish(keyed.name, context.id, status=status, headers=headers, body=body, expires=expires)
@@ -189,14 +189,14 @@ class Idempotency:
 
     async def _release(self, keyed: KeyedCall, context: RequestContext, runner: CallRunner) -> None:
         """There was no answer: the same request may come again."""
-        answers = self._gateway.stores.answers
+        answers = self._gateway.stores.idempotency
         free = runner.outcome is None or runner.outcome.basis == "void"
         await self._guarded(context, (answers.drop if free else answers.break_off)(keyed.name, context.id))
 
     async def _guarded(self, context: RequestContext, work: Awaitable[None]) -> None:
         try:
             await work
-        except Exception:  # an answer that is paid for is given, whatever the database says; see `Answers.claim`
+        except Exception:  # an answer that is paid for is given, whatever the database says; see `Idempotency.claim`
             self._gateway.log.exception("an answer could not be kept", extra={"request_id": context.id})
 
     async def _wait_for_other(self, keyed: KeyedCall, context: RequestContext) -> bool:
@@ -207,12 +207,12 @@ class Idempotency:
         look = loop.time()
         end = look + context.runtime.config.upstream.total
         nap = _SHORTEST_NAP
-        while await stores.answers.is_running(keyed.name):
+        while await stores.idempotency.is_running(keyed.name):
             if loop.time() >= end or not keyed.followers:
                 return False
             if loop.time() >= look:
                 # A process that was killed does not say so; its calls are resolved before they may run again.
-                await stores.fail_over_holds()
+                await self._gateway.fail_over()
                 look = loop.time() + _LOOK_FOR_THE_DEAD
             await asyncio.sleep(nap)
             nap = min(nap * 1.5, _LONGEST_NAP)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from gateway.errors import GatewayFault
+from gateway.api import GatewayFault
 from gateway.sqlite.engine.writer import Writer, unavailable
 from gateway.sqlite.money.operations import SqlOperation
 from gateway.sqlite.money.unit_of_work import Names

@@ -1,17 +1,47 @@
-"""Which processes are alive: each holds a lock on a file of its own for as long as it lives.
+"""Who is alive: each process holds a lock on a file of its own for as long as it lives.
 
 The kernel drops the lock when the process ends, however it ends, and it cannot be confused by a process number that
-is used again. The file gets its final name only once it is locked, so no file of that name is ever unlocked while
-its owner lives. Locks belong to the open file, so two gateways in one process count as two.
-A process that forks after this keeps the lock alive through its child: open the stores in the worker itself.
+is used again. So on one machine leases need no clock: they are exact, and never end under a process that lives. The
+file gets its final name only once it is locked, so no file of that name is ever unlocked while its owner lives. Locks
+belong to the open file, so two gateways in one process count as two. A process that forks after this keeps the lock
+alive through its child: open the stores in the worker itself.
+
+Beside the file stands a row in the table of processes, whose number is the lease's id. Holds name it, and a hold is
+refused when the row is gone, so even a process whose row was buried by mistake cannot begin anything under it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import secrets
+import sqlite3
 from pathlib import Path
+
+from gateway.api.stores import Lease
+from gateway.sqlite.engine.core import Core
+from gateway.sqlite.money.unit_of_work import Names
+
+_REGISTER = "INSERT INTO processes (token, started) VALUES (?, ?) RETURNING n"
+_IS_REGISTERED = "SELECT 1 FROM processes WHERE n = ?"
+# A process that leaves things open stays in the table: dead, since it holds no lock, until somebody has resolved them.
+_SIGN_OFF = """
+    DELETE FROM processes WHERE n = ?1 AND NOT EXISTS (SELECT 1 FROM holds WHERE state = 0 AND process = ?1)
+        AND NOT EXISTS (SELECT 1 FROM responses WHERE process = ?1)
+"""
+# What a process without a row may have left open is nobody's, as numbers are not used again.
+_OTHERS = """
+    SELECT n, token FROM processes WHERE n != ?1
+    UNION ALL
+    SELECT DISTINCT process, '' FROM holds
+    WHERE state = 0 AND process != ?1 AND process NOT IN (SELECT n FROM processes)
+    UNION
+    SELECT DISTINCT process, '' FROM responses
+    WHERE process IS NOT NULL AND process != ?1 AND process NOT IN (SELECT n FROM processes)
+"""
+_TOKEN = "SELECT token FROM processes WHERE n = ?"
+_BURY = "DELETE FROM processes WHERE n = ?"
 
 
 class ProcessLock:
@@ -40,7 +70,7 @@ def folder_of(database: Path) -> Path:
 
 
 def is_dead(folder: Path, token: str) -> bool:
-    """Whether the process with this token has ended. Its file, if it is still there, stays: see `bury`."""
+    """Whether the process with this token has ended. Its file, if it is still there, stays: see `remove`."""
     try:
         file = os.open(folder / token, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -54,6 +84,69 @@ def is_dead(folder: Path, token: str) -> bool:
     return True
 
 
-def bury(folder: Path, token: str) -> None:
+def remove(folder: Path, token: str) -> None:
     """Remove the file of a dead process."""
     (folder / token).unlink(missing_ok=True)
+
+
+class SqlitePresence:
+    """`gateway.stores.Presence`, with leases that last as long as their process."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._folder = folder_of(core.path)
+        self._lock: ProcessLock | None = None
+
+    @property
+    def lease(self) -> Lease:
+        """The row of this process in the table of processes."""
+        return Lease(str(self._core.process))
+
+    async def join(self) -> Lease:
+        """Lock a new file, then enter it in the table: whoever reads the row finds the lock held."""
+        earlier, lock = self._lock, await asyncio.to_thread(ProcessLock, self._folder)
+        self._lock = lock
+        now = self._core.now()
+
+        def register(connection: sqlite3.Connection, _: Names) -> int:
+            return int(connection.execute(_REGISTER, (lock.token, now)).fetchall()[0][0])
+
+        self._core.process = await self._core.write(register)
+        if earlier is not None:
+            await asyncio.to_thread(earlier.release)
+        return self.lease
+
+    async def renew(self) -> bool:
+        """Nothing runs out here; False when the row was buried all the same."""
+        return await self._core.reader.row(_IS_REGISTERED, (self._core.process,)) is not None
+
+    async def leave(self) -> None:
+        """Sign off, then let go of the lock. With something left open the row stays, and is found dead."""
+        lock, self._lock = self._lock, None
+        if lock is None:
+            return
+        number = self._core.process
+        try:
+            await self._core.write(lambda connection, _: connection.execute(_SIGN_OFF, (number,)).rowcount)
+        finally:
+            await asyncio.to_thread(lock.release)
+
+    async def dead(self) -> list[str]:
+        """Those whose lock is free, and those that are named by something open but have no row."""
+        others = await self._core.reader.rows(_OTHERS, (self._core.process,), slow=True)
+        if not others:
+            return []
+        return await asyncio.to_thread(
+            lambda: [str(number) for number, token in others if not token or is_dead(self._folder, token)]
+        )
+
+    async def bury(self, lease: str) -> None:
+        """Delete the row, then the file."""
+        row = await self._core.reader.row(_TOKEN, (int(lease),))
+
+        def forget(connection: sqlite3.Connection, _: Names) -> None:
+            connection.execute(_BURY, (int(lease),))
+
+        await self._core.write(forget)
+        if row is not None:
+            await asyncio.to_thread(remove, self._folder, row[0])

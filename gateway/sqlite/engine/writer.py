@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any
 
-from gateway.errors import Fault, GatewayFault
+from gateway.api import Fault, GatewayFault
 
 LINGER = 0.05
 """Seconds an operation nobody waits for may gather company."""

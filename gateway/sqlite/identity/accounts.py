@@ -5,14 +5,19 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-from gateway.errors import CallerFault, Refusal
+from gateway.api import CallerFault, Refusal
+from gateway.api.stores import (
+    Account,
+    AccountChange,
+    asked_credits,
+    checked_rate,
+    checked_role,
+    checked_text,
+    random_text,
+)
 from gateway.sqlite.engine.core import Core, Row
-from gateway.sqlite.identity.credentials import random_text
-from gateway.sqlite.money.amounts import asked_credits
 from gateway.sqlite.money.unit_of_work import Names, UnitOfWork
-from gateway.stores import Account, AccountChange
 
-ROLES = ("user", "admin")
 _BY_ID = """
     SELECT id, name, role, balance, held, created, requests_per_minute, disabled FROM accounts WHERE id = ?
 """
@@ -36,29 +41,6 @@ NEW_GENERATION = "UPDATE facts SET value = value + 1 WHERE name = 'generation'"
 """Tells every process to look up again what `authenticate` has cached."""
 
 
-def checked_text(text: str, what: str, *, least: int = 0, most: int = 100) -> str:
-    """A name fit for display: `least` to `most` characters, none of them a control character."""
-    if not isinstance(text, str) or not least <= len(text) <= most or not text.isprintable():
-        raise CallerFault(f"{what}: expected {least} to {most} printable characters.", param=what)
-    return text
-
-
-def checked_rate(value: int | None) -> int | None:
-    """Requests per minute: None, or from 1 to a million."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000:
-        raise CallerFault("requests_per_minute: expected an integer from 1 to 1000000, or null.",
-                          param="requests_per_minute")  # fmt: skip
-    return value
-
-
-def _checked_role(role: str) -> str:
-    if role not in ROLES:
-        raise CallerFault("role: expected user or admin.", param="role")
-    return role
-
-
 def _account(row: Row) -> Account:
     account_id, name, role, balance, held, created, rate, disabled = row
     return Account(account_id, name, role, balance, held, created, rate, bool(disabled))
@@ -74,7 +56,7 @@ class SqliteAccounts:
     async def create_account(self, name: str, *, role: str = "user", grant: int = 0) -> Account:
         """See the protocol. Names are unique, 1 to 200 characters."""
         checked_text(name, "name", least=1, most=200)
-        _checked_role(role)
+        checked_role(role)
         asked_credits(grant, "grant", least=0)
         account_id = "acct_" + random_text(16)
         now = self._core.now()
@@ -84,11 +66,11 @@ class SqliteAccounts:
                 raise _taken()
             connection.execute(_ADD, (account_id, name, role, now))
             if grant:
-                book = UnitOfWork(connection, names)
-                book.load((), (account_id,))
-                account = book.account_by_id[account_id]
-                book.post(account, "grant", now, amount=grant, idem="account:" + account_id, note="first grant")
-                book.flush()
+                unit = UnitOfWork(connection, names)
+                unit.load((), (account_id,))
+                account = unit.account_by_id[account_id]
+                unit.post(account, "grant", now, amount=grant, idem="account:" + account_id, note="first grant")
+                unit.flush()
             return _account(connection.execute(_BY_ID, (account_id,)).fetchone())
 
         return await self._core.write(work)
@@ -121,7 +103,7 @@ class SqliteAccounts:
         if "name" in values:
             checked_text(change.name, "name", least=1, most=200)
         if "role" in values:
-            _checked_role(change.role)
+            checked_role(change.role)
         if "requests_per_minute" in values:
             checked_rate(change.requests_per_minute)
         if "disabled" in values:

@@ -17,10 +17,9 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from gateway.call import Caller
-from gateway.errors import Refusal
+from gateway.api import Caller, Refusal
+from gateway.api.stores import digest, well_formed
 from gateway.sqlite.engine.core import Core
-from gateway.sqlite.identity.credentials import digest, well_formed
 from gateway.sqlite.money.operations import SqlOperation
 from gateway.sqlite.money.unit_of_work import Names
 

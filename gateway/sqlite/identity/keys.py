@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
 import sqlite3
 from collections.abc import Awaitable
-from dataclasses import replace
 from typing import TypeVar
 
 import orjson
 
-from gateway.call import Caller
-from gateway.errors import CallerFault, Refusal
+from gateway.api import Caller, CallerFault, Refusal
+from gateway.api.stores import (
+    KEY_PEPPER,
+    Key,
+    KeySettings,
+    checked_settings,
+    derive,
+    digest,
+    label_of,
+    new_key,
+    random_text,
+    read_period,
+)
 from gateway.sqlite.engine.core import Core, Row
-from gateway.sqlite.identity.accounts import NEW_GENERATION, checked_rate, checked_text
+from gateway.sqlite.identity.accounts import NEW_GENERATION
 from gateway.sqlite.identity.authentication import Authenticator
-from gateway.sqlite.identity.credentials import derive, digest, label_of, new_key, random_text
-from gateway.sqlite.money.amounts import asked_credits, read_period
 from gateway.sqlite.money.unit_of_work import Names
-from gateway.stores import Key, KeySettings
 
 _BY_ID = """
     SELECT k.id, a.id, k.name, k.label, k.created, k.expires, k.revoked, k.last_used, k.monthly_limit, k.models,
@@ -57,8 +62,6 @@ _REVOKE = "UPDATE keys SET revoked = ? WHERE id = ? AND revoked IS NULL"
 _MONTH = """
     SELECT m.used, m.held FROM keys AS k JOIN months AS m ON m.key = k.n WHERE k.id = ? AND m.period = ?
 """
-_PATTERN = re.compile(r"[A-Za-z0-9._:@/+~*-]{1,200}")
-_MOST_LISTED = 200
 
 
 def _key(row: Row) -> Key:
@@ -74,51 +77,6 @@ def _texts(stored: str | None) -> tuple[str, ...] | None:
 
 def _stored(texts: tuple[str, ...] | None) -> str | None:
     return None if texts is None else orjson.dumps(texts).decode()
-
-
-def checked_settings(settings: KeySettings, now: int) -> KeySettings:
-    """The settings with addresses in normal form; CallerFault (400) names the first member that is wrong."""
-    checked_text(settings.name, "name")
-    checked_rate(settings.requests_per_minute)
-    if settings.monthly_limit is not None:
-        asked_credits(settings.monthly_limit, "monthly_limit", least=0)
-    if settings.expires_at is not None:
-        asked_credits(settings.expires_at, "expires_at", least=0)
-        if settings.expires_at <= now:
-            raise CallerFault("expires_at: this time has passed.", param="expires_at")
-    models, networks = settings.models, settings.ip_allow
-    if models is not None:
-        models = tuple(models)
-        if not 1 <= len(models) <= _MOST_LISTED:
-            raise CallerFault(
-                f"models: expected 1 to {_MOST_LISTED} ids or patterns, or null for every model.", param="models"
-            )
-        for i, pattern in enumerate(models):
-            if not isinstance(pattern, str) or not _PATTERN.fullmatch(pattern):
-                raise CallerFault(
-                    f"models[{i}]: expected a model id or a pattern such as provider/*.", param=f"models[{i}]"
-                )
-    if networks is not None:
-        networks = tuple(networks)
-        if not 1 <= len(networks) <= _MOST_LISTED:
-            raise CallerFault(
-                f"ip_allow: expected 1 to {_MOST_LISTED} addresses or networks, or null for every address.",
-                param="ip_allow",
-            )
-        networks = tuple(_network(text, i) for i, text in enumerate(networks))
-    return replace(settings, models=models, ip_allow=networks)
-
-
-def _network(text: str, i: int) -> str:
-    try:
-        if not isinstance(text, str):
-            raise ValueError
-        return str(ipaddress.ip_network(text))
-    except ValueError:
-        raise CallerFault(
-            f"ip_allow[{i}]: expected an address or a network such as 192.0.2.0/24 (no bits after the prefix).",
-            param=f"ip_allow[{i}]",
-        ) from None
 
 
 def _live(connection: sqlite3.Connection, key_id: str, account_id: str | None) -> Row | None:
@@ -137,7 +95,7 @@ class SqliteKeys:
 
     def __init__(self, core: Core, secret: bytes, prefix: str, per_account: int) -> None:
         self._core = core
-        self._pepper = derive(secret, "key-pepper")
+        self._pepper = derive(secret, KEY_PEPPER)
         self._prefix = prefix
         self._per_account = per_account
         self._authenticator = Authenticator(core, self._pepper, prefix)

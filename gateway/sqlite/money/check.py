@@ -6,7 +6,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from gateway.stores import Discrepancy
+from gateway.api.stores import Discrepancy
 
 _CHECKS: tuple[tuple[str, str], ...] = (
     (

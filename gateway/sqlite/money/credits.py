@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 
-from gateway.errors import CallerFault, Refusal
+from gateway.api import CallerFault, Refusal
+from gateway.api.stores import (
+    MAX_CREDITS,
+    VOUCHER_PEPPER,
+    EntryKind,
+    Voucher,
+    asked_credits,
+    checked_text,
+    derive,
+    digest,
+    new_code,
+    read_code,
+)
 from gateway.sqlite.engine.core import Core
-from gateway.sqlite.identity.accounts import checked_text
-from gateway.sqlite.identity.credentials import derive, digest, new_code, read_code
-from gateway.sqlite.money.amounts import asked_credits
 from gateway.sqlite.money.unit_of_work import KIND_NUMBER, SETTLED, AccountRow, HoldRow, Names, UnitOfWork
-from gateway.stores import MAX_CREDITS, EntryKind, Voucher
 
 GRANT_KINDS: tuple[EntryKind, ...] = ("grant", "topup", "correction")
 _MOST_VOUCHERS = 10_000
@@ -36,17 +44,17 @@ def _checked_key(key: str) -> str:
     return checked_text(key, "key", least=1, most=200)
 
 
-def _account(book: UnitOfWork, account_id: str) -> AccountRow:
-    book.load((), (account_id,))
-    account = book.account_by_id.get(account_id)
+def _account(unit: UnitOfWork, account_id: str) -> AccountRow:
+    unit.load((), (account_id,))
+    account = unit.account_by_id.get(account_id)
     if account is None:
         raise Refusal("There is no such account.", status=404, code="account_not_found")
     return account
 
 
-def _earlier(book: UnitOfWork, key: str, account: AccountRow, kind: EntryKind, credits: int, request_id: str) -> bool:
+def _earlier(unit: UnitOfWork, key: str, account: AccountRow, kind: EntryKind, credits: int, request_id: str) -> bool:
     """Whether this very operation was booked before; Refusal (409) when the key was used for another one."""
-    row = book.connection.execute(_EARLIER, (key,)).fetchone()
+    row = unit.connection.execute(_EARLIER, (key,)).fetchone()
     if row is None:
         return False
     if tuple(row) != (account.n, KIND_NUMBER[kind], credits, request_id or None):
@@ -75,7 +83,7 @@ class Credits:
 
     def __init__(self, core: Core, secret: bytes) -> None:
         self._core = core
-        self._pepper = derive(secret, "voucher-pepper")
+        self._pepper = derive(secret, VOUCHER_PEPPER)
 
     async def grant(self, account_id: str, credits: int, *, kind: str, key: str, note: str = "") -> int:
         """See the protocol. A key counts over all accounts: one payment cannot credit two of them."""
@@ -91,12 +99,12 @@ class Credits:
         booked: EntryKind = next(known for known in GRANT_KINDS if known == kind)
 
         def work(connection: sqlite3.Connection, names: Names) -> int:
-            book = UnitOfWork(connection, names)
-            account = _account(book, account_id)
-            if not _earlier(book, key, account, booked, credits, ""):
+            unit = UnitOfWork(connection, names)
+            account = _account(unit, account_id)
+            if not _earlier(unit, key, account, booked, credits, ""):
                 _check_sum(account, credits)
-                book.post(account, booked, now, amount=credits, idem=key, note=note or None)
-                book.flush()
+                unit.post(account, booked, now, amount=credits, idem=key, note=note or None)
+                unit.flush()
             return account.balance
 
         return await self._core.write(work)
@@ -109,13 +117,13 @@ class Credits:
         now = self._core.now()
 
         def work(connection: sqlite3.Connection, names: Names) -> int:
-            book = UnitOfWork(connection, names)
-            book.load((request_id,))
-            hold: HoldRow | None = book.holds.get(request_id)
+            unit = UnitOfWork(connection, names)
+            unit.load((request_id,))
+            hold: HoldRow | None = unit.holds.get(request_id)
             if hold is None or hold.state != SETTLED:
                 raise Refusal("There is no charge for this request.", status=404, code="charge_not_found")
-            account = book.accounts[hold.account]
-            if _earlier(book, key, account, "refund", credits, request_id):
+            account = unit.accounts[hold.account]
+            if _earlier(unit, key, account, "refund", credits, request_id):
                 return account.balance
             done = connection.execute(_REFUNDED, (account.n, hold.n, KIND_NUMBER["refund"])).fetchone()[0]
             if credits > hold.charged - done:
@@ -126,9 +134,9 @@ class Credits:
                     param="credits",
                 )
             _check_sum(account, credits)
-            book.load_months([(hold.key, hold.period)])
-            book.post(account, "refund", now, amount=credits, hold=hold, idem=key, note=note or None)
-            book.flush()
+            unit.load_months([(hold.key, hold.period)])
+            unit.post(account, "refund", now, amount=credits, hold=hold, idem=key, note=note or None)
+            unit.flush()
             return account.balance
 
         return await self._core.write(work)
@@ -161,14 +169,14 @@ class Credits:
         now = self._core.now()
 
         def work(connection: sqlite3.Connection, names: Names) -> tuple[int, int]:
-            book = UnitOfWork(connection, names)
-            account = _account(book, account_id)
+            unit = UnitOfWork(connection, names)
+            account = _account(unit, account_id)
             found = connection.execute(_VOUCHER, (stored,)).fetchone() if stored else None
             if found is None:
                 raise _no_voucher()
             number, credits, expires, redeemed, label, revoked = found
             idem = "voucher:" + account_id + ":" + (key or str(number))
-            if key and _earlier(book, idem, account, "voucher", credits, ""):
+            if key and _earlier(unit, idem, account, "voucher", credits, ""):
                 if redeemed is None:
                     raise Refusal("key: this idempotency key was used for another voucher.", status=409,
                                   code="idempotency_conflict", param="key")  # fmt: skip
@@ -177,8 +185,8 @@ class Credits:
                 raise _no_voucher()
             _check_sum(account, credits)
             connection.execute(_REDEEM, (now, account.n, number))
-            book.post(account, "voucher", now, amount=credits, idem=idem, note="voucher ..." + label)
-            book.flush()
+            unit.post(account, "voucher", now, amount=credits, idem=idem, note="voucher ..." + label)
+            unit.flush()
             return credits, account.balance
 
         return await self._core.write(work)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
-from gateway.call import Basis, Usage
+from gateway.api import Basis, Usage
+from gateway.api.stores import Entry, Hold, HoldRequest
 from gateway.sqlite.engine.core import Core, Row
-from gateway.sqlite.money.check import check_database
 from gateway.sqlite.money.credits import Credits
 from gateway.sqlite.money.operations import (
     DispatchOperation,
@@ -19,7 +19,6 @@ from gateway.sqlite.money.operations import (
 )
 from gateway.sqlite.money.recovery import fail_over_holds
 from gateway.sqlite.money.unit_of_work import BASES, KINDS
-from gateway.stores import Discrepancy, Entry, Hold, HoldRequest
 
 _OLDEST_OF_ALL = """
     SELECT e.n, a.id, e.kind, e.amount, e.reserved, e.unpaid, e.balance, e.created, h.request_id, k.id, m.text, e.basis,
@@ -57,7 +56,7 @@ def _entry(row: Row) -> Entry:
     return Entry(
         seq=row[0],
         account_id=row[1],
-        kind=KINDS[row[2]],  # type: ignore[arg-type]  # a position in EntryKind, see book.KINDS
+        kind=KINDS[row[2]],  # type: ignore[arg-type]  # a position in EntryKind, see unit_of_work.KINDS
         amount=row[3],
         reserved=row[4],
         unpaid=row[5],
@@ -131,11 +130,6 @@ class SqliteLedger(Credits):
                 yield entry
             after = page[-1].seq
 
-    async def fail_over_holds(self) -> int:
-        """See the protocol and `gateway.sqlite.money.recovery`."""
-        return await fail_over_holds(self._core)
-
-    async def check(self) -> list[Discrepancy]:
-        """See the protocol and `gateway.sqlite.money.check`."""
-        path = self._core.path
-        return await self._core.apart(lambda: check_database(path))
+    async def fail_over(self, lease: str) -> int:
+        """Resolve the open holds of a dead lease; see `gateway.sqlite.money.recovery`."""
+        return await fail_over_holds(self._core, int(lease))

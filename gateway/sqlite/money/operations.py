@@ -16,10 +16,19 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from gateway.call import Basis, Usage
-from gateway.errors import Fault, GatewayFault, Refusal
+from gateway.api import Basis, Fault, GatewayFault, Refusal, Usage
+from gateway.api.stores import (
+    MAX_CREDITS,
+    Hold,
+    HoldRequest,
+    UsageRow,
+    affordable,
+    checked_count,
+    checked_price,
+    cost,
+    read_period,
+)
 from gateway.sqlite.engine.writer import Operation
-from gateway.sqlite.money.amounts import affordable, checked_count, checked_price, cost, read_period
 from gateway.sqlite.money.unit_of_work import (
     BASIS_NUMBER,
     FORSAKEN,
@@ -32,7 +41,6 @@ from gateway.sqlite.money.unit_of_work import (
     Names,
     UnitOfWork,
 )
-from gateway.stores import MAX_CREDITS, Hold, HoldRequest, UsageRow
 
 NO_RETRY = {"x-should-retry": "false"}
 
@@ -59,7 +67,7 @@ class UnitOperation(Operation):
         self.account_id = account_id
         self.key_id = key_id
 
-    def apply(self, book: UnitOfWork) -> Any:
+    def apply(self, unit: UnitOfWork) -> Any:
         """Do it; returns the result, or raises a Fault before anything was changed."""
         raise NotImplementedError
 
@@ -86,28 +94,35 @@ class HoldOperation(UnitOperation):
         self.process = process
         self.wanted = cost(self.base, self.unit_price, request.units)
 
-    def apply(self, book: UnitOfWork) -> Hold:
+    def apply(self, unit: UnitOfWork) -> Hold:
         request = self.request
-        earlier = book.holds.get(self.request_id)
+        earlier = unit.holds.get(self.request_id)
         if earlier is not None:
-            return self._again(book, earlier)
-        account = book.account_by_id.get(self.account_id)
+            return self._again(unit, earlier)
+        if self.process not in unit.leases:
+            raise GatewayFault(
+                "This gateway was taken for dead and has to sign on again. Try again.",
+                status=503,
+                code="lease_lost",
+                retry_after=1.0,
+            )
+        account = unit.account_by_id.get(self.account_id)
         if account is None:
             raise Refusal("The account of this key is unknown.", status=401, code="invalid_api_key")
         if account.disabled:
             raise Refusal("This account is disabled.", status=403, type="account_disabled", code="account_disabled")
-        key = self._key(book, account)
+        key = self._key(unit, account)
         ceiling = request.monthly_limit
         if key is not None and key.monthly_limit is not None:
             ceiling = key.monthly_limit if ceiling is None else min(ceiling, key.monthly_limit)
         number = key.n if key is not None else 0
-        room = room_of(book, account, number, self.period, ceiling)
+        room = room_of(unit, account, number, self.period, ceiling)
         amount, units = self.wanted, request.units
         if amount > room:
             # A price of nothing per unit cannot be clamped: then it is the base that is too dear.
             units = affordable(room, self.base, self.unit_price) if self.unit_price else -1
             if units < max(request.least_units, 0):
-                raise self._too_poor(book, account, number, ceiling, room)
+                raise self._too_poor(unit, account, number, ceiling, room)
             amount = cost(self.base, self.unit_price, units)
         covered = None
         if request.reserve is not None and request.reserve < units and self.unit_price:
@@ -115,28 +130,28 @@ class HoldOperation(UnitOperation):
             amount = cost(self.base, self.unit_price, covered)
         hold = HoldRow(
             0, self.request_id, account.n, number, self.period, self.now,
-            book.names.number(book.connection, request.model), amount, units if covered is None else covered,
+            unit.names.number(unit.connection, request.model), amount, units if covered is None else covered,
             OPEN, 0, 0, None, self.process, 0, str(self.base), str(self.unit_price), ceiling, None, None, None,
         )  # fmt: skip
-        book.add_hold(hold)
-        book.post(account, "hold", self.now, reserved=amount, hold=hold)
+        unit.add_hold(hold)
+        unit.post(account, "hold", self.now, reserved=amount, hold=hold)
         return Hold(self.request_id, amount, units, covered)
 
-    def _key(self, book: UnitOfWork, account: AccountRow) -> KeyRow | None:
+    def _key(self, unit: UnitOfWork, account: AccountRow) -> KeyRow | None:
         if not self.key_id:
             return None
-        key = book.keys.get(self.key_id)
+        key = unit.keys.get(self.key_id)
         if key is None or key.account != account.n or (key.revoked is not None and key.revoked <= self.now):
             raise Refusal("The API key is unknown or revoked.", status=401, code="invalid_api_key")
         return key
 
-    def _again(self, book: UnitOfWork, earlier: HoldRow) -> Hold:
+    def _again(self, unit: UnitOfWork, earlier: HoldRow) -> Hold:
         """The same hold asked for twice (after a fault that hid its success) is the same hold."""
-        if earlier.state == OPEN and book.accounts[earlier.account].id == self.account_id:
+        if earlier.state == OPEN and unit.accounts[earlier.account].id == self.account_id:
             return Hold(self.request_id, earlier.amount, earlier.units)
         raise Refusal("This request id was used before.", status=409, code="request_id_used")
 
-    def _too_poor(self, book: UnitOfWork, account: AccountRow, key: int, ceiling: int | None, room: int) -> Refusal:
+    def _too_poor(self, unit: UnitOfWork, account: AccountRow, key: int, ceiling: int | None, room: int) -> Refusal:
         least = cost(self.base, self.unit_price, self.request.least_units)
         needs = f"This request needs at least {least} credits"
         if account.balance - account.held <= room:
@@ -155,11 +170,11 @@ class HoldOperation(UnitOperation):
         )
 
 
-def room_of(book: UnitOfWork, account: AccountRow, key: int, period: int, ceiling: int | None) -> int:
+def room_of(unit: UnitOfWork, account: AccountRow, key: int, period: int, ceiling: int | None) -> int:
     """Credits that can still be reserved: what balance and key ceiling leave, the lower of both."""
     room = account.balance - account.held
     if ceiling is not None:
-        month = book.month(key, period)
+        month = unit.month(key, period)
         if month is not None:
             room = min(room, ceiling - month.used - month.held)
     return room
@@ -175,16 +190,16 @@ class GrowOperation(UnitOperation):
         self.units = checked_count(units, "units")
         self.base = checked_price(base, "base")
 
-    def apply(self, book: UnitOfWork) -> int:
-        hold = book.holds.get(self.request_id)
+    def apply(self, unit: UnitOfWork) -> int:
+        hold = unit.holds.get(self.request_id)
         if hold is None or hold.state != OPEN:
             return 0
-        account = book.accounts[hold.account]
+        account = unit.accounts[hold.account]
         if account.disabled:
             return 0
         price = Decimal(hold.unit_price or 0)
         base = Decimal(hold.base or 0) + self.base
-        room = max(room_of(book, account, hold.key, hold.period, hold.ceiling), 0) + hold.amount
+        room = max(room_of(unit, account, hold.key, hold.period, hold.ceiling), 0) + hold.amount
         units = min(hold.units + self.units, MAX_CREDITS)
         amount = cost(base, price, units)
         if amount > room:
@@ -194,9 +209,9 @@ class GrowOperation(UnitOperation):
             amount = cost(base, price, units)
         more, added = units - hold.units, amount - hold.amount
         hold.units, hold.amount, hold.base = units, amount, str(base)
-        book.touch(hold)
+        unit.touch(hold)
         if added:
-            book.post(account, "hold_grow", self.now, reserved=added, hold=hold)
+            unit.post(account, "hold_grow", self.now, reserved=added, hold=hold)
         return more
 
 
@@ -213,46 +228,46 @@ class SettleOperation(UnitOperation):
         if basis == "void" and charge:
             raise GatewayFault("A voided bill cannot have a charge.")
 
-    def apply(self, book: UnitOfWork) -> int:
-        hold = book.holds.get(self.request_id)
+    def apply(self, unit: UnitOfWork) -> int:
+        hold = unit.holds.get(self.request_id)
         if self.basis == BASIS_NUMBER["void"] and hold is not None and hold.state == OPEN:
-            void_hold(book, hold, VOIDED, self.now)
+            void_hold(unit, hold, VOIDED, self.now)
             return 0
         if hold is None:
             raise GatewayFault("There is no hold for this request; nothing was charged.", code="unknown_hold")
         if hold.state in (SETTLED, VOIDED):
             return hold.charged
-        target = book.names.number(book.connection, self.model) if self.model else None
-        return charge_hold(book, hold, self.charge, self.basis, target, self.now)
+        target = unit.names.number(unit.connection, self.model) if self.model else None
+        return charge_hold(unit, hold, self.charge, self.basis, target, self.now)
 
 
-def charge_hold(book: UnitOfWork, hold: HoldRow, charge: int, basis: int, target: int | None, now: int) -> int:
+def charge_hold(unit: UnitOfWork, hold: HoldRow, charge: int, basis: int, target: int | None, now: int) -> int:
     """Settle an open or forsaken hold; returns the credits charged.
 
     What the hold covers is the `charge`; what the call cost beyond it is the `overrun`: paid as far as the free
     balance and the key's ceiling reach, the rest noted as unpaid. So no balance and no ceiling is ever overdrawn.
     """
-    account = book.accounts[hold.account]
+    account = unit.accounts[hold.account]
     reserved = hold.amount if hold.state == OPEN else 0
     covered = min(charge, reserved)
     beyond = charge - covered
     extra = 0
     if beyond:
-        ceiling = hold.ceiling if hold.state == OPEN else key_ceiling(book, hold.key)
-        extra = min(beyond, max(room_of(book, account, hold.key, hold.period, ceiling), 0))
-    book.post(account, "charge", now, amount=-covered, reserved=-reserved, hold=hold, basis=basis)
+        ceiling = hold.ceiling if hold.state == OPEN else key_ceiling(unit, hold.key)
+        extra = min(beyond, max(room_of(unit, account, hold.key, hold.period, ceiling), 0))
+    unit.post(account, "charge", now, amount=-covered, reserved=-reserved, hold=hold, basis=basis)
     if beyond:
-        book.post(account, "overrun", now, amount=-extra, unpaid=beyond - extra, hold=hold, basis=basis)
+        unit.post(account, "overrun", now, amount=-extra, unpaid=beyond - extra, hold=hold, basis=basis)
     hold.state, hold.charged, hold.target = SETTLED, covered + extra, target
-    book.touch(hold)
+    unit.touch(hold)
     return hold.charged
 
 
-def key_ceiling(book: UnitOfWork, key: int) -> int | None:
+def key_ceiling(unit: UnitOfWork, key: int) -> int | None:
     """The ceiling stored with a key; for the rare charge without an open hold."""
     if not key:
         return None
-    row = book.connection.execute("SELECT monthly_limit FROM keys WHERE n = ?", (key,)).fetchone()
+    row = unit.connection.execute("SELECT monthly_limit FROM keys WHERE n = ?", (key,)).fetchone()
     return None if row is None else row[0]
 
 
@@ -261,23 +276,23 @@ class VoidOperation(UnitOperation):
 
     __slots__ = ()
 
-    def apply(self, book: UnitOfWork) -> None:
-        hold = book.holds.get(self.request_id)
+    def apply(self, unit: UnitOfWork) -> None:
+        hold = unit.holds.get(self.request_id)
         if hold is None:
             return
         if hold.state == OPEN:
-            void_hold(book, hold, VOIDED, self.now)
+            void_hold(unit, hold, VOIDED, self.now)
         elif hold.state == FORSAKEN:
             hold.state = VOIDED
-            book.touch(hold)
+            unit.touch(hold)
 
 
-def void_hold(book: UnitOfWork, hold: HoldRow, state: int, now: int) -> None:
+def void_hold(unit: UnitOfWork, hold: HoldRow, state: int, now: int) -> None:
     """Release an open hold."""
-    account = book.accounts[hold.account]
-    book.post(account, "void", now, reserved=-hold.amount, hold=hold, basis=BASIS_NUMBER["void"])
+    account = unit.accounts[hold.account]
+    unit.post(account, "void", now, reserved=-hold.amount, hold=hold, basis=BASIS_NUMBER["void"])
     hold.state = state
-    book.touch(hold)
+    unit.touch(hold)
 
 
 class DispatchOperation(UnitOperation):
@@ -285,11 +300,11 @@ class DispatchOperation(UnitOperation):
 
     __slots__ = ()
 
-    def apply(self, book: UnitOfWork) -> None:
-        hold = book.holds.get(self.request_id)
+    def apply(self, unit: UnitOfWork) -> None:
+        hold = unit.holds.get(self.request_id)
         if hold is not None and hold.state == OPEN and not hold.dispatched:
             hold.dispatched = 1
-            book.touch(hold)
+            unit.touch(hold)
 
 
 class NoteOperation(UnitOperation):
@@ -303,12 +318,12 @@ class NoteOperation(UnitOperation):
         self.prompt = checked_count(usage.prompt_tokens, "prompt_tokens")
         self.completion = checked_count(usage.completion_tokens, "completion_tokens")
 
-    def apply(self, book: UnitOfWork) -> None:
-        hold = book.holds.get(self.request_id)
+    def apply(self, unit: UnitOfWork) -> None:
+        hold = unit.holds.get(self.request_id)
         if hold is not None and hold.state == OPEN:
             hold.dispatched = 1
             hold.known, hold.known_prompt, hold.known_completion = self.charge, self.prompt, self.completion
-            book.touch(hold)
+            unit.touch(hold)
 
 
 class RecordOperation(UnitOperation):
@@ -321,31 +336,31 @@ class RecordOperation(UnitOperation):
         super().__init__(row.request_id, now, row.account_id, row.key_id)
         self.row = replace(row, usage=replace(row.usage))
 
-    def apply(self, book: UnitOfWork) -> None:
+    def apply(self, unit: UnitOfWork) -> None:
         row = self.row
-        hold = book.holds.get(self.request_id)
+        hold = unit.holds.get(self.request_id)
         if hold is not None:
             if hold.logged:
                 return
             hold.logged = 1
-            book.touch(hold)
+            unit.touch(hold)
             account, key, model, created = hold.account, hold.key, hold.model, hold.created
         else:
-            owner = book.account_by_id.get(row.account_id)
+            owner = unit.account_by_id.get(row.account_id)
             if owner is None:
                 raise GatewayFault("A usage row names an unknown account and was dropped.", detail=row.request_id)
-            known = book.keys.get(row.key_id)
+            known = unit.keys.get(row.key_id)
             account, key, created = owner.n, known.n if known is not None else 0, row.created
-            model = book.names.number(book.connection, row.model)
-        log_row(book, row, account, key, model, created, hold)
+            model = unit.names.number(unit.connection, row.model)
+        log_row(unit, row, account, key, model, created, hold)
 
 
 def log_row(
-    book: UnitOfWork, row: UsageRow, account: int, key: int, model: int, created: int, hold: HoldRow | None
+    unit: UnitOfWork, row: UsageRow, account: int, key: int, model: int, created: int, hold: HoldRow | None
 ) -> None:
     """Write one usage row and add it to the sums of its day."""
     u = row.usage
-    number = book.names.number
+    number = unit.names.number
     counts = [
         min(max(int(count), 0), MAX_CREDITS)
         for count in (
@@ -355,19 +370,19 @@ def log_row(
     ]  # fmt: skip
     target = None
     if row.target:
-        target = model if row.target == row.model else number(book.connection, row.target)
-    book.log(
+        target = model if row.target == row.model else number(unit.connection, row.target)
+    unit.log(
         (
             account, key, hold.n if hold is not None else None, None if hold is not None else row.request_id, model,
-            target, number(book.connection, row.route), row.status, BASIS_NUMBER[row.basis], row.created, *counts,
-            row.first_byte_ms, row.total_ms, number(book.connection, row.error) if row.error else None,
+            target, number(unit.connection, row.route), row.status, BASIS_NUMBER[row.basis], row.created, *counts,
+            row.first_byte_ms, row.total_ms, number(unit.connection, row.error) if row.error else None,
         )
     )  # fmt: skip
-    book.roll_up(account, created, key, model, requests=1, prompt=counts[0], completion=counts[1])
+    unit.roll_up(account, created, key, model, requests=1, prompt=counts[0], completion=counts[1])
 
 
 def run_operations(connection: sqlite3.Connection, operations: Sequence[Operation], names: Names) -> None:
-    """The writer's runner: neighbouring book operations share a `UnitOfWork`, others run alone between them, all in the
+    """The writer's runner: neighbouring unit operations share a `UnitOfWork`, others run alone between them, all in the
     order they came."""
     group: list[UnitOperation] = []
     for operation in operations:
@@ -384,24 +399,25 @@ def run_operations(connection: sqlite3.Connection, operations: Sequence[Operatio
 
 
 def _run_group(connection: sqlite3.Connection, group: Sequence[UnitOperation], names: Names) -> None:
-    book = UnitOfWork(connection, names)
+    unit = UnitOfWork(connection, names)
     new = [op for op in group if op.account_id]
-    book.load(
+    unit.load(
         list({op.request_id for op in group}),
         list({op.account_id for op in new}),
         list({op.key_id for op in new if op.key_id}),
     )
-    months = {(hold.key, hold.period) for hold in book.holds.values()}
-    for op in new:
-        if isinstance(op, HoldOperation) and op.key_id in book.keys:
-            months.add((book.keys[op.key_id].n, op.period))
-    book.load_months(months)
+    months = {(hold.key, hold.period) for hold in unit.holds.values()}
+    holds = [op for op in new if isinstance(op, HoldOperation)]
+    if holds:
+        unit.load_leases({op.process for op in holds})
+    months |= {(unit.keys[op.key_id].n, op.period) for op in holds if op.key_id in unit.keys}
+    unit.load_months(months)
     for op in group:
         try:
-            op.result = op.apply(book)
+            op.result = op.apply(unit)
         except Fault as fault:
             op.fault = fault
-    book.flush()
+    unit.flush()
 
 
 def _run_alone(connection: sqlite3.Connection, operation: SqlOperation, names: Names) -> None:

@@ -1,24 +1,30 @@
 """Orders of credits through payment services, and the ledger entries that they lead to.
 
-An order keeps the *parts* of its money (the payment, each refund, each dispute) as the service last stated them.
-After every statement the credits that the order is worth are computed anew, and the difference to what was booked
-is posted, all in the writer's one transaction. So replays change nothing, the order of arrival does not matter, two
+The arithmetic is that of every store (`gateway.stores.orders`); here it is done in the writer's one transaction. So two
 processes cannot book the same money twice, and a crash leaves either everything or nothing of an event behind.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Iterable
 
-from gateway.errors import Refusal
-from gateway.payments import MAX_AMOUNT, Part, PaymentEvent
+from gateway.api import Part, PaymentEvent, Refusal
+from gateway.api.stores import (
+    MAX_CREDITS,
+    Change,
+    TopUp,
+    change_of,
+    check_fit,
+    check_parts,
+    newer_parts,
+    next_state,
+    random_text,
+    sums_of,
+    take,
+)
 from gateway.sqlite.engine.core import Core, Row
-from gateway.sqlite.identity.credentials import random_text
 from gateway.sqlite.money.unit_of_work import Names, UnitOfWork
-from gateway.stores import MAX_CREDITS, TopUp
 
 _ADD = """
     INSERT INTO topups (id, account, method, currency, amount, credits, created, state)
@@ -53,13 +59,6 @@ _UPDATE = """
     UPDATE topups SET state = ?, checkout = ?, settled = ?, returned = ?, credited = ?, owed = ?, entries = ?
     WHERE n = ?
 """
-_STEPS: Mapping[str, int] = MappingProxyType({"pending": 0, "processing": 1, "failed": 2, "expired": 2})
-_LONGEST_TEXT = 200
-
-
-def worth(credits: int, amount: int, paid: int) -> int:
-    """Credits for `paid` minor units when `amount` of them buy `credits`; rounded down, exact."""
-    return credits * paid // amount
 
 
 class SqliteTopUps:
@@ -114,20 +113,20 @@ class SqliteTopUps:
 
     async def book(self, method: str, event: PaymentEvent) -> TopUp | None:
         """See the protocol."""
-        _check_parts(event.parts)
+        check_parts(event.parts)
         now = self._core.now()
 
         def work(connection: sqlite3.Connection, names: Names) -> TopUp | None:
             topup = _find(connection, event.order_id)
             if topup is None:
                 return None
-            _check_fit(topup, method, event)
+            check_fit(topup, method, event)
             number, entries = connection.execute(_ORDER, (topup.id,)).fetchone()
             settled, returned = _merge(connection, number, event.parts)
-            change = _change(topup, settled, returned)
-            book = UnitOfWork(connection, names)
-            entries += _post(book, topup, change, entries, now)
-            state = event.state if event.state and _STEPS[event.state] > _STEPS[topup.state] else topup.state
+            change = change_of(topup, settled, returned)
+            unit = UnitOfWork(connection, names)
+            entries += _post(unit, topup, change, entries, now)
+            state = next_state(topup.state, event.state)
             connection.execute(
                 _UPDATE,
                 (
@@ -149,82 +148,32 @@ def _topup(row: Row) -> TopUp:
     return TopUp(*row)
 
 
-def _check_parts(parts: Iterable[Part]) -> None:
-    """A plugin's mistake, or a service gone mad: refused before anything is stored."""
-    for part in parts:
-        if not 0 < len(part.name) <= _LONGEST_TEXT or abs(part.amount) > MAX_AMOUNT or abs(part.rank) > MAX_CREDITS:
-            raise Refusal("This payment cannot be booked: its figures make no sense.", status=409,
-                          code="payment_mismatch", detail=repr(part)[:300])  # fmt: skip
-
-
-def _check_fit(topup: TopUp, method: str, event: PaymentEvent) -> None:
-    for what, ours, theirs in (
-        ("payment service", topup.method, method),
-        ("currency", topup.currency, event.currency or topup.currency),
-        ("checkout", topup.checkout_id, event.checkout_id if topup.checkout_id and event.checkout_id else None),
-    ):
-        if theirs is not None and ours != theirs:
-            raise Refusal(
-                f"This payment is not the order's: another {what}.",
-                status=409,
-                code="payment_mismatch",
-                detail=f"order {topup.id}, event {event.id}: {what} {theirs[:100]!r}, expected {ours!r}",
-            )
-
-
 def _merge(connection: sqlite3.Connection, number: int, parts: Iterable[Part]) -> tuple[int, int]:
     """Take over newer statements; returns the money received and the money returned."""
-    known = {name: (amount, rank) for name, amount, rank in connection.execute(_PARTS, (number,))}
-    for part in parts:
-        earlier = known.get(part.name)
-        if earlier is None or (part.rank, abs(part.amount)) > (earlier[1], abs(earlier[0])):
-            known[part.name] = (part.amount, part.rank)
-            connection.execute(_SET_PART, (number, part.name, part.amount, part.rank))
-    amounts = [amount for amount, _ in known.values()]
-    return sum(amount for amount in amounts if amount > 0), -sum(amount for amount in amounts if amount < 0)
+    known = {name: Part(name, amount, rank) for name, amount, rank in connection.execute(_PARTS, (number,))}
+    for part in newer_parts(known, parts):
+        known[part.name] = part
+        connection.execute(_SET_PART, (number, part.name, part.amount, part.rank))
+    return sums_of(known.values())
 
 
-@dataclass(slots=True)
-class _Change:
-    """posted: what the ledger gets or loses. unpaid: what it should lose besides, but cannot. owed: after all."""
-
-    wanted: int
-    owed: int
-    posted: int = 0
-    unpaid: int = 0
-
-
-def _change(topup: TopUp, settled: int, returned: int) -> _Change:
-    """What the order's new sums mean in credits, before the account's balance is looked at."""
-    due = worth(topup.credits, topup.amount, max(settled - returned, 0))
-    wanted = due - (topup.credited - topup.owed)
-    if wanted <= 0:
-        return _Change(wanted, topup.owed)
-    # Credits that were owed are paid first: they had been spent.
-    repaid = min(topup.owed, wanted)
-    return _Change(wanted - repaid, topup.owed - repaid)
-
-
-def _post(book: UnitOfWork, topup: TopUp, change: _Change, entries: int, now: int) -> int:
+def _post(unit: UnitOfWork, topup: TopUp, change: Change, entries: int, now: int) -> int:
     """Post the difference; returns the number of entries made. Credits that are held or spent stay untouched."""
     if not change.wanted:
         return 0
-    book.load((), (topup.account_id,))
-    account = book.account_by_id[topup.account_id]
+    unit.load((), (topup.account_id,))
+    account = unit.account_by_id[topup.account_id]
     key = f"topup:{topup.id}:{entries + 1}"
     if change.wanted > 0:
         if account.balance + change.wanted > MAX_CREDITS:
             raise Refusal("credits: the balance would become too large.", status=409, code="too_many_credits")
         change.posted = change.wanted
-        book.post(account, "topup", now, amount=change.posted, idem=key, note=f"payment by {topup.method}")
+        unit.post(account, "topup", now, amount=change.posted, idem=key, note=f"payment by {topup.method}")
     else:
-        taken = min(-change.wanted, account.balance - account.held)
-        change.posted = -taken
-        change.unpaid = -change.wanted - taken
-        change.owed += change.unpaid
-        book.post(
-            account, "correction", now, amount=-taken, unpaid=change.unpaid, idem=key,
+        take(change, account.balance - account.held)
+        unit.post(
+            account, "correction", now, amount=change.posted, unpaid=change.unpaid, idem=key,
             note=f"payment by {topup.method} given back",
         )  # fmt: skip
-    book.flush()
+    unit.flush()
     return 1

@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 import orjson
 
-from gateway.stores import EntryKind
+from gateway.api.stores import EntryKind
 
 KINDS: tuple[str, ...] = get_args(EntryKind)
 """Entry kinds; the database stores the position."""
@@ -114,6 +114,7 @@ _MONTHS = """
     SELECT m.key, m.period, m.used, m.held
     FROM json_each(?) AS j CROSS JOIN months AS m ON m.key = j.value ->> 0 AND m.period = j.value ->> 1
 """
+_LEASE = "SELECT n FROM processes WHERE n = ?"
 _LAST_HOLD = "SELECT coalesce(max(n), 0) FROM holds"
 
 _ADD_HOLDS = """
@@ -222,6 +223,8 @@ class UnitOfWork:
         self.accounts: dict[int, AccountRow] = {}
         self.account_by_id: dict[str, AccountRow] = {}
         self.keys: dict[str, KeyRow] = {}
+        self.leases: set[int] = set()
+        """The leases asked for that were not buried: a new hold must name one of them."""
         self._months: dict[tuple[int, int], MonthRow] = {}
         self._new: list[HoldRow] = []
         self._changed: dict[int, HoldRow] = {}
@@ -245,6 +248,11 @@ class UnitOfWork:
         if key_ids:
             for row in run(_KEYS, (_json(key_ids),)):
                 self.keys[row[1]] = KeyRow(*row)
+
+    def load_leases(self, wanted: Iterable[int]) -> None:
+        """Look which of these leases still stand. A batch has one, or two after a process had to join anew."""
+        for lease in wanted:
+            self.leases.update(row[0] for row in self.connection.execute(_LEASE, (lease,)))
 
     def load_months(self, wanted: Iterable[tuple[int, int]]) -> None:
         """Read months by (key number, period)."""

@@ -8,11 +8,10 @@ from typing import Any
 
 import orjson
 
-from gateway.errors import Refusal
+from gateway.api import Refusal
+from gateway.api.stores import StoredConversation, random_text
 from gateway.sqlite.engine.core import Core, Row
-from gateway.sqlite.identity.credentials import random_text
 from gateway.sqlite.money.unit_of_work import Names
-from gateway.stores import StoredConversation
 
 _ADD = """
     INSERT INTO conversations (id, account, created, expires, metadata)
@@ -72,7 +71,7 @@ def encoded(items: Sequence[Mapping[str, Any]]) -> list[tuple[str, bytes]]:
 
 
 class SqliteConversations:
-    """The conversations of `gateway.stores.Responses`."""
+    """`gateway.stores.Conversations`."""
 
     def __init__(self, core: Core) -> None:
         self._core = core

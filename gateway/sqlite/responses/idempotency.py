@@ -14,10 +14,10 @@ from collections.abc import Mapping
 
 import orjson
 
-from gateway.errors import GatewayFault
+from gateway.api import GatewayFault
+from gateway.api.stores import Claim, KeptAnswer
 from gateway.sqlite.engine.core import Core
 from gateway.sqlite.money.unit_of_work import KIND_NUMBER, SETTLED, Names, UnitOfWork
-from gateway.stores.idempotency import Claim, KeptAnswer
 
 _FIND = """
     SELECT body, request_id, expires, status, process, process IN (SELECT n FROM processes) FROM answers WHERE name = ?
@@ -50,7 +50,7 @@ _SMALL = 1 << 16
 
 
 class SqliteIdempotency:
-    """`gateway.stores.Answers`."""
+    """`gateway.stores.Idempotency`."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -126,16 +126,16 @@ class SqliteIdempotency:
 
 def _give_back(connection: sqlite3.Connection, names: Names, request_id: str, now: int) -> None:
     """Refund what an attempt was charged that is made again."""
-    book = UnitOfWork(connection, names)
-    book.load((request_id,))
-    hold = book.holds.get(request_id)
+    unit = UnitOfWork(connection, names)
+    unit.load((request_id,))
+    hold = unit.holds.get(request_id)
     if hold is None or hold.state != SETTLED:
         return
-    account = book.accounts[hold.account]
+    account = unit.accounts[hold.account]
     done = connection.execute(_REFUNDED, (account.n, hold.n, KIND_NUMBER["refund"])).fetchone()[0]
     if hold.charged > done:
-        book.load_months([(hold.key, hold.period)])
-        book.post(
+        unit.load_months([(hold.key, hold.period)])
+        unit.post(
             account,
             "refund",
             now,
@@ -144,4 +144,4 @@ def _give_back(connection: sqlite3.Connection, names: Names, request_id: str, no
             idem="rerun:" + request_id,
             note="broke off, and runs again under its idempotency key",
         )
-        book.flush()
+        unit.flush()

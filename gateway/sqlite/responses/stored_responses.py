@@ -13,13 +13,11 @@ from typing import Any
 
 import orjson
 
-from gateway.errors import Refusal
-from gateway.sqlite.engine.core import Row
+from gateway.api import Refusal
+from gateway.api.stores import Chain, StoredResponse, Turn
+from gateway.sqlite.engine.core import Core, Row
 from gateway.sqlite.money.unit_of_work import Names
-from gateway.sqlite.responses.conversations import SqliteConversations, append_items, encoded, too_large
-from gateway.stores import Chain, StoredResponse, Turn
-from gateway.wire.responses.ids import input_seed
-from gateway.wire.responses.objects import item_resources
+from gateway.sqlite.responses.conversations import append_items, encoded, too_large
 
 _ADD = """
     INSERT INTO responses (id, account, status, created, expires, previous, process, background, request_id, size,
@@ -71,7 +69,7 @@ _ASK = """
 """
 _ASKED = "SELECT id FROM responses WHERE process = ? AND cancelled = 1"
 _ORPHANS = """
-    SELECT n, response FROM responses WHERE process IS NOT NULL AND process NOT IN (SELECT n FROM processes) LIMIT ?
+    SELECT n, response FROM responses WHERE process = ? LIMIT ?
 """
 _BURY = "UPDATE responses SET status = 'failed', process = NULL, response = ? WHERE n = ?"
 # Continued means: another one names it as its `previous`. That one goes first, and this one with the next round.
@@ -85,8 +83,11 @@ _PRUNE = """
 _AT_ONCE = 500
 
 
-class SqliteResponses(SqliteConversations):
+class SqliteResponses:
     """`gateway.stores.Responses`."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
 
     async def save(self, response: StoredResponse, *, most: int) -> None:
         """See the protocol."""
@@ -107,7 +108,7 @@ class SqliteResponses(SqliteConversations):
         ends = r.background and not r.running
         grown = []
         if r.conversation_id and not r.running:
-            grown = encoded([*item_resources(r.input, input_seed(r.id)), *output])
+            grown = encoded(r.items)
         process = self._core.process if r.running else None
 
         def work(connection: sqlite3.Connection, _: Names) -> None:
@@ -173,18 +174,19 @@ class SqliteResponses(SqliteConversations):
         """See the protocol."""
         return [row[0] for row in await self._core.reader.rows(_ASKED, (self._core.process,))]
 
-    async def fail_over(self, error: Mapping[str, Any]) -> int:
-        """See the protocol. Dead are those that `Ledger.fail_over_holds` has buried: call that first."""
+    async def fail_over(self, lease: str, error: Mapping[str, Any]) -> int:
+        """End the running responses of a dead lease as failed, in pieces."""
+        process = int(lease)
 
         def work(connection: sqlite3.Connection, _: Names) -> int:
-            rows = connection.execute(_ORPHANS, (_AT_ONCE,)).fetchall()
+            rows = connection.execute(_ORPHANS, (process, _AT_ONCE)).fetchall()
             for number, raw in rows:
                 response = {**orjson.loads(raw), "status": "failed", "error": dict(error)}
                 connection.execute(_BURY, (orjson.dumps(response), number))
             return len(rows)
 
         # Most of the time there are none, and then the disk need not be asked for anything.
-        if not await self._core.reader.rows(_ORPHANS, (1,)):
+        if not await self._core.reader.rows(_ORPHANS, (process, 1)):
             return 0
         failed = 0
         while done := await self._core.write(work):
@@ -197,7 +199,7 @@ class SqliteResponses(SqliteConversations):
         def work(connection: sqlite3.Connection, _: Names) -> int:
             return connection.execute(_PRUNE, (now, _AT_ONCE)).rowcount
 
-        gone = await self.prune_conversations(now)
+        gone = 0
         while done := await self._core.write(work):
             gone += done
         return gone

@@ -21,9 +21,8 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
-from gateway.errors import GatewayFault
-from gateway.sqlite.usage.memory_counters import state
-from gateway.stores import Window
+from gateway.api import GatewayFault
+from gateway.api.stores import Window, window_state
 
 CLASSES: tuple[tuple[int, int], ...] = (
     (64, 65_536),
@@ -148,7 +147,7 @@ class SharedCounters:
             rows = [self._times(name, window, now) for name, _ in names_and_limits]
             allowed = all(len(times) < limit for (_, limit), times in zip(names_and_limits, rows, strict=True))
             return [
-                state(allowed, limit, times, now, window)
+                window_state(allowed, limit, times, now, window)
                 for (_, limit), times in zip(names_and_limits, rows, strict=True)
             ]
         finally:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 from datetime import date, timedelta
 
-from gateway.call import Usage
+from gateway.api import Usage
+from gateway.api.stores import LoggedRequest, UsageRow, UsageSummary
 from gateway.sqlite.engine.core import Core, Row
 from gateway.sqlite.money.operations import RecordOperation
 from gateway.sqlite.money.unit_of_work import BASES, Names
-from gateway.stores import LoggedRequest, UsageRow, UsageSummary
 
 _DAY = 86_400
 _EPOCH = date(1970, 1, 1)
@@ -69,7 +69,7 @@ def _logged(row: Row) -> LoggedRequest:
             route=row[7],
             status=row[8],
             usage=Usage(*row[14:24]),
-            basis=BASES[row[9]],  # type: ignore[arg-type]  # a position in book.BASES
+            basis=BASES[row[9]],  # type: ignore[arg-type]  # a position in unit_of_work.BASES
             created=row[10],
             first_byte_ms=row[11],
             total_ms=row[12],

@@ -74,7 +74,7 @@ class Site:
         account = await gateway.stores.accounts.get_account(self.gateway.account.id)
         assert account is not None
         assert account.held == 0
-        assert await gateway.stores.ledger.check() == []
+        assert await gateway.stores.check() == []
         return CREDITS - account.balance
 
 

@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from gateway.sqlite.identity import credentials as secrets
+from gateway import credentials as secrets
 
 
 def test_derive_is_hkdf():

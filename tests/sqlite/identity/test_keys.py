@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.credentials import new_key
 from gateway.errors import CallerFault, Refusal
-from gateway.sqlite.identity.credentials import new_key
 from gateway.stores import AccountChange, KeySettings
 
 

@@ -17,7 +17,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from gateway.call import Usage
 from gateway.errors import Refusal
 from gateway.sqlite import open_stores
-from gateway.stores import HoldRequest, KeySettings, UsageRow
+from gateway.stores import HoldRequest, KeySettings, UsageRow, fail_over
 
 SECRET = b"a secret of the tests, not a real one"
 MODELS = ("lab/a", "lab/b")
@@ -295,7 +295,6 @@ class Money(RuleBasedStateMachine):
             await self.stores.write(lambda _: None)
             if not clean:
                 # What remains of a process that was killed: its row in the table, and a file without a lock.
-                await self.stores.core.apart(lambda: None)
                 row = self.stores.core.process
                 token = (await self.stores.read("SELECT token FROM processes WHERE n = ?", (row,)))[0][0]
                 await self.stores.close()
@@ -303,7 +302,9 @@ class Money(RuleBasedStateMachine):
                 lock.touch()
             else:
                 await self.stores.close()
-            return await self.open()
+            stores = await self.open()
+            await fail_over(stores, {"code": "server_error"})
+            return stores
 
         self.stores = self.run(end())
         for call in self.model.calls.values():

@@ -7,8 +7,11 @@ import asyncio
 import pytest
 
 from gateway.call import Usage
-from gateway.sqlite.engine.presence import ProcessLock, bury, folder_of, is_dead
+from gateway.sqlite.engine.presence import ProcessLock, folder_of, is_dead, remove
 from gateway.sqlite.money.recovery import CRASHED
+from gateway.stores import fail_over
+
+ERROR = {"code": "server_error", "message": "The gateway stopped."}
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ async def after_crash(house, opening):
 async def test_the_living_keep_their_holds(house, opening):
     await house.stores.ledger.hold(house.request("mine"))
     other = await opening()
-    assert await other.fail_over_holds() == 0
+    assert (await fail_over(other, ERROR)).holds == 0
     assert await house.balance() == (1000, 50)
 
 
@@ -37,8 +40,8 @@ async def test_dispatched_is_charged_what_is_known_and_the_rest_is_void(after_cr
     house = after_crash
     await house.stores.ledger.hold(house.request("mine"))
     assert await house.balance() == (1000, 250)
-    assert await house.stores.fail_over_holds() == 4
-    assert await house.stores.fail_over_holds() == 0
+    assert (await fail_over(house.stores, ERROR)).holds == 4
+    assert (await fail_over(house.stores, ERROR)).holds == 0
     assert await house.balance() == (1000 - 12 - 70, 50)
     ends = {
         (entry.request_id, entry.kind, entry.amount, entry.basis)
@@ -56,7 +59,7 @@ async def test_dispatched_is_charged_what_is_known_and_the_rest_is_void(after_cr
 
 async def test_it_appears_in_the_usage_log(after_crash):
     house = after_crash
-    await house.stores.fail_over_holds()
+    await fail_over(house.stores, ERROR)
     logged = {one.row.request_id: one for one in await house.stores.usage.recent()}
     assert set(logged) == {"dispatched", "noted", "dear"}
     row = logged["noted"].row
@@ -64,14 +67,17 @@ async def test_it_appears_in_the_usage_log(after_crash):
     assert (row.usage.prompt_tokens, row.usage.completion_tokens, logged["noted"].credits) == (3, 4, 12)
 
 
-async def test_happens_at_start(after_crash, opening):
-    await opening()
+async def test_opening_alone_resolves_nothing(after_crash, opening):
+    """Commands open the stores too; it is the gateway that resolves, when it starts and ever after."""
+    other = await opening()
+    assert (await after_crash.balance())[1] > 0
+    await fail_over(other, ERROR)
     assert await after_crash.balance() == (918, 0)
 
 
 async def test_a_late_settlement_of_a_given_up_hold_is_charged_once(after_crash):
     house = after_crash
-    await house.stores.fail_over_holds()
+    await fail_over(house.stores, ERROR)
     for _ in range(2):
         assert await house.stores.ledger.settle("held", 30, "provider", Usage(), "lab/model") == 30
     assert await house.balance() == (1000 - 12 - 70 - 30, 0)
@@ -81,7 +87,7 @@ async def test_a_late_settlement_of_a_given_up_hold_is_charged_once(after_crash)
 
 async def test_a_late_void_of_a_given_up_hold_is_final(after_crash):
     house = after_crash
-    await house.stores.fail_over_holds()
+    await fail_over(house.stores, ERROR)
     await house.stores.ledger.void("held")
     assert await house.stores.ledger.settle("held", 30, "provider", Usage(), "lab/model") == 0
 
@@ -92,7 +98,7 @@ async def test_many_holds_are_resolved_in_pieces(house, opening, monkeypatch):
     for i in range(10):
         await dying.ledger.hold(house.request(f"r{i}"))
     await dying.close()
-    assert await house.stores.fail_over_holds() == 10
+    assert (await fail_over(house.stores, ERROR)).holds == 10
     assert await house.balance() == (1000, 0)
 
 
@@ -113,7 +119,7 @@ def test_locks(tmp_path):
     assert is_dead(folder, "0" * 16)
     (folder / "left").touch()
     assert is_dead(folder, "left")
-    bury(folder, "left")
+    remove(folder, "left")
     lock.release()
     lock.release()
     assert is_dead(folder, lock.token)
@@ -124,7 +130,7 @@ async def test_two_heirs_resolve_each_hold_once(after_crash, opening):
     house = after_crash
     await house.stores.ledger.hold(house.request("mine"))
     heirs = [house.stores, await opening()]
-    await asyncio.gather(*(heir.fail_over_holds() for heir in heirs * 5))
+    await asyncio.gather(*(fail_over(heir, ERROR) for heir in heirs * 5))
     assert await house.balance() == (918, 50)
     await house.stores.ledger.void("mine")
 
@@ -132,5 +138,5 @@ async def test_two_heirs_resolve_each_hold_once(after_crash, opening):
 async def test_what_a_process_left_after_signing_off_is_resolved(after_crash):
     house = after_crash
     await house.stores.write(lambda connection: connection.execute("DELETE FROM processes WHERE n != 1").rowcount)
-    assert await house.stores.fail_over_holds() == 4
+    assert (await fail_over(house.stores, ERROR)).holds == 4
     assert await house.balance() == (918, 0)

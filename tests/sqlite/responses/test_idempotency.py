@@ -7,20 +7,23 @@ import asyncio
 import pytest
 
 from gateway.call import Usage
+from gateway.stores import fail_over
 from gateway.stores.idempotency import KeptAnswer
+
+ERROR = {"code": "server_error", "message": "The gateway stopped."}
 
 NAME, BODY = b"n" * 32, b"b" * 32
 
 
 async def claim(stores, house, request_id, *, name=NAME, body=BODY, keep=3600):
-    found = await stores.answers.claim(name, body, request_id, house.account.id, int(house.clock.time()) + keep)
+    found = await stores.idempotency.claim(name, body, request_id, house.account.id, int(house.clock.time()) + keep)
     return found.state
 
 
 async def finish(stores, house, request_id, body=b"answer", status=200, keep=3600):
     expires = int(house.clock.time()) + keep
     headers = {"content-type": "application/json"}
-    await stores.answers.finish(NAME, request_id, status=status, headers=headers, body=body, expires=expires)
+    await stores.idempotency.finish(NAME, request_id, status=status, headers=headers, body=body, expires=expires)
 
 
 @pytest.mark.parametrize("size", [0, 10, 300_000])
@@ -28,14 +31,14 @@ async def test_one_runs_the_others_get_the_answer(house, opening, size):
     other = await opening()
     assert await claim(house.stores, house, "r1") == "ours"
     assert await claim(other, house, "r2") == "running"
-    assert await other.answers.is_running(NAME)
+    assert await other.idempotency.is_running(NAME)
     assert await claim(other, house, "r2", body=b"x" * 32) == "conflict"
-    assert await other.answers.get(NAME) is None
+    assert await other.idempotency.get(NAME) is None
     body = bytes(range(256)) * (size // 256) + b"."
     await finish(house.stores, house, "r1", body)
-    assert not await other.answers.is_running(NAME)
+    assert not await other.idempotency.is_running(NAME)
     assert await claim(other, house, "r2") == "answered"
-    assert await other.answers.get(NAME) == KeptAnswer("r1", 200, {"content-type": "application/json"}, body)
+    assert await other.idempotency.get(NAME) == KeptAnswer("r1", 200, {"content-type": "application/json"}, body)
     assert await claim(other, house, "r2", body=b"x" * 32) == "conflict"
 
 
@@ -48,17 +51,17 @@ async def test_exactly_one_of_many_at_once(house, opening):
 
 async def test_what_was_dropped_is_free(house):
     await claim(house.stores, house, "r1")
-    await house.stores.answers.drop(NAME, "another")
-    assert await house.stores.answers.is_running(NAME)
-    await house.stores.answers.drop(NAME, "r1")
+    await house.stores.idempotency.drop(NAME, "another")
+    assert await house.stores.idempotency.is_running(NAME)
+    await house.stores.idempotency.drop(NAME, "r1")
     assert await claim(house.stores, house, "r2", body=b"x" * 32) == "ours"
 
 
 async def test_a_finished_answer_is_not_dropped(house):
     await claim(house.stores, house, "r1")
     await finish(house.stores, house, "r1")
-    await house.stores.answers.drop(NAME, "r1")
-    await house.stores.answers.break_off(NAME, "r1")
+    await house.stores.idempotency.drop(NAME, "r1")
+    await house.stores.idempotency.break_off(NAME, "r1")
     assert await claim(house.stores, house, "r2") == "answered"
 
 
@@ -66,7 +69,7 @@ async def test_too_large(house):
     await claim(house.stores, house, "r1")
     await finish(house.stores, house, "r1", b"", status=0)
     assert await claim(house.stores, house, "r2") == "too_large"
-    assert await house.stores.answers.get(NAME) is None
+    assert await house.stores.idempotency.get(NAME) is None
 
 
 async def bill(stores, house, request_id):
@@ -79,7 +82,7 @@ async def test_what_broke_off_is_given_back_once(house):
     stores = house.stores
     await claim(stores, house, "r1")
     await bill(stores, house, "r1")
-    await stores.answers.break_off(NAME, "r1")
+    await stores.idempotency.break_off(NAME, "r1")
     assert await claim(stores, house, "r2") == "ours"
     assert await house.balance() == (1000, 0)
     await bill(stores, house, "r2")
@@ -93,7 +96,7 @@ async def test_a_partly_refunded_one_is_given_back_to_its_whole(house):
     await claim(stores, house, "r1")
     await bill(stores, house, "r1")
     await stores.ledger.refund("r1", 10, key="goodwill")
-    await stores.answers.break_off(NAME, "r1")
+    await stores.idempotency.break_off(NAME, "r1")
     assert await claim(stores, house, "r2") == "ours"
     assert await house.balance() == (1000, 0)
 
@@ -109,7 +112,7 @@ async def test_a_dead_process(house, opening, known):
         dying.ledger.note_usage("r1", 20, Usage(prompt_tokens=1, completion_tokens=2))
     await dying.close()
     assert await claim(house.stores, house, "r2") == "running"
-    assert await house.stores.fail_over_holds() == 1
+    assert (await fail_over(house.stores, ERROR)).holds == 1
     assert await house.balance() == (980 if known else 1000, 0)
     assert await claim(house.stores, house, "r2") == "ours"
     assert await house.balance() == (1000, 0)
@@ -129,12 +132,12 @@ async def test_time(house, opening):
     await finish(house.stores, house, "r1", keep=10)
     house.clock.move(9)
     assert await claim(house.stores, house, "r2") == "answered"
-    assert await house.stores.answers.prune(int(house.clock.time())) == 0
+    assert await house.stores.idempotency.prune(int(house.clock.time())) == 0
     house.clock.move(1)
-    assert await house.stores.answers.get(NAME) is None
+    assert await house.stores.idempotency.get(NAME) is None
     assert await claim(house.stores, house, "r2", body=b"x" * 32) == "ours"
     house.clock.move(4000)
-    assert await house.stores.answers.prune(int(house.clock.time())) == 0, "it runs"
-    await house.stores.answers.break_off(NAME, "r2")
-    await house.stores.prune(house.clock.time())
+    assert await house.stores.idempotency.prune(int(house.clock.time())) == 0, "it runs"
+    await house.stores.idempotency.break_off(NAME, "r2")
+    await house.stores.prune(int(house.clock.time()), usage_before=0)
     assert await claim(house.stores, house, "r3") == "ours"

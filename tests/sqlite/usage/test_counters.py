@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayFault
-from gateway.sqlite.usage.memory_counters import MemoryCounters
 from gateway.sqlite.usage.shared_counters import SharedCounters
 from gateway.stores import Window
+from gateway.stores.windows import SlidingWindows
 
 
 @pytest.fixture(params=["memory", "shared"])
 def counters(request, tmp_path, clock):
     if request.param == "memory":
-        yield MemoryCounters(clock.monotonic)
+        yield SlidingWindows(clock.monotonic)
         return
     made = SharedCounters(tmp_path / "rates", clock.monotonic)
     yield made
@@ -89,7 +89,7 @@ async def test_nothing_is_ever_allowed_with_a_limit_of_zero(counters):
 def test_never_more_than_the_limit_in_any_window(kind, tmp_path_factory, steps):
     now = 1000.0
     path = tmp_path_factory.mktemp("rates") / "rates"
-    counters = MemoryCounters(lambda: now) if kind == "memory" else SharedCounters(path, lambda: now, SMALL)
+    counters = SlidingWindows(lambda: now) if kind == "memory" else SharedCounters(path, lambda: now, SMALL)
     counted: list[float] = []
 
     async def run():
@@ -114,7 +114,7 @@ def test_never_more_than_the_limit_in_any_window(kind, tmp_path_factory, steps):
 
 class TestMemory:
     async def test_idle_windows_are_dropped(self, clock):
-        counters = MemoryCounters(clock.monotonic)
+        counters = SlidingWindows(clock.monotonic)
         for i in range(1000):
             await hit(counters, 5, f"n{i}")
         assert len(counters) == 1000
@@ -124,7 +124,7 @@ class TestMemory:
         assert len(counters) == 1
 
     async def test_a_refused_window_takes_no_memory(self, clock):
-        counters = MemoryCounters(clock.monotonic)
+        counters = SlidingWindows(clock.monotonic)
         for _ in range(100):
             await hit(counters, 3)
         assert len(counters._by_length[60.0]["a"]) == 3

@@ -102,8 +102,9 @@ async def test_prune_keeps_the_sums_and_the_ledger(house):
     house.clock.move(91 * DAY)
     await call(house, "new", 5)
     before = await house.stores.usage.summary(house.account.id, start=0, end=2**33)
-    assert await house.stores.prune(house.clock.unix, days=90) == 1
-    assert await house.stores.prune(house.clock.unix, days=90) == 0
+    now = int(house.clock.unix)
+    assert await house.stores.prune(now, usage_before=now - 90 * DAY) == {"usage rows": 1}
+    assert await house.stores.prune(now, usage_before=now - 90 * DAY) == {}
     assert [one.row.request_id for one in await house.stores.usage.recent()] == ["new"]
     assert await house.stores.usage.summary(house.account.id, start=0, end=2**33) == before
     assert replace(before, balance=0).credits == 35

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import sqlite3
 
-from gateway.errors import GatewayFault
-from gateway.sqlite.engine.migrations import m0001_first, m0002_payments, m0003_responses, m0004_answers
+from gateway.api import GatewayFault
+from gateway.sqlite.engine.migrations import m0001_first, m0002_payments, m0003_responses, m0004_answers, m0005_sessions
 
 STEPS: tuple[tuple[str, ...], ...] = (
     m0001_first.STATEMENTS,
     m0002_payments.STATEMENTS,
     m0003_responses.STATEMENTS,
     m0004_answers.STATEMENTS,
+    m0005_sessions.STATEMENTS,
 )
 """The statements of each step, in order."""
 

@@ -1,4 +1,4 @@
-"""Credits: holds, entries, vouchers and the ledger; see `gateway.stores`."""
+"""Money: holds, entries, vouchers and the ledger; see `gateway.stores`."""
 
 from __future__ import annotations
 
@@ -110,48 +110,71 @@ class Discrepancy:
 
 
 class Ledger(Protocol):
-    """Money. Each hold ends in exactly one charge or void, whatever is called how often and in what order:
-    the first of `settle` and `void` counts."""
+    """Money. At every moment, in every process and after every crash:
+
+    - `0 <= held <= balance` for each account, and used + held of a key's month is within its ceiling when a hold is
+      granted. Checks and changes are one atomic step over all processes.
+    - Each hold ends in exactly one charge or void, whatever is called how often and in what order: the first of
+      `settle` and `void` counts, and whoever comes later learns what it was.
+    - Every change of a balance is one entry of an append-only list; sums are theirs.
+
+    Awaited methods are durable when they return. A caller that is cancelled meanwhile, or that gets a GatewayFault(503)
+    because the connection broke, may ask again with the same id or key: the answer is that of the first time. What is
+    handed over by one process for one request takes effect in that order.
+    """
 
     async def hold(self, request: HoldRequest) -> Hold:
-        """Reserve atomically against every limit. Raises Refusal(402, code `insufficient_quota`)."""
+        """Reserve atomically against every limit. The hold belongs to the lease of this process. Asking again for an
+        open hold of the same request returns it. Raises Refusal(402, code `insufficient_quota`), Refusal(401 or 403)
+        for an account or key that is unknown, revoked or disabled, Refusal(409) for a request id that was used before,
+        GatewayFault(503, code `lease_lost`) when the lease of this process was buried."""
 
     async def grow(self, request_id: str, units: int, *, base: Decimal = Decimal(0)) -> int:
         """Add up to `units` output tokens (and all of `base` credits) to an open hold, at the hold's unit price.
-        Returns the units really added: fewer when balance or ceiling end, 0 when nothing was changed."""
+        Returns the units really added: fewer when balance or ceiling end, 0 when nothing was changed. Not idempotent:
+        a caller that lost the answer has at worst reserved more than it knows, which ends with the hold."""
 
     def mark_dispatched(self, request_id: str) -> None:
-        """Note (without waiting) that the upstream may have begun to work for this hold."""
+        """Note, without waiting, that the upstream may have begun to work for this hold. May be batched, but is on its
+        way at once: what dies with the process before it is durable counts as not dispatched, and costs nothing."""
 
     def note_usage(self, request_id: str, charge: int, usage: Usage) -> None:
-        """Note (without waiting) what the call has cost so far; this is billed should the process die."""
+        """Note, without waiting, what the call has cost so far; this is billed should the process die. May be batched
+        and delayed by a fraction of a second, and only the last note needs to be written."""
 
     async def settle(self, request_id: str, charge: int, basis: Basis, usage: Usage, model: str) -> int:
-        """Turn the hold into one posted entry; returns the credits really charged. Idempotent by request id.
+        """Turn the hold into one posted entry; returns the credits really charged. Idempotent by request id, over all
+        processes: later calls return what the first one charged, 0 after a void.
+
         model: the model that answered. Beyond the hold, what balance and ceiling can still pay is charged, and the
-        rest is booked as `unpaid`. A hold that another process gave up for dead is charged late, without a hold."""
+        rest is booked as `unpaid`. A hold that was resolved by others because the lease was buried is not settled
+        a second time: one that was charged stays so; one that was voided is charged late, without a hold, as far as the
+        free balance reaches. Never queued behind holds. Raises GatewayFault when the charge is no integer from 0 to
+        MAX_CREDITS, or when there never was a hold."""
 
     async def void(self, request_id: str) -> None:
         """Release the hold, charging nothing. Idempotent; unknown ids are fine."""
 
     async def grant(self, account_id: str, credits: int, *, kind: str, key: str, note: str = "") -> int:
-        """Add credits (may be negative for corrections, never below what is held); `key` makes it idempotent.
-        kind: grant, topup or correction. Returns the balance. Raises Refusal(404, 409, 400)."""
+        """Add credits (may be negative for corrections, never below what is held); `key` makes it idempotent, over all
+        accounts: one payment cannot credit two of them. kind: grant, topup or correction. Returns the balance.
+        Raises Refusal(404, 409, 400)."""
 
     async def refund(self, request_id: str, credits: int, *, key: str, note: str = "") -> int:
-        """Give back credits of a settled call, at most what it was charged. Idempotent by `key`.
-        Returns the balance. Raises Refusal(404, 409, 400)."""
+        """Give back credits of a settled call, at most what it was charged, to account and key's month. Idempotent by
+        `key`. Returns the balance. Raises Refusal(404, 409, 400)."""
 
     async def create_vouchers(
         self, count: int, credits: int, *, expires_at: int | None = None, note: str = ""
     ) -> list[str]:
-        """New single-use codes, each worth `credits`; only their digests are kept."""
+        """New single-use codes, each worth `credits`, at most 10,000 at once; only their digests are kept."""
 
     async def redeem(self, account_id: str, code: str, *, key: str = "") -> tuple[int, int]:
-        """Turn a voucher into credits, once; returns (credits, balance). The same non-empty `key` may ask again.
-        Raises Refusal(400) when the code is unknown, used or expired."""
+        """Turn a voucher into credits, once over all accounts; returns (credits, balance). The same non-empty `key` may
+        ask again. Raises Refusal(400) alike when the code is unknown, used, expired or revoked."""
 
-    async def list_vouchers(self, *, after: int = 0, limit: int = 100) -> list[Voucher]: ...
+    async def list_vouchers(self, *, after: int = 0, limit: int = 100) -> list[Voucher]:
+        """A page in order of creation; `after` is the id of the last voucher of the page before. limit: 1 to 1000."""
 
     async def revoke_voucher(self, voucher_id: int) -> Voucher | None:
         """Make an unused voucher worthless; None when there is no such voucher. Revoking again changes nothing.
@@ -160,14 +183,13 @@ class Ledger(Protocol):
     async def entries(
         self, account_id: str | None = None, *, after: int = 0, limit: int = 100, newest_first: bool = False
     ) -> list[Entry]:
-        """A page of the ledger; `after` is the `seq` of the last entry of the page before (0: from the start)."""
+        """A page of the ledger; `after` is the `seq` of the last entry of the page before (0: from the start). `seq`
+        grows with every entry of an account; `Entry.balance` is the running sum in that order. limit: 1 to 1000."""
 
     def export(self, account_id: str | None = None) -> AsyncIterator[Entry]:
-        """Every entry, oldest first, read in pages."""
+        """Every entry, oldest first, read in pages. Entries made meanwhile may come along."""
 
-    async def fail_over_holds(self) -> int:
-        """Resolve the open holds of processes that are dead: charge what is known of dispatched ones, void the rest.
-        Returns how many. Safe to call from every process at any time."""
-
-    async def check(self) -> list[Discrepancy]:
-        """Recompute every sum from the entries and compare; an empty list when all is well."""
+    async def fail_over(self, lease: str) -> int:
+        """Resolve the open holds of a dead lease: charge what is known of dispatched ones (basis `estimated`) and log
+        them with status 500, void the rest. Returns how many. Idempotent, and safe from several processes at once: each
+        hold is resolved once. A hold of the dead that is granted later must be impossible, or found the next time."""

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from gateway.stores import Window
+from gateway.stores.counters import Window
 
 
-class MemoryCounters:
+class SlidingWindows:
     """`gateway.stores.Counters` for one process.
 
     A window takes room for at most `limit` times. The windows are kept in the order of their last hit, and each hit
@@ -45,7 +45,8 @@ class MemoryCounters:
                 times.append(now)
         self._drop_idle(kept, since)
         return [
-            state(not full, limit, times, now, window) for (_, limit), times in zip(names_and_limits, rows, strict=True)
+            window_state(not full, limit, times, now, window)
+            for (_, limit), times in zip(names_and_limits, rows, strict=True)
         ]
 
     async def peek(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
@@ -55,7 +56,8 @@ class MemoryCounters:
         rows = [[time for time in kept.get(name, ()) if time > now - window] for name, _ in names_and_limits]
         allowed = all(len(times) < limit for (_, limit), times in zip(names_and_limits, rows, strict=True))
         return [
-            state(allowed, limit, times, now, window) for (_, limit), times in zip(names_and_limits, rows, strict=True)
+            window_state(allowed, limit, times, now, window)
+            for (_, limit), times in zip(names_and_limits, rows, strict=True)
         ]
 
     @staticmethod
@@ -74,7 +76,7 @@ class MemoryCounters:
         return sum(len(kept) for kept in self._by_length.values())
 
 
-def state(allowed: bool, limit: int, times: Sequence[float], now: float, window: float) -> Window:
+def window_state(allowed: bool, limit: int, times: Sequence[float], now: float, window: float) -> Window:
     """What to tell about a window that holds `times`, all of them less than one window old, oldest first."""
     count = len(times)
     if count < limit:

@@ -1,4 +1,4 @@
-"""Subkeys, key texts and voucher codes: everything about secrets that needs no database.
+"""Subkeys, key texts, session tokens and voucher codes: everything about secrets that needs no database.
 
 A key reads `PREFIX` + 30 base62 characters + `_` + 6 base62 characters of checksum. The underscore keeps secret
 scanners from taking `mghp_...` for somebody else's token, and the checksum (CRC-32 of all that stands before the
@@ -13,25 +13,33 @@ import hmac
 import secrets
 import zlib
 
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 SECRET_LENGTH = 30
 CHECK_LENGTH = 6
+KEY_PEPPER = "key-pepper"
+VOUCHER_PEPPER = "voucher-pepper"
+SESSION_PEPPER = "session-pepper"
+DATABASE_MARK = "database-mark"
+ADMIN_SECRET = "admin-secret"
+"""The purposes of subkeys. A label is part of the data: changing one makes everything under it unreadable."""
 _CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32: no I, L, O or U, so that a printed code can be read back."""
 _CODE_LENGTH = 20
 _CODE_MENDING = str.maketrans({"I": "1", "L": "1", "O": "0", "-": "", " ": ""})
 
 
-def derive(secret: bytes, label: str, length: int = 32) -> bytes:
-    """A subkey of `length` bytes for one purpose (RFC 5869, HKDF with SHA-256 and an empty salt)."""
-    fixed = hmac.digest(b"\0" * 32, secret, "sha256")
-    out = block = b""
-    counter = 1
-    while len(out) < length:
-        block = hmac.digest(fixed, block + label.encode() + bytes((counter,)), "sha256")
-        out += block
-        counter += 1
-    return out[:length]
+def derive(secret: bytes, label: str, length: int = 32, *, version: int = 1) -> bytes:
+    """A subkey of `length` bytes for one purpose (HKDF with SHA-256, RFC 5869, without salt).
+
+    label: the purpose, one of the constants above; two purposes never share a subkey. version: of the purpose. What
+    was made under one version is read under that version for as long as it exists; a purpose whose subkey has to
+    change gets the next one, and its readers learn to try both.
+    """
+    info = label if version == 1 else f"{label}/v{version}"
+    return HKDF(SHA256(), length, salt=None, info=info.encode()).derive(secret)
 
 
 def random_text(length: int) -> str:
@@ -72,6 +80,11 @@ def label_of(plain: str, prefix: str) -> str:
 def digest(pepper: bytes, plain: str) -> bytes:
     """What is stored of a key or a code: HMAC-SHA-256 under a subkey of the server's secret."""
     return hmac.digest(pepper, plain.encode("utf-8", "surrogatepass"), hashlib.sha256)
+
+
+def new_token() -> str:
+    """A fresh session token, 256 random bits."""
+    return secrets.token_urlsafe(32)
 
 
 def new_code() -> str:

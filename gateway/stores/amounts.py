@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
 from gateway.errors import CallerFault, GatewayFault
-from gateway.stores import MAX_CREDITS
+from gateway.stores.ledger import MAX_CREDITS
 
 _UP = Context(prec=100, rounding=ROUND_CEILING)
 _DOWN = Context(prec=100, rounding=ROUND_FLOOR)

@@ -1,0 +1,72 @@
+"""`sqlite:///data/gateway.db`: the kind of store, with the rules of its URLs."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+from gateway.api import GatewayFault
+from gateway.api.stores import Stores, StoresSettings
+from gateway.sqlite.database import backup_database, open_stores
+from gateway.sqlite.money.check import check_database
+
+
+class SqliteKind:
+    """`gateway.stores.StoresKind` for SQLite files.
+
+    A relative path begins in the data folder, and a leading `data/` in it stands for that folder itself, so that
+    `sqlite:///data/gateway.db` is the file gateway.db there.
+    """
+
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """`sqlite`"""
+        return ("sqlite",)
+
+    def check(self, url: str) -> str:
+        """A path after three or four slashes, and a real file."""
+        rest = url.partition("://")[2]
+        if not rest.startswith("/") or rest == "/" or rest.endswith("/"):
+            return (
+                "a SQLite URL has three slashes before a relative path, sqlite:///data/gateway.db, "
+                "and four before an absolute one, sqlite:////var/lib/gateway.db"
+            )
+        if rest == "/:memory:":
+            return "the database must be a file: balances have to survive a restart"
+        return ""
+
+    def path(self, url: str, data: str) -> Path:
+        """The file that a URL means, absolute."""
+        return Path(data).absolute() / url.partition("://")[2][1:].removeprefix("data/")
+
+    async def open(self, url: str, settings: StoresSettings) -> Stores:
+        """Open or create the file; see `open_stores`."""
+        return await open_stores(
+            self.path(url, settings.data),
+            settings.secret,
+            key_prefix=settings.key_prefix,
+            keys_per_account=settings.keys_per_account,
+            shared_counters=settings.shared,
+        )
+
+    async def restore(self, url: str, data: str, source: str, *, replace: bool) -> str:
+        """Check the backup, then copy it; what the old database left beside its file goes with it."""
+        target = self.path(url, data)
+        await asyncio.to_thread(_restore, Path(source), target, replace)
+        return str(target)
+
+
+def _restore(source: Path, target: Path, replace: bool) -> None:
+    try:
+        found = check_database(source)
+    except sqlite3.Error as error:
+        raise GatewayFault(f"{source} is not a database of this gateway: {error}") from error
+    if found:
+        raise GatewayFault(f"{source} is not sound: {found[0]}")
+    if target.exists() and not replace:
+        raise GatewayFault(f"{target} exists; add --force to replace it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in (target, target.with_name(target.name + "-wal"), target.with_name(target.name + "-shm")):
+        leftover.unlink(missing_ok=True)
+    backup_database(source, target)

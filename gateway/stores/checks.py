@@ -1,0 +1,86 @@
+"""What may be stored, whatever the store: names, rates, key settings. Every store asks here, so that all refuse
+alike."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import replace
+
+from gateway.errors import CallerFault
+from gateway.stores.amounts import asked_credits
+from gateway.stores.keys import KeySettings
+
+ROLES = ("user", "admin")
+_PATTERN = re.compile(r"[A-Za-z0-9._:@/+~*-]{1,200}")
+_MOST_LISTED = 200
+LONGEST_GRACE = 30 * 86_400
+"""Seconds that a rotated secret may go on working."""
+
+
+def checked_text(text: str, what: str, *, least: int = 0, most: int = 100) -> str:
+    """A name fit for display: `least` to `most` characters, none of them a control character."""
+    if not isinstance(text, str) or not least <= len(text) <= most or not text.isprintable():
+        raise CallerFault(f"{what}: expected {least} to {most} printable characters.", param=what)
+    return text
+
+
+def checked_rate(value: int | None) -> int | None:
+    """Requests per minute: None, or from 1 to a million."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000:
+        raise CallerFault("requests_per_minute: expected an integer from 1 to 1000000, or null.",
+                          param="requests_per_minute")  # fmt: skip
+    return value
+
+
+def checked_role(role: str) -> str:
+    if role not in ROLES:
+        raise CallerFault("role: expected user or admin.", param="role")
+    return role
+
+
+def checked_settings(settings: KeySettings, now: int) -> KeySettings:
+    """The settings with addresses in normal form; CallerFault (400) names the first member that is wrong."""
+    checked_text(settings.name, "name")
+    checked_rate(settings.requests_per_minute)
+    if settings.monthly_limit is not None:
+        asked_credits(settings.monthly_limit, "monthly_limit", least=0)
+    if settings.expires_at is not None:
+        asked_credits(settings.expires_at, "expires_at", least=0)
+        if settings.expires_at <= now:
+            raise CallerFault("expires_at: this time has passed.", param="expires_at")
+    models, networks = settings.models, settings.ip_allow
+    if models is not None:
+        models = tuple(models)
+        if not 1 <= len(models) <= _MOST_LISTED:
+            raise CallerFault(
+                f"models: expected 1 to {_MOST_LISTED} ids or patterns, or null for every model.", param="models"
+            )
+        for i, pattern in enumerate(models):
+            if not isinstance(pattern, str) or not _PATTERN.fullmatch(pattern):
+                raise CallerFault(
+                    f"models[{i}]: expected a model id or a pattern such as provider/*.", param=f"models[{i}]"
+                )
+    if networks is not None:
+        networks = tuple(networks)
+        if not 1 <= len(networks) <= _MOST_LISTED:
+            raise CallerFault(
+                f"ip_allow: expected 1 to {_MOST_LISTED} addresses or networks, or null for every address.",
+                param="ip_allow",
+            )
+        networks = tuple(_network(text, i) for i, text in enumerate(networks))
+    return replace(settings, models=models, ip_allow=networks)
+
+
+def _network(text: str, i: int) -> str:
+    try:
+        if not isinstance(text, str):
+            raise ValueError
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        raise CallerFault(
+            f"ip_allow[{i}]: expected an address or a network such as 192.0.2.0/24 (no bits after the prefix).",
+            param=f"ip_allow[{i}]",
+        ) from None

@@ -1,0 +1,120 @@
+"""The hook's side of a store: what a plugin registers, and what it makes; see `gateway.stores`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gateway.stores.accounts import Accounts
+from gateway.stores.audit import Audit
+from gateway.stores.conversations import Conversations
+from gateway.stores.counters import Counters
+from gateway.stores.idempotency import Idempotency
+from gateway.stores.keys import Keys
+from gateway.stores.ledger import Discrepancy, Ledger
+from gateway.stores.presence import Presence
+from gateway.stores.responses import Responses
+from gateway.stores.sessions import Sessions
+from gateway.stores.topups import TopUps
+from gateway.stores.usage import UsageLog
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+@dataclass(slots=True)
+class Stores(ABC):
+    """The stores that one gateway process works with, and what can be done with all of them at once.
+
+    extra: for plugins, which may keep something here for as long as the process lives.
+    """
+
+    accounts: Accounts
+    keys: Keys
+    sessions: Sessions
+    ledger: Ledger
+    usage: UsageLog
+    counters: Counters
+    topups: TopUps
+    responses: Responses
+    conversations: Conversations
+    idempotency: Idempotency
+    audit: Audit
+    presence: Presence
+    extra: dict[str, Any] = field(default_factory=dict, kw_only=True)
+
+    @abstractmethod
+    async def ping(self) -> None:
+        """A question that costs next to nothing, answered by what the requests depend on. Raises when it is away."""
+
+    @abstractmethod
+    def describe(self) -> Mapping[str, str]:
+        """For logs: `kind`, `place` (without any secret) and `version` of the data's shape."""
+
+    @abstractmethod
+    async def check(self) -> list[Discrepancy]:
+        """Recompute every sum from the entries and compare; an empty list when all is well. Reads one consistent
+        state, beside running calls."""
+
+    @abstractmethod
+    async def prune(self, now: int, *, usage_before: int) -> Mapping[str, int]:
+        """Delete what is over by `now` (kept answers, responses, conversations, sessions) and the rows of the usage log
+        that are older than `usage_before` (both unix seconds), in steps that keep nobody waiting. Sums, ledger and
+        audit log stay. Returns how many of each kind went, by its name, without those of which none did. Several
+        processes may do it at once."""
+
+    @abstractmethod
+    async def backup(self, target: str) -> int:
+        """Write a consistent copy to the file `target` while the store is in use; returns its size in bytes. The file
+        appears under its name only when it is complete; an existing one is replaced. Raises GatewayFault where the
+        database has tools of its own for this."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Make durable what was handed over, leave (see `Presence.leave`) and let go of everything. Idempotent."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+@dataclass(slots=True, frozen=True)
+class StoresSettings:
+    """What the gateway tells a store.
+
+    data: the absolute path of the data folder. secret: the server secret; what is kept of keys, codes and tokens is
+    digested under subkeys of it (`gateway.credentials`). key_prefix, keys_per_account: the `keys` section. shared:
+    other processes of this machine serve beside this one, so rate windows must count over all of them.
+    """
+
+    data: str
+    secret: bytes = field(repr=False)
+    key_prefix: str = "mghp_"
+    keys_per_account: int = 10
+    shared: bool = False
+
+
+class StoresKind(Protocol):
+    """A kind of store, as `register_stores` takes it. The scheme of `database.url` chooses it."""
+
+    @property
+    def schemes(self) -> Sequence[str]:
+        """The URL schemes it answers to, in lower case."""
+
+    def check(self, url: str) -> str:
+        """What is wrong with a URL of one of its schemes, as `must ...`; "" when nothing is. Opens nothing."""
+
+    async def open(self, url: str, settings: StoresSettings) -> Stores:
+        """Open the database, made and brought to its newest shape where that is needed, and join (see `Presence`).
+        Works beside other processes that have it open. Raises GatewayFault when it is away, newer than this program,
+        not a gateway's, or belongs to another server secret."""
+
+    async def restore(self, url: str, data: str, source: str, *, replace: bool) -> str:
+        """Put a backup in the database's place, after checking it; returns where that is. data: as in `StoresSettings`;
+        the secret is not needed for it, and must not be made by it. replace: also when there is a
+        database already. Nobody else may have it open. Raises GatewayFault, having changed nothing, when it cannot
+        be done."""
