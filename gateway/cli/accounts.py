@@ -7,7 +7,7 @@ import secrets
 from dataclasses import asdict
 from typing import Any
 
-from gateway.cli.common import add_config, add_json, print_json, print_table, with_stores
+from gateway.cli.common import add_config, add_json, print_json, print_table, record, with_stores
 from gateway.cli.keys import NONE, find_account, number_or_none
 from gateway.stores import Account, AccountChange, Stores
 
@@ -52,6 +52,9 @@ def run_create(options: argparse.Namespace) -> int:
 
     async def work(stores: Stores) -> int:
         account = await stores.accounts.create_account(options.name, role=options.role, grant=options.credits)
+        await record(
+            stores, "account.create", account.id, name=account.name, role=account.role, credits=options.credits
+        )
         if options.json:
             print_json(asdict(account))
         else:
@@ -89,6 +92,10 @@ def run_grant(options: argparse.Namespace) -> int:
         key = options.key or f"cli-{secrets.token_hex(8)}"
         kind = "grant" if options.credits > 0 else "correction"
         balance = await stores.ledger.grant(account.id, options.credits, kind=kind, key=key, note=options.note)
+        await record(
+            stores, "account.credits", account.id,
+            credits=options.credits, kind=kind, idempotency_key=key, note=options.note,
+        )  # fmt: skip
         if options.json:
             print_json({"account": account.id, "balance": balance, "idempotency_key": key})
         else:
@@ -113,6 +120,7 @@ def run_update(options: argparse.Namespace) -> int:
             name: None if value == NONE else value for name, value in given.items() if value is not None
         }
         changed = await stores.accounts.update_account(account.id, AccountChange(change=tuple(named), **named))
+        await record(stores, "account.update", account.id, **named)
         if options.json:
             print_json(asdict(changed or account))
         else:
@@ -128,6 +136,7 @@ def run_refund(options: argparse.Namespace) -> int:
     async def work(stores: Stores) -> int:
         key = options.key or f"cli-{secrets.token_hex(8)}"
         balance = await stores.ledger.refund(options.request, options.credits, key=key, note=options.note)
+        await record(stores, "refund", options.request, credits=options.credits, idempotency_key=key, note=options.note)
         if options.json:
             print_json({"request_id": options.request, "balance": balance, "idempotency_key": key})
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import getpass
 import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
@@ -45,6 +46,15 @@ def with_stores(options: argparse.Namespace, work: Callable[[Stores], Awaitable[
             await stores.close()
 
     return asyncio.run(run())
+
+
+async def record(stores: Stores, action: str, subject: str, **detail: object) -> None:
+    """Enter what a person at this machine has done in the audit log."""
+    try:
+        person = getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in many containers
+        person = str(os.getuid())
+    await stores.audit.record(f"cli:{person}", action, subject, detail=detail)
 
 
 def print_json(value: Any) -> None:

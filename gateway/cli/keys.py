@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from gateway.cli.common import add_config, add_json, print_json, print_table, with_stores
+from gateway.cli.common import add_config, add_json, print_json, print_table, record, with_stores
 from gateway.errors import CallerFault
 from gateway.stores import Account, Key, KeySettings, Stores
 
@@ -56,6 +56,7 @@ def run_create(options: argparse.Namespace) -> int:
     async def work(stores: Stores) -> int:
         account = await find_account(stores, options.account)
         key, plain = await stores.keys.create_key(account.id, _settings(options, KeySettings()))
+        await record(stores, "key.create", key.id, account=account.id, name=key.name)
         if options.json:
             print_json({"key": plain, **asdict(key)})
         else:
@@ -75,6 +76,8 @@ def run_update(options: argparse.Namespace) -> int:
             key = await stores.keys.update_key(key.id, _settings(options, before))
         if key is None:
             raise CallerFault(f"there is no active key with the id '{options.key}'", status=404)
+        settings = {field.name: getattr(key, field.name) for field in fields(KeySettings)}
+        await record(stores, "key.update", key.id, account=key.account_id, **settings)
         if options.json:
             print_json(asdict(key))
         else:
@@ -140,6 +143,7 @@ def run_revoke(options: argparse.Namespace) -> int:
         key = await stores.keys.revoke_key(options.key)
         if key is None:
             raise CallerFault(f"there is no key with the id '{options.key}'", status=404)
+        await record(stores, "key.revoke", key.id, account=key.account_id)
         if options.json:
             print_json(asdict(key))
         else:
@@ -157,6 +161,7 @@ def run_rotate(options: argparse.Namespace) -> int:
         if rotated is None:
             raise CallerFault(f"there is no key with the id '{options.key}'", status=404)
         key, plain = rotated
+        await record(stores, "key.rotate", key.id, account=key.account_id, grace=options.grace)
         if options.json:
             print_json({"key": plain, **asdict(key)})
         else:

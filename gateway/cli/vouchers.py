@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.cli.common import add_config, add_json, print_json, print_table, with_stores
+from gateway.cli.common import add_config, add_json, print_json, print_table, record, with_stores
 from gateway.errors import CallerFault
 from gateway.stores import Stores, Voucher
 
@@ -41,6 +41,10 @@ def run_create(options: argparse.Namespace) -> int:
         codes = await stores.ledger.create_vouchers(
             options.count, options.credits, expires_at=expires, note=options.note
         )
+        await record(
+            stores, "voucher.create", "",
+            count=options.count, credits=options.credits, expires_at=expires, note=options.note,
+        )  # fmt: skip
         if options.json:
             print_json({"codes": codes, "credits": options.credits, "expires_at": expires})
         else:
@@ -79,6 +83,7 @@ def run_revoke(options: argparse.Namespace) -> int:
             raise CallerFault(
                 f"there is no voucher with the id {options.voucher}; see: gateway vouchers list", status=404
             )
+        await record(stores, "voucher.revoke", str(voucher.id), label=voucher.label)
         if options.json:
             print_json(asdict(voucher))
         else:

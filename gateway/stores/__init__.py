@@ -1,5 +1,5 @@
 """What the gateway remembers, as protocols. A plugin that offers a store implements them all and registers a
-`StoresKind`; the scheme of `database.url` chooses it. `gateway.testing.StoresContract` tests the promises.
+`StoresKind`; the scheme of `database.url` chooses it.
 
 Promises of every method, where it does not say otherwise:
 

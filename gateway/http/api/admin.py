@@ -74,6 +74,7 @@ def add_routes(routes: RouteTable) -> None:
         ("POST", "/vouchers", _create_vouchers),
         ("DELETE", "/vouchers/{voucher}", _revoke_voucher),
         ("GET", "/ledger/check", _check),
+        ("GET", "/audit", _audit),
     )
     for method, template, work in table:
         routes.add(method, PREFIX + template, _guarded(work), api=False)
@@ -113,6 +114,12 @@ async def _authenticate(context: RequestContext, stores: Stores) -> None:
     )
 
 
+async def _record(context: RequestContext, stores: Stores, action: str, subject: str, **detail: object) -> None:
+    """Enter what the administrator has done in the audit log, before the answer says that it is done."""
+    remote = remote_address(context.request, context.runtime.config.server.trusted_proxies)
+    await stores.audit.record("admin", action, subject, remote=remote, detail=detail)
+
+
 async def _list_accounts(context: RequestContext, stores: Stores) -> web.StreamResponse:
     query = context.request.query
     limit = page_number(query, "limit", 100, _MOST_ROWS)
@@ -125,6 +132,7 @@ async def _create_account(context: RequestContext, stores: Stores) -> web.Stream
     body = read_fields(await context.read_json(), known, required=("name",))
     grant = body.get("credits", context.runtime.config.credits.signup_grant)
     account = await stores.accounts.create_account(body["name"], role=body.get("role", "user"), grant=grant)
+    await _record(context, stores, "account.create", account.id, name=account.name, role=account.role, credits=grant)
     return context.json(asdict(account), status=201)
 
 
@@ -136,6 +144,7 @@ async def _update_account(context: RequestContext, stores: Stores) -> web.Stream
     body = read_fields(await context.read_json(), _ACCOUNT)
     account = _found(await stores.accounts.find_account(context.values["account"]), "account")
     changed = await stores.accounts.update_account(account.id, AccountChange(change=tuple(body), **body))
+    await _record(context, stores, "account.update", account.id, **body)
     return context.json(asdict(_found(changed, "account")))
 
 
@@ -149,6 +158,7 @@ async def _add_credits(context: RequestContext, stores: Stores) -> web.StreamRes
         key=body["idempotency_key"],
         note=body.get("note", ""),
     )
+    await _record(context, stores, "account.credits", account.id, **body)
     return context.json({"account_id": account.id, "balance": balance})
 
 
@@ -179,6 +189,7 @@ async def _create_key(context: RequestContext, stores: Stores) -> web.StreamResp
     settings = _key_settings(read_fields(await context.read_json(), _KEY))
     account = _found(await stores.accounts.find_account(context.values["account"]), "account")
     key, plain = await stores.keys.create_key(account.id, settings)
+    await _record(context, stores, "key.create", key.id, account=account.id, **asdict(settings))
     return context.json({"key": plain, **asdict(key)}, status=201)
 
 
@@ -191,16 +202,21 @@ async def _update_key(context: RequestContext, stores: Stores) -> web.StreamResp
     key = _found(await stores.keys.get_key(context.values["key"]), "key")
     # What is not named stays as it is; null takes a limit away.
     settings = _key_settings({**{name: getattr(key, name) for name in _KEY}, **body})
-    return context.json(asdict(_found(await stores.keys.update_key(key.id, settings), "key")))
+    changed = _found(await stores.keys.update_key(key.id, settings), "key")
+    await _record(context, stores, "key.update", key.id, account=key.account_id, **body)
+    return context.json(asdict(changed))
 
 
 async def _revoke_key(context: RequestContext, stores: Stores) -> web.StreamResponse:
-    return context.json(asdict(_found(await stores.keys.revoke_key(context.values["key"]), "key")))
+    key = _found(await stores.keys.revoke_key(context.values["key"]), "key")
+    await _record(context, stores, "key.revoke", key.id, account=key.account_id)
+    return context.json(asdict(key))
 
 
 async def _rotate_key(context: RequestContext, stores: Stores) -> web.StreamResponse:
     body = read_fields(await context.read_json(), {"grace": integer(0, 7 * 86_400, "seconds")})
     key, plain = _found(await stores.keys.rotate_key(context.values["key"], grace=body.get("grace", 0)), "key")
+    await _record(context, stores, "key.rotate", key.id, account=key.account_id, grace=body.get("grace", 0))
     return context.json({"key": plain, **asdict(key)})
 
 
@@ -212,10 +228,13 @@ async def _refund(context: RequestContext, stores: Stores) -> web.StreamResponse
         "note": string,
     }
     body = read_fields(await context.read_json(), known, required=("request_id", "credits", "idempotency_key"))
+    request_id = body["request_id"]
     balance = await stores.ledger.refund(
-        body["request_id"], body["credits"], key=body["idempotency_key"], note=body.get("note", "")
+        request_id, body["credits"], key=body["idempotency_key"], note=body.get("note", "")
     )
-    return context.json({"request_id": body["request_id"], "balance": balance})
+    del body["request_id"]
+    await _record(context, stores, "refund", request_id, **body)
+    return context.json({"request_id": request_id, "balance": balance})
 
 
 async def _list_vouchers(context: RequestContext, stores: Stores) -> web.StreamResponse:
@@ -237,6 +256,7 @@ async def _create_vouchers(context: RequestContext, stores: Stores) -> web.Strea
     codes = await stores.ledger.create_vouchers(
         body.get("count", 1), body["credits"], expires_at=body.get("expires_at"), note=body.get("note", "")
     )
+    await _record(context, stores, "voucher.create", "", **{**body, "count": len(codes)})
     return context.json({"codes": codes, "credits": body["credits"]}, status=201)
 
 
@@ -244,12 +264,26 @@ async def _revoke_voucher(context: RequestContext, stores: Stores) -> web.Stream
     number = context.values["voucher"]
     known = number.isascii() and number.isdigit() and len(number) <= _LONGEST_ID
     voucher = await stores.ledger.revoke_voucher(int(number)) if known else None
-    return context.json(asdict(_found(voucher, "voucher")))
+    revoked = _found(voucher, "voucher")
+    await _record(context, stores, "voucher.revoke", number, label=revoked.label)
+    return context.json(asdict(revoked))
 
 
 async def _check(context: RequestContext, stores: Stores) -> web.StreamResponse:
     found = await stores.check()
     return context.json({"ok": not found, "discrepancies": [str(item) for item in found]})
+
+
+async def _audit(context: RequestContext, stores: Stores) -> web.StreamResponse:
+    query = context.request.query
+    entries = await stores.audit.entries(
+        before=page_number(query, "before", 0, 2**53),
+        limit=page_number(query, "limit", 100, _MOST_ROWS),
+        actor=query.get("actor", ""),
+        action=query.get("action", ""),
+        subject=query.get("subject", ""),
+    )
+    return context.json({"object": "list", "data": [asdict(entry) for entry in entries]})
 
 
 def _key_settings(fields: dict[str, Any]) -> KeySettings:

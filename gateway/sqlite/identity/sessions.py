@@ -32,9 +32,12 @@ _ACCOUNT = "SELECT n, disabled FROM accounts WHERE id = ?"
 _TOUCH = "UPDATE sessions SET seen = max(seen, ?) WHERE id = ?"
 _END = """
     DELETE FROM sessions WHERE id = ?1 AND expires > ?3
-        AND (?2 IS NULL OR account IS (SELECT n FROM accounts WHERE id = ?2))
+        AND (?2 IS NULL OR (?2 = '' AND account IS NULL) OR account = (SELECT n FROM accounts WHERE id = ?2))
 """
-_END_ALL = "DELETE FROM sessions WHERE account IS (SELECT n FROM accounts WHERE id = ?1) AND id != ?2 AND expires > ?3"
+_END_ALL = """
+    DELETE FROM sessions WHERE id != ?2 AND expires > ?3
+        AND ((?1 = '' AND account IS NULL) OR account = (SELECT n FROM accounts WHERE id = ?1))
+"""
 _PRUNE = "DELETE FROM sessions WHERE n IN (SELECT n FROM sessions WHERE expires <= ?1 LIMIT ?2)"
 _TOUCH_EVERY = 60
 _AT_ONCE = 500
@@ -103,13 +106,7 @@ class SqliteSessions:
         """Delete the rows of an account's sessions; of the operator's with the account id ""."""
         values = (account_id, but, self._core.now())
 
-        def work(connection: sqlite3.Connection, _: Names) -> int:
-            # `account IS (SELECT ...)` is also true for the operator's rows when there is no such account.
-            if account_id and connection.execute(_ACCOUNT, (account_id,)).fetchone() is None:
-                return 0
-            return connection.execute(_END_ALL, values).rowcount
-
-        return await self._core.write(work)
+        return await self._core.write(lambda connection, _: connection.execute(_END_ALL, values).rowcount)
 
     async def prune(self, now: int) -> int:
         """Delete what expired, in pieces."""
