@@ -5,18 +5,23 @@ from __future__ import annotations
 import gateway.api
 
 NAMES = """
+Answer
 ApiKey
 App
+Attempt
 BOUND
 BaseUrl
 Basis
 BilledRound
 Call
+CallProgress
 Caller
 CallerFault
 ChatDialect
 ChatFold
+ChatReader
 ChatStreamDecoder
+ChatTally
 Checkout
 CheckoutState
 Counters
@@ -25,7 +30,7 @@ Dialect
 Document
 DroppedParams
 EXPECTED
-Embeds
+EmbeddingsReader
 Event
 EventReader
 Exchange
@@ -38,7 +43,10 @@ InboundCall
 InboundDialect
 Keys
 Ledger
+MediaProvider
 Net
+OPERATIONS
+Operation
 Order
 Outcome
 Page
@@ -49,11 +57,14 @@ PaymentEvent
 PaymentKind
 PaymentMethod
 Price
+Profile
 Provider
 ProviderKind
+Reader
 Refusal
 Relay
 ResponsesEventDecoder
+ResponsesReader
 Router
 SearchBackend
 SearchKind
@@ -65,7 +76,9 @@ Source
 Stores
 StreamDecoder
 StreamItem
+Tally
 Target
+TextPattern
 ToolFault
 ToolImage
 ToolResult
@@ -78,7 +91,6 @@ UpstreamRequest
 Usage
 UsageLog
 UsageRow
-WantsMedia
 Watch
 Weights
 Window
@@ -97,12 +109,14 @@ embedding_input_tokens
 encode_data
 encode_event
 estimate_input_tokens
+estimate_output_tokens
 fault_from_openai_error
 fault_from_stream_event
 find_usage
 fold_stream
 hookimpl
 is_sealed
+measure_chat
 nonsense
 read_completion
 read_response
@@ -113,6 +127,7 @@ redact_fault
 refuse_forbidden
 seal
 text_bytes
+text_member
 text_of
 unfold
 unseal
