@@ -8,19 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from gateway.errors import CallerFault
+from gateway.profile import PLAIN, Dialect, Profile
 from gateway.wire.dropped import DroppedParams
-
-Dialect = str
-"""The API dialect of a body: `chat` (OpenAI Chat Completions, the hub format), `responses` (OpenAI Responses), or one
-of a plugin's own, which its inbound dialect writes and its provider understands."""
-
-Operation = Literal["chat", "embeddings"]
-"""What a call asks a model to do."""
 
 Basis = Literal["provider", "estimated", "void"]
 """Where the numbers of a bill come from: reported by the provider, counted by us, or nothing to bill."""
@@ -114,6 +108,7 @@ class Target:
         for each other; those of the next group are tried when all of them failed.
     options: free-form per-model settings of the provider plugin (from YAML).
     thinks: it may write output that is billed but not shown (its `supported_parameters` name `reasoning_effort`).
+    profile: what it can, as its provider said at start.
     """
 
     model: str
@@ -129,6 +124,7 @@ class Target:
     output_modalities: tuple[str, ...] = ("text",)
     options: Mapping[str, Any] = field(default_factory=dict)
     thinks: bool = False
+    profile: Profile = field(default=PLAIN)
 
 
 @dataclass(slots=True, frozen=True)
@@ -237,32 +233,48 @@ class Form:
 
 
 @dataclass(slots=True)
+class CallProgress:
+    """What changes of a call while it goes on; all views of the call (`Call.view`) share it.
+
+    target: the one being tried or that answered.
+    attempts: requests that went out to upstreams so far.
+    dropped: parameters that could not be carried to the target, reported in `x-gateway-dropped-params`; once each,
+        and only so many of them.
+    covered: output tokens of a stream, over all choices, that are paid for so far; before they are used up, the hook
+        `extend_call` is asked for more. None: the whole answer is covered.
+    cost: credits charged, known once the call was settled.
+    answer_headers: headers for the answer, added by plugins and the relay.
+    """
+
+    target: Target | None = None
+    attempts: int = 0
+    dropped: DroppedParams = field(default_factory=DroppedParams)
+    covered: int | None = None
+    cost: int | None = None
+    answer_headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Call:
-    """A request on its way through the chain.
+    """A request on its way through the chain. Plugins may change it until it is admitted; then it is frozen, and only
+    its `progress` goes on changing.
 
     id: the request id, also sent as `x-request-id`; the ledger's idempotency key.
     route: the matched route's template, e.g. `/chat/completions`.
-    operation: what the model is to do.
-    body: the validated JSON body in `dialect`; plugins may change it before targets are chosen.
+    operation: what the model is to do; a name of `gateway.operations.OPERATIONS`.
+    body: the validated JSON body in `dialect`. Whoever changes it in `authorize_call` or `admit_call`, in place or
+        by another, makes all other `forms` void.
     headers: request headers, lower-case names, without credentials.
     authorization: the credential as sent (scheme stripped), "" if none; never logged.
     model: the id the caller asked for (or the default model); it is also the `model` of the answer.
     candidates: all targets that `model` may lead to; a hold is priced at the dearest.
     targets: the order to try, set by `choose_targets`.
-    target: the one being tried or that answered.
     max_output: the output tokens allowed after clamping, None for no explicit limit; sent upstream when set.
-    answer_headers: headers for the answer, added by plugins and the relay.
-    dropped: parameters that could not be carried to the target, reported in `x-gateway-dropped-params`; once each,
-        and only so many of them.
-    cost: credits charged, known once the call was settled.
-    attempts: requests that went out to upstreams so far.
     state: scratch room for plugins, keyed by plugin name.
     strict: refuse with 400 what would otherwise be reported in `dropped`.
     forms: of a caller who spoke another dialect than the hub's: the request in each dialect that a target may speak.
-        `body` is then the hub's, which plugins may have changed; the forms of other dialects are as the caller asked.
-    answered_in: the dialect in which the target's answer comes to the caller's side.
-    covered: output tokens of a stream, over all choices, that are paid for so far; before they are used up, the hook
-        `extend_call` is asked for more. None: the whole answer is covered.
+        `body` is then the hub's.
+    progress: what changes while the call goes on; its members can be read and set on the call itself, too.
     started: monotonic seconds at the request's head; created: unix seconds.
     """
 
@@ -279,16 +291,152 @@ class Call:
     created: int
     candidates: Sequence[Target] = ()
     targets: Sequence[Target] = ()
-    target: Target | None = None
     caller: Caller | None = None
     max_output: int | None = None
-    answer_headers: dict[str, str] = field(default_factory=dict)
-    dropped: DroppedParams = field(default_factory=DroppedParams)
-    attempts: int = 0
-    cost: int | None = None
     state: dict[str, Any] = field(default_factory=dict)
     strict: bool = False
-    operation: Operation = "chat"
+    operation: str = "chat"
     forms: Mapping[Dialect, Form] = field(default_factory=dict)
-    answered_in: Dialect = "chat"
-    covered: int | None = None
+    progress: CallProgress = field(default_factory=CallProgress)
+
+    @property
+    def target(self) -> Target | None:
+        """See `CallProgress`."""
+        return self.progress.target
+
+    @target.setter
+    def target(self, value: Target | None) -> None:
+        self.progress.target = value
+
+    @property
+    def attempts(self) -> int:
+        """See `CallProgress`."""
+        return self.progress.attempts
+
+    @attempts.setter
+    def attempts(self, value: int) -> None:
+        self.progress.attempts = value
+
+    @property
+    def dropped(self) -> DroppedParams:
+        """See `CallProgress`."""
+        return self.progress.dropped
+
+    @property
+    def covered(self) -> int | None:
+        """See `CallProgress`."""
+        return self.progress.covered
+
+    @covered.setter
+    def covered(self, value: int | None) -> None:
+        self.progress.covered = value
+
+    @property
+    def cost(self) -> int | None:
+        """See `CallProgress`."""
+        return self.progress.cost
+
+    @cost.setter
+    def cost(self, value: int | None) -> None:
+        self.progress.cost = value
+
+    @property
+    def answer_headers(self) -> dict[str, str]:
+        """See `CallProgress`."""
+        return self.progress.answer_headers
+
+    def freeze(self) -> None:
+        """From now on whoever assigns to a member of the request itself gets an AttributeError."""
+        # Another class of the same layout: costs one assignment, and nothing while the call is being made.
+        self.__class__ = FrozenCall
+
+    def view(self, dialect: Dialect, body: dict[str, Any]) -> Call:
+        """This call with another body, frozen, for one attempt; it shares `progress` and `state`."""
+        made = self._copied(dialect, body)
+        made.freeze()
+        return made
+
+    def further_round(self, body: dict[str, Any]) -> Call:
+        """This call with the chat body of a further round, not frozen yet: what that round is covered by and may write
+        is said anew. It shares what is told to the caller."""
+        made = self._copied("chat", body)
+        made.forms = {}
+        made.progress = replace(self.progress, covered=None)
+        return made
+
+    def _copied(self, dialect: Dialect, body: dict[str, Any]) -> Call:
+        made = object.__new__(Call)
+        for member in fields(Call):
+            setattr(made, member.name, getattr(self, member.name))
+        made.dialect, made.body = dialect, body
+        return made
+
+    def report_dropped(self, path: str, why: str = "") -> None:
+        """Note that the parameter at `path` is not carried to the target. Raises CallerFault instead when the call is
+        strict; why: what the caller is then told."""
+        if self.strict:
+            told = why or f"the model {self.model} does not support this; leave it out."
+            raise CallerFault(f"{path}: {told}", param=path, code=None if why else "unsupported_parameter")
+        self.progress.dropped.append(path)
+
+
+_CHANGING = frozenset({"target", "attempts", "covered", "cost"})
+
+
+class FrozenCall(Call):
+    """A call after its admission; see `Call.freeze`."""
+
+    __slots__ = ()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _CHANGING:
+            _refuse_change(name)
+        setattr(self.progress, name, value)
+
+    def __delattr__(self, name: str) -> NoReturn:
+        _refuse_change(name)
+
+
+def _refuse_change(name: str) -> NoReturn:
+    raise AttributeError(f"Call.{name} cannot be changed any more: the call was admitted.")
+
+
+class BodyWatch:
+    """Notices whether anybody changes the body of a call that has other forms than the hub's. One for all dialects:
+    a form that was made of the body as it was must not go out when the body is another."""
+
+    __slots__ = ("_body", "_call", "_copy")
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._body = call.body if call.forms else None
+        # Containers are copied, texts are shared: cheap also for a body full of images.
+        self._copy = _copied(self._body)
+
+    def settle(self) -> None:
+        """Make every form void that does not say what `call.body` says now."""
+        call = self._call
+        if self._body is None or not call.forms or _equal(call.body, self._copy):
+            return
+        chat = call.forms.get("chat")
+        call.forms = {"chat": Form(call.body) if chat is None else replace(chat, body=call.body)}
+
+
+def _copied(value: Any) -> Any:
+    if type(value) is dict:
+        return {key: _copied(inner) if type(inner) in (dict, list) else inner for key, inner in value.items()}
+    if type(value) is list:
+        return [_copied(inner) if type(inner) in (dict, list) else inner for inner in value]
+    return value
+
+
+def _equal(value: Any, copy: Any) -> bool:
+    """Whether both say the same in JSON: unlike `==`, 1, 1.0 and true are three things."""
+    kind = type(value)
+    if kind is not type(copy):
+        return False
+    if kind is dict:
+        return value.keys() == copy.keys() and all(_equal(inner, copy[key]) for key, inner in value.items())
+    if kind is list:
+        return len(value) == len(copy) and all(map(_equal, value, copy))
+    return value is copy or bool(value == copy)

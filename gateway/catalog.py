@@ -13,8 +13,10 @@ from types import MappingProxyType
 from typing import Any
 
 from gateway.call import Target
-from gateway.config import Alias, Config, ModelEntry, PriceClasses, PriceSettings
+from gateway.config import Alias, Config, Document, ModelEntry, PriceClasses, PriceSettings
 from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault
+from gateway.profile import Profile
+from gateway.provider import Provider
 
 _LONGEST_GUESS = 64
 _LONGEST_SHOWN = 100
@@ -49,10 +51,16 @@ class Resolution:
 class Catalog:
     """The models and aliases of one configuration, with the availability of their providers."""
 
-    def __init__(self, config: Config, available: Mapping[str, bool]) -> None:
+    def __init__(
+        self, config: Config, available: Mapping[str, bool], profiles: Mapping[str, Profile] | None = None
+    ) -> None:
         self._config = config
         self._available = {name for name, on in available.items() if on}
-        self._targets = {model.id: _target(model) for model in config.models.values()}
+        found = profiles or {}
+        self._targets = {
+            model.id: replace(target_of(model), profile=found.get(model.id, Profile()))
+            for model in config.models.values()
+        }
         self._usable = {model.id for model in config.models.values() if self._why_not(model) is None}
         groups: dict[str, tuple[_Group, ...]] = {}
         self._resolutions = {name: self._resolution(name, groups) for name in (*config.models, *config.aliases)}
@@ -62,9 +70,12 @@ class Catalog:
         self._folded = {name.casefold(): name for name in self._resolutions}
 
     @classmethod
-    def from_config(cls, config: Config, available: Mapping[str, bool]) -> Catalog:
-        """available: for each provider instance whether it is switched on; one that is not named counts as off."""
-        return cls(config, available)
+    def from_config(
+        cls, config: Config, available: Mapping[str, bool], profiles: Mapping[str, Profile] | None = None
+    ) -> Catalog:
+        """available: for each provider instance whether it is switched on; one that is not named counts as off.
+        profiles: what each model can, by its id; a model that is not named can what any chat server can."""
+        return cls(config, available, profiles)
 
     def __contains__(self, name: object) -> bool:
         return name in self._resolutions
@@ -230,7 +241,8 @@ class Catalog:
         )
 
 
-def _target(model: ModelEntry) -> Target:
+def target_of(model: ModelEntry) -> Target:
+    """The target that a model of the configuration is, before its provider was asked what it can."""
     settings = model.settings
     return Target(
         model=model.id,
@@ -245,6 +257,28 @@ def _target(model: ModelEntry) -> Target:
         options=settings.options,
         thinks="reasoning_effort" in settings.supported_parameters,
     )
+
+
+def resolve_profiles(config: Config, providers: Mapping[str, Provider], document: Document) -> dict[str, Profile]:
+    """Model id -> what its provider says that it can, for the models of `providers`. Raises ConfigFault, with the lines
+    of `document`, for options of models that make no sense."""
+    found: dict[str, Profile] = {}
+    for model in config.models.values():
+        provider = providers.get(model.provider)
+        if provider is None:
+            continue
+        try:
+            found[model.id] = provider.profile(target_of(model))
+        except (ValueError, Fault) as error:
+            said = (error.detail or error.message) if isinstance(error, Fault) else str(error)
+            # A provider that knows which option it is says so: `models.ID.options.NAME: why`.
+            option, _, why = said.removeprefix(f"models.{model.id}.options.").partition(": ")
+            named = said.startswith(f"models.{model.id}.options.") and option in model.settings.options
+            where = ("models", model.id, "options", *([option] if named else []))
+            document.report(where, "; ".join((why if named else said).split("\n")))
+    if document.problems:
+        raise document.fault()
+    return found
 
 
 def _pricing(price: PriceSettings | None, free: bool) -> dict[str, Any] | None:

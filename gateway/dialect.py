@@ -12,7 +12,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from gateway.call import Call
 from gateway.errors import Fault
-from gateway.provider import StreamItem
+from gateway.profile import Dialect
+from gateway.provider import Answer, StreamItem
 from gateway.wire.chat.encoder import ChatRelay
 from gateway.wire.chat.request import validate_chat
 from gateway.wire.embeddings import validate_embeddings
@@ -32,29 +33,12 @@ def keep_alive_of(thing: object) -> bytes:
 
 
 class Relay(Protocol):
-    """The caller's side of one stream: decoded chunks in, bytes for the caller out.
-
-    usage: the last usage object seen, raw. finish_reason: of the first choice that ended. text_bytes, chunks: size of
-    what the model wrote so far, for an estimate. complete: every choice has its finish_reason.
-    """
-
-    @property
-    def usage(self) -> dict[str, Any] | None: ...
-
-    @property
-    def finish_reason(self) -> str: ...
-
-    @property
-    def text_bytes(self) -> int: ...
-
-    @property
-    def chunks(self) -> int: ...
-
-    @property
-    def complete(self) -> bool: ...
+    """The caller's side of one stream: decoded items in, bytes for the caller out. It measures nothing: what is to be
+    billed is found before (`gateway.provider.Tally`)."""
 
     def feed(self, items: list[StreamItem]) -> tuple[bytes, Fault | None]:
-        """Take decoded items; return the bytes to send now, and the fault that ends the stream, if one came."""
+        """Take decoded items, as the tally passed them on; return the bytes to send now, and the fault that
+        ends the stream, if one came."""
 
     def cut(self) -> None:
         """The gateway ends the answer here: `finish`, which follows, shall give its length as the reason."""
@@ -69,12 +53,12 @@ class Relay(Protocol):
 class InboundCall(Protocol):
     """One request in its dialect, after it was read."""
 
-    def relay(self, watch: Watch | None) -> Relay:
+    def relay(self, watch: Watch | None, dialect: Dialect = "chat") -> Relay:
         """A fresh encoder for this request's stream; called once per attempt. watch: to be called with every chunk
-        as a dict, None when nobody watches."""
+        as a dict, None when nobody watches. dialect: of the items it will be fed (`Reader.dialect`)."""
 
-    def whole(self, completion: dict[str, Any]) -> dict[str, Any]:
-        """A whole completion (public model id, usage with `cost`) as this dialect's answer."""
+    def whole(self, answer: Answer) -> dict[str, Any]:
+        """A whole answer (its usage is what was billed, with `cost`) as this dialect's. Called once."""
 
 
 @runtime_checkable
@@ -104,7 +88,7 @@ class StatefulInboundCall(InboundCall, Protocol):
         """Called when the call is over and billed, before the last byte leaves: write down what `whole`, `break_off` or
         the relay's `finish` made. Does not raise: the caller has paid for the answer, and gets it."""
 
-    async def keep_left(self, found: Relay | dict[str, Any] | None, whole: bool, usage: Mapping[str, Any]) -> None:
+    async def keep_left(self, found: Relay | Answer | None, whole: bool, usage: Mapping[str, Any]) -> None:
         """The same for a caller who left. found: the stream's relay, or the whole answer, or nothing. whole: it came to
         its end. usage: as in `break_off`."""
 
@@ -149,13 +133,13 @@ class _ChatCall:
     def __init__(self, call: Call) -> None:
         self._call = call
 
-    def relay(self, watch: Watch | None) -> Relay:
+    def relay(self, watch: Watch | None, dialect: Dialect = "chat") -> Relay:
         body = self._call.body
         options = body.get("stream_options") or {}
         return ChatRelay(self._call.model, options.get("include_usage") is True, body.get("n") or 1, watch)
 
-    def whole(self, completion: dict[str, Any]) -> dict[str, Any]:
-        return completion
+    def whole(self, answer: Answer) -> dict[str, Any]:
+        return {**answer.body, "model": self._call.model, "usage": answer.usage}
 
 
 class EmbeddingsDialect:

@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 import pluggy
 
 from gateway import hookspecs
 from gateway.errors import ConfigFault
+from gateway.provider import Provider, ProviderKind
 
 ENTRY_POINT_GROUP = "gateway"
 PLUGIN_CLASS = "Plugin"
@@ -168,6 +169,78 @@ def _hook_faults(attribute: str, function: Any, options: dict[str, Any], specs: 
         yield "must be `async def`"
     if hook not in hookspecs.ASYNC_HOOKS and is_async:
         yield "must be a plain `def`, not async"
+
+
+def registered_providers(plugins: Plugins) -> tuple[dict[str, ProviderKind], dict[str, str]]:
+    """The kinds of providers that the plugins offer, and which plugin offers each. Raises ConfigFault for a kind whose
+    `create` is a class, or says that it returns one, which lacks a method or has a wrong one."""
+    kinds: dict[str, ProviderKind] = {}
+    owners: dict[str, str] = {}
+    problems: list[str] = []
+    for name, hook in plugins.implementations("register_providers"):
+
+        def register(kind: ProviderKind, name: str = name) -> None:
+            kinds[kind.kind] = kind
+            owners[kind.kind] = name
+            made = kind.create if inspect.isclass(kind.create) else _returned_class(kind.create)
+            if made is not None:
+                problems.extend(_method_faults(name, made, Provider))
+
+        hook.function(*(register for _ in hook.argnames))
+    if problems:
+        raise ConfigFault(problems)
+    return kinds, owners
+
+
+def check_providers(providers: Iterable[tuple[str, Provider]], protocol: type[Any] = Provider) -> None:
+    """Does each instance have what the gateway will call? providers: each with the plugin that made it. protocol:
+    `Provider`, or `MediaProvider` for those whose profile asks for media as bytes. Raises ConfigFault with plugin, file
+    and line of everything that is missing, takes other arguments or is async."""
+    problems: dict[str, None] = {}
+    for plugin, provider in providers:
+        for problem in _method_faults(plugin, provider, protocol):
+            problems[problem] = None
+        for attribute in ("name", "transport"):
+            if not hasattr(provider, attribute):
+                problems[f"{_where_class(plugin, type(provider))}: a provider needs the attribute `{attribute}`"] = None
+    if problems:
+        raise ConfigFault(list(problems))
+
+
+def _returned_class(create: Any) -> type[Any] | None:
+    try:
+        found = get_type_hints(create).get("return")
+    except (NameError, TypeError, AttributeError):
+        return None  # annotations that cannot be resolved: the instance is checked all the same
+    return found if inspect.isclass(found) and found is not Provider else None
+
+
+def _method_faults(plugin: str, found: Any, protocol: type[Any]) -> Iterator[str]:
+    """What is wrong with the methods of a class, or of an instance, by the signatures of `protocol`."""
+    owner = found if inspect.isclass(found) else type(found)
+    for name, model in inspect.getmembers(protocol, inspect.isfunction):
+        if name.startswith("_"):
+            continue
+        arguments = arguments_of(model)[1:]
+        shown = f"{name}({', '.join(('self', *arguments))})"
+        method = getattr(found, name, None)
+        if not callable(method):
+            yield f"{_where_class(plugin, owner)}: a provider needs the method {shown}"
+            continue
+        given = (found, *arguments) if inspect.isclass(found) else arguments
+        try:
+            inspect.signature(method).bind(*given)
+        except TypeError as error:
+            yield f"{_where(plugin, method)}: must take {shown}: {error}"
+        if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
+            yield f"{_where(plugin, method)}: {name}: must be a plain `def`, not async"
+
+
+def _where_class(plugin: str, owner: type[Any]) -> str:
+    try:
+        return f"plugin {plugin}: {inspect.getsourcefile(owner)}:{inspect.getsourcelines(owner)[1]}"
+    except (OSError, TypeError):
+        return f"plugin {plugin}: {owner.__name__}"
 
 
 def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:

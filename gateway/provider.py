@@ -1,8 +1,8 @@
 """What a provider plugin implements: pure translation between the hub format and one provider's wire.
 
-A provider never opens a socket. It says what to send (`build_request`), and reads what came back
-(`read_reply`, `open_stream`, `read_fault`); the gateway owns connections, time limits, retries and fallback.
-So a provider is tested with recorded bytes alone, split at every position.
+A provider never opens a socket. For each attempt it says what to send and how the answer to exactly that is to be read
+(`prepare`); the gateway owns connections, time limits, retries and fallback. So a provider is tested with recorded
+bytes alone, split at every position.
 
 The hub format is OpenAI's Chat Completions dict with unknown keys preserved; streams are its chunks.
 """
@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol
 
-from gateway.call import Call, Dialect, Target
+from gateway.call import Call, Target
 from gateway.errors import Fault
+from gateway.profile import Dialect, Profile
 
 StreamItem = bytes | dict[str, Any] | Fault
 """One thing a stream decoder found: a chat chunk as its raw JSON bytes (same dialect, not parsed),
@@ -87,68 +88,119 @@ class Transport(Protocol):
     def send(self, request: UpstreamRequest, sink: Sink) -> Exchange: ...
 
 
-@runtime_checkable
-class Provider(Protocol):
-    """One configured provider instance.
+class Tally(Protocol):
+    """Sees every item of one stream, once, on its way from the decoder to the caller's side: finds what to bill.
 
-    name: the instance's name in the YAML.
-    speaks: which dialects the upstream understands natively. For `responses`, `call.dialect` says in which one a call
-        is to be made: then `call.body` is a Responses body (`native_request`), the whole answer is a response object
-        (`read_response`), and the stream's items are its events as the JSON bytes of their data, the last of them the
-        terminal one (`ResponsesEventDecoder`). A provider that speaks only `responses` is reached from chat by bridging
-        back.
-    dialects (optional): a method `dialects(target)` for a provider whose models differ in what they speak.
-    on_disconnect: what happens upstream when the caller leaves: `cancel` closes the connection and bills
-        what was received; `drain` reads on (bounded) and bills in full.
-    transport: None for HTTP through the gateway's connection pool; a local model brings its own.
-    understands (optional): what the upstream's chat dialect has beyond the common ground, names of
-        `gateway.wire.bridge.request.Abilities`: `custom_tools`, `allowed_tools`, `tool_media`. What is missing is
-        emulated for callers of the Responses API.
-    max_n (optional): the most choices that one request can give; without it, any number. The gateway then sends as
-        many requests as it takes, each with a body without `n`.
+    usage: the last usage that the upstream told, in the names of chat; None while there is none.
+    finish_reason: of the first choice that ended, in the words of chat; "" while none has.
+    text_bytes: bytes in UTF-8 of all that the model wrote so far (text, reasoning, refusals, names and arguments of
+        tool calls), in whatever spelling it came. chunks: items that held any of it.
+    complete: the answer is whole, whatever else is missing: every choice has said why it ended.
     """
 
-    name: str
-    speaks: frozenset[Dialect]
-    on_disconnect: Literal["cancel", "drain"]
-    transport: Transport | None
+    @property
+    def usage(self) -> dict[str, Any] | None: ...
 
-    def build_request(self, call: Call, target: Target) -> UpstreamRequest:
-        """The request for this call. Appends to `call.dropped` what cannot be carried; raises CallerFault
-        (naming the field) for what must not be attempted. `call.max_output`, when set, is always sent.
-        For a chat call that streams, usage is always asked for."""
+    @property
+    def finish_reason(self) -> str: ...
 
-    def read_reply(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
-        """A successful (2xx) whole answer as a chat completion. Raises UpstreamFault when it makes no sense."""
+    @property
+    def text_bytes(self) -> int: ...
 
-    def open_stream(self, call: Call) -> StreamDecoder:
-        """A fresh decoder for this call's streamed answer."""
+    @property
+    def chunks(self) -> int: ...
+
+    @property
+    def complete(self) -> bool: ...
+
+    def add(self, items: list[StreamItem]) -> list[StreamItem]:
+        """Take what the decoder gave; return what the caller's side shall get of it: the same items, or parsed ones
+        in their place. Never raises; nonsense becomes a Fault item, the last one."""
+
+    def cut(self) -> None:
+        """The gateway ends the answer here: what has no finish_reason yet ends with `length`."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """A whole answer.
+
+    body: as `dialect` has it. usage: as the upstream told it, in the names of chat, or None; once the call is billed,
+    what is shown to the caller. finish_reason: of the first choice, in the words of chat, "" when unknown.
+    output_tokens: of all that the model wrote, estimated, should there be no usage.
+    """
+
+    body: dict[str, Any]
+    dialect: Dialect
+    usage: dict[str, Any] | None = None
+    finish_reason: str = ""
+    output_tokens: int = 0
+
+
+class Reader(Protocol):
+    """Understands the answer to one request. `gateway.readers` has bases for the usual dialects.
+
+    dialect: of what it gives out: of the answer's body, and of the stream's items.
+    """
+
+    dialect: Dialect
+
+    def read_reply(self, reply: UpstreamReply) -> Answer:
+        """A successful (2xx) whole answer, measured. Raises UpstreamFault when it makes no sense."""
+
+    def open_stream(self) -> StreamDecoder:
+        """A fresh decoder for the streamed answer. For `chat` its items are chat chunks; for `responses` the events as
+        the JSON bytes of their data, the last of them the terminal one; for others what the dialect's relay takes."""
+
+    def open_tally(self, choices: int) -> Tally:
+        """A fresh tally for the items of the stream. choices: how many were asked for (`n`)."""
 
     def read_fault(self, reply: UpstreamReply) -> Fault:
         """An error answer (status >= 400) in the contract's terms. Never repeats the operator's credentials."""
 
-    def bound_input_tokens(self, body: Mapping[str, Any], target: Target | None = None) -> int:
-        """An upper bound in tokens of the input that this chat body makes at `target` (None: at the dearest model);
-        never less than its true size."""
+    def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
+        """The stream's items for a whole answer that came although a stream was asked for. Raises UpstreamFault."""
 
 
-@runtime_checkable
-class Embeds(Protocol):
-    """What a provider offers besides when its models make embeddings. The hub format is OpenAI's `POST /embeddings`:
-    a body with `input`, and a list object with `data` and `usage`."""
+@dataclass(slots=True, frozen=True)
+class Attempt:
+    """One request to an upstream, and what understands its answer."""
 
-    def build_embeddings(self, call: Call, target: Target) -> UpstreamRequest:
-        """As `Provider.build_request`, for a call whose `operation` is `embeddings`."""
-
-    def read_embeddings(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
-        """A successful whole answer as OpenAI's list object. Raises UpstreamFault when it makes no sense."""
+    request: UpstreamRequest
+    reader: Reader
 
 
-@runtime_checkable
-class WantsMedia(Protocol):
-    """Optional for a provider: its upstream takes media as bytes only, and the gateway fetches what has a URL.
+class Provider(Protocol):
+    """One configured provider instance. Checked at load: a method that is missing, or takes other arguments, or is
+    `async`, stops the start.
 
-    Where the operator has enabled `fetch`, `build_request` gets a call with another body, in which each of these URLs
+    name: the instance's name in the YAML.
+    transport: None for HTTP through the gateway's connection pool; a local model brings its own.
+    """
+
+    name: str
+    transport: Transport | None
+
+    def profile(self, target: Target) -> Profile:
+        """What this target can. Asked once per target, at start. Raises ValueError or GatewayFault for options of the
+        model (from YAML) that make no sense; the start then fails and says where they stand."""
+
+    def prepare(self, call: Call, target: Target) -> Attempt:
+        """The request for this call, and the reader of its answer. `call.operation` is one of the profile's,
+        `call.dialect` one of its dialects, and `call.body` is in that dialect (for `embeddings`: OpenAI's
+        `POST /embeddings`). Reports with `call.report_dropped` what cannot be carried; raises CallerFault (naming the
+        field) for what must not be attempted. `call.max_output`, when set, is always sent. For a chat call that
+        streams, usage is always asked for. May be called again for a retry; leaves nothing behind in the call."""
+
+    def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
+        """An upper bound in tokens of the input that this chat body makes at `target`; never less than it really is."""
+
+
+class MediaProvider(Provider, Protocol):
+    """A provider whose profile says `media="bytes"`: its upstream takes media as bytes only, and the gateway fetches
+    what has a URL.
+
+    Where the operator has enabled `fetch`, `prepare` gets a call with another body, in which each of these URLs
     is a `data:` URL of the type that the content really has: in the same place, except that `file_url` becomes
     `file_data`, and a source `{"type": "url", "url"}` becomes `{"type": "base64", "media_type", "data"}`. What other
     targets get stays as the caller sent it. Where fetching is disabled, such a call is refused.
@@ -159,12 +211,6 @@ class WantsMedia(Protocol):
 
     def media_urls(self, body: Mapping[str, Any]) -> list[str]:
         """The URLs in the content parts of this chat body that are needed as bytes, in order. Never raises."""
-
-
-def dialects_at(provider: Provider, target: Target) -> frozenset[Dialect]:
-    """What `provider` speaks at this target."""
-    ask = getattr(provider, "dialects", None)
-    return provider.speaks if ask is None else ask(target)
 
 
 @dataclass(slots=True, frozen=True)

@@ -18,7 +18,7 @@ from typing import Any, TextIO, cast
 
 from gateway import config as configuration
 from gateway.call import Call, Outcome
-from gateway.catalog import Catalog
+from gateway.catalog import Catalog, resolve_profiles
 from gateway.config import Config
 from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.fetch import MediaFetcher
@@ -27,8 +27,9 @@ from gateway.metrics import Metrics
 from gateway.own_plugins import OWN_PLUGINS
 from gateway.payments import PaymentKind, PaymentMethod
 from gateway.pipeline import Pipeline
-from gateway.pluginload import Plugins, load
-from gateway.provider import Provider, ProviderKind, UpstreamReply, UpstreamRequest
+from gateway.pluginload import Plugins, check_providers, load, registered_providers
+from gateway.profile import Profile
+from gateway.provider import MediaProvider, Provider, ProviderKind, UpstreamReply, UpstreamRequest
 from gateway.responses.running import ResponseCancelled, RunningResponses
 from gateway.responses.services import ResponsesServices
 from gateway.runner.lifecycle import CallRunner
@@ -65,7 +66,10 @@ _DAY = 86_400
 
 
 class Blueprint:
-    """A configuration that has been checked completely, with the plugins it needs; nothing is running yet."""
+    """A configuration that has been checked completely, with the plugins it needs; nothing is running yet.
+
+    providers: the instances that are switched on, by name. profiles: what each of their models can, by its id.
+    """
 
     def __init__(
         self,
@@ -75,6 +79,8 @@ class Blueprint:
         payments: Mapping[str, PaymentKind],
         offers: Offers,
         stores: Mapping[str, StoresKind],
+        providers: Mapping[str, Provider],
+        profiles: Mapping[str, Profile],
     ) -> None:
         self.config = config
         self.plugins = plugins
@@ -82,6 +88,8 @@ class Blueprint:
         self.payments = payments
         self.offers = offers
         self.stores = stores
+        self.providers = providers
+        self.profiles = profiles
 
     def stores_kind(self) -> StoresKind:
         """The kind of store that `database.url` names."""
@@ -98,8 +106,7 @@ def read_blueprint(path: Path, env: Mapping[str, str]) -> Blueprint:
         enabled=settings.enable,
         disabled=settings.disable,
     )
-    kinds: dict[str, ProviderKind] = {}
-    plugins.call("register_providers", register=lambda kind: kinds.__setitem__(kind.kind, kind))
+    kinds, owners = registered_providers(plugins)
     payments: dict[str, PaymentKind] = {}
     plugins.call("register_payments", register=lambda kind: payments.__setitem__(kind.kind, kind))
     offers = collect(plugins)
@@ -115,18 +122,30 @@ def read_blueprint(path: Path, env: Mapping[str, str]) -> Blueprint:
         searches=offers.searches,
         stores=stores,
     )
-    return Blueprint(config, plugins.order(config.pipeline), kinds, payments, offers, stores)
+    providers = {
+        name: kinds[entry.plugin].create(name, entry.settings)
+        for name, entry in config.providers.items()
+        if not kinds[entry.plugin].ready(entry.settings)
+    }
+    owned = {name: (owners[config.providers[name].plugin], made) for name, made in providers.items()}
+    check_providers(owned.values())
+    profiles = resolve_profiles(config, providers, document)
+    by_bytes = {config.models[model].provider for model, profile in profiles.items() if profile.media == "bytes"}
+    check_providers((owned[name] for name in by_bytes), MediaProvider)
+    return Blueprint(config, plugins.order(config.pipeline), kinds, payments, offers, stores, providers, profiles)
 
 
 def available_providers(blueprint: Blueprint) -> dict[str, bool]:
     """Provider instance -> whether it has what it needs (an API key, usually)."""
-    return {name: not reason for name, reason in _switched_off(blueprint).items()}
+    return {name: name in blueprint.providers for name in blueprint.config.providers}
 
 
 def _switched_off(blueprint: Blueprint) -> dict[str, str]:
-    """Provider instance -> why it is switched off, "" when it is not."""
+    """Provider instance that is switched off -> why."""
     return {
-        name: blueprint.kinds[entry.plugin].ready(entry.settings) for name, entry in blueprint.config.providers.items()
+        name: blueprint.kinds[entry.plugin].ready(entry.settings)
+        for name, entry in blueprint.config.providers.items()
+        if name not in blueprint.providers
     }
 
 
@@ -167,14 +186,10 @@ class Runtime:
         self.plugins = blueprint.plugins
         self.users = 0
         self._gateway = gateway
-        self.switched_off = {name: reason for name, reason in _switched_off(blueprint).items() if reason}
-        self._providers: dict[str, Provider] = {
-            name: blueprint.kinds[entry.plugin].create(name, entry.settings)
-            for name, entry in config.providers.items()
-            if name not in self.switched_off
-        }
+        self.switched_off = _switched_off(blueprint)
+        self._providers = blueprint.providers
         self.payments, self.payments_off = _payment_methods(blueprint)
-        self.catalog = Catalog.from_config(config, {name: name in self._providers for name in config.providers})
+        self.catalog = Catalog.from_config(config, available_providers(blueprint), blueprint.profiles)
         server = config.server
         self.body_limits = BodyLimits(server.max_body, server.body_timeout, server.min_body_rate)
         self.pipeline = Pipeline(blueprint.plugins, gateway.log)
@@ -229,7 +244,6 @@ class Runtime:
             running=self._gateway.running_responses,
             settings=self.config.responses,
             retention=self.config.database.response_retention,
-            find_provider=self.provider,
             log=self._gateway.log,
         )
 
@@ -240,7 +254,6 @@ class Runtime:
             self._gateway,
             self.pipeline,
             self._dispatcher,
-            self.provider,
             self._gateway.log,
             self.config.upstream.drain,
         )

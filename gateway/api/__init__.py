@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from gateway.call import Basis, BilledRound, Call, Caller, Dialect, Form, Outcome, Price, Target, Usage
+from gateway.call import Basis, BilledRound, Call, Caller, CallProgress, Form, Outcome, Price, Target, Usage
 from gateway.config import ApiKey, BaseUrl
 from gateway.dialect import ChatDialect, InboundCall, InboundDialect, Relay, Watch, bearer
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault
 from gateway.hookspecs import App, Router, hookimpl
+from gateway.operations import OPERATIONS, Operation
 from gateway.payments import Checkout, CheckoutState, Order, Part, PaymentEvent, PaymentKind, PaymentMethod
+from gateway.profile import Dialect, Profile
 from gateway.provider import (
-    Embeds,
+    Answer,
+    Attempt,
     Exchange,
+    MediaProvider,
     Provider,
     ProviderKind,
+    Reader,
     Sink,
     StreamDecoder,
     StreamItem,
+    Tally,
     Transport,
     UpstreamReply,
     UpstreamRequest,
-    WantsMedia,
 )
+from gateway.readers import ChatReader, EmbeddingsReader, ResponsesReader, measure_chat
 from gateway.stores import Counters, Hold, HoldRequest, Keys, Ledger, Stores, UsageLog, UsageRow, Window
 from gateway.tools import (
     Document,
@@ -41,6 +47,7 @@ from gateway.tools import (
 from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion, redact_fault
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
 from gateway.wire.chat.request import refuse_forbidden
+from gateway.wire.chat.tally import ChatTally
 from gateway.wire.code_fences import Unfence
 from gateway.wire.dropped import DroppedParams
 from gateway.wire.embeddings import embedding_input_tokens
@@ -64,31 +71,46 @@ from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response
 from gateway.wire.responses.sealed_reasoning import is_sealed, seal, unseal
 from gateway.wire.retry_after import read_retry_after
 from gateway.wire.sse import DONE, Event, EventReader, encode_data, encode_event
-from gateway.wire.tokens import BOUND, EXPECTED, Weights, bound_text_tokens, estimate_input_tokens, text_bytes
+from gateway.wire.text_pattern import TextPattern, text_member
+from gateway.wire.tokens import (
+    BOUND,
+    EXPECTED,
+    Weights,
+    bound_text_tokens,
+    estimate_input_tokens,
+    estimate_output_tokens,
+    text_bytes,
+)
 from gateway.wire.usage import find_usage, read_usage
 
 __all__ = [
     "BOUND",
     "DONE",
     "EXPECTED",
+    "OPERATIONS",
+    "Answer",
     "ApiKey",
     "App",
+    "Attempt",
     "BaseUrl",
     "Basis",
     "BilledRound",
     "Call",
+    "CallProgress",
     "Caller",
     "CallerFault",
     "ChatDialect",
     "ChatFold",
+    "ChatReader",
     "ChatStreamDecoder",
+    "ChatTally",
     "Checkout",
     "CheckoutState",
     "Counters",
     "Dialect",
     "Document",
     "DroppedParams",
-    "Embeds",
+    "EmbeddingsReader",
     "Event",
     "EventReader",
     "Exchange",
@@ -101,7 +123,9 @@ __all__ = [
     "InboundDialect",
     "Keys",
     "Ledger",
+    "MediaProvider",
     "Net",
+    "Operation",
     "Order",
     "Outcome",
     "Page",
@@ -112,11 +136,14 @@ __all__ = [
     "PaymentKind",
     "PaymentMethod",
     "Price",
+    "Profile",
     "Provider",
     "ProviderKind",
+    "Reader",
     "Refusal",
     "Relay",
     "ResponsesEventDecoder",
+    "ResponsesReader",
     "Router",
     "SearchBackend",
     "SearchKind",
@@ -128,7 +155,9 @@ __all__ = [
     "Stores",
     "StreamDecoder",
     "StreamItem",
+    "Tally",
     "Target",
+    "TextPattern",
     "ToolFault",
     "ToolImage",
     "ToolResult",
@@ -141,7 +170,6 @@ __all__ = [
     "Usage",
     "UsageLog",
     "UsageRow",
-    "WantsMedia",
     "Watch",
     "Weights",
     "Window",
@@ -160,12 +188,14 @@ __all__ = [
     "encode_data",
     "encode_event",
     "estimate_input_tokens",
+    "estimate_output_tokens",
     "fault_from_openai_error",
     "fault_from_stream_event",
     "find_usage",
     "fold_stream",
     "hookimpl",
     "is_sealed",
+    "measure_chat",
     "nonsense",
     "read_completion",
     "read_response",
@@ -176,6 +206,7 @@ __all__ = [
     "refuse_forbidden",
     "seal",
     "text_bytes",
+    "text_member",
     "text_of",
     "unfold",
     "unseal",

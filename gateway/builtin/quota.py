@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from gateway.api import (
+    OPERATIONS,
     App,
     BilledRound,
     Call,
@@ -29,7 +30,6 @@ from gateway.api import (
     Refusal,
     Target,
     Usage,
-    embedding_input_tokens,
     estimate_input_tokens,
     hookimpl,
 )
@@ -63,8 +63,7 @@ class Plugin:
                     code="model_unpriced",
                     param="model",
                 )
-        # Only a chat has choices; elsewhere an `n` is a stranger's member that nobody has checked.
-        choices = (call.body.get("n") or 1) if call.operation == "chat" else 1
+        choices = OPERATIONS[call.operation].choices(call.body)
         base, unit = self._bound(call, choices)
         wanted = _wanted_output(call)
         # Registered before it is awaited: should the caller leave meanwhile, `finish_call` still releases it.
@@ -156,13 +155,10 @@ class Plugin:
             price = target.price
             if price is None:
                 continue
-            provider = self._provider(target.provider)
-            if call.operation == "embeddings":
-                tokens = embedding_input_tokens(call.body)
-            else:
-                tokens = provider.bound_input_tokens(call.body, target)
-            # A provider that gives fewer choices per request reads the prompt once for each of them.
-            requests = choices if choices > getattr(provider, "max_n", choices) else 1
+            tokens = OPERATIONS[call.operation].bound_input(self._provider(target.provider), call.body, target)
+            # A target that gives fewer choices per request reads the prompt once for each of them.
+            most = target.profile.max_choices
+            requests = choices if most is not None and choices > most else 1
             base = max(base, price.per_request + price.dearest_input(tokens) * tokens * requests)
             unit = max(unit, price.dearest_output(tokens) * choices)
         return base, unit
@@ -208,7 +204,7 @@ def _model_limit(target: Target) -> int:
 
 def _wanted_output(call: Call) -> int:
     """Output tokens per choice to hold for: what was asked, within what the largest candidate can give."""
-    if call.operation != "chat":
+    if not OPERATIONS[call.operation].writes:
         return 0
     most = max(_model_limit(target) for target in call.candidates)
     asked = _asked_output(call)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from gateway.call import Call, Target
@@ -44,7 +43,7 @@ class CallMedia:
         missing = {url: paths[url] for url in urls if url not in self._inline}
         if missing:
             await self._fetch(fetcher, missing)
-        return replace(call, body=with_media(call.body, {url: self._inline[url] for url in urls}))
+        return call.view(call.dialect, with_media(call.body, {url: self._inline[url] for url in urls}))
 
     def _check(self, urls: list[str], paths: Mapping[str, str], target: Target) -> MediaFetcher:
         path = paths[urls[0]]

@@ -17,7 +17,8 @@ from typing import Any
 from gateway.call import Call, Form
 from gateway.dialect import Relay, Watch, bearer
 from gateway.errors import CallerFault, Fault, Refusal
-from gateway.provider import dialects_at
+from gateway.profile import Dialect
+from gateway.provider import Answer
 from gateway.responses.history import conversation_of, load_earlier, load_references
 from gateway.responses.relays import BridgeRelay, NativeStream
 from gateway.responses.running import ResponseCancelled, RunningResponse
@@ -145,9 +146,7 @@ class ResponsesCall:
             raise CallerFault(
                 f"input: more than {services.settings.max_items} items (responses.max_items).", param="input"
             )
-        native = [
-            "responses" in dialects_at(services.find_provider(target.provider), target) for target in call.candidates
-        ]
+        native = ["responses" in target.profile.dialects for target in call.candidates]
         if self.background:
             # Always streamed from upstream: so it can be followed, cancelled, and billed for what it came to.
             call.stream = request["stream"] = True
@@ -183,13 +182,12 @@ class ResponsesCall:
 
     def _abilities(self) -> Abilities:
         """What every candidate that is spoken to in chat understands."""
-        common: set[str] | None = None
+        common: frozenset[str] | None = None
         for target in self._call.candidates:
-            provider = self._services.find_provider(target.provider)
-            if "responses" not in dialects_at(provider, target):
-                own = set(getattr(provider, "understands", ()))
+            if "responses" not in target.profile.dialects:
+                own = target.profile.understands
                 common = own if common is None else common & own
-        has = common or set()
+        has = common or frozenset()
         return Abilities(
             custom_tools="custom_tools" in has, allowed_tools="allowed_tools" in has, tool_media="tool_media" in has
         )
@@ -201,10 +199,10 @@ class ResponsesCall:
         call = self._call
         return new_response(self._request, response_id=self.id, model=call.model, now=call.created, status=status)
 
-    def relay(self, watch: Watch | None) -> Relay:
+    def relay(self, watch: Watch | None, dialect: Dialect = "chat") -> Relay:
         """See `InboundCall`."""
         taken = None if self._recording is None else self._recording.write
-        if self._call.answered_in == "responses":
+        if dialect == "responses":
             self._relay = NativeStream(self.begun(), watch, taken)
             return self._relay
         form = self._form
@@ -219,16 +217,16 @@ class ResponsesCall:
         self._relay = BridgeRelay(stream, watch, self._services.clock, taken)
         return self._relay
 
-    def whole(self, completion: dict[str, Any]) -> dict[str, Any]:
+    def whole(self, answer: Answer) -> dict[str, Any]:
         """See `InboundCall`."""
-        usage = completion.get("usage")
-        if self._call.answered_in == "responses":
-            final = native_response(completion, self.begun())
-            if isinstance(usage, dict) and "prompt_tokens" in usage:
-                final["usage"] = usage_from_chat(usage)
+        usage = answer.usage
+        if answer.dialect == "responses":
+            final = native_response(answer.body, self.begun())
+            if usage is not None:
+                final["usage"] = usage_from_chat(usage) if "prompt_tokens" in usage else usage
         else:
             final = response_from_chat(
-                completion,
+                answer.body,
                 self._request,
                 response_id=self.id,
                 model=self._call.model,
@@ -282,11 +280,12 @@ class ResponsesCall:
         """Store the response, once; that of a background one with its events; see `StatefulInboundCall`."""
         await self._keep(with_events=self.background)
 
-    async def keep_left(self, found: Relay | dict[str, Any] | None, whole: bool, usage: Mapping[str, Any]) -> None:
+    async def keep_left(self, found: Relay | Answer | None, whole: bool, usage: Mapping[str, Any]) -> None:
         """Store what came: an answer that came whole as it is, what broke off as cancelled; see
         `StatefulInboundCall`."""
-        if isinstance(found, dict):
-            self.whole({**found, "usage": dict(usage)})
+        if isinstance(found, Answer):
+            found.usage = dict(usage)
+            self.whole(found)
             await self.keep()
             return
         relay = self._relay

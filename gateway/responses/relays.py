@@ -17,15 +17,12 @@ from gateway.provider import StreamItem
 from gateway.wire.bridge.stream import BridgeStream
 from gateway.wire.responses.events import encode_event, encode_events
 from gateway.wire.responses.native import NativeRelay
-from gateway.wire.responses.objects import usage_from_chat, usage_of_response
+from gateway.wire.responses.objects import usage_from_chat
 from gateway.wire.usage import find_usage
 
 Json = dict[str, Any]
 
-_TEXT = (b'"content":"', b'"reasoning_content":"', b'"arguments":"')
-_USAGE, _NO_USAGE = b'"usage"', b'"usage":null'
 _STOPPED = GatewayFault("The response was cancelled.")
-_TEXT_KEYS = ("content", "reasoning_content", "reasoning", "refusal")
 
 
 class BridgeRelay:
@@ -34,23 +31,12 @@ class BridgeRelay:
     def __init__(
         self, stream: BridgeStream, watch: Watch | None, clock: Callable[[], int], taken: Callable[[bytes], None] | None
     ) -> None:
-        self.usage: Json | None = None
-        self.text_bytes = 0
-        self.chunks = 0
+        self._usage: Json | None = None
         self._reason: str | None = None
         self._stream = stream
         self._watch = watch
         self._clock = clock
         self._taken = taken
-
-    @property
-    def finish_reason(self) -> str:
-        return self._reason or self._stream.finish_reason
-
-    @property
-    def complete(self) -> bool:
-        """The model has said why it ended."""
-        return bool(self._stream.finish_reason)
 
     @property
     def response(self) -> Json:
@@ -90,7 +76,7 @@ class BridgeRelay:
 
     def fail(self, fault: Fault, request_id: str) -> bytes:
         """See `Relay`."""
-        return self._send(encode_events(self._stream.fail(fault, self._clock(), usage=self.usage)))
+        return self._send(encode_events(self._stream.fail(fault, self._clock(), usage=self._usage)))
 
     def cancel(self, usage: Mapping[str, Any]) -> bytes:
         """The bytes that end a stream which its caller stopped. usage: what was billed, empty for nothing."""
@@ -102,89 +88,30 @@ class BridgeRelay:
         return data
 
     def _raw(self, item: bytes) -> bytes:
-        if self._watch is not None or (_USAGE in item and _NO_USAGE not in item):
-            chunk = orjson.loads(item) if item[:1] == b"{" else None
+        if self._watch is not None:
+            chunk = orjson.loads(item)
             if isinstance(chunk, dict):
                 return self._chunk(chunk)
-        self.chunks += 1
-        for mark in _TEXT:
-            at = item.find(mark)
-            if at >= 0:
-                at += len(mark)
-                self.text_bytes += max(item.find(b'"}', at) - at, 0)
-                break
         return self._stream.feed_raw(item)
 
     def _chunk(self, chunk: Json) -> bytes:
-        usage = find_usage(chunk)
-        if usage is not None:
-            self.usage = usage
+        # For an answer that breaks off, whose last event tells what it has cost by then.
+        self._usage = find_usage(chunk) or self._usage
         if self._watch is not None:
             self._watch(chunk)
-        size = _text_size(chunk)
-        if size:
-            self.chunks += 1
-            self.text_bytes += size
         return self._stream.feed_bytes(chunk)
-
-
-def _text_size(chunk: Mapping[str, Any]) -> int:
-    """UTF-8 bytes that the model wrote in this chunk."""
-    size = 0
-    choices = chunk.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    delta = choice.get("delta") if isinstance(choice, dict) else None
-    if not isinstance(delta, dict):
-        return 0
-    for key in _TEXT_KEYS:
-        text = delta.get(key)
-        if isinstance(text, str):
-            size += len(text.encode("utf-8", "replace"))
-    calls = delta.get("tool_calls")
-    for call in calls if isinstance(calls, list) else ():
-        function = call.get("function") if isinstance(call, dict) else None
-        for text in function.values() if isinstance(function, dict) else ():
-            if isinstance(text, str):
-                size += len(text.encode("utf-8", "replace"))
-    return size
 
 
 class NativeStream:
     """Events of an upstream that speaks Responses, as ours. begun: our response object at its beginning."""
 
     def __init__(self, begun: Json, watch: Watch | None, taken: Callable[[bytes], None] | None) -> None:
-        self.usage: Json | None = None
-        self.chunks = 0
         self._relay = NativeRelay(begun, remember=True)
         self._watch = watch
         self._taken = taken
         self._last: Json | None = None
         self._told = False
         self._closing = b""
-
-    @property
-    def text_bytes(self) -> int:
-        """UTF-8 bytes of text relayed so far."""
-        return self._relay.text_bytes
-
-    @property
-    def complete(self) -> bool:
-        """The terminal event came."""
-        return self._relay.ended
-
-    @property
-    def finish_reason(self) -> str:
-        """In the words of chat."""
-        final = self._relay.final
-        if final is None:
-            return ""
-        if final.get("status") == "incomplete":
-            details = final.get("incomplete_details")
-            reason = details.get("reason") if isinstance(details, dict) else None
-            return "content_filter" if reason == "content_filter" else "length"
-        output = final.get("output")
-        kinds = {item.get("type") for item in output if isinstance(item, dict)} if isinstance(output, list) else set()
-        return "tool_calls" if kinds & {"function_call", "custom_tool_call"} else "stop"
 
     @property
     def response(self) -> Json:
@@ -208,20 +135,16 @@ class NativeStream:
             try:
                 if self._watch is not None and isinstance(event := orjson.loads(data), dict):
                     self._watch(event)
-                before = self._relay.text_bytes
                 event_bytes = self._relay.feed(data)
             except Fault as error:
                 fault = error
                 break
-            if self._relay.text_bytes > before:
-                self.chunks += 1
             if self._relay.fault is not None:
                 fault = self._relay.fault
                 break
             if self._relay.ended:
                 # Told again, with the bill in it, by `finish`.
                 self._last = self._relay.final
-                self.usage = usage_of_response(self._last or {})
                 break
             out.append(event_bytes)
         return self._send(b"".join(out)), fault

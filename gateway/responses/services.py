@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.config import ResponsesSettings
-from gateway.provider import Provider
 from gateway.responses.running import RunningResponses
 from gateway.stores import Conversations, Responses
 
@@ -21,7 +20,6 @@ class ResponsesServices:
     running: what is being made in this process.
     settings: the `responses` section.
     retention: seconds that a response is kept.
-    find_provider: the instance by name.
     clock: unix seconds, whole.
     """
 
@@ -30,7 +28,6 @@ class ResponsesServices:
     running: RunningResponses
     settings: ResponsesSettings
     retention: float
-    find_provider: Callable[[str], Provider]
     log: logging.Logger
     clock: Callable[[], int] = lambda: int(time.time())
 

@@ -6,18 +6,16 @@ the bill says so (`Basis`). What did not begin to answer costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
 from gateway.call import Basis, BilledRound, Call, Usage
-from gateway.dialect import Relay
+from gateway.operations import OPERATIONS
+from gateway.provider import Answer, Tally
 from gateway.upstream.fan_out import add_usage
-from gateway.wire.bridge.back_reply import chat_from_response
-from gateway.wire.embeddings import estimate_embedding_tokens
-from gateway.wire.responses.objects import usage_of_response
-from gateway.wire.tokens import estimate_input_tokens, estimate_output_tokens, estimate_tokens
-from gateway.wire.usage import UsageNumbers, find_usage, read_usage
+from gateway.wire.tokens import estimate_tokens
+from gateway.wire.usage import UsageNumbers, read_usage
 
 
 class Measured(NamedTuple):
@@ -42,29 +40,22 @@ def nothing() -> Measured:
     return Measured(Usage(), "void", {})
 
 
-def measure_whole(call: Call, answer: dict[str, Any]) -> Measured:
+def measure_whole(call: Call, answer: Answer) -> Measured:
     """Of a whole answer to `call`, as the provider gave it."""
-    if call.answered_in == "responses":
-
-        def estimate() -> int:
-            chat = chat_from_response(answer, completion_id="", model=call.model, created=0)
-            return estimate_output_tokens(chat)
-
-        return _measure(call, usage_of_response(answer), estimate)
-    return _measure(call, find_usage(answer), lambda: estimate_output_tokens(answer))
+    return _measure(call, answer.usage, answer.output_tokens)
 
 
-def measure_stream(call: Call, relay: Relay) -> Measured:
+def measure_stream(call: Call, tally: Tally) -> Measured:
     """Of a stream, as far as it came."""
-    if not (relay.chunks or relay.usage):
+    if not (tally.chunks or tally.usage):
         return nothing()
-    return measure_ended_stream(call, relay)
+    return measure_ended_stream(call, tally)
 
 
-def measure_ended_stream(call: Call, relay: Relay) -> Measured:
+def measure_ended_stream(call: Call, tally: Tally) -> Measured:
     """Of a stream that came to its end, be it an empty one: its input was read."""
     # Providers send at least one token per chunk, so a stream is never estimated below its number of chunks.
-    return _measure(call, relay.usage, lambda: max(estimate_tokens(relay.text_bytes), relay.chunks))
+    return _measure(call, tally.usage, max(estimate_tokens(tally.text_bytes), tally.chunks))
 
 
 def sum_up(rounds: Iterable[tuple[Call, Measured]]) -> Bill:
@@ -85,22 +76,19 @@ def sum_up(rounds: Iterable[tuple[Call, Measured]]) -> Bill:
     return Bill(usage, basis, add_usage(measured.shown for _, measured in paid) or {}, billed)
 
 
-def _measure(call: Call, raw: dict[str, Any] | None, estimate: Callable[[], int]) -> Measured:
-    """raw: the provider's usage object. estimate: tokens of the answer, asked only when that is of no use."""
+def _measure(call: Call, raw: dict[str, Any] | None, estimate: int) -> Measured:
+    """raw: the provider's usage object. estimate: tokens of the answer, for when that is of no use."""
     numbers = read_usage(raw) if raw is not None else None
     if raw is not None and numbers is not None and numbers.sane:
         return Measured(_usage_of(numbers), "provider", raw)
-    usage = Usage(prompt_tokens=_estimate_input(call), completion_tokens=estimate())
+    prompt = OPERATIONS[call.operation].estimate_input(call.body)
+    usage = Usage(prompt_tokens=prompt, completion_tokens=estimate)
     shown = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
     }
     return Measured(usage, "estimated", shown)
-
-
-def _estimate_input(call: Call) -> int:
-    return estimate_embedding_tokens(call.body) if call.operation == "embeddings" else estimate_input_tokens(call.body)
 
 
 def _usage_of(numbers: UsageNumbers) -> Usage:

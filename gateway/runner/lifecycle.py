@@ -14,11 +14,10 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
-from gateway.call import Call, Outcome
+from gateway.call import BodyWatch, Call, Outcome
 from gateway.dialect import InboundCall, StatefulInboundCall, Watch
 from gateway.errors import Fault, GatewayFault
 from gateway.pipeline import Pipeline
-from gateway.provider import Provider
 from gateway.runner.drain import Drain
 from gateway.runner.rounds import Host, Round, Rounds
 from gateway.runner.sink import Sink
@@ -45,7 +44,6 @@ class CallRunner:
         host: Host,
         pipeline: Pipeline,
         dispatcher: Dispatcher,
-        find_provider: Callable[[str], Provider],
         log: logging.Logger,
         drain_limit: float,
     ) -> None:
@@ -54,7 +52,7 @@ class CallRunner:
         self._host = host
         self._pipeline = pipeline
         self._log = log
-        self._rounds = Rounds(call, host, pipeline, dispatcher, find_provider, log)
+        self._rounds = Rounds(call, host, pipeline, dispatcher, log)
         self._drain = Drain(self._rounds, host, log, drain_limit)
         self._stateful: StatefulInboundCall | None = None
         self._first_byte: float | None = None
@@ -104,9 +102,12 @@ class CallRunner:
         if self._stateful is not None:
             # Before the plugins look: only now `call.body` is what will be sent.
             await self._stateful.prepare()
+        watch = BodyWatch(self.call)
         await self._pipeline.authorize(self.call)
         await self._pipeline.admit(self.call)
+        watch.settle()
         await self._pipeline.choose(self.call)
+        self.call.freeze()
 
     async def answer(self, inbound: InboundCall, sink: Sink, next_body: NextBody | None = None) -> None:
         """Make the answer and give it to `sink`. Raises the Fault of an answer that has not begun; once it has, the
@@ -131,17 +132,16 @@ class CallRunner:
             body = await next_body(found) if next_body is not None else None
             if body is None:
                 break
-        completion = found.answer
-        assert completion is not None
+        came = found.answer
+        assert came is not None
         self._first_byte = time.monotonic()
         answer: dict[str, Any] = {}
 
         async def complete() -> None:
             nonlocal answer
-            await self._finish(200, finish_reason=_finish_reason(completion))
-            completion["model"] = self.call.model
-            completion["usage"] = self.shown
-            answer = inbound.whole(completion)
+            await self._finish(200, finish_reason=came.finish_reason)
+            came.usage = self.shown
+            answer = inbound.whole(came)
 
         await self._complete(complete)
         await sink.give(answer)
@@ -161,7 +161,7 @@ class CallRunner:
 
         body: dict[str, Any] | None = None
         while True:
-            found = await self._rounds.stream(body, lambda: inbound.relay(watch), sink.quiet, silence)
+            found = await self._rounds.stream(body, lambda dialect: inbound.relay(watch, dialect), sink.quiet, silence)
             pump = found.pump
             assert pump is not None
             if self._first_byte is None:
@@ -176,11 +176,11 @@ class CallRunner:
             body = await next_body(found) if next_body is not None else None
             if body is None:
                 break
-        relay, last = pump.relay, b""
+        relay, tally, last = pump.relay, pump.tally, b""
 
         async def complete() -> None:
             nonlocal last
-            await self._finish(200, finish_reason=relay.finish_reason)
+            await self._finish(200, finish_reason=tally.finish_reason)
             last = relay.finish(self.shown)
 
         await self._complete(complete)
@@ -389,9 +389,3 @@ def bug(error: Exception) -> GatewayFault:
     fault = GatewayFault("The gateway failed to handle this request.", detail=repr(error))
     fault.__cause__ = error
     return fault
-
-
-def _finish_reason(completion: Mapping[str, Any]) -> str:
-    choices = completion.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return str(first.get("finish_reason") or "") if isinstance(first, dict) else ""

@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from gateway.call import Call, Target
-from gateway.dialect import Relay
 from gateway.pipeline import Pipeline
-from gateway.provider import Provider
+from gateway.provider import Answer
 from gateway.runner.bill import Bill, Measured, measure_ended_stream, measure_stream, measure_whole, nothing, sum_up
-from gateway.upstream.attempts import Dispatcher
+from gateway.upstream.attempts import Dispatcher, MakeRelay
 from gateway.upstream.metering import StreamMeter
 from gateway.upstream.stream_pump import StreamPump
 
@@ -42,7 +41,7 @@ class Round:
 
     sent: Call
     pump: StreamPump | None = None
-    answer: dict[str, Any] | None = None
+    answer: Answer | None = None
     measured: Measured = field(default_factory=nothing)
 
     @property
@@ -63,7 +62,6 @@ class Rounds:
         host: Host,
         pipeline: Pipeline,
         dispatcher: Dispatcher,
-        find_provider: Callable[[str], Provider],
         log: logging.Logger,
     ) -> None:
         self.deadline = dispatcher.deadline()
@@ -72,7 +70,6 @@ class Rounds:
         self._host = host
         self._pipeline = pipeline
         self._dispatcher = dispatcher
-        self._find_provider = find_provider
         self._log = log
         self._rounds: list[Round] = []
         # The upstream work of a round that goes on although its caller leaves (policy `drain`).
@@ -104,7 +101,7 @@ class Rounds:
     async def stream(
         self,
         body: dict[str, Any] | None,
-        make_relay: Callable[[], Relay],
+        make_relay: MakeRelay,
         quiet: float,
         on_silence: Callable[[], Awaitable[None]],
     ) -> Round:
@@ -129,7 +126,7 @@ class Rounds:
         """The stream of the last round came to a good end: measure it."""
         found = self._rounds[-1]
         assert found.pump is not None
-        found.measured = measure_ended_stream(found.sent, found.pump.relay)
+        found.measured = measure_ended_stream(found.sent, found.pump.tally)
 
     def close(self) -> None:
         """No more may arrive: what comes after the bill was counted would be given away."""
@@ -143,7 +140,7 @@ class Rounds:
         """What came so far, be it whole or not."""
         found = self.last
         if found is not None and found.pump is not None and found.measured.basis == "void":
-            found.measured = measure_stream(found.sent, found.pump.relay)
+            found.measured = measure_stream(found.sent, found.pump.tally)
         return sum_up((found.sent, found.measured) for found in self._rounds)
 
     async def receive_rest(self) -> None:
@@ -165,8 +162,9 @@ class Rounds:
         if body is not None:
             # The body of a further round has one form only: what the caller asked in its own dialect is answered.
             # What was covered of the answer before says nothing about this one; whoever pays says it anew.
-            sent = replace(sent, body=body, forms={}, covered=None)
+            sent = sent.further_round(body)
             await self._pipeline.admit_round(sent, self.bill().rounds)
+            sent.freeze()
         found = Round(sent)
         self._rounds.append(found)
         self.whole = False
@@ -177,7 +175,7 @@ class Rounds:
         found.measured = measure_whole(found.sent, found.answer)
 
     async def _open(
-        self, found: Round, make_relay: Callable[[], Relay], quiet: float, on_silence: Callable[[], Awaitable[None]]
+        self, found: Round, make_relay: MakeRelay, quiet: float, on_silence: Callable[[], Awaitable[None]]
     ) -> None:
         found.pump = await self._dispatcher.stream(found.sent, self.deadline, make_relay, quiet, on_silence)
 
@@ -191,7 +189,7 @@ class Rounds:
         await asyncio.shield(self._work)
 
     def _drains(self, target: Target) -> bool:
-        return self._find_provider(target.provider).on_disconnect == "drain"
+        return target.profile.on_disconnect == "drain"
 
     def _note(self, found: Round) -> None:
         """The copy that a further round sent has learnt what the call must know."""

@@ -25,7 +25,17 @@ import pytest
 
 from gateway.call import Call, Target
 from gateway.errors import Fault
-from gateway.provider import Provider, StreamItem, UpstreamReply, UpstreamRequest
+from gateway.operations import OPERATIONS
+from gateway.pluginload import check_providers
+from gateway.provider import (
+    MediaProvider,
+    Provider,
+    Reader,
+    StreamDecoder,
+    StreamItem,
+    UpstreamReply,
+    UpstreamRequest,
+)
 from gateway.testing.transcripts import Transcript, load_transcripts
 from gateway.testing.upstream import all_splits
 from gateway.testing.values import HELLO, make_call, make_target
@@ -103,9 +113,13 @@ class ProviderContract:
 
     def test_it_is_a_provider(self) -> None:
         provider = self.make_provider()
-        assert isinstance(provider, Provider)
-        assert provider.on_disconnect in ("cancel", "drain")
-        assert provider.speaks <= {"chat", "responses"}
+        check_providers([("under test", provider)])
+        profile = provider.profile(self.make_target())
+        check_providers([("under test", provider)], MediaProvider if profile.media == "bytes" else Provider)
+        assert profile.on_disconnect in ("cancel", "drain")
+        assert profile.dialects & {"chat", "responses"}
+        assert profile.operations <= OPERATIONS.keys()
+        assert profile.operations
 
     @pytest.mark.parametrize("stream", [False, True])
     def test_a_request_is_ready_to_send(self, stream: bool) -> None:
@@ -133,9 +147,10 @@ class ProviderContract:
         provider, target = self.make_provider(), self.make_target()
         body = {**HELLO, "temperature": 0.5, "stop": ["x"], "stream": True, "stream_options": {}}
         call = self.make_call(copy.deepcopy(body), max_output=_MARK)
-        first = provider.build_request(call, target)
+        call.freeze()
+        first = provider.prepare(call, target).request
         dropped = list(call.dropped)
-        second = provider.build_request(call, target)
+        second = provider.prepare(call, target).request
         assert call.body == body
         assert first == second
         assert call.dropped == dropped
@@ -165,7 +180,7 @@ class ProviderContract:
             pytest.skip("no recorded streams")
         first, second = streams[0], streams[-1]
         provider = self.make_provider()
-        decoders = [provider.open_stream(self.make_call(t.request or HELLO)) for t in (first, second)]
+        decoders = [self._reader(provider, {**HELLO, "stream": True}).open_stream() for _ in range(2)]
         mixed: list[list[object]] = [[], []]
         halves = [[t.body[: len(t.body) // 2], t.body[len(t.body) // 2 :]] for t in (first, second)]
         for part in range(2):
@@ -205,7 +220,7 @@ class ProviderContract:
         bodies = [*HOSTILE_BODIES, *(body for t in self._whole() for body in _mutated(t.body, t.id))]
         for body in bodies:
             try:
-                completion = provider.read_reply(self.make_call(), UpstreamReply(200, {}, body))
+                completion = self._reader(provider).read_reply(UpstreamReply(200, {}, body)).body
             except Fault:
                 continue
             assert isinstance(completion, dict)
@@ -215,7 +230,7 @@ class ProviderContract:
         provider = self.make_provider()
         for transcript in self._all():
             if transcript.status >= 400:
-                fault = provider.read_fault(transcript.reply)
+                fault = self._reader(provider).read_fault(transcript.reply)
                 assert isinstance(fault, Fault), transcript.id
                 assert fault.status >= 400, transcript.id
                 assert fault.message, transcript.id
@@ -225,7 +240,7 @@ class ProviderContract:
         headers: dict[str, str] = {"retry-after": "NaN", "content-type": "text/html", "retry-after-ms": "-5"}
         for status in (400, 401, 404, 418, 429, 500, 503, 599):
             for body in HOSTILE_BODIES:
-                fault = provider.read_fault(UpstreamReply(status, headers, body))
+                fault = self._reader(provider).read_fault(UpstreamReply(status, headers, body))
                 assert isinstance(fault, Fault)
                 assert fault.retry_after is None or fault.retry_after >= 0
 
@@ -235,9 +250,11 @@ class ProviderContract:
             error = {"message": f"bad key {secret}", "type": secret, "code": secret, "param": secret}
             for body in (orjson.dumps({"error": error}), orjson.dumps(error), secret.encode(), orjson.dumps([secret])):
                 for status in (400, 401, 403, 404, 429, 500):
-                    self._assert_hidden(provider.read_fault(UpstreamReply(status, {"x-key": secret}, body)))
+                    self._assert_hidden(
+                        self._reader(provider).read_fault(UpstreamReply(status, {"x-key": secret}, body))
+                    )
                 with pytest.raises(Fault) as caught:
-                    provider.read_reply(self.make_call(), UpstreamReply(200, {}, body))
+                    self._reader(provider).read_reply(UpstreamReply(200, {}, body))
                 self._assert_hidden(caught.value)
                 items, _ = self._read_stream([b"event: error\ndata: " + body + b"\n\n"], None)
                 for item in items:
@@ -248,12 +265,12 @@ class ProviderContract:
 
     def test_the_input_bound_is_never_too_small(self) -> None:
         provider = self.make_provider()
-        assert provider.bound_input_tokens(HELLO) > 0
+        assert provider.bound_input_tokens(HELLO, self.make_target()) > 0
         for transcript in self._whole():
             reported = (self._provider_reads(transcript).get("usage") or {}).get("prompt_tokens")
             if reported and self.is_hub_request(transcript):
                 assert transcript.request is not None
-                assert provider.bound_input_tokens(transcript.request) >= reported, transcript.id
+                assert provider.bound_input_tokens(transcript.request, self.make_target()) >= reported, transcript.id
 
     def is_hub_request(self, transcript: Transcript) -> bool:
         """Whether a transcript's request is in the hub format, so that its input bound can be checked."""
@@ -271,20 +288,28 @@ class ProviderContract:
         return [t for t in self._all() if not t.streamed and t.status == 200]
 
     def _build(self, body: dict[str, Any], **more: Any) -> UpstreamRequest:
-        return self.make_provider().build_request(self.make_call(dict(body), **more), self.make_target())
+        return self.make_provider().prepare(self.make_call(dict(body), **more), self.make_target()).request
+
+    def _reader(self, provider: Provider, body: dict[str, Any] | None = None) -> Reader:
+        """What reads the answer to a request with this body."""
+        return provider.prepare(self.make_call(dict(HELLO if body is None else body)), self.make_target()).reader
 
     def _provider_reads(self, transcript: Transcript) -> dict[str, Any]:
-        return self.make_provider().read_reply(self.make_call(), transcript.reply)
+        return self._reader(self.make_provider()).read_reply(transcript.reply).body
 
     def _read_stream(self, pieces: Sequence[bytes], transcript: Transcript | None) -> tuple[list[StreamItem], bool]:
-        body = transcript.request if transcript is not None and transcript.request is not None else HELLO
-        decoder = self.make_provider().open_stream(self.make_call({**body, "stream": True}))
+        decoder = self.open_stream(transcript)
         items: list[StreamItem] = []
         for piece in pieces:
             items += decoder.feed(piece)
             if items and isinstance(items[-1], Fault):
                 return items, decoder.done
         return items + decoder.finish(), decoder.done
+
+    def open_stream(self, transcript: Transcript | None) -> StreamDecoder:
+        """A decoder for the stream of a transcript, or of a request of which nothing is known."""
+        body = transcript.request if transcript is not None and self.is_hub_request(transcript) else None
+        return self._reader(self.make_provider(), {**(body or HELLO), "stream": True}).open_stream()
 
     def _survives_stream(self, body: bytes, transcript: Transcript | None) -> None:
         try:

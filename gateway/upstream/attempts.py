@@ -11,25 +11,23 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 from gateway.call import Call, Target
 from gateway.dialect import Relay
-from gateway.errors import CallerFault, Fault, UpstreamFault
+from gateway.errors import CallerFault, UpstreamFault
 from gateway.fetch import CallMedia, MediaFetcher
-from gateway.provider import (
-    Embeds,
-    Exchange,
-    Provider,
-    Sink,
-    Transport,
-    UpstreamReply,
-    WantsMedia,
-)
-from gateway.upstream.fan_out import FanOut, gather_all, merge_completions, part_of, parts_needed
+from gateway.operations import OPERATIONS
+from gateway.profile import Dialect
+from gateway.provider import Answer, Attempt, Exchange, MediaProvider, Provider, Sink, Transport
+from gateway.upstream.fan_out import FanOut, gather_all, merge_answers, part_of, parts_needed
+from gateway.upstream.reading import fault_of
 from gateway.upstream.stream_pump import StreamPump, WholeReply
 from gateway.upstream.timeouts import Limits, time_limit_passed
-from gateway.upstream.translation import Translation
+from gateway.upstream.translation import speak
+
+MakeRelay = Callable[[Dialect], Relay]
+"""A fresh relay for the caller's side of one attempt, by the dialect of what it will be fed."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -70,13 +68,12 @@ class Dispatcher:
         """The loop time at which a call that starts now must be over (`upstream.total`)."""
         return asyncio.get_running_loop().time() + self._limits.total
 
-    async def whole(self, call: Call, deadline: float) -> dict[str, Any]:
-        """A whole chat completion, or a response object (`call.answered_in`). Raises the Fault of the last attempt
-        when none succeeded."""
+    async def whole(self, call: Call, deadline: float) -> Answer:
+        """A whole answer. Raises the Fault of the last attempt when none succeeded."""
         plan = _Plan(call, self._policy, deadline)
         while True:
             try:
-                return await self._fetch(call, plan, deadline)
+                return await self._fetch(call, plan)
             except UpstreamFault as fault:
                 await plan.advance(fault)
 
@@ -84,7 +81,7 @@ class Dispatcher:
         self,
         call: Call,
         deadline: float,
-        make_relay: Callable[[], Relay],
+        make_relay: MakeRelay,
         quiet: float,
         on_silence: Callable[[], Awaitable[None]],
     ) -> StreamPump:
@@ -96,60 +93,42 @@ class Dispatcher:
         plan = _Plan(call, self._policy, deadline)
         while True:
             try:
-                return await self._open(call, plan, deadline, make_relay, quiet, on_silence)
+                return await self._open(call, plan, make_relay, quiet, on_silence)
             except UpstreamFault as fault:
                 await plan.advance(fault)
 
-    async def _fetch(self, call: Call, plan: _Plan, deadline: float) -> dict[str, Any]:
-        target = plan.target
-        provider = self._find_provider(target.provider)
-        speech = Translation(call, provider, target, _fault_of)
-        ready = speech.call
-        if hasattr(provider, "media_urls"):
-            ready = await self._with_media(ready, provider, plan)
-        count = parts_needed(call, provider)
-        if count == 1:
-            return await self._fetch_one(call, ready, speech, provider, target, deadline)
-        parts = (part_of(ready) for _ in range(count))
-        return merge_completions(
-            await gather_all([self._fetch_one(call, part, speech, provider, target, deadline) for part in parts])
-        )
+    async def _fetch(self, call: Call, plan: _Plan) -> Answer:
+        attempts = await self._prepare(call, plan)
+        if len(attempts) == 1:
+            return await self._fetch_one(call, plan, attempts[0])
+        work = [self._fetch_one(call, plan, attempt) for attempt in attempts]
+        return merge_answers(await gather_all(work))
 
-    async def _fetch_one(
-        self, call: Call, part: Call, speech: Translation, provider: Provider, target: Target, deadline: float
-    ) -> dict[str, Any]:
-        """One request and its answer. part: the call itself, or the share of it that this request is for, or the call
-        with its media in it."""
-        sink = WholeReply(self._limits, deadline)
+    async def _fetch_one(self, call: Call, plan: _Plan, attempt: Attempt) -> Answer:
+        sink = WholeReply(self._limits, plan.deadline)
         try:
-            sink.exchange = self._send(call, part, provider, target, sink)
+            sink.exchange = self._send(call, plan.target, attempt, sink)
             reply = await sink.result
         finally:
             sink.close()
         if reply.status >= 300:
-            raise _fault_of(provider, reply)
-        if call.operation == "embeddings":
-            return _embedder(provider, target).read_embeddings(part, reply)
-        return speech.read_reply(part, reply)
+            raise fault_of(attempt.reader, reply)
+        return attempt.reader.read_reply(reply)
 
     async def _open(
         self,
         call: Call,
         plan: _Plan,
-        deadline: float,
-        make_relay: Callable[[], Relay],
+        make_relay: MakeRelay,
         quiet: float,
         on_silence: Callable[[], Awaitable[None]],
     ) -> StreamPump:
-        target = plan.target
-        provider = self._find_provider(target.provider)
-        speech = Translation(call, provider, target, _fault_of)
-        ready = speech.call
-        if hasattr(provider, "media_urls"):
-            ready = await self._with_media(ready, provider, plan)
-        pump = StreamPump(speech, make_relay(), self._limits, deadline, quiet)
+        attempts = await self._prepare(call, plan)
+        reader = attempts[0].reader
+        tally = reader.open_tally(OPERATIONS[call.operation].choices(call.body))
+        pump = StreamPump(reader, tally, make_relay(reader.dialect), self._limits, plan.deadline, quiet)
         try:
-            pump.exchange = self._begin(call, ready, provider, target, pump)
+            pump.exchange = self._begin(call, plan.target, attempts, pump)
             while not (pump.started or pump.ended):
                 await pump.wait()
                 if pump.silent:
@@ -162,10 +141,27 @@ class Dispatcher:
             raise
         return pump
 
-    async def _with_media(self, call: Call, provider: Provider, plan: _Plan) -> Call:
+    async def _prepare(self, call: Call, plan: _Plan) -> list[Attempt]:
+        """What goes out to the target of `plan`: one request, or one for each choice. Raises Fault."""
+        target = plan.target
+        operation = OPERATIONS[call.operation]
+        if call.operation not in target.profile.operations:
+            raise CallerFault(
+                f"The model '{target.model}' {operation.cannot}.", code="unsupported_operation", param="model"
+            )
+        provider = self._find_provider(target.provider)
+        spoken = speak(call, target)
+        ready = spoken.call
+        if target.profile.media == "bytes" and operation.takes_media and ready.dialect == "chat":
+            # That such a provider names its media was checked when it was loaded.
+            ready = await self._with_media(ready, cast("MediaProvider", provider), plan)
+        count = parts_needed(operation.choices(call.body), target)
+        views = [ready] if count == 1 else [part_of(ready) for _ in range(count)]
+        made = [provider.prepare(view, target) for view in views]
+        return [Attempt(attempt.request, spoken.reader(attempt.reader)) for attempt in made]
+
+    async def _with_media(self, call: Call, provider: MediaProvider, plan: _Plan) -> Call:
         """The call as a provider takes it that wants bytes, with media in the place of URLs. Raises Fault."""
-        if not isinstance(provider, WantsMedia) or call.operation != "chat" or call.dialect != "chat":
-            return call
         if plan.media is None:
             plan.media = CallMedia(self._fetcher)
         try:
@@ -174,30 +170,24 @@ class Dispatcher:
         except TimeoutError:
             raise time_limit_passed("total") from None
 
-    def _begin(self, call: Call, ready: Call, provider: Provider, target: Target, pump: StreamPump) -> Exchange:
-        count = parts_needed(call, provider)
-        if count == 1:
-            return self._send(call, ready, provider, target, pump)
-        parts = [part_of(ready) for _ in range(count)]
-        readers = [Translation(part, provider, target, _fault_of) for part in parts]
-        fan_out = FanOut(readers, self._limits, pump.deliver, pump.end)
+    def _begin(self, call: Call, target: Target, attempts: list[Attempt], pump: StreamPump) -> Exchange:
+        if len(attempts) == 1:
+            return self._send(call, target, attempts[0], pump)
+        fan_out = FanOut([attempt.reader for attempt in attempts], self._limits, pump.deliver, pump.end)
         try:
-            for part, sink in zip(parts, fan_out.parts, strict=True):
-                sink.exchange = self._send(call, part, provider, target, sink)
+            for attempt, sink in zip(attempts, fan_out.parts, strict=True):
+                sink.exchange = self._send(call, target, attempt, sink)
         except BaseException:  # cancellation too; raised again once things are put right
             fan_out.cancel()
             raise
         return fan_out
 
-    def _send(self, call: Call, part: Call, provider: Provider, target: Target, sink: Sink) -> Exchange:
-        call.target = part.target = target
-        if call.operation == "embeddings":
-            request = _embedder(provider, target).build_embeddings(part, target)
-        else:
-            request = provider.build_request(part, target)
+    def _send(self, call: Call, target: Target, attempt: Attempt, sink: Sink) -> Exchange:
+        call.target = target
         call.attempts += 1
         self._dispatched(call, target)
-        return (provider.transport or self._transport).send(request, sink)
+        transport = self._find_provider(target.provider).transport or self._transport
+        return transport.send(attempt.request, sink)
 
 
 class _Plan:
@@ -230,17 +220,3 @@ class _Plan:
             raise fault
         self.target = self._rest.pop(0)
         self._tries = 0
-
-
-def _embedder(provider: Provider, target: Target) -> Embeds:
-    if isinstance(provider, Embeds):
-        return provider
-    raise CallerFault(f"The model '{target.model}' makes no embeddings.", code="unsupported_operation", param="model")
-
-
-def _fault_of(provider: Provider, reply: UpstreamReply) -> Fault:
-    if reply.status < 400:
-        return UpstreamFault(
-            "The provider answered with a redirect, which the gateway does not follow.", code="upstream_redirect"
-        )
-    return provider.read_fault(reply)

@@ -8,34 +8,36 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import orjson
 
-from gateway.call import Call
+from gateway.call import Call, Target
 from gateway.errors import Fault
-from gateway.provider import Exchange, Provider, StreamItem
+from gateway.provider import Answer, Exchange, Reader, StreamItem
+from gateway.readers import measure_chat
 from gateway.upstream.proxied import cut
-from gateway.upstream.reading import StreamReader, StreamReading, let_go
+from gateway.upstream.reading import StreamReading, let_go
 from gateway.upstream.timeouts import Limits
 from gateway.wire.usage import find_usage
 
 T = TypeVar("T")
 
 
-def parts_needed(call: Call, provider: Provider) -> int:
-    """How many requests this call takes at `provider`: 1 unless more choices are asked for than it gives at once."""
-    wanted = call.body.get("n") or 1
-    most = getattr(provider, "max_n", None)
+def parts_needed(wanted: int, target: Target) -> int:
+    """How many requests so many choices take at `target`: 1 unless it gives fewer at once."""
+    most = target.profile.max_choices
     return wanted if most is not None and wanted > most else 1
 
 
 def part_of(call: Call) -> Call:
-    """The call for a single choice. It shares the list of dropped parameters, but
-    not what a provider notes down about one answer."""
-    body = {name: value for name, value in call.body.items() if name != "n"}
-    return replace(call, body=body, state=dict(call.state))
+    """The call for a single choice."""
+    return call.view(call.dialect, {name: value for name, value in call.body.items() if name != "n"})
+
+
+def merge_answers(answers: Sequence[Answer]) -> Answer:
+    """One answer with the choices of all."""
+    return measure_chat(merge_completions([answer.body for answer in answers]))
 
 
 def merge_completions(completions: list[dict[str, Any]]) -> dict[str, Any]:
@@ -86,7 +88,7 @@ class FanOut:
 
     def __init__(
         self,
-        readers: Sequence[StreamReader],
+        readers: Sequence[Reader],
         limits: Limits,
         deliver: Callable[[list[StreamItem]], None],
         end: Callable[[Fault | None], None],
@@ -134,11 +136,11 @@ class FanOut:
 class _Part:
     """The sink of one part."""
 
-    def __init__(self, fan_out: FanOut, number: int, reader: StreamReader, limits: Limits) -> None:
+    def __init__(self, fan_out: FanOut, number: int, reader: Reader, limits: Limits) -> None:
         self.exchange: Exchange | None = None
         self.usage: dict[str, Any] | None = None
         self.over = False
-        self._chorus = fan_out
+        self._fan_out = fan_out
         self._number = number
         self._finished = False
         self._reading = StreamReading(reader, limits)
@@ -150,7 +152,7 @@ class _Part:
         if self.over:
             return
         try:
-            self._chorus.take(self, self._reading.feed(chunk))
+            self._fan_out.take(self, self._reading.feed(chunk))
         except Fault as fault:
             self._finish(fault)
             return
@@ -162,7 +164,7 @@ class _Part:
             return
         if fault is None:
             try:
-                self._chorus.take(self, self._reading.end())
+                self._fan_out.take(self, self._reading.end())
             except Fault as error:
                 fault = error
             if fault is None and not (self._reading.done or self._finished):
@@ -190,7 +192,7 @@ class _Part:
         self.over = True
         if self.exchange is not None:
             let_go(self.exchange)
-        self._chorus.part_over(fault)
+        self._fan_out.part_over(fault)
 
 
 async def gather_all(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

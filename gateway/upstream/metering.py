@@ -46,8 +46,8 @@ class StreamMeter:
             self._pump.meter = None
             self._pump.hold_back(False)
             return
-        relay = self._pump.relay
-        if relay.complete:  # only its usage is still to come
+        tally = self._pump.tally
+        if tally.complete:  # only its usage is still to come
             self._pump.hold_back(False)
             return
         used_up = self._count(3) >= covered
@@ -55,22 +55,22 @@ class StreamMeter:
             if used_up and self._final:
                 self._pump.stop()
                 return
-            if used_up or (not self._refused and max(relay.chunks, relay.text_bytes // 2) >= self._ask_at):
+            if used_up or (not self._refused and max(tally.chunks, tally.text_bytes // 2) >= self._ask_at):
                 self._asking = True
                 self._spawn(self._ask(covered, used_up), f"extend {self._call.id}")
         self._pump.hold_back(used_up)
 
     def _count(self, bytes_per_token: int) -> int:
-        relay = self._pump.relay
-        reported = relay.usage.get("completion_tokens") if relay.usage is not None else None
-        return max(relay.chunks, relay.text_bytes // bytes_per_token, reported if isinstance(reported, int) else 0)
+        tally = self._pump.tally
+        reported = tally.usage.get("completion_tokens") if tally.usage is not None else None
+        return max(tally.chunks, tally.text_bytes // bytes_per_token, reported if isinstance(reported, int) else 0)
 
     async def _ask(self, covered: int, used_up: bool) -> None:
         """used_up: this is the last time, unless there is more."""
-        relay = self._pump.relay
+        tally = self._pump.tally
         granted = False
         try:
-            granted = await self._extend(self._call, max(estimate_tokens(relay.text_bytes), relay.chunks))
+            granted = await self._extend(self._call, max(estimate_tokens(tally.text_bytes), tally.chunks))
         except Exception:  # whatever a plugin or its database says: what nobody pays for is not delivered
             self._log.exception("a stream could not be extended", extra={"request_id": self._call.id})
         self._asking = False

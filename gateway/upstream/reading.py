@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Protocol
 
 from gateway.errors import Fault, UpstreamFault
-from gateway.provider import Exchange, StreamDecoder, StreamItem, UpstreamReply
+from gateway.provider import Exchange, Reader, StreamDecoder, StreamItem, UpstreamReply
 from gateway.upstream.timeouts import Limits
 
 
-class StreamReader(Protocol):
-    """What reading a stream needs of a provider, bound to one call."""
-
-    def open_stream(self) -> StreamDecoder: ...
-
-    def read_fault(self, reply: UpstreamReply) -> Fault:
-        """The fault that a reply with a status of 300 or more means."""
-
-    def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
-        """The chunks of a whole JSON answer that came although a stream was asked for."""
+def fault_of(reader: Reader, reply: UpstreamReply) -> Fault:
+    """The fault that a reply with a status of 300 or more means."""
+    if reply.status < 400:
+        return UpstreamFault(
+            "The provider answered with a redirect, which the gateway does not follow.", code="upstream_redirect"
+        )
+    return reader.read_fault(reply)
 
 
 class CollectedBody:
@@ -51,7 +47,7 @@ class StreamReading:
     """One streamed answer: head and bytes in, decoded items out. An error answer, or a whole JSON answer to a
     request for a stream, is collected and read at its end."""
 
-    def __init__(self, reader: StreamReader, limits: Limits) -> None:
+    def __init__(self, reader: Reader, limits: Limits) -> None:
         self._reader = reader
         self._limits = limits
         self._decoder: StreamDecoder | None = None
@@ -67,7 +63,6 @@ class StreamReading:
         if status >= 300 or headers.get("content-type", "").startswith("application/json"):
             self._body = CollectedBody(status, headers, self._limits.max_reply)
         else:
-            # Not before the answer begins: a provider may note down, while it builds the request, how to read it.
             self._decoder = self._reader.open_stream()
 
     def feed(self, chunk: bytes) -> list[StreamItem]:
@@ -95,7 +90,7 @@ class StreamReading:
             return []
         reply = self._body.reply()
         if reply.status >= 300:
-            raise self._reader.read_fault(reply)
+            raise fault_of(self._reader, reply)
         return self._reader.unfold(reply)
 
 

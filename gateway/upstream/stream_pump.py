@@ -13,9 +13,9 @@ from typing import Protocol
 
 from gateway.dialect import Relay, keep_alive_of
 from gateway.errors import Fault, GatewayFault, UpstreamFault
-from gateway.provider import Exchange, StreamItem, UpstreamReply
+from gateway.provider import Exchange, Reader, StreamItem, Tally, UpstreamReply
 from gateway.upstream.proxied import cut
-from gateway.upstream.reading import CollectedBody, StreamReader, StreamReading, let_go
+from gateway.upstream.reading import CollectedBody, StreamReading, let_go
 from gateway.upstream.timeouts import Limits, Watchdog
 
 
@@ -86,9 +86,13 @@ class StreamPump:
     Before `attach`, what should go to the caller waits in a backlog; afterwards it is written straight through.
     `started`: something is (or was) ready for the caller. `ended`: nothing more will come; `fault` says why.
     `meter`: called after each piece that was relayed, None for nobody.
+    `tally`: what the stream came to so far; sees every item before the relay does.
     """
 
-    def __init__(self, reader: StreamReader, relay: Relay, limits: Limits, deadline: float, quiet: float) -> None:
+    def __init__(
+        self, reader: Reader, tally: Tally, relay: Relay, limits: Limits, deadline: float, quiet: float
+    ) -> None:
+        self.tally = tally
         self.relay = relay
         self.exchange: Exchange | None = None
         self.started = False
@@ -99,6 +103,9 @@ class StreamPump:
         self._outlet: Outlet | None = None
         self._backlog: list[bytes] = []
         self._full = self._held_back = False
+        # Items that came with those that used up what is paid for; and whether nothing comes after them.
+        self._waiting: list[StreamItem] = []
+        self._over = False
         self.meter: Callable[[], None] | None = None
         self._answered = False
         self._waiter: asyncio.Future[None] | None = None
@@ -119,8 +126,8 @@ class StreamPump:
             self._finish(fault)
             return
         self._relay(items)
-        if self._reading.done and not self.ended:
-            self._finish(None)
+        if self._reading.done:
+            self._conclude()
 
     def end(self, fault: Fault | None) -> None:
         if self.ended:
@@ -133,9 +140,11 @@ class StreamPump:
             except Exception as error:  # a bug in a decoder: nobody above would hear of it, and the caller would wait
                 fault = GatewayFault("The gateway failed while reading the provider's answer.", detail=repr(error))
                 fault.__cause__ = error
-        if not self.ended:
-            if fault is None and not (self._reading.done or self.relay.complete):
-                fault = cut("the stream ended without a finish_reason")
+        if fault is None:
+            self._over = True
+            self.exchange = None
+            self._conclude()
+        elif not self.ended:
             self._finish(fault)
 
     def deliver(self, items: list[StreamItem]) -> None:
@@ -171,10 +180,15 @@ class StreamPump:
         if self._held_back != on:
             self._held_back = on
             self._set_flow()
+            if not on and self._waiting:
+                waiting, self._waiting = self._waiting, []
+                self._relay(waiting)
+                self._conclude()
 
     def stop(self) -> None:
         """The gateway ends the answer here, in good order."""
         if not self.ended:
+            self.tally.cut()
             self.relay.cut()
             self.close()
             self._wake()
@@ -205,8 +219,28 @@ class StreamPump:
             self.exchange.pause()
 
     def _relay(self, items: list[StreamItem]) -> None:
+        if self.meter is None or len(items) < 2:
+            self._pass_on(items)
+            return
+        # One by one: many come in one read, and no more may go out than is paid for.
+        for place, item in enumerate(items):
+            if self._held_back:
+                self._waiting += items[place:]
+                return
+            if self.ended:
+                return
+            self._pass_on([item])
+
+    def _conclude(self) -> None:
+        """The upstream has said its last word: end, once all of it was relayed."""
+        if self.ended or self._waiting or not (self._over or self._reading.done):
+            return
+        whole = self._reading.done or self.tally.complete
+        self._finish(None if whole else cut("the stream ended without a finish_reason"))
+
+    def _pass_on(self, items: list[StreamItem]) -> None:
         self._answered = self._answered or bool(items)
-        data, fault = self.relay.feed(items)
+        data, fault = self.relay.feed(self.tally.add(items))
         if data:
             outlet = self._outlet
             if outlet is not None:

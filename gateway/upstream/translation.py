@@ -1,9 +1,9 @@
-"""Which dialect a target is spoken to in, and its answers in the dialect that the caller's side reads.
+"""Which dialect a target is spoken to in, and its answers in a dialect that the caller's side reads.
 
-    caller    target             request            answer
+    caller    target             request            answer (`Reader.dialect`)
     chat      chat               as it is           as it is
     chat      responses only     bridged back       bridged back, so it is chat again
-    responses responses          its native form    as it is (`call.answered_in`)
+    responses responses          its native form    as it is
     responses chat               its chat form      chat; the caller's side bridges it
 
 A plugin's own dialect is handled like `responses`: a target that speaks it gets that form, any other the chat form.
@@ -11,98 +11,99 @@ A plugin's own dialect is handled like `responses`: a target that speaks it gets
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from gateway.call import Call, Dialect, Target
-from gateway.errors import CallerFault, Fault, UpstreamFault
-from gateway.provider import Provider, StreamDecoder, StreamItem, UpstreamReply, dialects_at
+from gateway.call import Call, Target
+from gateway.errors import Fault, UpstreamFault
+from gateway.operations import OPERATIONS
+from gateway.profile import Dialect
+from gateway.provider import Answer, Reader, StreamDecoder, StreamItem, Tally, UpstreamReply
+from gateway.readers import measure_chat
 from gateway.wire.bridge.back_reply import ChatFromResponses, chat_from_response
 from gateway.wire.bridge.back_request import responses_from_chat
-from gateway.wire.chat.request import unfold
-from gateway.wire.responses.decoder import unfold_response
+from gateway.wire.chat.fold import unfold
+from gateway.wire.chat.tally import ChatTally
 
 
-class Translation:
-    """How one attempt is made at one target; also what the pump reads its stream with.
+class Spoken:
+    """A call as one target is told it. call: the view that its provider gets. back: its answer, in the Responses
+    dialect, is to be bridged back into chat."""
 
-    call: what the provider gets: the call itself, or a copy of it in the dialect that the target speaks.
-    fault_of: the fault that an error answer means. Raises CallerFault for what cannot be said to this target.
-    """
+    __slots__ = ("back", "call")
 
-    def __init__(
-        self, call: Call, provider: Provider, target: Target, fault_of: Callable[[Provider, UpstreamReply], Fault]
-    ) -> None:
-        self._provider = provider
-        self._fault_of = fault_of
-        self._back = False
-        self.call = self._spoken(call, target) if call.operation == "chat" else call
+    def __init__(self, call: Call, back: bool) -> None:
+        self.call = call
+        self.back = back
 
-    def read_reply(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
-        """A whole answer, in the dialect of `call.answered_in`. Raises Fault."""
-        answer = self._provider.read_reply(call, reply)
-        return chat_from_response(answer, **_envelope(call)) if self._back else answer
+    def reader(self, reader: Reader) -> Reader:
+        """What the caller's side reads with."""
+        return BackReader(reader, self.call) if self.back else reader
+
+
+def speak(call: Call, target: Target) -> Spoken:
+    """Say `call` in a dialect of `target`. Reports what is not carried; raises CallerFault for what cannot be said."""
+    if not OPERATIONS[call.operation].in_dialects:
+        return Spoken(call, False)
+    dialects = target.profile.dialects
+    if call.forms:
+        dialect: Dialect = next((name for name in call.forms if name != "chat" and name in dialects), "chat")
+        form = call.forms[dialect]
+        if form.fault is not None:
+            raise form.fault
+        for path in form.dropped:
+            call.report_dropped(path)
+        if dialect != "chat":
+            return Spoken(call.view(dialect, form.body), False)
+    if "chat" in dialects:
+        return Spoken(call if call.dialect == "chat" else call.view("chat", call.body), False)
+    body, dropped = responses_from_chat(call.body)
+    for path in dropped:
+        call.report_dropped(path)
+    return Spoken(call.view("responses", body), True)
+
+
+class BackReader:
+    """Answers of a Responses upstream as chat; implements `gateway.provider.Reader`."""
+
+    dialect: Dialect = "chat"
+
+    def __init__(self, reader: Reader, call: Call) -> None:
+        self._reader = reader
+        self._envelope: dict[str, Any] = {
+            "completion_id": "chatcmpl-" + call.id.removeprefix("req_"),
+            "model": call.model,
+            "created": call.created,
+        }
+
+    def read_reply(self, reply: UpstreamReply) -> Answer:
+        """See `Reader`."""
+        return measure_chat(chat_from_response(self._reader.read_reply(reply).body, **self._envelope))
 
     def open_stream(self) -> StreamDecoder:
-        """See `gateway.upstream.reading.StreamReader`."""
-        decoder = self._provider.open_stream(self.call)
-        return _BackDecoder(decoder, self.call) if self._back else decoder
+        """See `Reader`."""
+        return _BackDecoder(self._reader.open_stream(), self._envelope)
+
+    def open_tally(self, choices: int) -> Tally:
+        """See `Reader`."""
+        return ChatTally(choices)
 
     def read_fault(self, reply: UpstreamReply) -> Fault:
-        """See `gateway.upstream.reading.StreamReader`."""
-        return self._fault_of(self._provider, reply)
+        """See `Reader`."""
+        return self._reader.read_fault(reply)
 
     def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
-        """See `gateway.upstream.reading.StreamReader`."""
-        answer = self.read_reply(self.call, reply)
-        if self.call.answered_in == "responses":
-            return list(unfold_response(answer))
-        return list(unfold(answer, True))
-
-    def _spoken(self, call: Call, target: Target) -> Call:
-        dialects = dialects_at(self._provider, target)
-        if call.forms:
-            dialect: Dialect = next((name for name in call.forms if name != "chat" and name in dialects), "chat")
-            form = call.forms[dialect]
-            call.answered_in = dialect
-            if form.fault is not None:
-                raise form.fault
-            report_dropped(call, form.dropped)
-            if dialect != call.dialect:
-                return replace(call, dialect=dialect, body=form.body, target=target)
-        if "chat" in dialects:
-            return call
-        body, dropped = responses_from_chat(call.body)
-        self._back = True
-        report_dropped(call, dropped)
-        return replace(call, dialect="responses", body=body, target=target)
-
-
-def report_dropped(call: Call, paths: Sequence[str]) -> None:
-    """Note what is not carried. Raises CallerFault instead when the call is strict."""
-    for path in paths:
-        if call.strict:
-            raise CallerFault(
-                f"{path}: the model {call.model} does not support this; leave it out.",
-                param=path,
-                code="unsupported_parameter",
-            )
-        call.dropped.append(path)
-
-
-def _envelope(call: Call) -> dict[str, Any]:
-    return {"completion_id": "chatcmpl-" + call.id.removeprefix("req_"), "model": call.model, "created": call.created}
+        """See `Reader`."""
+        return list(unfold(self.read_reply(reply).body, True))
 
 
 class _BackDecoder:
     """Events of a Responses upstream as chat chunks."""
 
-    def __init__(self, decoder: StreamDecoder, call: Call) -> None:
+    def __init__(self, decoder: StreamDecoder, envelope: dict[str, Any]) -> None:
         self._decoder = decoder
-        self._machine = ChatFromResponses(**_envelope(call))
+        self._machine = ChatFromResponses(**envelope)
 
     @property
     def done(self) -> bool:

@@ -135,26 +135,43 @@ def estimate_output_tokens(completion: Mapping[str, Any], weights: Weights = EXP
 
 
 def _measure_answer(message: Mapping[str, Any], size: _Size) -> None:
-    content = message.get("content")
-    if isinstance(content, list):
-        for part in content:  # texts and thoughts; not the base64 of images
-            if isinstance(part, Mapping):
-                size.text += _any_bytes(part.get("text")) + _any_bytes(part.get("thinking"))
-    else:
-        size.text += _any_bytes(content)
-    size.text += _any_bytes(message.get("refusal"))
-    # Some servers send the same thoughts under both names.
-    size.text += max(_any_bytes(message.get("reasoning_content")), _any_bytes(message.get("reasoning")))
-    audio = message.get("audio")
-    if isinstance(audio, Mapping):
-        size.text += _any_bytes(audio.get("transcript"))
+    size.text += written_bytes(message)
     calls = message.get("tool_calls")
     for call in [*(calls if isinstance(calls, list) else ()), {"function": message.get("function_call")}]:
-        for member in ("function", "custom"):
-            inner = call.get(member) if isinstance(call, Mapping) else None
-            if isinstance(inner, Mapping):
-                size.message += 1
-                size.text += sum(_any_bytes(inner.get(name)) for name in ("name", "arguments", "input"))
+        if isinstance(call, Mapping):
+            size.message += sum(isinstance(call.get(member), Mapping) for member in ("function", "custom"))
+
+
+def written_bytes(message: Mapping[str, Any]) -> int:
+    """Bytes in UTF-8 of what the model wrote in a chat message, or in a delta of one: content, refusal, reasoning,
+    transcripts, names and arguments of tool calls. Never raises."""
+    total = 0
+    for key, value in message.items():
+        if key == "content" or key == "refusal":
+            if isinstance(value, list):
+                for part in value:  # texts and thoughts; not the base64 of images
+                    if isinstance(part, Mapping):
+                        total += _any_bytes(part.get("text")) + _any_bytes(part.get("thinking"))
+            else:
+                total += _any_bytes(value)
+        elif key == "tool_calls":
+            for call in value if isinstance(value, list) else ():
+                if isinstance(call, Mapping):
+                    total += _function_bytes(call.get("function")) + _function_bytes(call.get("custom"))
+        elif key == "function_call":
+            total += _function_bytes(value)
+        elif key == "audio" and isinstance(value, Mapping):
+            total += _any_bytes(value.get("transcript"))
+    if "reasoning_content" in message or "reasoning" in message:
+        # Some servers send the same thoughts under both names.
+        total += max(_any_bytes(message.get("reasoning_content")), _any_bytes(message.get("reasoning")))
+    return total
+
+
+def _function_bytes(function: Any) -> int:
+    if not isinstance(function, Mapping):
+        return 0
+    return sum(_any_bytes(function.get(name)) for name in ("name", "arguments", "input"))
 
 
 class _Size:

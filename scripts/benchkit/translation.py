@@ -183,22 +183,27 @@ def _relay(name: str) -> Any:
 
 def stream_once(name: str, provider: Any, events: Sequence[bytes]) -> tuple[float, bytes]:
     """One stream, event by event: (seconds of CPU, bytes for the caller). Raises the fault that ended it."""
-    decoder = provider.open_stream(_call({"model": "bench/model", "messages": [], "stream": True}, True))
+    from gateway.api import Target
+
+    target = Target(model="bench/model", provider="bench", upstream=MODELS.get(name, MODELS["openai"]), free=True)
+    body = {"model": "bench/model", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    reader = provider.prepare(_call(body, True), target).reader
+    decoder, tally = reader.open_stream(), reader.open_tally(1)
     relay = _relay(name)
     out: list[bytes] = []
     began = time.process_time()
     for event in events:
-        data, fault = relay.feed(decoder.feed(event))
+        data, fault = relay.feed(tally.add(decoder.feed(event)))
         if fault is not None:
             raise fault
         out.append(data)
     took = time.process_time() - began
-    data, fault = relay.feed(decoder.finish())
+    data, fault = relay.feed(tally.add(decoder.finish()))
     if fault is not None:
         raise fault
-    if not (decoder.done and relay.complete):
+    if not (decoder.done and tally.complete):
         raise RuntimeError(f"{name}: the stream did not end")
-    return took, b"".join([*out, data, relay.finish(relay.usage or {})])
+    return took, b"".join([*out, data, relay.finish(tally.usage or {})])
 
 
 def request_once(provider: Any, model: str, body: Json) -> float:
@@ -208,7 +213,7 @@ def request_once(provider: Any, model: str, body: Json) -> float:
     target = Target(model="bench/model", provider="bench", upstream=model, free=True)
     call = _call(body, False)
     began = time.process_time()
-    request = provider.build_request(call, target)
+    request = provider.prepare(call, target).request
     took = time.process_time() - began
     if len(request.body) < CONVERSATION_BYTES * 0.9:
         raise RuntimeError(f"{model}: only {len(request.body)} bytes of the conversation were sent")

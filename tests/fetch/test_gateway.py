@@ -40,8 +40,7 @@ import orjson
 from pydantic import BaseModel
 
 from gateway.api import (
-    ChatStreamDecoder, ProviderKind, UpstreamRequest, bound_text_tokens, fault_from_openai_error, hookimpl,
-    read_completion,
+    Attempt, ChatReader, Profile, ProviderKind, UpstreamRequest, bound_text_tokens, hookimpl,
 )
 
 
@@ -52,15 +51,16 @@ class Settings(BaseModel, extra="forbid"):
 
 
 class BytesOnly:
-    speaks = frozenset({"chat"})
     transport = None
 
     def __init__(self, name, settings):
         self.name = name
         self.url = settings.base_url + "/chat/completions"
-        self.on_disconnect = settings.on_disconnect
-        if settings.max_n:
-            self.max_n = settings.max_n
+        self.settings = settings
+
+    def profile(self, target):
+        settings = self.settings
+        return Profile(max_choices=settings.max_n, media="bytes", on_disconnect=settings.on_disconnect)
 
     def media_urls(self, body):
         found = []
@@ -71,21 +71,14 @@ class BytesOnly:
                     found.append(value)
         return found
 
-    def build_request(self, call, target):
+    def prepare(self, call, target):
         call.dropped.append("nothing")
         body = {**call.body, "model": target.upstream}
-        return UpstreamRequest(self.url, {"content-type": "application/json"}, orjson.dumps(body), stream=call.stream)
+        headers = {"content-type": "application/json"}
+        request = UpstreamRequest(self.url, headers, orjson.dumps(body), stream=call.stream)
+        return Attempt(request, ChatReader(call))
 
-    def read_reply(self, call, reply):
-        return read_completion(reply.body)
-
-    def open_stream(self, call):
-        return ChatStreamDecoder()
-
-    def read_fault(self, reply):
-        return fault_from_openai_error(reply.status, reply.body, reply.headers)
-
-    def bound_input_tokens(self, body, target=None):
+    def bound_input_tokens(self, body, target):
         return bound_text_tokens(body)
 
 

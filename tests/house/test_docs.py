@@ -48,6 +48,9 @@ def reference(root) -> ModuleType:
     return module
 
 
+PLAIN = Target("plain/one", "plain", "one")
+
+
 def make_call(body: dict, **changes) -> Call:
     values = {
         "id": "req-1", "route": "/chat/completions", "dialect": "chat", "body": body, "model": "plain/one",
@@ -151,40 +154,36 @@ class TestExamples:
         return kind.create("plain", settings)
 
     def test_the_provider_keeps_the_contract(self, provider):
-        assert isinstance(provider, Provider)
-        target = Target("plain/one", "plain", "one")
+        pluginload.check_providers([("plain", provider)])
         call = make_call({"messages": [{"role": "user", "content": "Hi"}], "temperature": 1}, max_output=5)
-        request = provider.build_request(call, target)
+        request = provider.prepare(call, PLAIN).request
         assert request.url == "http://127.0.0.1:9999/complete"
         assert orjson.loads(request.body) == {"prompt": "user: Hi", "limit": 5, "stream": False}
         assert call.dropped == ["temperature"]
-        assert provider.bound_input_tokens(call.body) >= 2
+        assert provider.bound_input_tokens(call.body, PLAIN) >= 2
         with pytest.raises(CallerFault, match=r"messages\[0\]\.content"):
-            provider.build_request(make_call({"messages": [{"role": "user", "content": []}]}), target)
+            provider.prepare(make_call({"messages": [{"role": "user", "content": []}]}), PLAIN)
 
     def test_the_provider_reads_answers_and_rubbish(self, provider):
-        call = make_call({"messages": []})
-        answer = provider.read_reply(call, UpstreamReply(200, {}, b'{"text": "Hello"}'))
+        reader = provider.prepare(make_call({"messages": []}), PLAIN).reader
+        answer = reader.read_reply(UpstreamReply(200, {}, b'{"text": "Hello"}')).body
         assert answer["choices"][0]["message"]["content"] == "Hello"
         for body in (b"", b"null", b"[]", b'{"text": null}', b"\xff"):
             with pytest.raises(UpstreamFault):
-                provider.read_reply(call, UpstreamReply(200, {}, body))
-        assert [provider.read_fault(UpstreamReply(status, {}, b"x")).retryable for status in (400, 429, 503)] == [
-            False,
-            True,
-            True,
-        ]
+                reader.read_reply(UpstreamReply(200, {}, body))
+        found = [reader.read_fault(UpstreamReply(status, {}, b"x")).retryable for status in (400, 429, 503)]
+        assert found == [False, True, True]
 
     @pytest.mark.parametrize("size", [1, 2, 7, 1000])
     def test_the_provider_streams_at_every_split(self, provider, size):
         data = b'data: {"text": "Hel"}\n\ndata: {"text": "lo"}\n\ndata: {"end": true}\n\n'
-        decoder = provider.open_stream(make_call({"messages": []}))
+        decoder = provider.prepare(make_call({"messages": []}), PLAIN).reader.open_stream()
         items = [item for at in range(0, len(data), size) for item in decoder.feed(data[at : at + size])]
         assert "".join(item["choices"][0]["delta"].get("content", "") for item in items) == "Hello"
         assert items[-1]["choices"][0]["finish_reason"] == "stop"
         assert decoder.done
         assert decoder.finish() == []
-        [fault] = provider.open_stream(make_call({"messages": []})).feed(b"data: nonsense\n\n")
+        [fault] = provider.prepare(make_call({"messages": []}), PLAIN).reader.open_stream().feed(b"data: nonsense\n\n")
         assert isinstance(fault, Fault)
 
 

@@ -7,18 +7,23 @@ import gateway.api.stores
 import gateway.stores
 
 NAMES = """
+Answer
 ApiKey
 App
+Attempt
 BOUND
 BaseUrl
 Basis
 BilledRound
 Call
+CallProgress
 Caller
 CallerFault
 ChatDialect
 ChatFold
+ChatReader
 ChatStreamDecoder
+ChatTally
 Checkout
 CheckoutState
 Counters
@@ -27,7 +32,7 @@ Dialect
 Document
 DroppedParams
 EXPECTED
-Embeds
+EmbeddingsReader
 Event
 EventReader
 Exchange
@@ -40,7 +45,10 @@ InboundCall
 InboundDialect
 Keys
 Ledger
+MediaProvider
 Net
+OPERATIONS
+Operation
 Order
 Outcome
 Page
@@ -51,11 +59,14 @@ PaymentEvent
 PaymentKind
 PaymentMethod
 Price
+Profile
 Provider
 ProviderKind
+Reader
 Refusal
 Relay
 ResponsesEventDecoder
+ResponsesReader
 Router
 SearchBackend
 SearchKind
@@ -67,7 +78,9 @@ Source
 Stores
 StreamDecoder
 StreamItem
+Tally
 Target
+TextPattern
 ToolFault
 ToolImage
 ToolResult
@@ -80,7 +93,6 @@ UpstreamRequest
 Usage
 UsageLog
 UsageRow
-WantsMedia
 Watch
 Weights
 Window
@@ -99,12 +111,14 @@ embedding_input_tokens
 encode_data
 encode_event
 estimate_input_tokens
+estimate_output_tokens
 fault_from_openai_error
 fault_from_stream_event
 find_usage
 fold_stream
 hookimpl
 is_sealed
+measure_chat
 nonsense
 read_completion
 read_response
@@ -115,6 +129,7 @@ redact_fault
 refuse_forbidden
 seal
 text_bytes
+text_member
 text_of
 unfold
 unseal

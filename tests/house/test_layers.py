@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 FLOORS = (
-    "errors wire call profile provider dialect payments tools credentials stores config catalog fetch hookspecs api "
-    "pluginload pipeline upstream runner logs metrics server_secret builtin sqlite own_plugins servertools responses "
-    "runtime http console cli __main__ testing"
+    "errors wire profile call provider readers operations dialect payments tools credentials stores config catalog "
+    "fetch hookspecs api pluginload pipeline upstream runner logs metrics server_secret builtin sqlite own_plugins "
+    "servertools responses runtime http console cli __main__ testing"
 ).split()
 
 # Entries that may use less than their floor would allow.

@@ -110,6 +110,7 @@ async def test_finish_that_raises_does_not_hurt_the_answer_or_the_bill(serve: An
 
 
 PROVIDER = """
+from gateway.api import Attempt, ChatReader
 from tollgate_openai.provider import OpenAIProvider, OpenAISettings
 
 
@@ -131,21 +132,28 @@ class Decoder:
 
 
 class Buggy(OpenAIProvider):
-    def build_request(self, call, target):
+    def prepare(self, call, target):
         if call.body.get("user") == "build":
             raise KeyError("x")
-        return super().build_request(call, target)
+        attempt = super().prepare(call, target)
+        return Attempt(attempt.request, Reader(call, attempt.reader))
 
-    def read_reply(self, call, reply):
+
+class Reader(ChatReader):
+    def __init__(self, call, inner):
+        super().__init__(call)
+        self.inner = inner
+
+    def read_body(self, reply):
         raise KeyError("x")
 
     def read_fault(self, reply):
         raise KeyError("x")
 
-    def open_stream(self, call):
-        if call.body.get("user") == "open":
+    def open_stream(self):
+        if self.call.body.get("user") == "open":
             raise KeyError("x")
-        return Decoder(super().open_stream(call))
+        return Decoder(self.inner.open_stream())
 
 
 @hookimpl

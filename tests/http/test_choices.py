@@ -20,13 +20,16 @@ from gateway.testing import (
 )
 
 ONE_AT_A_TIME = """
+from dataclasses import replace
+
 from gateway.api import ProviderKind, hookimpl
 from tollgate_openai.provider import OpenAIProvider
 from tollgate_openai.settings import OpenAISettings
 
 
 class Single(OpenAIProvider):
-    max_n = 1
+    def profile(self, target):
+        return replace(super().profile(target), max_choices=1)
 
 
 @hookimpl

@@ -7,7 +7,7 @@ import io
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
-from gateway.api import Call, Caller, Outcome, hookimpl
+from gateway.api import Answer, Call, Caller, Outcome, Profile, hookimpl, measure_chat
 from gateway.errors import Fault
 from gateway.logs import Redactor, make_logger
 from gateway.pipeline import Pipeline
@@ -16,6 +16,7 @@ from gateway.runner.lifecycle import CallRunner
 from gateway.runner.sink import Flow
 from gateway.testing import make_call, make_target
 from gateway.wire.chat.encoder import ChatRelay
+from gateway.wire.chat.tally import ChatTally
 
 
 class Recorder:
@@ -100,18 +101,18 @@ class Dispatcher:
             raise
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return measure_chat(answer) if isinstance(answer, dict) else answer
 
     async def stream(
         self,
         call: Call,
         deadline: float,
-        make_relay: Callable[[], ChatRelay],
+        make_relay: Callable[[str], ChatRelay],
         quiet: float,
         on_silence: Callable[[], Awaitable[None]],
     ) -> Any:
         answer = await self.whole(call, deadline)
-        return answer(make_relay())
+        return answer(make_relay("chat"))
 
 
 class FakePump:
@@ -119,6 +120,7 @@ class FakePump:
 
     def __init__(self, relay: ChatRelay, items: list[Any], fault: Fault | None = None) -> None:
         self.relay = relay
+        self.tally = ChatTally()
         self.ended = False
         self.closed = False
         self.fault = fault
@@ -128,16 +130,16 @@ class FakePump:
 
     def attach(self, outlet: Any) -> None:
         for item in self._items:
-            data, fault = self.relay.feed([item])
+            data, fault = self.relay.feed(self.tally.add([item]))
             if data:
                 outlet.write(data)
             self.fault = self.fault or fault
             if self.meter is not None:
                 self.meter()
-        self.ended = self.relay.complete or self.fault is not None
+        self.ended = self.tally.complete or self.fault is not None
 
     def detach(self) -> None:
-        self.relay.feed(self._items)
+        self.relay.feed(self.tally.add(self._items))
         self.ended = True
 
     def flow(self, on: bool) -> None:
@@ -196,16 +198,11 @@ class Inbound:
     def __init__(self, call: Call) -> None:
         self._call = call
 
-    def relay(self, watch: Any) -> ChatRelay:
+    def relay(self, watch: Any, dialect: str = "chat") -> ChatRelay:
         return ChatRelay(self._call.model, True, 1, watch)
 
-    def whole(self, completion: dict[str, Any]) -> dict[str, Any]:
-        return completion
-
-
-class Provider:
-    def __init__(self, on_disconnect: str) -> None:
-        self.on_disconnect = on_disconnect
+    def whole(self, answer: Answer) -> dict[str, Any]:
+        return {**answer.body, "model": self._call.model, "usage": answer.usage}
 
 
 class Bench:
@@ -220,13 +217,15 @@ class Bench:
         plugins: Mapping[str, Any] | None = None,
     ) -> None:
         self.recorder, self.host, self.dispatcher = Recorder(), Host(), Dispatcher(list(answers))
+        profile: Any = {"on_disconnect": on_disconnect}
+        self.recorder.targets = [make_target(profile=Profile(**profile))]
         self.sink = FakeSink()
         self.log = io.StringIO()
         log = make_logger("test", level="info", style="json", redact=Redactor(), stream=self.log)
         pipeline = Pipeline(load({"recorder": self.recorder, **(plugins or {})}, entry_point_group=None), log)
         self.call = make_call(stream=stream)
         self.inbound: Any = Inbound(self.call)
-        found: Any = (self.call, self.host, pipeline, self.dispatcher, lambda _: Provider(on_disconnect), log, drain)
+        found: Any = (self.call, self.host, pipeline, self.dispatcher, log, drain)
         self.runner = CallRunner(*found)
 
     async def read(self) -> Any:

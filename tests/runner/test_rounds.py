@@ -92,7 +92,11 @@ async def test_two_whole_rounds_are_settled_once_with_the_sum() -> None:
     shown = bench.sink.answer["usage"]
     assert (shown["prompt_tokens"], shown["completion_tokens"], shown["total_tokens"], shown["cost"]) == (40, 5, 45, 60)
     (outcome,) = bench.recorder.outcomes
-    assert (outcome.attempts, len(outcome.rounds), [found.answer for found in told]) == (2, 2, [first, last])
+    assert (outcome.attempts, len(outcome.rounds), [found.answer and found.answer.body for found in told]) == (
+        2,
+        2,
+        [first, last],
+    )
     assert ledger.grown == [(1000, Decimal(105))], "the second round's input and all of its output"
     assert bench.recorder.phases.count("finish") == 1
 

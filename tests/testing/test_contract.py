@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 import pytest
 
-from gateway.call import Call, Dialect, Target
-from gateway.errors import CallerFault, Fault
-from gateway.provider import StreamDecoder, StreamItem, Transport, UpstreamReply, UpstreamRequest
+from gateway.call import Call, Target
+from gateway.errors import CallerFault, ConfigFault, Fault
+from gateway.profile import Profile
+from gateway.provider import Attempt, StreamDecoder, StreamItem, Transport, UpstreamReply, UpstreamRequest
+from gateway.readers import ChatReader
 from gateway.testing import (
     ProviderContract,
     load_transcript,
@@ -31,9 +33,13 @@ class Plain:
     """A correct provider of the hub's own dialect."""
 
     name = "plain"
-    speaks: frozenset[Dialect] = frozenset({"chat"})
-    on_disconnect: Literal["cancel", "drain"] = "cancel"
     transport: Transport | None = None
+
+    def profile(self, target: Target) -> Profile:
+        return Profile()
+
+    def prepare(self, call: Call, target: Target) -> Attempt:
+        return Attempt(self.build_request(call, target), PlainReader(call, self))
 
     def build_request(self, call: Call, target: Target) -> UpstreamRequest:
         body = {**call.body, "model": target.upstream, "stream": call.stream}
@@ -44,10 +50,7 @@ class Plain:
         return UpstreamRequest("https://example.com/v1", headers, orjson.dumps(body), stream=call.stream)
 
     def read_reply(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
-        try:
-            return read_completion(reply.body)
-        except Fault as fault:
-            raise redact_fault(fault, [KEY]) from None
+        return read_completion(reply.body)
 
     def open_stream(self, call: Call) -> StreamDecoder:
         return ChatStreamDecoder(lambda fault: redact_fault(fault, [KEY]))
@@ -55,8 +58,28 @@ class Plain:
     def read_fault(self, reply: UpstreamReply) -> Fault:
         return redact_fault(fault_from_openai_error(reply.status, reply.body, reply.headers), [KEY])
 
-    def bound_input_tokens(self, body: Mapping[str, Any], target: Target | None = None) -> int:
+    def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         return bound_text_tokens(body)
+
+
+class PlainReader(ChatReader):
+    """Asks the provider, so that a broken one is one method away from a correct one."""
+
+    def __init__(self, call: Call, provider: Plain) -> None:
+        super().__init__(call)
+        self.provider = provider
+
+    def read_body(self, reply: UpstreamReply) -> dict[str, Any]:
+        return self.provider.read_reply(self.call, reply)
+
+    def make_decoder(self) -> StreamDecoder:
+        return self.provider.open_stream(self.call)
+
+    def read_fault(self, reply: UpstreamReply) -> Fault:
+        return self.provider.read_fault(reply)
+
+    def clean(self, fault: Fault) -> Fault:
+        return redact_fault(fault, [KEY])
 
 
 def write(folder: Path, name: str, request: Any, **response: Any) -> None:
@@ -211,7 +234,7 @@ class NoFault(Plain):
 
 
 class BoundTooSmall(Plain):
-    def bound_input_tokens(self, body: Mapping[str, Any], target: Target | None = None) -> int:
+    def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         return 1
 
 
@@ -251,7 +274,7 @@ def test_every_check_is_shown_to_fail(folder: Path) -> None:
         speaks = frozenset({"chat"})
         on_disconnect = "cancel"
 
-    with pytest.raises(AssertionError):
+    with pytest.raises(ConfigFault, match="needs the method prepare"):
         contract(folder, NoName).test_it_is_a_provider()  # type: ignore[arg-type]
 
 

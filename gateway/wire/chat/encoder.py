@@ -1,9 +1,9 @@
 """The caller's side of a streamed chat completion: chunks in, SSE bytes out, with the least work per chunk.
 
-A chunk of an OpenAI-dialect upstream arrives as raw JSON. All chunks of one stream begin with the same members
-(`id`, `object`, `created`, `model`), so after the first chunk the relay knows that beginning by heart: a chunk
-that starts with it and carries neither usage nor a finish_reason nor an error is passed on by swapping the
-beginning for one with the public model id. Everything else is parsed.
+A chunk of an OpenAI-dialect upstream arrives as raw JSON, unless there is more in it than text
+(`gateway.wire.chat.tally`). All chunks of one stream begin with the same members (`id`, `object`, `created`, `model`),
+so after the first chunk the relay knows that beginning by heart, and passes a chunk on by swapping the beginning for
+one with the public model id.
 
 Two shapes of the end (OpenAI's API reference, `stream_options`, and client loops that index `choices[0]`):
 - the caller asked for usage: chunks pass, and one more chunk with `choices: []` carries the usage;
@@ -22,22 +22,12 @@ import orjson
 
 from gateway.errors import Fault, UpstreamFault
 from gateway.wire.errors.render import stream_error_event
-from gateway.wire.usage import find_usage
 
 DONE = b"data: [DONE]\n\n"
 _PREFIX = b"data: "
 _SUFFIX = b"\n\n"
 
-# What a chunk must not contain to be passed on unread. Inside JSON strings the quotes are escaped,
-# so these patterns can only match members, never text that a model wrote.
-# (Spelt out rather than grouped: the one literal they all begin with is what the search is fast by.)
-_NOTABLE = re.compile(
-    rb'"(?:usage"\s*:\s*(?!\s|null)|finish_reason"\s*:\s*(?!\s|null)|error"\s*:\s*(?!\s|null)'
-    rb'|choices"\s*:\s*(?!\s|\[\s*\{))'
-)
-_CHOICES = b'"choices"'
 _MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*")')
-_CONTENT = b'"content":"'
 _USAGE = b'"usage"'
 _NULL_USAGE = b',"usage":null}'
 
@@ -57,10 +47,6 @@ class ChatRelay:
         choices: int = 1,
         watch: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
-        self.usage: dict[str, Any] | None = None
-        self.finish_reason = ""
-        self.text_bytes = 0
-        self.chunks = 0
         self._model = model
         self._include_usage = include_usage
         self._watch = watch
@@ -73,26 +59,15 @@ class ChatRelay:
         self._cut = False
         self._last: dict[str, Any] = {}
 
-    @property
-    def complete(self) -> bool:
-        """Every choice asked for has its finish_reason: the answer is whole, whatever else is missing."""
-        return len(self._ended) >= self._choices
-
     def feed(self, items: Iterable[bytes | dict[str, Any] | Fault]) -> tuple[bytes, Fault | None]:
-        """Take decoded items; return the bytes to send now, and the fault that ends the stream, if one came."""
+        """Take items that `ChatTally` has seen; return the bytes to send now, and the fault that ends the stream, if
+        one came."""
         out: list[bytes] = []
         for item in items:
             if isinstance(item, bytes):
                 head = self._head
-                if (
-                    head is not None
-                    and item.startswith(head)
-                    and item.find(_CHOICES, start := len(head)) >= 0
-                    and not _NOTABLE.search(item, start)
-                    and b"\n" not in item
-                ):
-                    self._count(item, start)
-                    tail = item[start:]
+                if head is not None and item.startswith(head):
+                    tail = item[len(head) :]
                     if self._include_usage and _USAGE not in tail and tail.endswith(b"}"):
                         # Who asked for usage finds the member in every chunk, also when the upstream leaves it out.
                         tail = tail[:-1] + _NULL_USAGE
@@ -117,7 +92,6 @@ class ChatRelay:
     def cut(self) -> None:
         """The gateway ends the answer here: choices that go on end with the finish_reason `length`."""
         self._cut = True
-        self.finish_reason = self.finish_reason or "length"
 
     def finish(self, usage: Mapping[str, Any]) -> bytes:
         """The closing bytes of a stream that ended well: what was held back, `usage` where it belongs, [DONE]."""
@@ -147,9 +121,7 @@ class ChatRelay:
         return _PREFIX + orjson.dumps(held) + _SUFFIX
 
     def _chunk(self, chunk: dict[str, Any], out: list[bytes]) -> None:
-        usage = find_usage(chunk)
-        if usage is not None:
-            self.usage = usage
+        told = bool(chunk.get("usage"))
         if "usage" in chunk:
             chunk["usage"] = None
         chunk["model"] = self._model
@@ -159,7 +131,7 @@ class ChatRelay:
         if not isinstance(choices, list) or not choices:
             # Nothing for a caller who indexes choices[0]; its other members ride on the next chunk that is sent.
             extra = {key: value for key, value in chunk.items() if key not in ("choices", "usage")}
-            if self._include_usage and usage is None:
+            if self._include_usage and not told:
                 chunk["choices"] = []
                 out += (_PREFIX, orjson.dumps(chunk), _SUFFIX)
             elif extra.keys() - _ENVELOPE:
@@ -174,33 +146,31 @@ class ChatRelay:
         if ended and not self._include_usage:
             out.append(self._release())
             self._held = chunk
-            if not self.complete:
+            if not self._is_complete():
                 # Other choices go on: the next chunk must come this way, to let this one out first.
                 self._head = None
             return
-        if self._held is not None and not self.complete:
+        if self._held is not None and not self._is_complete():
             out.append(self._release())
         if self._include_usage:
             chunk.setdefault("usage", None)
         out += (_PREFIX, orjson.dumps(chunk), _SUFFIX)
 
     def _note_choices(self, choices: list[Any]) -> bool:
-        """Note what the choices say; True when a finish_reason is among them."""
+        """Note which choices end; True when a finish_reason is among them."""
         ended = False
         for choice in choices:
             if not isinstance(choice, dict):
                 continue
             index = choice.get("index", 0)
             index = index if isinstance(index, int) else 0
-            reason = choice.get("finish_reason")
-            if reason:
+            if choice.get("finish_reason"):
                 ended = True
                 self._ended.add(index)
-                self.finish_reason = self.finish_reason or str(reason)
-            delta = choice.get("delta")
-            if isinstance(delta, dict):
-                self._count_delta(delta)
         return ended
+
+    def _is_complete(self) -> bool:
+        return len(self._ended) >= self._choices
 
     def _remember(self, chunk: dict[str, Any]) -> None:
         """Keep the envelope for a closing chunk of ours. The first chunk with an id counts: one server begins with a
@@ -227,33 +197,6 @@ class ChatRelay:
             return
         self._head = head
         self._new_head = item[: found.start(1)] + orjson.dumps(self._model)
-
-    def _count(self, item: bytes, start: int) -> None:
-        """Size of the text in an unparsed chunk, for an estimate should the usage never come."""
-        self.chunks += 1
-        at = item.find(_CONTENT, start)
-        if at >= 0:
-            at += len(_CONTENT)
-            end = item.find(b'"}', at)
-            self.text_bytes += max(end - at, 0)
-        else:
-            self.text_bytes += 4
-
-    def _count_delta(self, delta: dict[str, Any]) -> None:
-        size = 0
-        for key in ("content", "reasoning_content", "reasoning", "refusal"):
-            text = delta.get(key)
-            if isinstance(text, str):
-                size += len(text.encode("utf-8", "replace"))
-        calls = delta.get("tool_calls")
-        for call in calls if isinstance(calls, list) else ():
-            function = call.get("function") if isinstance(call, dict) else None
-            if isinstance(function, dict):
-                texts = (function.get("name"), function.get("arguments"))
-                size += sum(len(text) for text in texts if isinstance(text, str))
-        if size:
-            self.chunks += 1
-            self.text_bytes += size
 
 
 _ENVELOPE = frozenset({"id", "object", "created", "model", "system_fingerprint", "service_tier", "obfuscation"})

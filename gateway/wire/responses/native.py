@@ -166,7 +166,6 @@ def _with_derived_id(item: Json) -> Json:
 
 
 _KIND = re.compile(rb'\{"type":"([a-z_.]+)"')
-_DELTA = re.compile(rb'"delta":"([^"\\]*(?:\\.[^"\\]*)*)"')
 _PLAIN = (b".delta", b".done", b".searching", b".generating", b".interpreting")
 _READ = frozenset({b"response.output_item.added", b"response.output_item.done"})
 
@@ -180,7 +179,7 @@ class NativeRelay:
     the size of the stream in memory.
 
     usage: in Responses form, once the end came. final: the final object as sent. ended: a terminal event came.
-    fault: the failure that the upstream reported in the stream. text_bytes: size of the text relayed, for an estimate.
+    fault: the failure that the upstream reported in the stream.
     """
 
     def __init__(self, begun: Mapping[str, Any], *, remember: bool = False) -> None:
@@ -188,13 +187,13 @@ class NativeRelay:
         self.final: Json | None = None
         self.fault: Fault | None = None
         self.ended = False
-        self.text_bytes = 0
         self.number = 0
         self.sent: list[bytes] = []
         self._overlay = {key: begun[key] for key in _OVERLAID if key in begun}
         self._last = dict(begun)
         self._renamed: dict[bytes, bytes] = {}
         self._remember = remember
+        self._plain: set[bytes] = set()  # kinds of events that were found to pass unread
 
     def feed(self, data: bytes) -> bytes:
         """The payload of one event (the JSON of its `data:`); returns the event to send. Raises UpstreamFault for
@@ -202,15 +201,18 @@ class NativeRelay:
         found = _KIND.match(data)
         if found is not None:
             kind = found.group(1)
-            if kind.endswith(_PLAIN) and kind not in _READ and b"\n" not in data:
+            if (kind in self._plain or self._is_plain(kind)) and b"\n" not in data:
                 if self._renamed and b'"item_id":"' in data:
                     data = self._rename(data)
-                text = _DELTA.search(data)
-                if text is not None:
-                    self.text_bytes += text.end(1) - text.start(1)
                 self.number += 1
                 return self._send(b"event: %b\ndata: %b\n\n" % (kind, data))
         return self._send(self._read(data))
+
+    def _is_plain(self, kind: bytes) -> bool:
+        if not kind.endswith(_PLAIN) or kind in _READ:
+            return False
+        self._plain.add(kind)
+        return True
 
     def fail(self, fault: Fault) -> list[Json]:
         """The stream was cut or abandoned: the events that say so, numbered on."""

@@ -27,7 +27,7 @@ def built() -> Built:
     ) -> tuple[dict[str, Any], Call]:
         call = make_call({"model": "test/model", "messages": USER, **body}, **more)
         provider = create("test", Settings(api_key="sk-ant-test"))
-        request = provider.build_request(call, make_target(model, options=options or {}))
+        request = provider.prepare(call, make_target(model, options=options or {})).request
         return orjson.loads(request.body), call
 
     return build

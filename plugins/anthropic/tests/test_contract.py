@@ -11,7 +11,7 @@ from tollgate_anthropic import AnthropicProvider, Settings
 from tollgate_anthropic.details import blocks_from_details
 
 from gateway.api import Fault
-from gateway.testing import ProviderContract, Transcript, load_transcripts, make_call
+from gateway.testing import ProviderContract, Transcript, load_transcripts, make_call, make_target
 
 TRANSCRIPTS = Path(__file__).parent.parent / "transcripts"
 KEY = "sk-ant-api03-very-secret"
@@ -86,7 +86,7 @@ def test_the_recordings_reach_what_they_are_for() -> None:
 def test_a_second_answer_inside_the_first_is_a_fault() -> None:
     (transcript,) = load_transcripts(TRANSCRIPTS / "broken")
     for size in (len(transcript.body), 1):
-        decoder = provider().open_stream(make_call())
+        decoder = provider().prepare(make_call(), make_target()).reader.open_stream()
         items: list[Any] = []
         for place in range(0, len(transcript.body), size):
             items += decoder.feed(transcript.body[place : place + size])
@@ -102,9 +102,9 @@ def test_a_second_answer_inside_the_first_is_a_fault() -> None:
 
 def _read(transcript: Transcript) -> tuple[dict[str, Any], dict[str, Any]]:
     if not transcript.streamed:
-        completion = provider().read_reply(make_call(), transcript.reply)
+        completion = provider().prepare(make_call(), make_target()).reader.read_reply(transcript.reply).body
         return completion["choices"][0], completion["usage"]
-    decoder = provider().open_stream(make_call())
+    decoder = provider().prepare(make_call(), make_target()).reader.open_stream()
     chunks = [item for item in decoder.feed(transcript.body) if isinstance(item, dict)]
     message: dict[str, Any] = {}
     end: dict[str, Any] = {}

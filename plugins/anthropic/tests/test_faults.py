@@ -9,14 +9,18 @@ import pytest
 from tollgate_anthropic import AnthropicProvider, Settings
 
 from gateway.api import Fault, UpstreamFault, UpstreamReply
-from gateway.testing import make_call, sse
+from gateway.testing import make_call, make_target, sse
 
 KEY = "sk-ant-api03-abcdefgh"
 
 
 def fault_of(status: int, kind: str, message: str = "x", headers: dict[str, str] | None = None) -> UpstreamFault:
     body = {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_1"}
-    fault = provider().read_fault(UpstreamReply(status, headers or {}, orjson.dumps(body)))
+    fault = (
+        provider()
+        .prepare(make_call(), make_target())
+        .reader.read_fault(UpstreamReply(status, headers or {}, orjson.dumps(body)))
+    )
     assert isinstance(fault, UpstreamFault)
     assert fault.upstream_status == status
     return fault
@@ -101,7 +105,9 @@ def test_the_operators_account_stays_hidden() -> None:
 
 
 def test_a_page_of_a_proxy() -> None:
-    fault = provider().read_fault(UpstreamReply(503, {}, b"<html>busy</html>"))
+    fault = (
+        provider().prepare(make_call(), make_target()).reader.read_fault(UpstreamReply(503, {}, b"<html>busy</html>"))
+    )
     assert (fault.status, fault.type, fault.detail) == (503, "overloaded", "<html>busy</html>")
 
 
@@ -114,7 +120,7 @@ def test_a_page_of_a_proxy() -> None:
     ],
 )
 def test_an_error_inside_a_stream(kind: str, status: int, type_: str) -> None:
-    decoder = provider().open_stream(make_call())
+    decoder = provider().prepare(make_call(), make_target()).reader.open_stream()
     start = {"type": "message_start", "message": {"id": "msg_1"}}
     error = {"type": "error", "error": {"type": kind, "message": "Overloaded"}}
     items = decoder.feed(sse(start, "message_start") + sse(error, "error") + sse({"type": "message_stop"}))
@@ -130,5 +136,5 @@ def test_an_error_inside_a_stream(kind: str, status: int, type_: str) -> None:
 def test_an_error_with_status_200() -> None:
     body = orjson.dumps({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})
     with pytest.raises(UpstreamFault) as caught:
-        provider().read_reply(make_call(), UpstreamReply(200, {}, body))
+        provider().prepare(make_call(), make_target()).reader.read_reply(UpstreamReply(200, {}, body))
     assert caught.value.status == 503

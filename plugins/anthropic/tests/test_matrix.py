@@ -27,7 +27,7 @@ OLD, NEW = "claude-sonnet-4-0", "claude-opus-4-7"
 
 def send(body: dict[str, Any], model: str = "claude-sonnet-4-5", **more: Any) -> tuple[dict[str, Any], Call]:
     call = make_call({"model": "test/model", "messages": USER, **body}, **more)
-    request = create("test", Settings(api_key="k")).build_request(call, make_target(model))
+    request = create("test", Settings(api_key="k")).prepare(call, make_target(model)).request
     return orjson.loads(request.body), call
 
 
@@ -75,7 +75,7 @@ def clamps_temperature() -> None:
 def counts_choices() -> None:
     out, _ = send({"n": 3})
     assert "n" not in out
-    assert create("test", Settings()).max_n == 1
+    assert create("test", Settings()).profile(make_target()).max_choices == 1
 
 
 def takes_the_gateways_limit() -> None:
@@ -309,5 +309,5 @@ def test_values_that_make_no_sense_are_refused(body: dict[str, Any], path: str) 
 
 def test_parameters_that_need_a_beta_bring_it_along() -> None:
     call = make_call({"messages": USER, "mcp_servers": [{"type": "url", "name": "a", "url": "https://example.com"}]})
-    request = create("test", Settings()).build_request(call, make_target("claude-sonnet-4-5"))
+    request = create("test", Settings()).prepare(call, make_target("claude-sonnet-4-5")).request
     assert request.headers["anthropic-beta"].startswith("mcp-client-")

@@ -141,7 +141,7 @@ def test_what_makes_no_sense_is_refused(built: Any, given: Any, path: str) -> No
 def _asked(body: dict[str, Any], model: str = OLD) -> tuple[AnthropicProvider, Call]:
     provider = AnthropicProvider("test", Settings())
     call = make_call({"model": "test/model", "messages": [{"role": "user", "content": "Hi"}], **body})
-    provider.build_request(call, make_target(model))
+    provider.prepare(call, make_target(model))
     return provider, call
 
 
@@ -154,7 +154,11 @@ def _reply(*blocks: dict[str, Any], stop: str = "tool_use") -> UpstreamReply:
 def test_the_tools_input_is_the_content() -> None:
     provider, call = _asked({"response_format": wanted(SCHEMA)})
     block = {"type": "tool_use", "id": "toolu_1", "name": JSON_TOOL, "input": {"n": 7}}
-    choice = provider.read_reply(call, _reply({"type": "text", "text": "Here: "}, block))["choices"][0]
+    choice = (
+        provider.prepare(call, make_target())
+        .reader.read_reply(_reply({"type": "text", "text": "Here: "}, block))
+        .body["choices"][0]
+    )
     assert choice["message"]["content"] == '{"n":7}'
     assert "tool_calls" not in choice["message"]
     assert choice["finish_reason"] == "stop"
@@ -165,7 +169,7 @@ def test_the_tools_input_is_the_content() -> None:
 def test_a_tool_of_the_callers_still_is_a_call() -> None:
     provider, call = _asked({"response_format": wanted(SCHEMA), "tools": [ADD]})
     block = {"type": "tool_use", "id": "toolu_1", "name": "add", "input": {}}
-    choice = provider.read_reply(call, _reply(block))["choices"][0]
+    choice = provider.prepare(call, make_target()).reader.read_reply(_reply(block)).body["choices"][0]
     assert choice["message"]["content"] is None
     assert choice["message"]["tool_calls"][0]["function"] == {"name": "add", "arguments": "{}"}
     assert choice["finish_reason"] == "tool_calls"
@@ -174,7 +178,12 @@ def test_a_tool_of_the_callers_still_is_a_call() -> None:
 def test_another_call_reads_the_same_tool_as_a_tool() -> None:
     provider, _ = _asked({"response_format": wanted(SCHEMA)})
     block = {"type": "tool_use", "id": "toolu_1", "name": JSON_TOOL, "input": {"n": 7}}
-    assert provider.read_reply(make_call(), _reply(block))["choices"][0]["finish_reason"] == "tool_calls"
+    assert (
+        provider.prepare(make_call(), make_target())
+        .reader.read_reply(_reply(block))
+        .body["choices"][0]["finish_reason"]
+        == "tool_calls"
+    )
 
 
 def _stream(*pieces: str) -> bytes:
@@ -196,7 +205,7 @@ def _stream(*pieces: str) -> bytes:
 @pytest.mark.parametrize("pieces", [("", '{"n"', ":7}"), ()])
 def test_the_tools_input_is_streamed_as_content(pieces: tuple[str, ...]) -> None:
     provider, call = _asked({"response_format": wanted(SCHEMA), "stream": True})
-    decoder = provider.open_stream(call)
+    decoder = provider.prepare(call, make_target()).reader.open_stream()
     chunks: list[Any] = decoder.feed(_stream(*pieces))
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks if chunk["choices"]]
     assert "".join(delta.get("content", "") for delta in deltas) == ("".join(pieces) or "{}")
@@ -229,5 +238,5 @@ def test_chatter_around_the_object_is_left_out_of_a_whole_answer() -> None:
     assert checked_json("no { json } here") == "no { json } here"
     provider, call = _asked({"response_format": {"type": "json_object"}})
     fenced = {"type": "text", "text": '```json\n{"a":1}\n```'}
-    choice = provider.read_reply(call, _reply(fenced, stop="end_turn"))["choices"][0]
+    choice = provider.prepare(call, make_target()).reader.read_reply(_reply(fenced, stop="end_turn")).body["choices"][0]
     assert choice["message"]["content"] == '{"a":1}'

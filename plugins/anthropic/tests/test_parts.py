@@ -127,5 +127,5 @@ def test_what_cannot_be_carried_is_refused_with_its_place(built: Any, part: Any,
 def test_a_file_of_anthropics_asks_for_its_beta(built: Any) -> None:
     part = {"type": "file", "file": {"file_id": "file_011C"}}
     call = make_call({"messages": [{"role": "user", "content": [part]}], "betas": ["one-2025-01-01"]})
-    request = create("x", Settings(beta=("two-2025-01-01",))).build_request(call, make_target("claude-sonnet-4-5"))
+    request = create("x", Settings(beta=("two-2025-01-01",))).prepare(call, make_target("claude-sonnet-4-5")).request
     assert request.headers["anthropic-beta"] == "two-2025-01-01,files-api-2025-04-14,one-2025-01-01"

@@ -97,7 +97,7 @@ def test_overrides_of_the_configuration_reach_the_request(built: Any) -> None:
     with pytest.raises(ValidationError):
         Settings(quirks={"samplings": "both"})
     provider = create("x", Settings(quirks={"max_output": 77}))
-    request = provider.build_request(make_call(), make_target("claude-novel-9"))
+    request = provider.prepare(make_call(), make_target("claude-novel-9")).request
     assert orjson.loads(request.body)["max_tokens"] == 77
 
 

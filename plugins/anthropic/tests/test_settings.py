@@ -21,7 +21,7 @@ def test_the_plugin_offers_its_kind() -> None:
     settings = kind.settings_model(api_key="sk-ant-x", on_disconnect="drain")
     provider = kind.create("mine", settings)
     assert isinstance(provider, AnthropicProvider)
-    assert (provider.name, provider.on_disconnect, provider.max_n) == ("mine", "drain", 1)
+    assert (provider.name, provider.profile(make_target()).on_disconnect) == ("mine", "drain")
     assert kind.ready(settings) == ""
     assert "api_key" in kind.ready(kind.settings_model())
     assert kind.ready(kind.settings_model(base_url="http://127.0.0.1:9")) == ""
@@ -59,13 +59,13 @@ def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
 
 def test_the_headers() -> None:
     provider = AnthropicProvider("x", Settings(api_key="sk-ant-x"))
-    plain = provider.build_request(make_call(), make_target("claude-sonnet-4-5"))
+    plain = provider.prepare(make_call(), make_target("claude-sonnet-4-5")).request
     assert plain.headers == {
         "accept": "application/json",
         "anthropic-version": "2023-06-01",
         "content-type": "application/json",
         "x-api-key": "sk-ant-x",
     }
-    streamed = provider.build_request(make_call(stream=True), make_target("claude-sonnet-4-5"))
+    streamed = provider.prepare(make_call(stream=True), make_target("claude-sonnet-4-5")).request
     assert streamed.headers["accept"] == "text/event-stream"
     assert streamed.stream

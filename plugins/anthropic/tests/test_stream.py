@@ -9,7 +9,7 @@ from tollgate_anthropic import AnthropicProvider, Settings
 from tollgate_anthropic.stream import MessageDecoder
 
 from gateway.api import Fault
-from gateway.testing import make_call, sse
+from gateway.testing import make_call, make_target, sse
 
 START = {"type": "message_start", "message": {"id": "msg_1", "usage": {"input_tokens": 5, "output_tokens": 1}}}
 END = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}}
@@ -29,7 +29,11 @@ def stop(index: int) -> dict[str, Any]:
 
 
 def decoder() -> MessageDecoder:
-    made = AnthropicProvider("test", Settings()).open_stream(make_call(model="anthropic/claude"))
+    made = (
+        AnthropicProvider("test", Settings())
+        .prepare(make_call(model="anthropic/claude"), make_target())
+        .reader.open_stream()
+    )
     assert isinstance(made, MessageDecoder)
     return made
 

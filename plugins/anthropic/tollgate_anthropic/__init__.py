@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.api import (
+    Attempt,
     Call,
-    Dialect,
     Fault,
+    Profile,
     ProviderKind,
     Router,
-    StreamDecoder,
     Target,
     Transport,
     UpstreamReply,
@@ -22,60 +22,42 @@ from gateway.api import (
 from .estimate import bound_input
 from .faults import fault_from_reply, redact
 from .inbound import add_routes
-from .inbound.native import MESSAGES, NativeDecoder, as_chat, is_native, native_body, read_native
-from .reading import STATE, Reading
-from .reply import read_message
-from .request import build, draft_request, post
+from .inbound.native import MESSAGES, NativeReader, native_body
+from .reading import Reading
+from .reply import MessageReader
+from .request import build, draft_request, post, quirks_of
 from .settings import ANTHROPIC, Settings
-from .stream import MessageDecoder
 
 __all__ = ["AnthropicProvider", "Settings", "create", "ready", "register_providers", "register_routes"]
 
 
 class AnthropicProvider:
-    """One configured instance; implements `gateway.api.Provider`. Holds nothing but its settings.
+    """One configured instance; implements `gateway.api.Provider`. Holds nothing but its settings."""
 
-    max_n: the most choices of one call; the gateway makes `n` > 1 out of several calls.
-    """
-
-    speaks: frozenset[Dialect] = frozenset({"chat"})
     transport: Transport | None = None
-    max_n = 1
 
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
         self.settings = settings
-        self.on_disconnect = settings.on_disconnect
         self._secret = settings.api_key.get_secret_value()
 
-    def dialects(self, target: Target) -> frozenset[Dialect]:
+    def profile(self, target: Target) -> Profile:
         """See `gateway.api.Provider`: beside the hub's dialect Anthropic's own, in which callers may speak, too."""
-        return self.speaks | {MESSAGES}
+        quirks_of(target, self.settings)
+        return Profile(dialects=frozenset({"chat", MESSAGES}), max_choices=1, on_disconnect=self.settings.on_disconnect)
 
-    def build_request(self, call: Call, target: Target) -> UpstreamRequest:
-        """See `gateway.api.Provider`. Leaves in `call.state` how the answer is to be read."""
-        if is_native(call):
+    def prepare(self, call: Call, target: Target) -> Attempt:
+        """See `gateway.api.Provider`."""
+        if call.dialect == MESSAGES:
             body, betas = native_body(call, target)
-            return post(self.settings.endpoint, body, betas, self.settings, stream=call.stream)
-        call = as_chat(call)
+            request = post(self.settings.endpoint, body, betas, self.settings, stream=call.stream)
+            return Attempt(request, NativeReader(call, Reading(), self._secret))
         draft = draft_request(call, target, self.settings)
-        request = build(draft, self.settings)
-        call.state[STATE] = Reading(json_tool=draft.json_tool, json_text=draft.json_text)
-        return request
-
-    def read_reply(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
-        """See `gateway.api.Provider`."""
-        try:
-            return read_native(call, reply) if is_native(call) else read_message(call, reply)
-        except Fault as fault:
-            raise redact(fault, self._secret) from None
-
-    def open_stream(self, call: Call) -> StreamDecoder:
-        """See `gateway.api.Provider`."""
-        return NativeDecoder(self._secret) if is_native(call) else MessageDecoder(call, self._secret)
+        reading = Reading(json_tool=draft.json_tool, json_text=draft.json_text)
+        return Attempt(build(draft, self.settings), MessageReader(call, reading, self._secret))
 
     def read_fault(self, reply: UpstreamReply) -> Fault:
-        """See `gateway.api.Provider`."""
+        """What an error answer to `build_count` means."""
         return redact(fault_from_reply(reply), self._secret)
 
     def build_count(self, body: Mapping[str, Any], betas: list[str], target: Target) -> UpstreamRequest:
@@ -83,7 +65,7 @@ class AnthropicProvider:
         out = {**body, "model": target.upstream}
         return post(self.settings.endpoint + "/count_tokens", out, betas, self.settings, stream=False)
 
-    def bound_input_tokens(self, body: Mapping[str, Any], target: Target | None = None) -> int:
+    def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `gateway.api.Provider`."""
         return bound_input(body)
 

@@ -7,10 +7,7 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, Unfence, text_of, writable
-
-STATE = "anthropic"
-"""Key in `call.state` under which a built request leaves its `Reading`."""
+from gateway.api import Unfence, text_of, writable
 
 FINISH = {
     "end_turn": "stop",
@@ -35,12 +32,6 @@ class Reading:
 
     json_tool: str = ""
     json_text: bool = False
-
-
-def reading_of(call: Call) -> Reading:
-    """What the request that was built last for this call left; the plain reading when none was built."""
-    found = call.state.get(STATE)
-    return found if isinstance(found, Reading) else Reading()
 
 
 def ending(stop: dict[str, Any], called: bool, answered: bool) -> tuple[dict[str, Any], str | None]:

@@ -6,12 +6,13 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, UpstreamReply, dump, nonsense, text_of, writable
+from gateway.api import Call, ChatReader, Fault, StreamDecoder, UpstreamReply, dump, nonsense, text_of, writable
 
 from .citations import Citations
 from .details import Detail, detail_of
-from .faults import fault_from_error
-from .reading import checked_json, ending, reading_of
+from .faults import fault_from_error, fault_from_reply, redact
+from .reading import Reading, checked_json, ending
+from .stream import MessageDecoder, extras_of
 from .usage import service_tier, translate_usage
 
 _TAKEN = frozenset({
@@ -19,8 +20,36 @@ _TAKEN = frozenset({
 })  # fmt: skip
 
 
-def read_message(call: Call, reply: UpstreamReply) -> dict[str, Any]:
-    """The chat completion for a 2xx body. Raises UpstreamFault when it is no message of Anthropic's."""
+class MessageReader(ChatReader):
+    """Reads answers of the Messages API, whole and streamed, as chat.
+
+    reading: how, by the request. secret: the operator's key, kept out of errors.
+    """
+
+    def __init__(self, call: Call, reading: Reading, secret: str = "") -> None:
+        super().__init__(call)
+        self.reading = reading
+        self.secret = secret
+
+    def read_body(self, reply: UpstreamReply) -> dict[str, Any]:
+        """See `ChatReader`. Raises UpstreamFault when it is no message of Anthropic's."""
+        return completion_of(self.call, message_in(reply), self.reading)
+
+    def make_decoder(self) -> StreamDecoder:
+        """See `ChatReader`."""
+        return MessageDecoder(self.call, self.reading, self.secret)
+
+    def fault_of(self, reply: UpstreamReply) -> Fault:
+        """See `ChatReader`."""
+        return fault_from_reply(reply)
+
+    def clean(self, fault: Fault) -> Fault:
+        """See `ChatReader`."""
+        return redact(fault, self.secret)
+
+
+def message_in(reply: UpstreamReply) -> dict[str, Any]:
+    """The message object of a 2xx body. Raises UpstreamFault when it is none of Anthropic's."""
     try:
         raw = orjson.loads(reply.body)
     except orjson.JSONDecodeError:
@@ -31,12 +60,11 @@ def read_message(call: Call, reply: UpstreamReply) -> dict[str, Any]:
         raise fault_from_error(raw, None, reply.headers)
     if not isinstance(raw.get("content"), list):
         raise nonsense("The provider's answer has no content.", reply.body)
-    return completion_of(call, raw)
+    return raw
 
 
-def completion_of(call: Call, raw: dict[str, Any]) -> dict[str, Any]:
+def completion_of(call: Call, raw: dict[str, Any], reading: Reading) -> dict[str, Any]:
     """The chat completion for a message object that has a `content` list."""
-    reading = reading_of(call)
     answer = _Answer(reading.json_tool)
     for block in raw["content"]:
         if isinstance(block, dict):
@@ -127,11 +155,3 @@ def call_of(block: dict[str, Any]) -> dict[str, Any]:
     }
     call.update(extras_of(block))
     return call
-
-
-def extras_of(block: dict[str, Any]) -> dict[str, Any]:
-    """Members of a `tool_use` block that a later turn must give back (programmatic calls, toolsets)."""
-    extras = {key: block[key] for key in ("caller", "toolset_name") if block.get(key) is not None}
-    if extras.get("caller") == {"type": "direct"}:
-        del extras["caller"]
-    return dict(writable(extras))

@@ -12,10 +12,21 @@ from .draft import Draft
 from .messages import translate_messages
 from .output import add_response_format
 from .params import add_identity, add_limits, add_rest, add_sampling
-from .quirks import resolve
+from .quirks import Quirks, resolve
 from .settings import Settings
 from .thinking import add_thinking
 from .tools import add_tools
+
+
+def quirks_of(target: Target, settings: Settings) -> Quirks:
+    """What the target's model tolerates. Raises GatewayFault when the target's options make no sense."""
+    try:
+        return resolve(target.upstream, settings.quirks, target.options.get("quirks"))
+    except (ValueError, TypeError) as error:
+        raise GatewayFault(
+            f"The options of the model {target.model} are wrong; the operator has to correct them.",
+            detail=f"models.{target.model}.options.quirks: {error}",
+        ) from None
 
 
 def draft_request(call: Call, target: Target, settings: Settings) -> Draft:
@@ -24,13 +35,7 @@ def draft_request(call: Call, target: Target, settings: Settings) -> Draft:
     Raises CallerFault that names the field, and GatewayFault when the target's options make no sense;
     appends to `call.dropped`.
     """
-    try:
-        quirks = resolve(target.upstream, settings.quirks, target.options.get("quirks"))
-    except ValueError as error:
-        raise GatewayFault(
-            f"The options of the model {target.model} are wrong; the operator has to correct them.", detail=str(error)
-        ) from None
-    draft = Draft(call=call, body=call.body, quirks=quirks)
+    draft = Draft(call=call, body=call.body, quirks=quirks_of(target, settings))
     draft.out["model"] = target.upstream
     add_limits(draft, target.max_output or draft.quirks.max_output, settings.default_max_tokens)
     system, messages = translate_messages(draft)

@@ -21,8 +21,7 @@ from gateway.api import Call, EventReader, Fault, StreamItem, Unfence, UpstreamF
 from .citations import Citations
 from .details import detail_of
 from .faults import fault_from_error, redact
-from .reading import ending, reading_of
-from .reply import extras_of
+from .reading import Reading, ending
 from .usage import merge_usage, service_tier, translate_usage
 
 _TAKEN_FROM_END = frozenset({"type", "delta", "usage"})
@@ -35,12 +34,10 @@ class MessageDecoder:
     secret: the operator's key, kept out of errors.
     """
 
-    def __init__(self, call: Call, secret: str = "") -> None:
+    def __init__(self, call: Call, reading: Reading, secret: str = "") -> None:
         self.done = False
-        self._call = call
         self._events = EventReader()
-        # Made when the answer begins: how it is to be read is known once the request was built.
-        self._translator: EventTranslator | None = None
+        self._translate = EventTranslator(call, reading)
         self._secret = secret
         self._failed = False
 
@@ -66,12 +63,6 @@ class MessageDecoder:
         if not self._failed and not self.done:
             out += self._translate.cut()
         return out
-
-    @property
-    def _translate(self) -> EventTranslator:
-        if self._translator is None:
-            self._translator = EventTranslator(self._call)
-        return self._translator
 
     def _read(self, payloads: list[bytes], out: list[StreamItem]) -> list[StreamItem]:
         translator = self._translate
@@ -102,8 +93,7 @@ class MessageDecoder:
 class EventTranslator:
     """The same, one level up: parsed events in, chat chunks out. `stopped`: message_stop was seen."""
 
-    def __init__(self, call: Call) -> None:
-        reading = reading_of(call)
+    def __init__(self, call: Call, reading: Reading) -> None:
         self.stopped = False
         self._envelope: dict[str, Any] = {
             "id": call.id,
@@ -356,3 +346,11 @@ def _parsed(text: str) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return text
+
+
+def extras_of(block: dict[str, Any]) -> dict[str, Any]:
+    """Members of a `tool_use` block that a later turn must give back (programmatic calls, toolsets)."""
+    extras = {key: block[key] for key in ("caller", "toolset_name") if block.get(key) is not None}
+    if extras.get("caller") == {"type": "direct"}:
+        del extras["caller"]
+    return dict(writable(extras))

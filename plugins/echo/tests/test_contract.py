@@ -32,7 +32,7 @@ async def test_the_same_request_gives_the_same_answer(transcript) -> None:
     provider = EchoProvider("echo", EchoSettings())
     assert provider.transport is not None
     sink = CollectingSink()
-    provider.transport.send(provider.build_request(make_call(transcript.request), make_target("echo")), sink)
+    provider.transport.send(provider.prepare(make_call(transcript.request), make_target("echo")).request, sink)
     await sink.wait()
     assert (sink.status, sink.headers) == (transcript.status, transcript.headers)
     if transcript.streamed:

@@ -36,7 +36,7 @@ class Playing:
         self.call: Call = make_call({"messages": [{"role": "user", "content": "Hello there"}], **body})
         self.sink = CollectingSink() if sink is None else sink
         assert self.provider.transport is not None
-        request = self.provider.build_request(self.call, make_target("echo"))
+        request = self.provider.prepare(self.call, make_target("echo")).request
         self.exchange: Exchange = self.provider.transport.send(request, self.sink)
 
     async def wait(self) -> Playing:
@@ -44,7 +44,7 @@ class Playing:
         return self
 
     def items(self) -> tuple[list[StreamItem], bool]:
-        decoder = self.provider.open_stream(self.call)
+        decoder = self.provider.prepare(self.call, make_target()).reader.open_stream()
         items: list[StreamItem] = []
         for piece in self.sink.chunks:
             items += decoder.feed(piece)
@@ -66,7 +66,7 @@ def content(items: list[StreamItem]) -> str:
 async def test_a_stream_says_what_the_whole_answer_says() -> None:
     streamed = await Playing({"stream": True}).wait()
     whole = await Playing({}).wait()
-    completion = whole.provider.read_reply(whole.call, whole.reply())
+    completion = whole.provider.prepare(whole.call, make_target()).reader.read_reply(whole.reply()).body
     items, done = streamed.items()
     chunks = parsed(items)
     assert done
@@ -88,7 +88,9 @@ async def test_streamed_calls_fold_to_the_whole_ones() -> None:
     body = {"messages": [{"role": "user", "content": "weather in Lisbon"}], "tools": [tool]}
     streamed = await Playing({**body, "stream": True}).wait()
     whole = await Playing(body).wait()
-    message = whole.provider.read_reply(whole.call, whole.reply())["choices"][0]["message"]
+    message = (
+        whole.provider.prepare(whole.call, make_target()).reader.read_reply(whole.reply()).body["choices"][0]["message"]
+    )
     deltas = [
         c["delta"]["tool_calls"][0]
         for chunk in parsed(streamed.items()[0])
@@ -186,7 +188,7 @@ async def test_a_status_and_an_error() -> None:
         {"stream": True, "echo": {"fail": 429, "retry_after": "1.5s", "message": "slow down"}}
     ).wait()
     assert playing.sink.status == 429
-    fault = playing.provider.read_fault(playing.reply())
+    fault = playing.provider.prepare(make_call(), make_target()).reader.read_fault(playing.reply())
     assert (fault.status, fault.retry_after) == (429, 1.5)
     assert "slow down" in fault.detail
 
@@ -254,7 +256,7 @@ async def test_whole_answers_can_be_spoiled_too() -> None:
         playing = await Playing({"echo": {name: 1}}).wait()
         assert playing.sink.status == 200
         with pytest.raises(UpstreamFault):
-            playing.provider.read_reply(playing.call, playing.reply())
+            playing.provider.prepare(playing.call, make_target()).reader.read_reply(playing.reply())
     stall = Playing({"echo": {"stall_after": 1}})
     await asyncio.sleep(0.01)
     assert (stall.sink.status, stall.sink.ended) == (200, False)
@@ -277,7 +279,7 @@ async def test_whole_answers_can_be_spoiled_too() -> None:
 )
 def test_wrong_directives_are_refused(echo: Any, field: str) -> None:
     with pytest.raises(CallerFault) as caught:
-        EchoProvider("echo", EchoSettings()).build_request(make_call({"messages": [], "echo": echo}), make_target())
+        EchoProvider("echo", EchoSettings()).prepare(make_call({"messages": [], "echo": echo}), make_target())
     assert (caught.value.status, caught.value.param) == (400, field)
     assert caught.value.message.startswith(f"{field}: ")
 
@@ -286,13 +288,13 @@ def test_wrong_directives_are_refused(echo: Any, field: str) -> None:
 def test_wrong_lines_are_refused(line: str) -> None:
     call = make_call({"messages": [{"role": "user", "content": f"Hello\n{line}\nworld"}]})
     with pytest.raises(CallerFault, match="echo"):
-        EchoProvider("echo", EchoSettings()).build_request(call, make_target())
+        EchoProvider("echo", EchoSettings()).prepare(call, make_target())
 
 
 def test_the_body_wins_over_the_line() -> None:
     text = "a\n/echo tokens=7 pace=1s\nb"
     call = make_call({"messages": [{"role": "user", "content": text}], "echo": {"tokens": 3}})
-    EchoProvider("echo", EchoSettings()).build_request(call, make_target())
+    EchoProvider("echo", EchoSettings()).prepare(call, make_target())
 
 
 async def test_directives_can_be_switched_off() -> None:
@@ -300,10 +302,10 @@ async def test_directives_can_be_switched_off() -> None:
     playing = await Playing(body, directives=False).wait()
     assert playing.sink.status == 200
     assert playing.call.dropped == ["echo"]
-    completion = playing.provider.read_reply(playing.call, playing.reply())
+    completion = playing.provider.prepare(playing.call, make_target()).reader.read_reply(playing.reply()).body
     assert "/echo fail=503" in completion["choices"][0]["message"]["content"]
     with pytest.raises(CallerFault):
-        playing.provider.build_request(make_call(body, strict=True), make_target())
+        playing.provider.prepare(make_call(body, strict=True), make_target())
 
 
 CANNOT: dict[str, Any] = {
@@ -321,22 +323,22 @@ def test_what_the_model_cannot_do_is_reported(name: str) -> None:
     messages = [{"role": "user", "content": "Hi"}]
     call = make_call({"messages": messages, name: CANNOT[name]})
     for _ in range(2):  # a call may be built again
-        provider.build_request(call, make_target())
+        provider.prepare(call, make_target())
     assert call.dropped == [name]
     with pytest.raises(CallerFault, match=name):
-        provider.build_request(make_call({"messages": messages, name: CANNOT[name]}, strict=True), make_target())
+        provider.prepare(make_call({"messages": messages, name: CANNOT[name]}, strict=True), make_target())
 
 
 def test_tools_that_are_not_functions_are_reported() -> None:
     tools = [{"type": "function", "function": {"name": "a"}}, {"type": "custom", "custom": {"name": "b"}}]
     call = make_call({"messages": [{"role": "user", "content": "Hi"}], "tools": tools, "modalities": ["text"]})
-    EchoProvider("echo", EchoSettings()).build_request(call, make_target())
+    EchoProvider("echo", EchoSettings()).prepare(call, make_target())
     assert call.dropped == ["tools[1]"]
 
 
 def test_the_bound_is_the_exact_count() -> None:
     body = {"messages": [{"role": "user", "content": "Hello there, world"}], "tools": [{"type": "function"}]}
-    assert EchoProvider("echo", EchoSettings()).bound_input_tokens(body) == count_prompt(body)
+    assert EchoProvider("echo", EchoSettings()).bound_input_tokens(body, make_target()) == count_prompt(body)
 
 
 def test_settings_and_registration() -> None:

@@ -9,18 +9,15 @@ import orjson
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from gateway.api import (
+    Attempt,
     Call,
     CallerFault,
-    ChatStreamDecoder,
-    Dialect,
-    Fault,
-    StreamDecoder,
+    ChatReader,
+    EmbeddingsReader,
+    Profile,
     Target,
     Transport,
-    UpstreamReply,
     UpstreamRequest,
-    fault_from_openai_error,
-    read_completion,
 )
 from tollgate_echo.answer import read_request
 from tollgate_echo.directives import parse_duration
@@ -38,7 +35,7 @@ class EchoSettings(BaseModel):
 
     pace: time between tokens, delay: time before the first byte (numbers are seconds, texts such as `20ms`).
     directives: whether requests may steer the model (`README.md`); switch off where strangers may call it.
-    on_disconnect: `cancel` or `drain` (see `gateway.provider.Provider`).
+    on_disconnect: `cancel` or `drain` (see `gateway.profile.Profile`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,17 +54,23 @@ class EchoSettings(BaseModel):
 class EchoProvider:
     """Implements `gateway.provider.Provider` with a model that answers in this process."""
 
-    speaks: frozenset[Dialect] = frozenset({"chat"})
-
     def __init__(self, name: str, settings: EchoSettings) -> None:
         self.name = name
-        self.on_disconnect: Literal["cancel", "drain"] = settings.on_disconnect
+        self._on_disconnect = settings.on_disconnect
         self._directives = settings.directives
         self.transport: Transport | None = EchoTransport(Timing(settings.delay, settings.pace), settings.directives)
 
-    def build_request(self, call: Call, target: Target) -> UpstreamRequest:
-        """See `Provider.build_request`. Raises CallerFault for a directive that cannot be followed, and for what the
-        model cannot do when the call is strict."""
+    def profile(self, target: Target) -> Profile:
+        """See `Provider`."""
+        return Profile(operations=frozenset({"chat", "embeddings"}), on_disconnect=self._on_disconnect)
+
+    def prepare(self, call: Call, target: Target) -> Attempt:
+        """See `Provider`. Raises CallerFault for a directive that cannot be followed, and for what the model cannot do
+        when the call is strict."""
+        if call.operation == "embeddings":
+            data = orjson.dumps({**call.body, "model": target.upstream})
+            request = UpstreamRequest(EMBEDDINGS_URL, {"content-type": "application/json"}, data)
+            return Attempt(request, EmbeddingsReader(call))
         body = dict(call.body)
         report_limits(call, body, self._directives)
         if self._directives:
@@ -91,30 +94,8 @@ class EchoProvider:
             data = orjson.dumps(body)
         except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
             raise CallerFault(f"The request body cannot be sent on as JSON: {error}.") from error
-        return UpstreamRequest(URL, headers, data, stream=call.stream)
+        return Attempt(UpstreamRequest(URL, headers, data, stream=call.stream), ChatReader(call))
 
-    def build_embeddings(self, call: Call, target: Target) -> UpstreamRequest:
-        """See `Embeds.build_embeddings`."""
-        data = orjson.dumps({**call.body, "model": target.upstream})
-        return UpstreamRequest(EMBEDDINGS_URL, {"content-type": "application/json"}, data)
-
-    def read_embeddings(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
-        """See `Embeds.read_embeddings`."""
-        answer: dict[str, Any] = orjson.loads(reply.body)
-        return answer
-
-    def read_reply(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
-        """See `Provider.read_reply`."""
-        return read_completion(reply.body)
-
-    def open_stream(self, call: Call) -> StreamDecoder:
-        """See `Provider.open_stream`."""
-        return ChatStreamDecoder()
-
-    def read_fault(self, reply: UpstreamReply) -> Fault:
-        """See `Provider.read_fault`."""
-        return fault_from_openai_error(reply.status, reply.body, reply.headers)
-
-    def bound_input_tokens(self, body: Mapping[str, Any], target: Target | None = None) -> int:
-        """See `Provider.bound_input_tokens`: the exact count, by the rule in `tokens.py`."""
+    def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
+        """See `Provider`: the exact count, by the rule in `tokens.py`."""
         return count_prompt(body)

@@ -41,8 +41,8 @@ def _responses(transcript: Transcript) -> list[dict[str, Any]]:
 
 def _completion(transcript: Transcript) -> dict[str, Any]:
     if not transcript.streamed:
-        return provider().read_reply(make_call(), transcript.reply)
-    decoder = provider().open_stream(make_call())
+        return provider().prepare(make_call(), make_target()).reader.read_reply(transcript.reply).body
+    decoder = provider().prepare(make_call(), make_target()).reader.open_stream()
     items = decoder.feed(transcript.body) + decoder.finish()
     assert decoder.done
     chunks = [item for item in items if isinstance(item, dict)]
@@ -133,22 +133,21 @@ def test_a_search_is_cited_and_counted() -> None:
 def test_speech_is_audio_and_becomes_a_wav_file_when_asked() -> None:
     transcript = _by_id("speech")
     call = make_call({"messages": [{"role": "user", "content": "x"}], "audio": {"voice": "Kore", "format": "wav"}})
-    google = provider()
-    assert google.read_reply(call, transcript.reply)["choices"][0]["message"]["audio"]["data"] == "c2hvcnRlbmVk"
-    google.build_request(call, make_target("gemini-2.5-flash-preview-tts"))
-    audio = google.read_reply(call, transcript.reply)["choices"][0]["message"]["audio"]
-    assert audio["data"].startswith("UklGR")
+    for asked, begins in ((call, "UklGR"), (make_call(), "c2hvcnRlbmVk")):
+        reader = provider().prepare(asked, make_target("gemini-2.5-flash-preview-tts")).reader
+        audio = reader.read_reply(transcript.reply).body["choices"][0]["message"]["audio"]
+        assert audio["data"].startswith(begins)
     assert audio["mime_type"] == "audio/L16;codec=pcm;rate=24000"
 
 
 def test_recorded_errors_say_whose_fault_it_is() -> None:
-    key = provider().read_fault(_by_id("error-400-key").reply)
+    key = provider().prepare(make_call(), make_target()).reader.read_fault(_by_id("error-400-key").reply)
     assert (key.status, key.code) == (502, "upstream_credentials_refused")
     assert "API key" not in key.message
-    rate = provider().read_fault(_by_id("error-429").reply)
+    rate = provider().prepare(make_call(), make_target()).reader.read_fault(_by_id("error-429").reply)
     assert (rate.status, rate.type, rate.code) == (429, "rate_limit", "upstream_rate_limit_exceeded")
     assert rate.retry_after == pytest.approx(48.94, abs=0.01)
-    missing = provider().read_fault(_by_id("error-404").reply)
+    missing = provider().prepare(make_call(), make_target()).reader.read_fault(_by_id("error-404").reply)
     assert (missing.status, missing.code) == (502, "upstream_model_not_found")
     assert "this-model" not in missing.message
 
@@ -162,7 +161,7 @@ def test_recorded_conversations_are_rebuilt_as_they_were_sent() -> None:
         results = [{"role": "tool", "tool_call_id": call["id"], "content": "ok"} for call in calls]
         history = [{"role": "user", "content": "x"}, message, *results, {"role": "user", "content": "y"}]
         call = make_call({"messages": history})
-        sent = orjson.loads(provider().build_request(call, make_target("gemini-3-pro-preview")).body)
+        sent = orjson.loads(provider().prepare(call, make_target("gemini-3-pro-preview")).request.body)
         turn = sent["contents"][1]
         assert turn["role"] == "model"
         said = [
@@ -183,7 +182,7 @@ def test_recorded_conversations_are_rebuilt_as_they_were_sent() -> None:
 
 
 def test_a_fault_in_the_stream_is_the_last_item() -> None:
-    decoder = provider().open_stream(make_call())
+    decoder = provider().prepare(make_call(), make_target()).reader.open_stream()
     error = {"error": {"code": 503, "message": f"overloaded {KEY}", "status": "UNAVAILABLE"}}
     begin = {"candidates": [{"content": {"parts": [{"text": "Hi"}]}}]}
     items = decoder.feed(b"".join(b"data: " + orjson.dumps(x) + b"\r\n\r\n" for x in (begin, error, begin)))

@@ -9,6 +9,7 @@ import pytest
 from tollgate_google import Settings, create
 
 from gateway.api import CallerFault, Fault, UpstreamFault, UpstreamReply
+from gateway.testing import make_call, make_target
 
 KEY = "AIzaSecretSecretSecretSecret0123456789a"
 INFO, RETRY = "type.googleapis.com/google.rpc.ErrorInfo", "type.googleapis.com/google.rpc.RetryInfo"
@@ -17,7 +18,11 @@ INFO, RETRY = "type.googleapis.com/google.rpc.ErrorInfo", "type.googleapis.com/g
 def read(status: int, message: str = "", state: str = "", *details: Any, wrap: bool = False) -> Fault:
     error = {"error": {"code": status, "message": message, "status": state, "details": list(details)}}
     body = orjson.dumps([error] if wrap else error)
-    return create("x", Settings(api_key=KEY)).read_fault(UpstreamReply(status, {}, body))
+    return (
+        create("x", Settings(api_key=KEY))
+        .prepare(make_call(), make_target())
+        .reader.read_fault(UpstreamReply(status, {}, body))
+    )
 
 
 @pytest.mark.parametrize("wrap", [False, True])

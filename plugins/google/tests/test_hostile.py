@@ -108,7 +108,7 @@ def test_hostile_bodies_are_sent_or_refused(model: str) -> None:
             owner, key = source.choice(_places(body))
             owner[key] = copy.deepcopy(source.choice((*HOSTILE_VALUES, "\ud800", 10**30)))
         try:
-            request = provider.build_request(make_call(body), target)
+            request = provider.prepare(make_call(body), target).request
             assert isinstance(orjson.loads(request.body), dict)
             outcomes["sent"] += 1
         except CallerFault:

@@ -27,7 +27,7 @@ G20, G25, G3, NEW = "gemini-2.0-flash", "gemini-2.5-flash", "gemini-3-flash-prev
 
 def send(body: dict[str, Any], model: str = G25, **more: Any) -> tuple[dict[str, Any], Call]:
     call = make_call({"model": "test/model", "messages": USER, **body}, **more)
-    request = create("test", Settings(api_key="k")).build_request(call, make_target(model))
+    request = create("test", Settings(api_key="k")).prepare(call, make_target(model)).request
     return orjson.loads(request.body), call
 
 
@@ -86,7 +86,7 @@ def takes_the_gateways_limit() -> None:
 
 def streams_by_its_address() -> None:
     call = make_call({"messages": USER, "stream": True, "stream_options": {"include_usage": False}})
-    request = create("test", Settings(api_key="k")).build_request(call, make_target(G25))
+    request = create("test", Settings(api_key="k")).prepare(call, make_target(G25)).request
     assert request.url.endswith(":streamGenerateContent?alt=sse")
     assert request.stream
     assert not {"stream", "stream_options"} & set(orjson.loads(request.body))
@@ -95,7 +95,7 @@ def streams_by_its_address() -> None:
 
 def names_the_model_in_the_address() -> None:
     call = make_call({"messages": USER, "model": "google/public-name"})
-    request = create("test", Settings(api_key="k")).build_request(call, make_target(G25))
+    request = create("test", Settings(api_key="k")).prepare(call, make_target(G25)).request
     assert request.url.endswith(f"/models/{G25}:generateContent")
     assert b"model" not in request.body
 
@@ -106,8 +106,7 @@ def counts_choices() -> None:
     assert out["generationConfig"] == {"candidateCount": 8}
     assert call.dropped == ["n"]
     provider = create("test", Settings())
-    assert provider.max_n == 1
-    assert [provider.most_choices(make_target(model)) for model in (G25, G3)] == [8, 1]
+    assert [provider.profile(make_target(model)).max_choices for model in (G25, G3)] == [8, 1]
 
 
 def folds_seeds() -> None:

@@ -99,8 +99,8 @@ def test_the_operator_may_override_a_model(built: Any) -> None:
         with pytest.raises(GatewayFault, match=r"test/gemini-3\.8-flash"):
             built({}, model="gemini-3.8-flash", options=options)
     provider = create("x", Settings(api_key="k", quirks={"candidates": 4}))
-    assert provider.most_choices(make_target("gemini-3.8-flash")) == 4
-    request = provider.build_request(make_call(), make_target("gemini-3.8-flash"))
+    assert provider.profile(make_target("gemini-3.8-flash")).max_choices == 4
+    request = provider.prepare(make_call(), make_target("gemini-3.8-flash")).request
     assert "generationConfig" not in orjson.loads(request.body)
 
 

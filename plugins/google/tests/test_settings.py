@@ -20,7 +20,7 @@ def test_the_plugin_offers_its_kind() -> None:
     assert (kind.kind, kind.settings_model) == ("google", Settings)
     provider = kind.create("mine", Settings(api_key="k", on_disconnect="drain"))
     assert isinstance(provider, GoogleProvider)
-    assert (provider.name, provider.on_disconnect, provider.max_n) == ("mine", "drain", 1)
+    assert (provider.name, provider.profile(make_target()).on_disconnect) == ("mine", "drain")
 
 
 def test_without_a_key_it_is_switched_off() -> None:
@@ -51,12 +51,12 @@ def test_without_a_key_it_is_switched_off() -> None:
 def test_the_address(settings: dict[str, Any], upstream: str, stream: bool, url: str) -> None:
     provider = create("x", Settings(api_key="AIzaKey", **settings))
     body = {"messages": [{"role": "user", "content": "x"}], "stream": stream}
-    request = provider.build_request(make_call(body), make_target(upstream))
+    request = provider.prepare(make_call(body), make_target(upstream)).request
     assert request.url == url
     assert request.headers["x-goog-api-key"] == "AIzaKey"
     assert request.headers["accept"] == ("text/event-stream" if stream else "application/json")
     keyless = create("x", Settings(base_url="http://127.0.0.1:9"))
-    assert "x-goog-api-key" not in keyless.build_request(make_call(body), make_target(upstream)).headers
+    assert "x-goog-api-key" not in keyless.prepare(make_call(body), make_target(upstream)).request.headers
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_the_operators_safety_settings_hold_unless_the_caller_brings_some() -> N
         ({"safety_settings": own}, own),
         ({"extra_body": {"google": {"safetySettings": own}}}, own),
     ):
-        request = provider.build_request(make_call({"messages": user, **body}), make_target("gemini-2.5-flash"))
+        request = provider.prepare(make_call({"messages": user, **body}), make_target("gemini-2.5-flash")).request
         assert orjson.loads(request.body)["safetySettings"] == sent
 
 
@@ -99,4 +99,4 @@ def test_a_body_that_cannot_be_written_is_refused() -> None:
     for content in ({"messages": [{"role": "user", "content": "\ud800"}]}, {"novel": deep}):
         body = {"messages": [{"role": "user", "content": "x"}], **content}
         with pytest.raises(CallerFault):
-            provider.build_request(make_call(body), make_target("gemini-2.5-flash"))
+            provider.prepare(make_call(body), make_target("gemini-2.5-flash"))

@@ -10,7 +10,7 @@ from tollgate_google import Settings, create
 from tollgate_google.reading import FINISH
 
 from gateway.api import Fault, UpstreamFault, UpstreamReply, fold_stream
-from gateway.testing import all_splits, make_call
+from gateway.testing import all_splits, make_call, make_target
 
 USAGE = {"promptTokenCount": 5, "candidatesTokenCount": 7, "totalTokenCount": 12}
 
@@ -27,7 +27,7 @@ def sse(*events: Any) -> bytes:
 
 
 def read(*events: Any) -> tuple[list[Any], Any]:
-    decoder = create("x", Settings()).open_stream(make_call())
+    decoder = create("x", Settings()).prepare(make_call(), make_target()).reader.open_stream()
     items = decoder.feed(sse(*events))
     return items + decoder.finish(), decoder
 
@@ -37,7 +37,12 @@ def whole(*events: Any) -> dict[str, Any]:
     items, decoder = read(*events)
     assert decoder.done
     folded = fold_stream([item for item in items if isinstance(item, dict)])
-    reply = create("x", Settings()).read_reply(make_call(), UpstreamReply(200, {}, orjson.dumps(list(events))))
+    reply = (
+        create("x", Settings())
+        .prepare(make_call(), make_target())
+        .reader.read_reply(UpstreamReply(200, {}, orjson.dumps(list(events))))
+        .body
+    )
     for completion in (folded, reply):
         for choice in completion["choices"]:
             choice["message"]["content"] = choice["message"]["content"] or None
@@ -50,7 +55,9 @@ def fault_of(*events: Any) -> Fault:
     assert isinstance(items[-1], Fault)
     assert not decoder.done
     with pytest.raises(Fault) as caught:
-        create("x", Settings()).read_reply(make_call(), UpstreamReply(200, {}, orjson.dumps(list(events))))
+        create("x", Settings()).prepare(make_call(), make_target()).reader.read_reply(
+            UpstreamReply(200, {}, orjson.dumps(list(events)))
+        )
     assert (caught.value.code, caught.value.message) == (items[-1].code, items[-1].message)
     return caught.value
 
@@ -141,7 +148,9 @@ def test_no_candidates_at_all() -> None:
     assert items == []
     assert not decoder.done
     with pytest.raises(UpstreamFault) as caught:
-        create("x", Settings()).read_reply(make_call(), UpstreamReply(200, {}, orjson.dumps({"usageMetadata": USAGE})))
+        create("x", Settings()).prepare(make_call(), make_target()).reader.read_reply(
+            UpstreamReply(200, {}, orjson.dumps({"usageMetadata": USAGE}))
+        )
     assert (caught.value.code, caught.value.retryable) == ("upstream_invalid_response", True)
 
 
@@ -294,7 +303,7 @@ def test_every_split_is_the_same() -> None:
     )
     seen = []
     for _, pieces in all_splits(body):
-        decoder = create("x", Settings()).open_stream(make_call())
+        decoder = create("x", Settings()).prepare(make_call(), make_target()).reader.open_stream()
         items: list[Any] = []
         for each in pieces:
             items += decoder.feed(each)
@@ -306,7 +315,7 @@ def test_every_split_is_the_same() -> None:
 def test_a_last_event_without_its_blank_line_counts_and_half_of_one_does_not() -> None:
     body = sse(event({"text": "Hi"}, reason="STOP")).rstrip()
     for data, done in ((body, True), (body[:-20], False), (body[:-20] + b"}", False)):
-        decoder = create("x", Settings()).open_stream(make_call())
+        decoder = create("x", Settings()).prepare(make_call(), make_target()).reader.open_stream()
         decoder.feed(data)
         items = decoder.finish()
         assert decoder.done is done
@@ -316,7 +325,12 @@ def test_a_last_event_without_its_blank_line_counts_and_half_of_one_does_not() -
 
 @pytest.mark.parametrize("payload", [b"{", b'{"a":' * 2000, b"\xff"])
 def test_an_event_that_is_no_json_is_a_fault(payload: bytes) -> None:
-    (fault,) = create("x", Settings()).open_stream(make_call()).feed(b"data: " + payload + b"\n\n")
+    (fault,) = (
+        create("x", Settings())
+        .prepare(make_call(), make_target())
+        .reader.open_stream()
+        .feed(b"data: " + payload + b"\n\n")
+    )
     assert isinstance(fault, Fault)
     assert fault.code == "upstream_invalid_response"
 
@@ -324,7 +338,8 @@ def test_an_event_that_is_no_json_is_a_fault(payload: bytes) -> None:
 def test_errors_wrapped_in_a_list() -> None:
     (fault,) = (
         create("x", Settings())
-        .open_stream(make_call())
+        .prepare(make_call(), make_target())
+        .reader.open_stream()
         .feed(sse([{"error": {"code": 429, "message": "Please retry in 3s.", "status": "RESOURCE_EXHAUSTED"}}]))
     )
     assert isinstance(fault, Fault)
@@ -336,7 +351,7 @@ def test_a_part_too_deep_to_be_sent_on_is_a_fault() -> None:
     for _ in range(247):
         deep = [deep]
     raw = b'data: {"candidates":[{"content":{"parts":[{"novel":' + orjson.dumps(deep) + b"}]}}]}\n\n"
-    items = create("x", Settings()).open_stream(make_call()).feed(raw)
+    items = create("x", Settings()).prepare(make_call(), make_target()).reader.open_stream().feed(raw)
     assert isinstance(items[-1], Fault)
     for item in items[:-1]:
         orjson.dumps(item)

@@ -73,7 +73,7 @@ def test_an_unknown_effort_is_refused(built: Any) -> None:
 def test_the_operator_may_ask_for_thoughts_always() -> None:
     provider = create("x", Settings(api_key="k", include_thoughts=True))
     for model, expected in (("gemini-2.5-flash", True), ("gemini-2.0-flash", False)):
-        request = provider.build_request(make_call(), make_target(model))
+        request = provider.prepare(make_call(), make_target(model)).request
         assert (b'"includeThoughts":true' in request.body) is expected
 
 
@@ -108,10 +108,11 @@ def test_a_fence_around_json_that_was_asked_for_in_words_is_taken_off() -> None:
     call = make_call({"messages": [{"role": "user", "content": "x"}], "response_format": {"type": "json_object"}})
     call.body["tools"] = TOOLS
     answer = b'{"candidates":[{"content":{"parts":[{"text":"```json\\n{\\"a\\":1}\\n```"}]},"finishReason":"STOP"}]}'
-    said = provider.read_reply(call, UpstreamReply(200, {}, answer))["choices"][0]["message"]["content"]
-    assert said.startswith("```")
-    provider.build_request(call, make_target("gemini-2.5-flash"))
-    said = provider.read_reply(call, UpstreamReply(200, {}, answer))["choices"][0]["message"]["content"]
+    plain = make_call({"messages": [{"role": "user", "content": "x"}]})
+    for asked, begins in ((plain, "```"), (call, "{")):
+        reader = provider.prepare(asked, make_target("gemini-2.5-flash")).reader
+        said = reader.read_reply(UpstreamReply(200, {}, answer)).body["choices"][0]["message"]["content"]
+        assert said.startswith(begins)
     assert said == '{"a":1}'
 
 

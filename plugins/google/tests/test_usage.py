@@ -150,7 +150,7 @@ def pdf(data: bytes) -> str:
 def bound(*parts: Any, model: str | None = None, context: int | None = None, **more: Any) -> int:
     provider = create("x", Settings(api_key="k"))
     body = {"messages": [{"role": "user", "content": list(parts)}], **more}
-    target = make_target(model, context=context) if model else None
+    target = make_target(model or "new-model", context=context)
     return provider.bound_input_tokens(body, target)
 
 
@@ -190,4 +190,4 @@ def test_what_is_not_in_the_body_is_bounded_by_the_context() -> None:
 def test_hostile_bodies_are_bounded_all_the_same() -> None:
     provider = create("x", Settings(api_key="k"))
     for body in ({}, {"messages": 7}, {"messages": [None, 7, {"content": [None, {"type": "file"}], "images": 3}]}):
-        assert provider.bound_input_tokens(body) >= 0
+        assert provider.bound_input_tokens(body, make_target()) >= 0

@@ -27,10 +27,7 @@ class Draft:
 
     def report(self, name: str, why: str) -> None:
         """Note that parameter `name` was not carried. Under strict mode that is a CallerFault instead."""
-        if self.call.strict:
-            raise refuse(name, why)
-        if name not in self.call.dropped:
-            self.call.dropped.append(name)
+        self.call.report_dropped(name, why)
 
     def instruct(self, text: str) -> None:
         """Add a sentence to the instructions. Call it when the messages are in place."""

@@ -12,9 +12,10 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, UpstreamReply, dict_of, nonsense
+from gateway.api import Answer, Call, Dialect, UpstreamReply, dict_of, find_usage, nonsense
 
 from .draft import refuse
+from .reply import GeminiReader
 
 _TAKEN = frozenset({"model", "input", "dimensions", "encoding_format", "user"})
 _MOST = 2**40
@@ -30,13 +31,25 @@ def embeddings_body(call: Call, name: str) -> dict[str, Any]:
             path = f"input[{at}]" if isinstance(given, list) else "input"
             raise refuse(path, "Google embeds texts; send the text instead of its tokens")
     if call.body.get("user"):
-        if call.strict:
-            raise refuse("user", "Google takes no identifier of an end user")
-        call.dropped.append("user")
+        call.report_dropped("user", "Google takes no identifier of an end user")
     more = {key: value for key, value in call.body.items() if key not in _TAKEN and value is not None}
     if call.body.get("dimensions") is not None:
         more["outputDimensionality"] = call.body["dimensions"]
     return {"requests": [{**more, "model": name, "content": {"parts": [{"text": text}]}} for text in listed]}
+
+
+class ListReader(GeminiReader):
+    """Reads batchEmbedContents' answers as OpenAI's list object."""
+
+    dialect: Dialect = "embeddings"
+
+    def read_body(self, reply: UpstreamReply) -> dict[str, Any]:
+        """See `ChatReader`."""
+        return read_embeddings(self.call, reply)
+
+    def measure(self, body: dict[str, Any]) -> Answer:
+        """See `ChatReader`."""
+        return Answer(body, self.dialect, find_usage(body))
 
 
 def read_embeddings(call: Call, reply: UpstreamReply) -> dict[str, Any]:

@@ -9,12 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.api import Call
-
 from .parts import decoded
-
-STATE = "google"
-"""Key in `call.state` under which a built request leaves its `Reading`."""
 
 FILTERED = "content_filter"
 FAILED = ""
@@ -66,12 +61,6 @@ class Reading:
     json_text: bool = False
     wav: bool = False
     every_search: bool = True
-
-
-def reading_of(call: Call) -> Reading:
-    """What the request that was built last for this call left; the plain reading when none was built."""
-    found = call.state.get(STATE)
-    return found if isinstance(found, Reading) else Reading()
 
 
 def refusal(sentence: str, reason: str, said: Any) -> str:

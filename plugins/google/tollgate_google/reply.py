@@ -6,27 +6,63 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, StreamItem, UpstreamReply, fold_stream, nonsense
+from gateway.api import Call, ChatReader, Fault, StreamDecoder, StreamItem, UpstreamReply, fold_stream, nonsense
 
-from .stream import ChunkTranslator
+from .faults import fault_from_reply, tidy
+from .reading import Reading
+from .stream import ChunkTranslator, GeminiDecoder
 
 
-def read_response(call: Call, reply: UpstreamReply) -> dict[str, Any]:
-    """The chat completion for a 2xx body: one GenerateContentResponse, or a list of them, which is how
-    streamGenerateContent answers without `alt=sse`. Raises UpstreamFault when it is neither."""
+class GeminiReader(ChatReader):
+    """Reads answers of generateContent, whole and streamed, as chat.
+
+    reading: how, by the request. secret: the operator's key, kept out of errors.
+    """
+
+    def __init__(self, call: Call, reading: Reading, secret: str = "") -> None:
+        super().__init__(call)
+        self.reading = reading
+        self.secret = secret
+
+    def read_body(self, reply: UpstreamReply) -> dict[str, Any]:
+        """See `ChatReader`."""
+        return completion_of(self.call, responses_in(reply), self.reading)
+
+    def make_decoder(self) -> StreamDecoder:
+        """See `ChatReader`."""
+        return GeminiDecoder(self.call, self.reading, self.secret)
+
+    def fault_of(self, reply: UpstreamReply) -> Fault:
+        """See `ChatReader`."""
+        return fault_from_reply(reply)
+
+    def clean(self, fault: Fault) -> Fault:
+        """See `ChatReader`."""
+        return tidy(fault, self.secret)
+
+
+def responses_in(reply: UpstreamReply) -> list[dict[str, Any]]:
+    """The GenerateContentResponses of a 2xx body: one, or a list of them, which is how streamGenerateContent answers
+    without `alt=sse`. Raises UpstreamFault when it holds something else."""
     try:
         raw = orjson.loads(reply.body)
     except orjson.JSONDecodeError:
         raise nonsense("The provider's answer is not JSON.", reply.body) from None
     responses = raw if isinstance(raw, list) else [raw]
-    translator = ChunkTranslator(call)
-    items: list[StreamItem] = []
     for response in responses:
         if not isinstance(response, dict):
             raise nonsense("The provider's answer is not a JSON object.", reply.body)
+    return responses
+
+
+def completion_of(call: Call, responses: list[dict[str, Any]], reading: Reading) -> dict[str, Any]:
+    """The chat completion. Raises UpstreamFault when it is not whole, and the fault that an error in it means."""
+    translator = ChunkTranslator(call, reading)
+    items: list[StreamItem] = []
+    for response in responses:
         translator.feed(response, items)
     if not translator.complete:
-        raise nonsense("The provider's answer has no candidate that was finished.", reply.body)
+        raise nonsense("The provider's answer has no candidate that was finished.")
     translator.end(items)
     completion = fold_stream([item for item in items if isinstance(item, dict)])
     for choice in completion["choices"]:

@@ -26,7 +26,8 @@ def quirks_of(target: Target, settings: Settings) -> Quirks:
         return resolve(target.upstream, settings.quirks, target.options.get("quirks"))
     except (ValueError, TypeError) as error:
         raise GatewayFault(
-            f"The options of the model {target.model} are wrong; the operator has to correct them.", detail=str(error)
+            f"The options of the model {target.model} are wrong; the operator has to correct them.",
+            detail=f"models.{target.model}.options.quirks: {error}",
         ) from None
 
 

@@ -19,7 +19,7 @@ from gateway.api import Call, EventReader, Fault, StreamItem, UpstreamFault, dic
 
 from .choice import Choice, Delta
 from .faults import fault_from_event, tidy
-from .reading import BLOCKED, BROKEN_CALLS, FAILED, FILTERED, FINISH, reading_of, refusal
+from .reading import BLOCKED, BROKEN_CALLS, FAILED, FILTERED, FINISH, Reading, refusal
 from .usage import service_tier, translate_usage
 
 _TAKEN = frozenset({"candidates", "usageMetadata", "responseId", "error"})
@@ -29,10 +29,10 @@ _OURS = frozenset({"id", "object", "created", "model", "choices", "usage"})
 class GeminiDecoder:
     """Reads one streamed answer; implements `gateway.api.StreamDecoder`. `secret`: the operator's key."""
 
-    def __init__(self, call: Call, secret: str = "") -> None:
+    def __init__(self, call: Call, reading: Reading, secret: str = "") -> None:
         self.done = False
         self._events = EventReader()
-        self._translate = ChunkTranslator(call)
+        self._translate = ChunkTranslator(call, reading)
         self._secret = secret
         self._over = False
 
@@ -91,8 +91,8 @@ class GeminiDecoder:
 class ChunkTranslator:
     """The same, one level up: parsed GenerateContentResponses in, chat chunks out."""
 
-    def __init__(self, call: Call) -> None:
-        self._reading = reading_of(call)
+    def __init__(self, call: Call, reading: Reading) -> None:
+        self._reading = reading
         self._seed = call.id
         self._envelope: dict[str, Any] = {
             "id": call.id,

@@ -39,8 +39,8 @@ def answer(transcript: Transcript) -> dict[str, Any]:
     """What the gateway makes of it; a stream is folded."""
     call = make_call({"messages": [], **(transcript.request or {}), "stream": transcript.streamed})
     if not transcript.streamed:
-        return provider().read_reply(call, transcript.reply)
-    decoder = provider().open_stream(call)
+        return provider().prepare(call, make_target()).reader.read_reply(transcript.reply).body
+    decoder = provider().prepare(call, make_target()).reader.open_stream()
     items = decoder.feed(transcript.body) + decoder.finish()
     assert decoder.done
     return fold_stream([orjson.loads(item) if isinstance(item, bytes) else item for item in items])  # type: ignore[misc]
@@ -87,7 +87,7 @@ def test_a_request_that_mistral_took_stays_what_it_was(transcript: Transcript) -
     given = transcript.request
     assert given is not None
     call = make_call({"model": "test/model", **given, "stream": given.get("stream") is True})
-    sent = orjson.loads(provider().build_request(call, make_target(given["model"])).body)
+    sent = orjson.loads(provider().prepare(call, make_target(given["model"])).request.body)
     assert call.dropped == []
     for key in given.keys() - {"messages", "tools"}:
         assert sent[key] == given[key], key

@@ -8,23 +8,24 @@ import orjson
 import pytest
 from tollgate_mistral import Settings, create
 
-from gateway.api import Call, CallerFault, Embeds, Fault, UpstreamFault, UpstreamReply
+from gateway.api import Call, CallerFault, Fault, UpstreamFault, UpstreamReply
 from gateway.testing import HOSTILE_BODIES, make_call, make_target
 
 KEY = "test-key-0123456789"
 PROVIDER = create("test", Settings.model_validate({"api_key": KEY}))
+READER = PROVIDER.prepare(make_call({"input": "a"}, operation="embeddings"), make_target()).reader
 
 
 def send(body: dict[str, Any], **more: Any) -> tuple[dict[str, Any], Call]:
-    call = make_call({"model": "test/model", **body}, **more)
-    request = PROVIDER.build_embeddings(call, make_target("mistral-embed"))
+    call = make_call({"model": "test/model", **body}, operation="embeddings", **more)
+    request = PROVIDER.prepare(call, make_target("mistral-embed")).request
     assert request.url == "https://api.mistral.ai/v1/embeddings"
     assert request.headers["authorization"] == f"Bearer {KEY}"
     return orjson.loads(request.body), call
 
 
 def test_it_embeds() -> None:
-    assert isinstance(PROVIDER, Embeds)
+    assert "embeddings" in PROVIDER.profile(make_target()).operations
 
 
 def test_requests_say_the_same_in_mistrals_words() -> None:
@@ -64,12 +65,12 @@ def test_answers_are_openais_already() -> None:
         "data": [{"object": "embedding", "index": 0, "embedding": [0.1, -0.2]}],
         "usage": {"prompt_tokens": 4, "completion_tokens": 0, "total_tokens": 4},
     }
-    assert PROVIDER.read_embeddings(make_call(), UpstreamReply(200, {}, orjson.dumps(answer))) == answer
+    assert READER.read_reply(UpstreamReply(200, {}, orjson.dumps(answer))).body == answer
 
 
 def test_hostile_answers_raise_faults_only() -> None:
     for body in (*HOSTILE_BODIES, orjson.dumps({"error": KEY})):
         with pytest.raises(Fault) as caught:
-            PROVIDER.read_embeddings(make_call(), UpstreamReply(200, {}, body))
+            READER.read_reply(UpstreamReply(200, {}, body))
         assert isinstance(caught.value, UpstreamFault)
         assert KEY not in caught.value.detail + caught.value.message

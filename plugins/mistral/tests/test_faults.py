@@ -9,13 +9,16 @@ import pytest
 from tollgate_mistral import Settings, create
 
 from gateway.api import CallerFault, Fault, UpstreamFault, UpstreamReply
+from gateway.testing import make_call, make_target
 
 KEY = "test-key-0123456789"
 
 
 def read(status: int, body: Any, headers: dict[str, str] | None = None) -> Fault:
     provider = create("test", Settings.model_validate({"api_key": KEY}))
-    return provider.read_fault(UpstreamReply(status, headers or {}, orjson.dumps(body)))
+    return provider.prepare(make_call(), make_target()).reader.read_fault(
+        UpstreamReply(status, headers or {}, orjson.dumps(body))
+    )
 
 
 def own(message: Any, kind: str = "invalid_request_error", code: Any = None) -> dict[str, Any]:

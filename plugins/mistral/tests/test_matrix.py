@@ -29,7 +29,7 @@ CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments
 
 def send(body: dict[str, Any], model: str = "mistral-small-latest", **more: Any) -> tuple[dict[str, Any], Call]:
     call = make_call({"model": "test/model", "messages": USER, **body}, **more)
-    request = create("test", Settings()).build_request(call, make_target(model))
+    request = create("test", Settings()).prepare(call, make_target(model)).request
     return orjson.loads(request.body), call
 
 

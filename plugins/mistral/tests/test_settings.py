@@ -28,7 +28,7 @@ def test_mistral_needs_a_key_and_other_servers_do_not() -> None:
 
 def test_url_and_headers() -> None:
     provider = create("test", Settings.model_validate({"api_key": " key-1 "}))
-    request = provider.build_request(make_call({"model": "x", "messages": [], "stream": True}), make_target())
+    request = provider.prepare(make_call({"model": "x", "messages": [], "stream": True}), make_target()).request
     assert request.url == "https://api.mistral.ai/v1/chat/completions"
     assert request.headers == {
         "accept": "text/event-stream",
@@ -36,7 +36,7 @@ def test_url_and_headers() -> None:
         "authorization": "Bearer key-1",
     }
     local = create("test", Settings(base_url="http://127.0.0.1:8000/v1/"))
-    request = local.build_request(make_call(), make_target())
+    request = local.prepare(make_call(), make_target()).request
     assert request.url == "http://127.0.0.1:8000/v1/chat/completions"
     assert "authorization" not in request.headers
 
@@ -70,14 +70,14 @@ def test_a_body_that_is_no_json_is_the_callers_fault() -> None:
     for odd in ("\ud800", 10**30):
         call = make_call({"messages": [{"role": "user", "content": "x"}], "metadata": odd})
         with pytest.raises(CallerFault, match="cannot be sent on as JSON"):
-            provider.build_request(call, make_target())
+            provider.prepare(call, make_target())
 
 
 def test_bounds() -> None:
     provider = create("test", Settings())
 
     def bound(part: dict[str, object], target: Target | None = None) -> int:
-        return provider.bound_input_tokens({"messages": [{"role": "user", "content": [part]}]}, target)
+        return provider.bound_input_tokens({"messages": [{"role": "user", "content": [part]}]}, target or make_target())
 
     picture = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
     plain = bound({"type": "text", "text": ""})
@@ -87,4 +87,4 @@ def test_bounds() -> None:
     assert bound({"type": "input_audio", "input_audio": {"data": "SUQz", "format": "mp3"}}) - plain >= 375
     assert bound({"type": "file", "file": {"file_data": "JVBERi0x"}}) - plain >= 10_000
     assert bound({"type": "text", "text": "x" * 9_000}, make_target("m", context=4096)) == 4096
-    assert provider.bound_input_tokens({"messages": 7}) > 0
+    assert provider.bound_input_tokens({"messages": 7}, make_target()) > 0

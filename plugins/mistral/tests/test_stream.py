@@ -9,7 +9,7 @@ import pytest
 from tollgate_mistral import Settings, create
 
 from gateway.api import Fault, StreamItem, UpstreamFault, UpstreamReply, fold_stream
-from gateway.testing import all_splits, chunk, make_call, sse
+from gateway.testing import all_splits, chunk, make_call, make_target, sse
 
 PROVIDER = create("test", Settings())
 DONE = b"data: [DONE]\n\n"
@@ -27,7 +27,7 @@ def decode(*events: bytes, body: dict[str, Any] | None = None) -> list[StreamIte
     """The items, the same at every split."""
     seen: list[list[StreamItem]] = []
     for _, pieces in all_splits(b"".join(events), range(2)):
-        decoder = PROVIDER.open_stream(make_call(body))
+        decoder = PROVIDER.prepare(make_call(body), make_target()).reader.open_stream()
         items: list[StreamItem] = []
         for piece in pieces:
             items += decoder.feed(piece)
@@ -50,7 +50,9 @@ def whole(content: Any, body: dict[str, Any] | None = None, **more: Any) -> dict
     """The same content as a whole answer."""
     choice = {"index": 0, "message": {"role": "assistant", "content": content, **more}, "finish_reason": "stop"}
     reply = UpstreamReply(200, {}, orjson.dumps({"id": "c", "choices": [choice]}))
-    found: dict[str, Any] = PROVIDER.read_reply(make_call(body), reply)["choices"][0]["message"]
+    found: dict[str, Any] = (
+        PROVIDER.prepare(make_call(body), make_target()).reader.read_reply(reply).body["choices"][0]["message"]
+    )
     return found
 
 
@@ -127,6 +129,10 @@ def test_citations_lead_to_the_sources_in_tool_results() -> None:
     body = {
         "messages": [
             {"role": "user", "content": "?"},
+            {
+                "role": "assistant",
+                "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+            },
             {"role": "tool", "tool_call_id": "a", "content": orjson.dumps(results).decode()},
         ]
     }
@@ -228,7 +234,7 @@ def test_ends() -> None:
     assert message(items)["content"] == "ab"
     reply = {"choices": [{"message": {"content": "a"}, "finish_reason": "error"}]}
     with pytest.raises(UpstreamFault):
-        PROVIDER.read_reply(make_call(), UpstreamReply(200, {}, orjson.dumps(reply)))
+        PROVIDER.prepare(make_call(), make_target()).reader.read_reply(UpstreamReply(200, {}, orjson.dumps(reply)))
 
 
 def test_errors_inside_a_stream() -> None:
@@ -256,7 +262,9 @@ def test_nesting_that_cannot_be_written_again_is_a_fault() -> None:
     assert len(items) == 1
     assert isinstance(items[0], UpstreamFault)
     with pytest.raises(UpstreamFault):
-        PROVIDER.read_reply(make_call(), UpstreamReply(200, {}, b'{"choices":[{"message":{"content":' + deep + b"}}]}"))
+        PROVIDER.prepare(make_call(), make_target()).reader.read_reply(
+            UpstreamReply(200, {}, b'{"choices":[{"message":{"content":' + deep + b"}}]}")
+        )
 
 
 def test_half_a_chunk_is_a_fault() -> None:

@@ -8,84 +8,57 @@ from typing import Any
 import orjson
 
 from gateway.api import (
+    Attempt,
     Call,
     CallerFault,
-    Dialect,
-    Fault,
+    Profile,
     ProviderKind,
-    StreamDecoder,
     Target,
     Transport,
-    UpstreamReply,
     UpstreamRequest,
     hookimpl,
-    redact_fault,
 )
 
-from .embeddings import embeddings_body, read_list
+from .embeddings import ListReader, embeddings_body
 from .estimate import bound_input
-from .faults import fault_from_reply
-from .quirks import resolve
-from .reply import read_message
+from .reader import MistralReader
 from .request import chat_body, quirks_of
 from .settings import Settings
-from .stream import MistralDecoder
 
 __all__ = ["MistralProvider", "Settings", "create", "ready", "register_providers"]
 
 
 class MistralProvider:
-    """One configured instance; implements `gateway.api.Provider` and `Embeds`. Holds nothing but its settings.
+    """One configured instance; implements `gateway.api.Provider`. Holds nothing but its settings."""
 
-    Has no `max_n`: Mistral itself makes several choices, and bills the input once.
-    understands: what is emulated here already, so that the gateway need not (see `messages` and `tools`).
-    """
-
-    speaks: frozenset[Dialect] = frozenset({"chat"})
     transport: Transport | None = None
-    understands: frozenset[str] = frozenset({"allowed_tools", "tool_media"})
 
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
         self.settings = settings
-        self.on_disconnect = settings.on_disconnect
         self._secrets = (settings.api_key.get_secret_value(),)
-        self._image_tokens = resolve("", settings.quirks).image_tokens
 
-    def build_request(self, call: Call, target: Target) -> UpstreamRequest:
+    def profile(self, target: Target) -> Profile:
+        """See `gateway.api.Provider`. Mistral itself makes several choices, and bills the input once. What it
+        understands is emulated here already (see `messages` and `tools`)."""
+        quirks_of(target, self.settings)
+        return Profile(
+            operations=frozenset({"chat", "embeddings"}),
+            understands=frozenset({"allowed_tools", "tool_media"}),
+            on_disconnect=self.settings.on_disconnect,
+        )
+
+    def prepare(self, call: Call, target: Target) -> Attempt:
         """See `gateway.api.Provider`. Raises CallerFault for a body that cannot be written as JSON."""
-        return self._request("/chat/completions", chat_body(call, target, self.settings), call.stream)
+        if call.operation == "embeddings":
+            request = self._request("/embeddings", embeddings_body(call, target), stream=False)
+            return Attempt(request, ListReader(call, self._secrets))
+        request = self._request("/chat/completions", chat_body(call, target, self.settings), call.stream)
+        return Attempt(request, MistralReader(call, self._secrets))
 
-    def build_embeddings(self, call: Call, target: Target) -> UpstreamRequest:
-        """See `gateway.api.Embeds`."""
-        return self._request("/embeddings", embeddings_body(call, target), stream=False)
-
-    def read_embeddings(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
-        """See `gateway.api.Embeds`."""
-        try:
-            return read_list(reply)
-        except Fault as fault:
-            raise self._clean(fault) from None
-
-    def read_reply(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
+    def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `gateway.api.Provider`."""
-        try:
-            return read_message(call, reply)
-        except Fault as fault:
-            raise self._clean(fault) from None
-
-    def open_stream(self, call: Call) -> StreamDecoder:
-        """See `gateway.api.Provider`."""
-        return MistralDecoder(call, self._clean)
-
-    def read_fault(self, reply: UpstreamReply) -> Fault:
-        """See `gateway.api.Provider`."""
-        return self._clean(fault_from_reply(reply))
-
-    def bound_input_tokens(self, body: Mapping[str, Any], target: Target | None = None) -> int:
-        """See `gateway.api.Provider`; with `target` its model's own figures count."""
-        image = self._image_tokens if target is None else quirks_of(target, self.settings).image_tokens
-        return bound_input(body, target, image)
+        return bound_input(body, target, quirks_of(target, self.settings).image_tokens)
 
     def _request(self, path: str, body: dict[str, Any], stream: bool) -> UpstreamRequest:
         try:
@@ -96,9 +69,6 @@ class MistralProvider:
         if self._secrets[0]:
             headers["authorization"] = f"Bearer {self._secrets[0]}"
         return UpstreamRequest(self.settings.base_url + path, headers, data, stream=stream)
-
-    def _clean(self, fault: Fault) -> Fault:
-        return redact_fault(fault, self._secrets)
 
 
 def create(name: str, settings: Settings) -> MistralProvider:

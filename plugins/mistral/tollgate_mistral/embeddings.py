@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
-from gateway.api import Call, Target, UpstreamReply, check_depth, nonsense
+from gateway.api import Call, EmbeddingsReader, Target, UpstreamReply
 
 from .draft import Draft, refuse
 from .quirks import UNKNOWN
+from .reader import CleanReader
 from .usage import translate_usage
 
 _RENAMED = {"dimensions": "output_dimension"}
@@ -33,15 +32,12 @@ def embeddings_body(call: Call, target: Target) -> dict[str, Any]:
     return {**body, "model": target.upstream}
 
 
-def read_list(reply: UpstreamReply) -> dict[str, Any]:
-    """The answer as OpenAI's list object, which it is. Raises UpstreamFault when it holds no embeddings."""
-    try:
-        answer = orjson.loads(reply.body)
-    except orjson.JSONDecodeError:
-        answer = None
-    if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
-        raise nonsense("The provider's answer holds no embeddings.", reply.body)
-    check_depth(answer, reply.body)
-    if "usage" in answer:
-        answer["usage"] = translate_usage(answer["usage"])
-    return answer
+class ListReader(CleanReader, EmbeddingsReader):
+    """Reads the answer, which is OpenAI's list object but for the usage."""
+
+    def read_body(self, reply: UpstreamReply) -> dict[str, Any]:
+        """See `EmbeddingsReader`."""
+        answer = super().read_body(reply)
+        if "usage" in answer:
+            answer["usage"] = translate_usage(answer["usage"])
+        return answer

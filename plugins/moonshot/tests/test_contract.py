@@ -40,13 +40,13 @@ def test_an_answer_says_what_the_provider_said(transcript: Transcript) -> None:
     call = make_call({"messages": [], **(transcript.request or {}), "stream": transcript.streamed})
     if transcript.streamed:
         said = _fold(transcript.body)
-        decoder = provider().open_stream(call)
+        decoder = provider().prepare(call, make_target()).reader.open_stream()
         items = decoder.feed(transcript.body) + decoder.finish()
         chunks: list[Any] = [orjson.loads(item) if isinstance(item, bytes) else item for item in items]
         found = fold_stream(chunks)
     else:
         said = orjson.loads(transcript.body)
-        found = provider().read_reply(call, transcript.reply)
+        found = provider().prepare(call, make_target()).reader.read_reply(transcript.reply).body
     assert found.keys() >= said.keys()
     message, theirs = found["choices"][0]["message"], said["choices"][0]["message"]
     for key in ("content", "reasoning_content", "tool_calls"):
@@ -63,7 +63,7 @@ def test_a_request_in_moonshots_own_form_stays_what_it_was(transcript: Transcrip
     given = transcript.request
     assert given is not None
     call = make_call({"model": "test/model", **given})
-    sent = orjson.loads(provider().build_request(call, make_target(given["model"])).body)
+    sent = orjson.loads(provider().prepare(call, make_target(given["model"])).request.body)
     assert call.dropped == []
     usage = {"stream_options": {"include_usage": True}} if given["stream"] else {}
     assert sent == {**given, **usage}
@@ -71,7 +71,7 @@ def test_a_request_in_moonshots_own_form_stays_what_it_was(transcript: Transcrip
 
 def test_streams_pass_as_their_bytes_but_for_usage() -> None:
     (transcript,) = [t for t in ALL if t.id == "thinking-tools-stream"]
-    decoder = provider().open_stream(make_call())
+    decoder = provider().prepare(make_call(), make_target()).reader.open_stream()
     items = decoder.feed(transcript.body)
     assert [type(item) for item in items] == [bytes] * (len(items) - 2) + [dict, dict]
 

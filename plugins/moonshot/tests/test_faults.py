@@ -10,7 +10,7 @@ import pytest
 from tollgate_moonshot import Settings, create
 
 from gateway.api import CallerFault, Fault, UpstreamFault, UpstreamReply
-from gateway.testing import load_transcript
+from gateway.testing import load_transcript, make_call, make_target
 
 KEY = "test-key-0123456789"
 TRANSCRIPTS = Path(__file__).parent.parent / "transcripts"
@@ -18,7 +18,7 @@ TRANSCRIPTS = Path(__file__).parent.parent / "transcripts"
 
 def read(status: int, body: Any) -> Fault:
     provider = create("test", Settings.model_validate({"api_key": KEY}))
-    return provider.read_fault(UpstreamReply(status, {}, orjson.dumps(body)))
+    return provider.prepare(make_call(), make_target()).reader.read_fault(UpstreamReply(status, {}, orjson.dumps(body)))
 
 
 RATE = (429, "rate_limit", "upstream_rate_limit_exceeded")
@@ -67,14 +67,18 @@ def test_errors(status: int, kind: str, message: str, expected: tuple[int, str, 
 
 def test_the_message_says_how_long_to_wait_and_never_whose_account() -> None:
     provider = create("test", Settings())
-    fault = provider.read_fault(load_transcript(TRANSCRIPTS / "error-429-rate.json").reply)
+    fault = provider.prepare(make_call(), make_target()).reader.read_fault(
+        load_transcript(TRANSCRIPTS / "error-429-rate.json").reply
+    )
     assert fault.retry_after == 1
     assert "org-0123456789abcdef" not in fault.message + fault.detail
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"error":[]}', b'{"error":{"type":[],"message":{}}}'])
 def test_bodies_of_any_kind(body: bytes) -> None:
-    fault = create("test", Settings()).read_fault(UpstreamReply(429, {}, body))
+    fault = (
+        create("test", Settings()).prepare(make_call(), make_target()).reader.read_fault(UpstreamReply(429, {}, body))
+    )
     assert (fault.status, fault.code, fault.retry_after) == (429, "upstream_rate_limit_exceeded", None)
 
 

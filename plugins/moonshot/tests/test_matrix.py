@@ -32,7 +32,7 @@ PICTURE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"
 
 def send(body: dict[str, Any], model: str = "kimi-k2.5", **more: Any) -> tuple[dict[str, Any], Call]:
     call = make_call({"model": "test/model", "messages": USER, **body}, **more)
-    request = create("test", Settings()).build_request(call, make_target(model))
+    request = create("test", Settings()).prepare(call, make_target(model)).request
     return orjson.loads(request.body), call
 
 
@@ -103,7 +103,7 @@ def takes_the_gateways_limit() -> None:
 def counts_choices() -> None:
     out, call = send({"n": 3}, strict=True)
     assert "n" not in out
-    assert create("test", Settings()).max_n == 1
+    assert create("test", Settings()).profile(make_target()).max_choices == 1
     assert call.dropped == []
 
 

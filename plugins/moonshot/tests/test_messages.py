@@ -188,15 +188,17 @@ def test_changed_names_come_back_as_the_callers_own() -> None:
         }
     )
     of = create("test", Settings())
-    decoder = of.open_stream(call)  # the gateway opens it before it asks for the request
-    body = orjson.loads(of.build_request(call, make_target("kimi-k2.5")).body)
+    decoder = of.prepare(
+        call, make_target()
+    ).reader.open_stream()  # the gateway opens it before it asks for the request
+    body = orjson.loads(of.prepare(call, make_target("kimi-k2.5")).request.body)
     sent = safe_name("f")
     assert [entry["function"]["name"] for entry in body["tools"]] == [sent, "get_weather"]
     assert body["messages"][1]["tool_calls"][0]["function"] == {"name": sent, "arguments": "{}"}
     assert body["messages"][2]["name"] == sent
     calls = [{"index": 0, "id": "a", "type": "function", "function": {"name": sent, "arguments": "{}"}}]
     reply = {"choices": [{"message": {"content": "", "tool_calls": calls}}]}
-    found = of.read_reply(call, UpstreamReply(200, {}, orjson.dumps(reply)))
+    found = of.prepare(call, make_target()).reader.read_reply(UpstreamReply(200, {}, orjson.dumps(reply))).body
     assert found["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "f"
     items = decoder.feed(sse(chunk({"content": "x"})) + sse(chunk({"tool_calls": calls})) + b"data: [DONE]\n\n")
     assert isinstance(items[0], bytes)

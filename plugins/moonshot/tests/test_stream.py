@@ -9,7 +9,7 @@ import pytest
 from tollgate_moonshot import Settings, create
 
 from gateway.api import Fault, StreamItem, UpstreamFault, UpstreamReply, fold_stream
-from gateway.testing import all_splits, chunk, make_call, sse
+from gateway.testing import all_splits, chunk, make_call, make_target, sse
 
 PROVIDER = create("test", Settings())
 DONE = b"data: [DONE]\n\n"
@@ -21,7 +21,7 @@ def decode(*events: bytes) -> list[StreamItem]:
     """The items, the same at every split."""
     seen: list[list[StreamItem]] = []
     for _, pieces in all_splits(b"".join(events), range(2)):
-        decoder = PROVIDER.open_stream(make_call())
+        decoder = PROVIDER.prepare(make_call(), make_target()).reader.open_stream()
         items: list[StreamItem] = []
         for piece in pieces:
             items += decoder.feed(piece)
@@ -81,7 +81,9 @@ def test_nesting_that_cannot_be_written_again_is_a_fault() -> None:
     assert len(items) == 1
     assert isinstance(items[0], UpstreamFault)
     with pytest.raises(UpstreamFault):
-        PROVIDER.read_reply(make_call(), UpstreamReply(200, {}, b'{"choices":[{"message":{"content":' + deep + b"}}]}"))
+        PROVIDER.prepare(make_call(), make_target()).reader.read_reply(
+            UpstreamReply(200, {}, b'{"choices":[{"message":{"content":' + deep + b"}}]}")
+        )
     assert isinstance(decode(b'data: {"choices":[{"usage":{}}\n\n')[0], dict | UpstreamFault)
 
 
@@ -93,10 +95,16 @@ def test_half_a_chunk_is_a_fault() -> None:
 
 def test_whole_answers_have_openais_members() -> None:
     body = {"id": "a", "choices": [{"message": {"content": "x", "tool_calls": None, "novel": 1}, "usage": COUNTS}]}
-    found = PROVIDER.read_reply(make_call(), UpstreamReply(200, {}, orjson.dumps(body)))
+    found = (
+        PROVIDER.prepare(make_call(), make_target()).reader.read_reply(UpstreamReply(200, {}, orjson.dumps(body))).body
+    )
     message = {"content": "x", "novel": 1, "role": "assistant", "refusal": None}
     assert found == {"id": "a", "choices": [{"message": message, "logprobs": None}], "usage": SAID}
     for usage in (7, [], {"prompt_tokens": "many"}, {"prompt_tokens": 1, "completion_tokens": 2, "cached_tokens": -1}):
         body = {"choices": [{"message": {}}], "usage": usage}
-        found = PROVIDER.read_reply(make_call(), UpstreamReply(200, {}, orjson.dumps(body)))
+        found = (
+            PROVIDER.prepare(make_call(), make_target())
+            .reader.read_reply(UpstreamReply(200, {}, orjson.dumps(body)))
+            .body
+        )
         assert "prompt_tokens_details" not in (found["usage"] if isinstance(found["usage"], dict) else {})

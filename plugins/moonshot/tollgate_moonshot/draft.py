@@ -31,10 +31,7 @@ class Draft:
 
     def report(self, name: str, why: str) -> None:
         """Note that parameter `name` was not carried. Under strict mode that is a CallerFault instead."""
-        if self.call.strict:
-            raise refuse(name, why)
-        if name not in self.call.dropped:
-            self.call.dropped.append(name)
+        self.call.report_dropped(name, why)
 
     def name_of(self, own: str) -> str:
         """A function's name as Moonshot takes it; a changed one is noted, so that the answer has the caller's own."""

@@ -11,35 +11,54 @@ import orjson
 
 from gateway.api import (
     Call,
+    ChatReader,
     ChatStreamDecoder,
     Fault,
+    StreamDecoder,
     StreamItem,
     UpstreamReply,
     check_depth,
     nonsense,
     read_completion,
+    redact_fault,
 )
 
+from .faults import fault_from_reply
 from .usage import lift_usage
-
-STATE = "moonshot"
-"""Key in `call.state` under which a built request leaves its changed names."""
 
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _USAGE_OR_CALLS = re.compile(rb'"usage"\s*:\s*\{|"tool_calls"\s*:\s*\[')
 
 
-def names_of(call: Call) -> Mapping[str, str]:
-    """Names of functions as they were sent to the caller's own, where they differ."""
-    found = call.state.get(STATE)
-    return found if isinstance(found, Mapping) else {}
+class MoonshotReader(ChatReader):
+    """names: of functions as they were sent, where they differ, to the caller's own. secrets: kept out of faults."""
+
+    def __init__(self, call: Call, names: Mapping[str, str], secrets: tuple[str, ...]) -> None:
+        super().__init__(call)
+        self.names = names
+        self.secrets = secrets
+
+    def read_body(self, reply: UpstreamReply) -> dict[str, Any]:
+        """See `ChatReader`."""
+        return read_message(reply, self.names)
+
+    def make_decoder(self) -> StreamDecoder:
+        """See `ChatReader`."""
+        return MoonshotDecoder(self.names, self.clean)
+
+    def fault_of(self, reply: UpstreamReply) -> Fault:
+        """See `ChatReader`."""
+        return fault_from_reply(reply)
+
+    def clean(self, fault: Fault) -> Fault:
+        """See `ChatReader`."""
+        return redact_fault(fault, self.secrets)
 
 
-def read_message(call: Call, reply: UpstreamReply) -> dict[str, Any]:
-    """The completion. Raises UpstreamFault when it makes no sense."""
+def read_message(reply: UpstreamReply, names: Mapping[str, str]) -> dict[str, Any]:
+    """The completion. names: see `MoonshotReader`. Raises UpstreamFault when it makes no sense."""
     completion = read_completion(reply.body)
     check_depth(completion, reply.body)
-    names = names_of(call)
     for choice in completion["choices"]:
         message = choice["message"]
         message.setdefault("role", "assistant")
@@ -55,24 +74,19 @@ def read_message(call: Call, reply: UpstreamReply) -> dict[str, Any]:
 
 
 class MoonshotDecoder:
-    """Implements `gateway.api.StreamDecoder`. clean: applied to every fault (redaction)."""
+    """Implements `gateway.api.StreamDecoder`. names: see `MoonshotReader`. clean: applied to every fault."""
 
-    def __init__(self, call: Call, clean: Callable[[Fault], Fault]) -> None:
+    def __init__(self, names: Mapping[str, str], clean: Callable[[Fault], Fault]) -> None:
         self.done = False
-        self._call = call
         self._chunks = ChatStreamDecoder(clean)
         self._clean = clean
-        self._names: Mapping[str, str] = {}
-        self._notable: re.Pattern[bytes] | None = None
+        self._names = names
+        # Inside JSON strings the quotes are escaped, so text that a model wrote never matches.
+        self._notable = _USAGE_OR_CALLS if names else _USAGE
         self._failed = False
 
     def feed(self, data: bytes) -> list[StreamItem]:
         """See `gateway.api.StreamDecoder`."""
-        if self._notable is None:
-            # Not earlier: a decoder may be opened before the request is built, which notes the names.
-            self._names = names_of(self._call)
-            # Inside JSON strings the quotes are escaped, so text that a model wrote never matches.
-            self._notable = _USAGE_OR_CALLS if self._names else _USAGE
         return self._read(self._chunks.feed(data))
 
     def finish(self) -> list[StreamItem]:
@@ -82,7 +96,7 @@ class MoonshotDecoder:
     def _read(self, items: list[bytes | dict[str, Any] | Fault]) -> list[StreamItem]:
         out: list[StreamItem] = []
         for item in items if not self._failed else ():
-            if isinstance(item, bytes) and (self._notable or _USAGE).search(item):
+            if isinstance(item, bytes) and self._notable.search(item):
                 try:
                     out.append(self._translate(item))
                 except Fault as fault:

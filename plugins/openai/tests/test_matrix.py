@@ -34,7 +34,7 @@ Check = Callable[[], None]
 def send(body: Body, model: str = PLAIN, to: str = OPENAI, **more: Any) -> tuple[Body, Call]:
     call = make_call({"model": "test/model", "messages": USER, **body}, **more)
     settings = OpenAISettings.model_validate({"api_key": "key-0123456789", "base_url": URLS[to]})
-    return orjson.loads(OpenAIProvider("test", settings).build_request(call, make_target(model)).body), call
+    return orjson.loads(OpenAIProvider("test", settings).prepare(call, make_target(model)).request.body), call
 
 
 def passes(body: Body, *models: str, to: str = OPENAI) -> Check:

@@ -19,7 +19,7 @@ USER = {"role": "user", "content": "Hi"}
 def send(*messages: Any, base_url: str = "https://api.openai.com/v1", **more: Any) -> tuple[list[Any], Call]:
     call = make_call({"model": "openai/x", "messages": list(messages)}, **more)
     settings = OpenAISettings.model_validate({"api_key": "key-0123456789", "base_url": base_url})
-    request = OpenAIProvider("test", settings).build_request(call, make_target("gpt-4.1"))
+    request = OpenAIProvider("test", settings).prepare(call, make_target("gpt-4.1")).request
     return orjson.loads(request.body)["messages"], call
 
 
@@ -62,7 +62,7 @@ def test_a_second_attempt_reports_nothing_twice() -> None:
     call = make_call({"model": "openai/x", "messages": [assistant(reasoning_details=DETAILS)]})
     provider = OpenAIProvider("test", OpenAISettings.model_validate({"api_key": "key-0123456789"}))
     for _ in range(2):
-        provider.build_request(call, make_target("gpt-4.1"))
+        provider.prepare(call, make_target("gpt-4.1"))
     assert call.dropped == ["reasoning_details"]
 
 

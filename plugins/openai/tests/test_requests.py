@@ -24,7 +24,7 @@ def local(**settings: Any) -> OpenAIProvider:
 
 def build(of: OpenAIProvider, upstream: str, body: dict[str, Any], **more: Any) -> tuple[dict[str, Any], Call]:
     call = make_call({"model": "openai/x", "messages": MESSAGES, **body}, **more)
-    request = of.build_request(call, make_target(upstream))
+    request = of.prepare(call, make_target(upstream)).request
     return orjson.loads(request.body), call
 
 
@@ -44,7 +44,7 @@ def test_what_the_dialects_share_goes_through_untouched() -> None:
 
 def test_url_and_headers() -> None:
     of = provider(organization="org-1", project="proj-1", headers={"X-Title": "Tollgate"})
-    request = of.build_request(make_call(), make_target())
+    request = of.prepare(make_call(), make_target()).request
     assert request == UpstreamRequest(
         "https://api.openai.com/v1/chat/completions",
         {
@@ -60,14 +60,14 @@ def test_url_and_headers() -> None:
 
 
 def test_no_key_no_authorization() -> None:
-    request = local(api_key="").build_request(make_call(), make_target())
+    request = local(api_key="").prepare(make_call(), make_target()).request
     assert "authorization" not in request.headers
 
 
 def test_headers_of_one_request_do_not_leak_into_the_next() -> None:
     of = provider()
-    of.build_request(make_call(), make_target()).headers["x-tampered"] = "1"
-    assert "x-tampered" not in of.build_request(make_call(), make_target()).headers
+    of.prepare(make_call(), make_target()).request.headers["x-tampered"] = "1"
+    assert "x-tampered" not in of.prepare(make_call(), make_target()).request.headers
 
 
 def test_usage_is_always_asked_for_and_other_options_stay() -> None:
@@ -173,7 +173,7 @@ def test_roles_that_a_server_does_not_know() -> None:
 def test_a_model_overrides_its_instance() -> None:
     target = make_target("m", options={"quirks": {"limit": "max_completion_tokens", "unsupported": ["seed"]}})
     call = make_call({"messages": MESSAGES, "seed": 1}, max_output=9)
-    body = orjson.loads(local(quirks={"limit": "max_tokens"}).build_request(call, target).body)
+    body = orjson.loads(local(quirks={"limit": "max_tokens"}).prepare(call, target).request.body)
     assert body == {"model": "m", "messages": MESSAGES, "max_completion_tokens": 9}
     assert call.dropped == ["seed"]
 
@@ -181,7 +181,7 @@ def test_a_model_overrides_its_instance() -> None:
 def test_wrong_overrides_of_a_model_are_the_operators_fault() -> None:
     target = make_target("m", options={"quirks": {"limit": "tokens"}})
     with pytest.raises(GatewayFault) as caught:
-        local().build_request(make_call(), target)
+        local().prepare(make_call(), target)
     assert "options.quirks" in caught.value.detail
 
 
@@ -199,13 +199,12 @@ def test_bounds_of_pictures_follow_the_model() -> None:
     body = {"messages": [{"role": "user", "content": [picture]}]}
     of = provider()
 
-    def bound(upstream: str | None, of: OpenAIProvider = of) -> int:
-        return of.bound_input_tokens(body, Target("x", "test", upstream) if upstream else None)
+    def bound(upstream: str, of: OpenAIProvider = of) -> int:
+        return of.bound_input_tokens(body, Target("x", "test", upstream))
 
     assert 1445 <= bound("gpt-4o") < 2500
     assert 48_169 <= bound("gpt-4o-mini") < 50_000
     assert 3779 <= bound("gpt-4.1-nano") < 5000
-    assert bound(None) >= 48_169
     assert bound("llava", local()) >= 16_384
     assert bound("llava", local(quirks={"image_tokens": 600})) < 1500
     low = {"messages": [{"role": "user", "content": [{**picture, "image_url": {"url": "x", "detail": "low"}}]}]}

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from tollgate_openai import OpenAIProvider, OpenAISettings
 
-from gateway.api import CallerFault, GatewayFault, Provider, UpstreamReply
+from gateway.api import CallerFault, GatewayFault, UpstreamReply
 from gateway.testing import make_call, make_target
 
 ENCRYPTED = "reasoning.encrypted_content"
@@ -21,7 +21,7 @@ def provider(**settings: Any) -> OpenAIProvider:
 def sent(model: str, body: dict[str, Any], made: OpenAIProvider | None = None, **call: Any) -> tuple[Any, Any]:
     found = make_call({"store": False, "include": [ENCRYPTED], **body}, **call)
     found.dialect = "responses"
-    request = (made or provider()).build_request(found, make_target(upstream=model))
+    request = (made or provider()).prepare(found, make_target(upstream=model)).request
     assert request.url.endswith("/v1/responses")
     return orjson.loads(request.body), found
 
@@ -38,14 +38,13 @@ def sent(model: str, body: dict[str, Any], made: OpenAIProvider | None = None, *
 )
 def test_what_it_speaks(settings: dict[str, Any], speaks: set[str]) -> None:
     made = provider(**settings)
-    assert isinstance(made, Provider)
-    assert made.speaks == made.dialects(make_target()) == speaks
+    assert made.profile(make_target()).dialects == speaks
 
 
 def test_a_models_own_word_counts() -> None:
-    assert provider().dialects(make_target(options={"responses": "only"})) == {"responses"}
+    assert provider().profile(make_target(options={"responses": "only"})).dialects == {"responses"}
     with pytest.raises(GatewayFault):
-        provider().dialects(make_target(options={"responses": "perhaps"}))
+        provider().profile(make_target(options={"responses": "perhaps"}))
 
 
 def test_a_model_that_does_not_reason() -> None:
@@ -90,5 +89,5 @@ def test_faults_of_an_answer_never_repeat_the_key() -> None:
     failed = {"object": "response", "output": [], "status": "failed", "error": {"code": "x", "message": "sk-test-key"}}
     made = provider(api_key="sk-test-key")
     with pytest.raises(Exception) as raised:  # whatever fault the code stands for
-        made.read_reply(call, UpstreamReply(200, {}, orjson.dumps(failed)))
+        made.prepare(call, make_target()).reader.read_reply(UpstreamReply(200, {}, orjson.dumps(failed)))
     assert "sk-test-key" not in str(raised.value)

@@ -15,6 +15,7 @@ from gateway.testing import (
     huge_event,
     load_transcript,
     make_call,
+    make_target,
     openai_completion,
     openai_stream,
     sse,
@@ -25,7 +26,11 @@ KEY = "test-key-0123456789"
 
 
 def decode(*pieces: bytes) -> tuple[list[StreamItem], bool]:
-    decoder = OpenAIProvider("test", OpenAISettings.model_validate({"api_key": KEY})).open_stream(make_call())
+    decoder = (
+        OpenAIProvider("test", OpenAISettings.model_validate({"api_key": KEY}))
+        .prepare(make_call(), make_target())
+        .reader.open_stream()
+    )
     items: list[StreamItem] = []
     for piece in pieces:
         items += decoder.feed(piece)
@@ -128,19 +133,22 @@ def test_a_very_large_event_comes_whole() -> None:
 def test_a_whole_answer_is_not_touched() -> None:
     of = OpenAIProvider("test", OpenAISettings())
     given = {**openai_completion("Hi", reasoning_content="hm"), "novel": [1]}
-    assert of.read_reply(make_call(), UpstreamReply(200, {}, orjson.dumps(given))) == given
+    assert (
+        of.prepare(make_call(), make_target()).reader.read_reply(UpstreamReply(200, {}, orjson.dumps(given))).body
+        == given
+    )
 
 
 def test_an_error_with_status_200_is_an_error() -> None:
     of = OpenAIProvider("test", OpenAISettings())
     for error in ERRORS[:5]:
         with pytest.raises(UpstreamFault):
-            of.read_reply(make_call(), UpstreamReply(200, {}, error))
+            of.prepare(make_call(), make_target()).reader.read_reply(UpstreamReply(200, {}, error))
 
 
 def test_a_refused_key_is_not_the_callers_key() -> None:
     of = OpenAIProvider("test", OpenAISettings.model_validate({"api_key": KEY}))
     body = orjson.dumps({"error": {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key"}})
-    fault = of.read_fault(UpstreamReply(401, {}, body))
+    fault = of.prepare(make_call(), make_target()).reader.read_fault(UpstreamReply(401, {}, body))
     assert fault.status == 502
     assert KEY not in fault.message + fault.detail

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 from pydantic import ValidationError
 
 from gateway.api import (
+    Attempt,
     Call,
     CallerFault,
-    ChatStreamDecoder,
+    ChatReader,
     Dialect,
+    EmbeddingsReader,
     Fault,
     GatewayFault,
-    ResponsesEventDecoder,
-    StreamDecoder,
+    Profile,
+    ResponsesReader,
     Target,
     Transport,
-    UpstreamFault,
-    UpstreamReply,
     UpstreamRequest,
     bound_text_tokens,
-    fault_from_openai_error,
-    read_completion,
-    read_response,
     redact_fault,
 )
 from tollgate_openai.members import without_foreign_members
@@ -51,10 +48,6 @@ class OpenAIProvider:
 
     def __init__(self, name: str, settings: OpenAISettings) -> None:
         self.name = name
-        mode = settings.responses
-        self.speaks: frozenset[Dialect] = _SPEAKS["native" if mode == "auto" and settings.is_openai else mode]
-        self.understands: tuple[str, ...] = ("custom_tools", "allowed_tools") if settings.is_openai else ()
-        self.on_disconnect: Literal["cancel", "drain"] = settings.on_disconnect
         self.transport: Transport | None = None
         self._settings = settings
         self._url = settings.base_url + "/chat/completions"
@@ -84,87 +77,79 @@ class OpenAIProvider:
                 detail=f"models.{target.model}.options.quirks: {error}",
             ) from error
 
-    def dialects(self, target: Target) -> frozenset[Dialect]:
-        """See `Provider`: the model's own `options.responses` counts before the instance's setting.
-        Raises GatewayFault when that is none of the known words."""
+    def profile(self, target: Target) -> Profile:
+        """See `Provider`: the model's own `options.responses` counts before the instance's setting. Raises GatewayFault
+        when that is none of the known words, or the model's `options.quirks` are not valid."""
+        self.quirks(target)
         mode = target.options.get("responses", "auto")
-        if mode == "auto":
-            return self.speaks
         if mode not in _SPEAKS:
             raise GatewayFault(
                 f"The model {target.model} is not configured correctly.",
                 detail=f"models.{target.model}.options.responses: must be one of {', '.join(_SPEAKS)}",
             )
-        return _SPEAKS[mode]
+        if mode == "auto":
+            mode = self._settings.responses
+        official = self._settings.is_openai
+        return Profile(
+            dialects=_SPEAKS["native" if mode == "auto" and official else mode],
+            operations=frozenset({"chat", "embeddings"}),
+            understands=frozenset({"custom_tools", "allowed_tools"} if official else ()),
+            on_disconnect=self._settings.on_disconnect,
+        )
 
-    def build_request(self, call: Call, target: Target) -> UpstreamRequest:
-        """See `Provider.build_request`. Raises CallerFault for a body that cannot be written as JSON."""
-        native = call.dialect == "responses"
-        if native:
+    def prepare(self, call: Call, target: Target) -> Attempt:
+        """See `Provider`. Raises CallerFault for a body that cannot be written as JSON."""
+        if call.operation == "embeddings":
+            return self._attempt(call, self._embeddings_url, {**call.body, "model": target.upstream}, _Embeddings)
+        if call.dialect == "responses":
             body = responses_body(call, target.upstream, self.quirks(target), table=self._settings.is_openai)
-        else:
-            body = chat_body(call, target.upstream, self.quirks(target))
-            if self._settings.is_openai and "messages" in body:
-                body["messages"] = without_foreign_members(body["messages"], call)
+            return self._attempt(call, self._responses_url, body, _Responses)
+        body = chat_body(call, target.upstream, self.quirks(target))
+        if self._settings.is_openai and "messages" in body:
+            body["messages"] = without_foreign_members(body["messages"], call)
+        return self._attempt(call, self._url, body, _Chat)
+
+    def _attempt(self, call: Call, url: str, body: dict[str, Any], reader: type[_Clean]) -> Attempt:
         try:
             data = orjson.dumps(body)
         except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
             raise CallerFault(f"The request body cannot be sent on as JSON: {error}.") from error
-        headers = dict(self._headers)
-        headers["accept"] = "text/event-stream" if call.stream else "application/json"
-        return UpstreamRequest(self._responses_url if native else self._url, headers, data, stream=call.stream)
+        headers = {**self._headers, "accept": "text/event-stream" if call.stream else "application/json"}
+        return Attempt(UpstreamRequest(url, headers, data, stream=call.stream), reader(call, self._secrets))
 
-    def build_embeddings(self, call: Call, target: Target) -> UpstreamRequest:
-        """See `Embeds.build_embeddings`: the same dialect, so only the model's name changes."""
-        data = orjson.dumps({**call.body, "model": target.upstream})
-        return UpstreamRequest(self._embeddings_url, {**self._headers, "accept": "application/json"}, data)
-
-    def read_embeddings(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
-        """See `Embeds.read_embeddings`: the answer as it came."""
-        try:
-            answer = orjson.loads(reply.body)
-        except orjson.JSONDecodeError:
-            answer = None
-        if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
-            detail = reply.body[:500].decode("utf-8", "replace")
-            raise self._clean(
-                UpstreamFault(
-                    "The provider's answer holds no embeddings.", code="upstream_invalid_response", detail=detail
-                )
-            )
-        return answer
-
-    def read_reply(self, call: Call, reply: UpstreamReply) -> dict[str, Any]:
-        """See `Provider.read_reply`: the completion, or the response object, as it came."""
-        try:
-            return read_response(reply.body) if call.dialect == "responses" else read_completion(reply.body)
-        except Fault as fault:
-            raise self._clean(fault) from None
-
-    def open_stream(self, call: Call) -> StreamDecoder:
-        """See `Provider.open_stream`: chunks, or events, as raw JSON bytes."""
-        return ResponsesEventDecoder(self._clean) if call.dialect == "responses" else ChatStreamDecoder(self._clean)
-
-    def read_fault(self, reply: UpstreamReply) -> Fault:
-        """See `Provider.read_fault`."""
-        return self._clean(fault_from_openai_error(reply.status, reply.body, reply.headers))
-
-    def bound_input_tokens(self, body: Mapping[str, Any], target: Target | None = None) -> int:
-        """See `Provider.bound_input_tokens`. Pictures cost differently from model to model: with `target` its
-        own figure counts, without it the largest of all models."""
+    def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
+        """See `Provider`. Pictures cost differently from model to model."""
         return cap(bound_text_tokens(body, weights(self._image_cost(target))), target)
 
-    def _image_cost(self, target: Target | None) -> ImageCost | None:
-        if target is None:
-            most = self._settings.quirks.image_tokens
-        else:
-            most = self.quirks(target).image_tokens
-            if most is None and self._settings.is_openai:
-                return image_cost(target.upstream)
+    def _image_cost(self, target: Target) -> ImageCost | None:
+        most = self.quirks(target).image_tokens
+        if most is None and self._settings.is_openai:
+            return image_cost(target.upstream)
         return None if most is None else ImageCost(most, most)
 
-    def _clean(self, fault: Fault) -> Fault:
+
+class _Clean(ChatReader):
+    """Reads with the operator's secrets kept out of faults."""
+
+    def __init__(self, call: Call, secrets: tuple[str, ...]) -> None:
+        super().__init__(call)
+        self._secrets = secrets
+
+    def clean(self, fault: Fault) -> Fault:
+        """See `ChatReader`."""
         return redact_fault(fault, self._secrets)
+
+
+class _Chat(_Clean):
+    """Chat completions: chunks as raw JSON bytes."""
+
+
+class _Responses(_Clean, ResponsesReader):
+    """Responses: events as raw JSON bytes."""
+
+
+class _Embeddings(_Clean, EmbeddingsReader):
+    """OpenAI's lists of embeddings."""
 
 
 def _headers(settings: OpenAISettings) -> dict[str, str]:

@@ -37,7 +37,7 @@ class OpenAISettings(BaseModel):
 
     api_key: sent as a bearer token. Empty switches the instance off at OpenAI itself; elsewhere it is optional.
     base_url: where `/chat/completions` is appended. organization, project: OpenAI's headers of these names.
-    headers: further request headers. on_disconnect: `cancel` or `drain` (see `gateway.provider.Provider`).
+    headers: further request headers. on_disconnect: `cancel` or `drain` (see `gateway.profile.Profile`).
     responses: whether the server speaks the Responses API too: `native` (yes), `bridge` (no, or it shall not be used),
     `only` (it does not speak Chat Completions), `auto` (OpenAI itself does). A model's own `options.responses` counts
     instead where it is given.

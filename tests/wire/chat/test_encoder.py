@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import Fault, UpstreamFault
 from gateway.wire.chat.encoder import ChatRelay
+from gateway.wire.chat.tally import ChatTally
 
 USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
 
@@ -20,15 +21,15 @@ def chunk(delta: dict[str, Any] | None = None, finish: str | None = None, **more
     return {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "theirs", "choices": [choice], **more}
 
 
-def relayed(items: list[Any], *, asked: bool = False, n: int = 1, watch: Any = None) -> tuple[list[Any], ChatRelay]:
-    relay = ChatRelay("ours/m", asked, n, watch)
+def relayed(items: list[Any], *, asked: bool = False, n: int = 1, watch: Any = None) -> tuple[list[Any], ChatTally]:
+    relay, tally = ChatRelay("ours/m", asked, n, watch), ChatTally(n)
     out = b""
     for item in items:
-        data, fault = relay.feed([item])
+        data, fault = relay.feed(tally.add([item]))
         assert fault is None
         out += data
     out += relay.finish(USAGE)
-    return parse(out), relay
+    return parse(out), tally
 
 
 def parse(data: bytes) -> list[Any]:
@@ -108,11 +109,10 @@ def test_bytes_of_a_known_beginning_are_not_rebuilt() -> None:
     ],
 )
 def test_no_chunk_without_a_choice_unless_asked(item: bytes) -> None:
-    relay = ChatRelay("ours/m", False)
-    relay.feed(
-        [b'{"id":"c1","object":"o","created":1,"model":"theirs","choices":[{"index":0,"delta":{"content":"a"}}]}']
-    )
-    assert relay.feed([item]) == (b"", None)
+    relay, tally = ChatRelay("ours/m", False), ChatTally()
+    first = b'{"id":"c1","object":"o","created":1,"model":"theirs","choices":[{"index":0,"delta":{"content":"a"}}]}'
+    relay.feed(tally.add([first]))
+    assert relay.feed(tally.add([item])) == (b"", None)
 
 
 def test_members_of_a_chunk_without_choices_ride_on() -> None:
@@ -130,19 +130,19 @@ def test_members_of_a_chunk_without_choices_ride_on() -> None:
 
 def test_the_usage_shown_is_the_one_given() -> None:
     for asked in (False, True):
-        events, relay = relayed(
+        events, tally = relayed(
             [chunk({"content": "a"}, usage={"prompt_tokens": 9}), chunk(finish="stop")], asked=asked
         )
-        assert relay.usage == {"prompt_tokens": 9}
+        assert tally.usage == {"prompt_tokens": 9}
         assert events[-2]["usage"] == USAGE
         assert not any(event.get("usage") for event in events[:-2])
 
 
 def test_an_end_without_a_finish_reason_still_has_one() -> None:
-    events, relay = relayed([chunk({"content": "a"})])
+    events, tally = relayed([chunk({"content": "a"})])
     assert events[-2]["choices"] == [{"index": 0, "delta": {}, "finish_reason": "stop"}]
     assert events[-2]["id"] == "c1"
-    assert not relay.complete
+    assert not tally.complete
 
 
 def test_an_end_of_several_choices() -> None:
@@ -153,10 +153,10 @@ def test_an_end_of_several_choices() -> None:
 
     for raw in (False, True):
         items = [of(0), of(1), of(0, "stop"), of(1), of(1, "length")]
-        events, relay = relayed([orjson.dumps(item) if raw else item for item in items], n=2)
+        events, tally = relayed([orjson.dumps(item) if raw else item for item in items], n=2)
         order = [(e["choices"][0]["index"], e["choices"][0]["finish_reason"]) for e in events[:-1]]
         assert order == [(0, None), (1, None), (0, "stop"), (1, None), (1, "length")]
-        assert relay.complete
+        assert tally.complete
 
 
 def test_a_broken_stream_gives_what_was_held_then_the_error() -> None:

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from gateway.wire.chat.encoder import ChatRelay
+from gateway.wire.chat.tally import ChatTally
 
 USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
 
@@ -27,9 +28,8 @@ def ends(relay: ChatRelay, sent: bytes) -> list[Any]:
 @pytest.mark.parametrize("asked", [True, False])
 def test_one_choice(asked: bool) -> None:
     relay = ChatRelay("ours", asked)
-    sent, _ = relay.feed([chunk(0, "a"), chunk(0, "b"), chunk(0, "c")])
+    sent, _ = relay.feed(ChatTally(3).add([chunk(0, "a"), chunk(0, "b"), chunk(0, "c")]))
     events = ends(relay, sent)
-    assert relay.finish_reason == "length"
     reasons = [choice["finish_reason"] for event in events for choice in event["choices"]]
     assert reasons == [None, None, None, "length"]
     assert events[-1]["usage"] == USAGE
@@ -40,7 +40,7 @@ def test_one_choice(asked: bool) -> None:
 @pytest.mark.parametrize("asked", [True, False])
 def test_choices_that_had_ended_keep_their_reason(asked: bool) -> None:
     relay = ChatRelay("ours", asked, 3)
-    sent, _ = relay.feed([chunk(0, "a"), chunk(1, "b", "stop"), chunk(2, "c")])
+    sent, _ = relay.feed(ChatTally(3).add([chunk(0, "a"), chunk(1, "b", "stop"), chunk(2, "c")]))
     events = ends(relay, sent)
     found = [(c["index"], c["finish_reason"]) for event in events for c in event["choices"] if c["finish_reason"]]
     assert sorted(found) == [(0, "length"), (1, "stop"), (2, "length")]
@@ -49,6 +49,6 @@ def test_choices_that_had_ended_keep_their_reason(asked: bool) -> None:
 
 def test_an_answer_that_was_whole_stays_as_it_is() -> None:
     relay = ChatRelay("ours", False)
-    sent, _ = relay.feed([chunk(0, "a"), chunk(0, "b", "tool_calls")])
+    sent, _ = relay.feed(ChatTally(3).add([chunk(0, "a"), chunk(0, "b", "tool_calls")]))
     events = ends(relay, sent)
     assert [event["choices"][0]["finish_reason"] for event in events] == [None, "tool_calls"]

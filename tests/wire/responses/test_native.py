@@ -192,7 +192,6 @@ def test_frequent_events_pass_as_they_are() -> None:
     relay = NativeRelay(BEGUN)
     delta = next(data for data in payloads("text") if b"output_text.delta" in data)
     assert relay.feed(delta) == b"event: response.output_text.delta\ndata: " + delta + b"\n\n"
-    assert relay.text_bytes == 1
     spaced = delta.replace(b",", b",\n", 1)
     assert relay.feed(spaced).count(b"\n") == 3
 

@@ -37,16 +37,13 @@ def opened(body: Json, **more: Any) -> tuple[Call, Any]:
     conversation = MessagesDialect().open(call, body, {})
     call.model = "test/model"
     call.dialect, call.body = MESSAGES, call.forms[MESSAGES].body
-    # The chain's own view, which plugins may change.
-    call.state["anthropic.inbound"].call = make_call(call.forms["chat"].body)
-    call.answered_in = MESSAGES
     return call, conversation
 
 
 def sent(body: Json, **more: Any) -> tuple[Json, dict[str, str], Call]:
     call, _ = opened(body, **more)
     call.max_output = body["max_tokens"] if "max_output" not in more else more["max_output"]
-    request = provider().build_request(call, make_target("claude-sonnet-4-5"))
+    request = provider().prepare(call, make_target("claude-sonnet-4-5")).request
     return orjson.loads(request.body), request.headers, call
 
 
@@ -151,37 +148,23 @@ def test_a_beta_header_of_other_characters_is_refused(value: str) -> None:
         sent(HELLO, headers={"anthropic-beta": value})
 
 
-def test_a_plugin_that_changed_the_chat_body_is_obeyed() -> None:
-    """Else a guardrail that edits messages would not hold for callers of this dialect."""
-    call, conversation = opened({**HELLO, "messages": [{"role": "user", "content": "my secret"}]})
-    carried = call.state["anthropic.inbound"]
-    carried.call.body["messages"][0]["content"] = "my ****"
-    found = provider()
-    out = orjson.loads(found.build_request(call, make_target("claude-sonnet-4-5")).body)
-    assert out["messages"] == [{"role": "user", "content": [{"type": "text", "text": "my ****"}]}]
-    (transcript,) = [each for each in STREAMS if each.id.startswith("vercel-anthropic-text")] or STREAMS[:1]
-    relay = conversation.relay(None)
-    data, fault = relay.feed(found.open_stream(call).feed(transcript.body))
-    assert fault is None
-    assert fold(read_events(data + relay.finish(relay.usage)))["stop_reason"]
-
-
 # -- answers -------------------------------------------------------------------------------------------------------
 
 
 def relayed(transcript: Transcript, slices: list[bytes]) -> bytes:
     call, conversation = opened({**HELLO, "stream": True}, stream=True)
-    decoder = provider().open_stream(call)
-    relay = conversation.relay(None)
+    reader = provider().prepare(call, make_target()).reader
+    decoder, tally = reader.open_stream(), reader.open_tally(1)
+    relay = conversation.relay(None, reader.dialect)
     out = b""
     for part in slices:
-        data, fault = relay.feed(decoder.feed(part))
+        data, fault = relay.feed(tally.add(decoder.feed(part)))
         assert fault is None
         out += data
     assert decoder.done
-    assert relay.complete
-    assert relay.usage is not None
-    return out + relay.finish({**relay.usage, "cost": 3})
+    assert tally.complete
+    assert tally.usage is not None
+    return out + relay.finish({**tally.usage, "cost": 3})
 
 
 @pytest.mark.parametrize("transcript", STREAMS, ids=lambda transcript: transcript.id)
@@ -200,11 +183,12 @@ def test_a_recorded_stream_arrives_as_it_was_recorded(transcript: Transcript) ->
 def test_who_watches_sees_chat_chunks_and_the_caller_the_same_events(transcript: Transcript) -> None:
     call, conversation = opened({**HELLO, "stream": True}, stream=True)
     seen: list[Any] = []
-    relay = conversation.relay(seen.append)
-    data, fault = relay.feed(provider().open_stream(call).feed(transcript.body))
+    reader = provider().prepare(call, make_target()).reader
+    relay, tally = conversation.relay(seen.append, reader.dialect), reader.open_tally(1)
+    data, fault = relay.feed(tally.add(reader.open_stream().feed(transcript.body)))
     assert fault is None
-    assert relay.usage is not None
-    whole = data + relay.finish({**relay.usage, "cost": 3})
+    assert tally.usage is not None
+    whole = data + relay.finish({**tally.usage, "cost": 3})
     assert read_events(whole) == read_events(relayed(transcript, [transcript.body]))
     assert all(chunk["object"] == "chat.completion.chunk" for chunk in seen)
     text = "".join(choice["delta"].get("content") or "" for chunk in seen for choice in chunk["choices"])
@@ -214,30 +198,31 @@ def test_who_watches_sees_chat_chunks_and_the_caller_the_same_events(transcript:
 @pytest.mark.parametrize("transcript", WHOLE, ids=lambda transcript: transcript.id)
 def test_a_recorded_message_arrives_as_it_was_recorded(transcript: Transcript) -> None:
     call, conversation = opened(HELLO)
-    completion = provider().read_reply(call, transcript.reply)
-    completion["model"] = "test/model"
+    answer = provider().prepare(call, make_target()).reader.read_reply(transcript.reply)
     said = orjson.loads(transcript.body)
-    assert completion["usage"] == translate_usage(said["usage"])
-    completion["usage"]["cost"] = 3
-    found = conversation.whole(completion)
+    assert answer.usage == translate_usage(said["usage"])
+    assert answer.output_tokens > 0
+    answer.usage = {**(answer.usage or {}), "cost": 3}
+    found = conversation.whole(answer)
     assert found == {**said, "model": "test/model", "usage": {**said["usage"], "cost": 3}}
 
 
 def test_the_bill_is_that_of_the_chat_path() -> None:
     for transcript in STREAMS:
         native, _ = opened({**HELLO, "stream": True}, stream=True)
-        relay = MessagesDialect().open(make_call(stream=True), {**HELLO, "stream": True}, {}).relay(None)
-        hub = provider().open_stream(make_call(stream=True)).feed(transcript.body)
-        relay.feed(hub)
-        other = opened({**HELLO, "stream": True}, stream=True)[1].relay(None)
-        other.feed(provider().open_stream(native).feed(transcript.body))
-        assert relay.usage == other.usage
-        assert relay.finish_reason == other.finish_reason
+        tallies = []
+        for call in (make_call(stream=True), native):
+            reader = provider().prepare(call, make_target()).reader
+            tallies.append(reader.open_tally(1))
+            tallies[-1].add(reader.open_stream().feed(transcript.body))
+        hub, own = tallies
+        assert hub.usage == own.usage
+        assert hub.finish_reason == own.finish_reason
 
 
 def items_of(events: list[bytes]) -> list[StreamItem]:
     call, _ = opened({**HELLO, "stream": True}, stream=True)
-    decoder = provider().open_stream(call)
+    decoder = provider().prepare(call, make_target()).reader.open_stream()
     return [item for event in events for item in decoder.feed(event)] + decoder.finish()
 
 
@@ -275,15 +260,14 @@ def test_what_is_no_event_is_passed_over(payload: bytes) -> None:
 
 def test_an_answer_that_the_gateway_cuts_ends_for_its_length() -> None:
     call, conversation = opened({**HELLO, "stream": True}, stream=True)
-    relay = conversation.relay(None)
-    decoder = provider().open_stream(call)
+    reader = provider().prepare(call, make_target()).reader
+    relay, decoder = conversation.relay(None, reader.dialect), reader.open_stream()
     start = {"type": "message_start", "message": {"id": "m", "type": "message", "role": "assistant", "content": [],
              "model": "x", "stop_reason": None, "usage": {"input_tokens": 3, "output_tokens": 1}}}  # fmt: skip
     block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
     delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hello"}}
     data, _ = relay.feed(decoder.feed(event(start) + event(block) + event(delta)))
     relay.cut()
-    assert relay.finish_reason == "length"
     found = fold(read_events(data + relay.finish({"prompt_tokens": 3, "completion_tokens": 2, "cost": 1})))
     assert found["stop_reason"] == "max_tokens"
     assert found["usage"]["output_tokens"] == 2

@@ -273,7 +273,6 @@ def test_an_answer_that_the_gateway_cuts_ends_for_its_length() -> None:
     relay = relay_of()
     data, _ = relay.feed([chunk({"content": "a"}), call(0, id="a", name="f", arguments='{"x')])
     relay.cut()
-    assert relay.finish_reason == "length"
     events = read_events(data + relay.finish(BILLED))
     assert events[-2]["delta"]["stop_reason"] == "max_tokens"
 
@@ -296,17 +295,6 @@ def test_who_watches_sees_every_chunk() -> None:
     relay = relay_of(watch=seen.append)
     relay.feed([orjson.dumps(chunk({"content": "a"})), chunk({"content": "b"})])
     assert [event["choices"][0]["delta"] for event in seen] == [{"content": "a"}, {"content": "b"}]
-
-
-def test_what_it_is_billed_by_should_usage_never_come() -> None:
-    relay = relay_of()
-    relay.feed([chunk({"content": "äö"}), call(0, id="a", name="f", arguments="{}"), chunk({"content": ""})])
-    assert (relay.text_bytes, relay.chunks) == (7, 2)
-    assert relay.usage is None
-    assert not relay.complete
-    relay.feed([chunk({}, finish="stop"), {"choices": [], "usage": usage(1, 2)}])
-    assert relay.usage == usage(1, 2)
-    assert relay.complete
 
 
 @pytest.mark.parametrize("item", [b"nonsense", b"[1]", b"\xff"])

@@ -13,7 +13,7 @@ import orjson
 from gateway.api import Call, Fault, Target, UpstreamFault, UpstreamReply, UpstreamRequest, estimate_input_tokens
 
 from .dialect import MessagesDialect
-from .native import carried_by
+from .native import read_betas
 
 SECONDS = 10.0
 """How long the provider may count before the estimate answers instead."""
@@ -50,10 +50,10 @@ async def count_tokens(context: Any) -> Any:
 
 async def _exact(context: Any, call: Call, body: dict[str, Any], target: Target) -> int | None:
     """The provider's own count, None when it cannot be had. Raises Fault when the provider finds the request wrong."""
-    provider, carried = context.runtime.provider(target.provider), carried_by(call)
-    if not isinstance(provider, Counts) or carried is None:
+    provider = context.runtime.provider(target.provider)
+    if not isinstance(provider, Counts):
         return None
-    request = provider.build_count(body, carried.betas, target)
+    request = provider.build_count(body, read_betas(call.headers), target)
     try:
         reply = await context.runtime.exchange(request, seconds=SECONDS, most=MOST)
     except UpstreamFault:

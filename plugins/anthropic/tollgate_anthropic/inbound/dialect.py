@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.api import Call, CallerFault, ChatDialect, Fault, Form, Relay, Watch, bearer
+from gateway.api import Answer, Call, CallerFault, ChatDialect, Dialect, Fault, Form, Relay, Watch, bearer
 
 from .faults import error_json
-from .native import BETA, MESSAGES, carried_by, carry, read_betas
+from .native import BETA, MESSAGES, read_betas
 from .notes import Notes
 from .relay import MessagesRelay
 from .request import chat_body, check
@@ -52,7 +52,6 @@ class MessagesDialect:
         call.model = body.get("model") or ""
         call.stream = body.get("stream") is True
         call.forms = {"chat": Form(chat, notes.dropped, fault), MESSAGES: Form(body)}
-        carry(call, betas)
         return MessagesCall(call, body)
 
     def error_body(self, fault: Fault, request_id: str) -> bytes:
@@ -69,19 +68,17 @@ class MessagesCall:
         stops = body.get("stop_sequences")
         self._stops = [stop for stop in stops if isinstance(stop, str)] if isinstance(stops, list) else []
 
-    def relay(self, watch: Watch | None) -> Relay:
+    def relay(self, watch: Watch | None, dialect: Dialect = "chat") -> Relay:
         """See `InboundCall`."""
-        return MessagesRelay(self._call, self._id, self._stops, watch)
+        return MessagesRelay(self._call, self._id, self._stops, watch, native=dialect == MESSAGES)
 
-    def whole(self, completion: Json) -> Json:
+    def whole(self, answer: Answer) -> Json:
         """See `InboundCall`."""
-        call = self._call
-        carried = carried_by(call)
-        if call.answered_in != MESSAGES or carried is None or carried.answer is None:
-            return message_of(completion, self._id, self._stops)
-        message = {**carried.answer, "model": completion["model"]}
+        if answer.dialect != MESSAGES:
+            return message_of({**answer.body, "usage": answer.usage, "model": self._call.model}, self._id, self._stops)
+        message = {**answer.body, "model": self._call.model}
         counts = message.get("usage")
-        cost = (completion.get("usage") or {}).get("cost")
+        cost = (answer.usage or {}).get("cost")
         if isinstance(counts, dict) and cost is not None:
             message["usage"] = {**counts, "cost": cost}
         return message

@@ -9,28 +9,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from gateway.api import (
+    Answer,
     Call,
+    Dialect,
     EventReader,
     Fault,
+    StreamDecoder,
     StreamItem,
+    Tally,
     Target,
     UpstreamFault,
     UpstreamReply,
     is_sealed,
+    measure_chat,
     nonsense,
     text_of,
+    unfold,
 )
 from tollgate_anthropic.draft import refuse, safe_id
 from tollgate_anthropic.faults import fault_from_error, redact
-from tollgate_anthropic.reading import STATE, Reading
-from tollgate_anthropic.reply import completion_of
+from tollgate_anthropic.reply import MessageReader, completion_of, message_in
 from tollgate_anthropic.thinking import LEAST_BUDGET
+
+from .tally import MessagesTally
 
 Json = dict[str, Any]
 
@@ -41,54 +47,8 @@ BETA = "anthropic-beta"
 DELTA = b'{"type":"content_block_delta"'
 """How the events begin of which a stream mostly consists, and which pass unread."""
 
-_CARRIED = "anthropic.inbound"
 _BETA_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-
-@dataclass(slots=True)
-class Carried:
-    """What a Messages call brings along in `call.state`.
-
-    call: as the chain sees it. written: a copy of its chat body as the dialect wrote it, to notice when a plugin has
-    changed it: then the caller's own words must not go out. answer: the message of a whole native answer.
-    """
-
-    call: Call
-    written: Any
-    betas: list[str]
-    answer: Json | None = None
-
-
-def carry(call: Call, betas: list[str]) -> Carried:
-    """Attach what the native path needs; `call.body` is the chat form by now."""
-    carried = Carried(call, _copied(call.body), betas)
-    call.state[_CARRIED] = carried
-    return carried
-
-
-def carried_by(call: Call) -> Carried | None:
-    """What `carry` attached, None for a call in another dialect."""
-    found = call.state.get(_CARRIED)
-    return found if isinstance(found, Carried) else None
-
-
-def is_native(call: Call) -> bool:
-    """Whether this attempt goes out in the caller's own words."""
-    if call.dialect != MESSAGES:
-        return False
-    carried = carried_by(call)
-    return carried is not None and carried.call.body == carried.written
-
-
-def as_chat(call: Call) -> Call:
-    """The call in the hub's dialect, for the hub's way of building and reading."""
-    carried = carried_by(call) if call.dialect == MESSAGES else None
-    if carried is None:
-        return call
-    # Its losses were not reported, because the request was to go out unchanged.
-    call.dropped += call.forms["chat"].dropped
-    return replace(call, dialect="chat", body=carried.call.body)
 
 
 def read_betas(headers: Mapping[str, str]) -> list[str]:
@@ -103,7 +63,6 @@ def read_betas(headers: Mapping[str, str]) -> list[str]:
 def native_body(call: Call, target: Target) -> tuple[Json, list[str]]:
     """The upstream body, and the beta names to send with it. Raises CallerFault under strict mode when thinking does
     not fit into what the credits pay for."""
-    carried = carried_by(call)
     out = {**call.body, "model": target.upstream}
     out.pop("stream", None)
     if call.stream:
@@ -114,8 +73,7 @@ def native_body(call: Call, target: Target) -> tuple[Json, list[str]]:
         _fit_thinking(call, out, asked)
     if isinstance(out.get("messages"), list):
         out["messages"] = _acceptable(out["messages"])
-    call.state[STATE] = Reading()
-    return out, carried.betas if carried is not None else []
+    return out, read_betas(call.headers)
 
 
 def _fit_thinking(call: Call, out: Json, asked: Any) -> None:
@@ -129,11 +87,8 @@ def _fit_thinking(call: Call, out: Json, asked: Any) -> None:
     if room > LEAST_BUDGET:
         out["thinking"] = {**thinking, "budget_tokens": max(LEAST_BUDGET, room * 4 // 5)}
         return
-    why = f"needs max_tokens above {LEAST_BUDGET}"
-    if call.strict:
-        raise refuse("thinking", why)
+    call.report_dropped("thinking", f"needs max_tokens above {LEAST_BUDGET}")
     del out["thinking"]
-    call.dropped.append("thinking")
 
 
 def _acceptable(messages: list[Any]) -> list[Any]:
@@ -173,35 +128,31 @@ def _mended(block: Any) -> Any:
     return block if name is None else {**block, name: safe_id(block[name])}
 
 
-def _copied(value: Any) -> Any:
-    """The same value in containers of its own."""
-    if type(value) is dict:
-        return {key: _copied(inner) if type(inner) in (dict, list) else inner for key, inner in value.items()}
-    if type(value) is list:
-        return [_copied(inner) if type(inner) in (dict, list) else inner for inner in value]
-    return value
+class NativeReader(MessageReader):
+    """Gives out answers as they came; measures them as chat."""
 
+    dialect: Dialect = MESSAGES
 
-def read_native(call: Call, reply: UpstreamReply) -> Json:
-    """The chat completion of a whole answer, for the bill; the message itself is kept for the caller.
+    def read_body(self, reply: UpstreamReply) -> Json:
+        """See `ChatReader`."""
+        return message_in(reply)
 
-    Raises UpstreamFault when it is no message of Anthropic's.
-    """
-    try:
-        raw = orjson.loads(reply.body)
-    except orjson.JSONDecodeError:
-        raise nonsense("The provider's answer is not JSON.", reply.body) from None
-    if not isinstance(raw, dict):
-        raise nonsense("The provider's answer is not a JSON object.", reply.body)
-    if raw.get("type") == "error":
-        raise fault_from_error(raw, None, reply.headers)
-    if not isinstance(raw.get("content"), list):
-        raise nonsense("The provider's answer has no content.", reply.body)
-    completion = completion_of(call, raw)
-    carried = carried_by(call)
-    if carried is not None:
-        carried.answer = raw
-    return completion
+    def measure(self, body: Json) -> Answer:
+        """See `ChatReader`."""
+        found = measure_chat(completion_of(self.call, body, self.reading))
+        return Answer(body, self.dialect, found.usage, found.finish_reason, found.output_tokens)
+
+    def make_decoder(self) -> StreamDecoder:
+        """See `ChatReader`."""
+        return NativeDecoder(self.secret)
+
+    def open_tally(self, choices: int) -> Tally:
+        """See `gateway.api.Reader`."""
+        return MessagesTally()
+
+    def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
+        """See `gateway.api.Reader`: as chat chunks, which relay and tally take, too."""
+        return list(unfold(completion_of(self.call, self.read_reply(reply).body, self.reading), True))
 
 
 class NativeDecoder:

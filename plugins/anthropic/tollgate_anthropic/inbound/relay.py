@@ -8,12 +8,12 @@ from typing import Any
 import orjson
 
 from gateway.api import Call, Fault, StreamItem, Watch, dump, encode_event, nonsense, text_of
-from tollgate_anthropic.reading import FINISH
+from tollgate_anthropic.reading import Reading
 from tollgate_anthropic.stream import EventTranslator
 from tollgate_anthropic.usage import merge_usage, translate_usage
 
 from .faults import error_event
-from .native import DELTA, MESSAGES
+from .native import DELTA
 from .stream import ChatStream
 from .usage import usage_of
 
@@ -21,39 +21,19 @@ Json = dict[str, Any]
 
 _HEAD = b"event: content_block_delta\ndata: "
 _TAIL = b"\n\n"
-_FRAME = 80
-"""Bytes of a delta's event that are not the model's."""
 
 
 class MessagesRelay:
     """Implements `gateway.api.Relay`. Which side of it works is seen by what comes: an upstream of the same dialect
     may still answer a request for a stream with a whole message, which the gateway takes apart into chunks."""
 
-    def __init__(self, call: Call, message_id: str, stops: list[str], watch: Watch | None) -> None:
-        self._native = call.answered_in == MESSAGES
+    def __init__(
+        self, call: Call, message_id: str, stops: list[str], watch: Watch | None, *, native: bool = False
+    ) -> None:
+        self._native = native
         self._events = NativeStream(call, watch)
         self._chat = ChatStream(message_id, call.model, stops, watch)
         self._used: NativeStream | ChatStream = self._events if self._native else self._chat
-
-    @property
-    def usage(self) -> Json | None:
-        return self._used.usage
-
-    @property
-    def finish_reason(self) -> str:
-        return self._used.finish_reason
-
-    @property
-    def text_bytes(self) -> int:
-        return self._used.text_bytes
-
-    @property
-    def chunks(self) -> int:
-        return self._used.chunks
-
-    @property
-    def complete(self) -> bool:
-        return self._used.complete
 
     def feed(self, items: list[StreamItem]) -> tuple[bytes, Fault | None]:
         """See `Relay`."""
@@ -89,14 +69,10 @@ class NativeStream:
     until the call is billed."""
 
     def __init__(self, call: Call, watch: Watch | None) -> None:
-        self.usage: Json | None = None
-        self.finish_reason = ""
-        self.text_bytes = 0
-        self.chunks = 0
-        self.complete = False
+        self._cut = self._complete = False
         self._model = call.model
         self._watch = watch
-        self._chunks = EventTranslator(call) if watch is not None else None
+        self._chunks = EventTranslator(call, Reading()) if watch is not None else None
         self._counts: Json = {}
         self._held: Json | None = None
         self._open: dict[Any, None] = {}
@@ -104,9 +80,6 @@ class NativeStream:
     def feed(self, item: bytes, out: list[bytes]) -> None:
         """Take the JSON of one event. Raises UpstreamFault when it is none."""
         if self._watch is None and item.startswith(DELTA) and b"\n" not in item:
-            if b'"signature_delta"' not in item:
-                self.chunks += 1
-                self.text_bytes += max(len(item) - _FRAME, 1)
             out += (_HEAD, item, _TAIL)
             return
         try:
@@ -120,10 +93,7 @@ class NativeStream:
         elif kind == "message_delta":
             self._end(event, out)
         else:
-            if kind == "content_block_delta":
-                self.chunks += 1
-                self.text_bytes += max(len(item) - _FRAME, 1)
-            elif kind == "content_block_start":
+            if kind == "content_block_start":
                 self._open[_place(event)] = None
             elif kind == "content_block_stop":
                 self._open.pop(_place(event), None)
@@ -131,12 +101,11 @@ class NativeStream:
 
     def cut(self) -> None:
         """See `Relay`."""
-        if not self.complete:
-            self.finish_reason = "length"
+        self._cut = not self._complete
 
     def finish(self, usage: Mapping[str, Any]) -> bytes:
         """The closing events, with what was billed."""
-        reason = "max_tokens" if self.finish_reason == "length" else "end_turn"
+        reason = "max_tokens" if self._cut else "end_turn"
         held = self._held or {"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}}
         stops = [
             encode_event("content_block_stop", dump({"type": "content_block_stop", "index": index}).encode())
@@ -144,7 +113,8 @@ class NativeStream:
         ]
         told = held.get("usage")
         counts = dict(told) if isinstance(told, dict) else {}
-        if self.usage is None or usage.get("prompt_tokens") != self.usage["prompt_tokens"]:
+        told_usage = translate_usage(self._counts) if self._complete else None
+        if told_usage is None or usage.get("prompt_tokens") != told_usage["prompt_tokens"]:
             counts.update(usage_of(usage))
         elif usage.get("cost") is not None:
             counts["cost"] = usage["cost"]
@@ -165,10 +135,7 @@ class NativeStream:
         self._held = event
         delta = event.get("delta")
         reason = text_of(delta.get("stop_reason")) if isinstance(delta, dict) else ""
-        if reason:
-            self.complete = True
-            self.finish_reason = FINISH.get(reason, "stop")
-            self.usage = translate_usage(self._counts)
+        self._complete = self._complete or bool(reason)
 
     def _show(self, event: Json) -> None:
         """Let plugins that watch see the stream as chat chunks, as they see every other."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from gateway.api import UpstreamFault, Watch, dump, encode_event, find_usage, nonsense, text_bytes, text_of
+from gateway.api import UpstreamFault, Watch, dump, encode_event, nonsense, text_of
 
 from .blocks import Blocks, ContentWriter, Writer
 from .turns import CALL_EXTRA
@@ -66,8 +66,6 @@ class Answer:
     def __init__(self, writer: Writer, fallback: str, stops: Collection[str] = ()) -> None:
         self.blocks = Blocks(writer, fallback)
         self.finish_reason = ""
-        self.text_bytes = 0
-        self.chunks = 0
         self._stops = stops
         self._ending: Json = {}
         self._refusal: list[str] = []
@@ -75,10 +73,8 @@ class Answer:
     def add(self, delta: Json) -> None:
         """Take one delta, or a whole message. Raises UpstreamFault when it makes no sense."""
         blocks = self.blocks
-        size = 0
         thought = delta.get("reasoning_content") or delta.get("reasoning")
         if isinstance(thought, str) and thought:
-            size += text_bytes(thought)
             blocks.think(thought)
         details, calls = delta.get("reasoning_details"), delta.get("tool_calls")
         for detail in details if isinstance(details, list) else ():
@@ -89,17 +85,13 @@ class Answer:
         for name in ("content", "refusal"):
             text = delta.get(name)
             if isinstance(text, str) and text:
-                size += text_bytes(text)
                 blocks.text(text)
                 if name == "refusal":
                     self._refusal.append(text)
         self._cite(delta)
         for call in calls if isinstance(calls, list) else ():
             if isinstance(call, dict):
-                size += self._call(call)
-        if size:
-            self.chunks += 1
-            self.text_bytes += size
+                self._call(call)
 
     def end(self, choice: Json) -> None:
         """The choice says why it ended. Raises UpstreamFault for a tool call without a name."""
@@ -151,7 +143,7 @@ class Answer:
             if members:
                 self.blocks.keep({"type": CALL_EXTRA, "id": identity, "members": members})
 
-    def _call(self, call: Json) -> int:
+    def _call(self, call: Json) -> None:
         function = call.get("function")
         function = function if isinstance(function, dict) else {}
         arguments = function.get("arguments")
@@ -159,7 +151,6 @@ class Answer:
         name = text_of(function.get("name"))
         extras = {key: call[key] for key in _OWN_EXTRAS if call.get(key) is not None}
         self.blocks.call(call.get("index"), text_of(call.get("id")), name, arguments, extras)
-        return len(name) + len(arguments)
 
     def _cite(self, delta: Json) -> None:
         notes, others = delta.get("annotations"), delta.get("citations")
@@ -186,29 +177,12 @@ class ChatStream:
     """Chat chunks in, events out. message_id, model: what the message bears. watch: see `InboundCall.relay`."""
 
     def __init__(self, message_id: str, model: str, stops: Collection[str], watch: Watch | None) -> None:
-        self.usage: Json | None = None
         self._message_id = message_id
         self._model = model
         self._watch = watch
         self._writer = EventWriter()
         self._answer = Answer(self._writer, "toolu_" + message_id.removeprefix("msg_"), stops)
         self._begun = False
-
-    @property
-    def finish_reason(self) -> str:
-        return self._answer.finish_reason
-
-    @property
-    def text_bytes(self) -> int:
-        return self._answer.text_bytes
-
-    @property
-    def chunks(self) -> int:
-        return self._answer.chunks
-
-    @property
-    def complete(self) -> bool:
-        return bool(self._answer.finish_reason)
 
     def feed(self, item: bytes | Json) -> bytes:
         """The events that one chunk makes. Raises UpstreamFault when it makes no sense."""
@@ -229,9 +203,6 @@ class ChatStream:
             self._watch(chunk)
         if not self._begun:
             self._begin()
-        usage = find_usage(chunk)
-        if usage is not None:
-            self.usage = usage
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if not isinstance(choice, dict) or choice.get("index"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,10 @@ from tollgate_google.inbound.native import GENERATE, NativeDecoder
 from tollgate_google.inbound.relay import GenerateRelay
 from tollgate_google.inbound.schema import json_schema
 from tollgate_google.inbound.sealing import details_in, envelope_in, signature_of
+from tollgate_google.inbound.tally import GenerateTally
+from tollgate_google.reading import Reading
 
-from gateway.api import Call, CallerFault, Embeds, Fault, UpstreamFault, UpstreamReply
+from gateway.api import Call, CallerFault, Fault, UpstreamFault, UpstreamReply
 from gateway.testing import HOSTILE_BODIES, all_splits, load_transcripts, make_call, make_target
 
 Json = dict[str, Any]
@@ -166,34 +167,25 @@ def test_signatures_travel() -> None:
     assert message["reasoning_content"] == "thought"
     own = {"type": "google.thought_signature", "signature": "R29vZ2xl", "part": "text", "start": 0, "end": 5}
     assert message["reasoning_details"] == [own, *details]
-    call.dialect = GENERATE
-    sent = orjson.loads(PROVIDER.build_request(spoken(call), make_target("gemini-3-pro-preview")).body)
+    sent = orjson.loads(PROVIDER.prepare(spoken(call), make_target("gemini-3-pro-preview")).request.body)
     assert sent["contents"][1]["parts"] == [*parts[:2], {**parts[2], "thoughtSignature": SKIP}]
 
 
 def spoken(call: Call) -> Call:
     """The call as a provider of the same dialect gets it."""
-    call.answered_in = GENERATE
-    return replace(call, dialect=GENERATE, body=call.forms[GENERATE].body)
+    return call.view(GENERATE, call.forms[GENERATE].body)
 
 
-def test_a_changed_chat_body_goes_out_instead() -> None:
-    call = opened({**HELLO, "generationConfig": {"topK": 3}})
-    native = spoken(call)
-    assert orjson.loads(PROVIDER.build_request(native, make_target("gemini")).body) == {
-        **HELLO,
-        "generationConfig": {"topK": 3},
-    }
-    call.body["messages"][0]["content"] = "****"
-    sent = orjson.loads(PROVIDER.build_request(native, make_target("gemini")).body)
-    assert sent["contents"] == [{"role": "user", "parts": [{"text": "****"}]}]
-    assert call.dropped == ["generationConfig.topK"]
+def test_a_native_body_goes_out_as_it_was_written() -> None:
+    native = spoken(opened({**HELLO, "generationConfig": {"topK": 3}}))
+    sent = orjson.loads(PROVIDER.prepare(native, make_target("gemini")).request.body)
+    assert sent == {**HELLO, "generationConfig": {"topK": 3}}
 
 
 def test_the_output_limit_is_the_gateways() -> None:
     body = {**HELLO, "generation_config": {"max_output_tokens": 900, "thinking_config": {"thinking_budget": 800}}}
     native = spoken(opened(body, max_output=100))
-    sent = orjson.loads(PROVIDER.build_request(native, make_target("gemini")).body)
+    sent = orjson.loads(PROVIDER.prepare(native, make_target("gemini")).request.body)
     assert sent["generationConfig"] == {"maxOutputTokens": 100, "thinkingConfig": {"thinkingBudget": 80}}
 
 
@@ -202,20 +194,23 @@ def test_streams_at_every_split(transcript: Any) -> None:
     outputs = set()
     for _, pieces in all_splits(transcript.body):
         call = opened(HELLO, "streamGenerateContent")
-        call.answered_in = GENERATE
-        decoder, relay = NativeDecoder(KEY), GenerateRelay(call, "id", 1, None)
+        decoder, relay, tally = (
+            NativeDecoder(KEY),
+            GenerateRelay(call, "id", None, native=True),
+            GenerateTally(Reading()),
+        )
         out = b""
         for items in [*(decoder.feed(piece) for piece in pieces), decoder.finish()]:
-            data, fault = relay.feed(items)
+            data, fault = relay.feed(tally.add(items))
             assert fault is None
             out += data
         assert decoder.done
-        assert relay.complete
-        assert relay.usage is not None
-        assert relay.text_bytes > 0
-        searches = relay.usage.get("server_tool_use_details", {}).get("web_search_requests", 0)
+        assert tally.complete
+        assert tally.usage is not None
+        assert tally.text_bytes > 0
+        searches = tally.usage.get("server_tool_use_details", {}).get("web_search_requests", 0)
         assert bool(searches) == (b"webSearchQueries" in transcript.body)
-        outputs.add(out + relay.finish(relay.usage))
+        outputs.add(out + relay.finish(tally.usage))
     (only,) = outputs
     events = [orjson.loads(line[6:]) for line in only.splitlines() if line]
     wanted = [orjson.loads(line[6:]) for line in transcript.body.splitlines() if line.startswith(b"data: ")]
@@ -224,31 +219,35 @@ def test_streams_at_every_split(transcript: Any) -> None:
 
 def test_a_stream_that_is_cut_by_the_gateway() -> None:
     call = opened(HELLO, "streamGenerateContent")
-    call.answered_in = GENERATE
     usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
     for item in (
-        b'{"candidates":[{"content":{"parts":[{"text":"Hel"}]}}]}',
+        {"candidates": [{"content": {"parts": [{"text": "Hel"}]}}]},
         {"choices": [{"index": 0, "delta": {"content": "Hel"}}]},
     ):
-        relay = GenerateRelay(call, "id", 1, None)
-        assert b"Hel" in relay.feed([item])[0]
+        native = "candidates" in item
+        relay, tally = GenerateRelay(call, "id", None, native=native), GenerateTally(Reading())
+        assert b"Hel" in relay.feed(tally.add([item]))[0]
         relay.cut()
+        tally.cut()
         last = orjson.loads(relay.finish(usage)[6:])
         assert last["candidates"][0]["finishReason"] == "MAX_TOKENS"
         assert last["usageMetadata"]["totalTokenCount"] == 3
-        assert relay.finish_reason == "length"
+        assert tally.finish_reason == "length"
 
 
 def test_hostile_streams_raise_faults_only() -> None:
     for body in HOSTILE_BODIES:
         call = opened(HELLO, "streamGenerateContent")
-        call.answered_in = GENERATE
-        decoder, relay = NativeDecoder(KEY), GenerateRelay(call, "id", 1, None)
+        decoder, relay, tally = (
+            NativeDecoder(KEY),
+            GenerateRelay(call, "id", None, native=True),
+            GenerateTally(Reading()),
+        )
         one_line = b"data: " + body.replace(b"\n", b" ") + b"\n\n"
-        relay.feed([*decoder.feed(one_line), *decoder.finish()])
+        relay.feed(tally.add([*decoder.feed(one_line), *decoder.finish()]))
         relay.finish({})
-        assert not decoder.done or relay.complete
-        GenerateRelay(make_call({}), "id", 1, None).feed([body])
+        assert not decoder.done or tally.complete
+        GenerateRelay(make_call({}), "id", None).feed([body])
 
 
 def test_errors() -> None:
@@ -277,25 +276,34 @@ def test_schemas() -> None:
 
 
 def test_embeddings_of_openais_dialect() -> None:
-    assert isinstance(PROVIDER, Embeds)
-    call = make_call({"input": ["a", "b"], "dimensions": 2, "encoding_format": "base64", "user": "u", "taskType": "T"})
-    request = PROVIDER.build_embeddings(call, make_target("gemini-embedding-001"))
+    assert "embeddings" in PROVIDER.profile(make_target()).operations
+    call = make_call(
+        {"input": ["a", "b"], "dimensions": 2, "encoding_format": "base64", "user": "u", "taskType": "T"},
+        operation="embeddings",
+    )
+    request = PROVIDER.prepare(call, make_target("gemini-embedding-001")).request
     assert request.url.endswith("/v1beta/models/gemini-embedding-001:batchEmbedContents")
     first = {"model": "models/gemini-embedding-001", "content": {"parts": [{"text": "a"}]}}
     assert orjson.loads(request.body)["requests"][0] == {**first, "outputDimensionality": 2, "taskType": "T"}
     assert call.dropped == ["user"]
     answer = {"embeddings": [{"values": [1, 0.5]}, {"values": [0, 0]}], "usageMetadata": {"promptTokenCount": 4}}
-    read = PROVIDER.read_embeddings(call, UpstreamReply(200, {}, orjson.dumps(answer)))
+    read = PROVIDER.prepare(call, make_target()).reader.read_reply(UpstreamReply(200, {}, orjson.dumps(answer))).body
     assert read["data"][0] == {"object": "embedding", "index": 0, "embedding": "AACAPwAAAD8="}
     assert read["usage"] == {"prompt_tokens": 4, "total_tokens": 4}
     bare = {"embeddings": [{"values": [1]}]}
-    plain = PROVIDER.read_embeddings(make_call({"input": "a"}), UpstreamReply(200, {}, orjson.dumps(bare)))
+    plain = (
+        PROVIDER.prepare(make_call({"input": "a"}, operation="embeddings"), make_target())
+        .reader.read_reply(UpstreamReply(200, {}, orjson.dumps(bare)))
+        .body
+    )
     assert plain["data"][0]["embedding"] == [1]
     assert "usage" not in plain
     with pytest.raises(CallerFault) as caught:
-        PROVIDER.build_embeddings(make_call({"input": ["a", [1]]}), make_target("gemini-embedding-001"))
+        PROVIDER.prepare(make_call({"input": ["a", [1]]}, operation="embeddings"), make_target("gemini-embedding-001"))
     assert caught.value.param == "input[1]"
     lies: list[Any] = [{"embeddings": [{"values": [None]}]}, {"embeddings": [{"values": [1e300]}]}, {"embeddings": []}]
     for body in (*HOSTILE_BODIES, *(orjson.dumps(lie) for lie in lies)):
         with pytest.raises(Fault):
-            PROVIDER.read_embeddings(make_call({"input": "a"}), UpstreamReply(200, {}, body))
+            PROVIDER.prepare(make_call({"input": "a"}, operation="embeddings"), make_target()).reader.read_reply(
+                UpstreamReply(200, {}, body)
+            )

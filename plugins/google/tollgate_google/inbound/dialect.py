@@ -9,13 +9,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.api import Call, CallerFault, ChatDialect, Fault, Form, InboundCall, Relay, Watch, bearer
+from gateway.api import (
+    Answer,
+    Call,
+    CallerFault,
+    ChatDialect,
+    Dialect,
+    Fault,
+    Form,
+    InboundCall,
+    Relay,
+    Watch,
+    bearer,
+)
 from tollgate_google.draft import refuse
 
 from .answer import response_of
 from .embedding import open_embeddings
 from .faults import error_json
-from .native import GENERATE, carried_by, carry
+from .native import GENERATE
 from .notes import Notes
 from .relay import KEEP_ALIVE, GenerateRelay
 from .request import chat_body, check
@@ -60,8 +72,7 @@ class GenerateDialect:
             # Several choices are made out of several calls where a model gives one at a time: by way of chat.
             forms[GENERATE] = Form(body)
         call.forms = forms
-        carry(call)
-        return GenerateCall(call, choices)
+        return GenerateCall(call)
 
     def error_body(self, fault: Fault, request_id: str) -> bytes:
         """See `InboundDialect`."""
@@ -71,21 +82,19 @@ class GenerateDialect:
 class GenerateCall:
     """One request; implements `gateway.api.InboundCall`."""
 
-    def __init__(self, call: Call, choices: int) -> None:
+    def __init__(self, call: Call) -> None:
         self._call = call
-        self._choices = choices
         self._id = call.id.removeprefix("req_")
 
-    def relay(self, watch: Watch | None) -> Relay:
+    def relay(self, watch: Watch | None, dialect: Dialect = "chat") -> Relay:
         """See `InboundCall`."""
-        return GenerateRelay(self._call, self._id, self._choices, watch)
+        return GenerateRelay(self._call, self._id, watch, native=dialect == GENERATE)
 
-    def whole(self, completion: Json) -> Json:
+    def whole(self, answer: Answer) -> Json:
         """See `InboundCall`."""
-        carried = carried_by(self._call)
-        if self._call.answered_in != GENERATE or carried is None or carried.answer is None:
-            return response_of(completion, self._id)
-        return {**carried.answer, "modelVersion": completion["model"]}
+        if answer.dialect == GENERATE:
+            return {**answer.body, "modelVersion": self._call.model}
+        return response_of({**answer.body, "usage": answer.usage, "model": self._call.model}, self._id)
 
 
 def split_path(path: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import base64
 import struct
 from typing import Any
 
-from gateway.api import Call, Relay, Watch, as_dict, as_list, dict_of, dicts_of
+from gateway.api import Answer, Call, Dialect, Relay, Watch, as_dict, as_list, dict_of, dicts_of
 from tollgate_google.draft import refuse
 
 from .notes import camel
@@ -61,14 +61,14 @@ class EmbeddingsCall:
     def __init__(self, batch: bool) -> None:
         self._batch = batch
 
-    def relay(self, watch: Watch | None) -> Relay:
+    def relay(self, watch: Watch | None, dialect: Dialect = "chat") -> Relay:
         """Embeddings are never streamed."""
         raise NotImplementedError
 
-    def whole(self, completion: Json) -> Json:
+    def whole(self, answer: Answer) -> Json:
         """See `InboundCall`."""
-        found = [{"values": _values(entry.get("embedding"))} for entry in dicts_of(completion.get("data"))]
-        usage = {"promptTokenCount": dict_of(completion.get("usage")).get("prompt_tokens", 0)}
+        found = [{"values": _values(entry.get("embedding"))} for entry in dicts_of(answer.body.get("data"))]
+        usage = {"promptTokenCount": dict_of(answer.usage).get("prompt_tokens", 0)}
         if self._batch:
             return {"embeddings": found, "usageMetadata": usage}
         return {"embedding": found[0] if found else {"values": []}, "usageMetadata": usage}

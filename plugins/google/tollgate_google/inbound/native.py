@@ -6,74 +6,40 @@ model, the output limit) is replaced, and what the gateway sealed into signature
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
-from gateway.api import Call, EventReader, Fault, StreamItem, UpstreamReply, dicts_of, nonsense
+from gateway.api import (
+    Answer,
+    Call,
+    Dialect,
+    EventReader,
+    Fault,
+    StreamDecoder,
+    StreamItem,
+    Tally,
+    UpstreamReply,
+    dicts_of,
+    measure_chat,
+    nonsense,
+)
 from tollgate_google.details import SKIP
 from tollgate_google.faults import fault_from_event, tidy
-from tollgate_google.reading import STATE, Reading
-from tollgate_google.reply import read_response
+from tollgate_google.reply import GeminiReader, completion_of, responses_in
 
 from .notes import camel
 from .sealing import envelope_in
+from .tally import GenerateTally
 
 Json = dict[str, Any]
 
 GENERATE = "google.generate"
 """The name of Google's dialect, for `Call.forms` and `Provider.dialects`."""
 
-_CARRIED = "google.inbound"
 
-
-@dataclass(slots=True)
-class Carried:
-    """What a call in this dialect brings along in `call.state`.
-
-    call: as the chain sees it. written: its chat body as the dialect wrote it, to notice when a plugin has changed it:
-    then the caller's own words must not go out. answer: the whole native answer.
-    """
-
-    call: Call
-    written: Any
-    answer: Json | None = None
-
-
-def carry(call: Call) -> None:
-    """Attach what the native path needs; `call.body` is the chat form by now."""
-    call.state[_CARRIED] = Carried(call, _copied(call.body))
-
-
-def carried_by(call: Call) -> Carried | None:
-    """What `carry` attached, None for a call in another dialect."""
-    found = call.state.get(_CARRIED)
-    return found if isinstance(found, Carried) else None
-
-
-def is_native(call: Call) -> bool:
-    """Whether this attempt goes out in the caller's own words."""
-    if call.dialect != GENERATE:
-        return False
-    carried = carried_by(call)
-    return carried is not None and carried.call.body == carried.written
-
-
-def as_chat(call: Call) -> Call:
-    """The call in the hub's dialect, for the hub's way of building and reading."""
-    carried = carried_by(call) if call.dialect == GENERATE else None
-    if carried is None:
-        return call
-    # Its losses were not reported, because the request was to go out unchanged.
-    call.dropped += call.forms["chat"].dropped
-    return replace(call, dialect="chat", body=carried.call.body)
-
-
-def native_body(call: Call, safety: dict[str, str], *, every_search: bool) -> Json:
-    """The upstream body. safety: the operator's thresholds by category, for requests that bring none.
-    every_search: see `Reading`."""
-    call.state[STATE] = Reading(every_search=every_search)
+def native_body(call: Call, safety: dict[str, str]) -> Json:
+    """The upstream body. safety: the operator's thresholds by category, for requests that bring none."""
     out = {key: value for key, value in camel(call.body).items() if key != "model"}
     if call.max_output is not None:
         given = out.get("generationConfig")
@@ -114,29 +80,44 @@ def _open(part: Json) -> Json:
     return {**out, "thoughtSignature": SKIP} if "functionCall" in out else out
 
 
-def _copied(value: Any) -> Any:
-    """The same value in containers of its own."""
-    if type(value) is dict:
-        return {key: _copied(inner) for key, inner in value.items()}
-    return [_copied(inner) for inner in value] if type(value) is list else value
+class NativeReader(GeminiReader):
+    """Gives out answers as they came, streams as the parsed events; measures them as chat."""
 
+    dialect: Dialect = GENERATE
 
-def read_native(call: Call, reply: UpstreamReply) -> Json:
-    """The chat completion of a whole answer, for the bill; the answer itself is kept for the caller.
+    def read_body(self, reply: UpstreamReply) -> Json:
+        """See `ChatReader`. An answer that is a list of responses is one whose last has the counts of all."""
+        responses = responses_in(reply)
+        if len(responses) != 1:
+            raise nonsense("The provider's answer is not one response.", reply.body)
+        return responses[0]
 
-    Raises UpstreamFault when it is none.
-    """
-    completion = read_response(call, reply)
-    raw = orjson.loads(reply.body)
-    carried = carried_by(call)
-    if carried is not None and isinstance(raw, dict):
-        carried.answer = raw
-    return completion
+    def measure(self, body: Json) -> Answer:
+        """See `ChatReader`."""
+        found = measure_chat(completion_of(self.call, [body], self.reading))
+        return Answer(body, self.dialect, found.usage, found.finish_reason, found.output_tokens)
+
+    def make_decoder(self) -> StreamDecoder:
+        """See `ChatReader`."""
+        return NativeDecoder(self.secret)
+
+    def open_tally(self, choices: int) -> Tally:
+        """See `gateway.api.Reader`."""
+        return GenerateTally(self.reading)
+
+    def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
+        """See `gateway.api.Reader`: a whole answer is an event like any other."""
+        try:
+            responses = responses_in(reply)
+            completion_of(self.call, responses, self.reading)
+        except Fault as fault:
+            raise self.clean(fault) from None
+        return list(responses)
 
 
 class NativeDecoder:
-    """Reads a streamed answer and passes its events on as the JSON bytes of their data; implements
-    `gateway.api.StreamDecoder`. There is no end mark: the answer is whole when every candidate gave its reason.
+    """Reads a streamed answer and passes its events on, parsed; implements `gateway.api.StreamDecoder`. There is
+    no end mark: the answer is whole when every candidate gave its reason.
 
     secret: the operator's key, kept out of errors.
     """
@@ -190,7 +171,7 @@ class NativeDecoder:
                 out.append(self._fail(fault))
                 break
             self._note(event)
-            out.append(payload)
+            out.append(event)
         return out
 
     def _note(self, event: Json) -> None:

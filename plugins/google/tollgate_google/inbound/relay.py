@@ -8,15 +8,13 @@ from typing import Any
 import orjson
 
 from gateway.api import Call, Fault, StreamItem, Watch, dict_of, dicts_of, dump, encode_data, nonsense
-from tollgate_google.grounding import searches_of
-from tollgate_google.reading import FINISH, reading_of
+from tollgate_google.reading import Reading
 from tollgate_google.stream import ChunkTranslator
-from tollgate_google.usage import translate_usage
 
 from .answer import usage_of
 from .faults import error_event
-from .native import GENERATE
 from .stream import ChatStream
+from .tally import place_of
 
 Json = dict[str, Any]
 
@@ -25,36 +23,12 @@ KEEP_ALIVE = b"\n"
 
 
 class GenerateRelay:
-    """Implements `gateway.api.Relay`. Which side of it works is seen by what comes: an upstream of the same dialect may
-    still answer a request for a stream with a whole answer, which the gateway takes apart into chunks."""
+    """Implements `gateway.api.Relay`. native: the upstream speaks Google's dialect."""
 
     keep_alive = KEEP_ALIVE
 
-    def __init__(self, call: Call, identity: str, choices: int, watch: Watch | None) -> None:
-        self._native = call.answered_in == GENERATE
-        self._events = NativeStream(call, watch)
-        self._chat = ChatStream(identity, call.model, choices, watch)
-        self._used: NativeStream | ChatStream = self._events if self._native else self._chat
-
-    @property
-    def usage(self) -> Json | None:
-        return self._used.usage
-
-    @property
-    def finish_reason(self) -> str:
-        return self._used.finish_reason
-
-    @property
-    def text_bytes(self) -> int:
-        return self._used.text_bytes
-
-    @property
-    def chunks(self) -> int:
-        return self._used.chunks
-
-    @property
-    def complete(self) -> bool:
-        return self._used.complete
+    def __init__(self, call: Call, identity: str, watch: Watch | None, *, native: bool = False) -> None:
+        self._stream = NativeStream(call, watch) if native else ChatStream(identity, call.model, watch)
 
     def feed(self, items: list[StreamItem]) -> tuple[bytes, Fault | None]:
         """See `Relay`."""
@@ -63,22 +37,18 @@ class GenerateRelay:
             for item in items:
                 if isinstance(item, Fault):
                     return b"".join(out), item
-                if self._native and isinstance(item, bytes):
-                    out.append(self._events.feed(item))
-                else:
-                    self._used = self._chat
-                    out.append(self._chat.feed(item))
+                out.append(self._stream.feed(item))
         except Fault as fault:
             return b"".join(out), fault
         return b"".join(out), None
 
     def cut(self) -> None:
         """See `Relay`."""
-        self._used.cut()
+        self._stream.cut()
 
     def finish(self, usage: Mapping[str, Any]) -> bytes:
         """See `Relay`."""
-        return self._used.finish(usage)
+        return self._stream.finish(usage)
 
     def fail(self, fault: Fault, request_id: str) -> bytes:
         """See `Relay`: the error alone, because what was held back would look like an end."""
@@ -90,79 +60,41 @@ class NativeStream:
     until the call is billed."""
 
     def __init__(self, call: Call, watch: Watch | None) -> None:
-        self.usage: Json | None = None
-        self.finish_reason = ""
-        self.text_bytes = 0
-        self.chunks = 0
-        self.complete = False
         self._model = call.model
         self._watch = watch
-        self._chunks = ChunkTranslator(call) if watch is not None else None
-        self._reasons: dict[int, str] = {}
+        self._chunks = ChunkTranslator(call, Reading()) if watch is not None else None
+        self._ended: dict[int, bool] = {}
+        self._blocked = False
         self._held: Json | None = None
         self._identity: Any = None
-        self._call = call
-        self._counts: Json | None = None
-        self._grounding: dict[int, Json] = {}
 
-    def feed(self, item: bytes) -> bytes:
-        """The events to send for the JSON of one. Raises UpstreamFault when it is none."""
-        try:
-            event = orjson.loads(item)
-        except orjson.JSONDecodeError:
-            event = None
-        event = event[0] if isinstance(event, list) and len(event) == 1 else event
+    def feed(self, item: bytes | Json) -> bytes:
+        """The events to send for one. Raises UpstreamFault when it is none."""
+        event: Any = item
+        if isinstance(item, bytes):
+            try:
+                event = orjson.loads(item)
+            except orjson.JSONDecodeError:
+                event = None
         if not isinstance(event, dict):
-            raise nonsense("The provider sent a stream event that is not a JSON object.", item)
+            raise nonsense(
+                "The provider sent a stream event that is not a JSON object.", item if isinstance(item, bytes) else b""
+            )
         self._show(event)
         event["modelVersion"] = self._model
         self._identity = event.get("responseId", self._identity)
-        counts = event.get("usageMetadata")
-        usage = translate_usage(counts) if isinstance(counts, dict) else None
-        if usage is not None:
-            self._counts = usage
-        ended = self._note(event)
-        self.usage = self._billed()
-        blocked = bool(dict_of(event.get("promptFeedback")).get("blockReason"))
-        if blocked:
-            self.finish_reason, self.complete = "content_filter", True
+        ended = False
+        for place, candidate in enumerate(dicts_of(event.get("candidates"))):
+            reason = bool(candidate.get("finishReason"))
+            at = place_of(candidate, place)
+            self._ended[at] = self._ended.get(at, False) or reason
+            ended = ended or reason
+        self._blocked = self._blocked or bool(dict_of(event.get("promptFeedback")).get("blockReason"))
         out, self._held = self._release(), None
-        if ended or blocked:
+        if ended or self._blocked:
             self._held = event
             return out
         return out + encode_data(dump(event).encode())
-
-    def _note(self, event: Json) -> bool:
-        """Count what was said; whether a candidate gave its reason to finish."""
-        ended, size = False, 0
-        for place, candidate in enumerate(dicts_of(event.get("candidates"))):
-            index = candidate.get("index")
-            at = index if type(index) is int and 0 <= index < 1000 else place
-            self._reasons.setdefault(at, "")
-            for part in dicts_of(dict_of(candidate.get("content")).get("parts")):
-                text = part.get("text")
-                size += len(text.encode("utf-8", "replace")) if isinstance(text, str) else len(dump(part))
-            grounding = candidate.get("groundingMetadata")
-            if isinstance(grounding, dict):
-                self._grounding.setdefault(at, {}).update(grounding)
-            reason = candidate.get("finishReason")
-            if isinstance(reason, str) and reason:
-                ended = True
-                self._reasons[at] = reason
-                self.finish_reason = FINISH.get(reason, "stop") or "stop"
-        if size:
-            self.chunks += 1
-            self.text_bytes += size
-        self.complete = bool(self._reasons) and all(self._reasons.values())
-        return ended
-
-    def _billed(self) -> Json | None:
-        """The counts so far, with the web searches, which cost apart."""
-        every = reading_of(self._call).every_search
-        searches = sum(searches_of(found, every) for found in self._grounding.values())
-        if self._counts is None or not searches:
-            return self._counts
-        return {**self._counts, "server_tool_use_details": {"web_search_requests": searches}}
 
     def _show(self, event: Json) -> None:
         """Let those who watch see the event as chat chunks."""
@@ -179,14 +111,14 @@ class NativeStream:
 
     def cut(self) -> None:
         """See `Relay`."""
-        if not self.complete:
-            self.finish_reason = "length"
-            open_ = [at for at, reason in self._reasons.items() if not reason] or [0]
-            said = [{"content": {"role": "model", "parts": [{"text": ""}]}, "index": at} for at in open_]
-            ended = [{**candidate, "finishReason": "MAX_TOKENS"} for candidate in said]
-            self._held = {"candidates": ended, "modelVersion": self._model}
-            if self._identity is not None:
-                self._held["responseId"] = self._identity
+        if self._blocked or (self._ended and all(self._ended.values())):
+            return
+        open_ = [at for at, ended in self._ended.items() if not ended] or [0]
+        said = [{"content": {"role": "model", "parts": [{"text": ""}]}, "index": at} for at in open_]
+        ends = [{**candidate, "finishReason": "MAX_TOKENS"} for candidate in said]
+        self._held = {"candidates": ends, "modelVersion": self._model}
+        if self._identity is not None:
+            self._held["responseId"] = self._identity
 
     def finish(self, usage: Mapping[str, Any]) -> bytes:
         """The event that was held back; one without counts gets those that were billed."""

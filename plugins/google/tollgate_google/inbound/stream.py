@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from gateway.api import ChatFold, UpstreamFault, Watch, dict_of, dicts_of, dump, encode_data, find_usage, text_bytes
+from gateway.api import ChatFold, UpstreamFault, Watch, dict_of, dicts_of, dump, encode_data
 
 from .answer import closing_parts, ending_of, grounding_of, logprobs_of, spoken_parts, usage_of
 
@@ -15,34 +15,21 @@ Json = dict[str, Any]
 
 
 class ChatStream:
-    """identity, model: what every event bears. choices: how many candidates were asked for. watch: see
-    `InboundCall.relay`."""
+    """identity, model: what every event bears. watch: see `InboundCall.relay`."""
 
-    def __init__(self, identity: str, model: str, choices: int, watch: Watch | None) -> None:
-        self.usage: Json | None = None
-        self.finish_reason = ""
-        self.text_bytes = 0
-        self.chunks = 0
+    def __init__(self, identity: str, model: str, watch: Watch | None) -> None:
         self._envelope: Json = {"modelVersion": model, "responseId": identity}
-        self._choices = choices
         self._watch = watch
         self._kept = ChatFold()  # what is told at the end: calls, signatures, citations
         self._ended: dict[int, Json] = {}
         self._seen: set[int] = {0}
         self._cut = False
 
-    @property
-    def complete(self) -> bool:
-        return len(self._ended) >= self._choices
-
     def feed(self, item: bytes | Json) -> bytes:
         """The events that one chunk makes. Raises UpstreamFault when it makes no sense."""
         chunk = _parsed(item) if isinstance(item, bytes) else item
         if self._watch is not None:
             self._watch(chunk)
-        usage = find_usage(chunk)
-        if usage is not None:
-            self.usage = usage
         candidates: list[Json] = []
         for choice in dicts_of(chunk.get("choices")):
             index = choice.get("index")
@@ -60,28 +47,15 @@ class ChatStream:
             self._kept.add({"choices": [{"index": at, "delta": later}]})
         if choice.get("finish_reason"):
             self._ended[at] = choice
-            self.finish_reason = self.finish_reason or str(choice["finish_reason"])
         parts, logprobs = spoken_parts(delta), logprobs_of(choice.get("logprobs"))
-        self._count(parts, delta.get("tool_calls"))
         if not parts and logprobs is None:
             return None
         candidate: Json = {"content": {"role": "model", "parts": parts}, "index": at}
         return candidate if logprobs is None else {**candidate, "logprobsResult": logprobs}
 
-    def _count(self, parts: list[Json], calls: Any) -> None:
-        size = sum(text_bytes(part["text"]) for part in parts if "text" in part)
-        for call in dicts_of(calls):
-            function = dict_of(call.get("function"))
-            texts = (function.get("name"), function.get("arguments"))
-            size += sum(text_bytes(text) for text in texts if isinstance(text, str))
-        if size:
-            self.chunks += 1
-            self.text_bytes += size
-
     def cut(self) -> None:
         """See `Relay`."""
         self._cut = True
-        self.finish_reason = self.finish_reason or "length"
 
     def finish(self, usage: Mapping[str, Any]) -> bytes:
         """The last event: function calls, reasons to finish, and the usage that was billed."""

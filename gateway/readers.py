@@ -1,0 +1,146 @@
+"""Readers of the usual dialects, for providers to use as they are or to build on.
+
+class Reader(ChatReader):
+    def read_body(self, body):
+        ...
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from gateway.call import Call
+from gateway.errors import Fault
+from gateway.profile import Dialect
+from gateway.provider import Answer, StreamDecoder, StreamItem, Tally, UpstreamReply
+from gateway.wire.bridge.back_reply import chat_from_response
+from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion
+from gateway.wire.chat.fold import unfold
+from gateway.wire.chat.tally import ChatTally
+from gateway.wire.errors.parse import fault_from_openai_error
+from gateway.wire.lenient import check_depth, nonsense
+from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response, unfold_response
+from gateway.wire.responses.objects import usage_of_response
+from gateway.wire.responses.tally import ResponsesTally, finish_reason_of
+from gateway.wire.tokens import estimate_output_tokens
+from gateway.wire.usage import find_usage
+
+Json = dict[str, Any]
+
+
+class ChatReader:
+    """Reads what an OpenAI-compatible server says; gives out chat. Implements `gateway.provider.Reader`.
+
+    A provider whose upstream speaks otherwise overrides `read_body`, `make_decoder` and `fault_of`, and
+    `clean` where its faults may hold secrets. call: the call that the request was made for.
+    """
+
+    dialect: Dialect = "chat"
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+
+    # What differs from provider to provider.
+
+    def read_body(self, reply: UpstreamReply) -> Json:
+        """A successful whole answer as a chat completion. Raises UpstreamFault when it makes no sense."""
+        return read_completion(reply.body)
+
+    def make_decoder(self) -> StreamDecoder:
+        """A fresh decoder that gives chat chunks."""
+        return ChatStreamDecoder(self.clean)
+
+    def fault_of(self, reply: UpstreamReply) -> Fault:
+        """What an error answer means."""
+        return fault_from_openai_error(reply.status, reply.body, reply.headers)
+
+    def clean(self, fault: Fault) -> Fault:
+        """Applied to every fault before it is handed on: take the operator's secrets out of it."""
+        return fault
+
+    # What the gateway calls.
+
+    def read_reply(self, reply: UpstreamReply) -> Answer:
+        """See `Reader`."""
+        try:
+            return self.measure(self.read_body(reply))
+        except Fault as fault:
+            raise self.clean(fault) from None
+
+    def measure(self, body: Json) -> Answer:
+        """A completion with what it comes to."""
+        return measure_chat(body)
+
+    def open_stream(self) -> StreamDecoder:
+        """See `Reader`."""
+        return self.make_decoder()
+
+    def open_tally(self, choices: int) -> Tally:
+        """See `Reader`."""
+        return ChatTally(choices)
+
+    def read_fault(self, reply: UpstreamReply) -> Fault:
+        """See `Reader`."""
+        return self.clean(self.fault_of(reply))
+
+    def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
+        """See `Reader`."""
+        return list(unfold(self.read_reply(reply).body, True))
+
+
+class ResponsesReader(ChatReader):
+    """Reads what a server says that speaks the Responses API, and gives it out as it is."""
+
+    dialect: Dialect = "responses"
+
+    def read_body(self, reply: UpstreamReply) -> Json:
+        """The response object."""
+        return read_response(reply.body)
+
+    def make_decoder(self) -> StreamDecoder:
+        """Gives events as the JSON bytes of their data."""
+        return ResponsesEventDecoder(self.clean)
+
+    def measure(self, body: Json) -> Answer:
+        """A response object with what it comes to."""
+        chat = chat_from_response(body, completion_id="", model=self.call.model, created=0)
+        return Answer(body, self.dialect, usage_of_response(body), finish_reason_of(body), estimate_output_tokens(chat))
+
+    def open_tally(self, choices: int) -> Tally:
+        """See `Reader`."""
+        return ResponsesTally()
+
+    def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
+        """See `Reader`."""
+        return list(unfold_response(self.read_reply(reply).body))
+
+
+class EmbeddingsReader(ChatReader):
+    """Reads OpenAI's list of embeddings."""
+
+    dialect: Dialect = "embeddings"
+
+    def read_body(self, reply: UpstreamReply) -> Json:
+        """The list object. Raises UpstreamFault when it holds no embeddings."""
+        try:
+            answer = orjson.loads(reply.body)
+        except orjson.JSONDecodeError:
+            answer = None
+        if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
+            raise nonsense("The provider's answer holds no embeddings.", reply.body)
+        check_depth(answer, reply.body)
+        return answer
+
+    def measure(self, body: Json) -> Answer:
+        """What makes embeddings writes nothing."""
+        return Answer(body, self.dialect, find_usage(body))
+
+
+def measure_chat(body: Json) -> Answer:
+    """A chat completion with what it comes to."""
+    choices = body.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    reason = str(first.get("finish_reason") or "") if isinstance(first, dict) else ""
+    return Answer(body, "chat", find_usage(body), reason, estimate_output_tokens(body))

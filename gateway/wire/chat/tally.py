@@ -1,0 +1,146 @@
+"""What a streamed chat completion comes to: usage, ends and size, each found once, between decoder and relay."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+from gateway.errors import Fault, UpstreamFault
+from gateway.wire.errors.render import fault_from_stream_event
+from gateway.wire.text_pattern import TextPattern, text_member
+from gateway.wire.tokens import written_bytes
+from gateway.wire.usage import find_usage
+
+Json = dict[str, Any]
+
+_TEXT = text_member("content", "reasoning_content", "arguments")
+
+
+class ChatTally:
+    """Implements `gateway.provider.Tally` for chat chunks. choices: how many were asked for (`n`).
+
+    Bytes that are passed on are chunks on one line in which nothing but text is of interest: no usage, no end, no
+    error, and at least one choice. All others come out parsed.
+    """
+
+    def __init__(self, choices: int = 1) -> None:
+        self.usage: Json | None = None
+        self.finish_reason = ""
+        self.text_bytes = 0
+        self.chunks = 0
+        self._choices = choices
+        self._ended: set[int] = set()
+        self._pattern = TextPattern(_TEXT, _text_only)
+
+    @property
+    def complete(self) -> bool:
+        """Every choice asked for has its finish_reason: the answer is whole, whatever else is missing."""
+        return len(self._ended) >= self._choices
+
+    def add(self, items: list[bytes | Json | Fault]) -> list[bytes | Json | Fault]:
+        """See `Tally`."""
+        for place, item in enumerate(items):
+            if isinstance(item, bytes):
+                size = self._pattern.match(item)
+                if size >= 0:
+                    if size:
+                        self.chunks += 1
+                        self.text_bytes += size
+                    continue
+                found = self._read(item)
+                if found is not item:
+                    items[place] = found
+                    if isinstance(found, Fault):
+                        return items[: place + 1]
+            elif isinstance(item, Fault):
+                return items[: place + 1]
+            else:
+                self._count(item)
+        return items
+
+    def cut(self) -> None:
+        """See `Tally`."""
+        self.finish_reason = self.finish_reason or "length"
+
+    def _read(self, item: bytes) -> bytes | Json | Fault:
+        """A chunk that has to be parsed: itself when it holds nothing but text, else what it says."""
+        try:
+            chunk = orjson.loads(item)
+        except orjson.JSONDecodeError:
+            chunk = _with_half_pairs(item)
+            if chunk is None or _is_notable(chunk):
+                return _nonsense(item)
+        if not isinstance(chunk, dict):
+            return _nonsense(item)
+        if chunk.get("error"):
+            return fault_from_stream_event(chunk)
+        size = self._count(chunk)
+        if _is_notable(chunk) or b"\n" in item:
+            return chunk
+        if size:
+            self._pattern.learn(item)
+        return item
+
+    def _count(self, chunk: Json) -> int:
+        """Note what a chunk says; the size of its texts."""
+        usage = find_usage(chunk)
+        if usage is not None:
+            self.usage = usage
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict) and (reason := choice.get("finish_reason")):
+                index = choice.get("index", 0)
+                self._ended.add(index if isinstance(index, int) else 0)
+                self.finish_reason = self.finish_reason or str(reason)
+        size = _written(choices)
+        if size:
+            self.chunks += 1
+            self.text_bytes += size
+        return size
+
+
+def _written(choices: Any) -> int:
+    size = 0
+    for choice in choices if isinstance(choices, list) else ():
+        delta = choice.get("delta") if isinstance(choice, dict) else None
+        if not isinstance(delta, dict) and isinstance(choice, dict):
+            delta = choice.get("message")  # some servers put a whole message into a stream
+        if isinstance(delta, dict):
+            size += written_bytes(delta)
+    return size
+
+
+def _text_only(chunk: Json) -> int:
+    """For `TextPattern`: the size of a chunk's texts, -1 when there is more in it."""
+    return -1 if chunk.get("error") or _is_notable(chunk) else _written(chunk["choices"])
+
+
+def _with_half_pairs(item: bytes) -> Json | None:
+    """A chunk that ends in the middle of a surrogate pair, as servers send them that cut texts anywhere."""
+    if b"\\u" not in item:
+        return None
+    try:
+        chunk = json.loads(item)
+    except (ValueError, RecursionError):
+        return None
+    return chunk if isinstance(chunk, dict) else None
+
+
+def _is_notable(chunk: Json) -> bool:
+    """Whether there is more in a chunk than text."""
+    choices = chunk.get("choices")
+    if chunk.get("usage") or not isinstance(choices, list) or not choices:
+        return True
+    return any(
+        not isinstance(choice, dict) or bool(choice.get("finish_reason") or choice.get("usage")) for choice in choices
+    )
+
+
+def _nonsense(item: bytes) -> UpstreamFault:
+    return UpstreamFault(
+        "The provider sent a stream event that is not a JSON object.",
+        code="upstream_invalid_response",
+        detail=item[:500].decode("utf-8", "replace"),
+    )

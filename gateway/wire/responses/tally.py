@@ -1,0 +1,122 @@
+"""What a streamed response comes to: usage, its end and its size, each found once, between decoder and relay."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from gateway.errors import Fault
+from gateway.wire.responses.events import TERMINAL
+from gateway.wire.responses.objects import usage_of_response
+from gateway.wire.tokens import text_bytes
+
+Json = dict[str, Any]
+
+_TEXTS = frozenset(
+    {
+        "response.output_text.delta",
+        "response.refusal.delta",
+        "response.reasoning_text.delta",
+        "response.reasoning_summary_text.delta",
+        "response.function_call_arguments.delta",
+        "response.custom_tool_call_input.delta",
+        "response.mcp_call_arguments.delta",
+        "response.code_interpreter_call_code.delta",
+    }
+)
+"""Events whose `delta` is text that the model wrote."""
+
+_DELTA_KEY = b'"delta"'
+_ESCAPE = b"\\u"
+_ITEM_DONE = "response.output_item.done"
+
+
+def finish_reason_of(response: Mapping[str, Any]) -> str:
+    """How a response ended, in the words of chat."""
+    if response.get("status") == "incomplete":
+        details = response.get("incomplete_details")
+        reason = details.get("reason") if isinstance(details, dict) else None
+        return "content_filter" if reason == "content_filter" else "length"
+    output = response.get("output")
+    kinds = {item.get("type") for item in output if isinstance(item, dict)} if isinstance(output, list) else set()
+    return "tool_calls" if kinds & {"function_call", "custom_tool_call"} else "stop"
+
+
+def item_bytes(item: Mapping[str, Any]) -> int:
+    """Bytes in UTF-8 of what the model wrote in a whole output item: texts, refusals, thoughts, names and arguments."""
+    total = sum(_size(item.get(name)) for name in ("name", "arguments", "input", "code"))
+    for name in ("content", "summary"):
+        parts = item.get(name)
+        for part in parts if isinstance(parts, list) else ():
+            if isinstance(part, dict):
+                total += _size(part.get("text")) + _size(part.get("refusal"))
+    return total
+
+
+class ResponsesTally:
+    """Implements `gateway.provider.Tally` for the events of a response, as the JSON bytes of their data."""
+
+    def __init__(self) -> None:
+        self.usage: Json | None = None
+        self.finish_reason = ""
+        self.text_bytes = 0
+        self.chunks = 0
+        self.complete = False
+        # Output index -> bytes told so far by deltas: what an item's end tells of it is not counted again.
+        self._told: dict[Any, int] = {}
+
+    def add(self, items: list[bytes | Json | Fault]) -> list[bytes | Json | Fault]:
+        """See `Tally`."""
+        for item in items:
+            if isinstance(item, Fault):
+                break
+            self._count(_parsed(item) if isinstance(item, bytes) else item)
+        return items
+
+    def cut(self) -> None:
+        """See `Tally`."""
+        if not self.complete:
+            self.finish_reason = "length"
+
+    def _count(self, event: Json) -> None:
+        kind = event.get("type")
+        size = 0
+        if kind in _TEXTS:
+            size = _size(event.get("delta"))
+            place = event.get("output_index")
+            if type(place) is int:
+                self._told[place] = self._told.get(place, 0) + size
+        elif kind == _ITEM_DONE:
+            item, place = event.get("item"), event.get("output_index")
+            told = self._told.pop(place, 0) if type(place) is int else 0
+            size = max(item_bytes(item) - told, 0) if isinstance(item, dict) else 0
+        elif kind in TERMINAL:
+            response = event.get("response")
+            if isinstance(response, dict):
+                self.complete = True
+                self.usage = usage_of_response(response)
+                self.finish_reason = finish_reason_of(response)
+        if size:
+            self.chunks += 1
+            self.text_bytes += size
+
+
+def _parsed(data: bytes) -> Json:
+    """An event; {} for what is none, which the relay will say."""
+    try:
+        event = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        if _ESCAPE not in data or _DELTA_KEY not in data:
+            return {}
+        try:
+            event = json.loads(data)  # a delta that ends in the middle of a surrogate pair
+        except (ValueError, RecursionError):
+            return {}
+    return event if isinstance(event, dict) else {}
+
+
+def _size(text: Any) -> int:
+    return text_bytes(text) if isinstance(text, str) else 0

@@ -1,0 +1,125 @@
+"""Events of one stream that differ in one text only, known by the bytes around it.
+
+Once an event was parsed, the bytes before and after its text are known by heart, and it is known what they mean: an
+event that begins and ends with the same bytes says the same, with another text. That holds in every spelling of the
+JSON, because nothing about the spelling is assumed. Whatever does not fit has to be parsed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from gateway.wire.tokens import text_bytes
+
+_PADDING = re.compile(rb'"obfuscation"\s*:\s*"([^"\\]*)"')
+_PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
+"""The inside of a JSON string without escapes."""
+_INSIDE = re.compile(rb'(?:[^"\\]|\\.)*', re.DOTALL)
+_BACKSLASH = 0x5C
+_MARK = "\uf8ff gateway \uf8ff"
+_MOST_LESSONS = 16
+"""Events of one stream that are taken for a pattern. A stream that follows none is parsed instead."""
+
+
+class TextPattern:
+    """The pattern of one stream.
+
+    member: finds candidates for the text, its inside as group 1: `text_member("content")`. size: of the text in a
+    parsed event in bytes, or -1 when there is more of interest in the event than its text.
+    """
+
+    __slots__ = ("_head", "_lessons", "_member", "_middle", "_size", "_tail")
+
+    def __init__(self, member: re.Pattern[bytes], size: Callable[[dict[str, Any]], int]) -> None:
+        self._member = member
+        self._size = size
+        # What stands before the text, between it and the padding that one provider adds, and after that. Without
+        # padding `_middle` is all that follows the text, and `_tail` is None.
+        self._head: bytes | None = None
+        self._middle = b""
+        self._tail: bytes | None = None
+        self._lessons = _MOST_LESSONS
+
+    def match(self, event: bytes) -> int:
+        """Bytes in UTF-8 of the text of an event that follows the pattern; -1 when it does not."""
+        head = self._head
+        if head is None or not event.startswith(head):
+            return -1
+        start = len(head)
+        end = event.find(b'"', start)
+        if event[end - 1] == _BACKSLASH:
+            end = _INSIDE.match(event, start).end()  # type: ignore[union-attr]  # it matches the empty text, too
+        tail = self._tail
+        if tail is None:
+            if event[end:] != self._middle:
+                return -1
+        else:
+            after = end + len(self._middle)
+            last = len(event) - len(tail)
+            if not (
+                event.startswith(self._middle, end)
+                and after <= last
+                and event.endswith(tail)
+                and _plain_size(event[after:last]) >= 0
+            ):
+                return -1
+        text = event[start:end]
+        # There is no quote in it. `isprintable` says that there is no control character, quicker than a pattern.
+        if b"\\" not in text and text.isascii() and text.decode().isprintable():
+            return len(text)
+        return _plain_size(text)
+
+    def learn(self, event: bytes) -> None:
+        """Take this event, which did not follow the pattern, for the pattern of those to come, if it can be proved that
+        only the text and the padding have to differ between them."""
+        if not self._lessons:
+            return
+        self._lessons -= 1
+        self._head = None
+        texts = list(self._member.finditer(event))
+        if len(texts) != 1:
+            return
+        head, rest = event[: texts[0].start(1)], event[texts[0].end(1) :]
+        paddings = list(_PADDING.finditer(rest))
+        middle, tail = rest, None
+        if len(paddings) == 1:
+            middle, tail = rest[: paddings[0].start(1)], rest[paddings[0].end(1) :]
+        elif paddings:
+            return
+        end = middle + (b"" if tail is None else tail)
+        # Nothing else is counted in such an event, and all of the text is.
+        if self._probe(head + end) == 0 and self._probe(head + _MARK.encode() + end) == text_bytes(_MARK):
+            self._head, self._middle, self._tail = head, middle, tail
+
+    def _probe(self, data: bytes) -> int:
+        try:
+            event = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return -1
+        return self._size(event) if isinstance(event, dict) else -1
+
+
+def text_member(*names: str) -> re.Pattern[bytes]:
+    """Finds members with one of these names whose value is a string, in JSON text. Inside JSON strings quotes are
+    escaped, so text that a model wrote never matches."""
+    return re.compile(rb'"(?:%b)"\s*:\s*"((?:[^"\\]|\\.)*)"' % "|".join(map(re.escape, names)).encode(), re.DOTALL)
+
+
+def _plain_size(text: bytes) -> int:
+    """Bytes of the text that the inside of a JSON string stands for, -1 when it has to be parsed with its event."""
+    if _PLAIN.fullmatch(text):
+        if not text.isascii():
+            try:
+                text.decode()
+            except UnicodeDecodeError:
+                return -1
+        return len(text)
+    try:
+        value = orjson.loads(b'"%b"' % text)
+    except orjson.JSONDecodeError:
+        return -1
+    return text_bytes(value) if isinstance(value, str) else -1

@@ -1,0 +1,115 @@
+"""What a stream in Anthropic's dialect comes to, for the bill."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from gateway.api import ChatTally, Fault, StreamItem, TextPattern, dict_of, dump, text_bytes, text_member, text_of
+from tollgate_anthropic.reading import FINISH
+from tollgate_anthropic.usage import merge_usage, translate_usage
+
+Json = dict[str, Any]
+
+_TEXTS = ("text", "thinking", "partial_json")
+_TEXT = text_member(*_TEXTS)
+
+
+class MessagesTally:
+    """Implements `gateway.api.Tally` for events of the Messages API, as the JSON bytes of their data. An answer that
+    came whole is told in chat chunks, which are counted as such."""
+
+    def __init__(self) -> None:
+        self._chat = ChatTally()
+        self._counts: Json = {}
+        self._told: Json | None = None
+        self._reason = ""
+        self._bytes = self._chunks = 0
+        self._pattern = TextPattern(_TEXT, _text_only)
+
+    @property
+    def usage(self) -> Json | None:
+        """See `Tally`: once the answer has ended."""
+        return self._told or self._chat.usage
+
+    @property
+    def finish_reason(self) -> str:
+        """See `Tally`."""
+        return self._reason or self._chat.finish_reason
+
+    @property
+    def text_bytes(self) -> int:
+        """See `Tally`."""
+        return self._bytes + self._chat.text_bytes
+
+    @property
+    def chunks(self) -> int:
+        """See `Tally`."""
+        return self._chunks + self._chat.chunks
+
+    @property
+    def complete(self) -> bool:
+        """See `Tally`."""
+        return self._told is not None or self._chat.complete
+
+    def add(self, items: list[StreamItem]) -> list[StreamItem]:
+        """See `Tally`."""
+        for item in items:
+            if isinstance(item, bytes):
+                size = self._pattern.match(item)
+                self._write(self._read(item) if size < 0 else size)
+            elif isinstance(item, Fault):
+                break
+            else:
+                self._chat.add([item])
+        return items
+
+    def cut(self) -> None:
+        """See `Tally`."""
+        self._reason = self.finish_reason or "length"
+
+    def _write(self, size: int) -> None:
+        if size:
+            self._bytes += size
+            self._chunks += 1
+
+    def _read(self, item: bytes) -> int:
+        try:
+            event = dict_of(orjson.loads(item))
+        except orjson.JSONDecodeError:
+            return 0  # the relay says so
+        kind = event.get("type")
+        if kind == "content_block_delta":
+            self._pattern.learn(item)
+            return _delta_size(event)
+        if kind == "content_block_start":
+            return _block_size(dict_of(event.get("content_block")))
+        if kind == "message_start":
+            merge_usage(self._counts, dict_of(event.get("message")).get("usage"))
+        elif kind == "message_delta":
+            merge_usage(self._counts, event.get("usage"))
+            reason = text_of(dict_of(event.get("delta")).get("stop_reason"))
+            if reason:
+                self._reason = self._reason or FINISH.get(reason, "stop")
+                self._told = translate_usage(self._counts) or {}
+        return 0
+
+
+def _delta_size(event: Json) -> int:
+    delta = dict_of(event.get("delta"))
+    return sum(text_bytes(text_of(delta.get(name))) for name in _TEXTS)
+
+
+def _text_only(event: Json) -> int:
+    """For `TextPattern`: a delta's size, -1 for other events."""
+    if event.get("type") != "content_block_delta":
+        return -1
+    return _delta_size(event)
+
+
+def _block_size(block: Json) -> int:
+    """What the beginning of a block tells already: the names of tools that are called, and what came whole."""
+    size = text_bytes(text_of(block.get("name"))) + sum(text_bytes(text_of(block.get(name))) for name in _TEXTS[:2])
+    given = block.get("input")
+    return size + (len(dump(given).encode()) if isinstance(given, dict) and given else 0)

@@ -1,0 +1,99 @@
+"""What a stream in Google's dialect comes to, for the bill."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.api import Fault, StreamItem, dict_of, dicts_of, dump, text_bytes
+from tollgate_google.grounding import searches_of
+from tollgate_google.reading import FINISH, Reading
+from tollgate_google.usage import translate_usage
+
+Json = dict[str, Any]
+
+_MOST_CANDIDATES = 1000
+
+
+class GenerateTally:
+    """Implements `gateway.api.Tally` for GenerateContentResponses, parsed."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.finish_reason = ""
+        self.text_bytes = 0
+        self.chunks = 0
+        self._reading = reading
+        self._reasons: dict[int, str] = {}
+        self._counts: Json | None = None
+        self._grounding: dict[int, Json] = {}
+        self._blocked = False
+
+    @property
+    def complete(self) -> bool:
+        """See `Tally`."""
+        return self._blocked or (bool(self._reasons) and all(self._reasons.values()))
+
+    @property
+    def usage(self) -> Json | None:
+        """See `Tally`: the counts so far, with the web searches, which cost apart."""
+        searches = sum(searches_of(found, self._reading.every_search) for found in self._grounding.values())
+        if self._counts is None or not searches:
+            return self._counts
+        return {**self._counts, "server_tool_use_details": {"web_search_requests": searches}}
+
+    def add(self, items: list[StreamItem]) -> list[StreamItem]:
+        """See `Tally`."""
+        for item in items:
+            if isinstance(item, Fault):
+                break
+            if isinstance(item, dict):
+                self._count(item)
+        return items
+
+    def cut(self) -> None:
+        """See `Tally`."""
+        if not self.complete:
+            self.finish_reason = "length"
+
+    def _count(self, event: Json) -> None:
+        counts = event.get("usageMetadata")
+        usage = translate_usage(counts) if isinstance(counts, dict) else None
+        if usage is not None:
+            self._counts = usage
+        size = 0
+        for place, candidate in enumerate(dicts_of(event.get("candidates"))):
+            at = place_of(candidate, place)
+            self._reasons.setdefault(at, "")
+            for part in dicts_of(dict_of(candidate.get("content")).get("parts")):
+                size += _part_size(part)
+            grounding = candidate.get("groundingMetadata")
+            if isinstance(grounding, dict):
+                self._grounding.setdefault(at, {}).update(grounding)
+            reason = candidate.get("finishReason")
+            if isinstance(reason, str) and reason:
+                self._reasons[at] = reason
+                self.finish_reason = FINISH.get(reason, "stop") or "stop"
+        if size:
+            self.chunks += 1
+            self.text_bytes += size
+        if dict_of(event.get("promptFeedback")).get("blockReason"):
+            self._blocked, self.finish_reason = True, "content_filter"
+
+
+def place_of(candidate: Json, place: int) -> int:
+    """The index of a candidate; the place where it stands when it names none."""
+    index = candidate.get("index")
+    return index if type(index) is int and 0 <= index < _MOST_CANDIDATES else place
+
+
+def _part_size(part: Json) -> int:
+    """Bytes of what the model wrote in a part: its text, or the call as it stands; not media."""
+    text = part.get("text")
+    if isinstance(text, str):
+        return text_bytes(text)
+    call = dict_of(part.get("functionCall") or part.get("function_call"))
+    if call:
+        name = call.get("name")
+        args = [call[key] for key in ("args", "partialArgs") if call.get(key)]
+        return (text_bytes(name) if isinstance(name, str) else 0) + sum(text_bytes(dump(given)) for given in args)
+    code = dict_of(part.get("executableCode")).get("code")
+    return text_bytes(code) if isinstance(code, str) else 0

@@ -1,0 +1,129 @@
+"""What a chat stream comes to: the pattern of the frequent chunks gives what parsing every chunk gives."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import Fault
+from gateway.wire.chat.tally import ChatTally
+from gateway.wire.tokens import written_bytes
+
+ODD_TEXTS = ['"}', '"},"finish_reason":"stop"', '\\"', "\n", "\u00e9", "\U0001f600", "\\u0041", "\x7f", ""]
+TEXTS = st.text(max_size=12) | st.sampled_from(ODD_TEXTS)
+PARTS = st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": TEXTS}), max_size=2)
+FUNCTIONS = st.dictionaries(st.sampled_from(["name", "arguments"]), TEXTS)
+CALLS = st.lists(st.fixed_dictionaries({"index": st.integers(0, 2), "function": FUNCTIONS}), max_size=2)
+DELTAS = st.one_of(
+    st.fixed_dictionaries({"content": TEXTS}),
+    st.fixed_dictionaries({"reasoning_content": TEXTS}),
+    st.fixed_dictionaries({"reasoning_content": TEXTS, "reasoning": TEXTS}),
+    st.fixed_dictionaries({"refusal": TEXTS}),
+    st.fixed_dictionaries({"content": PARTS}),
+    st.fixed_dictionaries({"function_call": FUNCTIONS}),
+    st.fixed_dictionaries({"tool_calls": CALLS}),
+    st.dictionaries(st.sampled_from(["content", "role", "x"]), st.none() | TEXTS | st.integers(0, 9), max_size=3),
+)
+MORE = st.sampled_from([{}, {"usage": None}, {"obfuscation": "aB3"}, {"obfuscation": ""}, {"error": None}])
+SPELLINGS = st.sampled_from(["compact", "spaced", "ascii", "indented", "reversed", "escaped"])
+
+
+def spelt(chunk: dict[str, Any], how: str) -> bytes:
+    """The same JSON in one of its legal spellings."""
+    if how == "spaced":
+        return json.dumps(chunk, separators=(" , ", " : "), ensure_ascii=False).encode()
+    if how == "ascii":
+        return json.dumps(chunk).encode()
+    if how == "indented":
+        return orjson.dumps(chunk, option=orjson.OPT_INDENT_2)
+    if how == "reversed":
+        choices = [dict(reversed(choice.items())) for choice in chunk["choices"]]
+        return orjson.dumps(dict(reversed({**chunk, "choices": choices}.items())))
+    found = orjson.dumps(chunk)
+    if how == "escaped":
+        return found.replace(b'"content"', b'"cont\\u0065nt"').replace(b"/", b"\\/")
+    return found
+
+
+def chunk_of(delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m/x", "choices": [choice], **more}
+
+
+@given(st.lists(st.tuples(DELTAS, MORE, SPELLINGS), max_size=12), SPELLINGS, st.booleans())
+def test_the_pattern_gives_what_parsing_gives(parts: list[Any], one: str, mixed: bool) -> None:
+    chunks = [chunk_of(delta, **more) for delta, more, _ in parts]
+    raw = [spelt(chunk, how if mixed else one) for chunk, (_, _, how) in zip(chunks, parts, strict=True)]
+    fast = ChatTally()
+    given = [item for data in raw for item in fast.add([data])]
+    sizes = [written_bytes(orjson.loads(data)["choices"][0]["delta"]) for data in raw]
+    assert fast.text_bytes == sum(sizes)
+    assert fast.chunks == sum(size > 0 for size in sizes)
+    assert [item if isinstance(item, dict) else orjson.loads(item) for item in given] == chunks
+    assert fast.usage is None
+    assert fast.finish_reason == ""
+
+
+@given(st.lists(TEXTS, min_size=3, max_size=8), SPELLINGS, st.sampled_from(["content", "reasoning_content"]))
+def test_an_end_hidden_among_texts_is_found(texts: list[str], how: str, name: str) -> None:
+    tally = ChatTally()
+    for text in texts:
+        tally.add([spelt(chunk_of({name: text}), how)])
+    assert not tally.complete
+    (last,) = tally.add([spelt(chunk_of({name: "x"}, "length", usage={"prompt_tokens": 2}), how)])
+    assert isinstance(last, dict)
+    assert (tally.finish_reason, tally.complete, tally.usage) == ("length", True, {"prompt_tokens": 2})
+
+
+def test_frequent_chunks_follow_the_pattern() -> None:
+    """Else nothing above would have tested it."""
+    tally = ChatTally()
+    tally.add([spelt(chunk_of({"content": "a"}, obfuscation="x1"), "compact")])
+    for text, size in (("bc", 2), ("ä", 2), ("\n", 1), ("", 0)):
+        assert tally._pattern.match(spelt(chunk_of({"content": text}, obfuscation="pad"), "compact")) == size
+    assert tally._pattern.match(spelt(chunk_of({"content": "a", "refusal": "b"}), "compact")) == -1
+
+
+@pytest.mark.parametrize("half", [b'"\\ud83d"', b'"\\ude00x"'])
+def test_half_of_a_pair_passes_and_is_counted(half: bytes) -> None:
+    tally = ChatTally()
+    data = orjson.dumps(chunk_of({"content": "@"})).replace(b'"@"', half)
+    assert tally.add([data]) == [data]
+    assert tally.chunks == 1
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"7", b"[1]", b"{", b'{"a":\xff}', b'{"choices":[{"delta":{"content":"a\nb"}}]}']
+)
+def test_nonsense_is_a_fault_and_the_last_item(data: bytes) -> None:
+    whole = orjson.dumps(chunk_of({"content": "a"}))
+    found = ChatTally().add([whole, data, whole])
+    assert len(found) == 2
+    assert isinstance(found[1], Fault)
+
+
+def test_an_error_in_any_spelling_is_a_fault() -> None:
+    data = orjson.dumps(chunk_of({}, error={"message": "no"})).replace(b'"error"', b'"err\\u006fr"')
+    assert isinstance(ChatTally().add([data])[0], Fault)
+
+
+def test_several_choices_are_whole_when_each_has_ended() -> None:
+    tally = ChatTally(2)
+    for index in (0, 1):
+        assert not tally.complete
+        chunk = chunk_of({}, "stop")
+        chunk["choices"][0]["index"] = index
+        tally.add([chunk])
+    assert tally.complete
+
+
+def test_a_cut_gives_the_length_as_the_reason() -> None:
+    tally = ChatTally()
+    tally.add([chunk_of({"content": "a"})])
+    tally.cut()
+    assert (tally.finish_reason, tally.complete) == ("length", False)

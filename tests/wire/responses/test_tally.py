@@ -1,0 +1,83 @@
+"""What a streamed response comes to: deltas, and what only the ends of items tell, each once."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.wire.responses.tally import ResponsesTally
+
+
+def tallied(*events: dict[str, Any], pretty: bool = False) -> ResponsesTally:
+    tally = ResponsesTally()
+    option = orjson.OPT_INDENT_2 if pretty else None
+    data: list[Any] = [orjson.dumps(event, option=option) for event in events]
+    assert tally.add(list(data)) == data
+    return tally
+
+
+@pytest.mark.parametrize(
+    "kind", ["output_text", "refusal", "reasoning_text", "reasoning_summary_text", "function_call_arguments",
+             "custom_tool_call_input"],
+)  # fmt: skip
+@pytest.mark.parametrize("pretty", [False, True])
+def test_deltas_are_counted_by_their_bytes(kind: str, pretty: bool) -> None:
+    event = {"sequence_number": 1, "delta": 'ä"}\n', "type": f"response.{kind}.delta", "output_index": 0}
+    tally = tallied(event, pretty=pretty)
+    assert (tally.text_bytes, tally.chunks) == (5, 1)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text(max_size=8) | st.sampled_from(['"}', "\\", "\n", '"delta":"']),
+            st.integers(0, 1),
+            st.integers(0, 10**6),
+            st.sampled_from([{}, {"obfuscation": "aB"}, {"logprobs": []}]),
+        ),
+        max_size=10,
+    ),
+    st.sampled_from(["compact", "spaced", "ascii", "reversed"]),
+)
+def test_deltas_count_in_every_spelling(parts: list[Any], how: str) -> None:
+    tally = ResponsesTally()
+    told = [0, 0]
+    for text, place, number, more in parts:
+        event = {"type": "response.output_text.delta", "sequence_number": number, "item_id": f"m{place}",
+                 "output_index": place, "delta": text, **more}  # fmt: skip
+        if how == "reversed":
+            event = dict(reversed(event.items()))
+        separators = (" , ", " : ") if how == "spaced" else (",", ":")
+        tally.add([json.dumps(event, separators=separators, ensure_ascii=how == "ascii").encode()])
+        told[place] += len(text.encode())
+    assert tally.text_bytes == sum(told)
+    assert tally.chunks == sum(bool(part[0]) for part in parts)
+    assert [tally._told.get(place, 0) for place in (0, 1)] == told
+
+
+def test_the_end_of_an_item_tells_only_what_was_not_told_before() -> None:
+    item = {"type": "function_call", "name": "look", "arguments": '{"a":1}'}
+    done = {"type": "response.output_item.done", "output_index": 0, "item": item}
+    assert tallied(done).text_bytes == 11
+    delta = {"type": "response.function_call_arguments.delta", "output_index": 0, "delta": '{"a":1}'}
+    assert tallied(delta, done).text_bytes == 11
+    said = {"type": "message", "content": [{"type": "output_text", "text": "Hi"}, {"type": "refusal", "refusal": "No"}]}
+    assert tallied({**done, "item": said}).text_bytes == 4
+
+
+def test_the_end() -> None:
+    response = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}, "output": [],
+                "usage": {"input_tokens": 1, "output_tokens": 2}}  # fmt: skip
+    tally = tallied({"type": "response.incomplete", "response": response})
+    assert (tally.complete, tally.finish_reason, tally.usage) == (True, "length", response["usage"])
+
+
+def test_a_cut() -> None:
+    tally = tallied({"type": "response.created"})
+    tally.cut()
+    assert (tally.complete, tally.finish_reason) == (False, "length")
