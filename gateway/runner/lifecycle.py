@@ -195,7 +195,7 @@ class CallRunner:
 
         Returns immediately; the rest happens in a task of the process.
         """
-        if self._ending.begun:
+        if self._ending.begun or self._drain.running:
             return
         if self._rounds.survives:
             self._drain.begin(self.call.id, self._ending.leave)
