@@ -127,7 +127,7 @@ class ResponsesCall:
     # -- before ------------------------------------------------------------------------------------------------
 
     async def prepare(self) -> None:
-        """See `StatefulInboundCall`."""
+        """Load what stands before and make the forms of the request; see `StatefulInboundCall`."""
         call, request, services = self._call, self._request, self._services
         request["store"] = self.store
         if self.background and services.running.count_background(self.account_id) >= services.settings.max_background:
@@ -200,7 +200,7 @@ class ResponsesCall:
         return new_response(self._request, response_id=self.id, model=call.model, now=call.created, status=status)
 
     def relay(self, watch: Watch | None, dialect: Dialect = "chat") -> Relay:
-        """See `InboundCall`."""
+        """A fresh encoder, of chat chunks or of an upstream's own events; see `InboundCall`."""
         taken = None if self._recording is None else self._recording.write
         if dialect == "responses":
             self._relay = NativeStream(self.begun(), watch, taken)
@@ -218,7 +218,7 @@ class ResponsesCall:
         return self._relay
 
     def whole(self, answer: Answer) -> dict[str, Any]:
-        """See `InboundCall`."""
+        """The response object of a whole answer in either dialect; see `InboundCall`."""
         usage = answer.usage
         if answer.dialect == "responses":
             final = native_response(answer.body, self.begun())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from gateway.errors import Fault
 from gateway.runner.rounds import Host, Rounds
@@ -30,8 +30,8 @@ class Drain:
         """Whether an answer is received for a caller who left."""
         return self.task is not None and not self.task.done()
 
-    def begin(self, request_id: str, then: Callable[[], Awaitable[None]]) -> None:
-        """Go on in a task of the process. then: awaited when it is over, however it ended."""
+    def begin(self, request_id: str, then: Callable[[], None]) -> None:
+        """Go on in a task of the process. then: called when it is over, however it ended."""
         self.task = self._host.spawn(self._run(request_id, then), f"drain {request_id}")
 
     def stop(self) -> None:
@@ -39,7 +39,7 @@ class Drain:
         if self._scope is not None:
             self._scope.reschedule(asyncio.get_running_loop().time())
 
-    async def _run(self, request_id: str, then: Callable[[], Awaitable[None]]) -> None:
+    async def _run(self, request_id: str, then: Callable[[], None]) -> None:
         try:
             async with asyncio.timeout(self._limit) as self._scope:
                 await self._rounds.receive_rest()
@@ -47,4 +47,4 @@ class Drain:
             self._log.info("drain ended early: %s", error, extra={"request_id": request_id})
         self._scope = None
         self._rounds.close()
-        await then()
+        then()

@@ -64,7 +64,7 @@ class Rounds:
         dispatcher: Dispatcher,
         log: logging.Logger,
     ) -> None:
-        self.deadline = dispatcher.deadline()
+        self._deadline = dispatcher.deadline()
         self.whole = False
         self._call = call
         self._host = host
@@ -88,6 +88,10 @@ class Rounds:
         """The target that is being asked is read to the end although the caller left."""
         target = self.last.target if self.last is not None else None
         return self._work is not None and target is not None and self._drains(target)
+
+    def remaining(self) -> float:
+        """Seconds until the call must be over (`upstream.total`), at least 0."""
+        return max(0.0, self._deadline - asyncio.get_running_loop().time())
 
     async def ask(self, body: dict[str, Any] | None) -> Round:
         """A round with a whole answer. body: of a further round, None for the call's own. Raises Fault."""
@@ -171,13 +175,13 @@ class Rounds:
         return found
 
     async def _fetch(self, found: Round) -> None:
-        found.answer = await self._dispatcher.whole(found.sent, self.deadline)
+        found.answer = await self._dispatcher.whole(found.sent, self._deadline)
         found.measured = measure_whole(found.sent, found.answer)
 
     async def _open(
         self, found: Round, make_relay: MakeRelay, quiet: float, on_silence: Callable[[], Awaitable[None]]
     ) -> None:
-        found.pump = await self._dispatcher.stream(found.sent, self.deadline, make_relay, quiet, on_silence)
+        found.pump = await self._dispatcher.stream(found.sent, self._deadline, make_relay, quiet, on_silence)
 
     async def _outliving(self, work: Coroutine[Any, Any, None]) -> None:
         """Await upstream work; where a provider's policy is to drain, in a task that outlives the caller."""

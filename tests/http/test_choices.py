@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from gateway.testing import (
     FakeUpstream,
+    Hold,
     Reply,
     json_reply,
     openai_completion,
@@ -62,6 +64,24 @@ async def test_whole_answers_are_merged_and_each_is_paid(tmp_path: Path, fake_up
         account = await gateway.gateway.stores.accounts.get_account(gateway.account.id)
         assert account is not None
         assert account.held == 0
+
+
+async def test_the_prompt_is_held_once_for_each_request(tmp_path: Path, fake_upstream: FakeUpstream) -> None:
+    held = []
+    async with running_gateway(tmp_path, config(fake_upstream, tmp_path)) as gateway:
+        for count in (1, 3):
+            go = asyncio.Event()
+            answer = json_reply(openai_completion("x", reported=usage(10, 1)))
+            fake_upstream.queue(*(Reply([Hold(go), *answer.body], media_type="application/json") for _ in range(count)))
+            before = len(fake_upstream.requests)
+            asked = asyncio.create_task(gateway.post("/v1/chat/completions", {**ASK, "n": count, "max_tokens": 1}))
+            await fake_upstream.wait_for_requests(before + count)
+            account = await gateway.gateway.stores.accounts.get_account(gateway.account.id)
+            assert account is not None
+            held.append(account.held)
+            go.set()
+            assert (await asked)[0] == 200
+    assert held[1] == 3 * held[0], "the upstream reads the prompt, and writes, three times"
 
 
 async def test_streams_are_interleaved_and_summed(tmp_path: Path, fake_upstream: FakeUpstream) -> None:

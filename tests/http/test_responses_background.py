@@ -203,6 +203,25 @@ class TestBackground:
         assert text_of(found.response) == "Hello"
         assert (await site.row()).row.status == 503
 
+    @pytest.mark.parametrize("resumed", [False, True])
+    async def test_who_follows_it_is_told_when_the_process_ends_it(self, serve: Any, resumed: bool) -> None:
+        site = await serve(server={"drain": "50ms"})
+        site.upstream.reply(Reply([*ANSWER[:2], Stall()]))
+        client = await site.connect()
+        raw = orjson.dumps({"input": "Hello!", "stream": not resumed, "background": True})
+        await client.send(site.head_of(len(raw), path=RESPONSES) + raw)
+        if resumed:
+            response_id = (await client.answer()).json["id"]
+            await until_said(site, response_id, "Hello")
+            await client.send(site.head_of(path=f"{RESPONSES}/{response_id}?stream=true", method="GET"))
+        await client.head()
+        chunks = client.chunks()
+        seen = await anext(chunks)
+        await site.running.service.drain()
+        seen += b"".join([part async for part in chunks])
+        final = check_stream(read_stream(seen))
+        assert (final["status"], final["error"]["message"]) == ("failed", shutting_down().message)
+
     async def test_more_than_is_kept_of_a_stream(self, serve: Any) -> None:
         site = await serve(responses={"live_events": "8KiB"})
         go = asyncio.Event()

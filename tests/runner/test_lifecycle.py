@@ -182,6 +182,23 @@ async def test_an_interruption_stops_what_would_outlive_the_caller() -> None:
     assert [outcome.fault_code for outcome in bench.recorder.outcomes] == ["draining"]
 
 
+async def test_an_answer_is_drained_once_however_many_steps_hear_that_the_caller_left() -> None:
+    go = asyncio.Event()
+    bench = Bench(go, openai_completion("Hi", reported=usage(3, 4)), on_disconnect="drain")
+
+    async def handle() -> None:
+        await bench.runner.guard(bench.run())
+
+    task = asyncio.create_task(handle())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    await bench.leave(task)
+    assert sum(found.get_name().startswith("drain") for found in bench.host.tasks) == 1
+    go.set()
+    await bench.host.rest()
+    assert [outcome.status for outcome in bench.recorder.outcomes] == [499]
+
+
 class TestDetached:
     """A task of the process conducts the call; the handler only looks on."""
 

@@ -64,7 +64,7 @@ async def retrieve(context: RequestContext) -> web.StreamResponse:
         return stream.response
     if not streamed:
         return context.json(running.snapshot())
-    await follow(running, services.store, stream, after)
+    await follow(context, running, services.store, stream, after)
     return stream.response
 
 

@@ -77,4 +77,4 @@ async def answer_in_background(context: RequestContext, runner: CallRunner, inbo
         await sink.give(queued)
         return
     running = RunningResponse(inbound.id, inbound.account_id, inbound.recording, inbound.snapshot)
-    await follow(running, context.runtime.responses_services().store, sink)
+    await follow(context, running, context.runtime.responses_services().store, sink)

@@ -25,7 +25,7 @@ class DirectAnswer(SseResponse):
 
     async def give(self, answer: dict[str, Any]) -> None:
         """A whole answer is sent by the server when the handler returns it."""
-        self.response = self._context.json(answer)
+        self._response = self._context.json(answer)
 
 
 async def serve_call(context: RequestContext, dialect: InboundDialect) -> web.StreamResponse:

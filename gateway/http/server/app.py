@@ -51,6 +51,8 @@ class HttpApp:
             if fault is None:
                 raise
             status = fault.status
+            if request.writer.output_size > 0 and request.transport is not None:
+                request.transport.abort()  # a second head would corrupt a stream that has begun
             response = context.error(fault)
         except Exception as error:  # a bug of ours: the caller gets a clean 500 with the request id, we get the trace
             gateway.log.exception("handler failed", extra={"request_id": context.id})

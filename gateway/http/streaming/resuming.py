@@ -3,10 +3,12 @@ store."""
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Mapping
 
 from gateway.errors import CallerFault
+from gateway.http.server.request_context import RequestContext
 from gateway.responses.running import RunningResponse, from_number, last_number
 from gateway.runner.recording import Reader
 from gateway.runner.sink import EventStream
@@ -16,9 +18,13 @@ from gateway.wire.responses.replay import events_of
 
 PATIENCE = 60.0
 """Seconds for the last bytes to a slow reader."""
+_LAST_WORDS = 2.0
+"""Seconds for the end of a response whose process stops."""
 
 
-async def follow(running: RunningResponse, store: Responses, stream: EventStream, after: int = -1) -> None:
+async def follow(
+    context: RequestContext, running: RunningResponse, store: Responses, stream: EventStream, after: int = -1
+) -> None:
     """Write the events with a number above `after` (-1: all) to `stream`, those to come included, and end it."""
     recording = running.recording
     reader = Reader(recording, stream)
@@ -26,7 +32,14 @@ async def follow(running: RunningResponse, store: Responses, stream: EventStream
     recording.join(reader, pick=lambda seen: from_number(seen, after))
     last = b""
     try:
-        await reader.read_all(stream.quiet, stream.keep_alive)
+        try:
+            await reader.read_all(stream.quiet, stream.keep_alive)
+        except asyncio.CancelledError:
+            if context.was_interrupted() is None:
+                raise
+            # What makes the response was interrupted as well, and tells in its events how it ends.
+            async with asyncio.timeout(_LAST_WORDS):
+                await reader.read_all()
         if recording.cut_off:
             # Too much was said to keep it (responses.live_events): there remains the end.
             await recording.wait_end()

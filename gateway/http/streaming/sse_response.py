@@ -23,7 +23,6 @@ _SSE_HEADERS = {"content-type": SSE_TYPE, "cache-control": "no-cache", "x-accel-
 class SseResponse:
     """Writes one event stream; implements `gateway.runner.sink.EventStream`.
 
-    response: what the handler returns.
     begun: the head was sent.
     quiet: seconds of silence after which a sign of life is due, 0 for never.
 
@@ -39,7 +38,8 @@ class SseResponse:
         quiet: float = 0.0,
         sign_of_life: bytes = KEEP_ALIVE,
     ) -> None:
-        self.response: web.StreamResponse = web.StreamResponse()
+        # Made by `begin`: most answers are whole, and never need one.
+        self._response: web.StreamResponse | None = None
         self.begun = False
         self.quiet = quiet
         self._request = request
@@ -47,15 +47,21 @@ class SseResponse:
         self._sign_of_life = sign_of_life
         self._chunked = request.version >= HttpVersion11
 
+    @property
+    def response(self) -> web.StreamResponse:
+        """What the handler returns, once it has begun."""
+        assert self._response is not None
+        return self._response
+
     async def begin(self, flow: Flow) -> None:
         """Send the response head, once. flow: called as the caller's socket fills and drains."""
         if self.begun:
             return
         self.begun = True
-        self.response.headers.update({**_SSE_HEADERS, **self._headers()})
+        self._response = web.StreamResponse(headers={**_SSE_HEADERS, **self._headers()})
         if self._chunked:
-            self.response.enable_chunked_encoding()
-        await self.response.prepare(self._request)
+            self._response.enable_chunked_encoding()
+        await self._response.prepare(self._request)
         connection = self._request.protocol
         if isinstance(connection, Connection):
             connection.on_flow = flow

@@ -1,0 +1,127 @@
+"""An admitted call is answered: its rounds run, and what they bring goes into a sink."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from gateway.dialect import InboundCall, Relay, Watch
+from gateway.errors import Fault
+from gateway.profile import Dialect
+from gateway.runner.ending import Ending
+from gateway.runner.rounds import Host, Round, Rounds
+from gateway.runner.sink import Sink
+
+NextBody = Callable[[Round], Awaitable[dict[str, Any] | None]]
+"""Told what a round brought; the body of a further round, or None when that was the answer."""
+
+
+class Answering:
+    """Makes one answer.
+
+    request_id: of the call. watch: shown every chunk of a stream, None for nobody. next_body: asked after each
+    round for the body of a further one; None for a call of one round.
+    """
+
+    def __init__(
+        self,
+        inbound: InboundCall,
+        sink: Sink,
+        rounds: Rounds,
+        ending: Ending,
+        *,
+        request_id: str,
+        watch: Watch | None,
+        next_body: NextBody | None,
+    ) -> None:
+        self._inbound = inbound
+        self._sink = sink
+        self._rounds = rounds
+        self._ending = ending
+        self._request_id = request_id
+        self._watch = watch
+        self._next_body = next_body
+
+    async def whole(self) -> None:
+        """Give a whole answer, billed, with the caller's model id and usage in it. Raises Fault."""
+        found = await self._rounds.ask(None)
+        while (body := await self._ask_for_more(found)) is not None:
+            found = await self._rounds.ask(body)
+        came = found.answer
+        assert came is not None
+        ending = self._ending
+        answer: dict[str, Any] = {}
+        ending.answer_begins()
+
+        async def complete() -> None:
+            nonlocal answer
+            await ending.finish(200, finish_reason=came.finish_reason)
+            came.usage = ending.shown
+            answer = self._inbound.whole(came)
+
+        await ending.complete(complete)
+        await self._sink.give(answer)
+
+    async def stream(self, caller_is_there: Callable[[], bool]) -> None:
+        """Give a stream; its closing bytes when it is billed. Raises Fault.
+
+        caller_is_there: False when the rest is received for nobody.
+        """
+        rounds, sink, ending = self._rounds, self._sink, self._ending
+        stateful = ending.stateful
+        if stateful is not None and stateful.background:
+            # What its caller gets is that it runs; nobody waits for the first byte.
+            await sink.begin(rounds.flow)
+
+        async def silence() -> None:
+            if caller_is_there():
+                await sink.begin(rounds.flow)
+                sink.keep_alive()
+
+        body: dict[str, Any] | None = None
+        while True:
+            found = await rounds.stream(body, self._relay, sink.quiet, silence)
+            pump = found.pump
+            assert pump is not None
+            ending.answer_begins()
+            await sink.begin(rounds.flow)
+            # From here on the transport's callback writes into the sink; this task only waits for the end.
+            pump.attach(sink)
+            while not pump.ended:
+                await pump.wait()
+            if pump.fault is not None:
+                raise pump.fault
+            rounds.ended_well()
+            body = await self._ask_for_more(found)
+            if body is None:
+                break
+        relay, tally, last = pump.relay, pump.tally, b""
+
+        async def complete() -> None:
+            nonlocal last
+            await ending.finish(200, finish_reason=tally.finish_reason)
+            last = relay.finish(ending.shown)
+
+        await ending.complete(complete)
+        await sink.end(last, None, rounds.remaining())
+
+    async def tell(self, fault: Fault, host: Host) -> None:
+        """An error inside a stream that has begun: never a clean end. The call is billed by now."""
+        stateful = self._ending.stateful
+        if stateful is not None:
+            last = stateful.break_off(fault, self._ending.shown)
+            # In a task of the process: what came of the answer is paid for and kept, should the caller leave now.
+            await asyncio.shield(host.spawn(stateful.keep(), f"keep {self._request_id}"))
+        else:
+            found = self._rounds.last
+            relay = self._inbound.relay(None) if found is None or found.pump is None else found.pump.relay
+            last = relay.fail(fault, self._request_id)
+        await self._sink.end(last, fault, 0)
+
+    def _relay(self, dialect: Dialect) -> Relay:
+        return self._inbound.relay(self._watch, dialect)
+
+    async def _ask_for_more(self, found: Round) -> dict[str, Any] | None:
+        return None if self._next_body is None else await self._next_body(found)
+
