@@ -16,7 +16,8 @@ from gateway.responses.services import ResponsesServices
 from gateway.stores import StoredConversation
 from gateway.wire.responses.items import canonical_items
 from gateway.wire.responses.objects import item_resources
-from gateway.wire.responses.request import validate_input, validate_metadata
+from gateway.wire.responses.request import items as input_items
+from gateway.wire.responses.request import metadata
 
 _MOST_AT_ONCE = 20
 """Items in one request (OpenAI's API reference)."""
@@ -124,7 +125,7 @@ def _metadata(body: dict[str, Any]) -> dict[str, str]:
     given = body.get("metadata")
     if given is None:
         return {}
-    validate_metadata("metadata", given)
+    metadata("metadata", given)
     return dict(given)
 
 
@@ -134,7 +135,7 @@ def _items(body: dict[str, Any], earlier: Any) -> list[dict[str, Any]]:
         raise CallerFault("items: is required: a list of at least one item.", param="items")
     if len(given) > _MOST_AT_ONCE:
         raise CallerFault(f"items: at most {_MOST_AT_ONCE} can be added at once.", param="items")
-    validate_input("items", given)
+    input_items("items", given)
     return canonical_items(given, earlier=earlier, path="items")
 
 
