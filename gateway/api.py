@@ -45,6 +45,7 @@ from gateway.wire.code_fences import Unfence
 from gateway.wire.dropped import DroppedParams
 from gateway.wire.embeddings import embedding_input_tokens
 from gateway.wire.errors.parse import fault_from_openai_error, fault_from_stream_event
+from gateway.wire.json_schema import Component
 from gateway.wire.lenient import (
     as_dict,
     as_list,
@@ -58,6 +59,7 @@ from gateway.wire.lenient import (
     text_of,
     writable,
 )
+from gateway.wire.openapi import Operation, Parameter, SecurityScheme
 from gateway.wire.pdf import PageCounter
 from gateway.wire.redact import clean, redact
 from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response
@@ -84,6 +86,7 @@ __all__ = [
     "ChatStreamDecoder",
     "Checkout",
     "CheckoutState",
+    "Component",
     "Counters",
     "Dialect",
     "Document",
@@ -102,11 +105,13 @@ __all__ = [
     "Keys",
     "Ledger",
     "Net",
+    "Operation",
     "Order",
     "Outcome",
     "Page",
     "PageCounter",
     "PageReader",
+    "Parameter",
     "Part",
     "PaymentEvent",
     "PaymentKind",
@@ -122,6 +127,7 @@ __all__ = [
     "SearchKind",
     "SearchQuery",
     "SearchResult",
+    "SecurityScheme",
     "ServerTool",
     "Sink",
     "Source",

@@ -19,6 +19,7 @@ ChatFold
 ChatStreamDecoder
 Checkout
 CheckoutState
+Component
 Counters
 DONE
 Dialect
@@ -39,11 +40,13 @@ InboundDialect
 Keys
 Ledger
 Net
+Operation
 Order
 Outcome
 Page
 PageCounter
 PageReader
+Parameter
 Part
 PaymentEvent
 PaymentKind
@@ -59,6 +62,7 @@ SearchBackend
 SearchKind
 SearchQuery
 SearchResult
+SecurityScheme
 ServerTool
 Sink
 Source

@@ -14,11 +14,13 @@ from gateway.dialect import bearer
 from gateway.errors import CallerFault, Refusal
 from gateway.http.api import admin_forms as forms
 from gateway.http.api.fields import page_number
+from gateway.http.api.operations.admin import OPERATIONS
 from gateway.http.api.usage import usage_of
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import remote_address
 from gateway.http.server.router import RouteTable
 from gateway.stores import AccountChange, KeySettings, Stores
+from gateway.wire.openapi import Operation
 
 PREFIX = "/admin/api"
 _TRIES = 20
@@ -53,7 +55,12 @@ def add_routes(routes: RouteTable) -> None:
         ("GET", "/ledger/check", _check),
     )
     for method, template, work in table:
-        routes.add(method, PREFIX + template, _guarded(work), api=False)
+        routes.add(method, PREFIX + template, _guarded(work), *_operations(method, template), api=False)
+
+
+def _operations(method: str, template: str) -> tuple[Operation, ...]:
+    found = OPERATIONS.get((method, template))
+    return () if found is None else (found,)
 
 
 def _guarded(work: Work) -> Callable[[RequestContext], Awaitable[web.StreamResponse]]:

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.errors import CallerFault
+from gateway.http.api.operations import calls as operations
 from gateway.http.api.responses import caller_and_services, page_of
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.router import RouteTable
@@ -25,14 +26,14 @@ _MOST_AT_ONCE = 20
 
 def add_routes(routes: RouteTable) -> None:
     """The routes of this module."""
-    routes.add("POST", "/conversations", create)
-    routes.add("GET", "/conversations/{id}", retrieve)
-    routes.add("POST", "/conversations/{id}", update)
-    routes.add("DELETE", "/conversations/{id}", delete)
-    routes.add("GET", "/conversations/{id}/items", list_items)
-    routes.add("POST", "/conversations/{id}/items", create_items)
-    routes.add("GET", "/conversations/{id}/items/{item}", retrieve_item)
-    routes.add("DELETE", "/conversations/{id}/items/{item}", delete_item)
+    routes.add("POST", "/conversations", create, operations.CREATE_CONVERSATION)
+    routes.add("GET", "/conversations/{id}", retrieve, operations.GET_CONVERSATION)
+    routes.add("POST", "/conversations/{id}", update, operations.UPDATE_CONVERSATION)
+    routes.add("DELETE", "/conversations/{id}", delete, operations.DELETE_CONVERSATION)
+    routes.add("GET", "/conversations/{id}/items", list_items, operations.LIST_ITEMS)
+    routes.add("POST", "/conversations/{id}/items", create_items, operations.CREATE_ITEMS)
+    routes.add("GET", "/conversations/{id}/items/{item}", retrieve_item, operations.GET_ITEM)
+    routes.add("DELETE", "/conversations/{id}/items/{item}", delete_item, operations.DELETE_ITEM)
 
 
 async def create(context: RequestContext) -> web.StreamResponse:
