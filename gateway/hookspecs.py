@@ -19,6 +19,7 @@ from gateway.payments import PaymentKind
 from gateway.provider import ProviderKind
 from gateway.stores import Stores, StoresKind
 from gateway.tools import PageReader, SearchKind, ServerTool
+from gateway.wire.openapi import Operation
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -70,12 +71,16 @@ Handler = Callable[..., Awaitable[Any]]
 
 class Router(Protocol):
     """Takes routes; `template` is a path such as `/things/{id}` or `/things/{rest...}`, matched below every API
-    prefix (`/v1`, `/api/v1`), or at the root with `api=False`."""
+    prefix (`/v1`, `/api/v1`), or at the root with `api=False`. operations: what the route takes and answers, for
+    `GET /openapi.json`; several where it tells them apart by the path itself. A handler that replaces another, and says
+    nothing of its own, keeps that one's."""
 
-    def add(self, method: str, template: str, handler: Handler, *, api: bool = True) -> None:
+    def add(self, method: str, template: str, handler: Handler, *operations: Operation, api: bool = True) -> None:
         """Let `await handler(context)` answer; `context` is the `RequestContext` of this request."""
 
-    def add_dialect(self, method: str, template: str, dialect: InboundDialect, *, api: bool = True) -> None:
+    def add_dialect(
+        self, method: str, template: str, dialect: InboundDialect, *operations: Operation, api: bool = True
+    ) -> None:
         """Let the route take model calls in another dialect, through the same chain and bill."""
 
     def serving(self, method: str, template: str, *, api: bool = True) -> Handler | None:
@@ -109,7 +114,8 @@ def register_search(register: Callable[[SearchKind], None], register_reader: Cal
 
 @hookspec
 def register_routes(router: Router) -> None:
-    """Add HTTP routes. Sync, at start-up."""
+    """Add HTTP routes, with the `Operation`s that say in `GET /openapi.json` what they take and answer. Sync, at
+    start-up."""
 
 
 @hookspec

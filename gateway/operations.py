@@ -17,7 +17,7 @@ Body = Mapping[str, Any]
 
 
 @dataclass(slots=True, frozen=True)
-class Operation:
+class ModelOperation:
     """One operation.
 
     name: `Call.operation`, and what `Profile.operations` holds. cannot: ends the sentence "The model 'x' ...".
@@ -55,11 +55,11 @@ def _bound_embeddings(provider: Provider, body: Body, target: Target) -> int:
     return embedding_input_tokens(body)
 
 
-OPERATIONS: Mapping[str, Operation] = MappingProxyType(
+OPERATIONS: Mapping[str, ModelOperation] = MappingProxyType(
     {
         row.name: row
         for row in (
-            Operation(
+            ModelOperation(
                 name="chat",
                 cannot="makes no chat completions",
                 in_dialects=True,
@@ -69,7 +69,7 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
                 bound_input=_bound_chat,
                 estimate_input=estimate_input_tokens,
             ),
-            Operation(
+            ModelOperation(
                 name="embeddings",
                 cannot="makes no embeddings",
                 in_dialects=False,

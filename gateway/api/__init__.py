@@ -7,7 +7,7 @@ from gateway.config import ApiKey, BaseUrl
 from gateway.dialect import ChatDialect, InboundCall, InboundDialect, Relay, Watch, bearer
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault
 from gateway.hookspecs import App, Router, hookimpl
-from gateway.operations import OPERATIONS, Operation
+from gateway.operations import OPERATIONS, ModelOperation
 from gateway.payments import Checkout, CheckoutState, Order, Part, PaymentEvent, PaymentKind, PaymentMethod
 from gateway.profile import Dialect, Profile
 from gateway.provider import (
@@ -52,6 +52,7 @@ from gateway.wire.code_fences import Unfence
 from gateway.wire.dropped import DroppedParams
 from gateway.wire.embeddings import embedding_input_tokens
 from gateway.wire.errors.parse import fault_from_openai_error, fault_from_stream_event
+from gateway.wire.json_schema import Component
 from gateway.wire.lenient import (
     as_dict,
     as_list,
@@ -65,6 +66,7 @@ from gateway.wire.lenient import (
     text_of,
     writable,
 )
+from gateway.wire.openapi import Operation, Parameter, SecurityScheme
 from gateway.wire.pdf import PageCounter
 from gateway.wire.redact import clean, redact
 from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response
@@ -106,6 +108,7 @@ __all__ = [
     "ChatTally",
     "Checkout",
     "CheckoutState",
+    "Component",
     "Counters",
     "Dialect",
     "Document",
@@ -124,6 +127,7 @@ __all__ = [
     "Keys",
     "Ledger",
     "MediaProvider",
+    "ModelOperation",
     "Net",
     "Operation",
     "Order",
@@ -131,6 +135,7 @@ __all__ = [
     "Page",
     "PageCounter",
     "PageReader",
+    "Parameter",
     "Part",
     "PaymentEvent",
     "PaymentKind",
@@ -149,6 +154,7 @@ __all__ = [
     "SearchKind",
     "SearchQuery",
     "SearchResult",
+    "SecurityScheme",
     "ServerTool",
     "Sink",
     "Source",

@@ -6,11 +6,14 @@ from aiohttp import web
 
 from gateway.dialect import ChatDialect, EmbeddingsDialect, InboundDialect
 from gateway.http.api import admin, conversations, health, models, payments, responses, usage, vouchers
+from gateway.http.api.openapi import DocumentHandler
+from gateway.http.api.operations import account, calls
 from gateway.http.calls.model_calls import serve_call
 from gateway.http.server.request_context import IDEMPOTENCY_KEY, RequestContext
 from gateway.http.server.router import RouteTable
 from gateway.responses.dialect import ResponsesDialect
 from gateway.runtime import Runtime
+from gateway.wire.openapi import Operation
 
 API_PREFIXES = ("/v1", "/api/v1")
 
@@ -21,7 +24,9 @@ ALWAYS = (health.healthz, health.readyz, health.metrics)
 class Routes(RouteTable):
     """A route table that knows dialects; implements `gateway.hookspecs.Router`."""
 
-    def add_dialect(self, method: str, template: str, dialect: InboundDialect, *, api: bool = True) -> None:
+    def add_dialect(
+        self, method: str, template: str, dialect: InboundDialect, *operations: Operation, api: bool = True
+    ) -> None:
         """Let `template` take model calls in `dialect`."""
 
         async def handler(context: RequestContext) -> web.StreamResponse:
@@ -29,28 +34,29 @@ class Routes(RouteTable):
                 return await context.keyed.serve(context, dialect)
             return await serve_call(context, dialect)
 
-        self.add(method, template, handler, api=api)
+        self.add(method, template, handler, *operations, api=api)
 
 
 def build_routes(runtime: Runtime) -> Routes:
     """The routes of one generation of the configuration; a plugin's route replaces ours of the same name."""
     routes = Routes(API_PREFIXES)
-    routes.add_dialect("POST", "/chat/completions", ChatDialect())
-    routes.add_dialect("POST", "/embeddings", EmbeddingsDialect())
-    routes.add_dialect("POST", "/responses", ResponsesDialect(runtime.responses_services()))
+    routes.add_dialect("POST", "/chat/completions", ChatDialect(), calls.CHAT)
+    routes.add_dialect("POST", "/embeddings", EmbeddingsDialect(), calls.EMBEDDINGS)
+    routes.add_dialect("POST", "/responses", ResponsesDialect(runtime.responses_services()), calls.RESPONSES)
     responses.add_routes(routes)
     conversations.add_routes(routes)
-    routes.add("GET", "/models", models.list_models)
-    routes.add("GET", "/models/{id...}", models.get_model)
-    routes.add("GET", "/usage", usage.get_usage)
-    routes.add("GET", "/healthz", health.healthz, api=False)
-    routes.add("GET", "/readyz", health.readyz, api=False)
-    routes.add("GET", "/metrics", health.metrics, api=False)
-    routes.add("POST", "/account/topups", payments.create_topup, api=False)
-    routes.add("GET", "/account/topups", payments.list_topups, api=False)
-    routes.add("GET", "/account/topups/{id}", payments.get_topup, api=False)
-    routes.add("POST", "/account/vouchers/redeem", vouchers.redeem, api=False)
-    routes.add("POST", "/payments/{name}/webhook", payments.receive_webhook, api=False)
+    routes.add("GET", "/models", models.list_models, calls.LIST_MODELS)
+    routes.add("GET", "/models/{id...}", models.get_model, calls.GET_MODEL)
+    routes.add("GET", "/usage", usage.get_usage, account.GET_USAGE)
+    routes.add("GET", "/healthz", health.healthz, account.HEALTH, api=False)
+    routes.add("GET", "/readyz", health.readyz, account.READY, api=False)
+    routes.add("GET", "/metrics", health.metrics, account.METRICS_PAGE, api=False)
+    routes.add("POST", "/account/topups", payments.create_topup, account.CREATE_TOPUP, api=False)
+    routes.add("GET", "/account/topups", payments.list_topups, account.LIST_TOPUPS, api=False)
+    routes.add("GET", "/account/topups/{id}", payments.get_topup, account.GET_TOPUP, api=False)
+    routes.add("POST", "/account/vouchers/redeem", vouchers.redeem, account.REDEEM, api=False)
+    routes.add("POST", "/payments/{name}/webhook", payments.receive_webhook, account.WEBHOOK, api=False)
     admin.add_routes(routes)
+    routes.add("GET", "/openapi.json", DocumentHandler(routes), account.DOCUMENT, api=False)
     runtime.plugins.call("register_routes", router=routes)
     return routes

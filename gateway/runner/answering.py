@@ -124,4 +124,3 @@ class Answering:
 
     async def _ask_for_more(self, found: Round) -> dict[str, Any] | None:
         return None if self._next_body is None else await self._next_body(found)
-

@@ -6,16 +6,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.wire.chat.request import refuse_forbidden
+from gateway.wire.chat.request import NOT_FORBIDDEN, refuse_forbidden
+from gateway.wire.json_schema import alternatives
 from gateway.wire.tokens import text_bytes
-from gateway.wire.validators import Check, filled_string, integer, is_int, one_of, refuse, refuse_type, string
+from gateway.wire.validators import (
+    Validator,
+    filled_string,
+    integer,
+    is_int,
+    mapping,
+    object_tree,
+    one_of,
+    refuse,
+    refuse_type,
+    string,
+)
 
 MOST_INPUTS = 2048
-_FIELDS: dict[str, Check] = {
-    "model": filled_string,
-    "encoding_format": one_of(("float", "base64")),
-    "dimensions": integer(1, 1_000_000),
-    "user": string,
+_TOKENS = {"type": "array", "items": {"type": "integer"}, "minItems": 1}
+_INPUT = {
+    **alternatives(
+        filled_string.tree,
+        _TOKENS,
+        {"type": "array", "items": alternatives(filled_string.tree, _TOKENS), "minItems": 1, "maxItems": MOST_INPUTS},
+    ),
+    "description": "A text, texts, a text as tokens, or several of those.",
+}
+_FIELDS: dict[str, Validator] = {
+    "model": filled_string.about("A model that makes embeddings; the default model without it."),
+    "encoding_format": one_of(("float", "base64")).about("How the numbers are written; `float` without it."),
+    "dimensions": integer(1, 1_000_000).about("How many numbers a vector shall have, where the model can choose."),
+    "user": string.about("Who asks, for the provider's abuse detection."),
 }
 
 
@@ -25,7 +46,7 @@ def validate_embeddings(body: dict[str, Any]) -> None:
         refuse_forbidden(name)
         check = _FIELDS.get(name)
         if check is not None and value is not None:
-            check(name, value)
+            check.check(name, value)
     _check_input(body.get("input"))
 
 
@@ -73,3 +94,17 @@ def estimate_embedding_tokens(body: Mapping[str, Any]) -> int:
         len(item) if isinstance(item, list) else -(-text_bytes(item) // 4) if isinstance(item, str) else 1
         for item in items
     )
+
+
+def _check_request(path: str, value: Any) -> None:
+    mapping.check(path, value)
+    validate_embeddings(value)
+
+
+def _request_tree() -> dict[str, Any]:
+    tree = object_tree(_FIELDS)
+    return {**tree, "properties": {"input": _INPUT, **tree["properties"]}, "required": ["input"], **NOT_FORBIDDEN}
+
+
+EMBEDDINGS_REQUEST = Validator(_check_request, _request_tree())
+"""A whole request, as `validate_embeddings` checks it."""

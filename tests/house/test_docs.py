@@ -38,9 +38,8 @@ def plugins_page(root) -> str:
     return (root / "docs/plugins.md").read_text()
 
 
-@pytest.fixture(scope="module")
-def reference(root) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("hook_reference", root / "scripts/hook_reference.py")
+def script(root, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, root / f"scripts/{name}.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -49,6 +48,16 @@ def reference(root) -> ModuleType:
 
 
 PLAIN = Target("plain/one", "plain", "one")
+
+
+@pytest.fixture(scope="module")
+def reference(root) -> ModuleType:
+    return script(root, "hook_reference")
+
+
+@pytest.fixture(scope="module")
+def tables(root) -> ModuleType:
+    return script(root, "api_tables")
 
 
 def make_call(body: dict, **changes) -> Call:
@@ -90,11 +99,27 @@ def test_python_examples_parse(root):
             ast.parse(block)
 
 
+def test_the_tables_of_parameters_are_current(root, tables):
+    page = "".join((root / "docs" / name).read_text() for name in tables.PAGES)
+    assert sorted(tables.names_in(page)) == sorted(tables.TABLES)
+    for name in tables.PAGES:
+        page = (root / "docs" / name).read_text()
+        assert tables.put_in(page) == page, "run scripts/docs"
+
+
+def test_a_stale_table_is_found(tables):
+    stale = "<!-- parameters: chat -->\n| `model` | string | Old. |\n<!-- end of parameters -->"
+    fresh = tables.put_in(stale)
+    assert fresh != stale
+    assert "| `temperature` | number, 0 to 2 |" in fresh
+    assert tables.put_in(fresh) == fresh
+
+
 def test_every_route_is_documented(root):
     page = (root / "docs/http-api.md").read_text()
     source = (root / "gateway/http/routes.py").read_text()
-    routes = re.findall(r'\.add(?:_dialect)?\("([A-Z]+)", "([^"{]+)', source)
-    assert len(routes) >= 5
+    routes = re.findall(r'\.add(?:_dialect)?\(\s*"([A-Z]+)", "([^"{]+)', source)
+    assert len(routes) >= 15
     assert [f"{method} {path}" for method, path in routes if f"`{method} {path}" not in page] == []
 
 

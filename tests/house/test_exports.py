@@ -26,6 +26,7 @@ ChatStreamDecoder
 ChatTally
 Checkout
 CheckoutState
+Component
 Counters
 DONE
 Dialect
@@ -46,6 +47,7 @@ InboundDialect
 Keys
 Ledger
 MediaProvider
+ModelOperation
 Net
 OPERATIONS
 Operation
@@ -54,6 +56,7 @@ Outcome
 Page
 PageCounter
 PageReader
+Parameter
 Part
 PaymentEvent
 PaymentKind
@@ -72,6 +75,7 @@ SearchBackend
 SearchKind
 SearchQuery
 SearchResult
+SecurityScheme
 ServerTool
 Sink
 Source

@@ -12,13 +12,15 @@ from aiohttp import web
 
 from gateway.dialect import bearer
 from gateway.errors import CallerFault, Refusal
-from gateway.http.api.fields import or_null, page_number, read_fields, strings
+from gateway.http.api import admin_forms as forms
+from gateway.http.api.fields import page_number
+from gateway.http.api.operations.admin import OPERATIONS
 from gateway.http.api.usage import usage_of
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import remote_address
 from gateway.http.server.router import RouteTable
-from gateway.stores import MAX_CREDITS, AccountChange, KeySettings, Stores
-from gateway.wire.validators import Check, boolean, filled_string, integer, one_of, string
+from gateway.stores import AccountChange, KeySettings, Stores
+from gateway.wire.openapi import Operation
 
 PREFIX = "/admin/api"
 _TRIES = 20
@@ -26,29 +28,6 @@ _TRIES_WINDOW = 60.0
 _MOST_ROWS = 1000
 # Digits of a number that the database can hold (64 bits, less one digit).
 _LONGEST_ID = 18
-
-_NAME: Check = filled_string
-_LIMIT = or_null(integer(1, 10**9))
-_ACCOUNT: dict[str, Check] = {
-    "name": _NAME,
-    "role": one_of(("user", "admin")),
-    "disabled": boolean,
-    "requests_per_minute": _LIMIT,
-}
-_KEY: dict[str, Check] = {
-    "name": string,
-    "expires_at": or_null(integer(1, 2**40, "unix seconds")),
-    "monthly_limit": or_null(integer(0, MAX_CREDITS, "credits")),
-    "models": or_null(strings),
-    "requests_per_minute": _LIMIT,
-    "ip_allow": or_null(strings),
-}
-_CREDIT: dict[str, Check] = {
-    "credits": integer(-MAX_CREDITS, MAX_CREDITS, "credits"),
-    "kind": one_of(("grant", "topup", "correction")),
-    "idempotency_key": filled_string,
-    "note": string,
-}
 
 Work = Callable[[RequestContext, Stores], Awaitable[web.StreamResponse]]
 
@@ -77,7 +56,12 @@ def add_routes(routes: RouteTable) -> None:
         ("GET", "/audit", _audit),
     )
     for method, template, work in table:
-        routes.add(method, PREFIX + template, _guarded(work), api=False)
+        routes.add(method, PREFIX + template, _guarded(work), *_operations(method, template), api=False)
+
+
+def _operations(method: str, template: str) -> tuple[Operation, ...]:
+    found = OPERATIONS.get((method, template))
+    return () if found is None else (found,)
 
 
 def _guarded(work: Work) -> Callable[[RequestContext], Awaitable[web.StreamResponse]]:
@@ -128,8 +112,7 @@ async def _list_accounts(context: RequestContext, stores: Stores) -> web.StreamR
 
 
 async def _create_account(context: RequestContext, stores: Stores) -> web.StreamResponse:
-    known = {"name": _NAME, "role": _ACCOUNT["role"], "credits": integer(0, MAX_CREDITS, "credits")}
-    body = read_fields(await context.read_json(), known, required=("name",))
+    body = forms.NEW_ACCOUNT.read(await context.read_json())
     grant = body.get("credits", context.runtime.config.credits.signup_grant)
     account = await stores.accounts.create_account(body["name"], role=body.get("role", "user"), grant=grant)
     await _record(context, stores, "account.create", account.id, name=account.name, role=account.role, credits=grant)
@@ -141,7 +124,7 @@ async def _get_account(context: RequestContext, stores: Stores) -> web.StreamRes
 
 
 async def _update_account(context: RequestContext, stores: Stores) -> web.StreamResponse:
-    body = read_fields(await context.read_json(), _ACCOUNT)
+    body = forms.ACCOUNT.read(await context.read_json())
     account = _found(await stores.accounts.find_account(context.values["account"]), "account")
     changed = await stores.accounts.update_account(account.id, AccountChange(change=tuple(body), **body))
     await _record(context, stores, "account.update", account.id, **body)
@@ -149,7 +132,7 @@ async def _update_account(context: RequestContext, stores: Stores) -> web.Stream
 
 
 async def _add_credits(context: RequestContext, stores: Stores) -> web.StreamResponse:
-    body = read_fields(await context.read_json(), _CREDIT, required=("credits", "idempotency_key"))
+    body = forms.CREDIT.read(await context.read_json())
     account = _found(await stores.accounts.find_account(context.values["account"]), "account")
     balance = await stores.ledger.grant(
         account.id,
@@ -186,7 +169,7 @@ async def _list_keys(context: RequestContext, stores: Stores) -> web.StreamRespo
 
 
 async def _create_key(context: RequestContext, stores: Stores) -> web.StreamResponse:
-    settings = _key_settings(read_fields(await context.read_json(), _KEY))
+    settings = _key_settings(forms.KEY.read(await context.read_json()))
     account = _found(await stores.accounts.find_account(context.values["account"]), "account")
     key, plain = await stores.keys.create_key(account.id, settings)
     await _record(context, stores, "key.create", key.id, account=account.id, **asdict(settings))
@@ -198,10 +181,10 @@ async def _get_key(context: RequestContext, stores: Stores) -> web.StreamRespons
 
 
 async def _update_key(context: RequestContext, stores: Stores) -> web.StreamResponse:
-    body = read_fields(await context.read_json(), _KEY)
+    body = forms.KEY.read(await context.read_json())
     key = _found(await stores.keys.get_key(context.values["key"]), "key")
     # What is not named stays as it is; null takes a limit away.
-    settings = _key_settings({**{name: getattr(key, name) for name in _KEY}, **body})
+    settings = _key_settings({**{name: getattr(key, name) for name in forms.KEY.names}, **body})
     changed = _found(await stores.keys.update_key(key.id, settings), "key")
     await _record(context, stores, "key.update", key.id, account=key.account_id, **body)
     return context.json(asdict(changed))
@@ -214,20 +197,14 @@ async def _revoke_key(context: RequestContext, stores: Stores) -> web.StreamResp
 
 
 async def _rotate_key(context: RequestContext, stores: Stores) -> web.StreamResponse:
-    body = read_fields(await context.read_json(), {"grace": integer(0, 7 * 86_400, "seconds")})
+    body = forms.ROTATION.read(await context.read_json())
     key, plain = _found(await stores.keys.rotate_key(context.values["key"], grace=body.get("grace", 0)), "key")
     await _record(context, stores, "key.rotate", key.id, account=key.account_id, grace=body.get("grace", 0))
     return context.json({"key": plain, **asdict(key)})
 
 
 async def _refund(context: RequestContext, stores: Stores) -> web.StreamResponse:
-    known = {
-        "request_id": filled_string,
-        "credits": integer(1, MAX_CREDITS, "credits"),
-        "idempotency_key": filled_string,
-        "note": string,
-    }
-    body = read_fields(await context.read_json(), known, required=("request_id", "credits", "idempotency_key"))
+    body = forms.REFUND.read(await context.read_json())
     request_id = body["request_id"]
     balance = await stores.ledger.refund(
         request_id, body["credits"], key=body["idempotency_key"], note=body.get("note", "")
@@ -246,13 +223,7 @@ async def _list_vouchers(context: RequestContext, stores: Stores) -> web.StreamR
 
 
 async def _create_vouchers(context: RequestContext, stores: Stores) -> web.StreamResponse:
-    known = {
-        "credits": integer(1, MAX_CREDITS, "credits"),
-        "count": integer(1, 1000),
-        "expires_at": or_null(integer(1, 2**40, "unix seconds")),
-        "note": string,
-    }
-    body = read_fields(await context.read_json(), known, required=("credits",))
+    body = forms.VOUCHERS.read(await context.read_json())
     codes = await stores.ledger.create_vouchers(
         body.get("count", 1), body["credits"], expires_at=body.get("expires_at"), note=body.get("note", "")
     )

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.errors import CallerFault
+from gateway.http.api.operations import calls as operations
 from gateway.http.api.responses import caller_and_services, page_of
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.router import RouteTable
@@ -16,7 +17,8 @@ from gateway.responses.services import ResponsesServices
 from gateway.stores import StoredConversation
 from gateway.wire.responses.items import canonical_items
 from gateway.wire.responses.objects import item_resources
-from gateway.wire.responses.request import validate_input, validate_metadata
+from gateway.wire.responses.request import items as input_items
+from gateway.wire.responses.request import metadata
 
 _MOST_AT_ONCE = 20
 """Items in one request (OpenAI's API reference)."""
@@ -24,14 +26,14 @@ _MOST_AT_ONCE = 20
 
 def add_routes(routes: RouteTable) -> None:
     """The routes of this module."""
-    routes.add("POST", "/conversations", create)
-    routes.add("GET", "/conversations/{id}", retrieve)
-    routes.add("POST", "/conversations/{id}", update)
-    routes.add("DELETE", "/conversations/{id}", delete)
-    routes.add("GET", "/conversations/{id}/items", list_items)
-    routes.add("POST", "/conversations/{id}/items", create_items)
-    routes.add("GET", "/conversations/{id}/items/{item}", retrieve_item)
-    routes.add("DELETE", "/conversations/{id}/items/{item}", delete_item)
+    routes.add("POST", "/conversations", create, operations.CREATE_CONVERSATION)
+    routes.add("GET", "/conversations/{id}", retrieve, operations.GET_CONVERSATION)
+    routes.add("POST", "/conversations/{id}", update, operations.UPDATE_CONVERSATION)
+    routes.add("DELETE", "/conversations/{id}", delete, operations.DELETE_CONVERSATION)
+    routes.add("GET", "/conversations/{id}/items", list_items, operations.LIST_ITEMS)
+    routes.add("POST", "/conversations/{id}/items", create_items, operations.CREATE_ITEMS)
+    routes.add("GET", "/conversations/{id}/items/{item}", retrieve_item, operations.GET_ITEM)
+    routes.add("DELETE", "/conversations/{id}/items/{item}", delete_item, operations.DELETE_ITEM)
 
 
 async def create(context: RequestContext) -> web.StreamResponse:
@@ -126,7 +128,7 @@ def _metadata(body: dict[str, Any]) -> dict[str, str]:
     given = body.get("metadata")
     if given is None:
         return {}
-    validate_metadata("metadata", given)
+    metadata("metadata", given)
     return dict(given)
 
 
@@ -136,7 +138,7 @@ def _items(body: dict[str, Any], earlier: Any) -> list[dict[str, Any]]:
         raise CallerFault("items: is required: a list of at least one item.", param="items")
     if len(given) > _MOST_AT_ONCE:
         raise CallerFault(f"items: at most {_MOST_AT_ONCE} can be added at once.", param="items")
-    validate_input("items", given)
+    input_items("items", given)
     return canonical_items(given, earlier=earlier, path="items")
 
 

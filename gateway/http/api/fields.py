@@ -6,45 +6,56 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.errors import CallerFault
-from gateway.wire.validators import Check, refuse
+from gateway.wire.json_schema import Tree
+from gateway.wire.validators import Validator, refuse
 
 _LONGEST_NUMBER = 20
 """Digits. Python refuses to read thousands of them, and the database numbers beyond 64 bits."""
 
 
-def read_fields(
-    body: Mapping[str, Any], known: Mapping[str, Check], *, required: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """The members of `body`, each checked. Null is a value only where the check takes it.
+class Form:
+    """A small body with known members only: what an administrator writes must not be ignored in silence.
 
-    Raises CallerFault 400 that names the member, also for unknown and missing ones: what an administrator writes
-    must not be ignored in silence.
+    Null is a value only where the member's validator takes it.
     """
-    for name in body:
-        if name not in known:
-            refuse(name, f"unknown member; known are {', '.join(known)}")
-    for name in required:
-        if name not in body:
-            refuse(name, "is missing", code="missing_required_parameter")
-    for name, value in body.items():
-        known[name](name, value)
-    return dict(body)
+
+    def __init__(self, members: Mapping[str, Validator], *, required: tuple[str, ...] = ()) -> None:
+        self._members = members
+        self._required = required
+
+    @property
+    def tree(self) -> Tree:
+        """The body's schema."""
+        properties = {name: member.tree for name, member in self._members.items()}
+        needed = {"required": list(self._required)} if self._required else {}
+        return {"type": "object", "properties": properties, **needed, "additionalProperties": False}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The members' names."""
+        return tuple(self._members)
+
+    def read(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The members of `body`, each checked. Raises CallerFault 400 that names the member, also for unknown and
+        missing ones."""
+        for name in body:
+            if name not in self._members:
+                refuse(name, f"unknown member; known are {', '.join(self._members)}")
+        for name in self._required:
+            if name not in body:
+                refuse(name, "is missing", code="missing_required_parameter")
+        for name, value in body.items():
+            self._members[name].check(name, value)
+        return dict(body)
 
 
-def or_null(check: Check) -> Check:
-    """The same check, with null allowed."""
-
-    def check_unless_null(path: str, value: Any) -> None:
-        if value is not None:
-            check(path, value)
-
-    return check_unless_null
-
-
-def strings(path: str, value: Any) -> None:
-    """A check: an array of non-empty strings."""
+def _check_strings(path: str, value: Any) -> None:
     if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
         refuse(path, "expected an array of non-empty strings", code="invalid_type")
+
+
+strings = Validator(_check_strings, {"type": "array", "items": {"type": "string", "minLength": 1}})
+"""An array of non-empty strings."""
 
 
 def page_number(query: Mapping[str, str], name: str, default: int, most: int) -> int:

@@ -12,6 +12,7 @@ from aiohttp import web
 from gateway.config import Config, PaymentEntry
 from gateway.errors import CallerFault, Fault, UpstreamFault
 from gateway.http.api.form import find_caller, read_object, throttle
+from gateway.http.api.operations.account import NEW_TOPUP
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import read_body
 from gateway.payments import Checkout, Order, PaymentEvent, PaymentMethod
@@ -35,7 +36,7 @@ async def create_topup(context: RequestContext) -> web.StreamResponse:
     The order is durable before the service hears of it: whatever is paid later leads back to this account."""
     caller = await find_caller(context)
     await throttle(context, [(f"topup:{caller.account_id}", _ORDERS_PER_MINUTE)], 60.0)
-    body = await read_object(context, "method", "amount_usd", "credits", "success_url", "cancel_url")
+    body = await read_object(context, *NEW_TOPUP["properties"])
     config = context.runtime.config
     method = _method(context, body.get("method"))
     amount, credits = _sum(body, config.payments[method.name], config.credits.per_usd)

@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.errors import CallerFault
+from gateway.http.api.operations import calls as operations
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.router import RouteTable
 from gateway.http.streaming.resuming import PATIENCE, follow, replay, starting_after
@@ -29,11 +30,11 @@ _LOOK = 0.2
 
 def add_routes(routes: RouteTable) -> None:
     """The routes of this module."""
-    routes.add("POST", "/responses/input_tokens", count_input)
-    routes.add("GET", "/responses/{id}", retrieve)
-    routes.add("DELETE", "/responses/{id}", delete)
-    routes.add("POST", "/responses/{id}/cancel", cancel)
-    routes.add("GET", "/responses/{id}/input_items", input_items)
+    routes.add("POST", "/responses/input_tokens", count_input, operations.COUNT_INPUT)
+    routes.add("GET", "/responses/{id}", retrieve, operations.GET_RESPONSE)
+    routes.add("DELETE", "/responses/{id}", delete, operations.DELETE_RESPONSE)
+    routes.add("POST", "/responses/{id}/cancel", cancel, operations.CANCEL_RESPONSE)
+    routes.add("GET", "/responses/{id}/input_items", input_items, operations.INPUT_ITEMS)
 
 
 async def caller_and_services(context: RequestContext) -> tuple[str, ResponsesServices]:

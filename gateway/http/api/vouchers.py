@@ -6,6 +6,7 @@ from aiohttp import web
 
 from gateway.errors import CallerFault
 from gateway.http.api.form import find_caller, read_object, throttle
+from gateway.http.api.operations.account import NEW_REDEMPTION
 from gateway.http.server.request_context import RequestContext
 
 _TRIES = 10
@@ -22,7 +23,7 @@ async def redeem(context: RequestContext) -> web.StreamResponse:
     assert call is not None
     limits = [(f"voucher:{caller.account_id}", _TRIES), (f"voucher-from:{call.remote}", _TRIES_OF_ADDRESS)]
     await throttle(context, limits, _WINDOW)
-    code = (await read_object(context, "code")).get("code")
+    code = (await read_object(context, *NEW_REDEMPTION["properties"])).get("code")
     if not isinstance(code, str) or not code.strip():
         raise CallerFault("code: expected the text of a voucher.", param="code")
     key = call.headers.get("idempotency-key", "")

@@ -7,11 +7,12 @@ included. Paths with `//`, or with `.` or `..` as a segment, plain or encoded, l
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
 from gateway.errors import CallerFault
+from gateway.wire.openapi import Documented, Operation
 
 Handler = Callable[..., Awaitable[Any]]
 
@@ -19,13 +20,14 @@ _PLACE = re.compile(r"\{(\w+)(\.\.\.)?\}")
 
 
 class Route:
-    """One path template with its handlers by method."""
+    """One path template with its handlers by method, and what those take and answer."""
 
-    __slots__ = ("handlers", "pattern", "template")
+    __slots__ = ("handlers", "operations", "pattern", "template")
 
     def __init__(self, template: str) -> None:
         self.template = template
         self.handlers: dict[str, Handler] = {}
+        self.operations: dict[str, tuple[Operation, ...]] = {}
         parts = _PLACE.split(template)
         expression = ""
         for literal, name, rest in zip(parts[::3], [*parts[1::3], None], [*parts[2::3], None], strict=True):
@@ -40,15 +42,19 @@ class RouteTable:
     stand at the root only."""
 
     def __init__(self, prefixes: tuple[str, ...]) -> None:
-        self._prefixes = prefixes
+        self.prefixes = prefixes
         self._exact: dict[str, Route] = {}
         self._patterns: list[Route] = []
         self._by_template: dict[str, Route] = {}
 
-    def add(self, method: str, template: str, handler: Handler, *, api: bool = True) -> None:
+    def add(self, method: str, template: str, handler: Handler, *operations: Operation, api: bool = True) -> None:
         """Let `handler` serve `method` on `template` (below every API prefix when `api`). A later route for the
-        same method and template replaces an earlier one."""
-        for prefix in self._prefixes if api else ("",):
+        same method and template replaces an earlier one.
+
+        operations: what it takes and answers, for the document; several where the handler tells them apart by the path
+        (`Operation.path`). Without them a handler that replaces another keeps that one's.
+        """
+        for prefix in self.prefixes if api else ("",):
             full = prefix + template
             route = self._by_template.get(full)
             if route is None:
@@ -58,11 +64,32 @@ class RouteTable:
                 else:
                     self._patterns.append(route)
             route.handlers[method] = handler
+            if operations:
+                route.operations[method] = operations
 
     def serving(self, method: str, template: str, *, api: bool = True) -> Handler | None:
         """The handler of a route so far, None when there is none."""
-        route = self._by_template.get((self._prefixes[0] if api else "") + template)
+        route = self._by_template.get((self.prefixes[0] if api else "") + template)
         return None if route is None else route.handlers.get(method)
+
+    def documented(self) -> Iterator[Documented]:
+        """What the routes take and answer, those of the API once for all prefixes."""
+        for route in self._by_template.values():
+            prefix = next((prefix for prefix in self.prefixes if route.template.startswith(prefix + "/")), "")
+            if prefix in ("", self.prefixes[0]):
+                path = route.template.removeprefix(prefix)
+                for method, operations in route.operations.items():
+                    for operation in operations:
+                        yield Documented(method, path, prefix != "", operation)
+
+    def undocumented(self) -> list[str]:
+        """The routes of which nothing is said, as `METHOD template`."""
+        return [
+            f"{method} {route.template}"
+            for route in self._by_template.values()
+            for method in route.handlers
+            if method not in route.operations
+        ]
 
     def find(self, method: str, raw_path: str) -> tuple[Handler, str, dict[str, str]]:
         """The handler, the route's template, and the decoded values of its places.
@@ -95,7 +122,7 @@ class RouteTable:
                 if found:
                     return route, {name: unquote(value) for name, value in found.groupdict().items()}
         raise CallerFault(
-            f"Unknown path {raw_path[:200]!r}. The API lives under {' and '.join(self._prefixes)}.",
+            f"Unknown path {raw_path[:200]!r}. The API lives under {' and '.join(self.prefixes)}.",
             status=404,
             code="not_found",
         )

@@ -11,11 +11,16 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from gateway.wire.json_schema import Component, Tree, alternatives, or_null, tagged
 from gateway.wire.validators import (
     Check,
+    Validator,
     filled_string,
     mapping,
+    obj,
+    object_tree,
     one_of,
+    present,
     refuse,
     refuse_type,
     string,
@@ -40,11 +45,11 @@ _INSTEAD_OF_CONTENT = (
 )
 
 
-def check_messages(path: str, messages: Any) -> None:
+def check_messages(path: str, given: Any) -> None:
     """Raise CallerFault(400) naming the first field that is wrong; `path` is the list's own (`messages`)."""
-    if type(messages) is not list or not messages:
-        refuse_type(path, "an array with at least one message", messages)
-    for index, message in enumerate(messages):
+    if type(given) is not list or not given:
+        refuse_type(path, "an array with at least one message", given)
+    for index, message in enumerate(given):
         # The common case first, without building a path: a plain text message of nothing but role and content.
         if (
             type(message) is dict
@@ -65,70 +70,94 @@ def _check_message(path: str, message: Any) -> None:
     role = message.get("role")
     if role is None:
         refuse(f"{path}.role", f"is missing; use {_ROLE_WORDS}", code="missing_required_parameter")
-    _check_role(f"{path}.role", role)
+    _role.check(f"{path}.role", role)
     if message.get("name") is not None:
-        string(f"{path}.name", message["name"])
+        string.check(f"{path}.name", message["name"])
     if role == "assistant":
         _check_assistant(path, message)
     elif role == "tool":
-        _check_call_reference(f"{path}.tool_call_id", message.get("tool_call_id"))
+        _CALL_REFERENCE.check(f"{path}.tool_call_id", message.get("tool_call_id"))
     elif role == "function" and message.get("name") is None:
         refuse(f"{path}.name", "is missing; name the function that was called", code="missing_required_parameter")
     _check_content(f"{path}.content", role, message)
 
 
 _ROLE_WORDS = "one of " + ", ".join(ROLES)
-_check_role = one_of(ROLES, {"model": "use assistant", "bot": "use assistant", "human": "use user"})
+_role = one_of(ROLES, {"model": "use assistant", "bot": "use assistant", "human": "use user"})
 
 
-def _check_call_reference(path: str, value: Any) -> None:
-    if value is None:
-        problem = "is missing; give the id of the tool call that this message answers"
-        refuse(path, problem, code="missing_required_parameter")
-    filled_string(path, value)
+_CALL_REFERENCE = present(
+    filled_string,
+    "is missing; give the id of the tool call that this message answers",
+    "missing_required_parameter",
+)
 
 
 def _check_assistant(path: str, message: dict[str, Any]) -> None:
-    if message.get("refusal") is not None:
-        string(f"{path}.refusal", message["refusal"])
-    audio = message.get("audio")
-    if audio is not None:
-        mapping(f"{path}.audio", audio)
-        filled_string(f"{path}.audio.id", audio.get("id"))
-    call = message.get("function_call")
-    if call is not None:
-        _check_function_call(f"{path}.function_call", call)
-    calls = message.get("tool_calls")
-    if calls is None:
-        return
-    if type(calls) is not list:
-        refuse_type(f"{path}.tool_calls", "an array of tool calls", calls)
-    for index, call in enumerate(calls):
-        _check_tool_call(f"{path}.tool_calls[{index}]", call)
+    for name, check in _ASSISTANT_CHECKS:
+        value = message.get(name)
+        if value is not None:
+            check(f"{path}.{name}", value)
+
+
+def _check_arguments(path: str, value: Any) -> None:
+    if type(value) is not str:
+        refuse_type(path, "a string of JSON text", value, "serialise the arguments to a string")
+
+
+_ARGUMENTS = Validator(_check_arguments, {"type": "string"})
+_FUNCTION_CALL = obj({"name": filled_string, "arguments": _ARGUMENTS}, required=("name", "arguments"))
+_CUSTOM_CALL = obj({"name": filled_string, "input": string}, required=("name", "input"))
 
 
 def _check_tool_call(path: str, call: Any) -> None:
     if type(call) is not dict:
         refuse_type(path, "a tool call object", call)
-    filled_string(f"{path}.id", call.get("id"))
+    filled_string.check(f"{path}.id", call.get("id"))
     kind_of_call = call.get("type")
     if kind_of_call is None:
         refuse_type(f"{path}.type", "'function' or 'custom'", None)
-    filled_string(f"{path}.type", kind_of_call)
+    filled_string.check(f"{path}.type", kind_of_call)
     if kind_of_call == "function":
-        _check_function_call(f"{path}.function", call.get("function"))
+        _FUNCTION_CALL.check(f"{path}.function", call.get("function"))
     elif kind_of_call == "custom":
-        mapping(f"{path}.custom", call.get("custom"))
-        filled_string(f"{path}.custom.name", call["custom"].get("name"))
-        string(f"{path}.custom.input", call["custom"].get("input"))
+        _CUSTOM_CALL.check(f"{path}.custom", call.get("custom"))
 
 
-def _check_function_call(path: str, call: Any) -> None:
-    mapping(path, call)
-    filled_string(f"{path}.name", call.get("name"))
-    arguments = call.get("arguments")
-    if type(arguments) is not str:
-        refuse_type(f"{path}.arguments", "a string of JSON text", arguments, "serialise the arguments to a string")
+def _check_tool_calls(path: str, calls: Any) -> None:
+    if type(calls) is not list:
+        refuse_type(path, "an array of tool calls", calls)
+    for index, call in enumerate(calls):
+        # The common case first, without building paths.
+        if type(call) is dict and call.get("type") == "function" and type(call.get("id")) is str and call["id"]:
+            function = call.get("function")
+            if type(function) is dict and type(function.get("arguments")) is str:
+                name = function.get("name")
+                if type(name) is str and name:
+                    continue
+        _check_tool_call(f"{path}[{index}]", call)
+
+
+_TOOL_CALL = Component(
+    "ChatToolCall",
+    {
+        "properties": {"id": filled_string.tree},
+        "required": ["id"],
+        **tagged(
+            {
+                "function": {"properties": {"function": _FUNCTION_CALL.tree}, "required": ["function"]},
+                "custom": {"properties": {"custom": _CUSTOM_CALL.tree}, "required": ["custom"]},
+            }
+        ),
+    },
+)
+_ASSISTANT: dict[str, Validator] = {
+    "refusal": string,
+    "audio": obj({"id": filled_string}, required=("id",)),
+    "function_call": _FUNCTION_CALL,
+    "tool_calls": Validator(_check_tool_calls, {"type": "array", "items": _TOOL_CALL}),
+}
+_ASSISTANT_CHECKS = tuple((name, member.check) for name, member in _ASSISTANT.items())
 
 
 def _check_content(path: str, role: str, message: dict[str, Any]) -> None:
@@ -146,6 +175,9 @@ def _check_content(path: str, role: str, message: dict[str, Any]) -> None:
         refuse_type(path, "a string or a non-empty array of content parts", content)
     allowed = _PARTS_BY_ROLE[role]
     for index, part in enumerate(content):
+        # The common case first, without building paths: every role may send text.
+        if type(part) is dict and part.get("type") == "text" and type(part.get("text")) is str:
+            continue
         _check_part(f"{path}[{index}]", role, allowed, part)
 
 
@@ -171,14 +203,6 @@ def _check_part(path: str, role: str, allowed: tuple[str, ...], part: Any) -> No
             code="missing_required_parameter",
         )
     check(f"{path}.{kind_of_part}", part[kind_of_part])
-
-
-def _check_image(path: str, image: Any) -> None:
-    if type(image) is not dict:
-        refuse_type(path, "an object with a url", image, 'send {"url": ...}')
-    check_media_url(f"{path}.url", image.get("url"))
-    if image.get("detail") is not None:
-        filled_string(f"{path}.detail", image["detail"])
 
 
 def check_media_url(path: str, url: Any) -> None:
@@ -222,27 +246,47 @@ def check_base64(path: str, data: Any) -> None:
         )
 
 
-def _check_audio(path: str, audio: Any) -> None:
-    mapping(path, audio)
-    data = audio.get("data")
+_URL_START = r"^(?:[hH][tT][tT][pP][sS]?://[^/?#]|[dD][aA][tT][aA]:)"
+_MEDIA_URL = Validator(check_media_url, {"type": "string", "pattern": _URL_START}).about(
+    "An http(s) URL, or a `data:` URL with a media type and base64."
+)
+_BASE64_TREE = {
+    "type": "string",
+    "minLength": 1,
+    "contentEncoding": "base64",
+    "pattern": "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+}
+_IMAGE = obj(
+    {"url": _MEDIA_URL, "detail": filled_string},
+    required=("url",),
+    expected="an object with a url",
+    fix='send {"url": ...}',
+)
+
+
+def _check_bare_base64(path: str, data: Any) -> None:
     if type(data) is str and data[:5].lower() == "data:":
-        refuse(f"{path}.data", "expected bare base64 data; leave out the 'data:...,' head", code="invalid_base64")
-    check_base64(f"{path}.data", data)
-    if audio.get("format") is None:
-        problem = "is missing; name the format of the audio, such as wav or mp3"
-        refuse(f"{path}.format", problem, code="missing_required_parameter")
-    filled_string(f"{path}.format", audio["format"])
+        refuse(path, "expected bare base64 data; leave out the 'data:...,' head", code="invalid_base64")
+    check_base64(path, data)
+
+
+_AUDIO_FORMAT = present(
+    filled_string, "is missing; name the format of the audio, such as wav or mp3", "missing_required_parameter"
+)
+_AUDIO = obj(
+    {"data": Validator(_check_bare_base64, _BASE64_TREE), "format": _AUDIO_FORMAT}, required=("data", "format")
+)
 
 
 def _check_file(path: str, file: Any) -> None:
-    mapping(path, file)
+    mapping.check(path, file)
     data, file_id = file.get("file_data"), file.get("file_id")
     if data is None and file_id is None:
         refuse(path, "needs file_data (base64) or file_id", code="missing_required_parameter")
     if file_id is not None:
-        filled_string(f"{path}.file_id", file_id)
+        filled_string.check(f"{path}.file_id", file_id)
     if file.get("filename") is not None:
-        string(f"{path}.filename", file["filename"])
+        string.check(f"{path}.filename", file["filename"])
     if data is not None:
         # Both spellings are in use: OpenAI documents bare base64 and shows a data: URL in its examples.
         # A URL is taken by several compatible servers.
@@ -252,13 +296,30 @@ def _check_file(path: str, file: Any) -> None:
             check_base64(f"{path}.file_data", data)
 
 
-_PART_CHECKS: dict[str, Check] = {
+_FILE = Validator(
+    _check_file,
+    {
+        **object_tree(
+            {
+                "file_data": Validator(check_media_url, {"type": "string", "minLength": 1}).about(
+                    "Base64, or an http(s) or `data:` URL."
+                ),
+                "file_id": filled_string,
+                "filename": string,
+            }
+        ),
+        "anyOf": [{"required": [name], "properties": {name: {"type": "string"}}} for name in ("file_data", "file_id")],
+    },
+)
+
+_PARTS: dict[str, Validator] = {
     "text": string,
     "refusal": string,
-    "image_url": _check_image,
-    "input_audio": _check_audio,
-    "file": _check_file,
+    "image_url": _IMAGE,
+    "input_audio": _AUDIO,
+    "file": _FILE,
 }
+_PART_CHECKS: dict[str, Check] = {word: part.check for word, part in _PARTS.items()}
 
 # Tool results may show images and files: OpenAI's own API takes text only, others take media.
 _PARTS_BY_ROLE: dict[str, tuple[str, ...]] = {
@@ -276,3 +337,40 @@ _PARTS_OF_THE_OTHER_API = {
     "input_image": "use 'image_url'",
     "input_file": "use 'file'",
 }
+
+
+def _parts_tree(role: str) -> Tree:
+    allowed = _PARTS_BY_ROLE[role]
+    variants = {word: {"properties": {word: _PARTS[word].tree}, "required": [word]} for word in allowed}
+    refused = [word for word in (*_PARTS, *_PARTS_OF_THE_OTHER_API) if word not in allowed]
+    return {"type": "array", "minItems": 1, "items": tagged(variants, refused=refused)}
+
+
+def _message_tree(role: str) -> Tree:
+    """What `_check_message` takes for a role."""
+    content = alternatives({"type": "string"}, _parts_tree(role))
+    properties: dict[str, Any] = {"role": {"type": "string", "const": role}, "name": or_null({"type": "string"})}
+    tree: dict[str, Any] = {"type": "object", "properties": properties, "required": ["role", "content"]}
+    properties["content"] = content
+    if role == "tool":
+        properties["tool_call_id"] = filled_string.tree
+        tree["required"] = ["role", "content", "tool_call_id"]
+    elif role == "function":
+        properties["name"] = {"type": "string"}
+        properties["content"] = or_null(content)
+        tree["required"] = ["role", "name"]
+    elif role == "assistant":
+        properties.update({name: or_null(member.tree) for name, member in _ASSISTANT.items()})
+        properties["content"] = alternatives(*content["anyOf"], {"type": "array", "maxItems": 0}, {"type": "null"})
+        tree["required"] = ["role"]
+        said = {"required": ["content"], "properties": {"content": content}}
+        instead = [{"required": [name], "properties": {name: _SAYS_SOMETHING}} for name in _INSTEAD_OF_CONTENT]
+        tree["anyOf"] = [said, *instead]
+    return tree
+
+
+_SAYS_SOMETHING: Tree = {"not": {"enum": [None, "", False, 0, [], {}]}}
+_MESSAGE = Component("ChatMessage", alternatives(*(_message_tree(role) for role in ROLES)))
+
+messages = Validator(check_messages, {"type": "array", "minItems": 1, "items": _MESSAGE})
+"""The messages of a request."""

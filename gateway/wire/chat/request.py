@@ -14,17 +14,27 @@ import re
 from typing import Any
 
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
-from gateway.wire.chat.messages import check_messages
+from gateway.wire.chat.messages import messages
+from gateway.wire.chat.tools import (
+    FUNCTION,
+    FUNCTION_CALL_TREE,
+    TOOL_CHOICE_TREE,
+    TOOLS,
+    check_function_call,
+    check_tool_choice,
+)
+from gateway.wire.json_schema import Tree, alternatives, or_null, tagged
 from gateway.wire.validators import (
-    Check,
+    Validator,
     array,
     boolean,
-    filled_array,
     filled_string,
     integer,
     kind,
     mapping,
     number,
+    obj,
+    object_tree,
     one_of,
     printable,
     refuse,
@@ -32,7 +42,7 @@ from gateway.wire.validators import (
     string,
 )
 
-__all__ = ["FORBIDDEN_FIELDS", "ChatFold", "fold_stream", "refuse_forbidden", "unfold", "validate_chat"]
+__all__ = ["CHAT_REQUEST", "FORBIDDEN_FIELDS", "ChatFold", "fold_stream", "refuse_forbidden", "unfold", "validate_chat"]
 
 _WHERE = "where a request is sent is decided by the operator's configuration"
 _WHOSE = "the gateway uses the operator's credentials; send your own gateway key in the Authorization header"
@@ -94,14 +104,21 @@ def refuse_forbidden(key: str) -> None:
         refuse(key, f"is not allowed in a request: {reason}. Remove the field.", code="forbidden_parameter")
 
 
-def _model(path: str, value: Any) -> None:
+NOT_FORBIDDEN = {"propertyNames": {"not": {"enum": sorted(FORBIDDEN_FIELDS)}}}
+"""The schema's part about FORBIDDEN_FIELDS; it knows one of the spellings that are refused."""
+
+
+def _check_model(path: str, value: Any) -> None:
     if type(value) is not str or not value:
         refuse_type(path, "the id of a model, such as 'provider/model'", value)
     if len(value) > 256 or not value.isprintable():
         refuse(path, "expected the id of a model: at most 256 printable characters", code="invalid_value")
 
 
-def _stop(path: str, value: Any) -> None:
+_MODEL = Validator(_check_model, {"type": "string", "minLength": 1, "maxLength": 256})
+
+
+def _check_stop(path: str, value: Any) -> None:
     if type(value) is str:
         if not value:
             refuse_type(path, "a non-empty string or an array of up to 4", value, "leave the field out for none")
@@ -110,11 +127,24 @@ def _stop(path: str, value: Any) -> None:
         got = f"an array of {len(value)} elements" if type(value) is list else kind(value)
         refuse(path, f"expected a non-empty string or an array of 1 to 4 strings, got {got}", code="invalid_type")
     for index, item in enumerate(value):
-        filled_string(f"{path}[{index}]", item)
+        filled_string.check(f"{path}[{index}]", item)
 
 
-def _metadata(path: str, value: Any) -> None:
-    mapping(path, value)
+_STOP = Validator(
+    _check_stop,
+    alternatives(filled_string.tree, {"type": "array", "items": filled_string.tree, "minItems": 1, "maxItems": 4}),
+)
+
+METADATA_TREE = {
+    "type": "object",
+    "maxProperties": 16,
+    "propertyNames": {"maxLength": 64},
+    "additionalProperties": {"type": "string", "maxLength": 512},
+}
+
+
+def _check_metadata(path: str, value: Any) -> None:
+    mapping.check(path, value)
     if len(value) > 16:
         refuse(path, f"expected at most 16 pairs, got {len(value)}", code="too_many_properties")
     for key, item in value.items():
@@ -129,10 +159,8 @@ def _metadata(path: str, value: Any) -> None:
 _TIERS = frozenset({"auto", "default", "flex", "standard", "standard_only", "on_demand"})
 
 
-def service_tier(path: str, value: Any) -> None:
-    """A check: a tier that costs no more than the model's price says. Others (OpenAI: `priority`) cost a multiple of
-    it, which would not be billed: prices know no tiers."""
-    filled_string(path, value)
+def _check_tier(path: str, value: Any) -> None:
+    filled_string.check(path, value)
     if value not in _TIERS:
         refuse(
             path,
@@ -142,163 +170,131 @@ def service_tier(path: str, value: Any) -> None:
         )
 
 
+service_tier = Validator(_check_tier, {"type": "string", "enum": sorted(_TIERS)}).about(
+    "A tier that costs no more than the model's price says; others would not be billed, since prices know no tiers."
+)
+
 _bias = number(-100, 100)
 
 
-def _logit_bias(path: str, value: Any) -> None:
-    mapping(path, value)
+def _check_logit_bias(path: str, value: Any) -> None:
+    mapping.check(path, value)
     for key, item in value.items():
-        _bias(f"{path}.{printable(key, 40)}", item)
+        _bias.check(f"{path}.{printable(key, 40)}", item)
 
 
-def _stream_options(path: str, value: Any) -> None:
-    mapping(path, value)
-    for key in ("include_usage", "include_obfuscation"):
-        if value.get(key) is not None:
-            boolean(f"{path}.{key}", value[key])
+_STREAM_OPTIONS = obj(
+    {
+        "include_usage": boolean.about("Usage comes in a chunk of its own, whose `choices` are empty."),
+        "include_obfuscation": boolean,
+    }
+)
+
+_SCHEMA_FORMAT = obj(
+    {"name": filled_string, "description": string, "schema": mapping, "strict": boolean},
+    required=("name",),
+    expected="an object with a name and a schema",
+)
+_FORMATS = ("text", "json_object", "json_schema")
+_format_type = one_of(_FORMATS, {"json": "use json_object"})
 
 
-_format_type = one_of(("text", "json_object", "json_schema"), {"json": "use json_object"})
-
-
-def _response_format(path: str, value: Any) -> None:
+def _check_response_format(path: str, value: Any) -> None:
     if type(value) is not dict:
         refuse_type(path, "an object", value, 'send {"type": "json_object"} or a json_schema')
-    _format_type(f"{path}.type", value.get("type"))
-    if value["type"] != "json_schema":
-        return
-    schema = value.get("json_schema")
-    if type(schema) is not dict:
-        refuse_type(f"{path}.json_schema", "an object with a name and a schema", schema)
-    filled_string(f"{path}.json_schema.name", schema.get("name"))
-    for key, check in (("description", string), ("schema", mapping), ("strict", boolean)):
-        if schema.get(key) is not None:
-            check(f"{path}.json_schema.{key}", schema[key])
+    _format_type.check(f"{path}.type", value.get("type"))
+    if value["type"] == "json_schema":
+        _SCHEMA_FORMAT.check(f"{path}.json_schema", value.get("json_schema"))
 
 
-def _modalities(path: str, value: Any) -> None:
-    filled_array(path, value)
-    for index, item in enumerate(value):
-        filled_string(f"{path}[{index}]", item)
+_RESPONSE_FORMAT = Validator(
+    _check_response_format,
+    tagged(
+        {
+            "text": {},
+            "json_object": {},
+            "json_schema": {"properties": {"json_schema": _SCHEMA_FORMAT.tree}, "required": ["json_schema"]},
+        },
+        others=False,
+    ),
+)
+
+_CUSTOM_VOICE: dict[str, Any] = {"type": "object"}
 
 
-def _audio(path: str, value: Any) -> None:
-    mapping(path, value)
-    if value.get("format") is not None:
-        filled_string(f"{path}.format", value["format"])
-    if value.get("voice") is not None and type(value["voice"]) is not dict:  # a custom voice is an object
-        filled_string(f"{path}.voice", value["voice"])
+def _check_voice(path: str, value: Any) -> None:
+    if type(value) is not dict:  # a custom voice is an object
+        filled_string.check(path, value)
 
 
-def _prediction(path: str, value: Any) -> None:
-    mapping(path, value)
+_AUDIO = obj(
+    {"format": filled_string, "voice": Validator(_check_voice, alternatives(filled_string.tree, _CUSTOM_VOICE))}
+)
+
+
+def _check_prediction(path: str, value: Any) -> None:
+    mapping.check(path, value)
     content = value.get("content")
     if type(content) is not str and (type(content) is not list or not content):
         refuse_type(f"{path}.content", "a string or an array of text parts", content)
 
 
-# OpenAI allows [a-zA-Z0-9_-]{1,64}. Others take more: 128 characters, dots, colons, and a leading dollar sign for
-# functions that run at the provider. What no provider takes is refused here; the rest is the provider's to judge.
-_NAME = re.compile(r"[A-Za-z0-9_$.:-]{1,128}")
+_PREDICTION = Validator(
+    _check_prediction,
+    {
+        "type": "object",
+        "properties": {"content": alternatives({"type": "string"}, {"type": "array", "minItems": 1})},
+        "required": ["content"],
+    },
+)
 
 
-def _function_name(path: str, name: Any) -> None:
-    if type(name) is not str or not name:
-        refuse_type(path, "the name of a function", name)
-    if _NAME.fullmatch(name) is None:
-        problem = f"'{printable(name, 80)}' is not a function name; use at most 128 letters, digits, '_', '-', '.', ':'"
-        refuse(path, problem, code="invalid_value")
+_TOKENS = integer(1, 2**63 - 1, "tokens")
+_CLAMPED = "It may be lowered to what the model, the balance and the key can bear; see `x-gateway-clamped`."
 
-
-def _function(path: str, value: Any) -> None:
-    if type(value) is not dict:
-        refuse_type(path, "an object with the function's name and parameters", value)
-    _function_name(f"{path}.name", value.get("name"))
-    for key, check in (("description", string), ("parameters", mapping), ("strict", boolean)):
-        if value.get(key) is not None:
-            check(f"{path}.{key}", value[key])
-
-
-def _custom_tool(path: str, value: Any) -> None:
-    mapping(path, value)
-    _function_name(f"{path}.name", value.get("name"))
-    if value.get("description") is not None:
-        string(f"{path}.description", value["description"])
-    if value.get("format") is not None:
-        mapping(f"{path}.format", value["format"])
-        filled_string(f"{path}.format.type", value["format"].get("type"))
-
-
-_TOOL_CHECKS: dict[str, Check] = {"function": _function, "custom": _custom_tool}
-
-
-def _tools(path: str, value: Any) -> None:
-    """Any number of tools: OpenAI takes 128, others more. Kinds of tools we do not know travel on."""
-    array(path, value)
-    for index, tool in enumerate(value):
-        at = f"{path}[{index}]"
-        if type(tool) is not dict:
-            refuse_type(at, "a tool object with a type", tool)
-        if tool.get("type") is None:
-            refuse_type(f"{at}.type", "'function' or another kind of tool", None)
-        filled_string(f"{at}.type", tool["type"])
-        kind_of_tool: str = tool["type"]
-        check = _TOOL_CHECKS.get(kind_of_tool)
-        if check is None:
-            continue
-        if kind_of_tool not in tool and "name" in tool:
-            refuse(
-                f"{at}.{kind_of_tool}",
-                f"is missing; in Chat Completions the name and parameters of a tool stand inside '{kind_of_tool}'",
-                code="missing_required_parameter",
-            )
-        check(f"{at}.{kind_of_tool}", tool.get(kind_of_tool))
-
-
-def _functions(path: str, value: Any) -> None:
-    filled_array(path, value)
-    for index, function in enumerate(value):
-        _function(f"{path}[{index}]", function)
-
-
-_SIXTY_FOUR_BITS = integer(-(2**63), 2**63 - 1)
-
-_FIELDS: dict[str, Check] = {
-    "model": _model,
-    "messages": check_messages,
-    "stream": boolean,
-    "stream_options": _stream_options,
-    "max_tokens": integer(1, 2**63 - 1, "tokens"),
-    "max_completion_tokens": integer(1, 2**63 - 1, "tokens"),
-    "temperature": number(0, 2),
-    "top_p": number(0, 1),
-    "frequency_penalty": number(-2, 2),
-    "presence_penalty": number(-2, 2),
-    "n": integer(1, 128),
-    "seed": _SIXTY_FOUR_BITS,
-    "stop": _stop,
-    "logprobs": boolean,
-    "top_logprobs": integer(0, 20),
-    "logit_bias": _logit_bias,
-    "response_format": _response_format,
-    "tools": _tools,
-    "parallel_tool_calls": boolean,
-    "functions": _functions,
-    "reasoning_effort": filled_string,
-    "verbosity": filled_string,
+_FIELDS: dict[str, Validator] = {
+    "model": _MODEL.about("`provider/model` or an alias, as listed by `GET /models`; the default model without it."),
+    "messages": messages.about("The conversation so far."),
+    "stream": boolean.about("Answer as `text/event-stream`, chunk by chunk."),
+    "stream_options": _STREAM_OPTIONS.about("Only with `stream: true`."),
+    "max_tokens": _TOKENS.about(f"The older name of `max_completion_tokens`. {_CLAMPED}"),
+    "max_completion_tokens": _TOKENS.about(f"The most tokens to answer with, thoughts included. {_CLAMPED}"),
+    "temperature": number(0, 2).about("How freely the next token is drawn."),
+    "top_p": number(0, 1).about("Draw from the likeliest tokens that together have this probability."),
+    "frequency_penalty": number(-2, 2).about("Makes tokens less likely the more often they occurred."),
+    "presence_penalty": number(-2, 2).about("Makes tokens less likely that occurred at all."),
+    "n": integer(1, 128).about("How many answers to make; each is billed."),
+    "seed": integer(-(2**63), 2**63 - 1).about("For answers that repeat, as far as the provider can."),
+    "stop": _STOP.about("Ends the answer before one of these texts."),
+    "logprobs": boolean.about("Tell the log probabilities of the answer's tokens."),
+    "top_logprobs": integer(0, 20).about("How many likely tokens to tell at each place; only with `logprobs: true`."),
+    "logit_bias": Validator(_check_logit_bias, {"type": "object", "additionalProperties": _bias.tree}).about(
+        "Token ids with what is added to their logits."
+    ),
+    "response_format": _RESPONSE_FORMAT.about("Text, any JSON object, or JSON after a schema."),
+    "tools": TOOLS.about("What the model may call. Kinds of tools that are not known travel on."),
+    "parallel_tool_calls": boolean.about("Whether one answer may call several tools."),
+    "functions": array(FUNCTION, filled=True).about("The older form of `tools`."),
+    "reasoning_effort": filled_string.about("How much to think, in the provider's words: `low`, `medium`, `high`."),
+    "verbosity": filled_string.about("How much to say, in the provider's words."),
     "service_tier": service_tier,
-    "modalities": _modalities,
-    "audio": _audio,
-    "prediction": _prediction,
-    "web_search_options": mapping,
-    "user": string,
-    "safety_identifier": string,
-    "prompt_cache_key": string,
-    "metadata": _metadata,
-    "store": boolean,
+    "modalities": array(filled_string, filled=True).about("What to answer with, such as `text` and `audio`."),
+    "audio": _AUDIO.about("Voice and format of a spoken answer."),
+    "prediction": _PREDICTION.about("What the answer will mostly be, for speed."),
+    "web_search_options": mapping.about("Lets the model search, where its provider can."),
+    "user": string.about("Who asks, for the provider's abuse detection."),
+    "safety_identifier": string.about("The same in OpenAI's newer name."),
+    "prompt_cache_key": string.about("Groups requests that begin alike, for the provider's cache."),
+    "metadata": Validator(_check_metadata, METADATA_TREE).about("Pairs of text, which travel on."),
+    "store": boolean.about("Whether the provider may keep the answer."),
 }
+_CHECKS = {name: field.check for name, field in _FIELDS.items()}
 
-_CHOSEN_BELOW = frozenset({"tool_choice", "function_call"})
+_LATER: dict[str, Tree] = {
+    "tool_choice": {**TOOL_CHOICE_TREE, "description": "Whether and which tools are to be called."},
+    "function_call": {**FUNCTION_CALL_TREE, "description": "The older form of `tool_choice`."},
+}
+"""Fields that are checked after all others, with what those say."""
 
 
 def validate_chat(body: dict[str, Any], *, allow_missing_model: bool) -> None:
@@ -310,10 +306,10 @@ def validate_chat(body: dict[str, Any], *, allow_missing_model: bool) -> None:
     for key, value in body.items():
         if value is None:
             continue
-        check = _FIELDS.get(key)
+        check = _CHECKS.get(key)
         if check is not None:
             check(key, value)
-        elif key not in _CHOSEN_BELOW:
+        elif key not in _LATER:
             refuse_forbidden(key)
     if body.get("messages") is None:
         refuse("messages", "is missing; send an array of messages", code="missing_required_parameter")
@@ -334,77 +330,21 @@ def _check_together(body: dict[str, Any]) -> None:
         problem = f"contradicts max_completion_tokens ({old} and {new}); send only max_completion_tokens"
         refuse("max_tokens", problem)
     if body.get("tool_choice") is not None:
-        _check_tool_choice("tool_choice", body["tool_choice"], body.get("tools") or [])
+        check_tool_choice("tool_choice", body["tool_choice"], body.get("tools") or [])
     if body.get("function_call") is not None:
-        _check_function_call("function_call", body["function_call"], body.get("functions") or [])
+        check_function_call("function_call", body["function_call"], body.get("functions") or [])
 
 
-_CHOICES = ("none", "auto", "required")
-_choice_word = one_of(_CHOICES, {"any": "use required"})
+def _request_tree() -> Tree:
+    tree = object_tree(_FIELDS, ("messages",))
+    later = {name: or_null(part) for name, part in _LATER.items()}
+    return {**tree, "properties": {**tree["properties"], **later}, **NOT_FORBIDDEN}
 
 
-def _check_tool_choice(path: str, choice: Any, tools: list[dict[str, Any]]) -> None:
-    if type(choice) is str:
-        _choice_word(path, choice)
-        if choice == "required" and not tools:
-            refuse(path, "'required' needs at least one tool; add tools or remove tool_choice")
-        return
-    if type(choice) is not dict:
-        refuse_type(path, 'none, auto, required or an object such as {"type": "function", "function": ...}', choice)
-    kind_of_choice = choice.get("type")
-    filled_string(f"{path}.type", kind_of_choice)
-    if kind_of_choice in _TOOL_CHECKS:
-        _check_named_tool(path, choice, tools)
-    elif kind_of_choice == "allowed_tools":
-        _check_allowed_tools(f"{path}.allowed_tools", choice.get("allowed_tools"), tools)
-    elif kind_of_choice in _CHOICES or kind_of_choice in ("any", "tool"):
-        refuse(f"{path}.type", "expected function, allowed_tools or custom; none, auto and required are plain strings")
-    # Other kinds name tools that run at a provider; the provider judges them.
+def _check_request(path: str, value: Any) -> None:
+    mapping.check(path, value)
+    validate_chat(value, allow_missing_model=True)
 
 
-def _check_named_tool(path: str, named: dict[str, Any], tools: list[dict[str, Any]]) -> None:
-    """`{"type": T, T: {"name": ...}}` names one of the tools."""
-    kind_of_tool = named["type"]
-    inner = named.get(kind_of_tool)
-    if type(inner) is not dict:
-        refuse_type(f"{path}.{kind_of_tool}", "an object with the tool's name", inner)
-    filled_string(f"{path}.{kind_of_tool}.name", inner.get("name"))
-    name: str = inner["name"]
-    known = [tool[kind_of_tool]["name"] for tool in tools if tool["type"] == kind_of_tool]
-    if name not in known:
-        _refuse_unknown_name(f"{path}.{kind_of_tool}.name", name, known, "tools")
-
-
-def _refuse_unknown_name(path: str, name: str, known: list[str], where: str) -> None:
-    listed = printable(", ".join(known[:10]), 300) if known else "none"
-    problem = f"'{printable(name, 80)}' is not defined in {where}; defined: {listed}"
-    refuse(path, problem, code="invalid_value")
-
-
-_allowed_mode = one_of(("auto", "required"))
-
-
-def _check_allowed_tools(path: str, allowed: Any, tools: list[dict[str, Any]]) -> None:
-    if type(allowed) is not dict:
-        refuse_type(path, "an object with a mode and tools", allowed)
-    _allowed_mode(f"{path}.mode", allowed.get("mode"))
-    filled_array(f"{path}.tools", allowed.get("tools"))
-    for index, tool in enumerate(allowed["tools"]):
-        at = f"{path}.tools[{index}]"
-        mapping(at, tool)
-        filled_string(f"{at}.type", tool.get("type"))
-        if tool["type"] in _TOOL_CHECKS:
-            _check_named_tool(at, tool, tools)
-
-
-def _check_function_call(path: str, call: Any, functions: list[dict[str, Any]]) -> None:
-    """The older spelling of tool_choice."""
-    if type(call) is str:
-        if call not in ("none", "auto"):
-            refuse(path, f"expected none, auto or {{\"name\": ...}}, got '{printable(call, 40)}'", code="invalid_value")
-        return
-    mapping(path, call)
-    filled_string(f"{path}.name", call.get("name"))
-    known = [function["name"] for function in functions]
-    if call["name"] not in known:
-        _refuse_unknown_name(f"{path}.name", call["name"], known, "functions")
+CHAT_REQUEST = Validator(_check_request, _request_tree())
+"""A whole request, as `validate_chat` checks it."""

@@ -13,6 +13,7 @@ from gateway.api import CallerFault, Router
 
 from .counting import count_tokens
 from .dialect import METHOD, MODEL, GenerateDialect, split_path
+from .operations import operations
 
 Handler = Callable[..., Awaitable[Any]]
 
@@ -26,7 +27,8 @@ def add_routes(router: Router) -> None:
     """Register the routes of this dialect."""
     dialect = GenerateDialect()
     for template, api in TEMPLATES:
-        router.add_dialect("POST", template, dialect, api=api)
+        described = operations("" if api else template.removesuffix("/models/{id...}"))
+        router.add_dialect("POST", template, dialect, *described, api=api)
         calls = router.serving("POST", template, api=api)
         if calls is not None:
             router.add("POST", template, _handler(dialect, calls), api=api)

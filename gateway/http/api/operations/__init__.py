@@ -1,0 +1,1 @@
+"""What the routes of the gateway take and answer, for `GET /openapi.json`."""

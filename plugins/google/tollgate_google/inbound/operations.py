@@ -1,0 +1,137 @@
+"""What the routes of this dialect take and answer, for the gateway's OpenAPI document: one operation for each method
+behind the colon.
+
+Source: Google's API reference (`models.generateContent` and its neighbours). Members that are not named travel on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.api import Component, Operation, Parameter, SecurityScheme
+
+Json = dict[str, Any]
+
+_TEXT: Json = {"type": "string"}
+_COUNT: Json = {"type": "integer", "minimum": 0}
+_OBJECT: Json = {"type": "object"}
+_OBJECTS: Json = {"type": "array", "items": _OBJECT}
+_CONTENT: Json = {"type": "object", "properties": {"role": _TEXT, "parts": _OBJECTS}}
+
+
+def _object(required: tuple[str, ...] = (), **properties: Any) -> Json:
+    return {"type": "object", "properties": properties, **({"required": list(required)} if required else {})}
+
+
+_AUTH = (
+    SecurityScheme(
+        "xGoogApiKey",
+        {
+            "type": "apiKey",
+            "in": "header",
+            "name": "x-goog-api-key",
+            "description": "A key of an account, as Google's SDKs send it; `Authorization: Bearer` counts before it.",
+        },
+    ),
+)
+_MODEL = Parameter("model", "A model, an alias, or the last part of a model's name.", place="path")
+_ERRORS = (400, 401, 402, 403, 404, 408, 409, 413, 415, 429, 500, 502, 503, 504)
+_COST = {"x-gateway-cost": "What the call cost, in credits."}
+
+ERROR = Component(
+    "GoogleError",
+    _object(
+        ("error",),
+        error=_object(
+            ("code", "message", "status", "details"),
+            code={"type": "integer"},
+            message=_TEXT,
+            status=_TEXT,
+            details=_OBJECTS,
+        ),
+    ),
+)
+_REQUEST = Component(
+    "GenerateContentRequest",
+    {
+        **_object(
+            contents={"type": "array", "items": _CONTENT, "minItems": 1},
+            systemInstruction={"anyOf": [_CONTENT, {"type": "null"}]},
+            tools=_OBJECTS,
+            toolConfig=_OBJECT,
+            generationConfig=_OBJECT,
+            safetySettings=_OBJECTS,
+        ),
+        "description": "Members may be written in camel case or with underscores.",
+    },
+)
+_ANSWER = Component(
+    "GenerateContentResponse",
+    _object(
+        candidates={
+            "type": "array",
+            "items": _object(content=_CONTENT, finishReason={"type": ["string", "null"]}, index=_COUNT),
+        },
+        usageMetadata=_object(promptTokenCount=_COUNT, candidatesTokenCount=_COUNT, totalTokenCount=_COUNT),
+        modelVersion=_TEXT,
+        responseId=_TEXT,
+    ),
+)
+_EVENT = Component(
+    "GenerateContentStreamEvent", {"anyOf": [_ANSWER, ERROR], "description": "The JSON of one `data:` line."}
+)
+_EMBED_REQUEST = Component("EmbedContentRequest", _object(content=_CONTENT, outputDimensionality=_COUNT))
+_VALUES = _object(("values",), values={"type": "array", "items": {"type": "number"}})
+
+
+def operations(prefix: str) -> tuple[Operation, ...]:
+    """The operations of `POST {prefix}/models/{model}:METHOD`. prefix: "" below the prefixes of the gateway's API."""
+
+    def made(method: str, summary: str, request: Component, answer: Component | Json, **more: Any) -> Operation:
+        return Operation(
+            summary,
+            "Gemini",
+            path=f"{prefix}/models/{{model}}:{method}",
+            auth=_AUTH,
+            parameters=(_MODEL, *more.pop("parameters", ())),
+            request=request,
+            answer=answer,
+            errors=_ERRORS,
+            fault=ERROR,
+            **more,
+        )
+
+    sse = Parameter("alt", "Streams are server-sent events here.", {"type": "string", "const": "sse"}, required=True)
+    return (
+        made("generateContent", "Generate content", _REQUEST, _ANSWER, headers=_COST),
+        made(
+            "streamGenerateContent",
+            "Generate content, streamed",
+            _REQUEST,
+            _ANSWER,
+            events=_EVENT,
+            events_only=True,
+            parameters=(sse,),
+        ),
+        made(
+            "countTokens",
+            "Count the input tokens of a request",
+            _REQUEST,
+            _object(("totalTokens",), totalTokens=_COUNT),
+            headers={"x-gateway-token-count": "`exact` or `estimated`."},
+        ),
+        made("embedContent", "Embed a text", _EMBED_REQUEST, _object(("embedding",), embedding=_VALUES), headers=_COST),
+        made(
+            "batchEmbedContents",
+            "Embed texts",
+            _BATCH,
+            _object(("embeddings",), embeddings={"type": "array", "items": _VALUES}),
+            headers=_COST,
+        ),
+    )
+
+
+_BATCH = Component(
+    "BatchEmbedContentsRequest",
+    _object(("requests",), requests={"type": "array", "items": _EMBED_REQUEST, "minItems": 1}),
+)
