@@ -16,9 +16,8 @@ import orjson
 
 from gateway.errors import Fault, UpstreamFault
 from gateway.wire.errors.render import fault_from_stream_event
-from gateway.wire.sse import EventReader
+from gateway.wire.sse import DONE_DATA, EventReader
 
-_DONE = b"[DONE]"
 _ERROR = b'"error"'
 _CHOICES = b'"choices"'
 _LEAST_SECRET = 6
@@ -55,7 +54,7 @@ class ChatStreamDecoder:
         if self._failed or self.done:
             return []
         event = self._events.finish()
-        if event is None or (event.data != _DONE and _object(event.data) is None):
+        if event is None or (event.data != DONE_DATA and _object(event.data) is None):
             return []
         return self._read([event.data])
 
@@ -65,7 +64,7 @@ class ChatStreamDecoder:
             if data[:1] == b"{" and data[-1:] == b"}" and _CHOICES in data and _ERROR not in data:
                 out.append(data)
                 continue
-            if data.strip() == _DONE:
+            if data.strip() == DONE_DATA:
                 self.done = True
                 break
             item = self._look(data)

@@ -22,9 +22,9 @@ import orjson
 
 from gateway.errors import Fault, UpstreamFault
 from gateway.wire.errors.render import stream_error_event
+from gateway.wire.sse import DONE
 from gateway.wire.usage import find_usage
 
-DONE = b"data: [DONE]\n\n"
 _PREFIX = b"data: "
 _SUFFIX = b"\n\n"
 
