@@ -20,7 +20,6 @@ from gateway.wire.sse import DONE_DATA, EventReader
 
 _ERROR = b'"error"'
 _CHOICES = b'"choices"'
-_LEAST_SECRET = 6
 
 StreamChunk = bytes | dict[str, Any] | Fault
 
@@ -103,27 +102,6 @@ def read_completion(body: bytes) -> dict[str, Any]:
         if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
             raise _nonsense("The provider's answer has a choice without a message.", body)
     return value
-
-
-def redact_fault(fault: Fault, secrets: Iterable[str]) -> Fault:
-    """The same fault with every occurrence of `secrets` replaced in its texts. By value: what only looks like a
-    secret was already removed when the fault was read. Values shorter than six characters are left alone."""
-    values = [secret for secret in secrets if len(secret) >= _LEAST_SECRET]
-
-    def clean(text: str) -> str:
-        for value in values:
-            if value in text:
-                text = text.replace(value, "[redacted]")
-        return text
-
-    fault.message = clean(fault.message)
-    fault.args = (fault.message,)
-    fault.detail = clean(fault.detail)
-    fault.type = clean(fault.type)
-    fault.code = None if fault.code is None else clean(fault.code)
-    fault.param = None if fault.param is None else clean(fault.param)
-    fault.headers = {name: clean(value) for name, value in fault.headers.items()}
-    return fault
 
 
 def _object(data: bytes) -> dict[str, Any] | None:

@@ -13,7 +13,6 @@ import orjson
 
 from gateway.errors import Fault, GatewayFault
 from gateway.wire.errors.parse import fault_from_openai_error, fault_from_stream_event
-from gateway.wire.redact import redact
 from gateway.wire.sse import encode_data
 
 __all__ = [
@@ -22,7 +21,6 @@ __all__ = [
     "fault_from_openai_error",
     "fault_from_stream_event",
     "fault_headers",
-    "redact",
     "stream_error_event",
 ]
 
