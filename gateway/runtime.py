@@ -23,7 +23,7 @@ from gateway.catalog import Catalog
 from gateway.config import Config
 from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.fetch import MediaFetcher
-from gateway.logs import Redactor, RequestLog, make_logger, request_entry
+from gateway.logs import RequestLog, make_logger, request_entry
 from gateway.metrics import Metrics
 from gateway.payments import PaymentKind, PaymentMethod
 from gateway.pipeline import Pipeline
@@ -41,6 +41,7 @@ from gateway.upstream.pool import PooledTransport
 from gateway.upstream.proxied import AiohttpTransport
 from gateway.upstream.stream_pump import WholeReply
 from gateway.upstream.timeouts import Limits
+from gateway.wire.redact import Redactor
 from gateway.wire.responses.objects import interrupted
 
 
@@ -276,7 +277,9 @@ class Gateway:
         """Read the configuration, open the stores, start the plugins. Raises ConfigFault or GatewayFault."""
         blueprint = await asyncio.to_thread(read_blueprint, self.config_path, self._env)
         self._set_up_logs(blueprint.config)
-        self._admin_secret = admin_secret(await asyncio.to_thread(server_secret, blueprint.config.data))
+        secret = await asyncio.to_thread(server_secret, blueprint.config.data)
+        self._admin_secret = admin_secret(secret)
+        self._redact.add((self._admin_secret, secret.hex()))
         self.stores = await open_database(blueprint.config, shared=self._shared)
         await self._fail_responses_over()
         self.runtime = await self._open(blueprint)
