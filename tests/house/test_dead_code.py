@@ -18,7 +18,7 @@ import gateway.hookspecs
 import gateway.testing
 from gateway import pluginload
 
-from .conftest import ROOT, Source
+from .conftest import NOT_OURS, ROOT, Source
 
 # "path:name" or "path:Class.name" -> who uses it, since no name in the project does. This list only shrinks.
 ALLOWED = {
@@ -163,7 +163,9 @@ def scripts() -> list[Source]:
     """The programs of scripts/, with and without an ending: they use the gateway like any operator."""
     found = []
     for path in sorted((ROOT / "scripts").rglob("*")):
-        if path.is_file() and (path.suffix == ".py" or "python" in path.read_text("utf-8").split("\n", 1)[0]):
+        if path.is_dir() or NOT_OURS.intersection(path.parts):
+            continue
+        if path.suffix == ".py" or b"python" in path.read_bytes().split(b"\n", 1)[0]:
             found.append(Source.parse(f"scripts/{path.name}.py", path.read_text("utf-8")))
     return found
 
