@@ -18,9 +18,9 @@ from gateway.wire.errors.render import (
     fault_from_openai_error,
     fault_from_stream_event,
     fault_headers,
-    redact,
     stream_error_event,
 )
+from gateway.wire.redact import redact
 from gateway.wire.sse import EventReader
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "chat"
