@@ -57,9 +57,11 @@ _ENCODED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345
 def redact(text: str) -> str:
     """Text without what looks like a secret: API keys, bearer tokens, organisation and project ids, e-mail
     addresses, credentials in URLs. Linear in the length of the text."""
+    # First: a part of a key may look like an id, a URL's password like an address.
+    text = redact_credentials(text)
     for pattern, replacement in _IDENTITIES:
         text = pattern.sub(replacement, text)
-    return redact_credentials(text)
+    return text
 
 
 def redact_credentials(text: str) -> str:
