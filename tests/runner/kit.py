@@ -9,13 +9,14 @@ from typing import Any
 
 from gateway.api import Call, Caller, Outcome, hookimpl
 from gateway.errors import Fault
-from gateway.logs import Redactor, make_logger
+from gateway.logs import make_logger
 from gateway.pipeline import Pipeline
 from gateway.pluginload import load
 from gateway.runner.lifecycle import CallRunner
 from gateway.runner.sink import Flow
 from gateway.testing import make_call, make_target
 from gateway.wire.chat.encoder import ChatRelay
+from gateway.wire.redact import Redactor
 
 
 class Recorder:
