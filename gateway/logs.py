@@ -5,10 +5,10 @@ Metrics are in `gateway.metrics`.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import time
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -16,33 +16,17 @@ import orjson
 
 from gateway.call import Call, Outcome
 from gateway.errors import Fault
+from gateway.wire.redact import MASK, Redactor
 
 REQUEST_LOG = "requests"
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _SECRET_FIELDS = re.compile(r"authorization|cookie|api[-_]?key|secret|password|token$", re.IGNORECASE)
-# What looks like a credential is masked wherever it stands: our keys, provider keys, bearer tokens.
-_SECRET_SHAPES = re.compile(r"\b(?:mghp_|sk-|rk_|whsec_)[A-Za-z0-9_\-]{8,}|(?i:bearer)\s+[A-Za-z0-9._~+/\-]{8,}=*")
-_MASK = "[redacted]"
-
-
-class Redactor:
-    """Masks secrets in text: known values (from the configuration) and anything shaped like a credential."""
-
-    def __init__(self, values: Iterable[str] = ()) -> None:
-        self._values: list[str] = []
-        self.add(values)
-
-    def add(self, values: Iterable[str]) -> None:
-        """Mask these values, too; very short ones would mask ordinary words and are left out. Nothing is ever
-        forgotten: a secret that was taken out of the configuration may still be valid, and in use."""
-        known = {*self._values, *(value for value in values if len(value) >= 6)}
-        self._values = sorted(known, key=len, reverse=True)
-
-    def __call__(self, text: str) -> str:
-        for value in self._values:
-            if value in text:
-                text = text.replace(value, _MASK)
-        return _SECRET_SHAPES.sub(_MASK, text)
+# Beyond ASCII's control characters, which JSON escapes itself: what ends a line for some readers, or turns the text
+# around it the other way (Unicode's bidirectional controls), so that a line seems to say what it does not.
+_INVISIBLE = re.compile("[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+_BARE = re.compile(r"[^\s'\"=\\]+")
+"""What stands in a text log without quotes."""
+_MOST_DEPTH = 8
 
 
 class JsonFormatter(logging.Formatter):
@@ -52,40 +36,82 @@ class JsonFormatter(logging.Formatter):
         super().__init__()
         self._redact = redact
 
-    def format(self, record: logging.LogRecord) -> str:
+    def entry(self, record: logging.LogRecord) -> dict[str, Any]:
+        """The members of a record's line, without secrets."""
         entry: dict[str, Any] = {
             "time": _timestamp(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": self._redact(record.getMessage()),
         }
         for key, value in record.__dict__.items():
             if key not in _STANDARD:
-                entry[key] = _MASK if _SECRET_FIELDS.search(key) and isinstance(value, str) and value else value
+                entry[key] = self._without_secrets(key, value)
         if record.exc_info:
-            entry["trace"] = self.formatException(record.exc_info)
-        return self._redact(orjson.dumps(entry, default=str).decode("utf-8", "replace"))
+            entry["trace"] = self._redact(self.formatException(record.exc_info))
+        return entry
+
+    def _without_secrets(self, key: str, value: Any, depth: int = 0) -> Any:
+        """Secrets go before the line is written: a pattern must not meet the quotes between two members."""
+        if isinstance(value, str):
+            return MASK if value and _SECRET_FIELDS.search(key) else self._redact(value)
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, dict) and depth < _MOST_DEPTH:
+            return {str(name): self._without_secrets(str(name), part, depth + 1) for name, part in value.items()}
+        if isinstance(value, list | tuple) and depth < _MOST_DEPTH:
+            return [self._without_secrets(key, part, depth + 1) for part in value]
+        return self._redact(str(value))
+
+    def format(self, record: logging.LogRecord) -> str:
+        return to_json(self.entry(record))
 
 
 class TextFormatter(JsonFormatter):
     """The same for human eyes: time, level, message, then `key=value` pairs."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return self.render(orjson.loads(super().format(record)))
+        return self.render(self.entry(record))
 
     def render(self, entry: dict[str, Any]) -> str:
-        """One line of text for one entry; a trace follows on lines of its own."""
-        head = f"{entry.pop('time')} {entry.pop('level'):7} {entry.pop('message')}"
+        """One line of text for one entry; a trace follows on lines of its own, indented, so that none of them looks
+        like an entry."""
+        head = f"{entry.pop('time')} {entry.pop('level'):7} {one_line(entry.pop('message'))}"
         entry.pop("logger")
         trace = entry.pop("trace", "")
-        pairs = " ".join(f"{key}={value!r}" if " " in str(value) else f"{key}={value}" for key, value in entry.items())
-        return f"{head} {pairs}".rstrip() + (f"\n{trace}" if trace else "")
+        pairs = " ".join(f"{key}={_shown(value)}" for key, value in entry.items())
+        lines = "".join(f"\n    {one_line(line)}" for line in trace.split("\n")) if trace else ""
+        return f"{head} {pairs}".rstrip() + lines
+
+
+def to_json(entry: Any) -> str:
+    """One line of JSON, in which nothing is invisible or turns the direction of writing. Never raises: what JSON has no
+    form for is written as text."""
+    try:
+        text = orjson.dumps(entry, default=str).decode()
+    except orjson.JSONEncodeError:  # half a surrogate pair, or a number beyond 64 bits
+        text = json.dumps(entry, default=str)
+    return (
+        text if text.isascii() and "\x7f" not in text else _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    )
+
+
+def one_line(text: str) -> str:
+    """The text with everything escaped that cannot be printed: line ends, control characters, those of direction."""
+    return text if text.isprintable() else "".join(ch if ch.isprintable() else repr(ch)[1:-1] for ch in text)
+
+
+def _shown(value: Any) -> str:
+    """A value in a text log. One that could be taken for more than itself stands in quotes."""
+    if not isinstance(value, str):
+        return one_line(str(value))
+    return value if value.isprintable() and _BARE.fullmatch(value) else repr(value)
 
 
 class RequestLog:
     """One line per request, straight to the stream: through `logging` it would cost a tenth of a request.
 
-    All members are made by the gateway itself except those in `_FREE_TEXT`, which alone need redaction.
+    All members are made by the gateway itself except those in `_FREE_TEXT`, which alone need redaction and a bound.
     """
 
     def __init__(self, *, enabled: bool, style: str, redact: Redactor, stream: TextIO) -> None:
@@ -96,16 +122,25 @@ class RequestLog:
 
     def write(self, entry: dict[str, Any]) -> None:
         """Write the line of one request; `entry` as `request_entry` makes it."""
-        for name in _FREE_TEXT:
-            if name in entry:
-                entry[name] = self._redact(entry[name])
+        for name, most in _FREE_TEXT.items():
+            value = entry.get(name)
+            if value:
+                # Redacted before it is cut: half a secret would not be recognized.
+                entry[name] = (
+                    self._redact(value)[:most]
+                    if isinstance(value, str)
+                    else [self._redact(part)[:most] for part in value]
+                )
         line = {"time": _timestamp(time.time()), "level": "info", "logger": REQUEST_LOG, "message": "request", **entry}
-        text = orjson.dumps(line).decode() if self._text is None else self._text.render(line)
+        text = to_json(line) if self._text is None else self._text.render(line)
         self._stream.write(text + "\n")
         self._stream.flush()
 
 
-_FREE_TEXT = ("model", "reason", "detail")
+# What callers, plugins and providers wrote, and how many characters of it are logged.
+_FREE_TEXT = {"method": 40, "key": 200, "model": 200, "dropped": 200, "error": 100, "reason": 500, "detail": 1000}
+_MOST_FREE_TEXT = 4000
+_MOST_NAMES = 100
 
 
 def make_logger(name: str, *, level: str, style: str, redact: Redactor, stream: TextIO) -> logging.Logger:
@@ -144,12 +179,12 @@ def request_entry(
             entry["account"] = call.caller.account_id
             entry["key"] = call.caller.key_label
         if call.model:
-            entry["model"] = call.model[:200]
+            entry["model"] = call.model[:_MOST_FREE_TEXT]
             entry["stream"] = call.stream
         if call.cost is not None:
             entry["credits"] = call.cost
         if call.dropped:
-            entry["dropped"] = call.dropped
+            entry["dropped"] = [name[:_MOST_FREE_TEXT] for name in call.dropped[:_MOST_NAMES]]
     if outcome is not None:
         entry["target"] = outcome.target.model if outcome.target is not None else None
         entry["prompt_tokens"] = outcome.usage.prompt_tokens
@@ -164,7 +199,7 @@ def request_entry(
             entry["error"] = outcome.fault_code
     if fault is not None:
         entry.setdefault("error", fault.code or fault.type)
-        entry["reason"] = fault.message[:500]
+        entry["reason"] = fault.message[:_MOST_FREE_TEXT]
         if fault.detail:
-            entry["detail"] = fault.detail[:1000]
+            entry["detail"] = fault.detail[:_MOST_FREE_TEXT]
     return entry

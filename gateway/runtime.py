@@ -22,7 +22,7 @@ from gateway.catalog import Catalog, resolve_profiles
 from gateway.config import Config
 from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.fetch import MediaFetcher
-from gateway.logs import Redactor, RequestLog, make_logger, request_entry
+from gateway.logs import RequestLog, make_logger, request_entry
 from gateway.metrics import Metrics
 from gateway.own_plugins import OWN_PLUGINS
 from gateway.payments import PaymentKind, PaymentMethod
@@ -41,6 +41,7 @@ from gateway.upstream.pool import PooledTransport
 from gateway.upstream.proxied import AiohttpTransport
 from gateway.upstream.stream_pump import WholeReply
 from gateway.upstream.timeouts import Limits
+from gateway.wire.redact import Redactor
 from gateway.wire.responses.objects import interrupted
 
 
@@ -305,7 +306,9 @@ class Gateway:
         """Read the configuration, open the stores, start the plugins. Raises ConfigFault or GatewayFault."""
         blueprint = await asyncio.to_thread(read_blueprint, self.config_path, self._env)
         self._set_up_logs(blueprint.config)
-        self._admin_secret = admin_secret(await asyncio.to_thread(server_secret, blueprint.config.data))
+        secret = await asyncio.to_thread(server_secret, blueprint.config.data)
+        self._admin_secret = admin_secret(secret)
+        self._redact.add((self._admin_secret, secret.hex()))
         self.stores = await open_stores(blueprint, shared=self._shared)
         self.log.info("opened the database", extra=dict(self.stores.describe()))
         await self.fail_over()

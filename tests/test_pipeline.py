@@ -11,10 +11,11 @@ import pytest
 
 from gateway.api import Call, Caller, Outcome, Refusal, Target, Usage, hookimpl
 from gateway.errors import GatewayFault
-from gateway.logs import Redactor, make_logger
+from gateway.logs import make_logger
 from gateway.pipeline import Pipeline
 from gateway.pluginload import load
 from gateway.testing import make_call, make_target
+from gateway.wire.redact import Redactor
 
 
 def build(order: list[str], **plugins: Any) -> tuple[Pipeline, io.StringIO]:

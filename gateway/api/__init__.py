@@ -44,7 +44,7 @@ from gateway.tools import (
     ToolResult,
     ToolRun,
 )
-from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion, redact_fault
+from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
 from gateway.wire.chat.request import refuse_forbidden
 from gateway.wire.chat.tally import ChatTally
@@ -68,7 +68,7 @@ from gateway.wire.lenient import (
 )
 from gateway.wire.openapi import Operation, Parameter, SecurityScheme
 from gateway.wire.pdf import PageCounter
-from gateway.wire.redact import clean, redact
+from gateway.wire.redact import clean, redact, redact_fault
 from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response
 from gateway.wire.responses.sealed_reasoning import is_sealed, seal, unseal
 from gateway.wire.retry_after import read_retry_after

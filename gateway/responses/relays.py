@@ -12,8 +12,9 @@ from typing import Any
 import orjson
 
 from gateway.dialect import Watch
-from gateway.errors import Fault, GatewayFault
+from gateway.errors import Fault
 from gateway.provider import StreamItem
+from gateway.responses.running import ResponseCancelled
 from gateway.wire.bridge.stream import BridgeStream
 from gateway.wire.responses.events import encode_event, encode_events
 from gateway.wire.responses.native import NativeRelay
@@ -21,8 +22,6 @@ from gateway.wire.responses.objects import usage_from_chat
 from gateway.wire.usage import find_usage
 
 Json = dict[str, Any]
-
-_STOPPED = GatewayFault("The response was cancelled.")
 
 
 class BridgeRelay:
@@ -152,7 +151,7 @@ class NativeStream:
     def cut(self) -> None:
         """See `Relay`."""
         if not self._relay.ended:
-            *closing, _, _ = self._break_off(_STOPPED)
+            *closing, _, _ = self._break_off(ResponseCancelled())
             self._closing = encode_events(closing)
             details = {"reason": "max_output_tokens"}
             self._last = {**self.response, "status": "incomplete", "error": None, "incomplete_details": details}
@@ -174,7 +173,7 @@ class NativeStream:
 
     def cancel(self, usage: Mapping[str, Any]) -> bytes:
         """See `BridgeRelay.cancel`."""
-        *events, error, _ = self._break_off(_STOPPED) or [{}, {}]
+        *events, error, _ = self._break_off(ResponseCancelled()) or [{}, {}]
         if not error:
             return b""
         shown = usage_from_chat(usage) if "prompt_tokens" in usage else dict(usage) or None

@@ -179,8 +179,3 @@ def encode_event(name: str, payload: bytes) -> bytes:
     if "\n" in name or "\r" in name:
         raise ValueError(f"the name of an event must be one line: {name!r}")
     return b"event: " + name.encode() + b"\n" + encode_data(payload)
-
-
-def comment(text: str) -> bytes:
-    """A comment, which readers ignore: keeps a silent connection open."""
-    return b"".join(b": " + line + b"\n" for line in _LINE_END.split(text.encode())) + b"\n"

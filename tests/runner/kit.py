@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.api import Answer, Call, Caller, Outcome, Profile, hookimpl, measure_chat
 from gateway.errors import Fault
-from gateway.logs import Redactor, make_logger
+from gateway.logs import make_logger
 from gateway.pipeline import Pipeline
 from gateway.pluginload import load
 from gateway.runner.lifecycle import CallRunner
@@ -17,6 +17,7 @@ from gateway.runner.sink import Flow
 from gateway.testing import make_call, make_target
 from gateway.wire.chat.encoder import ChatRelay
 from gateway.wire.chat.tally import ChatTally
+from gateway.wire.redact import Redactor
 
 
 class Recorder:

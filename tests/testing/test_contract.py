@@ -22,8 +22,9 @@ from gateway.testing import (
     openai_error,
     openai_stream,
 )
-from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion, redact_fault
+from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion
 from gateway.wire.errors.render import fault_from_openai_error
+from gateway.wire.redact import redact_fault
 from gateway.wire.tokens import bound_text_tokens
 
 KEY = "secret-key-0123456789"

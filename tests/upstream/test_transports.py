@@ -16,12 +16,13 @@ import pytest
 import pytest_asyncio
 
 from gateway.errors import Fault, GatewayFault, UpstreamFault
-from gateway.logs import Redactor, make_logger
+from gateway.logs import make_logger
 from gateway.provider import UpstreamRequest
 from gateway.testing import CollectingSink, Cut, FakeUpstream, Hold, Pause, Reply, Stall, refused_url
 from gateway.testing.pytest_plugin import fake_upstream
 from gateway.upstream.pool import PooledTransport
 from gateway.upstream.proxied import AiohttpTransport
+from gateway.wire.redact import Redactor
 
 __all__ = ["fake_upstream"]
 

@@ -27,10 +27,6 @@ HandleRequest = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Report = Callable[[str, Fault], None]
 """Told of each request that was answered before it reached a handler: its id and the fault."""
 
-_LATE_HEAD = CallerFault(
-    "The request head did not arrive in time (server.request_head_timeout).", status=408, code="request_timeout"
-)
-
 
 class Connection(web.RequestHandler):
     """One caller connection. head_timeout: seconds from the first byte of a request to the end of its head."""
@@ -135,7 +131,8 @@ class Connection(web.RequestHandler):
         if self.transport is None:
             return
         if self._spoke:
-            request_id, body = self._refuse(_LATE_HEAD)
+            late = "The request head did not arrive in time (server.request_head_timeout)."
+            request_id, body = self._refuse(CallerFault(late, status=408, code="request_timeout"))
             self.transport.write(
                 b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nx-request-id: %b\r\n"
                 b"server: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"

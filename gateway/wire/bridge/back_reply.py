@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
-
 from gateway.errors import Fault, UpstreamFault
 from gateway.wire.bridge.deltas import annotations_to_chat, logprobs_to_chat, shallow
 from gateway.wire.chat.fold import ChatFold
 from gateway.wire.errors.render import fault_from_stream_event
 from gateway.wire.responses.objects import usage_to_chat
 from gateway.wire.responses.sealed_reasoning import FOREIGN
-from gateway.wire.sse import EventReader
 
 Json = dict[str, Any]
 
@@ -256,67 +253,3 @@ _EVENTS: dict[str, Callable[[ChatFromResponses, Mapping[str, Any]], list[Json | 
     "response.failed": ChatFromResponses._failed,
     "error": ChatFromResponses._failed,
 }
-
-
-class ResponsesStreamDecoder:
-    """Bytes of a streamed Responses answer in, chat chunks out: a `gateway.provider.StreamDecoder`."""
-
-    def __init__(self, *, completion_id: str, model: str, created: int) -> None:
-        self.done = False
-        self._machine = ChatFromResponses(completion_id=completion_id, model=model, created=created)
-        self._events = EventReader()
-        self._failed = False
-
-    def feed(self, data: bytes) -> list[bytes | Json | Fault]:
-        """Take the next bytes; return the chunks they completed, and a Fault as the last item if one was sent."""
-        if self._failed or self.done:
-            return []
-        try:
-            payloads = self._events.feed_data(data)
-        except Fault as fault:
-            self._failed = True
-            return [fault]
-        return self._read(payloads)
-
-    def finish(self) -> list[bytes | Json | Fault]:
-        """The connection ended; a last event without its blank line counts when it is whole."""
-        if self._failed or self.done:
-            return []
-        event = self._events.finish()
-        if event is None or not isinstance(_object(event.data), dict):
-            return []
-        return self._read([event.data])
-
-    def _read(self, payloads: list[bytes]) -> list[bytes | Json | Fault]:
-        out: list[bytes | Json | Fault] = []
-        for payload in payloads:
-            event = _object(payload)
-            if event is None and payload.strip() == b"[DONE]":
-                continue
-            if event is None:
-                made: list[Json | Fault] = [_nonsense(payload)]
-            else:
-                made = self._machine.feed(event)
-            out += made
-            if made and isinstance(made[-1], Fault):
-                self._failed = True
-                break
-        self.done = self._machine.done
-        return out
-
-
-def _object(data: bytes) -> Json | None:
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _nonsense(payload: bytes) -> UpstreamFault:
-    return UpstreamFault(
-        "The provider sent a stream event that is not a JSON object.",
-        retryable=True,
-        code="upstream_invalid_response",
-        detail=payload[:500].decode("utf-8", "replace"),
-    )

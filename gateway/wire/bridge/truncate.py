@@ -1,4 +1,4 @@
-"""What is pure in counting input, truncation and the limit of tool calls."""
+"""What is pure in counting input and in truncation."""
 
 from __future__ import annotations
 
@@ -43,20 +43,3 @@ def truncate(
         if fits(kept):
             break
     return kept, len(items) - len(kept)
-
-
-class ToolBudget:
-    """`max_tool_calls`: how many calls of built-in tools a response may make; further ones are ignored (OpenAI's
-    API reference). limit: None for no limit."""
-
-    def __init__(self, limit: int | None) -> None:
-        self._left = limit
-
-    def take(self) -> bool:
-        """Whether one more call may be made; counts it when so."""
-        if self._left is None:
-            return True
-        if self._left <= 0:
-            return False
-        self._left -= 1
-        return True

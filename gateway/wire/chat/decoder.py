@@ -16,12 +16,10 @@ import orjson
 
 from gateway.errors import Fault, UpstreamFault
 from gateway.wire.errors.render import fault_from_stream_event
-from gateway.wire.sse import EventReader
+from gateway.wire.sse import DONE_DATA, EventReader
 
-_DONE = b"[DONE]"
 _ERROR = b'"error"'
 _CHOICES = b'"choices"'
-_LEAST_SECRET = 6
 
 StreamChunk = bytes | dict[str, Any] | Fault
 
@@ -55,7 +53,7 @@ class ChatStreamDecoder:
         if self._failed or self.done:
             return []
         event = self._events.finish()
-        if event is None or (event.data != _DONE and _object(event.data) is None):
+        if event is None or (event.data != DONE_DATA and _object(event.data) is None):
             return []
         return self._read([event.data])
 
@@ -65,7 +63,7 @@ class ChatStreamDecoder:
             if data[:1] == b"{" and data[-1:] == b"}" and _CHOICES in data and _ERROR not in data:
                 out.append(data)
                 continue
-            if data.strip() == _DONE:
+            if data.strip() == DONE_DATA:
                 self.done = True
                 break
             item = self._look(data)
@@ -104,27 +102,6 @@ def read_completion(body: bytes) -> dict[str, Any]:
         if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
             raise _nonsense("The provider's answer has a choice without a message.", body)
     return value
-
-
-def redact_fault(fault: Fault, secrets: Iterable[str]) -> Fault:
-    """The same fault with every occurrence of `secrets` replaced in its texts. By value: what only looks like a
-    secret was already removed when the fault was read. Values shorter than six characters are left alone."""
-    values = [secret for secret in secrets if len(secret) >= _LEAST_SECRET]
-
-    def clean(text: str) -> str:
-        for value in values:
-            if value in text:
-                text = text.replace(value, "[redacted]")
-        return text
-
-    fault.message = clean(fault.message)
-    fault.args = (fault.message,)
-    fault.detail = clean(fault.detail)
-    fault.type = clean(fault.type)
-    fault.code = None if fault.code is None else clean(fault.code)
-    fault.param = None if fault.param is None else clean(fault.param)
-    fault.headers = {name: clean(value) for name, value in fault.headers.items()}
-    return fault
 
 
 def _object(data: bytes) -> dict[str, Any] | None:

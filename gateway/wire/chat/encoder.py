@@ -22,8 +22,8 @@ import orjson
 
 from gateway.errors import Fault, UpstreamFault
 from gateway.wire.errors.render import stream_error_event
+from gateway.wire.sse import DONE
 
-DONE = b"data: [DONE]\n\n"
 _PREFIX = b"data: "
 _SUFFIX = b"\n\n"
 

@@ -25,9 +25,6 @@ MOST_MESSAGE = 1000
 MOST_DETAIL = 4000
 """Characters of a provider's answer that reach the log."""
 
-FAILOVER_CODES = frozenset({"upstream_credentials_refused", "upstream_quota_exhausted", "upstream_model_not_found"})
-"""Codes of faults that are not `retryable`, because the same target would fail again, while another target may do."""
-
 _QUOTA_CODES = frozenset(
     {
         "insufficient_quota",

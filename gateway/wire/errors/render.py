@@ -12,18 +12,15 @@ from typing import Any
 import orjson
 
 from gateway.errors import Fault, GatewayFault
-from gateway.wire.errors.parse import FAILOVER_CODES, fault_from_openai_error, fault_from_stream_event
-from gateway.wire.redact import redact
+from gateway.wire.errors.parse import fault_from_openai_error, fault_from_stream_event
 from gateway.wire.sse import encode_data
 
 __all__ = [
-    "FAILOVER_CODES",
     "error_body",
     "error_bytes",
     "fault_from_openai_error",
     "fault_from_stream_event",
     "fault_headers",
-    "redact",
     "stream_error_event",
 ]
 

@@ -15,7 +15,7 @@ import orjson
 from gateway.errors import Fault, UpstreamFault
 from gateway.wire.errors.render import fault_from_stream_event
 from gateway.wire.responses.replay import events_of
-from gateway.wire.sse import EventReader
+from gateway.wire.sse import DONE_DATA, EventReader
 
 Json = dict[str, Any]
 
@@ -69,7 +69,7 @@ class ResponsesEventDecoder:
                 break
             if kind:
                 out.append(payload)
-            elif payload.strip() != b"[DONE]":
+            elif payload.strip() != DONE_DATA:
                 out.append(self._fail(_nonsense(payload)))
                 break
         return out

@@ -249,17 +249,6 @@ def reasoning_item(
     return item
 
 
-def output_text(response: Mapping[str, Any]) -> str:
-    """All `output_text` of a response in one string, as the SDKs' `response.output_text`."""
-    return "".join(
-        part.get("text", "")
-        for item in response.get("output") or ()
-        if item.get("type") == "message"
-        for part in item.get("content") or ()
-        if part.get("type") == "output_text"
-    )
-
-
 def web_searches(response: Mapping[str, Any]) -> int:
     """How many web searches the upstream made for this response; they are billed by the piece."""
     items = response.get("output")

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Fault, UpstreamFault, UpstreamReply, read_retry_after, text_of
+from gateway.api import Fault, UpstreamFault, UpstreamReply, read_retry_after, redact_fault, text_of
 from gateway.api import redact as redact_text
 
 
@@ -142,12 +142,6 @@ def _row(kind: str, status: int | None, message: str) -> _Row:
 def redact(fault: Fault, secret: str) -> Fault:
     """The same fault without the operator's key (`secret`, its value) and without ids of the operator's account."""
 
-    def clean(text: str) -> str:
-        if len(secret) >= 6:
-            text = text.replace(secret, "[redacted]")
-        return redact_text(_SECRET.sub("[redacted]", text))
-
-    fault.message = clean(fault.message)
-    fault.args = (fault.message,)
-    fault.detail = clean(fault.detail)
-    return fault
+    fault.message = redact_text(_SECRET.sub("[redacted]", fault.message))
+    fault.detail = redact_text(_SECRET.sub("[redacted]", fault.detail))
+    return redact_fault(fault, (secret,))

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from gateway.errors import CallerFault, Fault, UpstreamFault
-from gateway.wire.bridge.back_reply import ChatFromResponses, ResponsesStreamDecoder, chat_from_response
+from gateway.wire.bridge.back_reply import ChatFromResponses, chat_from_response
 from gateway.wire.bridge.back_request import responses_from_chat
 from gateway.wire.bridge.request import Abilities, chat_from_responses
 from gateway.wire.bridge.stream import BridgeStream
 from gateway.wire.chat.request import ChatFold, fold_stream, validate_chat
+from gateway.wire.responses.decoder import ResponsesEventDecoder
 from gateway.wire.responses.events import encode_events
 from gateway.wire.responses.items import canonical_items
 from gateway.wire.responses.request import validate_responses
@@ -27,6 +28,30 @@ Json = dict[str, Any]
 
 _SCHEMAS = orjson.loads((FIXTURES / "openai-schemas.json").read_bytes())["$defs"]
 CREATE = Draft202012Validator({"$ref": "#/$defs/CreateResponse", "$defs": _SCHEMAS})
+
+
+class Decoder:
+    """The bytes of a streamed response as chat chunks: the two machines that the gateway joins for such an upstream."""
+
+    def __init__(self) -> None:
+        self._events = ResponsesEventDecoder()
+        self._machine = ChatFromResponses(completion_id="c", model="m", created=1)
+
+    @property
+    def done(self) -> bool:
+        return self._machine.done
+
+    def feed(self, data: bytes) -> list[Any]:
+        return self._turn_back(self._events.feed(data))
+
+    def finish(self) -> list[Any]:
+        return self._turn_back(self._events.finish())
+
+    def _turn_back(self, items: list[Any]) -> list[Any]:
+        out: list[Any] = []
+        for item in items:
+            out += [item] if isinstance(item, Fault) else self._machine.feed(orjson.loads(item))
+        return out
 
 
 def back(**body: Any) -> tuple[Json, list[str]]:
@@ -275,7 +300,7 @@ def test_whole_answers() -> None:
 )
 def test_a_stream_folds_to_what_the_whole_answer_says(name: str) -> None:
     data = (FIXTURES / f"{name}.sse").read_bytes()
-    decoder = ResponsesStreamDecoder(completion_id="c", model="m", created=1)
+    decoder = Decoder()
     chunks: list[Any] = decoder.feed(data)
     assert decoder.done
     assert all(isinstance(chunk, dict) for chunk in chunks)
@@ -295,7 +320,7 @@ def test_every_split_gives_the_same(name: str) -> None:
     data = (FIXTURES / f"{name}.sse").read_bytes()
 
     def decode(cuts: list[int]) -> list[str]:
-        decoder = ResponsesStreamDecoder(completion_id="c", model="m", created=1)
+        decoder = Decoder()
         out: list[Any] = []
         for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True):
             out += decoder.feed(data[start:end])
@@ -310,24 +335,24 @@ def test_every_split_gives_the_same(name: str) -> None:
 
 
 def test_errors_in_the_stream_become_faults() -> None:
-    decoder = ResponsesStreamDecoder(completion_id="c", model="m", created=1)
+    decoder = Decoder()
     out = decoder.feed((FIXTURES / "error.sse").read_bytes())
     assert isinstance(out[-1], UpstreamFault)
     assert len(out) == 1
     assert not decoder.done
     assert decoder.feed(b"data: {}\n\n") == [] == decoder.finish()
-    nonsense = ResponsesStreamDecoder(completion_id="c", model="m", created=1).feed(b"data: nonsense\n\n")
+    nonsense = Decoder().feed(b"data: nonsense\n\n")
     assert isinstance(nonsense[0], UpstreamFault)
 
 
 def test_an_event_without_its_blank_line_counts_when_whole() -> None:
     data = (FIXTURES / "text.sse").read_bytes().rstrip(b"\n")
-    decoder = ResponsesStreamDecoder(completion_id="c", model="m", created=1)
+    decoder = Decoder()
     decoder.feed(data)
     assert not decoder.done
     decoder.finish()
     assert decoder.done
-    cut = ResponsesStreamDecoder(completion_id="c", model="m", created=1)
+    cut = Decoder()
     cut.feed(data[:-40])
     assert cut.finish() == []
     assert not cut.done
@@ -372,7 +397,7 @@ def test_our_own_events_come_back_as_the_chunks_they_were() -> None:
     data = encode_events(
         [*stream.start(), *[event for entry in chunks for event in stream.feed(entry)], *stream.finish(2)]
     )
-    decoder = ResponsesStreamDecoder(completion_id="c", model="m", created=1)
+    decoder = Decoder()
     again = fold_stream(decoder.feed(data))  # type: ignore[arg-type]
     before = fold_stream(chunks)
     assert again["choices"][0]["message"] == before["choices"][0]["message"]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from gateway.errors import Fault, GatewayFault, UpstreamFault
+from gateway.wire.bridge.back_reply import ChatFromResponses
 from gateway.wire.bridge.reply import response_from_chat
 from gateway.wire.bridge.request import chat_from_responses
 from gateway.wire.bridge.stream import BridgeStream
@@ -142,11 +143,10 @@ def test_the_sequence_is_that_of_openai() -> None:
 @pytest.mark.parametrize("name", ["parallel-calls", "refusal", "web-search", "incomplete"])
 def test_recorded_conversations_have_the_same_shape_through_the_bridge(name: str) -> None:
     """OpenAI's recorded answer, said in chat chunks, and bridged back: item for item what OpenAI made of it."""
-    from gateway.wire.bridge.back_reply import ResponsesStreamDecoder
-
     data = (FIXTURES / f"{name}.sse").read_bytes()
     recorded = [orjson.loads(payload) for payload in EventReader().feed_data(data)]
-    chunks = ResponsesStreamDecoder(completion_id="c", model="m", created=1).feed(data)
+    machine = ChatFromResponses(completion_id="c", model="m", created=1)
+    chunks = [chunk for event in recorded for chunk in machine.feed(event)]
     events, response = run(*[entry for entry in chunks if isinstance(entry, dict)])
     check(events, response)
     final = recorded[-1]["response"]

@@ -7,7 +7,8 @@ import orjson
 import pytest
 
 from gateway.errors import CallerFault, Fault, UpstreamFault
-from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion, redact_fault
+from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion
+from gateway.wire.redact import redact_fault
 
 CHUNK = b'{"id":"a","choices":[{"index":0,"delta":{"content":"x"}}]}'
 ODD = b'{"id":"a","note":"no choices here"}'

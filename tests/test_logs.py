@@ -10,9 +10,10 @@ import pytest
 
 from gateway.call import Caller, Outcome, Usage
 from gateway.errors import UpstreamFault
-from gateway.logs import Redactor, make_logger, request_entry
+from gateway.logs import RequestLog, make_logger, request_entry
 from gateway.metrics import Metrics
 from gateway.testing import make_call, make_target
+from gateway.wire.redact import Redactor
 
 
 def written(style: str = "json", secrets: tuple[str, ...] = (), **extra: Any) -> str:
@@ -80,6 +81,76 @@ def test_the_text_style_is_one_line_for_eyes() -> None:
     assert "a message of mine" in text
 
 
+HOSTILE = 'x"\r\n2026-01-01T00:00:00.000Z error   forged account=acct_9\x1b[2J\x7f\u2028\u202egnol\u200b'
+
+
+def request_line(style: str, entry: dict[str, Any], secrets: tuple[str, ...] = ()) -> str:
+    stream = io.StringIO()
+    RequestLog(enabled=True, style=style, redact=Redactor(secrets), stream=stream).write(dict(entry))
+    return stream.getvalue()
+
+
+def is_one_line(text: str) -> bool:
+    """For every reader: by `splitlines`, which knows more ends of lines than most, and without anything invisible."""
+    return len(text.splitlines()) == 1 and text.endswith("\n") and text[:-1].isprintable()
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_nothing_a_caller_writes_makes_a_line(style: str) -> None:
+    assert is_one_line(written(style, message_of=HOSTILE))
+    assert is_one_line(written(style, model=HOSTILE, listed=[HOSTILE], nested={HOSTILE: HOSTILE}))
+    call = make_call({"messages": []})
+    call.model, call.dropped = HOSTILE, [HOSTILE]
+    call.caller = Caller("acct_1", "key_1", HOSTILE)
+    fault = UpstreamFault(HOSTILE, code=HOSTILE, detail=HOSTILE)
+    entry = request_entry("req_1", HOSTILE, HOSTILE, 502, 0, fault, call, None)
+    assert is_one_line(request_line(style, entry))
+
+
+def test_a_value_cannot_look_like_two() -> None:
+    line = request_line("text", {"model": "a account=acct_2", "reason": "b=c", "dropped": ["x y"]})
+    assert "model='a account=acct_2' reason='b=c' dropped=['x y']" in line
+
+
+def test_a_trace_cannot_look_like_an_entry() -> None:
+    stream = io.StringIO()
+    log = make_logger("test", level="info", style="text", redact=Redactor(), stream=stream)
+    try:
+        raise ValueError(HOSTILE)
+    except ValueError:
+        log.exception("failed")
+    first, *trace = stream.getvalue().splitlines()
+    assert first.endswith("failed")
+    assert all(line.startswith("    ") and line.isprintable() for line in trace)
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_secrets_in_a_request_line_are_masked_before_they_are_cut(style: str) -> None:
+    secret = "mgas_aaaabbbbccccddddeeeeffff"
+    for at in range(160, 201):
+        call = make_call({"messages": []})
+        call.model = "m" * at + secret
+        line = request_line(style, request_entry("req_1", "POST", "/v1/responses", 404, 0, None, call, None))
+        assert "mgas_aaaa" not in line
+    call.dropped = ["known-value-1234"]
+    call.model = "KNOWN-VALUE-1234"
+    entry = request_entry("req_1", "POST", "/v1/responses", 404, 0, None, call, None)
+    assert "known-value" not in request_line(style, entry, ("known-value-1234",)).lower()
+
+
+def test_a_line_is_written_whatever_stands_in_it() -> None:
+    assert "ud800" in written(model="\ud800", number=1 << 70)
+    assert is_one_line(written("text", model="\ud800", number=1 << 70))
+
+
+def test_a_pattern_does_not_meet_the_quotes_between_two_members() -> None:
+    line = orjson.loads(
+        written(first="http://x", second="y@z", third={"authorization": "abc", "x": ["Bearer abcdefg1"]})
+    )
+    assert (line["first"], line["second"]) == ("http://x", "y@z")
+    assert line["third"] == {"authorization": "[redacted]", "x": ["Bearer [redacted]"]}
+
+
 def test_the_request_entry() -> None:
     call = make_call({"model": "fake/model", "stream": True, "messages": [{"role": "user", "content": "private"}]})
     call.caller = Caller("acct_1", "key_1", "mghp_...abcd")
@@ -121,7 +192,9 @@ def test_the_request_entry() -> None:
 def test_a_fault_without_a_call() -> None:
     fault = UpstreamFault("Broken.", code="x", detail="d" * 5000)
     entry = request_entry("req_1", "GET", "", 502, 0, fault, None, None)
-    assert (entry["error"], entry["reason"], len(entry["detail"])) == ("x", "Broken.", 1000)
+    assert (entry["error"], entry["reason"], len(entry["detail"])) == ("x", "Broken.", 4000)
+    line = orjson.loads(request_line("json", entry))
+    assert (line["error"], line["reason"], len(line["detail"])) == ("x", "Broken.", 1000)
 
 
 def test_metrics_never_take_labels_from_callers() -> None:
