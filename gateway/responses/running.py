@@ -18,6 +18,7 @@ from gateway.errors import Fault, GatewayFault
 
 CANCELLED = GatewayFault("The response was cancelled.", status=499, code="cancelled")
 """Stops a background response on its caller's wish."""
+_EVENTS_AT_ONCE = 256
 _NUMBER = re.compile(rb'"sequence_number":(\d+)')
 
 
@@ -122,8 +123,9 @@ def _number(event: bytes) -> int:
 
 
 class RunningResponse:
-    """One running response. account_id: whose it is. snapshot: the object as it stands. stop: ends a background one
-    with this fault, None for one that ends with its caller."""
+    """One running response. account_id: whose it is. snapshot: the object as it stands. add_up: prepares it by so many
+    events, and says whether there are more. stop: ends a background one with this fault, None for one that ends with
+    its caller."""
 
     def __init__(
         self,
@@ -132,12 +134,22 @@ class RunningResponse:
         tape: Tape,
         snapshot: Callable[[], dict[str, Any]],
         stop: Callable[[Fault], None] | None = None,
+        add_up: Callable[[int], bool] | None = None,
     ) -> None:
         self.id = response_id
         self.account_id = account_id
         self.tape = tape
         self.snapshot = snapshot
         self.stop = stop
+        self._add_up = add_up
+
+    async def current(self) -> dict[str, Any]:
+        """`snapshot`, with others given their turn while a long stream is added up."""
+        more = True
+        while more and self._add_up is not None:
+            more = self._add_up(_EVENTS_AT_ONCE)
+            await asyncio.sleep(0)
+        return self.snapshot()
 
 
 class RunningResponses:

@@ -62,7 +62,7 @@ async def retrieve(context: RequestContext) -> web.StreamResponse:
             return context.json(stored.response)
         return await stream_out(context, _of_stored(context, services, stored, after))
     if not streamed:
-        return context.json(live.snapshot())
+        return context.json(await live.current())
     return await stream_out(context, _of_live(context, services, live, after))
 
 
@@ -127,7 +127,7 @@ async def cancel(context: RequestContext) -> web.StreamResponse:
             async with asyncio.timeout(_PATIENCE):
                 await live.tape.wait_end()
         except TimeoutError:
-            return context.json(live.snapshot())
+            return context.json(await live.current())
     stored = await _find(services, account_id, response_id)
     if not stored.background:
         raise _not_background()

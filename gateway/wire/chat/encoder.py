@@ -36,7 +36,7 @@ _NOTABLE = re.compile(
     rb'|choices"\s*:\s*(?!\s|\[\s*\{))'
 )
 _CHOICES = b'"choices"'
-_MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*")')
+_MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]++|\\.)*+")')
 _CONTENT = b'"content":"'
 _USAGE = b'"usage"'
 _NULL_USAGE = b',"usage":null}'
