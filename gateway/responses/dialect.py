@@ -25,6 +25,7 @@ from gateway.responses.running import ResponseCancelled, RunningResponse
 from gateway.responses.services import ResponsesServices
 from gateway.runner.recording import Recording
 from gateway.stores import StoredResponse
+from gateway.wire.bridge.messages import MessageBuilder
 from gateway.wire.bridge.reply import response_from_chat
 from gateway.wire.bridge.request import Abilities, ChatForm, chat_from_responses
 from gateway.wire.bridge.stream import BridgeStream
@@ -36,7 +37,7 @@ from gateway.wire.responses.items import canonical_items
 from gateway.wire.responses.native import native_request, native_response
 from gateway.wire.responses.objects import item_resources, new_response, usage_from_chat
 from gateway.wire.responses.request import KNOWN, validate_responses
-from gateway.wire.tokens import estimate_input_tokens
+from gateway.wire.tokens import EXPECTED, estimate_input_tokens
 
 Json = dict[str, Any]
 
@@ -139,13 +140,10 @@ class ResponsesCall:
                 code="too_many_background_responses",
                 retry_after=5.0,
             )
+        self._check_count(request.get("input"))
         earlier = await load_earlier(services, self.account_id, request)
         references = await load_references(services, self.account_id, request, earlier)
         self._items = canonical_items(request.get("input"), earlier=earlier, references=references)
-        if len(self._items) > services.settings.max_items:
-            raise CallerFault(
-                f"input: more than {services.settings.max_items} items (responses.max_items).", param="input"
-            )
         native = ["responses" in target.profile.dialects for target in call.candidates]
         if self.background:
             # Always streamed from upstream: so it can be followed, cancelled, and billed for what it came to.
@@ -158,6 +156,11 @@ class ResponsesCall:
             call.forms["responses"] = Form(body, dropped)
         elif (fault := call.forms["chat"].fault) is not None:
             raise fault
+
+    def _check_count(self, given: Any) -> None:
+        most = self._services.settings.max_items
+        if isinstance(given, list) and len(given) > most:
+            raise CallerFault(f"input: more than {most} items (responses.max_items).", param="input")
 
     def _chat_form(self, earlier: Sequence[Mapping[str, Any]], native: bool) -> ChatForm:
         request = self._request
@@ -172,13 +175,14 @@ class ResponsesCall:
         limits = [target.context - (target.max_output or 0) for target in self._call.candidates if target.context]
         if not limits or estimate_input_tokens(form.body) <= min(limits):
             return form
-        most = min(limits)
 
-        def made(items: Sequence[Mapping[str, Any]]) -> ChatForm:
-            return chat_from_responses(request, items, abilities=abilities)
+        def size(items: Sequence[Mapping[str, Any]]) -> int:
+            builder = MessageBuilder(custom_tools=abilities.custom_tools, tool_media=abilities.tool_media)
+            return estimate_input_tokens({"messages": builder.build(items)}) - EXPECTED.base
 
-        kept, _ = truncate([*earlier, *self._items], lambda items: estimate_input_tokens(made(items).body) <= most)
-        return made(kept)
+        frame = estimate_input_tokens(chat_from_responses(request, [], abilities=abilities).body)
+        kept, _ = truncate([*earlier, *self._items], size, min(limits) - frame)
+        return chat_from_responses(request, kept, abilities=abilities)
 
     def _abilities(self) -> Abilities:
         """What every candidate that is spoken to in chat understands."""
@@ -244,7 +248,7 @@ class ResponsesCall:
         """Let callers of `GET /responses/{id}` find it, if it is going to be kept; see `StatefulInboundCall`."""
         if self.store:
             self._recording = recording = Recording(self._services.settings.live_events)
-            running = RunningResponse(self.id, self.account_id, recording, self.snapshot, stop)
+            running = RunningResponse(self.id, self.account_id, recording, self.snapshot, stop, self._add_up)
             self._services.running.add(running)
 
     def abandon(self) -> None:
@@ -264,6 +268,9 @@ class ResponsesCall:
         if self._final is not None:
             return self._final
         return self.begun() if self._relay is None else self._relay.response
+
+    def _add_up(self, most: int) -> bool:
+        return self._final is None and self._relay is not None and self._relay.add_up(most)
 
     # -- after -------------------------------------------------------------------------------------------------
 

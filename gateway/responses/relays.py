@@ -42,6 +42,10 @@ class BridgeRelay:
         """The response as it stands."""
         return self._stream.response
 
+    def add_up(self, most: int) -> bool:
+        """See `NativeRelay.add_up`; here it is done as the answer comes."""
+        return False
+
     @property
     def dropped(self) -> list[str]:
         """What of the answer the Responses API cannot say."""
@@ -116,6 +120,10 @@ class NativeStream:
     def response(self) -> Json:
         """The response as it stands."""
         return self._relay.added_up() if self._last is None else self._last
+
+    def add_up(self, most: int) -> bool:
+        """See `NativeRelay.add_up`."""
+        return self._last is None and self._relay.final is None and self._relay.add_up(most)
 
     @property
     def dropped(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import orjson
 from gateway.errors import Fault, GatewayFault
 from gateway.runner.recording import Recording
 
+_EVENTS_AT_ONCE = 256
 _NUMBER = re.compile(rb'"sequence_number":(\d+)')
 
 
@@ -54,6 +56,7 @@ class RunningResponse:
     account_id: whose it is.
     recording: its events so far.
     snapshot: the object as it stands.
+    add_up: prepares the snapshot by so many events, and says whether there are more.
     stop: ends a background one with a fault, None for one that ends with its caller.
     """
 
@@ -64,12 +67,22 @@ class RunningResponse:
         recording: Recording,
         snapshot: Callable[[], dict[str, Any]],
         stop: Callable[[Fault], None] | None = None,
+        add_up: Callable[[int], bool] | None = None,
     ) -> None:
         self.id = response_id
         self.account_id = account_id
         self.recording = recording
         self.snapshot = snapshot
         self.stop = stop
+        self._add_up = add_up
+
+    async def current(self) -> dict[str, Any]:
+        """`snapshot`, with others given their turn while a long stream is added up."""
+        more = True
+        while more and self._add_up is not None:
+            more = self._add_up(_EVENTS_AT_ONCE)
+            await asyncio.sleep(0)
+        return self.snapshot()
 
 
 class RunningResponses:

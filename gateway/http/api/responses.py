@@ -64,7 +64,7 @@ async def retrieve(context: RequestContext) -> web.StreamResponse:
         await _stream_stored(services, stored, stream, after)
         return stream.response
     if not streamed:
-        return context.json(running.snapshot())
+        return context.json(await running.current())
     await follow(context, running, services.store, stream, after)
     return stream.response
 
@@ -116,7 +116,7 @@ async def cancel(context: RequestContext) -> web.StreamResponse:
             async with asyncio.timeout(_PATIENCE):
                 await running.recording.wait_end()
         except TimeoutError:
-            return context.json(running.snapshot())
+            return context.json(await running.current())
     stored = await _find(services, account_id, response_id)
     if not stored.background:
         raise _not_background()

@@ -254,38 +254,56 @@ class OpenCall:
 _HEAD = re.compile(r'\s*\{\s*"input"\s*:\s*"')
 # As much of a JSON string's inside as is whole: no lone backslash, \u escape or half of a surrogate pair at its end.
 _WHOLE = re.compile(
-    r'(?:[^"\\]|\\["\\/bfnrt]|\\u(?:[0-9a-ce-fA-CE-F][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}'
-    r"|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}))*"
+    r'(?:[^"\\]++|\\["\\/bfnrt]|\\u(?:[0-9a-ce-fA-CE-F][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}'
+    r"|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}))*+"
 )
+_LONGEST_HEAD = 256
+_LONGEST_ESCAPE = 12
 
 
 class _InputReader:
     """Reads the string out of `{"input": "..."}` as it arrives. What does not begin so is handed over at the end."""
 
     def __init__(self) -> None:
-        self._raw = ""
-        self._at = -1
-        self._said = 0
+        self._parts: list[str] = []
+        self._head: str | None = ""
+        self._rest = ""
+        self._inside = self._over = False
 
     def feed(self, fragment: str) -> str:
-        self._raw += fragment
-        if self._at < 0:
-            found = _HEAD.match(self._raw)
-            if found is None:
-                return ""
-            self._at = found.end()
-        found = _WHOLE.match(self._raw, self._at)
-        if found is None or found.end() == self._at:
+        if self._over:
             return ""
-        piece = self._raw[self._at : found.end()]
-        self._at = found.end()
+        if not self._inside:
+            self._parts.append(fragment)
+            if not self._begin(fragment):
+                return ""
+        else:
+            self._rest += fragment  # at most a cut-off escape stands before it
+        found = _WHOLE.match(self._rest)
+        end = found.end() if found is not None else 0
+        piece, self._rest = self._rest[:end], self._rest[end:]
+        self._over = self._rest[:1] == '"' or len(self._rest) > _LONGEST_ESCAPE
+        if not piece:
+            return ""
         try:
             text: str = orjson.loads(f'"{piece}"')
         except orjson.JSONDecodeError:
             # A raw control character: not JSON, but what the model meant.
             text = piece
-        self._said += len(text)
         return text
 
     def finish(self) -> str:
-        return "" if self._at >= 0 else unwrap_custom_input(self._raw)
+        return "" if self._inside else unwrap_custom_input("".join(self._parts))
+
+    def _begin(self, fragment: str) -> bool:
+        """Whether the string has begun; what is long and does not begin with it never will."""
+        if self._head is None:
+            return False
+        self._head += fragment
+        found = _HEAD.match(self._head)
+        if found is not None:
+            self._inside, self._rest = True, self._head[found.end() :]
+            self._parts.clear()
+        if found is not None or len(self._head) > _LONGEST_HEAD:
+            self._head = None
+        return self._inside

@@ -38,7 +38,7 @@ class _Turn:
 
     def __init__(self) -> None:
         self.parts: list[Json] = []
-        self.refusal = ""
+        self.refusals: list[str] = []
         self.reasoning: list[str] = []
         self.details: list[Json] = []
         self.calls: list[Json] = []
@@ -48,8 +48,9 @@ class _Turn:
     def message(self) -> Json:
         self._put_back()
         message: Json = {"role": "assistant", "content": self._content()}
-        if self.refusal:
-            message["refusal"] = self.refusal
+        refusal = "".join(self.refusals)
+        if refusal:
+            message["refusal"] = refusal
         if self.reasoning:
             message["reasoning_content"] = "\n\n".join(self.reasoning)
         if self.details:
@@ -73,7 +74,7 @@ class _Turn:
 
     def _content(self) -> str | list[Json] | None:
         if not self.parts:
-            return None if self.calls or self.refusal else ""
+            return None if self.calls or any(self.refusals) else ""
         if all(part.get("type") == "text" and len(part) == 2 for part in self.parts):
             return "".join(part["text"] for part in self.parts)
         return self.parts
@@ -143,7 +144,7 @@ class MessageBuilder:
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         for part in parts:
             if part.get("type") == "refusal":
-                turn.refusal += part["refusal"]
+                turn.refusals.append(part["refusal"])
             else:
                 turn.parts.append(part)
 

@@ -8,7 +8,7 @@ a server, OpenAI's or this gateway's, and is set apart for the gateway's tool lo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,15 +93,19 @@ def _choose(made: ChatTools, choice: Any, allowed_tools: bool) -> None:
         return
     kind = choice.get("type")
     if kind in ("function", "custom"):
-        made.choice = _named(made, choice)
+        made.choice = _named(made, choice, _tool_names(made))
     elif kind == "allowed_tools":
         _allow(made, choice, allowed_tools)
     else:
         made.hosted_choice = dict(choice)
 
 
-def _named(made: ChatTools, choice: Mapping[str, Any]) -> Json:
-    if choice["name"] not in (tool[tool["type"]].get("name") for tool in made.tools):
+def _tool_names(made: ChatTools) -> Set[Any]:
+    return {tool[tool["type"]].get("name") for tool in made.tools}
+
+
+def _named(made: ChatTools, choice: Mapping[str, Any], known: Set[Any]) -> Json:
+    if choice["name"] not in known:
         refuse("tool_choice.name", "names a tool that is not in `tools`")
     kind = "function" if choice["name"] in made.emulated else choice["type"]
     return {"type": kind, kind: {"name": choice["name"]}}
@@ -113,7 +117,8 @@ def _allow(made: ChatTools, choice: Mapping[str, Any], native: bool) -> None:
     hosted = {tool.get("type") for tool in allowed} - {"function", "custom"}
     made.hosted = [tool for tool in made.hosted if tool.get("type") in hosted]
     if native:
-        entries = [_named(made, tool) for tool in allowed if tool.get("type") in ("function", "custom")]
+        known = _tool_names(made)
+        entries = [_named(made, tool, known) for tool in allowed if tool.get("type") in ("function", "custom")]
         made.choice = {"type": "allowed_tools", "allowed_tools": {"mode": choice["mode"], "tools": entries}}
         return
     made.tools = [tool for tool in made.tools if tool[tool["type"]].get("name") in names]

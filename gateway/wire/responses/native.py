@@ -166,6 +166,7 @@ def _with_derived_id(item: Json) -> Json:
 
 
 _KIND = re.compile(rb'\{"type":"([a-z_.]+)"')
+_ITEM_ID = re.compile(rb'"item_id":"[^"\\]*+"')
 _PLAIN = (b".delta", b".done", b".searching", b".generating", b".interpreting")
 _READ = frozenset({b"response.output_item.added", b"response.output_item.done"})
 
@@ -194,6 +195,8 @@ class NativeRelay:
         self._renamed: dict[bytes, bytes] = {}
         self._remember = remember
         self._plain: set[bytes] = set()  # kinds of events that were found to pass unread
+        self._fold = ResponseFold()
+        self._folded = 0
 
     def feed(self, data: bytes) -> bytes:
         """The payload of one event (the JSON of its `data:`); returns the event to send. Raises UpstreamFault for
@@ -237,10 +240,18 @@ class NativeRelay:
         """The response as far as it came. Without `remember`, only what the last lifecycle event said."""
         if self.final is not None:
             return self.final
-        fold = ResponseFold()
-        for event in self.sent:
-            fold.add(orjson.loads(event.partition(b"data: ")[2]))
-        return fold.added_up if self.sent else self._last
+        while self.add_up(len(self.sent)):
+            pass
+        return self._fold.added_up if self.sent else self._last
+
+    def add_up(self, most: int) -> bool:
+        """Take up to `most` events more into what `added_up` returns, each once however often that is asked for;
+        returns whether there are more. A long stream can so be added up in steps."""
+        events = self.sent[self._folded : self._folded + most]
+        for event in events:
+            self._fold.add(orjson.loads(event.partition(b"data: ")[2]))
+        self._folded += len(events)
+        return self._folded < len(self.sent)
 
     def _send(self, event: bytes) -> bytes:
         if self._remember:
@@ -249,9 +260,7 @@ class NativeRelay:
 
     def _rename(self, data: bytes) -> bytes:
         # Quotes inside JSON strings are escaped, so these bytes can only be the member.
-        for old, new in self._renamed.items():
-            data = data.replace(old, new)
-        return data
+        return _ITEM_ID.sub(lambda found: self._renamed.get(found[0], found[0]), data)
 
     def _read(self, data: bytes) -> bytes:
         try:

@@ -122,17 +122,20 @@ def _recursive(schema: dict[str, Any]) -> bool:
         if isinstance(definitions, dict):
             named.update({f"#/{home}/{name}": node for name, node in definitions.items()})
     links = {name: _refs(node) for name, node in named.items()}
-    for start in links:
-        seen: set[str] = set()
-        todo = list(links[start])
-        while todo:
-            at = todo.pop()
-            if at == start:
-                return True
-            if at not in seen:
-                seen.add(at)
-                todo += links.get(at, ())
-    return False
+    # Taken away is, again and again, what nothing refers to any more: what is left at the end refers to itself.
+    wanted = dict.fromkeys(links, 0)
+    for found in links.values():
+        for name in found & wanted.keys():
+            wanted[name] += 1
+    free = [name for name, count in wanted.items() if not count]
+    gone = 0
+    while free:
+        gone += 1
+        for name in links[free.pop()] & wanted.keys():
+            wanted[name] -= 1
+            if not wanted[name]:
+                free.append(name)
+    return gone < len(links)
 
 
 def _refs(node: Any) -> set[str]:

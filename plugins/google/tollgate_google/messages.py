@@ -204,7 +204,7 @@ _ROLES = {
 
 
 def _has_results(turn: dict[str, Any]) -> bool:
-    return any("functionResponse" in part for part in turn["parts"])
+    return any("functionResponse" in part for part in turn["parts"][:1])  # beside results there is nothing else
 
 
 def _arguments(value: Any, path: str) -> dict[str, Any]:

@@ -43,20 +43,19 @@ class Fitting:
         self.root = root
         self.path = path
         self.unenforced: dict[str, None] = {}
-        self._defs: dict[str, str] = {}
+        self._taken: set[str] = set()
+        self._names: dict[str, str] = {}
+        self._pointers: list[str] = []
         self._nodes = 0
 
     def fit(self) -> Schema:
         """The fitted schema. Raises CallerFault that names the place of what cannot be expressed."""
         out = self._node(self.root, self.path, ())
         fitted: dict[str, Any] = {}
-        done: set[str] = set()
-        while len(done) < len(self._defs):
-            # A definition may lead to others; each is fitted once, so recursion through $defs ends here.
-            for name, pointer in list(self._defs.items()):
-                if name not in done:
-                    done.add(name)
-                    fitted[name] = self._node(self._at(pointer, self.path), f"{self.path}.$defs.{name}", ())
+        # A definition may lead to others; each is fitted once, so recursion through $defs ends here.
+        for pointer in self._pointers:
+            name = self._names[pointer]
+            fitted[name] = self._node(self._at(pointer, self.path), f"{self.path}.$defs.{name}", ())
         if fitted:
             out["$defs"] = fitted
         return out
@@ -135,13 +134,14 @@ class Fitting:
 
     def _name(self, pointer: str) -> str:
         """The name under `$defs` for a pointer; one that both homes of definitions use is made unique."""
-        for name, known in self._defs.items():
-            if known == pointer:
-                return name
+        if pointer in self._names:
+            return self._names[pointer]
         name = _unescape(pointer.rpartition("/")[2]).replace("/", "_")
-        while name in self._defs:
+        while name in self._taken:
             name += "_"
-        self._defs[name] = pointer
+        self._taken.add(name)
+        self._names[pointer] = name
+        self._pointers.append(pointer)
         return name
 
     def _at(self, pointer: str, path: str) -> Any:

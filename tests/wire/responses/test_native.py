@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from gateway.errors import Fault, UpstreamFault
+from gateway.wire.responses import native as native_module
 from gateway.wire.responses.events import encode_events
 from gateway.wire.responses.fold import ResponseFold
 from gateway.wire.responses.ids import item_id_for_call
@@ -263,3 +264,46 @@ def test_whole_answers() -> None:
     for wrong in ({}, {"object": "response"}, {"object": "response", "output": [], "status": "failed", "error": {}}):
         with pytest.raises(Fault):
             native_response(wrong, BEGUN)
+
+
+def test_asking_often_how_far_it_came_adds_each_event_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    added = 0
+
+    class Counted(native_module.ResponseFold):
+        def add(self, event: Any) -> None:
+            nonlocal added
+            added += 1
+            super().add(event)
+
+    monkeypatch.setattr(native_module, "ResponseFold", Counted)
+    relay = native_module.NativeRelay({"id": "resp_1"}, remember=True)
+    item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
+    part = {"type": "output_text", "text": "", "annotations": []}
+    where = {"output_index": 0, "item_id": "msg_1", "content_index": 0}
+    relay.feed(orjson.dumps({"type": "response.output_item.added", "output_index": 0, "item": item}))
+    relay.feed(orjson.dumps({"type": "response.content_part.added", **where, "part": part}))
+    for number in range(1, 101):
+        relay.feed(orjson.dumps({"type": "response.output_text.delta", **where, "delta": "x"}))
+        assert relay.added_up()["output"][0]["content"][0]["text"] == "x" * number
+    assert added == 102
+    assert not relay.add_up(10)
+    for _ in range(25):
+        relay.feed(orjson.dumps({"type": "response.output_text.delta", **where, "delta": "y"}))
+    assert [relay.add_up(10) for _ in range(3)] == [True, True, False]
+    assert relay.added_up()["output"][0]["content"][0]["text"] == "x" * 100 + "y" * 25
+
+
+def test_ids_of_many_calls_are_looked_up_not_tried() -> None:
+    relay = native_module.NativeRelay({"id": "resp_1"})
+    for number in range(50):
+        call = {
+            "id": f"fc_{number}",
+            "type": "function_call",
+            "call_id": f"call_{number}",
+            "name": "f",
+            "arguments": "",
+        }
+        relay.feed(orjson.dumps({"type": "response.output_item.added", "output_index": number, "item": call}))
+    delta = {"type": "response.function_call_arguments.delta", "output_index": 7, "item_id": "fc_7", "delta": "{"}
+    assert b'"item_id":"fc_call_7"' in relay.feed(orjson.dumps(delta))
+    assert b'"item_id":"msg_9"' in relay.feed(orjson.dumps({**delta, "item_id": "msg_9"}))

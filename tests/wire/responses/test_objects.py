@@ -238,10 +238,10 @@ def test_truncation_leaves_out_whole_exchanges_from_the_beginning() -> None:
             {"role": "user", "content": "3"},
         ]
     )
-    assert truncate(items, lambda kept: True) == (items, 0)
-    assert truncate(items, lambda kept: len(kept) <= 5) == ([items[0], *items[4:]], 3)
-    assert truncate(items, lambda kept: len(kept) <= 3) == ([items[0], items[6]], 5)
-    assert truncate(items, lambda kept: False) == ([items[0], items[6]], 5)
+    assert truncate(items, len, 100) == (items, 0)
+    assert truncate(items, len, 5) == ([items[0], *items[4:]], 3)
+    assert truncate(items, len, 3) == ([items[0], items[6]], 5)
+    assert truncate(items, len, 0) == ([items[0], items[6]], 5)
 
 
 def test_counting_input_counts_the_chat_body() -> None:
