@@ -152,11 +152,12 @@ class ResponsesCall:
             call.stream = request["stream"] = True
         self._form = form = self._chat_form(earlier, any(native))
         call.body = form.body
-        call.forms = {"chat": Form(form.body, form.dropped, _hosted_fault(form, request.get("tools") or ()))}
+        fault = form.fault or _hosted_fault(form, request.get("tools") or ())
+        call.forms = {"chat": Form(form.body, form.dropped, fault)}
         if any(native):
             body, dropped = native_request(request, self._items, earlier=earlier)
             call.forms["responses"] = Form(body, dropped)
-        elif (fault := call.forms["chat"].fault) is not None:
+        elif fault is not None:
             raise fault
 
     def _chat_form(self, earlier: Sequence[Mapping[str, Any]], native: bool) -> ChatForm:
@@ -213,6 +214,7 @@ class ResponsesCall:
             model=self._call.model,
             now=self._call.created,
             emulated=form.tools.emulated if form is not None else (),
+            aliases=form.aliases if form is not None else None,
             background=self.background,
         )
         self._relay = BridgeRelay(stream, watch, self._services.clock, taken)
@@ -234,6 +236,7 @@ class ResponsesCall:
                 now=self._services.clock(),
                 created=self._call.created,
                 emulated=self._form.tools.emulated if self._form is not None else (),
+                aliases=self._form.aliases if self._form is not None else None,
                 usage=usage,
             )
         self._final = final
@@ -347,14 +350,28 @@ class ResponsesCall:
 
 
 def _hosted_fault(form: ChatForm, tools: Sequence[Mapping[str, Any]]) -> CallerFault | None:
-    """Tools that a server runs, on an upstream that has no such server."""
-    if not form.tools.hosted:
+    """Tools that a server runs, on an upstream that has no such server. A search that was merely offered is left out
+    and reported: agents offer it with every request."""
+    demanded = form.tools.hosted_choice is not None
+    missing = []
+    for tool in form.tools.hosted:
+        if str(tool.get("type")).startswith("web_search") and not demanded:
+            form.dropped.append(f"{_place(tools, tool)} ({tool['type']})")
+        else:
+            missing.append(tool)
+    if not missing:
         return None
-    kind = form.tools.hosted[0].get("type")
-    path = f"tools[{next(index for index, tool in enumerate(tools) if tool.get('type') == kind)}]"
+    kind = missing[0].get("type")
+    path = _place(tools, missing[0])
     return CallerFault(
         f"{path}: {str(kind)[:100]!r} is a built-in tool that this model does not have; "
         "leave it out, or offer a function instead.",
         code="unsupported_tool",
         param=path,
     )
+
+
+def _place(tools: Sequence[Mapping[str, Any]], tool: Mapping[str, Any]) -> str:
+    """Where in the request a tool of this kind stands."""
+    kinds = [given.get("type") for given in tools]
+    return f"tools[{kinds.index(tool.get('type'))}]" if tool.get("type") in kinds else "input"
