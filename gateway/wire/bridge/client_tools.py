@@ -207,7 +207,7 @@ def restore_call(alias: Alias, item_id: str, call_id: str, arguments: str, statu
     command = given.get("command")
     command = command if isinstance(command, list) else ["bash", "-lc", command] if isinstance(command, str) else []
     directory, limit = given.get("working_directory"), given.get("timeout_ms")
-    action = {
+    action: Json = {
         "type": "exec",
         "command": [str(part) for part in command],
         "env": {},

@@ -227,10 +227,8 @@ class OpenCall:
         self._told = kind in ("function_call", "custom_tool_call")
         self._custom = kind == "custom_tool_call"
         self._unwrap = _InputReader() if emulated else None
-        self._where = {
-            "item_id": item_id_for_call(call_id, kind if self._told else "function_call"),
-            "output_index": index,
-        }
+        self._item_id = item_id_for_call(call_id, kind if self._told else "function_call")
+        self._where = {"item_id": self._item_id, "output_index": index}
         delta = "response.custom_tool_call_input.delta" if self._custom else "response.function_call_arguments.delta"
         self._channel = Channel(emitter, delta, self._where)
         emitter.emit("response.output_item.added", {"output_index": index, "item": self._item("", "in_progress")})
@@ -250,7 +248,7 @@ class OpenCall:
 
     def _item(self, text: str, status: str) -> Json:
         if self._alias is not None and not self._told:
-            return restore_call(self._alias, self._where["item_id"], self.call_id, text, status)
+            return restore_call(self._alias, self._item_id, self.call_id, text, status)
         make = custom_call_item if self._custom else function_call_item
         item = make(self.call_id, self._name, text, status)
         if self._alias is not None and self._alias.namespace:
