@@ -30,6 +30,7 @@ from gateway.wire.bridge.stream import BridgeStream
 from gateway.wire.bridge.truncate import truncate
 from gateway.wire.chat.request import validate_chat
 from gateway.wire.errors.render import error_bytes
+from gateway.wire.responses.events import encode_events
 from gateway.wire.responses.items import canonical_items
 from gateway.wire.responses.native import native_request, native_response
 from gateway.wire.responses.objects import new_response, usage_from_chat
@@ -51,6 +52,7 @@ _CHAT_ONLY = {
 """Members of a chat request that a Responses request says otherwise. Left as they are they would get into the chat
 form unchecked, or be ignored by an upstream that speaks Responses."""
 
+_TOLD_IN_STREAM = frozenset({"insufficient_quota", "context_length_exceeded"})
 _HELLO = [{"role": "user", "content": "."}]
 
 
@@ -77,6 +79,17 @@ class ResponsesDialect:
     def error_body(self, fault: Fault, request_id: str) -> bytes:
         """OpenAI's error object; see `InboundDialect`."""
         return error_bytes(fault, request_id)
+
+    def error_stream(self, fault: Fault, request_id: str, headers: Mapping[str, str]) -> bytes | None:
+        """For Codex, which repeats a 402 five times, and gives up at a 400 where it could make room: it knows that
+        money or window have run out by `response.failed` with the code for it, and by nothing else."""
+        if not headers.get("originator", "").startswith("codex") or fault.code not in _TOLD_IN_STREAM:
+            return None
+        begun = new_response({}, response_id=request_id, model="", now=self._services.clock())
+        message = fault.message.encode("utf-8", "replace").decode()
+        failed = {**begun, "status": "failed", "error": {"code": fault.code, "message": message}}
+        events = [{"type": "response.created", "response": begun}, {"type": "response.failed", "response": failed}]
+        return encode_events([{**event, "sequence_number": number} for number, event in enumerate(events)])
 
 
 def check_request(body: Any) -> None:

@@ -169,3 +169,32 @@ async def test_the_search_of_claude_code_is_asked_of_the_provider(site: Any, dia
     status, _, answer = await gateway.post(road, body)
     assert status == 200, answer[:400]
     assert b"330 metres" in answer or dialect in ("mistral", "moonshot")
+
+
+async def test_codex_is_told_in_a_stream_that_the_credits_have_run_out(site: Any) -> None:
+    """It repeats any status but 400 and 429; others get the 402."""
+    gateway, stage = site
+    stage.play(Plan([Answer("Never.")]))
+    road, body = request_of("codex", "chat")
+    poor = await gateway.new_key(credits=0)
+    status, _, answer = await gateway.post(road, body, key=poor, headers={"originator": "codex_exec"})
+    created, failed = events_of(answer)
+    assert (status, created["type"], failed["type"]) == (200, "response.created", "response.failed")
+    assert failed["response"]["error"]["code"] == "insufficient_quota"
+    assert [event["sequence_number"] for event in (created, failed)] == [0, 1]
+    status, headers, _ = await gateway.post(road, body, key=poor)
+    assert (status, headers["x-should-retry"]) == (402, "false")
+    whole = {**body, "stream": False}
+    assert (await gateway.post(road, whole, key=poor, headers={"originator": "codex_exec"}))[0] == 402
+    assert stage.asked == []
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_codex_is_told_in_a_stream_that_the_window_is_full(site: Any, dialect: str) -> None:
+    gateway, stage = site
+    stage.play(Plan([Answer(failure="context")]))
+    road, body = request_of("codex", dialect)
+    status, _, answer = await gateway.post(road, body, headers={"originator": "codex_cli_rs"})
+    assert (status, events_of(answer)[-1]["response"]["error"]["code"]) == (200, "context_length_exceeded")
+    status, _, answer = await gateway.post(road, body)
+    assert (status, orjson.loads(answer)["error"]["code"]) == (400, "context_length_exceeded")
