@@ -95,7 +95,11 @@ class StatefulInboundCall(InboundCall, Protocol):
 
 class InboundDialect(Protocol):
     """A way to speak to the gateway. name: for logs and metrics. request_id_header (optional): another header, beside
-    `x-request-id`, in which its clients look for the request id."""
+    `x-request-id`, in which its clients look for the request id. error_stream (optional): `(fault, request_id, headers)
+    -> bytes | None`, asked for callers of streams: the whole stream that says `fault`, sent with status 200, for a
+    client (known by its request's headers) that mistakes an error status for what can be tried again; None for the
+    plain error.
+    """
 
     name: str
 

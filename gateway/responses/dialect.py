@@ -32,6 +32,7 @@ from gateway.wire.bridge.stream import BridgeStream
 from gateway.wire.bridge.truncate import truncate
 from gateway.wire.chat.request import validate_chat
 from gateway.wire.errors.render import error_bytes
+from gateway.wire.responses.events import encode_events
 from gateway.wire.responses.ids import input_seed
 from gateway.wire.responses.items import canonical_items
 from gateway.wire.responses.native import native_request, native_response
@@ -54,6 +55,7 @@ _CHAT_ONLY = {
 """Members of a chat request that a Responses request says otherwise. Left as they are they would get into the chat
 form unchecked, or be ignored by an upstream that speaks Responses."""
 
+_TOLD_IN_STREAM = frozenset({"insufficient_quota", "context_length_exceeded"})
 _HELLO = [{"role": "user", "content": "."}]
 
 
@@ -80,6 +82,17 @@ class ResponsesDialect:
     def error_body(self, fault: Fault, request_id: str) -> bytes:
         """OpenAI's error object; see `InboundDialect`."""
         return error_bytes(fault, request_id)
+
+    def error_stream(self, fault: Fault, request_id: str, headers: Mapping[str, str]) -> bytes | None:
+        """For Codex, which repeats a 402 five times, and gives up at a 400 where it could make room: it knows that
+        money or window have run out by `response.failed` with the code for it, and by nothing else."""
+        if not headers.get("originator", "").startswith("codex") or fault.code not in _TOLD_IN_STREAM:
+            return None
+        begun = new_response({}, response_id=request_id, model="", now=self._services.clock())
+        message = fault.message.encode("utf-8", "replace").decode()
+        failed = {**begun, "status": "failed", "error": {"code": fault.code, "message": message}}
+        events = [{"type": "response.created", "response": begun}, {"type": "response.failed", "response": failed}]
+        return encode_events([{**event, "sequence_number": number} for number, event in enumerate(events)])
 
 
 def check_request(body: Any) -> None:
@@ -150,11 +163,12 @@ class ResponsesCall:
             call.stream = request["stream"] = True
         self._form = form = self._chat_form(earlier, any(native))
         call.body = form.body
-        call.forms = {"chat": Form(form.body, form.dropped, _hosted_fault(form, request.get("tools") or ()))}
+        fault = form.fault or _hosted_fault(form, request.get("tools") or ())
+        call.forms = {"chat": Form(form.body, form.dropped, fault)}
         if any(native):
             body, dropped = native_request(request, self._items, earlier=earlier)
             call.forms["responses"] = Form(body, dropped)
-        elif (fault := call.forms["chat"].fault) is not None:
+        elif fault is not None:
             raise fault
 
     def _check_count(self, given: Any) -> None:
@@ -216,6 +230,7 @@ class ResponsesCall:
             model=self._call.model,
             now=self._call.created,
             emulated=form.tools.emulated if form is not None else (),
+            aliases=form.aliases if form is not None else None,
             background=self.background,
         )
         self._relay = BridgeRelay(stream, watch, self._services.clock, taken)
@@ -237,6 +252,7 @@ class ResponsesCall:
                 now=self._services.clock(),
                 created=self._call.created,
                 emulated=self._form.tools.emulated if self._form is not None else (),
+                aliases=self._form.aliases if self._form is not None else None,
                 usage=usage,
             )
         self._final = final
@@ -359,14 +375,28 @@ class ResponsesCall:
 
 
 def _hosted_fault(form: ChatForm, tools: Sequence[Mapping[str, Any]]) -> CallerFault | None:
-    """Tools that a server runs, on an upstream that has no such server."""
-    if not form.tools.hosted:
+    """Tools that a server runs, on an upstream that has no such server. A search that was merely offered is left out
+    and reported: agents offer it with every request."""
+    demanded = form.tools.hosted_choice is not None
+    missing = []
+    for tool in form.tools.hosted:
+        if str(tool.get("type")).startswith("web_search") and not demanded:
+            form.dropped.append(f"{_place(tools, tool)} ({tool['type']})")
+        else:
+            missing.append(tool)
+    if not missing:
         return None
-    kind = form.tools.hosted[0].get("type")
-    path = f"tools[{next(index for index, tool in enumerate(tools) if tool.get('type') == kind)}]"
+    kind = missing[0].get("type")
+    path = _place(tools, missing[0])
     return CallerFault(
         f"{path}: {str(kind)[:100]!r} is a built-in tool that this model does not have; "
         "leave it out, or offer a function instead.",
         code="unsupported_tool",
         param=path,
     )
+
+
+def _place(tools: Sequence[Mapping[str, Any]], tool: Mapping[str, Any]) -> str:
+    """Where in the request a tool of this kind stands."""
+    kinds = [given.get("type") for given in tools]
+    return f"tools[{kinds.index(tool.get('type'))}]" if tool.get("type") in kinds else "input"

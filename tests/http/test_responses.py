@@ -331,7 +331,7 @@ class TestRefusals:
             ({"response_format": {"type": "json_object"}}, "response_format"),
             ({"stop": 5}, "stop"),
             ({"seed": "x"}, "seed"),
-            ({"tools": [{"type": "web_search"}]}, "tools[0]"),
+            ({"tools": [{"type": "file_search", "vector_store_ids": ["v"]}]}, "tools[0]"),
             ({"tools": [WEATHER, {"type": "mcp", "server_label": "x"}]}, "tools[1]"),
             ({"previous_response_id": "a", "conversation": "b"}, "previous_response_id"),
             ({"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}]}, "input[0].call_id"),

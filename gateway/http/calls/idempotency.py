@@ -25,8 +25,8 @@ from gateway.dialect import InboundCall, InboundDialect, keep_alive_of
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault
 from gateway.http.calls.keyed_answer import KeyedAnswer, relevant_headers
 from gateway.http.calls.model_calls import answer_call, open_call, serve_call
-from gateway.http.server.request_context import IDEMPOTENCY_KEY, RequestContext
-from gateway.http.streaming.sse_response import LAST_BYTES, SSE_TYPE, SseResponse
+from gateway.http.server.request_context import IDEMPOTENCY_KEY, SSE_TYPE, RequestContext
+from gateway.http.streaming.sse_response import LAST_BYTES, SseResponse
 from gateway.runner.lifecycle import CallRunner
 from gateway.runner.recording import Reader, Recording
 from gateway.runtime import Gateway

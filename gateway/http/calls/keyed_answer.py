@@ -10,8 +10,7 @@ import orjson
 
 from gateway.dialect import keep_alive_of
 from gateway.errors import Fault
-from gateway.http.server.request_context import JSON_TYPE, RequestContext
-from gateway.http.streaming.sse_response import SSE_TYPE
+from gateway.http.server.request_context import JSON_TYPE, SSE_TYPE, RequestContext
 from gateway.runner.recording import Recording
 from gateway.runner.sink import Flow
 

@@ -22,6 +22,7 @@ from gateway.wire.dropped import LONGEST_TEXT
 from gateway.wire.errors.render import error_bytes, fault_headers
 
 JSON_TYPE = "application/json"
+SSE_TYPE = "text/event-stream; charset=utf-8"
 IDEMPOTENCY_KEY = "Idempotency-Key"
 
 _NOT_FOR_PLUGINS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key"})
@@ -134,6 +135,12 @@ class RequestContext:
 
     def error(self, fault: Fault) -> web.Response:
         """The answer that `fault` makes."""
+        say = getattr(self.dialect, "error_stream", None)
+        if say is not None and self.call is not None and self.call.stream:
+            stream = say(fault, self.id, {name.lower(): value for name, value in self.request.headers.items()})
+            if stream is not None:
+                headers = {**self.headers(), **fault_headers(fault), "content-type": SSE_TYPE}
+                return web.Response(status=200, body=stream, headers=headers)
         headers = {**self.headers(), **fault_headers(fault), "content-type": JSON_TYPE}
         body = error_bytes(fault, self.id) if self.dialect is None else self.dialect.error_body(fault, self.id)
         response = web.Response(status=fault.status, body=body, headers=headers)

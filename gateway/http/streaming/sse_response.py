@@ -11,12 +11,12 @@ from aiohttp import HttpVersion11, web
 from gateway.dialect import KEEP_ALIVE
 from gateway.errors import Fault
 from gateway.http.server.connection import Connection
+from gateway.http.server.request_context import SSE_TYPE
 from gateway.runner.sink import Flow
 
 LAST_BYTES = 5.0
 """Seconds that a caller has at least to take the last bytes of an answer."""
 
-SSE_TYPE = "text/event-stream; charset=utf-8"
 _SSE_HEADERS = {"content-type": SSE_TYPE, "cache-control": "no-cache", "x-accel-buffering": "no"}
 
 

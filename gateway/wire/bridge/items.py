@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from gateway.wire.bridge.client_tools import Alias, restore_call
 from gateway.wire.bridge.tools import unwrap_custom_input
 from gateway.wire.responses.events import DeltaTemplate
 from gateway.wire.responses.ids import item_id_for_call
@@ -204,19 +205,30 @@ class OpenCall:
     """A call of one of the caller's tools.
 
     kind: `function_call` or `custom_tool_call`. emulated: the custom tool is a function upstream, whose one argument
-    `input` is unwrapped on the way.
+    `input` is unwrapped on the way. alias: what the function of this name stands for.
     """
 
     def __init__(
-        self, emitter: Emitter, index: int, call_id: str, name: str, *, kind: str, emulated: bool = False
+        self,
+        emitter: Emitter,
+        index: int,
+        call_id: str,
+        name: str,
+        *,
+        kind: str,
+        emulated: bool = False,
+        alias: Alias | None = None,
     ) -> None:
         self._emitter = emitter
         self.index = index
         self.call_id = call_id
-        self._name = name
+        self._name = name if alias is None else alias.name
+        self._alias = alias
+        self._told = kind in ("function_call", "custom_tool_call")
         self._custom = kind == "custom_tool_call"
         self._unwrap = _InputReader() if emulated else None
-        self._where = {"item_id": item_id_for_call(call_id, kind), "output_index": index}
+        self._item_id = item_id_for_call(call_id, kind if self._told else "function_call")
+        self._where = {"item_id": self._item_id, "output_index": index}
         delta = "response.custom_tool_call_input.delta" if self._custom else "response.function_call_arguments.delta"
         self._channel = Channel(emitter, delta, self._where)
         emitter.emit("response.output_item.added", {"output_index": index, "item": self._item("", "in_progress")})
@@ -224,16 +236,24 @@ class OpenCall:
     @property
     def channel(self) -> Channel | None:
         """Where argument fragments may go directly; None when they have to be read first."""
-        return None if self._unwrap is not None else self._channel
+        return None if self._unwrap is not None or not self._told else self._channel
 
     def add(self, fragment: str) -> None:
         text = fragment if self._unwrap is None else self._unwrap.feed(fragment)
-        if text:
+        if not self._told:
+            # Items of other kinds come whole: there are no events for their pieces.
+            self._channel.texts.append(text)
+        elif text:
             self._channel.add(text)
 
     def _item(self, text: str, status: str) -> Json:
+        if self._alias is not None and not self._told:
+            return restore_call(self._alias, self._item_id, self.call_id, text, status)
         make = custom_call_item if self._custom else function_call_item
-        return make(self.call_id, self._name, text, status)
+        item = make(self.call_id, self._name, text, status)
+        if self._alias is not None and self._alias.namespace:
+            item["namespace"] = self._alias.namespace
+        return item
 
     def close(self, status: str) -> Json:
         if self._unwrap is not None:
@@ -241,7 +261,9 @@ class OpenCall:
             if rest:
                 self._channel.add(rest)
         text = self._channel.text
-        if self._custom:
+        if not self._told:
+            pass
+        elif self._custom:
             self._emitter.emit("response.custom_tool_call_input.done", {**self._where, "input": text})
         else:
             done = {**self._where, "name": self._name, "arguments": text}

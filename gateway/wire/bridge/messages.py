@@ -10,10 +10,10 @@ from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gateway.errors import CallerFault
 from gateway.wire.bridge.parts import content_to_chat, text_of
 from gateway.wire.bridge.tools import wrap_custom_input
 from gateway.wire.responses.sealed_reasoning import CALL_EXTRA, FOREIGN, reasoning_of_item
-from gateway.wire.validators import refuse
 
 Json = dict[str, Any]
 
@@ -81,7 +81,8 @@ class _Turn:
 
 
 class MessageBuilder:
-    """Turns canonical items into chat messages; `dropped` names what had no place.
+    """Turns canonical items into chat messages; `dropped` names what had no place, `fault` is the first item that chat
+    cannot say.
 
     custom_tools: the upstream knows custom tools (else their calls are written as calls of the emulated function).
     tool_media: the upstream takes images and files in tool results (else they follow in a message of the user).
@@ -93,11 +94,12 @@ class MessageBuilder:
         self._custom_tools = custom_tools
         self._tool_media = tool_media
         self._turn: _Turn | None = None
+        self.fault: CallerFault | None = None
         self._outputs: dict[str, deque[Mapping[str, Any]]] = defaultdict(deque)
 
     def build(self, items: Sequence[Mapping[str, Any]], first: int = 0) -> list[Json]:
         """items: canonical (`responses_pairing`). first: index of the first item that the caller sent with this
-        request; those before come from the store. Raises CallerFault for items that cannot be said in chat."""
+        request; those before come from the store. Raises CallerFault for malformed reasoning."""
         for item in items:
             if item["type"] in ("function_call_output", "custom_tool_call_output"):
                 self._outputs[item["call_id"]].append(item)
@@ -118,10 +120,13 @@ class MessageBuilder:
             self._flush()
         elif kind == "mcp_call":
             self._mcp_call(item)
+        elif kind == "additional_tools":
+            pass  # They are offered with the others.
         elif kind in SERVER_ITEMS:
             self.dropped.append(f"{path} ({kind})")
-        else:
-            refuse(f"{path}.type", f"items of the type {str(kind)[:60]!r} cannot be sent to this model")
+        elif self.fault is None:
+            what = f"items of the type {str(kind)[:60]!r} cannot be sent to this model"
+            self.fault = CallerFault(f"{path}.type: {what}.", param=f"{path}.type")
 
     def _open(self) -> _Turn:
         if self._turn is None:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from gateway.errors import UpstreamFault
+from gateway.wire.bridge.client_tools import Alias
 from gateway.wire.bridge.stream import BridgeStream
 
 Json = dict[str, Any]
@@ -43,13 +44,14 @@ def response_from_chat(
     created: int | None = None,
     seed: str | None = None,
     emulated: Collection[str] = (),
+    aliases: Mapping[str, Alias] | None = None,
     usage: Mapping[str, Any] | None = None,
     reason: str | None = None,
 ) -> Json:
     """The response object for a chat completion.
 
     request: the validated Responses body. now: unix seconds of the end; created: of the beginning (default: now).
-    usage, reason: see `BridgeStream.finish`. seed, emulated: see `BridgeStream`.
+    usage, reason: see `BridgeStream.finish`. seed, emulated, aliases: see `BridgeStream`.
     Raises UpstreamFault when the completion makes no sense.
     """
     stream = BridgeStream(
@@ -59,6 +61,7 @@ def response_from_chat(
         now=now if created is None else created,
         seed=seed,
         emulated=emulated,
+        aliases=aliases,
     )
     stream.feed(chunk_of_completion(completion))
     stream.finish(now, usage=usage, reason=reason)

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.errors import CallerFault
+from gateway.wire.bridge.client_tools import Alias, flatten
 from gateway.wire.bridge.messages import MessageBuilder
 from gateway.wire.bridge.tools import ChatTools, tools_to_chat
 from gateway.wire.responses.items import require_answers
@@ -35,11 +37,15 @@ class Abilities:
 @dataclass(slots=True)
 class ChatForm:
     """body: the chat request. tools: what became of the tools (`hosted` ones are for the gateway's tool loop, the
-    names in `emulated` are needed to read the answer). dropped: paths of what could not be carried."""
+    names in `emulated` are needed to read the answer). dropped: paths of what could not be carried.
+    aliases: functions that stand for other tools of the caller's, needed to read the answer. fault: an item that chat
+    cannot say at all; the body, without it, is good for an estimate only."""
 
     body: Json
     tools: ChatTools
     dropped: list[str] = field(default_factory=list)
+    aliases: Mapping[str, Alias] = field(default_factory=dict)
+    fault: CallerFault | None = None
 
 
 # The gateway's own: state, the echo of the answer, and what is translated below.
@@ -83,22 +89,24 @@ def chat_from_responses(
     """The chat request that says the same.
 
     request: a validated body. items: its `input` as canonical items (`canonical_items`); earlier: the canonical
-    items of the conversation before it, from the store. Raises CallerFault for what must not be attempted.
+    items of the conversation before it, from the store. Raises CallerFault for what must not be attempted anywhere;
+    an item that only chat cannot say is the form's `fault`.
     """
     if request.get("prompt") is not None:
         refuse("prompt", "prompt templates live at one provider and cannot be used with this model; send the text")
-    require_answers([*earlier, *items])
+    flat = flatten(request.get("tools") or (), [*earlier, *items], request.get("tool_choice"))
+    require_answers(flat.items)
     tools = tools_to_chat(
-        request.get("tools") or (),
-        request.get("tool_choice"),
+        flat.tools,
+        flat.choice,
         custom_tools=abilities.custom_tools,
         allowed_tools=abilities.allowed_tools,
     )
     builder = MessageBuilder(custom_tools=abilities.custom_tools, tool_media=abilities.tool_media)
-    messages = builder.build([*earlier, *items], len(earlier))
+    messages = builder.build(flat.items, len(earlier))
     if request.get("instructions"):
         messages.insert(0, {"role": abilities.instructions_role, "content": request["instructions"]})
-    form = ChatForm({"messages": messages}, tools, [*tools.dropped, *builder.dropped])
+    form = ChatForm({"messages": messages}, tools, [*tools.dropped, *builder.dropped], flat.aliases, builder.fault)
     _parameters(form, request)
     _text(form, request.get("text") or {})
     _reasoning(form, request.get("reasoning") or {})

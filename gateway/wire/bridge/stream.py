@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import Fault, UpstreamFault
+from gateway.wire.bridge.client_tools import Alias
 from gateway.wire.bridge.deltas import (
     annotations_to_responses,
     extra_members,
@@ -55,7 +56,7 @@ class BridgeStream:
     response_id: e.g. `resp_...`; seed: for the items' ids (default: from the response id). model: the public model
     id. now: unix seconds of the creation. emulated: names of custom tools that are functions upstream
     (`ChatForm.tools.emulated`). hosted: names of functions that the gateway answers itself; their calls make no
-    items but wait in `hosted_calls`. background: begin with `queued`.
+    items but wait in `hosted_calls`. aliases: see `ChatForm`. background: begin with `queued`.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class BridgeStream:
         seed: str | None = None,
         emulated: Collection[str] = (),
         hosted: Collection[str] = (),
+        aliases: Mapping[str, Alias] | None = None,
         background: bool = False,
     ) -> None:
         self._response = new_response(request, response_id=response_id, model=model, now=now)
@@ -75,6 +77,7 @@ class BridgeStream:
         self._emitter = Emitter()
         self._emulated = frozenset(emulated)
         self._hosted = frozenset(hosted)
+        self._aliases = aliases or {}
         reasoning = request.get("reasoning") or {}
         self._summary = bool(reasoning.get("summary") or reasoning.get("generate_summary"))
         self._keep_text = "reasoning.encrypted_content" in (request.get("include") or ())
@@ -380,14 +383,17 @@ class BridgeStream:
         self._close_open()
         if self._details and not self._parallel:
             self._think_aloud()
+        alias = self._aliases.get(pending.name)
         custom = pending.custom or pending.name in self._customs
+        kind = "custom_tool_call" if custom else "function_call"
         call = OpenCall(
             self._emitter,
             self._reserve(),
             pending.call_id,
             pending.name,
-            kind="custom_tool_call" if custom else "function_call",
+            kind=kind if alias is None else alias.kind,
             emulated=pending.name in self._emulated and not pending.custom,
+            alias=alias,
         )
         self._calls[index] = call
         self._parallel.append(call)

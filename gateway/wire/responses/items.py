@@ -24,6 +24,13 @@ CALLS = {"function_call": "function_call_output", "custom_tool_call": "custom_to
 
 _OUTPUTS = {output: call for call, output in CALLS.items()}
 
+OTHER_CALLS = frozenset({"local_shell_call", "shell_call", "apply_patch_call", "tool_search_call", "computer_call"})
+"""Calls of other kinds, which keep their ids; a plain output may answer them (Codex does so)."""
+
+_OTHER_OUTPUTS = frozenset(
+    {"local_shell_call_output", "shell_call_output", "apply_patch_call_output", "tool_search_output"}
+)
+
 # Keys that OpenAI's SDKs add to parsed objects; a client that sends a parsed object back sends them along.
 _SDK_ONLY = ("parsed_arguments", "callId")
 
@@ -41,6 +48,11 @@ class _Calls:
             self._by_name[name] = call_id
         self._kinds[call_id] = str(item["type"])
         self._open[call_id] = (item.get("name"), item.get("arguments", item.get("input")))
+
+    def note(self, item: Mapping[str, Any], call_id: str, names: Iterable[str]) -> None:
+        """A call that need not be answered."""
+        self.add(item, call_id, names)
+        self._open.pop(call_id)
 
     def repeats(self, item: Mapping[str, Any], call_id: str) -> bool:
         """The same call, not yet answered, stands earlier: a client re-sent what the store remembers."""
@@ -105,6 +117,11 @@ def canonical_items(
             item = made
         elif kind in _OUTPUTS:
             item = _output(item, calls, where)
+        elif kind in OTHER_CALLS and isinstance(item.get("call_id") or item.get("id"), str):
+            item["call_id"] = item.get("call_id") or item["id"]
+            calls.note(item, item["call_id"], _names(item))
+        elif kind in _OTHER_OUTPUTS and isinstance(item.get("call_id") or item.get("id"), str):
+            item["call_id"] = item.get("call_id") or item["id"]
         elif isinstance(item.get("id"), str):
             known[item["id"]] = item
         items.append(item)
@@ -150,6 +167,8 @@ def _note(calls: _Calls, known: dict[str, Mapping[str, Any]], item: Mapping[str,
     if kind in CALLS and isinstance(item.get("call_id"), str):
         calls.add(item, item["call_id"], _names(item))
         known[item_id_for_call(item["call_id"], str(kind))] = item
+    elif kind in OTHER_CALLS and isinstance(item.get("call_id"), str):
+        calls.note(item, item["call_id"], _names(item))
     elif kind in _OUTPUTS and isinstance(item.get("call_id"), str):
         calls.answer(item["call_id"])
 
@@ -192,7 +211,7 @@ def _output(item: dict[str, Any], calls: _Calls, where: str) -> dict[str, Any]:
     calls.answer(call_id)
     for key in ("callId", "id"):
         item.pop(key, None)
-    item["type"] = CALLS[calls.kind(call_id)]
+    item["type"] = CALLS.get(calls.kind(call_id), item["type"])
     item["call_id"] = call_id
     return item
 

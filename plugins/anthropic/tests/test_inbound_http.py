@@ -263,7 +263,7 @@ async def test_what_is_left_out_is_said(site: Site) -> None:
 
 
 async def test_a_server_tool_needs_its_provider(site: Site) -> None:
-    search: Any = [{"type": "web_search_20250305", "name": "web_search"}]
+    search: Any = [{"type": "bash_20250124", "name": "bash"}]
     with pytest.raises(anthropic.BadRequestError, match=r"tools\[0\]"):
         await site.client.messages.create(model=FAKE, max_tokens=50, messages=HELLO, tools=search)
     assert site.upstream.requests == []

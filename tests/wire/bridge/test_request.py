@@ -208,9 +208,9 @@ def test_media_in_results_follow_in_a_message_of_the_user() -> None:
 def test_what_servers_did_is_reported_and_unknown_items_refused() -> None:
     form = bridge(input=[user("q"), {"type": "web_search_call", "id": "ws_1", "status": "completed"}, said("a")])
     assert form.dropped == ["input[1] (web_search_call)"]
-    with pytest.raises(CallerFault) as caught:
-        bridge(input=[{"type": "computer_call", "id": "x"}])
-    assert caught.value.param == "input[0].type"
+    form = bridge(input=[user("q"), {"type": "program", "id": "x"}])
+    assert form.fault is not None
+    assert form.fault.param == "input[1].type"
 
 
 def test_a_server_side_call_is_told_as_call_and_result() -> None:

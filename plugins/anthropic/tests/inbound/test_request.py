@@ -144,7 +144,7 @@ def test_a_beta_is_reported() -> None:
 @pytest.mark.parametrize(
     ("fields", "path"),
     [
-        ({"tools": [TOOL, {"type": "web_search_20250305", "name": "web_search"}]}, "tools[1]"),
+        ({"tools": [TOOL, {"type": "code_execution_20250825", "name": "code_execution"}]}, "tools[1]"),
         ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, "tools[0]"),
         ({"mcp_servers": [{"type": "url", "url": "https://x", "name": "m"}]}, "mcp_servers"),
         ({"container": "c1"}, "container"),
@@ -474,3 +474,34 @@ JSON = st.recursive(
 def test_any_body_is_taken_or_refused(body: Json) -> None:
     fault = refused(body)
     assert fault is None or fault.param
+
+
+def test_a_search_of_the_provider_is_asked_for_in_chats_words() -> None:
+    place = {"type": "approximate", "city": "Bern"}
+    tool = {"type": "web_search_20250305", "name": "web_search", "user_location": place}
+    body = chat(tools=[TOOL, tool])
+    assert body["web_search_options"] == {"user_location": {"type": "approximate", "approximate": {"city": "Bern"}}}
+    assert [made["function"]["name"] for made in body["tools"]] == ["f"]
+    alone = lossy(tools=[{"type": "web_search_20260101", "name": "web_search", "max_uses": 3}])
+    assert (alone.body["web_search_options"], "tools" in alone.body, alone.fault) == ({}, False, None)
+    assert alone.dropped == ["tools[].max_uses"]
+
+
+def test_the_line_that_changes_with_each_request_stays_out_of_other_prompts() -> None:
+    line = {"type": "text", "text": "x-anthropic-billing-header: cc_version=2; cch=a1b2c;"}
+    form = lossy(system=[line, {"type": "text", "text": "Be brief."}])
+    assert form.body["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert form.dropped == ["system[0]"]
+    assert lossy(system=[line]).body["messages"][0]["role"] == "user"
+    longer = {"type": "text", "text": line["text"] + "\nBe brief."}
+    assert lossy(system=[longer]).body["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert chat(system=[{"type": "text", "text": "Be brief."}, line])["messages"][0]["content"][1] == line
+
+
+def test_a_tool_that_was_found_is_named_in_the_result() -> None:
+    content = [{"type": "tool_reference", "tool_name": "Bash"}]
+    messages = [
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": content}]},
+    ]
+    assert chat(messages=messages, tools=[TOOL])["messages"][1]["content"] == "The tool Bash can be called now."

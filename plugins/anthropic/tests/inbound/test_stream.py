@@ -128,10 +128,20 @@ def test_thoughts_are_signed_also_when_nobody_signed_them() -> None:
 
 def test_details_without_thoughts_have_a_block_of_their_own() -> None:
     detail = {"type": "google.thought_signature", "signature": "abc", "part": "text"}
+    kept = chunk({"reasoning_details": [detail]})
+    for deltas in ([kept, chunk({"content": "a"})], [chunk({"content": "a", "reasoning_details": [detail]})]):
+        opaque, text = message(*deltas, chunk({}, finish="stop"))["content"]
+        assert opaque["type"] == "redacted_thinking"
+        assert unseal(opaque["data"], "x")[0] == [detail]
+        assert text == {"type": "text", "text": "a"}
+    blocks = message(chunk({"content": "a"}), kept, call(0, id="c", name="f", arguments="{}"), chunk({}, finish="stop"))
+    assert [block["type"] for block in blocks["content"]] == ["text", "redacted_thinking", "tool_use"]
+
+
+def test_nothing_stands_behind_the_last_text() -> None:
+    detail = {"type": "google.thought_signature", "signature": "abc", "part": "text"}
     found = message(chunk({"content": "a"}), chunk({"reasoning_details": [detail]}), chunk({}, finish="stop"))
-    _, opaque = found["content"]
-    assert opaque["type"] == "redacted_thinking"
-    assert unseal(opaque["data"], "x")[0] == [detail]
+    assert found["content"] == [{"type": "text", "text": "a"}]
 
 
 def test_members_of_a_call_that_its_upstream_wants_back_are_kept() -> None:

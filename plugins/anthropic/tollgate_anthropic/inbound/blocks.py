@@ -60,10 +60,15 @@ class Blocks:
         self._queue: deque[_Block] = deque()
         self._by_index: dict[int, _Block] = {}
         self._last_index = -1
+        self._kept: list[Json] = []
+        self._text_last = False
 
     def text(self, text: str) -> None:
         """More of the answer's text."""
         queue = self._queue
+        self._text_last = True
+        if self._kept and not (queue and queue[-1].kind == "text"):
+            self._release()
         if len(queue) == 1 and queue[0].kind == "text" and queue[0].told:
             self._writer.text(text)
             return
@@ -79,6 +84,8 @@ class Blocks:
     def think(self, text: str) -> None:
         """More of the thoughts."""
         block = self._tail("thinking", {"type": "thinking", "thinking": "", "signature": ""})
+        block.details += self._kept
+        self._kept, self._text_last = [], False
         self._put(block, {"type": "thinking_delta", "thinking": text})
         self._advance()
 
@@ -90,16 +97,28 @@ class Blocks:
         self._advance()
 
     def keep(self, detail: Json) -> None:
-        """What only its maker reads: carried by the thoughts, or by a block of its own."""
+        """What only its maker reads: carried by the thoughts, or by a block of its own before what follows.
+
+        Nothing follows the last text: agents take the last block for the answer, and no message of Anthropic's ends
+        with thoughts. What comes with the end of the text is only there to be carried along where it can be.
+        """
         writable(detail)
         tail = self._queue[-1] if self._queue else None
         if tail is not None and tail.kind == "thinking" and not tail.whole:
             tail.details.append(detail)
         else:
-            self.add({"type": "redacted_thinking", "data": seal([detail])})
+            self._kept.append(detail)
+
+    def _release(self) -> None:
+        """A block of its own for what is kept."""
+        kept, self._kept = self._kept, []
+        for detail in kept:
+            self._queue.append(_Block("other", {"type": "redacted_thinking", "data": seal([detail])}, whole=True))
 
     def add(self, block: Json) -> None:
         """A block that came whole."""
+        self._release()
+        self._text_last = False
         self._queue.append(_Block("other", writable(block), whole=True))
         self._advance()
 
@@ -110,6 +129,8 @@ class Blocks:
         """
         block = self._find(index, identity, name)
         if block is None:
+            self._release()
+            self._text_last = False
             start = {"type": "tool_use", "id": identity or f"{self._fallback}_{self.calls}", "name": name, "input": {}}
             block = _Block("tool_use", {**start, **writable(extras)}, ready=bool(name))
             self._index(index, block)
@@ -135,6 +156,8 @@ class Blocks:
 
     def close(self) -> None:
         """The answer is over: tell what waits, and finish every block."""
+        if not self._text_last:
+            self._release()
         self._queue = deque(block for block in self._queue if block.ready)
         for block in self._queue:
             block.whole = True

@@ -6,6 +6,7 @@ stream (Anthropic's pages "Errors" and "Streaming Messages").
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,21 @@ TYPES: Mapping[int, str] = {
 """`error.type` by status. Other 4xx are `invalid_request_error`, other 5xx `api_error`."""
 
 
+_TOO_LONG = "prompt is too long"
+_NUMBER = re.compile(r"(?<![\w.])\d{3,9}(?![\w.]\d)")
+
+
+def _words(fault: Fault) -> str:
+    """The message; of a prompt that does not fit into the model's window in Anthropic's words, whoever said it: agents
+    compact on these, and on no others."""
+    if fault.code != "context_length_exceeded" or _TOO_LONG in fault.message.lower():
+        return fault.message
+    numbers = sorted({int(found.replace(",", "")) for found in _NUMBER.findall(fault.message)})
+    if len(numbers) < 2:
+        return f"{_TOO_LONG}: {fault.message}"
+    return f"{_TOO_LONG}: {numbers[-1]} tokens > {numbers[0]} maximum"
+
+
 def error_object(fault: Fault, request_id: str) -> dict[str, Any]:
     """The error as an object."""
     kind = TYPES.get(fault.status)
@@ -33,7 +49,7 @@ def error_object(fault: Fault, request_id: str) -> dict[str, Any]:
         kind = "invalid_request_error" if fault.status < 500 else "api_error"
     if fault.type == "overloaded":
         kind = "overloaded_error"
-    return {"type": "error", "error": {"type": kind, "message": fault.message}, "request_id": request_id}
+    return {"type": "error", "error": {"type": kind, "message": _words(fault)}, "request_id": request_id}
 
 
 def error_json(fault: Fault, request_id: str) -> bytes:
@@ -42,7 +58,7 @@ def error_json(fault: Fault, request_id: str) -> bytes:
     try:
         return orjson.dumps(body)
     except TypeError:
-        body["error"]["message"] = fault.message.encode("utf-8", "replace").decode()
+        body["error"]["message"] = _words(fault).encode("utf-8", "replace").decode()
         return orjson.dumps(body)
 
 

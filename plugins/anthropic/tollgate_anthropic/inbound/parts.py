@@ -17,7 +17,7 @@ from .notes import Notes, as_list
 
 Part = dict[str, Any]
 
-_FRAME = frozenset({"type", "text", "source", "title", "context", "content", "cache_control"})
+_FRAME = frozenset({"type", "text", "source", "title", "context", "content", "tool_name", "cache_control"})
 
 
 def parts_of(notes: Notes, content: Any, path: str) -> list[Part]:
@@ -101,9 +101,17 @@ def _search_result(notes: Notes, block: Part, path: str) -> list[Part]:
     return [{"type": "text", "text": "\n".join(lines)}]
 
 
+def _tool_reference(notes: Notes, block: Part, path: str) -> list[Part]:
+    """What a search for tools found: elsewhere every tool is on offer from the beginning."""
+    return [
+        {"type": "text", "text": f"The tool {as_text(block.get('tool_name'), f'{path}.tool_name')} can be called now."}
+    ]
+
+
 _MAKERS: dict[str, Callable[[Notes, Part, str], list[Part]]] = {
     "text": _text,
     "image": _image,
     "document": _document,
     "search_result": _search_result,
+    "tool_reference": _tool_reference,
 }

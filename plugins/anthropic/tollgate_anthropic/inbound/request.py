@@ -117,8 +117,12 @@ def _add_stops(out: Json, stops: Any, notes: Notes) -> None:
 def _add_tools(out: Json, body: Json, notes: Notes) -> None:
     tools = body.get("tools")
     made = []
-    if tools is not None:
-        made = [_tool(tool, f"tools[{at}]", notes) for at, tool in enumerate(as_list(tools, "tools"))]
+    for at, tool in enumerate(as_list(tools, "tools") if tools is not None else ()):
+        if isinstance(tool, dict) and str(tool.get("type")).startswith("web_search_"):
+            # A search of the provider's, which others have as well, under chat's name.
+            out["web_search_options"] = _search(tool, f"tools[{at}]", notes)
+        else:
+            made.append(_tool(tool, f"tools[{at}]", notes))
     if made:
         out["tools"] = made
     choice = body.get("tool_choice")
@@ -126,7 +130,7 @@ def _add_tools(out: Json, body: Json, notes: Notes) -> None:
         return
     choice = as_dict(choice, "tool_choice")
     if not made:
-        if choice.get("type") in ("auto", "none"):
+        if choice.get("type") in ("auto", "none") or "web_search_options" in out:
             return
         raise refuse("tool_choice", "asks for a tool call, but there are no tools")
     kind = choice.get("type")
@@ -141,6 +145,17 @@ def _add_tools(out: Json, body: Json, notes: Notes) -> None:
         raise refuse("tool_choice.type", "must be auto, any, tool or none")
     if choice.get("disable_parallel_tool_use") is True and kind != "none":
         out["parallel_tool_calls"] = False
+
+
+def _search(tool: Json, path: str, notes: Notes) -> Json:
+    """chat's `web_search_options`."""
+    notes.report_rest(tool, frozenset({"type", "name", "user_location", "cache_control"}), "tools[]")
+    place = tool.get("user_location")
+    if place is None:
+        return {}
+    known = as_dict(place, f"{path}.user_location")
+    approximate = {key: value for key, value in known.items() if key != "type"}
+    return {"user_location": {"type": "approximate", "approximate": approximate}}
 
 
 def _tool(given: Any, path: str, notes: Notes) -> Json:

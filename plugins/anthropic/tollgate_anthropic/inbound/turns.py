@@ -30,6 +30,7 @@ _RESULT_FRAME = frozenset({"type", "tool_use_id", "content", "is_error", "cache_
 def chat_messages(notes: Notes, system: Any, messages: Any) -> list[Message]:
     """All messages, the system's first. Raises CallerFault that names what is malformed."""
     made: list[Message] = []
+    system = _without_attribution(notes, system)
     if system is not None and system != "" and system != []:
         made.append({"role": "system", "content": _plain(parts_of(notes, system, "system"))})
     if not isinstance(messages, list) or not messages:
@@ -49,6 +50,22 @@ def chat_messages(notes: Notes, system: Any, messages: Any) -> list[Message]:
         else:
             made.append({"role": "system", "content": _plain(parts_of(notes, content, f"{path}.content"))})
     return made
+
+
+_ATTRIBUTION = "x-anthropic-billing-header:"
+
+
+def _without_attribution(notes: Notes, system: Any) -> Any:
+    """`system` without the line by which Claude Code says who it is to Anthropic. It changes with each request and
+    stands first: in front of other providers no prefix would ever be found in their prompt caches."""
+    if not isinstance(system, list) or not system or not isinstance(system[0], dict):
+        return system
+    text = system[0].get("text")
+    if not isinstance(text, str) or not text.startswith(_ATTRIBUTION):
+        return system
+    notes.report("system[0]")
+    _line, _, rest = text.partition("\n")
+    return [{**system[0], "text": rest}, *system[1:]] if rest else system[1:]
 
 
 def _plain(parts: list[Part]) -> str | list[Part]:
