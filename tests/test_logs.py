@@ -100,7 +100,8 @@ def test_nothing_a_caller_writes_makes_a_line(style: str) -> None:
     assert is_one_line(written(style, message_of=HOSTILE))
     assert is_one_line(written(style, model=HOSTILE, listed=[HOSTILE], nested={HOSTILE: HOSTILE}))
     call = make_call({"messages": []})
-    call.model, call.dropped = HOSTILE, [HOSTILE]
+    call.model = HOSTILE
+    call.dropped.append(HOSTILE)
     call.caller = Caller("acct_1", "key_1", HOSTILE)
     fault = UpstreamFault(HOSTILE, code=HOSTILE, detail=HOSTILE)
     entry = request_entry("req_1", HOSTILE, HOSTILE, 502, 0, fault, call, None)
@@ -132,7 +133,7 @@ def test_secrets_in_a_request_line_are_masked_before_they_are_cut(style: str) ->
         call.model = "m" * at + secret
         line = request_line(style, request_entry("req_1", "POST", "/v1/responses", 404, 0, None, call, None))
         assert "mgas_aaaa" not in line
-    call.dropped = ["known-value-1234"]
+    call.dropped.append("known-value-1234")
     call.model = "KNOWN-VALUE-1234"
     entry = request_entry("req_1", "POST", "/v1/responses", 404, 0, None, call, None)
     assert "known-value" not in request_line(style, entry, ("known-value-1234",)).lower()
@@ -154,7 +155,8 @@ def test_a_pattern_does_not_meet_the_quotes_between_two_members() -> None:
 def test_the_request_entry() -> None:
     call = make_call({"model": "fake/model", "stream": True, "messages": [{"role": "user", "content": "private"}]})
     call.caller = Caller("acct_1", "key_1", "mghp_...abcd")
-    call.cost, call.attempts, call.dropped = 12, 2, ["seed"]
+    call.cost, call.attempts = 12, 2
+    call.dropped.append("seed")
     outcome = Outcome(
         499,
         Usage(3, 4),

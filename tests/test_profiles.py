@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from gateway.blueprint import read_blueprint
 from gateway.profile import Profile
-from gateway.runtime import read_blueprint
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "tests/profiles.txt"

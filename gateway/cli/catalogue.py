@@ -15,11 +15,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from gateway.blueprint import Blueprint
 from gateway.cli.common import add_config, add_json, blueprint_of, print_json
 from gateway.cli.pricelist import Listed, PriceList, edition, price_text, read_list
 from gateway.config import ModelEntry, PriceSettings
 from gateway.errors import GatewayFault
-from gateway.runtime import Blueprint
 
 # What can be a model's name; the list also has beginnings of names, which end with a dash.
 _ID = re.compile(r"[A-Za-z0-9._:@+~-]+(/[A-Za-z0-9._:@+~-]+)*(?<!-)")

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from gateway.runtime import Blueprint, open_stores, read_blueprint
+from gateway.blueprint import Blueprint, open_stores, read_blueprint
 from gateway.stores import Stores
 
 DEFAULT_CONFIG = "config.yaml"

@@ -6,10 +6,10 @@ import argparse
 import logging
 from typing import Any
 
+from gateway.blueprint import available_providers
 from gateway.catalog import Catalog
 from gateway.cli.common import add_config, add_json, blueprint_of, print_json, print_table
 from gateway.pipeline import Pipeline
-from gateway.runtime import available_providers
 
 
 def add_commands(commands: Any) -> None:

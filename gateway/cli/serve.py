@@ -11,11 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gateway.blueprint import Blueprint, open_stores
 from gateway.cli.common import add_config, blueprint_of
 from gateway.cli.supervisor import Supervisor, inherited, listen, worker_command
 from gateway.errors import GatewayFault
 from gateway.http.server.service import PID_FILE, Service
-from gateway.runtime import Blueprint, Gateway, open_stores
+from gateway.runtime import Gateway
 from gateway.server_secret import admin_secret, server_secret
 from gateway.stores import KeySettings, Stores
 

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.blueprint import read_blueprint
 from gateway.errors import ConfigFault
-from gateway.runtime import read_blueprint
 from gateway.testing import (
     FakeUpstream,
     Reply,

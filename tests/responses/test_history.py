@@ -44,7 +44,7 @@ class Store:
 
 
 def services(store: Store) -> Any:
-    return SimpleNamespace(store=store, settings=SimpleNamespace(max_context=1000))
+    return SimpleNamespace(store=store, conversations=store, settings=SimpleNamespace(max_context=1000))
 
 
 def turn(status: str, *output: Any) -> Turn:
