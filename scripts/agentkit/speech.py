@@ -7,6 +7,7 @@ Mistral and Moonshot; the wording of the context-window errors is what the servi
 from __future__ import annotations
 
 import base64
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -75,7 +76,8 @@ def say(dialect: str, answer: Answer, offer: Offer) -> Reply:
             raise LookupError(f"the request does not offer the tool {use.name!r}")
         # Ids of calls differ over the answers of a run, as those of a provider do.
         prefix = "toolu" if dialect == "anthropic" else "call"
-        uses.append((f"{prefix}_{answer.tokens_in}x{number}", found, use))
+        mark = zlib.crc32(f"{use.name} {_arguments(use)} {answer.tokens_in}".encode())
+        uses.append((f"{prefix}_{mark:08x}{number}", found, use))
     speak = {
         "native": _responses,
         "only": _responses,

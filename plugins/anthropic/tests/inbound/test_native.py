@@ -129,6 +129,8 @@ def test_what_other_providers_made_is_taken_out() -> None:
             "role": "assistant",
             "content": [
                 {"type": "thinking", "thinking": "mm", "signature": sealed},
+                {"type": "thinking", "thinking": "of another gateway", "signature": ""},
+                {"type": "thinking", "thinking": "of one that signs nothing"},
                 {"type": "tool_use", "id": "functions.f:0", "name": "f", "input": {}},
             ],
         },

@@ -2,7 +2,7 @@
 
 The caller's body goes out as it was written, and the answer comes back as it came. What the gateway itself decides
 (the model's name, the output limit, whether to stream) is replaced, and what another provider made in earlier turns
-and Anthropic would refuse (sealed thoughts, ids outside its alphabet) is taken out.
+and Anthropic would refuse (thoughts that it did not sign, ids outside its alphabet) is taken out.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _acceptable(messages: list[Any]) -> list[Any]:
     for message in messages:
         content = message.get("content") if isinstance(message, dict) else None
         if isinstance(content, list) and any(_foreign(block) for block in content):
-            content = [_mended(block) for block in content if not _sealed(block)]
+            content = [_mended(block) for block in content if not _unsigned(block)]
             if not content:
                 continue
             message = {**message, "content": content}
@@ -105,14 +105,17 @@ def _acceptable(messages: list[Any]) -> list[Any]:
     return out
 
 
-def _sealed(block: Any) -> bool:
+def _unsigned(block: Any) -> bool:
+    """Thoughts that Anthropic did not sign, ours or another gateway's: it refuses a request that has them."""
     if not isinstance(block, dict) or block.get("type") not in ("thinking", "redacted_thinking"):
         return False
+    if block["type"] == "thinking" and not block.get("signature"):
+        return True
     return is_sealed(block.get("signature")) or is_sealed(block.get("data"))
 
 
 def _foreign(block: Any) -> bool:
-    return _sealed(block) or _odd_id(block) is not None
+    return _unsigned(block) or _odd_id(block) is not None
 
 
 def _odd_id(block: Any) -> str | None:
