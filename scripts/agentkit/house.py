@@ -48,6 +48,8 @@ def configuration(port: int, upstream: str) -> dict[str, Any]:
             f"{name}/model": {"provider": name, "upstream": upstream_name, **model}
             for name, upstream_name in UPSTREAM_NAMES.items()
         },
+        # The name that Gemini CLI searches the web with.
+        "aliases": {"gemini-3-flash-preview": "google/model"},
         "default_model": "chat/model",
     }
 
