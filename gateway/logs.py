@@ -16,7 +16,7 @@ import orjson
 
 from gateway.call import Call, Outcome
 from gateway.errors import Fault
-from gateway.wire.redact import MASK, Redactor
+from gateway.wire.redact import MASK, Redactor, redact_members
 
 REQUEST_LOG = "requests"
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -150,6 +150,41 @@ def make_logger(name: str, *, level: str, style: str, redact: Redactor, stream: 
     handler.setFormatter(JsonFormatter(redact) if style == "json" else TextFormatter(redact))
     logger.addHandler(handler)
     return logger
+
+
+MOST_BODY = 64 * 1024
+"""Bytes of a body that are logged."""
+_MARGIN = 4096
+"""Bytes more that are looked at, so that no secret is cut in half and missed; no secret is longer."""
+
+
+class BodyCopy:
+    """The beginning of a body that passes by in pieces. size: bytes of all of it."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """More of it."""
+        room = MOST_BODY + _MARGIN - self.size
+        if room > 0:
+            self._parts.append(data[:room])
+        self.size += len(data)
+
+    @property
+    def start(self) -> bytes:
+        """As much as is needed to log it."""
+        return b"".join(self._parts)
+
+
+def log_body(log: logging.Logger, request_id: str, what: str, copy: BodyCopy, redact: Redactor) -> None:
+    """A line of level debug with the beginning of a body, one JSON or text string without secrets. what: `request body`
+    or `answer body`."""
+    text = redact(redact_members(copy.start.decode("utf-8", "replace")))
+    if copy.size > MOST_BODY:
+        text = text[: max(0, min(MOST_BODY, len(text) - _MARGIN))]
+    log.debug(what, extra={"request_id": request_id, "bytes": copy.size, "cut": copy.size > MOST_BODY, "body": text})
 
 
 def _timestamp(seconds: float) -> str:

@@ -22,7 +22,7 @@ from gateway.catalog import Catalog
 from gateway.config import Config
 from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.fetch import MediaFetcher
-from gateway.logs import RequestLog, make_logger, request_entry
+from gateway.logs import BodyCopy, RequestLog, log_body, make_logger, request_entry
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.provider import Provider, UpstreamReply, UpstreamRequest
@@ -269,6 +269,14 @@ class Gateway:
         self.metrics.observe(route, status, seconds, call, outcome)
         if self._request_log.enabled:
             self._request_log.write(request_entry(request_id, method, route, status, seconds, fault, call, outcome))
+
+    def body_copy(self, config: Config) -> BodyCopy | None:
+        """Where a body is to be copied to that will be logged (`log.bodies`, at level debug); None when none is."""
+        return BodyCopy() if config.log.bodies and self.log.isEnabledFor(logging.DEBUG) else None
+
+    def record_body(self, request_id: str, what: str, copy: BodyCopy) -> None:
+        """One log line for a body; see `gateway.logs.log_body`."""
+        log_body(self.log, request_id, what, copy, self._redact)
 
     def admin_secret(self) -> str:
         """What signs in to the console and the admin API; derived from the server secret."""

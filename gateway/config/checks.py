@@ -120,7 +120,9 @@ def warnings(
             )
         )
     if core.log.bodies:
-        remarks.append((("log", "bodies"), "what people write, and every answer, will stand in the log"))
+        written = "what people write, and every answer, will stand in the log"
+        unwritten = "nothing is logged of them unless `log.level` is `debug`"
+        remarks.append((("log", "bodies"), written if core.log.level == "debug" else unwritten))
     if not providers:
         remarks.append((("providers",), "no provider is configured, so no request can be answered"))
     if core.default_model is None:

@@ -229,7 +229,7 @@ class PluginSettings(Section):
 
 
 class LogSettings(Section):
-    """bodies: log requests and answers in full; they hold what people wrote, so only for debugging."""
+    """bodies: at level debug, log the bodies of model calls and of their answers; they hold what people wrote."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "text"] = "json"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import UpstreamFault
-from gateway.wire.redact import MASK, Redactor, clean, redact, redact_credentials, redact_fault
+from gateway.wire.redact import MASK, Redactor, clean, redact, redact_credentials, redact_fault, redact_members
 
 SECRET = "provider-Key/value+0042"
 
@@ -85,6 +85,29 @@ def test_hostile_text_is_masked_in_few_steps() -> None:
     assert Redactor([SECRET]).mask(text) == text
     text = (SECRET[:-1] + " ") * 5_000 + SECRET
     assert Redactor([SECRET]).mask(text).endswith(f" {MASK}")
+
+
+@pytest.mark.parametrize(
+    "unit", ['"', "\\", '\\"', '"headers":{', '"token":"', '\\"token\\":\\"', '"api_key":"\\', "\\u00"]
+)
+def test_hostile_bodies_are_read_in_few_steps(unit: str) -> None:
+    """Were a run of these looked at once for each start, this would take hours."""
+    assert redact_members(unit * 100_000) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ('{"api_key":"a\\"b","x":1}', '{"api_key":"[redacted]","x":1}'),
+        ('{"authorization" : "Basic', '{"authorization" : "[redacted]"'),
+        (r'{"s":"{\"password\":\"x y\"}"}', r'{"s":"{\"password\":"[redacted]"}"}'),
+        ('{"headers":{"a":"b","c":"d"},"x":{}}', '{"headers":"[redacted]","x":{}}'),
+        ('{"max_tokens":5,"token_count":"7","tokens":"8"}', '{"max_tokens":5,"token_count":"7","tokens":"8"}'),
+        (r'"\u0073\u006b\/\u0022\u005c\u00e4"', r'"sk/\u0022\u005c\u00e4"'),
+    ],
+)
+def test_members_that_hold_secrets_by_name(text: str, masked: str) -> None:
+    assert redact_members(text) == masked
 
 
 def test_faults_of_providers_lose_the_operators_key() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import orjson
+
 from gateway.errors import Fault, GatewayFault
 from gateway.http.server.request_context import RequestContext
 from gateway.http.streaming.resuming import follow
@@ -70,6 +72,7 @@ async def answer_in_background(context: RequestContext, runner: CallRunner, inbo
             background.fail(fault)
         finally:
             background.fail(GatewayFault("The gateway failed to start this response."))
+            context.log_body("answer body", lambda: orjson.dumps(inbound.snapshot()))
 
     runner.detach(run(), f"background {inbound.id}")
     queued = await asyncio.shield(background.queued)

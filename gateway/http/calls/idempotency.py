@@ -269,7 +269,9 @@ class _Follower:
         self.first = first
         quiet = context.runtime.config.server.keep_alive
         sign_of_life = keep_alive_of(context.dialect)
-        self.stream = SseResponse(context.request, self._headers, quiet=quiet, sign_of_life=sign_of_life)
+        self.stream = SseResponse(
+            context.request, self._headers, quiet=quiet, sign_of_life=sign_of_life, copy=context.copy_stream()
+        )
         self.reader = Reader(keyed.recording, self.stream)
         self._inbound = inbound
 

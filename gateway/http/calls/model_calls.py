@@ -20,7 +20,13 @@ class DirectAnswer(SseResponse):
 
     def __init__(self, context: RequestContext) -> None:
         quiet = context.runtime.config.server.keep_alive
-        super().__init__(context.request, context.headers, quiet=quiet, sign_of_life=keep_alive_of(context.dialect))
+        super().__init__(
+            context.request,
+            context.headers,
+            quiet=quiet,
+            sign_of_life=keep_alive_of(context.dialect),
+            copy=context.copy_stream(),
+        )
         self._context = context
 
     async def give(self, answer: dict[str, Any]) -> None:

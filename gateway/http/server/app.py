@@ -39,6 +39,7 @@ class HttpApp:
         context.task = asyncio.current_task()
         self._running.add(context)
         status, fault = 499, None
+        response: web.StreamResponse | None = None
         try:
             response = await self._answer(context)
             status = response.status
@@ -63,6 +64,7 @@ class HttpApp:
             response = context.error(fault)
         finally:
             connection.request_done()
+            context.log_answer(response)
             seconds = time.monotonic() - context.started
             rest = context.runner.unfinished if context.runner is not None else None
             if rest is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from gateway.dialect import InboundDialect, bearer
 from gateway.errors import Fault
 from gateway.http.server.connection import SERVER
 from gateway.http.server.request_reading import parse_body, read_body, remote_address
+from gateway.logs import BodyCopy
 from gateway.runner.lifecycle import CallRunner
 from gateway.runtime import Gateway, Runtime
 from gateway.wire.dropped import LONGEST_TEXT
@@ -47,6 +48,7 @@ class RequestContext:
     interrupted: set before that task is cancelled by the gateway itself (drain time is over), to tell that from a
         caller who left.
     keyed: what answers requests with an `Idempotency-Key`.
+    streamed: the copy of a streamed answer, where bodies are logged.
     """
 
     gateway: Gateway
@@ -62,6 +64,7 @@ class RequestContext:
     task: asyncio.Task[Any] | None = None
     interrupted: Fault | None = None
     keyed: KeyedCalls | None = None
+    streamed: BodyCopy | None = None
 
     def interrupt(self, fault: Fault) -> None:
         """End this request with `fault`, wherever its handler is, and what goes on of its call without the handler."""
@@ -125,7 +128,28 @@ class RequestContext:
     async def read_json(self) -> dict[str, Any]:
         """The request's body, a JSON object. Raises CallerFault 400, 408, 413, 415."""
         raw = await read_body(self.request, self.runtime.body_limits)
+        self.log_body("request body", raw)
         return await parse_body(raw, self.runtime.config.server)
+
+    def copy_stream(self) -> BodyCopy | None:
+        """Takes a copy of the streamed answer, where bodies are logged."""
+        self.streamed = self.gateway.body_copy(self.runtime.config)
+        return self.streamed
+
+    def log_body(self, what: str, body: bytes | Callable[[], bytes]) -> None:
+        """Log the body of a model call, or of its answer, where the operator wants that. Other routes have secrets in
+        their bodies by design, such as a new key, and are never logged."""
+        copy = self.gateway.body_copy(self.runtime.config) if self.dialect is not None else None
+        if copy is not None:
+            copy.write(body if isinstance(body, bytes) else body())
+            self.gateway.record_body(self.id, what, copy)
+
+    def log_answer(self, response: web.StreamResponse | None) -> None:
+        """`log_body` of the answer, as far as it was sent."""
+        if self.streamed is not None and self.streamed.size:
+            self.gateway.record_body(self.id, "answer body", self.streamed)
+        elif isinstance(response, web.Response) and isinstance(response.body, bytes):
+            self.log_body("answer body", response.body)
 
     def json(self, value: Any, status: int = 200) -> web.Response:
         """A JSON answer."""

@@ -12,6 +12,7 @@ from gateway.dialect import KEEP_ALIVE
 from gateway.errors import Fault
 from gateway.http.server.connection import Connection
 from gateway.http.server.request_context import SSE_TYPE
+from gateway.logs import BodyCopy
 from gateway.runner.sink import Flow
 
 LAST_BYTES = 5.0
@@ -37,6 +38,7 @@ class SseResponse:
         *,
         quiet: float = 0.0,
         sign_of_life: bytes = KEEP_ALIVE,
+        copy: BodyCopy | None = None,
     ) -> None:
         # Made by `begin`: most answers are whole, and never need one.
         self._response: web.StreamResponse | None = None
@@ -45,6 +47,7 @@ class SseResponse:
         self._request = request
         self._headers = headers
         self._sign_of_life = sign_of_life
+        self._copy = copy
         self._chunked = request.version >= HttpVersion11
 
     @property
@@ -71,6 +74,8 @@ class SseResponse:
         transport = self._request.transport
         if transport is None or transport.is_closing():
             return
+        if self._copy is not None:
+            self._copy.write(data)
         transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     def keep_alive(self) -> None:
