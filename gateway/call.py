@@ -238,6 +238,7 @@ class CallProgress:
 
     target: the one being tried or that answered.
     attempts: requests that went out to upstreams so far.
+    refused: how many of them ended with a fault before there was any answer, so that they cost nothing.
     dropped: parameters that could not be carried to the target, reported in `x-gateway-dropped-params`; once each,
         and only so many of them.
     covered: output tokens of a stream, over all choices, that are paid for so far; before they are used up, the hook
@@ -248,6 +249,7 @@ class CallProgress:
 
     target: Target | None = None
     attempts: int = 0
+    refused: int = 0
     dropped: DroppedParams = field(default_factory=DroppedParams)
     covered: int | None = None
     cost: int | None = None
@@ -361,7 +363,7 @@ class Call:
         is said anew. It shares what is told to the caller."""
         made = self._copied("chat", body)
         made.forms = {}
-        made.progress = replace(self.progress, covered=None)
+        made.progress = replace(self.progress, covered=None, refused=self.progress.attempts)
         return made
 
     def _copied(self, dialect: Dialect, body: dict[str, Any]) -> Call:

@@ -12,6 +12,7 @@ A model that may think unseen, or that writes more than text, is held for whole:
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from gateway.api import (
     estimate_input_tokens,
     hookimpl,
 )
+from gateway.api.stores import MAX_CREDITS
 
 _STATE = "quota"
 # Output tokens to hold for when neither the caller nor the model sets a limit.
@@ -67,7 +69,7 @@ class Plugin:
         base, unit = self._bound(call, choices)
         wanted = _wanted_output(call)
         # Registered before it is awaited: should the caller leave meanwhile, `finish_call` still releases it.
-        cover = call.state[_STATE] = _Cover(choices)
+        cover = call.state[_STATE] = _Cover(choices, possible=math.ceil(base + unit * wanted))
         hold = await self._ledger.hold(
             HoldRequest(
                 request_id=call.id,
@@ -98,8 +100,9 @@ class Plugin:
         cover: _Cover | None = call.state.get(_STATE)
         if cover is None:
             return
-        base, _ = self._bound(call, cover.choices)
+        base, unit = self._bound(call, cover.choices)
         wanted = _wanted_output(call)
+        cover.possible += math.ceil(base + unit * wanted)
         step = self._step_of(call)
         asked = wanted if step is None else min(step, wanted)
         more = await self._ledger.grow(call.id, asked, base=base)
@@ -142,7 +145,14 @@ class Plugin:
             await self._ledger.void(call.id)
             call.cost = 0
             return
-        call.cost = await self._ledger.settle(call.id, outcome.charge, outcome.basis, outcome.usage, call.model)
+        cover: _Cover = call.state[_STATE]
+        charge, disputed = outcome.charge, 0
+        if charge > cover.possible and not outcome.usage.web_searches:
+            # More than the whole input at its dearest and all output that could be asked for: no request costs that.
+            charge, disputed = cover.possible, charge - cover.possible
+        call.cost = await self._ledger.settle(
+            call.id, charge, outcome.basis, outcome.usage, call.model, disputed=min(disputed, MAX_CREDITS)
+        )
 
     def _step_of(self, call: Call) -> int | None:
         """By how many output tokens this call's hold grows; None when it is held for whole."""
@@ -180,6 +190,8 @@ class _Cover:
     covered: that are held for.
     input: the estimated tokens of the round's input, once they were counted.
     spent: credits that earlier rounds of the call cost.
+    possible: credits that the call can cost at most; whoever tells of more is not believed. Searches that a provider
+        made add input that cannot be bounded, so a call with any is not judged by it.
     """
 
     choices: int
@@ -187,6 +199,7 @@ class _Cover:
     covered: int = 0
     input: int | None = None
     spent: int = 0
+    possible: int = 0
 
 
 def _countable(target: Target) -> bool:

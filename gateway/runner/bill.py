@@ -1,13 +1,15 @@
 """What a call is billed for: measured once per round, summed once per call.
 
 A provider's own usage counts when it makes sense; otherwise tokens are estimated from what was sent and received, and
-the bill says so (`Basis`). What did not begin to answer costs nothing.
+the bill says so (`Basis`). What a stream told of its usage before it broke off counts as far as it goes. Nothing of
+something is not believed: no output beside text, or no input. What the provider broke off before it answered costs
+nothing; what the caller abandoned costs at least its input, so that leaving early is never cheaper than staying.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 from gateway.call import Basis, BilledRound, Call, Usage
@@ -46,16 +48,50 @@ def measure_whole(call: Call, answer: Answer) -> Measured:
 
 
 def measure_stream(call: Call, tally: Tally) -> Measured:
-    """Of a stream, as far as it came."""
-    if not (tally.chunks or tally.usage):
+    """Of a stream, as far as it came: nothing, unless there was something of an answer, or its whole usage."""
+    if not (tally.chunks or (tally.usage and tally.complete)):
         return nothing()
-    return measure_ended_stream(call, tally)
+    found = measure_ended_stream(call, tally)
+    if tally.complete:
+        return found
+    # The usage of a stream that is not over is what it was when it was told.
+    written = max(found.usage.completion_tokens, _written(tally))
+    return _estimated(replace(found.usage, completion_tokens=written))
+
+
+def measure_abandoned(call: Call, tally: Tally | None) -> Measured:
+    """Of a request whose caller left before it was answered, or whose answer nobody received to its end.
+
+    It reached the provider, which reads the input of each request whatever happens next. What a model may have thought
+    unseen cannot be known, and is counted as all that was covered. tally: of its stream, None while there was none.
+    """
+    target = call.target
+    if target is None:
+        return nothing()
+    found = nothing() if tally is None else measure_stream(call, tally)
+    usage = found.usage
+    if found.basis == "void":
+        raw = None if tally is None else tally.usage
+        choices = OPERATIONS[call.operation].choices(call.body)
+        most = target.profile.max_choices
+        requests = choices if most is not None and choices > most else 1
+        usage = replace(_measure(call, raw, 0).usage, completion_tokens=0)
+        if raw is None:
+            usage.prompt_tokens *= requests
+    if target.thinks and (tally is None or not tally.complete):
+        unseen = call.covered if call.covered is not None else call.max_output
+        usage = replace(usage, completion_tokens=max(usage.completion_tokens, unseen or 0))
+    return found if found.basis == "provider" else _estimated(usage)
 
 
 def measure_ended_stream(call: Call, tally: Tally) -> Measured:
     """Of a stream that came to its end, be it an empty one: its input was read."""
+    return _measure(call, tally.usage, _written(tally))
+
+
+def _written(tally: Tally) -> int:
     # Providers send at least one token per chunk, so a stream is never estimated below its number of chunks.
-    return _measure(call, tally.usage, max(estimate_tokens(tally.text_bytes), tally.chunks))
+    return max(estimate_tokens(tally.text_bytes), tally.chunks)
 
 
 def sum_up(rounds: Iterable[tuple[Call, Measured]]) -> Bill:
@@ -79,15 +115,28 @@ def sum_up(rounds: Iterable[tuple[Call, Measured]]) -> Bill:
 def _measure(call: Call, raw: dict[str, Any] | None, estimate: int) -> Measured:
     """raw: the provider's usage object. estimate: tokens of the answer, for when that is of no use."""
     numbers = read_usage(raw) if raw is not None else None
+    expected = OPERATIONS[call.operation].estimate_input
     if raw is not None and numbers is not None and numbers.sane:
-        return Measured(_usage_of(numbers), "provider", raw)
-    prompt = OPERATIONS[call.operation].estimate_input(call.body)
-    usage = Usage(prompt_tokens=prompt, completion_tokens=estimate)
-    shown = {
+        usage = _usage_of(numbers)
+        if usage.prompt_tokens and (usage.completion_tokens or not estimate):
+            return Measured(usage, "provider", raw)
+        usage.prompt_tokens = usage.prompt_tokens or expected(call.body)
+        usage.completion_tokens = usage.completion_tokens or estimate
+        return _estimated(usage)
+    return _estimated(Usage(prompt_tokens=expected(call.body), completion_tokens=estimate))
+
+
+def _estimated(usage: Usage) -> Measured:
+    shown: dict[str, Any] = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
     }
+    if usage.cached_tokens or usage.cache_write_tokens:
+        shown["prompt_tokens_details"] = {
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+        }
     return Measured(usage, "estimated", shown)
 
 

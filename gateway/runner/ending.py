@@ -85,7 +85,7 @@ class Ending:
         if self.outcome is not None:
             return
         now = time.monotonic()
-        call, bill = self._call, self._rounds.bill()
+        call, bill = self._call, self._rounds.bill(abandoned=client_left)
         self._shown = bill.shown
         self.outcome = Outcome(
             status=status,

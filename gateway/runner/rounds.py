@@ -15,7 +15,16 @@ from typing import Any, Protocol, TypeVar
 from gateway.call import Call, Target
 from gateway.pipeline import Pipeline
 from gateway.provider import Answer
-from gateway.runner.bill import Bill, Measured, measure_ended_stream, measure_stream, measure_whole, nothing, sum_up
+from gateway.runner.bill import (
+    Bill,
+    Measured,
+    measure_abandoned,
+    measure_ended_stream,
+    measure_stream,
+    measure_whole,
+    nothing,
+    sum_up,
+)
 from gateway.upstream.attempts import Dispatcher, MakeRelay
 from gateway.upstream.metering import StreamMeter
 from gateway.upstream.stream_pump import StreamPump
@@ -140,11 +149,16 @@ class Rounds:
         if self._work is not None:
             self._work.cancel()
 
-    def bill(self) -> Bill:
-        """What came so far, be it whole or not."""
+    def bill(self, *, abandoned: bool = False) -> Bill:
+        """What came so far, be it whole or not. abandoned: the caller left, and may not pay less than for staying."""
         found = self.last
-        if found is not None and found.pump is not None and found.measured.basis == "void":
-            found.measured = measure_stream(found.sent, found.pump.tally)
+        if found is not None and found.measured.basis == "void":
+            tally = None if found.pump is None else found.pump.tally
+            waits = found.sent.attempts > found.sent.progress.refused
+            if abandoned and waits and found.answer is None and not self.whole:
+                found.measured = measure_abandoned(found.sent, tally)
+            elif tally is not None:
+                found.measured = measure_stream(found.sent, tally)
         return sum_up((found.sent, found.measured) for found in self._rounds)
 
     async def receive_rest(self) -> None:
@@ -193,7 +207,8 @@ class Rounds:
         await asyncio.shield(self._work)
 
     def _drains(self, target: Target) -> bool:
-        return target.profile.on_disconnect == "drain"
+        # What a model thinks unseen is known only at the end, and would be free to whoever leaves before.
+        return target.profile.on_disconnect == "drain" or target.thinks
 
     def _note(self, found: Round) -> None:
         """The copy that a further round sent has learnt what the call must know."""

@@ -142,9 +142,14 @@ class Ledger(Protocol):
         """Note, without waiting, what the call has cost so far; this is billed should the process die. May be batched
         and delayed by a fraction of a second, and only the last note needs to be written."""
 
-    async def settle(self, request_id: str, charge: int, basis: Basis, usage: Usage, model: str) -> int:
+    async def settle(
+        self, request_id: str, charge: int, basis: Basis, usage: Usage, model: str, *, disputed: int = 0
+    ) -> int:
         """Turn the hold into one posted entry; returns the credits really charged. Idempotent by request id, over all
         processes: later calls return what the first one charged, 0 after a void.
+
+        disputed: credits of usage that the provider told and that this request cannot have caused; they are noted as
+        `unpaid` in an `overrun` entry of their own, and nobody pays them.
 
         model: the model that answered. Beyond the hold, what balance and ceiling can still pay is charged, and the
         rest is booked as `unpaid`. A hold that was resolved by others because the lease was buried is not settled

@@ -206,6 +206,7 @@ class _Plan:
         """Wait, or move on to the next target. Raises `fault` when nothing is left to try."""
         loop = asyncio.get_running_loop()
         policy = self._policy
+        self._call.progress.refused = self._call.attempts
         # What the failed target could not carry says nothing about the next one.
         del self._call.dropped[self._reported :]
         if fault.retryable and self._tries < policy.retries:

@@ -385,3 +385,20 @@ async def test_headers_of_the_upstream_stay_behind(site: Any) -> None:
     assert "openai-organization" not in answer.headers
     assert answer.headers["x-request-id"].startswith("req_")
     assert answer.headers["server"] == "tollgate"
+
+
+async def test_usage_that_no_request_can_have_caused_is_not_believed(serve: Any) -> None:
+    """A provider that tells of 2^40 tokens for a greeting must not empty an account."""
+    site = await serve()
+    site.upstream.reply(json_reply(openai_completion("Hi", reported=usage(2**39, 2**39))))
+    stores = site.running.gateway.stores
+    before = await stores.accounts.get_account(site.running.account.id)
+    assert (await site.ask()).status == 200
+    after = await stores.accounts.get_account(site.running.account.id)
+    entries = await stores.ledger.entries(site.running.account.id)
+    (disputed,) = [entry for entry in entries if entry.kind == "overrun"]
+    hold = next(entry for entry in entries if entry.kind == "hold")
+    assert before.balance - after.balance <= hold.reserved
+    assert (disputed.amount, disputed.note) == (0, "disputed usage")
+    assert disputed.unpaid > 2**39
+    assert not await stores.check()

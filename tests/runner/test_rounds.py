@@ -46,7 +46,9 @@ class FakeLedger:
     def note_usage(self, request_id: str, charge: int, usage: Usage) -> None:
         self.noted.append(charge)
 
-    async def settle(self, request_id: str, charge: int, basis: str, usage: Usage, model: str) -> int:
+    async def settle(
+        self, request_id: str, charge: int, basis: str, usage: Usage, model: str, *, disputed: int = 0
+    ) -> int:
         self.settled.append((charge, basis, usage))
         return charge
 

@@ -96,10 +96,12 @@ class SqliteLedger(Credits):
         """See the protocol. The last note counts."""
         self._writer.post(NoteOperation(request_id, charge, usage, self._core.now()))
 
-    async def settle(self, request_id: str, charge: int, basis: Basis, usage: Usage, model: str) -> int:
+    async def settle(
+        self, request_id: str, charge: int, basis: Basis, usage: Usage, model: str, *, disputed: int = 0
+    ) -> int:
         """See the protocol. Raises GatewayFault when the charge is no integer from 0 to MAX_CREDITS, or when there
         never was a hold. Tokens are counted by the usage log, so `usage` is not stored here."""
-        operation = SettleOperation(request_id, charge, basis, model, self._core.now())
+        operation = SettleOperation(request_id, charge, basis, model, self._core.now(), disputed)
         charged: int = await self._writer.submit(operation, queue=False)
         return charged
 

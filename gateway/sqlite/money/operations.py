@@ -42,6 +42,8 @@ from gateway.sqlite.money.unit_of_work import (
     UnitOfWork,
 )
 
+DISPUTED = "disputed usage"
+"""Note of what a provider told beyond what the request can have caused."""
 NO_RETRY = {"x-should-retry": "false"}
 
 
@@ -218,10 +220,11 @@ class GrowOperation(UnitOperation):
 class SettleOperation(UnitOperation):
     """`Ledger.settle`."""
 
-    __slots__ = ("basis", "charge", "model")
+    __slots__ = ("basis", "charge", "disputed", "model")
 
-    def __init__(self, request_id: str, charge: int, basis: Basis, model: str, now: int) -> None:
+    def __init__(self, request_id: str, charge: int, basis: Basis, model: str, now: int, disputed: int = 0) -> None:
         super().__init__(request_id, now)
+        self.disputed = checked_count(disputed, "disputed")
         self.charge = checked_count(charge, "charge")
         self.basis = BASIS_NUMBER[basis]
         self.model = model
@@ -238,7 +241,11 @@ class SettleOperation(UnitOperation):
         if hold.state in (SETTLED, VOIDED):
             return hold.charged
         target = unit.names.number(unit.connection, self.model) if self.model else None
-        return charge_hold(unit, hold, self.charge, self.basis, target, self.now)
+        charged = charge_hold(unit, hold, self.charge, self.basis, target, self.now)
+        if self.disputed:
+            account = unit.accounts[hold.account]
+            unit.post(account, "overrun", self.now, unpaid=self.disputed, hold=hold, basis=self.basis, note=DISPUTED)
+        return charged
 
 
 def charge_hold(unit: UnitOfWork, hold: HoldRow, charge: int, basis: int, target: int | None, now: int) -> int:

@@ -24,14 +24,15 @@ class MessagesTally:
         self._chat = ChatTally()
         self._counts: Json = {}
         self._told: Json | None = None
+        self._known: Json | None = None
         self._reason = ""
         self._bytes = self._chunks = 0
         self._pattern = TextPattern(_TEXT, _text_only)
 
     @property
     def usage(self) -> Json | None:
-        """See `Tally`: once the answer has ended."""
-        return self._told or self._chat.usage
+        """See `Tally`: until the answer has ended, its input."""
+        return self._told or self._known or self._chat.usage
 
     @property
     def finish_reason(self) -> str:
@@ -87,6 +88,8 @@ class MessagesTally:
             return _block_size(dict_of(event.get("content_block")))
         if kind == "message_start":
             merge_usage(self._counts, dict_of(event.get("message")).get("usage"))
+            # The output that is told here is a placeholder.
+            self._known = translate_usage({**self._counts, "output_tokens": 0})
         elif kind == "message_delta":
             merge_usage(self._counts, event.get("usage"))
             reason = text_of(dict_of(event.get("delta")).get("stop_reason"))
