@@ -180,7 +180,7 @@ class StreamPump:
         if self._held_back != on:
             self._held_back = on
             self._set_flow()
-            if not on and self._waiting:
+            if not on and self._waiting and not self.ended:
                 waiting, self._waiting = self._waiting, []
                 self._relay(waiting)
                 self._conclude()

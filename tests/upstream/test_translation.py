@@ -1,0 +1,69 @@
+"""Which form of a call a target is told, and what is given back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.api import CallerFault, Profile, ResponsesReader, UpstreamReply
+from gateway.call import Form
+from gateway.testing import make_call, make_target
+from gateway.upstream.translation import speak
+
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+
+
+def told(dialects: set[str], forms: dict[str, Form] | None = None, **more: Any) -> Any:
+    call = make_call(dict(CHAT), **more)
+    call.forms = forms or {}
+    call.freeze()
+    return call, speak(call, make_target(profile=Profile(dialects=frozenset(dialects))))
+
+
+def test_chat_to_chat_is_the_call_itself() -> None:
+    call, spoken = told({"chat"})
+    assert spoken.call is call
+    reader = ResponsesReader(call)
+    assert spoken.reader(reader) is reader
+
+
+@pytest.mark.parametrize(
+    ("dialects", "dialect"),
+    [({"chat"}, "chat"), ({"chat", "responses"}, "responses"), ({"responses"}, "responses"), ({"chat", "own"}, "own")],
+)
+def test_a_target_gets_the_form_that_it_speaks(dialects: set[str], dialect: str) -> None:
+    forms = {"chat": Form(CHAT, ("x",)), "responses": Form({"input": "Hi"}, ("y",)), "own": Form({"z": 1})}
+    call, spoken = told(dialects, forms)
+    assert spoken.call.dialect == dialect
+    assert spoken.call.body == forms[dialect].body if dialect != "chat" else spoken.call.body == CHAT
+    assert call.dropped == list(forms[dialect].dropped)
+
+
+def test_a_form_that_cannot_be_made_is_refused() -> None:
+    with pytest.raises(CallerFault, match="hosted"):
+        told({"chat"}, {"chat": Form(CHAT, fault=CallerFault("hosted")), "responses": Form({})})
+
+
+def test_what_is_not_carried_is_refused_when_strict() -> None:
+    with pytest.raises(CallerFault):
+        told({"chat"}, {"chat": Form(CHAT, ("x",))}, strict=True)
+
+
+def test_chat_is_bridged_to_a_target_that_speaks_responses_only_and_back() -> None:
+    _, spoken = told({"responses"})
+    assert spoken.call.dialect == "responses"
+    assert "input" in spoken.call.body
+    reader = spoken.reader(ResponsesReader(spoken.call))
+    assert reader.dialect == "chat"
+    item = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hello"}]}
+    usage = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+    body = {"object": "response", "status": "completed", "output": [item], "usage": usage}
+    answer = reader.read_reply(UpstreamReply(200, {}, orjson.dumps(body)))
+    assert answer.dialect == "chat"
+    assert answer.body["choices"][0]["message"]["content"] == "Hello"
+    assert (answer.usage or {})["prompt_tokens"] == 3
+    tally = reader.open_tally(1)
+    tally.add(reader.unfold(UpstreamReply(200, {}, orjson.dumps(body))))
+    assert (tally.complete, tally.text_bytes, tally.finish_reason) == (True, 5, "stop")
