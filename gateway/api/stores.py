@@ -20,6 +20,7 @@ from gateway.credentials import (
 )
 from gateway.payments import MAX_AMOUNT
 from gateway.stores import (
+    CRASHED,
     MAX_CREDITS,
     Account,
     AccountChange,
@@ -81,6 +82,7 @@ from gateway.stores.orders import (
 from gateway.stores.windows import SlidingWindows, window_state
 
 __all__ = [
+    "CRASHED",
     "DATABASE_MARK",
     "KEY_PEPPER",
     "LONGEST_GRACE",

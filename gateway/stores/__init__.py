@@ -1,5 +1,5 @@
 """What the gateway remembers, as protocols. A plugin that offers a store implements them all and registers a
-`StoresKind`; the scheme of `database.url` chooses it.
+`StoresKind`; the scheme of `database.url` chooses it. `gateway.testing.stores_contract` tests the promises.
 
 Promises of every method, where it does not say otherwise:
 
@@ -30,7 +30,17 @@ from gateway.stores.failover import FailedOver, fail_over
 from gateway.stores.idempotency import Claim, ClaimState, Idempotency, KeptAnswer
 from gateway.stores.keys import Key, Keys, KeySettings
 from gateway.stores.kind import Stores, StoresKind, StoresSettings
-from gateway.stores.ledger import MAX_CREDITS, Discrepancy, Entry, EntryKind, Hold, HoldRequest, Ledger, Voucher
+from gateway.stores.ledger import (
+    CRASHED,
+    MAX_CREDITS,
+    Discrepancy,
+    Entry,
+    EntryKind,
+    Hold,
+    HoldRequest,
+    Ledger,
+    Voucher,
+)
 from gateway.stores.presence import Lease, Presence
 from gateway.stores.responses import Chain, Responses, StoredResponse, Turn
 from gateway.stores.sessions import Session, Sessions
@@ -38,6 +48,7 @@ from gateway.stores.topups import TopUp, TopUps, TopUpStatus
 from gateway.stores.usage import LoggedRequest, UsageLog, UsageRow, UsageSummary
 
 __all__ = [
+    "CRASHED",
     "MAX_CREDITS",
     "Account",
     "AccountChange",

@@ -12,6 +12,9 @@ from gateway.call import Basis, Usage
 MAX_CREDITS = 2**53
 """The largest amount of credits anywhere: JSON numbers stay exact up to here."""
 
+CRASHED = "gateway_crash"
+"""The error in the usage log of a request whose process died in the middle of it."""
+
 EntryKind = Literal[
     "grant", "topup", "voucher", "hold", "hold_grow", "charge", "void", "refund", "overrun", "correction"
 ]

@@ -21,7 +21,7 @@ class SlidingWindows:
         self._by_length: dict[float, dict[str, deque[float]]] = {}
 
     async def hit(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
-        """See the protocol."""
+        """Count in every window, or in none."""
         now = self._monotonic()
         kept = self._by_length.get(window)
         if kept is None:
@@ -50,7 +50,7 @@ class SlidingWindows:
         ]
 
     async def peek(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
-        """See the protocol."""
+        """What `hit` would find."""
         now = self._monotonic()
         kept = self._by_length.get(window, {})
         rows = [[time for time in kept.get(name, ()) if time > now - window] for name, _ in names_and_limits]

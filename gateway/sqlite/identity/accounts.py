@@ -54,7 +54,7 @@ class SqliteAccounts:
         self._changed = changed
 
     async def create_account(self, name: str, *, role: str = "user", grant: int = 0) -> Account:
-        """See the protocol. Names are unique, 1 to 200 characters."""
+        """Names are unique, 1 to 200 characters."""
         checked_text(name, "name", least=1, most=200)
         checked_role(role)
         asked_credits(grant, "grant", least=0)
@@ -94,7 +94,7 @@ class SqliteAccounts:
         return [_account(row) for row in rows]
 
     async def update_account(self, account_id: str, change: AccountChange) -> Account | None:
-        """See the protocol. Raises CallerFault when `change` names anything that cannot be set."""
+        """Raises CallerFault when `change` names anything that cannot be set."""
         values: dict[str, object] = {}
         for member in change.change:
             if member not in _SETTERS:

@@ -105,11 +105,11 @@ class SqliteKeys:
         self._authenticator.forget()
 
     async def authenticate(self, plain: str, remote: str) -> Caller | None:
-        """See the protocol."""
+        """See `gateway.sqlite.identity.authentication`."""
         return await self._authenticator.authenticate(plain, remote)
 
     async def create_key(self, account_id: str, settings: KeySettings) -> tuple[Key, str]:
-        """See the protocol. Raises Refusal(400, too_many_keys), Refusal(404) without such an account, and
+        """Raises Refusal(400, too_many_keys), Refusal(404) without such an account, and
         CallerFault (400) naming a setting that is wrong."""
         now = self._core.now()
         wanted = checked_settings(settings, now)
@@ -151,7 +151,7 @@ class SqliteKeys:
         return [_key(row) for row in rows]
 
     async def update_key(self, key_id: str, settings: KeySettings, *, account_id: str | None = None) -> Key | None:
-        """See the protocol."""
+        """All settings in one statement, and a new generation for `authenticate`."""
         now = self._core.now()
         wanted = checked_settings(settings, now)
         values = (wanted.name, wanted.expires_at, wanted.monthly_limit, _stored(wanted.models),
@@ -169,7 +169,7 @@ class SqliteKeys:
     async def rotate_key(
         self, key_id: str, *, grace: float = 0.0, account_id: str | None = None
     ) -> tuple[Key, str] | None:
-        """See the protocol. grace: 0 to 30 days, in seconds."""
+        """grace: 0 to 30 days, in seconds."""
         if not 0 <= grace <= 30 * 86_400:
             raise CallerFault("grace: expected seconds from 0 to 2592000.", param="grace")
         now = self._core.now()
@@ -212,6 +212,6 @@ class SqliteKeys:
             self._authenticator.forget()
 
     async def month_use(self, key_id: str, period: str) -> tuple[int, int]:
-        """See the protocol."""
+        """One row."""
         row = await self._core.reader.row(_MONTH, (key_id, read_period(period)))
         return (0, 0) if row is None else (row[0], row[1])

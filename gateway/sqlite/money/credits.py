@@ -86,7 +86,7 @@ class Credits:
         self._pepper = derive(secret, VOUCHER_PEPPER)
 
     async def grant(self, account_id: str, credits: int, *, kind: str, key: str, note: str = "") -> int:
-        """See the protocol. A key counts over all accounts: one payment cannot credit two of them."""
+        """A key counts over all accounts: one payment cannot credit two of them."""
         _checked_key(key)
         checked_text(note, "note", most=500)
         if kind not in GRANT_KINDS:
@@ -110,7 +110,7 @@ class Credits:
         return await self._core.write(work)
 
     async def refund(self, request_id: str, credits: int, *, key: str, note: str = "") -> int:
-        """See the protocol."""
+        """Checks the sum of earlier refunds in the same transaction."""
         _checked_key(key)
         checked_text(note, "note", most=500)
         asked_credits(credits, "credits", least=1)
@@ -144,7 +144,7 @@ class Credits:
     async def create_vouchers(
         self, count: int, credits: int, *, expires_at: int | None = None, note: str = ""
     ) -> list[str]:
-        """See the protocol. At most 10,000 at once."""
+        """At most 10,000 at once."""
         if isinstance(count, bool) or not 1 <= count <= _MOST_VOUCHERS:
             raise CallerFault(f"count: expected 1 to {_MOST_VOUCHERS}.", param="count")
         asked_credits(credits, "credits", least=1)
@@ -162,7 +162,7 @@ class Credits:
         return codes
 
     async def redeem(self, account_id: str, code: str, *, key: str = "") -> tuple[int, int]:
-        """See the protocol. A code that is unknown, used, expired or revoked gets the same answer, but for the one who
+        """A code that is unknown, used, expired or revoked gets the same answer, but for the one who
         used it."""
         stored = self._digest(code)
         checked_text(key, "key", most=200)
@@ -197,7 +197,7 @@ class Credits:
         return [Voucher(*row) for row in rows]
 
     async def revoke_voucher(self, voucher_id: int) -> Voucher | None:
-        """See the protocol."""
+        """An unused one, once."""
         now = self._core.now()
 
         def work(connection: sqlite3.Connection, _: Names) -> Voucher | None:

@@ -79,40 +79,40 @@ class SqliteLedger(Credits):
         self._writer = core.writer
 
     async def hold(self, request: HoldRequest) -> Hold:
-        """See the protocol. Asking again for an open hold of the same request returns it."""
+        """Asking again for an open hold of the same request returns it."""
         held: Hold = await self._writer.submit(HoldOperation(request, self._core.now(), self._core.process))
         return held
 
     async def grow(self, request_id: str, units: int, *, base: Decimal = Decimal(0)) -> int:
-        """See the protocol. When not even one more unit can be paid beside `base`, nothing is changed."""
+        """When not even one more unit can be paid beside `base`, nothing is changed."""
         added: int = await self._writer.submit(GrowOperation(request_id, units, base, self._core.now()))
         return added
 
     def mark_dispatched(self, request_id: str) -> None:
-        """See the protocol. Committed at once, though nobody waits: a crash in between would void the hold."""
+        """Committed at once, though nobody waits: a crash in between would void the hold."""
         self._writer.post(DispatchOperation(request_id, self._core.now()), soon=True)
 
     def note_usage(self, request_id: str, charge: int, usage: Usage) -> None:
-        """See the protocol. The last note counts."""
+        """The last note counts."""
         self._writer.post(NoteOperation(request_id, charge, usage, self._core.now()))
 
     async def settle(
         self, request_id: str, charge: int, basis: Basis, usage: Usage, model: str, *, disputed: int = 0
     ) -> int:
-        """See the protocol. Raises GatewayFault when the charge is no integer from 0 to MAX_CREDITS, or when there
+        """Raises GatewayFault when the charge is no integer from 0 to MAX_CREDITS, or when there
         never was a hold. Tokens are counted by the usage log, so `usage` is not stored here."""
         operation = SettleOperation(request_id, charge, basis, model, self._core.now(), disputed)
         charged: int = await self._writer.submit(operation, queue=False)
         return charged
 
     async def void(self, request_id: str) -> None:
-        """See the protocol."""
+        """Handed to the writer past the queue, as every end of a hold is."""
         await self._writer.submit(VoidOperation(request_id, self._core.now()), queue=False)
 
     async def entries(
         self, account_id: str | None = None, *, after: int = 0, limit: int = 100, newest_first: bool = False
     ) -> list[Entry]:
-        """See the protocol. limit: 1 to 1000."""
+        """limit: 1 to 1000."""
         most = min(max(limit, 1), _PAGE)
         if account_id is None:
             rows = await self._core.reader.rows(
@@ -125,7 +125,7 @@ class SqliteLedger(Credits):
         return [_entry(row) for row in rows]
 
     async def export(self, account_id: str | None = None) -> AsyncIterator[Entry]:
-        """See the protocol."""
+        """Pages by the number of the entry, so no transaction stays open between them."""
         after = 0
         while page := await self.entries(account_id, after=after, limit=_PAGE):
             for entry in page:

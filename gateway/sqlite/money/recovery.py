@@ -11,13 +11,11 @@ from __future__ import annotations
 import sqlite3
 
 from gateway.api import Usage
-from gateway.api.stores import UsageRow
+from gateway.api.stores import CRASHED, UsageRow
 from gateway.sqlite.engine.core import Core
 from gateway.sqlite.money.operations import charge_hold, log_row, void_hold
 from gateway.sqlite.money.unit_of_work import BASIS_NUMBER, FORSAKEN, OPEN, HoldRow, Names, UnitOfWork
 
-CRASHED = "gateway_crash"
-"""The error under which such requests appear in the usage log."""
 _AT_ONCE = 500
 _ANY = "SELECT 1 FROM holds WHERE state = 0 AND process = ? LIMIT 1"
 _OPEN_HOLDS = "SELECT request_id FROM holds WHERE state = 0 AND process = ? ORDER BY n LIMIT ?"

@@ -68,7 +68,7 @@ class SqliteTopUps:
         self._core = core
 
     async def open(self, account_id: str, method: str, *, currency: str, amount: int, credits: int) -> TopUp:
-        """See the protocol."""
+        """A row in state `pending`."""
         topup_id = "topup_" + random_text(20)
         now = self._core.now()
 
@@ -81,7 +81,7 @@ class SqliteTopUps:
         return await self._core.write(work)
 
     async def set_checkout(self, topup_id: str, checkout_id: str, url: str) -> TopUp | None:
-        """See the protocol."""
+        """Only an order without another page."""
 
         def work(connection: sqlite3.Connection, _: Names) -> TopUp | None:
             connection.execute(_SET_CHECKOUT, (checkout_id, url, topup_id, checkout_id))
@@ -90,7 +90,7 @@ class SqliteTopUps:
         return await self._core.write(work)
 
     async def give_up(self, topup_id: str) -> None:
-        """See the protocol."""
+        """Only a pending order without a page."""
 
         def work(connection: sqlite3.Connection, _: Names) -> None:
             connection.execute(_GIVE_UP, (topup_id,))
@@ -98,12 +98,12 @@ class SqliteTopUps:
         await self._core.write(work)
 
     async def get(self, topup_id: str, *, account_id: str | None = None) -> TopUp | None:
-        """See the protocol."""
+        """One row, unless it is another account's."""
         row = await self._core.reader.row(_BY_ID, (topup_id, account_id))
         return None if row is None else _topup(row)
 
     async def list_topups(self, account_id: str | None = None, *, before: str = "", limit: int = 100) -> list[TopUp]:
-        """See the protocol. limit: 1 to 1000."""
+        """limit: 1 to 1000."""
         most = min(max(limit, 1), 1000)
         if account_id is None:
             rows = await self._core.reader.rows(_PAGE_OF_ALL, (before, most), slow=True)
@@ -112,7 +112,7 @@ class SqliteTopUps:
         return [_topup(row) for row in rows]
 
     async def book(self, method: str, event: PaymentEvent) -> TopUp | None:
-        """See the protocol."""
+        """Order and ledger in one transaction of the writer's."""
         check_parts(event.parts)
         now = self._core.now()
 

@@ -79,7 +79,7 @@ class SqliteConversations:
     async def create_conversation(
         self, account_id: str, metadata: Mapping[str, str], items: Sequence[Mapping[str, Any]], *, expires: int
     ) -> StoredConversation:
-        """See the protocol."""
+        """Row and first items in one transaction."""
         conversation_id = "conv_" + random_text(32)
         now = self._core.now()
         rows = encoded(items)
@@ -93,14 +93,14 @@ class SqliteConversations:
         return StoredConversation(conversation_id, account_id, now, expires, dict(metadata))
 
     async def get_conversation(self, account_id: str, conversation_id: str) -> StoredConversation | None:
-        """See the protocol."""
+        """One row."""
         row = await self._core.reader.row(_FIND, (conversation_id, account_id))
         return None if row is None else _conversation(row)
 
     async def update_conversation(
         self, account_id: str, conversation_id: str, metadata: Mapping[str, str]
     ) -> StoredConversation | None:
-        """See the protocol."""
+        """Replace the metadata."""
         text = orjson.dumps(dict(metadata)).decode()
 
         def work(connection: sqlite3.Connection, _: Names) -> StoredConversation | None:
@@ -113,7 +113,7 @@ class SqliteConversations:
         return await self._core.write(work)
 
     async def delete_conversation(self, account_id: str, conversation_id: str) -> bool:
-        """See the protocol."""
+        """The items, then the row."""
 
         def work(connection: sqlite3.Connection, _: Names) -> bool:
             found = connection.execute(_NUMBER, (conversation_id, account_id)).fetchone()
@@ -128,7 +128,7 @@ class SqliteConversations:
     async def conversation_items(
         self, account_id: str, conversation_id: str, *, most: int
     ) -> Sequence[Mapping[str, Any]] | None:
-        """See the protocol."""
+        """Their size is asked first, so that too large ones are never read."""
         row = await self._core.reader.row(_SIZE, (conversation_id, account_id))
         if row is None:
             return None
@@ -140,7 +140,7 @@ class SqliteConversations:
     async def add_items(
         self, account_id: str, conversation_id: str, items: Sequence[Mapping[str, Any]], *, most: int
     ) -> bool:
-        """See the protocol."""
+        """Counted and appended in one transaction."""
         rows = encoded(items)
 
         def work(connection: sqlite3.Connection, _: Names) -> bool:
@@ -159,7 +159,7 @@ class SqliteConversations:
         return await self._core.write(work)
 
     async def delete_item(self, account_id: str, conversation_id: str, item_id: str) -> bool:
-        """See the protocol."""
+        """One row."""
 
         def work(connection: sqlite3.Connection, _: Names) -> bool:
             found = connection.execute(_NUMBER, (conversation_id, account_id)).fetchone()

@@ -56,7 +56,7 @@ class SqliteIdempotency:
         self._core = core
 
     async def claim(self, name: bytes, body: bytes, request_id: str, account_id: str, expires: int) -> Claim:
-        """See the protocol."""
+        """One transaction of the writer's decides."""
         core = self._core
         now = core.now()
 
@@ -84,11 +84,11 @@ class SqliteIdempotency:
         return await core.write(work)
 
     async def is_running(self, name: bytes) -> bool:
-        """See the protocol."""
+        """Whether the row's process is in the table of processes."""
         return await self._core.reader.row(_RUNS, (name,)) is not None
 
     async def get(self, name: bytes) -> KeptAnswer | None:
-        """See the protocol."""
+        """The row, with its body decompressed, aside when it is large."""
         row = await self._core.reader.row(_GET, (name, self._core.now()))
         if row is None:
             return None
@@ -99,21 +99,21 @@ class SqliteIdempotency:
     async def finish(
         self, name: bytes, request_id: str, *, status: int, headers: Mapping[str, str], body: bytes, expires: int
     ) -> None:
-        """See the protocol."""
+        """The body is compressed, aside when it is large."""
         content = zlib.compress(body, 1) if len(body) < _SMALL else await asyncio.to_thread(zlib.compress, body, 1)
         values = (name, request_id, status, orjson.dumps(dict(headers)).decode(), content, expires)
         await self._core.write(lambda connection, _: connection.execute(_FINISH, values).rowcount)
 
     async def drop(self, name: bytes, request_id: str) -> None:
-        """See the protocol."""
+        """Delete the attempt's row."""
         await self._core.write(lambda connection, _: connection.execute(_DROP, (name, request_id)).rowcount)
 
     async def break_off(self, name: bytes, request_id: str) -> None:
-        """See the protocol."""
+        """The row stays, without a process."""
         await self._core.write(lambda connection, _: connection.execute(_BREAK_OFF, (name, request_id)).rowcount)
 
     async def prune(self, now: int) -> int:
-        """See the protocol. Works in pieces, so that running calls are not kept waiting."""
+        """Works in pieces, so that running calls are not kept waiting."""
 
         def work(connection: sqlite3.Connection, _: Names) -> int:
             return connection.execute(_PRUNE, (now, _AT_ONCE)).rowcount

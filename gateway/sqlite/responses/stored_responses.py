@@ -90,7 +90,7 @@ class SqliteResponses:
         self._core = core
 
     async def save(self, response: StoredResponse, *, most: int) -> None:
-        """See the protocol."""
+        """One transaction for the response and its conversation."""
         r = response
         output = list(r.response["output"])
         blobs = (
@@ -126,12 +126,12 @@ class SqliteResponses:
         await self._core.write(work)
 
     async def get(self, account_id: str, response_id: str) -> StoredResponse | None:
-        """See the protocol."""
+        """One row, unless it is another account's or over."""
         row = await self._core.reader.row(_GET, (response_id, account_id, self._core.now()))
         return None if row is None else _response(row)
 
     async def delete(self, account_id: str, response_id: str) -> bool:
-        """See the protocol."""
+        """One row; what continued it keeps its number."""
         values = (response_id, account_id, self._core.now())
 
         def work(connection: sqlite3.Connection, _: Names) -> bool:
@@ -140,7 +140,7 @@ class SqliteResponses:
         return await self._core.write(work)
 
     async def chain(self, account_id: str, response_id: str, *, most: int) -> Chain | None:
-        """See the protocol."""
+        """Sizes first, then the rows, both by one recursive query."""
         values = (response_id, account_id, self._core.now())
         size, count = (await self._core.reader.rows(_CHAIN_SIZES, values))[0]
         if count and size > most:
@@ -152,7 +152,7 @@ class SqliteResponses:
         return Chain(turns, lost=rows[0][4] is not None)
 
     async def find_items(self, account_id: str, item_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        """See the protocol."""
+        """Looks for the id in the text of the account's recent responses, newest first."""
         found: dict[str, Mapping[str, Any]] = {}
         for item_id in item_ids:
             values = (account_id, self._core.now(), orjson.dumps({"id": item_id})[1:-1])
@@ -163,7 +163,7 @@ class SqliteResponses:
         return found
 
     async def ask_to_cancel(self, account_id: str, response_id: str) -> None:
-        """See the protocol."""
+        """A mark in the row, which its process looks for."""
 
         def work(connection: sqlite3.Connection, _: Names) -> None:
             connection.execute(_ASK, (response_id, account_id))
@@ -171,7 +171,7 @@ class SqliteResponses:
         await self._core.write(work)
 
     async def asked_to_cancel(self) -> list[str]:
-        """See the protocol."""
+        """By the index of running responses."""
         return [row[0] for row in await self._core.reader.rows(_ASKED, (self._core.process,))]
 
     async def fail_over(self, lease: str, error: Mapping[str, Any]) -> int:
@@ -194,7 +194,7 @@ class SqliteResponses:
         return failed
 
     async def prune(self, now: int) -> int:
-        """See the protocol."""
+        """In pieces."""
 
         def work(connection: sqlite3.Connection, _: Names) -> int:
             return connection.execute(_PRUNE, (now, _AT_ONCE)).rowcount

@@ -131,7 +131,7 @@ class SharedCounters:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
     async def hit(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
-        """See the protocol. Raises GatewayFault (503) when the lock or room for a new window is not to be had.
+        """Raises GatewayFault (503) when the lock or room for a new window is not to be had.
         A limit above the largest class counts as that."""
         await self._lock()
         try:
@@ -140,7 +140,7 @@ class SharedCounters:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
     async def peek(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
-        """See the protocol."""
+        """What `hit` would find."""
         await self._lock()
         try:
             now = self._monotonic()

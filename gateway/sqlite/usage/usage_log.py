@@ -85,11 +85,11 @@ class SqliteUsage:
         self._core = core
 
     def record(self, row: UsageRow) -> None:
-        """See the protocol."""
+        """Handed to the writer; a copy, so that the caller may go on with its own."""
         self._core.writer.post(RecordOperation(row, self._core.now()))
 
     async def summary(self, account_id: str, *, start: int, end: int, key_id: str | None = None) -> UsageSummary:
-        """See the protocol. Times inside a day stand for the whole day. The balance is the account's, also with a
+        """Times inside a day stand for the whole day. The balance is the account's, also with a
         key; zero when there is no such account."""
         first, beyond = start // _DAY, -(-end // _DAY)
         if key_id is None:
@@ -118,7 +118,7 @@ class SqliteUsage:
     async def recent(
         self, account_id: str | None = None, *, before: int = 0, limit: int = 50, key_id: str | None = None
     ) -> list[LoggedRequest]:
-        """See the protocol. limit: 1 to 1000."""
+        """limit: 1 to 1000."""
         values = (before or _BEYOND_ALL, min(max(limit, 1), 1000), key_id)
         if account_id is None:
             rows = await self._core.reader.rows(_RECENT_OF_ALL, values, slow=True)
@@ -127,7 +127,7 @@ class SqliteUsage:
         return [_logged(row) for row in rows]
 
     async def prune(self, before: int) -> int:
-        """See the protocol. Works in pieces from the oldest row on, so that running calls are not kept waiting."""
+        """Works in pieces from the oldest row on, so that running calls are not kept waiting."""
 
         def work(connection: sqlite3.Connection, _: Names) -> int:
             return connection.execute(_PRUNE, (before, _PRUNE_AT_ONCE)).rowcount

@@ -1,0 +1,119 @@
+"""A whole store in memory, for tests and as an example: `memory://NAME`. A plugin offers it in three lines:
+
+    KIND = MemoryKind()
+
+    @hookimpl
+    def register_stores(register):
+        register(KIND)
+
+Everything is kept in a `World`, one per URL, as long as the `MemoryKind` lives. Nothing awaits in the middle of a
+method, so each one is an atomic step; what another store needs transactions for comes for free here. It promises all
+that `gateway.stores` asks for, but that anything survives the end of the Python process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gateway.api import GatewayFault
+from gateway.api.stores import Discrepancy, Stores, StoresSettings
+from gateway.testing.memory_stores.identity import MemoryAccounts, MemoryAudit, MemoryKeys, MemorySessions
+from gateway.testing.memory_stores.money import MemoryLedger
+from gateway.testing.memory_stores.orders import MemoryTopUps
+from gateway.testing.memory_stores.state import MemoryConversations, MemoryIdempotency, MemoryResponses
+from gateway.testing.memory_stores.usage import MemoryUsage
+from gateway.testing.memory_stores.world import MemoryPresence, World
+
+__all__ = ["MemoryKind", "MemoryStores", "World"]
+
+
+@dataclass(slots=True)
+class MemoryStores(Stores):
+    """`gateway.stores.Stores` on a `World`."""
+
+    world: World = field(kw_only=True)
+
+    async def ping(self) -> None:
+        """It is always there."""
+
+    def describe(self) -> Mapping[str, str]:
+        """How many worlds there are is nobody's business."""
+        return {"kind": "memory", "place": "this process", "version": "1"}
+
+    async def check(self) -> list[Discrepancy]:
+        """Balances and what is held, against entries and open holds."""
+        found = []
+        for account in self.world.accounts.values():
+            own = [entry for entry in self.world.entries if entry.account_id == account.id]
+            held = sum(one.amount for one in self.world.holds.values()
+                       if one.state == "open" and one.request.account_id == account.id)  # fmt: skip
+            for what, expected, is_ in (
+                ("balance", sum(entry.amount for entry in own), account.balance),
+                ("reserved", sum(entry.reserved for entry in own), account.held),
+                ("held", held, account.held),
+            ):
+                if expected != is_:
+                    found.append(Discrepancy(f"account {account.id}: {what}", expected, is_))
+        return found
+
+    async def prune(self, now: int, *, usage_before: int) -> Mapping[str, int]:
+        """One kind after the other."""
+        gone = {
+            "answers": await self.idempotency.prune(now),
+            "sessions": await self.sessions.prune(now),
+            "conversations": await self.conversations.prune_conversations(now),
+            "responses": await self.responses.prune(now),
+            "usage rows": await self.usage.prune(usage_before),
+        }
+        return {kind: count for kind, count in gone.items() if count}
+
+    async def backup(self, target: str) -> int:
+        """There is nothing to keep."""
+        raise GatewayFault("a database in memory cannot be backed up")
+
+    async def close(self) -> None:
+        """Leave the world, which stays."""
+        await self.presence.leave()
+
+
+class MemoryKind:
+    """`gateway.stores.StoresKind`."""
+
+    def __init__(self) -> None:
+        self.worlds: dict[str, World] = {}
+
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """`memory`"""
+        return ("memory",)
+
+    def check(self, url: str) -> str:
+        """Any name will do."""
+        return ""
+
+    async def open(self, url: str, settings: StoresSettings) -> Stores:
+        """Join the world of this URL, which begins with its first process."""
+        world = self.worlds.setdefault(url, World())
+        presence = MemoryPresence(world)
+        await presence.join()
+        parts = (world, settings, presence)
+        return MemoryStores(
+            accounts=MemoryAccounts(*parts),
+            keys=MemoryKeys(*parts),
+            sessions=MemorySessions(*parts),
+            ledger=MemoryLedger(*parts),
+            usage=MemoryUsage(*parts),
+            counters=world.windows,
+            topups=MemoryTopUps(*parts),
+            responses=MemoryResponses(*parts),
+            conversations=MemoryConversations(*parts),
+            idempotency=MemoryIdempotency(*parts),
+            audit=MemoryAudit(*parts),
+            presence=presence,
+            world=world,
+        )
+
+    async def restore(self, url: str, data: str, source: str, *, replace: bool) -> str:
+        """There are no backups of it."""
+        raise GatewayFault("a database in memory cannot be restored")

@@ -1,0 +1,86 @@
+"""The usage log, in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from gateway.api.stores import (
+    MAX_CREDITS,
+    LoggedRequest,
+    UsageRow,
+    UsageSummary,
+)
+from gateway.testing.memory_stores.world import Held, Store, World, page
+
+
+def log(world: World, row: UsageRow, held: Held | None) -> None:
+    """One row with its sums, on its hold's account, key, day and model; once for each hold."""
+    row = replace(row, usage=replace(row.usage))
+    if held is not None:
+        if held.logged:
+            return
+        held.logged = True
+        asked = held.request
+        row = replace(
+            row, account_id=asked.account_id, key_id=asked.key_id, model=asked.model, created=held.created
+        )  # fmt: skip
+    world.usage.append(LoggedRequest(world.number(), 0, row))
+    tokens = sum(min(max(n, 0), MAX_CREDITS) for n in (row.usage.prompt_tokens, row.usage.completion_tokens))
+    world.add(row.account_id, row.created, row.key_id, row.model, 0, 1, tokens)
+
+
+class MemoryUsage(Store):
+    """`gateway.stores.UsageLog`."""
+
+    def record(self, row: UsageRow) -> None:
+        """At once."""
+        held = self.world.holds.get(row.request_id)
+        if held is not None or row.account_id in self.world.accounts:
+            log(self.world, row, held)
+
+    async def summary(self, account_id: str, *, start: int, end: int, key_id: str | None = None) -> UsageSummary:
+        """From the sums of days."""
+        days: dict[int, list[int]] = {}
+        models: dict[str, int] = {}
+        tokens = 0
+        for (account, day, key, model), (credits, requests, used) in self.world.sums.items():
+            if account == account_id and start // 86_400 <= day < -(-end // 86_400) and key_id in (None, key):
+                sums = days.setdefault(day, [0, 0])
+                sums[0] += credits
+                sums[1] += requests
+                models[model] = models.get(model, 0) + credits
+                tokens += used
+        found = self.world.accounts.get(account_id)
+        names = {day: datetime.fromtimestamp(day * 86_400, UTC).date().isoformat() for day in days}
+        return UsageSummary(
+            balance=found.balance if found else 0,
+            credits=sum(models.values()),
+            tokens=tokens,
+            requests=sum(requests for _, requests in days.values()),
+            daily=tuple((names[day], days[day][0], days[day][1]) for day in sorted(days)),
+            by_model=tuple(sorted(models.items(), key=lambda pair: (-pair[1], pair[0]))),
+        )
+
+    async def recent(
+        self, account_id: str | None = None, *, before: int = 0, limit: int = 50, key_id: str | None = None
+    ) -> list[LoggedRequest]:
+        """Newest first."""
+        rows = (
+            one
+            for one in reversed(self.world.usage)
+            if account_id in (None, one.row.account_id) and key_id in (None, one.row.key_id)
+            if not before or one.seq < before
+        )
+        return [replace(one, credits=self._charged(one.row.request_id)) for one in page(rows, limit)]
+
+    def _charged(self, request_id: str) -> int:
+        held = self.world.holds.get(request_id)
+        return held.charged if held is not None else 0
+
+    async def prune(self, before: int) -> int:
+        """Rows go, sums stay."""
+        kept = [one for one in self.world.usage if one.row.created >= before]
+        gone = len(self.world.usage) - len(kept)
+        self.world.usage[:] = kept
+        return gone

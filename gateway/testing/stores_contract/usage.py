@@ -1,0 +1,102 @@
+"""The usage log, its sums, and pruning."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from gateway.call import Usage
+from gateway.stores import KeySettings, UsageRow
+
+DAY = 86_400
+
+
+def row(house: Any, request_id: Any, **changes: Any) -> Any:
+    values = {
+        "request_id": request_id, "account_id": house.account.id, "key_id": house.key.id, "model": "lab/model",
+        "target": "lab/target", "route": "/chat/completions", "status": 200,
+        "usage": Usage(10, 20, 3, 4, 5, 6, 7, 8, 9, 1), "basis": "provider", "created": int(house.clock.unix),
+        "first_byte_ms": 12, "total_ms": 345, "error": "",
+    }  # fmt: skip
+    return UsageRow(**(values | changes))
+
+
+async def call(house: Any, request_id: Any, cost: Any, **changes: Any) -> Any:
+    await house.stores.ledger.hold(house.request(request_id, **changes))
+    house.stores.usage.record(row(house, request_id, model=changes.get("model", "lab/model")))
+    await house.stores.ledger.settle(request_id, cost, "provider", Usage(), "lab/target")
+
+
+class UsagePromises:
+    """See the module and `StoresContract`."""
+
+    async def test_usage_rows_come_back_as_they_went_in(self, house: Any) -> None:
+        await call(house, "held", 30)
+        free = row(house, "free", target="", status=429, basis="void", error="rate_limit_exceeded", first_byte_ms=None)
+        house.stores.usage.record(free)
+        await house.stores.ledger.void("later operation")
+        found = await house.stores.usage.recent(house.account.id)
+        assert [(one.credits, one.row) for one in found] == [(0, free), (30, row(house, "held"))]
+        assert await house.stores.usage.recent(before=found[0].seq, key_id=house.key.id) == found[1:]
+        assert await house.stores.usage.recent(house.account.id, key_id="key_other") == []
+
+    async def test_usage_a_row_is_not_changed_after_it_was_handed_over(self, house: Any) -> None:
+        usage = Usage(prompt_tokens=5)
+        house.stores.usage.record(row(house, "r", usage=usage))
+        usage.prompt_tokens = 99
+        await house.stores.ledger.void("x")
+        assert (await house.stores.usage.recent())[0].row.usage.prompt_tokens == 5
+
+    async def test_usage_summary(self, house: Any) -> None:
+        second, _ = await house.stores.keys.create_key(house.account.id, KeySettings())
+        await call(house, "a", 30)
+        await call(house, "b", 50, model="lab/dear")
+        house.clock.move(DAY)
+        await call(house, "c", 7)
+        await call(house, "d", 5, key_id=second.id)
+        day = int(house.clock.unix) // DAY * DAY
+        summary = await house.stores.usage.summary(house.account.id, start=day - DAY, end=day + DAY)
+        assert (summary.balance, summary.credits, summary.tokens, summary.requests) == (908, 92, 120, 4)
+        assert summary.daily == (("2026-11-21", 80, 2), ("2026-11-22", 12, 2))
+        assert summary.by_model == (("lab/dear", 50), ("lab/model", 42))
+        today = await house.stores.usage.summary(house.account.id, start=day, end=day + DAY)
+        assert (today.credits, today.requests) == (12, 2)
+        own = await house.stores.usage.summary(house.account.id, start=0, end=day + DAY, key_id=second.id)
+        assert (own.credits, own.requests, own.balance) == (5, 1, 908)
+        assert (await house.stores.usage.summary("acct_unknown", start=0, end=2**33)).requests == 0
+
+    async def test_usage_a_call_over_midnight_is_one_days(self, house: Any) -> None:
+        house.clock.move(DAY / 2 - 1)
+        await house.stores.ledger.hold(house.request("r"))
+        house.clock.move(2)
+        house.stores.usage.record(row(house, "r"))
+        await house.stores.ledger.settle("r", 30, "provider", Usage(), "lab/target")
+        summary = await house.stores.usage.summary(house.account.id, start=0, end=2**33)
+        assert summary.daily == (("2026-11-21", 30, 1),)
+
+    async def test_usage_a_held_request_is_logged_once(self, house: Any) -> None:
+        await house.stores.ledger.hold(house.request("r"))
+        for _ in range(3):
+            house.stores.usage.record(row(house, "r"))
+        await house.stores.ledger.settle("r", 30, "provider", Usage(), "lab/target")
+        house.stores.usage.record(row(house, "r"))
+        await house.stores.ledger.void("x")
+        assert len(await house.stores.usage.recent()) == 1
+        assert (await house.stores.usage.summary(house.account.id, start=0, end=2**33)).requests == 1
+
+    async def test_usage_senseless_counts_never_make_sums_negative(self, house: Any) -> None:
+        house.stores.usage.record(row(house, "r", usage=Usage(prompt_tokens=-5, completion_tokens=10**30)))
+        await house.stores.ledger.void("x")
+        assert (await house.stores.usage.summary(house.account.id, start=0, end=2**33)).tokens == 2**53
+
+    async def test_usage_prune_keeps_the_sums_and_the_ledger(self, house: Any) -> None:
+        await call(house, "old", 30)
+        house.clock.move(91 * DAY)
+        await call(house, "new", 5)
+        before = await house.stores.usage.summary(house.account.id, start=0, end=2**33)
+        now = int(house.clock.unix)
+        assert await house.stores.prune(now, usage_before=now - 90 * DAY) == {"usage rows": 1}
+        assert await house.stores.prune(now, usage_before=now - 90 * DAY) == {}
+        assert [one.row.request_id for one in await house.stores.usage.recent()] == ["new"]
+        assert await house.stores.usage.summary(house.account.id, start=0, end=2**33) == before
+        assert replace(before, balance=0).credits == 35
