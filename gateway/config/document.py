@@ -101,6 +101,11 @@ class Document:
         """A remark in the form of a problem, for warnings."""
         return Problem(self.line(where), show_path(where), message).render(self.name)
 
+    def unset(self, where: Where) -> tuple[str, ...]:
+        """The environment variables that the section at `where` names and that are not set, without a default."""
+        inside = (values for path, values in self.origins.items() if path[: len(where)] == where)
+        return tuple(dict.fromkeys(name for values in inside for name, value in values.items() if not value))
+
     def is_secret(self, where: Where) -> bool:
         """Whether the value at `where` must not be shown because of its key's name."""
         names = [part for part in where if isinstance(part, str)]

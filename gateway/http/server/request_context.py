@@ -122,6 +122,8 @@ class RequestContext:
                 headers[name] = _one_line(value)
             if call.target is not None:
                 headers["x-gateway-model"] = call.target.model
+                if call.target.model in self.runtime.demo:
+                    headers["x-gateway-demo"] = "true"
             if call.dropped:
                 headers["x-gateway-dropped-params"] = _one_line(call.dropped.text())
             if call.cost is not None:
