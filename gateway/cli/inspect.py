@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.blueprint import catalog_of, default_problem, demo_note, switched_off
 from gateway.cli.common import add_config, add_json, blueprint_of, print_json, print_table
+from gateway.errors import ConfigFault
 from gateway.pipeline import Pipeline
 
 
@@ -25,8 +26,14 @@ def add_commands(commands: Any) -> None:
 
 
 def run_check(options: argparse.Namespace) -> int:
-    """Exit status 0 when the configuration is good (warnings allowed). Raises ConfigFault otherwise."""
-    blueprint = blueprint_of(options)
+    """Exit status 0 for a good configuration (warnings allowed). Without `--json` raises ConfigFault for others."""
+    try:
+        blueprint = blueprint_of(options)
+    except ConfigFault as fault:
+        if not options.json:
+            raise
+        print_json({"ok": False, "problems": list(fault.problems)})
+        return 2
     warnings = list(blueprint.config.warnings)
     warnings += filter(None, (demo_note(blueprint), default_problem(blueprint.config, catalog_of(blueprint))))
     off = switched_off(blueprint)

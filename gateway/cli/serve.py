@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from gateway.blueprint import Blueprint, catalog_of, demo_note, open_stores
 from gateway.cli.common import add_config, blueprint_of
 from gateway.cli.supervisor import Supervisor, inherited, listen, worker_command
+from gateway.config import Server
 from gateway.errors import GatewayFault
 from gateway.http.server.service import PID_FILE, Service
 from gateway.runtime import Gateway
@@ -29,14 +34,29 @@ def add_commands(commands: Any) -> None:
     """Register the commands of this module."""
     serve = commands.add_parser("serve", help="start the gateway")
     add_config(serve)
-    serve.add_argument("--host", help="listen here instead of server.host")
-    serve.add_argument("--port", type=int, help="listen here instead of server.port; 0 picks a free one")
-    serve.add_argument("--workers", type=int, help="processes that share the port, instead of server.workers")
+    serve.add_argument("--host", type=_setting("host"), help="listen here instead of server.host")
+    serve.add_argument("--port", type=_setting("port"), help="listen here instead of server.port; 0 picks a free one")
+    serve.add_argument(
+        "--workers", type=_setting("workers"), help="processes that share the port, instead of server.workers"
+    )
     serve.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)
     serve.set_defaults(run=run_serve)
     reload = commands.add_parser("reload", help="make the running gateway read its configuration again")
     add_config(reload)
     reload.set_defaults(run=run_reload)
+
+
+def _setting(name: str) -> Callable[[str], Any]:
+    """The parser of a flag that stands for `server.NAME`: it takes what the file takes."""
+
+    def parse(text: str) -> Any:
+        value: Any = int(text) if re.fullmatch(r"-?[0-9]{1,9}", text, re.ASCII) and name != "host" else text
+        try:
+            return getattr(Server.model_validate({name: value}), name)
+        except ValidationError as error:
+            raise argparse.ArgumentTypeError(f"server.{name}: {error.errors()[0]['msg']} (found {text!r})") from None
+
+    return parse
 
 
 def run_serve(options: argparse.Namespace) -> int:
