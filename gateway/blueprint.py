@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from gateway import config as configuration
-from gateway.catalog import resolve_profiles
+from gateway.catalog import Catalog, resolve_profiles
 from gateway.config import Config
+from gateway.config.types import FrozenDict
+from gateway.errors import Fault
 from gateway.own_plugins import OWN_PLUGINS
 from gateway.payments import PaymentKind, PaymentMethod
 from gateway.pluginload import Plugins, check_providers, load, registered_providers
@@ -23,6 +27,7 @@ class Blueprint:
     """A configuration that has been checked completely, with the plugins it needs; nothing is running yet.
 
     providers: the instances that are switched on, by name. profiles: what each of their models can, by its id.
+    demo: the ids of the models that the embedded one stands in for; empty outside demo mode.
     """
 
     def __init__(
@@ -35,6 +40,7 @@ class Blueprint:
         stores: Mapping[str, StoresKind],
         providers: Mapping[str, Provider],
         profiles: Mapping[str, Profile],
+        demo: frozenset[str],
     ) -> None:
         self.config = config
         self.plugins = plugins
@@ -44,6 +50,7 @@ class Blueprint:
         self.stores = stores
         self.providers = providers
         self.profiles = profiles
+        self.demo = demo
 
     def stores_kind(self) -> StoresKind:
         """The kind of store that `database.url` names."""
@@ -81,12 +88,61 @@ def read_blueprint(path: Path, env: Mapping[str, str]) -> Blueprint:
         for name, entry in config.providers.items()
         if not kinds[entry.plugin].ready(entry.settings)
     }
+    config, demo = demo_mode(config, kinds, providers)
     owned = {name: (owners[config.providers[name].plugin], made) for name, made in providers.items()}
     check_providers(owned.values())
     profiles = resolve_profiles(config, providers, document)
     by_bytes = {config.models[model].provider for model, profile in profiles.items() if profile.media == "bytes"}
     check_providers((owned[name] for name in by_bytes), MediaProvider)
-    return Blueprint(config, plugins.order(config.pipeline), kinds, payments, offers, stores, providers, profiles)
+    return Blueprint(config, plugins.order(config.pipeline), kinds, payments, offers, stores, providers, profiles, demo)
+
+
+def demo_mode(
+    config: Config, kinds: Mapping[str, ProviderKind], ready: Collection[str]
+) -> tuple[Config, frozenset[str]]:
+    """The configuration in which the embedded model stands in, free, for all models whose provider lacks what it needs,
+    and the ids of those models.
+
+    Only while no other provider is `ready`: with one key set nonsense never stands in for a model. So the first run
+    works offline, with the names that programs use.
+    """
+    embedded = [name for name in ready if kinds[config.providers[name].plugin].embedded]
+    if not embedded or len(embedded) < len(ready):
+        return config, frozenset()
+    models = dict(config.models)
+    demo = frozenset(name for name, model in models.items() if model.provider not in ready)
+    for name in demo:
+        model = models[name]
+        # Options are another plugin's.
+        settings = model.settings.model_copy(update={"free": True, "price": None, "options": FrozenDict()})
+        models[name] = replace(model, provider=embedded[0], price=None, settings=settings)
+    return replace(config, models=MappingProxyType(models)), demo
+
+
+def catalog_of(blueprint: Blueprint) -> Catalog:
+    """The models and aliases, with the availability of their providers."""
+    return Catalog.from_config(blueprint.config, available_providers(blueprint), blueprint.profiles)
+
+
+def default_problem(config: Config, catalog: Catalog) -> str:
+    """Why requests that name no model would fail, "" when they would not or when there is no default model."""
+    try:
+        catalog.resolve(config.default_model)
+    except Fault as fault:
+        return "" if config.default_model is None else f"default_model: {fault.message}"
+    return ""
+
+
+def demo_note(blueprint: Blueprint) -> str:
+    """What is said of demo mode where the gateway starts or is checked, "" outside of it."""
+    if not blueprint.demo:
+        return ""
+    names = [name for entry in blueprint.config.providers.values() for name in entry.unset]
+    key = f"such as {names[0]}" if names else "under providers"
+    return (
+        "demo mode: no provider has a key, so the embedded model stands in for all models, free of charge; its answers "
+        f"are no model's. Set a provider's key, {key}, and start again"
+    )
 
 
 def available_providers(blueprint: Blueprint) -> dict[str, bool]:
@@ -95,9 +151,10 @@ def available_providers(blueprint: Blueprint) -> dict[str, bool]:
 
 
 def switched_off(blueprint: Blueprint) -> dict[str, str]:
-    """Provider instance that is switched off -> why."""
+    """Provider instance that is switched off -> why, with the environment variables that would change it."""
     return {
         name: blueprint.kinds[entry.plugin].ready(entry.settings)
+        + (f" ({', '.join(entry.unset)} not set)" if entry.unset else "")
         for name, entry in blueprint.config.providers.items()
         if name not in blueprint.providers
     }

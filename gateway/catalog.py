@@ -98,6 +98,11 @@ class Catalog:
             raise self._unavailable(name)
         return resolution
 
+    def usable(self) -> str | None:
+        """A name that a request would be accepted for now: the default model's if that is one, else the first."""
+        names = (self._config.default_model, *self._config.aliases, *self._config.models)
+        return next((name for name in names if name is not None and self._resolutions[name].candidates), None)
+
     def public_list(self) -> list[dict[str, Any]]:
         """The `data` of GET /models: aliases first, then models, each in the order of the file.
 
@@ -232,8 +237,12 @@ class Catalog:
                 param="model",
                 headers=headers,
             )
+        provider = self._config.providers[self._first_model(name).provider]
+        why = f", because {' and '.join(provider.unset)} is not set there" if provider.unset else ""
+        other = self.usable()
+        hint = f" '{other}' can be used now." if other else ""
         return UpstreamFault(
-            f"The model '{name}' is not available: its provider is switched off at this gateway.",
+            f"The model '{name}' is not available: its provider is switched off at this gateway{why}.{hint}",
             status=503,
             code="model_unavailable",
             param="model",

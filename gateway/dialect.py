@@ -19,6 +19,9 @@ from gateway.wire.chat.request import validate_chat
 from gateway.wire.embeddings import validate_embeddings
 from gateway.wire.errors.render import error_bytes
 
+_KEY_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
+"""Where clients put a key that is no bearer token."""
+
 Watch = Callable[[Mapping[str, Any]], None]
 
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -163,6 +166,16 @@ class EmbeddingsDialect:
 
     def error_body(self, fault: Fault, request_id: str) -> bytes:
         return error_bytes(fault, request_id)
+
+
+def own_credential(credential: str, headers: Mapping[str, str], prefix: str) -> str:
+    """The credential that counts: `credential`, where the dialect has it, unless that is none of our keys and one of
+    ours (by its `prefix`) stands where another client would put it. Clients often send what they hold for another
+    service beside the key that they were given for this one."""
+    if credential.startswith(prefix):
+        return credential
+    others = (bearer(headers), *(headers.get(name, "").strip() for name in _KEY_HEADERS))
+    return next((other for other in others if other.startswith(prefix)), credential)
 
 
 def bearer(headers: Mapping[str, str]) -> str:

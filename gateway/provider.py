@@ -221,6 +221,8 @@ class ProviderKind:
     (without `plugin`). `ready(settings)` returns "" or why the instance is switched off (e.g. no API key).
     price_source: for `gateway catalogue`, this provider's id in the data package `genai-prices`, or the address of its
     API; or a function of the settings that returns one of them, "" for neither.
+    embedded: its model is part of the gateway, needs neither key nor network, and stands in for all others as long as
+    no provider has what it needs (`gateway.blueprint`).
     """
 
     kind: str
@@ -228,3 +230,4 @@ class ProviderKind:
     create: Any = field(repr=False)
     ready: Any = field(repr=False)
     price_source: str | Callable[[Any], str] = ""
+    embedded: bool = False

@@ -16,9 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from gateway.blueprint import Blueprint, available_providers, open_stores, payment_methods, read_blueprint, switched_off
+from gateway.blueprint import (
+    Blueprint,
+    catalog_of,
+    default_problem,
+    demo_note,
+    open_stores,
+    payment_methods,
+    read_blueprint,
+    switched_off,
+)
 from gateway.call import Call, Outcome
-from gateway.catalog import Catalog
 from gateway.config import Config
 from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.fetch import MediaFetcher
@@ -74,7 +82,9 @@ class Runtime:
         self.switched_off = switched_off(blueprint)
         self._providers = blueprint.providers
         self.payments, self.payments_off = payment_methods(blueprint)
-        self.catalog = Catalog.from_config(config, available_providers(blueprint), blueprint.profiles)
+        self.catalog = catalog_of(blueprint)
+        self.demo = blueprint.demo
+        self.demo_note = demo_note(blueprint)
         server = config.server
         self.body_limits = BodyLimits(server.max_body, server.body_timeout, server.min_body_rate)
         self.pipeline = Pipeline(blueprint.plugins, gateway.log)
@@ -365,12 +375,17 @@ class Gateway:
     def _report(self, runtime: Runtime) -> None:
         for warning in runtime.config.warnings:
             self.log.warning(warning)
+        if runtime.demo_note:
+            self.log.warning(runtime.demo_note)
         for name, reason in runtime.switched_off.items():
             self.log.info("provider %s is switched off: %s", name, reason)
         for name, reason in runtime.toolbox.switched_off.items():
             self.log.info("search service %s is switched off: %s", name, reason)
         for name, reason in runtime.payments_off.items():
             self.log.info("payment service %s is switched off: %s", name, reason)
+        problem = default_problem(runtime.config, runtime.catalog)
+        if problem:
+            self.log.warning(problem)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

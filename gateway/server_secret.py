@@ -16,6 +16,11 @@ FILE_NAME = "secret"
 _BYTES = 32
 
 
+def has_secret(data: Path) -> bool:
+    """Whether a gateway was ever started with this data folder."""
+    return (data / FILE_NAME).exists()
+
+
 def server_secret(data: Path) -> bytes:
     """The secret of this installation, 32 random bytes; created with mode 0600 when it does not exist yet.
 

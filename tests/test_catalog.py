@@ -223,7 +223,10 @@ class TestFaults:
             503, "upstream_error", "model_unavailable", "model",
         )  # fmt: skip
         assert fault.headers == {"x-should-retry": "false"}
-        assert fault.message == f"The model '{name}' is not available: its provider is switched off at this gateway."
+        assert fault.message == (
+            f"The model '{name}' is not available: its provider is switched off at this gateway. "
+            "'b/one' can be used now."
+        )
 
     def test_a_provider_that_is_not_named_is_off(self):
         made = catalog()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -86,19 +87,47 @@ async def test_two_gateways_in_one_process(tmp_path: Path) -> None:
         assert first.gateway.admin_secret() != second.gateway.admin_secret()
 
 
-async def test_a_provider_without_a_key_is_switched_off_with_a_note(tmp_path: Path) -> None:
-    config = {
-        "providers": {"openai": {"plugin": "openai"}, "echo": {"plugin": "echo"}},
-        "models": {"openai/x": {"price": {"input": 1, "output": 1}}, "echo/echo": {"free": True}},
-        "aliases": {"muh-chat": ["openai/x", {"model": "echo/echo", "when": "unavailable"}]},
-        "default_model": "muh-chat",
-    }
-    async with running_gateway(tmp_path, config) as gateway:
-        assert any("provider openai is switched off: api_key is empty" in line["message"] for line in gateway.log)
-        status, headers, body = await gateway.post("/v1/chat/completions", BODY)
-        assert status == 200, "the default model falls back to the embedded one"
-        assert headers["x-gateway-model"] == "echo/echo"
-        assert orjson.loads(body)["model"] == "muh-chat"
+PRICED = {"price": {"input": 1, "output": 1}}
+DEMO: dict[str, Any] = {
+    "providers": {"openai": {"plugin": "openai", "api_key": "${SOME_KEY:-}"}, "echo": {"plugin": "echo"}},
+    "models": {"openai/x": PRICED, "openai/y": PRICED, "echo/echo": PRICED},
+    "aliases": {"muh-chat": "openai/x"},
+    "default_model": "muh-chat",
+}
+
+
+async def test_without_any_key_the_embedded_model_stands_in(tmp_path: Path) -> None:
+    async with running_gateway(tmp_path, DEMO) as gateway:
+        said = [line["message"] for line in gateway.log]
+        assert any("provider openai is switched off: api_key is empty (SOME_KEY not set)" in line for line in said)
+        assert any(line.startswith("demo mode: ") and "SOME_KEY" in line for line in said)
+        for model, shown in ((None, "muh-chat"), ("openai/y", "openai/y")):
+            body = BODY if model is None else {**BODY, "model": model}
+            status, headers, raw = await gateway.post("/v1/chat/completions", body)
+            assert (status, headers["x-gateway-demo"], headers["x-gateway-cost"]) == (200, "true", "0")
+            answer = orjson.loads(raw)
+            assert (answer["model"], answer["system_fingerprint"]) == (shown, "fp_echo")
+        _, headers, _ = await gateway.post("/v1/chat/completions", {**BODY, "model": "echo/echo"})
+        assert "x-gateway-demo" not in headers, "who asks for it gets what was asked for"
+        assert int(headers["x-gateway-cost"]) > 0
+
+
+async def test_one_key_ends_demo_mode(tmp_path: Path) -> None:
+    async with running_gateway(tmp_path, DEMO) as gateway:
+        one = {**DEMO, "providers": {**DEMO["providers"], "other": {"plugin": "openai", "api_key": "sk-one"}}}
+        one["models"] = {**DEMO["models"], "other/z": PRICED}
+        gateway.config_path.write_bytes(orjson.dumps(one))
+        await gateway.gateway.reload()
+        status, headers, raw = await gateway.post("/v1/chat/completions", BODY)
+        message = orjson.loads(raw)["error"]["message"]
+        assert status == 503
+        assert "SOME_KEY is not set" in message
+        assert "'other/z' can be used now" in message or "'echo/echo' can be used now" in message
+        assert "x-gateway-demo" not in headers
+        assert any(line["message"].startswith("default_model: The model 'muh-chat'") for line in gateway.log)
+        gateway.config_path.write_bytes(orjson.dumps(DEMO))
+        await gateway.gateway.reload()
+        assert (await gateway.post("/v1/chat/completions", BODY))[1]["x-gateway-demo"] == "true"
 
 
 async def test_work_that_the_process_owns_is_awaited_and_its_failure_logged(tmp_path: Path) -> None:

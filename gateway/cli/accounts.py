@@ -61,7 +61,7 @@ def run_create(options: argparse.Namespace) -> int:
             print(f"created account '{account.name}' ({account.id}) with {account.balance:,} credits")
         return 0
 
-    return with_stores(options, work)
+    return with_stores(options, work, create=True)
 
 
 def run_list(options: argparse.Namespace) -> int:

@@ -13,6 +13,8 @@ from typing import Any
 import orjson
 
 from gateway.blueprint import Blueprint, open_stores, read_blueprint
+from gateway.errors import ConfigFault
+from gateway.server_secret import has_secret
 from gateway.stores import Stores
 
 DEFAULT_CONFIG = "config.yaml"
@@ -33,10 +35,22 @@ def blueprint_of(options: argparse.Namespace) -> Blueprint:
     return read_blueprint(options.config, os.environ)
 
 
-def with_stores(options: argparse.Namespace, work: Callable[[Stores], Awaitable[int]]) -> int:
-    """Run `work` on the opened stores of the configuration; works beside a running gateway."""
+def with_stores(options: argparse.Namespace, work: Callable[[Stores], Awaitable[int]], *, create: bool = False) -> int:
+    """Run `work` on the opened stores of the configuration; works beside a running gateway.
+
+    create: the command makes sense on an empty database. Any other one is asked in the wrong place when there is none:
+    raises ConfigFault instead of making it.
+    """
 
     blueprint = blueprint_of(options)
+    data = blueprint.config.data
+    if not create and not has_secret(data):
+        raise ConfigFault(
+            [
+                f"{data}: no gateway has used this data folder yet. Name the gateway's configuration with --config, or "
+                "its data folder with the environment variable GATEWAY_DATA; `gateway serve` makes a new one"
+            ]
+        )
 
     async def run() -> int:
         stores = await open_stores(blueprint)

@@ -6,9 +6,9 @@ import argparse
 import logging
 from typing import Any
 
-from gateway.blueprint import available_providers
-from gateway.catalog import Catalog
+from gateway.blueprint import catalog_of, default_problem, demo_note, switched_off
 from gateway.cli.common import add_config, add_json, blueprint_of, print_json, print_table
+from gateway.errors import ConfigFault
 from gateway.pipeline import Pipeline
 
 
@@ -26,13 +26,24 @@ def add_commands(commands: Any) -> None:
 
 
 def run_check(options: argparse.Namespace) -> int:
-    """Exit status 0 when the configuration is good (warnings allowed). Raises ConfigFault otherwise."""
-    config = blueprint_of(options).config
+    """Exit status 0 for a good configuration (warnings allowed). Without `--json` raises ConfigFault for others."""
+    try:
+        blueprint = blueprint_of(options)
+    except ConfigFault as fault:
+        if not options.json:
+            raise
+        print_json({"ok": False, "problems": list(fault.problems)})
+        return 2
+    warnings = list(blueprint.config.warnings)
+    warnings += filter(None, (demo_note(blueprint), default_problem(blueprint.config, catalog_of(blueprint))))
+    off = switched_off(blueprint)
     if options.json:
-        print_json({"ok": True, "warnings": list(config.warnings)})
+        print_json({"ok": True, "warnings": warnings, "switched_off": off})
         return 0
-    for warning in config.warnings:
+    for warning in warnings:
         print(f"warning: {warning}")
+    for name, reason in off.items():
+        print(f"note: provider {name} is switched off: {reason}")
     print(f"{options.config}: ok")
     return 0
 
@@ -56,7 +67,7 @@ def run_plugins(options: argparse.Namespace) -> int:
 def run_models(options: argparse.Namespace) -> int:
     """The catalogue as callers see it."""
     blueprint = blueprint_of(options)
-    models = Catalog.from_config(blueprint.config, available_providers(blueprint)).public_list()
+    models = catalog_of(blueprint).public_list()
     if options.json:
         print_json(models)
         return 0

@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gateway.blueprint import Blueprint, open_stores
+from pydantic import ValidationError
+
+from gateway.blueprint import Blueprint, catalog_of, demo_note, open_stores
 from gateway.cli.common import add_config, blueprint_of
 from gateway.cli.supervisor import Supervisor, inherited, listen, worker_command
+from gateway.config import Server
 from gateway.errors import GatewayFault
 from gateway.http.server.service import PID_FILE, Service
 from gateway.runtime import Gateway
@@ -29,14 +34,29 @@ def add_commands(commands: Any) -> None:
     """Register the commands of this module."""
     serve = commands.add_parser("serve", help="start the gateway")
     add_config(serve)
-    serve.add_argument("--host", help="listen here instead of server.host")
-    serve.add_argument("--port", type=int, help="listen here instead of server.port; 0 picks a free one")
-    serve.add_argument("--workers", type=int, help="processes that share the port, instead of server.workers")
+    serve.add_argument("--host", type=_setting("host"), help="listen here instead of server.host")
+    serve.add_argument("--port", type=_setting("port"), help="listen here instead of server.port; 0 picks a free one")
+    serve.add_argument(
+        "--workers", type=_setting("workers"), help="processes that share the port, instead of server.workers"
+    )
     serve.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)
     serve.set_defaults(run=run_serve)
     reload = commands.add_parser("reload", help="make the running gateway read its configuration again")
     add_config(reload)
     reload.set_defaults(run=run_reload)
+
+
+def _setting(name: str) -> Callable[[str], Any]:
+    """The parser of a flag that stands for `server.NAME`: it takes what the file takes."""
+
+    def parse(text: str) -> Any:
+        value: Any = int(text) if re.fullmatch(r"-?[0-9]{1,9}", text, re.ASCII) and name != "host" else text
+        try:
+            return getattr(Server.model_validate({name: value}), name)
+        except ValidationError as error:
+            raise argparse.ArgumentTypeError(f"server.{name}: {error.errors()[0]['msg']} (found {text!r})") from None
+
+    return parse
 
 
 def run_serve(options: argparse.Namespace) -> int:
@@ -104,7 +124,14 @@ async def _serve(options: argparse.Namespace, listening: socket.socket | None) -
         with service.signals():
             await service.start()
             if listening is None:
-                await _greet(gateway.stores, gateway.admin_secret(), service.address)
+                runtime = gateway.runtime
+                await _greet(
+                    gateway.stores,
+                    gateway.admin_secret(),
+                    service.address,
+                    runtime.catalog.usable(),
+                    runtime.demo_note,
+                )
             await service.serve()
     except OSError as error:
         print(f"gateway: cannot listen: {error}", file=sys.stderr)
@@ -119,16 +146,26 @@ async def _introduce(blueprint: Blueprint, listening: socket.socket) -> None:
     """What the supervisor does before there are workers: greet, and make the first account if need be."""
     stores = await open_stores(blueprint)
     try:
-        await _greet(stores, admin_secret(server_secret(blueprint.config.data)), listening.getsockname()[:2])
+        await _greet(
+            stores,
+            admin_secret(server_secret(blueprint.config.data)),
+            listening.getsockname()[:2],
+            catalog_of(blueprint).usable(),
+            demo_note(blueprint),
+        )
     finally:
         await stores.close()
 
 
-async def _greet(stores: Stores, admin: str, address: tuple[str, int]) -> None:
-    """Say where the gateway is; on the first start also create and show, once, what is needed to use it."""
+async def _greet(stores: Stores, admin: str, address: tuple[str, int], model: str | None, demo: str) -> None:
+    """Say where the gateway is; on the first start also create and show, once, what is needed to use it.
+
+    model: a name to try, None when no model can be used. demo: what is to be said of demo mode, if it is on."""
     host, port = address
     base = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
     print(f"Tollgate serves {base}/v1 (also {base}/api/v1)", flush=True)
+    if demo:
+        print(demo[0].upper() + demo[1:] + ".", flush=True)
     if await stores.accounts.list_accounts(limit=1):
         return
     account = await stores.accounts.create_account(FIRST_ACCOUNT, role="admin", grant=FIRST_GRANT)
@@ -140,13 +177,20 @@ These are shown only now:
 
   API key        {key}
   admin secret   {admin}   (signs in to the console and the admin API)
+{_try(base, key, model)}
+""",
+        flush=True,
+    )
 
+
+def _try(base: str, key: str, model: str | None) -> str:
+    """A first request to paste."""
+    if model is None:
+        return "\nNo model can be used yet: `gateway check` tells what their providers lack."
+    return f"""
 Try it:
 
   curl {base}/v1/chat/completions \\
     -H "Authorization: Bearer {key}" \\
     -H "Content-Type: application/json" \\
-    -d '{{"model": "muh-chat", "messages": [{{"role": "user", "content": "Hello!"}}]}}'
-""",
-        flush=True,
-    )
+    -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello!"}}]}}'"""

@@ -183,7 +183,7 @@ class _Builder:
         for path, name, kind, settings in self.instances(("providers",), "provider", self.kinds):
             section = self.checker.check(kind.settings_model, settings, path, foreign=True)
             if section is not None:
-                checked[name] = ProviderEntry(name, kind.kind, section, self.where(*path))
+                checked[name] = ProviderEntry(name, kind.kind, section, self.where(*path), self.document.unset(path))
         return checked
 
     def payments(self, kinds: Mapping[str, PaymentKind]) -> dict[str, PaymentEntry]:

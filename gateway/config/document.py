@@ -53,7 +53,7 @@ class Problem:
 @dataclass(slots=True, repr=False)
 class Document:
     """name: the file as its reader called it. folder: where it lies; relative paths to plugins begin there.
-    data: the data folder (GATEWAY_DATA, or `data` in the working directory), absolute.
+    data: the data folder (GATEWAY_DATA, or `data` beside the file), absolute.
     modified: when the file last changed, unix seconds.
     values: the root section: str, int, float, bool, None, lists and dicts.
     texts: floating point numbers as they are written, so that money need not pass through binary floats.
@@ -101,6 +101,11 @@ class Document:
         """A remark in the form of a problem, for warnings."""
         return Problem(self.line(where), show_path(where), message).render(self.name)
 
+    def unset(self, where: Where) -> tuple[str, ...]:
+        """The environment variables that the section at `where` names and that are not set, without a default."""
+        inside = (values for path, values in self.origins.items() if path[: len(where)] == where)
+        return tuple(dict.fromkeys(name for values in inside for name, value in values.items() if not value))
+
     def is_secret(self, where: Where) -> bool:
         """Whether the value at `where` must not be shown because of its key's name."""
         names = [part for part in where if isinstance(part, str)]
@@ -125,8 +130,10 @@ def parse(
     raw: bytes, env: Mapping[str, str], *, name: str = "config.yaml", folder: Path | None = None, modified: int = 0
 ) -> Document:
     """`read` for bytes already in memory."""
-    data = Path(env.get("GATEWAY_DATA") or "data").absolute()
-    document = Document(name=name, folder=folder or Path.cwd(), data=data, modified=modified)
+    folder = folder or Path.cwd()
+    given = env.get("GATEWAY_DATA")
+    data = Path(given).absolute() if given else folder / "data"
+    document = Document(name=name, folder=folder, data=data, modified=modified)
     try:
         root = tree.compose(_decode(raw), lambda line, message: document.problems.append(Problem(line, "", message)))
         _Reader(document, env).root(root)

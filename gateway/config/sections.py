@@ -83,6 +83,16 @@ def _folder(value: Any) -> Path | None:
     return Path(value)
 
 
+def _origin(value: str) -> str:
+    if value != "*" and not re.fullmatch(
+        r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:]+\]|[^\s/?#@:*\[\]A-Z]+)(:([0-9]+|\*))?", value
+    ):
+        refuse(
+            "must be an origin such as https://app.example.org, http://localhost:* or *: in lower case, without a path"
+        )
+    return value
+
+
 class Server(Section):
     """The listening side.
 
@@ -93,6 +103,7 @@ class Server(Section):
     come slower than min_body_rate (bytes per second). keep_alive: interval of SSE comments while an upstream is
     silent, 0 for none. idle_connection: how long a connection may stay open between requests.
     trusted_proxies: peers whose X-Forwarded-* headers are believed. public_url: how clients reach this gateway.
+    cors_origins: whose web pages may call the API from a browser.
     """
 
     host: Annotated[Text, AfterValidator(_host)] = "127.0.0.1"
@@ -113,6 +124,11 @@ class Server(Section):
     json_values: Annotated[int, Field(ge=1_000, le=100_000_000)] = 400_000
     trusted_proxies: Annotated[tuple[Network, ...], ListOf] = ()
     public_url: Annotated[OptionalText, AfterValidator(_public_url)] = None
+    # Pages that a developer serves on the own machine; of the internet's none.
+    cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], ListOf] = (
+        "http://localhost:*",
+        "http://127.0.0.1:*",
+    )
 
 
 class Database(Section):

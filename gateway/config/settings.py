@@ -33,12 +33,13 @@ _FIXED = MappingProxyType({"server": ("host", "port", "workers"), "database": ("
 @dataclass(slots=True, frozen=True)
 class ProviderEntry:
     """One provider instance. plugin: the `ProviderKind` that makes it. settings: an instance of that kind's model.
-    where: `file:line`, for messages."""
+    where: `file:line`, for messages. unset: environment variables that its section names and that are not set."""
 
     name: str
     plugin: str
     settings: BaseModel = field(repr=False)
     where: str = ""
+    unset: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, frozen=True)

@@ -10,12 +10,10 @@ from gateway.http.api.openapi import DocumentHandler
 from gateway.http.api.operations import account, calls
 from gateway.http.calls.model_calls import serve_call
 from gateway.http.server.request_context import IDEMPOTENCY_KEY, RequestContext
-from gateway.http.server.router import RouteTable
+from gateway.http.server.router import API_PREFIXES, RouteTable
 from gateway.responses.dialect import ResponsesDialect
 from gateway.runtime import Runtime
 from gateway.wire.openapi import Operation
-
-API_PREFIXES = ("/v1", "/api/v1")
 
 ALWAYS = (health.healthz, health.readyz, health.metrics)
 """The handlers that answer also while the gateway drains."""
@@ -48,6 +46,7 @@ def build_routes(runtime: Runtime) -> Routes:
     routes.add("GET", "/models", models.list_models, calls.LIST_MODELS)
     routes.add("GET", "/models/{id...}", models.get_model, calls.GET_MODEL)
     routes.add("GET", "/usage", usage.get_usage, account.GET_USAGE)
+    routes.add("GET", "/", health.root, account.ROOT, api=False)
     routes.add("GET", "/healthz", health.healthz, account.HEALTH, api=False)
     routes.add("GET", "/readyz", health.readyz, account.READY, api=False)
     routes.add("GET", "/metrics", health.metrics, account.METRICS_PAGE, api=False)

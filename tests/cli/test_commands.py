@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -79,11 +80,54 @@ def test_updates_touch_what_they_name(gateway: Terminal) -> None:
 
 
 def test_what_cannot_be_done_says_why(gateway: Terminal) -> None:
+    gateway("accounts", "create", "Ada")
     assert "there is no account 'nobody'" in gateway("keys", "create", "--account", "nobody", status=1)
     assert "there is no key" in gateway("keys", "revoke", "key_x", status=1)
     assert "no gateway is running" in gateway("reload", status=1)
     gateway.config.write_text(CONFIG + "servers: {}\n")
     assert "config.yaml:5: servers: " in gateway("check", status=2)
+
+
+def test_no_command_makes_a_database_by_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("GATEWAY_DATA", raising=False)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    gateway = Terminal(tmp_path / "here", capsys)
+    for words in (["keys", "list"], ["accounts", "list"], ["ledger", "check"], ["keys", "create"], ["audit"]):
+        said = gateway(*words, status=2)
+        assert str(tmp_path / "here" / "data") in said
+        assert "GATEWAY_DATA" in said
+    assert list((tmp_path / "here").iterdir()) == [gateway.config]
+    gateway("accounts", "create", "Ada")
+    assert "Ada" in gateway("accounts", "list")
+    assert (tmp_path / "here" / "data" / "gateway.db").exists(), "beside the file, wherever one stands"
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--port", "65536"), ("--port", "-1"), ("--port", "http"), ("--workers", "0"), ("--workers", "-2"),
+     ("--workers", "1000"), ("--host", "http://127.0.0.1"), ("--host", "")],
+)  # fmt: skip
+def test_flags_take_what_the_file_takes(gateway: Terminal, capsys: Any, flag: str, value: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        gateway("serve", f"{flag}={value}")
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert f"argument {flag}: server.{flag[2:]}: " in said
+    assert not (gateway.config.parent / "data").exists()
+
+
+def test_check_tells_machines_of_faults_too(gateway: Terminal) -> None:
+    good = gateway.json("check")
+    assert good == {"ok": True, "warnings": [], "switched_off": {}}
+    gateway.config.write_text(CONFIG + "servers: {}\n")
+    bad = orjson.loads(gateway("check", "--json", status=2))
+    assert bad["ok"] is False
+    assert "config.yaml:5: servers: " in bad["problems"][0]
 
 
 def test_check_plugins_and_models(gateway: Terminal) -> None:

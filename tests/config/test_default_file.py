@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from gateway import config
 from gateway.catalog import Catalog
 from gateway.config import sections
+from gateway.errors import UpstreamFault
 from gateway.provider import ProviderKind
 from gateway.tools import SearchKind
 
@@ -68,13 +69,30 @@ def test_the_rest_of_the_defaults(default):
     assert default.section("rate_limit").requests_per_minute == 60
 
 
-def test_the_first_run_works_offline(default):
-    catalog = Catalog.from_config(default, {name: name == "echo" for name in default.providers})
-    for name in (None, "muh-chat", "gpt-3.5-turbo", "gpt-4o-mini", "gpt-4o"):
-        [target] = catalog.resolve(name).candidates
-        assert target.model == "echo/echo"
-        assert (target.price.input, target.price.output) == (1, 2)
-    assert catalog.resolve(None).model == "muh-chat"
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("openai", "openai/gpt-4.1-mini"),
+        ("anthropic", "anthropic/claude-haiku-4.5"),
+        ("google", "google/gemini-2.5-flash"),
+        ("mistralai", "mistralai/mistral-large-2512"),
+        ("moonshotai", "moonshotai/kimi-k2.5"),
+    ],
+)
+def test_the_default_model_works_with_any_one_key(default, provider, model):
+    catalog = Catalog.from_config(default, {name: name in (provider, "echo") for name in default.providers})
+    assert [target.model for target in catalog.resolve(None).candidates] == [model]
+
+
+def test_nonsense_never_stands_in_for_a_model(default):
+    catalog = Catalog.from_config(default, {name: name in ("anthropic", "echo") for name in default.providers})
+    with pytest.raises(UpstreamFault) as caught:
+        catalog.resolve("gpt-4o")
+    assert caught.value.message == (
+        "The model 'gpt-4o' is not available: its provider is switched off at this gateway, because OPENAI_API_KEY is "
+        "not set there. 'muh-chat' can be used now."
+    )
+    assert all(entry.model != "echo/echo" for alias in default.aliases.values() for entry in alias.entries)
 
 
 def test_with_a_key_an_outage_does_not_lead_to_the_echo():

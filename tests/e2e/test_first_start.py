@@ -94,6 +94,7 @@ def test_first_and_second_start(start, tmp_path):
     command = first.wait_for(r"\n  (curl .*?'\{.*?\}')\n")[1]
     key = first.wait_for(r"(mghp_\w+)")[1]
     base = first.wait_for(r"serves (http://127\.0\.0\.1:\d+)/v1")[1]
+    assert "Demo mode: no provider has a key" in first.printed
     assert first.wait_for(r"admin secret\s+(\S+)")[1] not in ("", key)
     if shutil.which("curl"):
         done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=PATIENCE)

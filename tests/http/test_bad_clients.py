@@ -256,12 +256,15 @@ async def test_a_body_that_ends_early(site: Any) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
+        "//",
+        "//metrics",
+        "/v1/metrics",
+        "//admin/api/accounts",
+        "/v1/v1/../../metrics",
+        "//v1//%2e%2e/metrics",
         "/v1",
         "/v2/chat/completions",
         "/chat/completions",
-        "//v1/chat/completions",
-        "/v1//chat/completions",
         "/v1/../v1/chat/completions",
         "/v1/%2e%2e/v1/chat/completions",
         "/v1/./chat/completions",
@@ -288,7 +291,7 @@ async def test_targets_in_other_forms(site: Any) -> None:
     # An absolute form leads by its path alone, whatever host it claims (RFC 9112, section 3.2.2).
     answer = await exchange(site, site.head_of(path="http://evil.example/v1/models", method="GET"), "GET")
     assert answer.status == 200
-    answer = await exchange(site, site.head_of(path="http://evil.example//v1/models", method="GET"), "GET")
+    answer = await exchange(site, site.head_of(path="http://evil.example//metrics", method="GET"), "GET")
     assert answer.status == 404
     assert (await exchange(site, site.head_of(path="*", method="OPTIONS"), "OPTIONS")).status == 404
     answer = await exchange(site, b"CONNECT evil.example:443 HTTP/1.1\r\nhost: evil.example\r\n\r\n")

@@ -120,6 +120,7 @@ def test_the_command_line(tmp_path, monkeypatch):
     config = tmp_path / "config.yaml"
     config.write_text("providers: {echo: {plugin: echo}}\n")
     place = ["--config", str(config)]
+    assert run("accounts", "create", "Ada", *place)[0] == 0
     made = ("vouchers", "create", "--credits", "7", "--count", "2", "--expires-in-days", "1", "--note", "fair", *place)
     status, text = run(*made)
     assert status == 0

@@ -1,4 +1,4 @@
-"""GET /healthz, /readyz and /metrics: for load balancers and monitoring, without a key."""
+"""GET /, /healthz, /readyz and /metrics: for probes, load balancers and monitoring, without a key."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ from gateway.dialect import bearer
 from gateway.errors import CallerFault
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import remote_address
+from gateway.http.server.router import API_PREFIXES
+
+
+async def root(context: RequestContext) -> web.StreamResponse:
+    """What this is, for people who open the address and for clients that ask first whether anybody is there."""
+    return context.json(
+        {"object": "gateway", "name": "Tollgate", "api": list(API_PREFIXES), "documentation": "/openapi.json"}
+    )
 
 
 async def healthz(context: RequestContext) -> web.StreamResponse:

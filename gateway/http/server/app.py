@@ -9,10 +9,11 @@ from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
-from gateway.errors import Fault, GatewayFault
+from gateway.errors import CallerFault, Fault, GatewayFault
 from gateway.http.calls.idempotency import Idempotency
 from gateway.http.routes import ALWAYS, Routes, build_routes
 from gateway.http.server.connection import Connection, new_request_id
+from gateway.http.server.cors import is_preflight, preflight_headers
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import check_head
 from gateway.runtime import Gateway, Runtime
@@ -99,7 +100,13 @@ class HttpApp:
         routes = self._routes.get(context.runtime)
         if routes is None:
             routes = self._routes[context.runtime] = build_routes(context.runtime)
-        handler, context.template, context.values = routes.find(request.method, request.rel_url.raw_path)
+        if is_preflight(request):
+            more = preflight_headers(request, context.runtime.config.server.cors_origins)
+            return web.Response(status=204, headers={**context.headers(), **more})
+        try:
+            handler, context.template, context.values = routes.find(request.method, request.rel_url.raw_path)
+        except CallerFault as fault:
+            raise (_no_websocket() if fault.status == 405 and _asks_for_websocket(request) else fault) from None
         if self._gateway.draining and handler not in ALWAYS:
             raise _draining()
         response: web.StreamResponse = await handler(context)
@@ -118,6 +125,20 @@ class HttpApp:
     def busy(self) -> int:
         """How many requests are being handled, those whose callers do not wait (any more) included."""
         return len(self._running)
+
+
+def _asks_for_websocket(request: web.BaseRequest) -> bool:
+    return request.method == "GET" and "websocket" in request.headers.get("Upgrade", "").lower()
+
+
+def _no_websocket() -> CallerFault:
+    """What a client that tries a WebSocket first is told: with this status it goes on over plain HTTP."""
+    return CallerFault(
+        "WebSockets are not served here; send the same request with POST, and `stream: true` for its events.",
+        status=426,
+        code="websocket_not_supported",
+        headers={"upgrade": "HTTP/1.1", "connection": "close"},
+    )
 
 
 def _draining() -> GatewayFault:

@@ -12,9 +12,10 @@ import orjson
 from aiohttp import web
 
 from gateway.call import Call
-from gateway.dialect import InboundDialect, bearer
+from gateway.dialect import InboundDialect, bearer, own_credential
 from gateway.errors import Fault
 from gateway.http.server.connection import SERVER
+from gateway.http.server.cors import cors_headers
 from gateway.http.server.request_reading import parse_body, read_body, remote_address
 from gateway.logs import BodyCopy
 from gateway.runner.lifecycle import CallRunner
@@ -88,7 +89,11 @@ class RequestContext:
             model="",
             stream=False,
             headers={name: value for name, value in headers.items() if name not in _NOT_FOR_PLUGINS},
-            authorization=bearer(headers) if dialect is None else dialect.credential(headers, self.request.query),
+            authorization=own_credential(
+                bearer(headers) if dialect is None else dialect.credential(headers, self.request.query),
+                headers,
+                config.keys.prefix,
+            ),
             remote=remote_address(self.request, config.server.trusted_proxies),
             started=self.started,
             created=int(time.time()),
@@ -110,6 +115,7 @@ class RequestContext:
     def headers(self) -> dict[str, str]:
         """The headers of every answer: the request id, and what the chain and the relay had to say."""
         headers = {"x-request-id": self.id, "server": SERVER}
+        headers |= cors_headers(self.request, self.runtime.config.server.cors_origins)
         own_name = getattr(self.dialect, "request_id_header", "")
         if own_name:
             headers[own_name] = self.id
@@ -119,6 +125,8 @@ class RequestContext:
                 headers[name] = _one_line(value)
             if call.target is not None:
                 headers["x-gateway-model"] = call.target.model
+                if call.target.model in self.runtime.demo:
+                    headers["x-gateway-demo"] = "true"
             if call.dropped:
                 headers["x-gateway-dropped-params"] = _one_line(call.dropped.text())
             if call.cost is not None:

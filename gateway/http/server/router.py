@@ -1,7 +1,9 @@
 """Paths to handlers. Decides on the path as it was sent, never on the Host header or a decoded URL.
 
 A template's `{name}` stands for one segment, `{name...}` for the rest of the path, slashes (plain or `%2F`)
-included. Paths with `//`, or with `.` or `..` as a segment, plain or encoded, lead nowhere.
+included. Paths with `//`, or with `.` or `..` as a segment, plain or encoded, lead nowhere, but for the slips of a
+client's base URL: slashes doubled around the API's prefix, the prefix given twice. Those lead into the API alone, so
+that a proxy's rule for other paths cannot be passed by.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ from urllib.parse import unquote
 
 from gateway.errors import CallerFault
 from gateway.wire.openapi import Documented, Operation
+
+API_PREFIXES = ("/v1", "/api/v1")
+"""Where the API is mounted."""
 
 Handler = Callable[..., Awaitable[Any]]
 
@@ -99,7 +104,10 @@ class RouteTable:
         route = self._exact.get(raw_path)
         values: dict[str, str] = {}
         if route is None:
-            route, values = self._match(raw_path)
+            found = self._match(raw_path) or self._match(self._mended(raw_path))
+            if found is None:
+                raise self._unknown(raw_path)
+            route, values = found
         handler = route.handlers.get("GET" if method == "HEAD" else method)
         if handler is None:
             allowed = ", ".join(sorted(route.handlers))
@@ -111,7 +119,7 @@ class RouteTable:
             )
         return handler, route.template, values
 
-    def _match(self, raw_path: str) -> tuple[Route, dict[str, str]]:
+    def _match(self, raw_path: str) -> tuple[Route, dict[str, str]] | None:
         path = raw_path[:-1] if raw_path.endswith("/") and len(raw_path) > 1 else raw_path
         segments = unquote(path).split("/")[1:]
         if all(segment not in ("", ".", "..") for segment in segments):
@@ -121,8 +129,21 @@ class RouteTable:
                 found = route.pattern.fullmatch(path) if route.pattern else None
                 if found:
                     return route, {name: unquote(value) for name, value in found.groupdict().items()}
-        raise CallerFault(
-            f"Unknown path {raw_path[:200]!r}. The API lives under {' and '.join(self.prefixes)}.",
+        return None
+
+    def _mended(self, raw_path: str) -> str:
+        """The path that a client with a slip in its base URL meant, "" when it is not the API's."""
+        prefix, rest = "", "/" + raw_path.lstrip("/")
+        while found := next((known for known in self.prefixes if rest.startswith(known + "/")), ""):
+            prefix, rest = found, "/" + rest[len(found) :].lstrip("/")
+        # What stands beside a prefix, such as `/v1beta`, is the API too.
+        return rest if rest.startswith(self.prefixes) else prefix + rest if prefix else ""
+
+    def _unknown(self, raw_path: str) -> CallerFault:
+        meant = self.prefixes[0] + raw_path.rstrip("/")
+        hint = f" Did you mean {meant!r}?" if meant in self._exact else ""
+        return CallerFault(
+            f"Unknown path {raw_path[:200]!r}. The API lives under {' and '.join(self.prefixes)}.{hint}",
             status=404,
             code="not_found",
         )

@@ -12,8 +12,8 @@ __all__ = ["EchoProvider", "EchoSettings", "register_providers"]
 
 @hookimpl
 def register_providers(register: Callable[[ProviderKind], None]) -> None:
-    """Offer the kind `echo`. It is always ready."""
-    register(ProviderKind("echo", EchoSettings, EchoProvider, _always_ready))
+    """Offer the kind `echo`. It is always ready, and stands in for other models while no provider has a key."""
+    register(ProviderKind("echo", EchoSettings, EchoProvider, _always_ready, embedded=True))
 
 
 def _always_ready(settings: EchoSettings) -> str:

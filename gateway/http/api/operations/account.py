@@ -131,6 +131,20 @@ WEBHOOK = Operation(
     errors=(400, 401, 403, 404, 408, 409, 413, 500, 502, 503, 504),
 )
 
+ROOT = Operation(
+    "What is this?",
+    "System",
+    "Where the API is mounted, and its document.",
+    auth=(),
+    answer=members(
+        ("object", "name", "api", "documentation"),
+        object=constant("gateway"),
+        name=_TEXT,
+        api={"type": "array", "items": _TEXT},
+        documentation=_TEXT,
+    ),
+    errors=(500,),
+)
 HEALTH = Operation(
     "Is the process alive?", "System", auth=(), answer=members(("status",), status=constant("ok")), errors=(500,)
 )
