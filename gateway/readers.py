@@ -18,6 +18,7 @@ from gateway.provider import Answer, StreamDecoder, StreamItem, Tally, UpstreamR
 from gateway.wire.bridge.back_reply import chat_from_response
 from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion
 from gateway.wire.chat.fold import unfold
+from gateway.wire.chat.repair import repair_completion
 from gateway.wire.chat.tally import ChatTally
 from gateway.wire.errors.parse import fault_from_openai_error
 from gateway.wire.lenient import check_depth, nonsense
@@ -70,7 +71,8 @@ class ChatReader:
             raise self.clean(fault) from None
 
     def measure(self, body: Json) -> Answer:
-        """A completion with what it comes to."""
+        """A completion with what it comes to, once it is put right. Raises the Fault that it may mean."""
+        repair_completion(body, chat_id(self.call), self.call.created)
         return measure_chat(body)
 
     def open_stream(self) -> StreamDecoder:
@@ -79,7 +81,7 @@ class ChatReader:
 
     def open_tally(self, choices: int) -> Tally:
         """See `Reader`."""
-        return ChatTally(choices)
+        return ChatTally(choices, chat_id(self.call), self.call.created)
 
     def read_fault(self, reply: UpstreamReply) -> Fault:
         """See `Reader`."""
@@ -136,6 +138,11 @@ class EmbeddingsReader(ChatReader):
     def measure(self, body: Json) -> Answer:
         """What makes embeddings writes nothing."""
         return Answer(body, self.dialect, find_usage(body))
+
+
+def chat_id(call: Call) -> str:
+    """The id of a completion whose provider gives it none."""
+    return "chatcmpl-" + call.id.removeprefix("req_")
 
 
 def measure_chat(body: Json) -> Answer:

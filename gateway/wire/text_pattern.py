@@ -95,6 +95,11 @@ class TextPattern:
         if self._probe(head + end) == 0 and self._probe(head + _MARK.encode() + end) == text_bytes(_MARK):
             self._head, self._middle, self._tail = head, middle, tail
 
+    def forget(self) -> None:
+        """Follow no pattern from here on: events that look alike may no longer mean the same."""
+        self._head = None
+        self._lessons = 0
+
     def _probe(self, data: bytes) -> int:
         try:
             event = orjson.loads(data)

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import Fault, UpstreamFault
+from gateway.wire.chat.repair import read_broken
 from gateway.wire.errors.render import fault_from_stream_event
 from gateway.wire.sse import DONE_DATA, EventReader
 
@@ -108,7 +109,7 @@ def _object(data: bytes) -> dict[str, Any] | None:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        return None
+        return read_broken(data)
     return value if isinstance(value, dict) else None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import Fault, UpstreamFault
+from gateway.wire.chat.repair import ChunkRepair, read_broken
 from gateway.wire.errors.render import fault_from_stream_event
 from gateway.wire.text_pattern import TextPattern, text_member
 from gateway.wire.tokens import written_bytes
@@ -19,13 +20,14 @@ _TEXT = text_member("content", "reasoning_content", "arguments")
 
 
 class ChatTally:
-    """Implements `gateway.provider.Tally` for chat chunks. choices: how many were asked for (`n`).
+    """Implements `gateway.provider.Tally` for chat chunks. choices: how many were asked for (`n`). identity, created:
+    for chunks that lack their `id`, their `created`.
 
     Bytes that are passed on are chunks on one line in which nothing but text is of interest: no usage, no end, no
-    error, and at least one choice. All others come out parsed.
+    error, at least one choice, and nothing to repair. All others come out parsed, and repaired.
     """
 
-    def __init__(self, choices: int = 1) -> None:
+    def __init__(self, choices: int = 1, identity: str = "chatcmpl-0", created: int = 0) -> None:
         self.usage: Json | None = None
         self.finish_reason = ""
         self.text_bytes = 0
@@ -33,6 +35,7 @@ class ChatTally:
         self._choices = choices
         self._ended: set[int] = set()
         self._pattern = TextPattern(_TEXT, _text_only)
+        self._repair = ChunkRepair(identity, created)
 
     @property
     def complete(self) -> bool:
@@ -57,6 +60,11 @@ class ChatTally:
             elif isinstance(item, Fault):
                 return items[: place + 1]
             else:
+                try:
+                    self._repair.repair(item)
+                except Fault as fault:
+                    items[place] = self._failed(item, fault)
+                    return items[: place + 1]
                 self._count(item)
         return items
 
@@ -70,18 +78,34 @@ class ChatTally:
             chunk = orjson.loads(item)
         except orjson.JSONDecodeError:
             chunk = _with_half_pairs(item)
-            if chunk is None or _is_notable(chunk):
+            if chunk is None:
+                chunk = read_broken(item)
+                item = b"\n"  # not to be passed on as it came
+            elif _is_notable(chunk):
                 return _nonsense(item)
         if not isinstance(chunk, dict):
             return _nonsense(item)
         if chunk.get("error"):
             return fault_from_stream_event(chunk)
+        try:
+            repaired = self._repair.repair(chunk)
+        except Fault as fault:
+            return self._failed(chunk, fault)
         size = self._count(chunk)
-        if _is_notable(chunk) or b"\n" in item:
+        if repaired or _is_notable(chunk) or b"\n" in item:
+            if self._repair.moved:
+                self._pattern.forget()
             return chunk
         if size:
             self._pattern.learn(item)
         return item
+
+    def _failed(self, chunk: Json, fault: Fault) -> Fault:
+        """A chunk that says that the answer failed: what it used is billed all the same."""
+        usage = find_usage(chunk)
+        if usage is not None:
+            self.usage = usage
+        return fault
 
     def _count(self, chunk: Json) -> int:
         """Note what a chunk says; the size of its texts."""

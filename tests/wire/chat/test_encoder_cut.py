@@ -49,6 +49,6 @@ def test_choices_that_had_ended_keep_their_reason(asked: bool) -> None:
 
 def test_an_answer_that_was_whole_stays_as_it_is() -> None:
     relay = ChatRelay("ours", False)
-    sent, _ = relay.feed(ChatTally(3).add([chunk(0, "a"), chunk(0, "b", "tool_calls")]))
+    sent, _ = relay.feed(ChatTally(3).add([chunk(0, "a"), chunk(0, "b", "content_filter")]))
     events = ends(relay, sent)
-    assert [event["choices"][0]["finish_reason"] for event in events] == [None, "tool_calls"]
+    assert [event["choices"][0]["finish_reason"] for event in events] == [None, "content_filter"]

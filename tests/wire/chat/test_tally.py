@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Fault
+from gateway.wire.chat.repair import ChunkRepair
 from gateway.wire.chat.tally import ChatTally
 from gateway.wire.tokens import written_bytes
 
@@ -55,18 +57,52 @@ def chunk_of(delta: dict[str, Any], finish: str | None = None, **more: Any) -> d
     return {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m/x", "choices": [choice], **more}
 
 
+def repaired(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What parsing and repairing every chunk gives."""
+    repair = ChunkRepair("chatcmpl-0", 0)
+    slow = copy.deepcopy(chunks)
+    for chunk in slow:
+        repair.repair(chunk)
+    return slow
+
+
 @given(st.lists(st.tuples(DELTAS, MORE, SPELLINGS), max_size=12), SPELLINGS, st.booleans())
 def test_the_pattern_gives_what_parsing_gives(parts: list[Any], one: str, mixed: bool) -> None:
     chunks = [chunk_of(delta, **more) for delta, more, _ in parts]
     raw = [spelt(chunk, how if mixed else one) for chunk, (_, _, how) in zip(chunks, parts, strict=True)]
     fast = ChatTally()
     given = [item for data in raw for item in fast.add([data])]
-    sizes = [written_bytes(orjson.loads(data)["choices"][0]["delta"]) for data in raw]
+    slow = repaired([orjson.loads(data) for data in raw])
+    sizes = [written_bytes(chunk["choices"][0]["delta"]) for chunk in slow]
     assert fast.text_bytes == sum(sizes)
     assert fast.chunks == sum(size > 0 for size in sizes)
-    assert [item if isinstance(item, dict) else orjson.loads(item) for item in given] == chunks
+    assert [item if isinstance(item, dict) else orjson.loads(item) for item in given] == slow
     assert fast.usage is None
     assert fast.finish_reason == ""
+
+
+ODD_CALLS = st.lists(
+    st.tuples(
+        st.sampled_from([None, 0, 0, 1, -1]), st.sampled_from([None, "", "c1", "c2"]), st.sampled_from(["", "f"])
+    ),
+    min_size=1,
+    max_size=10,
+)
+
+
+@given(ODD_CALLS, TEXTS, st.booleans())
+def test_odd_calls_come_out_as_parsing_every_chunk_gives_them(calls: list[Any], text: str, told: bool) -> None:
+    deltas: list[dict[str, Any]] = []
+    for index, identity, name in calls:
+        delta: dict[str, Any] = {"function": {"name": name} if name else {"arguments": text}}
+        delta |= {} if identity is None else {"id": identity}
+        delta |= {"index": index} if index is not None or told else {}
+        deltas += [delta, *({"index": 0, "function": {"arguments": piece}} for piece in ("a", "b"))]
+    raw = [orjson.dumps(chunk_of({"tool_calls": [delta]})) for delta in deltas]
+    fast = ChatTally()
+    given = [item for data in raw for item in fast.add([data])]
+    slow = repaired([orjson.loads(data) for data in raw])
+    assert [item if isinstance(item, dict) else orjson.loads(item) for item in given] == slow
 
 
 @given(st.lists(TEXTS, min_size=3, max_size=8), SPELLINGS, st.sampled_from(["content", "reasoning_content"]))

@@ -1,0 +1,312 @@
+"""Chunks and whole answers of servers that copied OpenAI's dialect, put right where an SDK could not read them.
+
+Source of what is right: OpenAI's `openapi.yaml` (CreateChatCompletionResponse, CreateChatCompletionStreamResponse), and
+what the official SDKs' helpers index and add up: they find a call by the `index` of its deltas, and join each string
+of a call's deltas, its id and name too. Whatever is right already is left alone, and told so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from gateway.wire.chat.endings import FAILED, KNOWN, failure_of, meaning_of, nameless_call
+from gateway.wire.lenient import dump
+
+Json = dict[str, Any]
+
+_OBJECT = "chat.completion.chunk"
+
+
+class ChunkRepair:
+    """Repairs the chunks of one stream. identity, created: for chunks that have no `id`, no `created`."""
+
+    __slots__ = ("_choices", "_created", "_identity", "moved")
+
+    def __init__(self, identity: str, created: int) -> None:
+        self._identity = identity
+        self._created = created
+        self._choices: dict[int, _Choice] = {}
+        # A call got another index than its server gave it: equal deltas may mean different calls from here on.
+        self.moved = False
+
+    def repair(self, chunk: Json) -> bool:
+        """Put one chunk right, in place; whether there was anything to do. Raises the Fault of a choice that failed."""
+        choices = chunk.get("choices")
+        if not isinstance(choices, list) or not choices:
+            return False
+        changed = self._frame(chunk)
+        for place, choice in enumerate(choices):
+            if isinstance(choice, dict):
+                changed = self._choice(choice, place) or changed
+        return changed
+
+    def _frame(self, chunk: Json) -> bool:
+        identity, created = chunk.get("id"), chunk.get("created")
+        if type(created) is int and chunk.get("object") == _OBJECT and type(identity) is str and identity:
+            return False
+        chunk["object"] = _OBJECT
+        if type(created) is not int:
+            chunk["created"] = int(created) if isinstance(created, float) and 0 <= created < 1e12 else self._created
+        if type(identity) is not str or not identity:
+            chunk["id"] = self._identity
+        return True
+
+    def _choice(self, choice: Json, place: int) -> bool:
+        changed = False
+        index = choice.get("index")
+        if type(index) is not int or index < 0:
+            index = choice["index"] = place
+            changed = True
+        delta = choice.get("delta")
+        if not isinstance(delta, dict):
+            whole = choice.pop("message", None)  # some servers put a whole message into a stream
+            delta = choice["delta"] = whole if isinstance(whole, dict) else {}
+            changed = True
+        reason = choice.get("finish_reason")
+        if reason is None and "tool_calls" not in delta and "function_call" not in delta:
+            return changed
+        state = self._choices.get(index)
+        if state is None:
+            state = self._choices[index] = _Choice(f"call_{self._identity.removeprefix('chatcmpl-')}_{index}")
+        if "tool_calls" in delta:
+            changed = state.take(delta) or changed
+            self.moved = self.moved or state.moved
+        state.legacy = state.legacy or bool(delta.get("function_call"))
+        if reason is not None:
+            changed = state.end(choice, delta, reason) or changed
+        return changed
+
+
+class _Call:
+    """What was told of one call."""
+
+    __slots__ = ("has_text", "identity", "index", "member", "name")
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.identity = ""
+        self.name = ""
+        self.member = "function"
+        self.has_text = False
+
+
+class _Choice:
+    """The calls of one choice. prefix: of ids for calls that have none."""
+
+    __slots__ = ("_by_id", "_by_index", "_calls", "_last", "_next", "_prefix", "legacy", "moved")
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._calls: dict[int, _Call] = {}
+        self._by_index: dict[int, _Call] = {}  # by the server's index: the newest call that it gave it to
+        self._by_id: dict[str, _Call] = {}
+        self._last: _Call | None = None
+        self._next = 0
+        self.legacy = False
+        self.moved = False
+
+    def take(self, delta: Json) -> bool:
+        """Put the call deltas of a chunk right."""
+        given = delta["tool_calls"]
+        if not isinstance(given, list):
+            del delta["tool_calls"]
+            return True
+        kept = [call for call in given if isinstance(call, dict)]
+        changed = len(kept) != len(given)
+        if changed:
+            delta["tool_calls"] = kept
+        for call in kept:
+            changed = self._delta(call) or changed
+        return changed
+
+    def end(self, choice: Json, delta: Json, reason: Any) -> bool:
+        """Put the end of the choice right."""
+        if not isinstance(reason, str) or not reason:
+            choice["finish_reason"] = None
+            return True
+        meaning = meaning_of(reason)
+        if meaning == FAILED:
+            raise failure_of(choice, reason)
+        if any(not call.name for call in self._calls.values()):
+            raise nameless_call()
+        meaning = _agreed(meaning or "stop", bool(self._calls), self.legacy)
+        silent = [call for call in self._calls.values() if not call.has_text and call.member == "function"]
+        if silent:
+            more = [{"index": call.index, "function": {"arguments": "{}"}} for call in silent]
+            for call in silent:
+                call.has_text = True
+            delta["tool_calls"] = [*_without_texts(delta.get("tool_calls"), silent), *more]
+        if meaning != reason:
+            if reason not in KNOWN:
+                choice.setdefault("native_finish_reason", reason)
+            choice["finish_reason"] = meaning
+        return meaning != reason or bool(silent)
+
+    def _delta(self, delta: Json) -> bool:
+        custom = delta.get("custom")
+        member, text = ("custom", "input") if isinstance(custom, dict) else ("function", "arguments")
+        inner = delta.get(member)
+        changed = not isinstance(inner, dict)
+        if not isinstance(inner, dict):
+            inner = delta[member] = {}
+        name, identity = inner.get("name"), delta.get("id")
+        name = name if isinstance(name, str) else ""
+        identity = identity if isinstance(identity, str) else ""
+        call = self._find(delta.get("index"), identity, name)
+        begins = call is None
+        if call is None:
+            call = self._begin(delta.get("index"), member)
+        if begins or type(delta.get("index")) is not int:
+            # Not of each delta: those that are right may take a way on which nobody sees them.
+            self._last = call
+        if delta.get("index") != call.index or type(delta["index"]) is not int:
+            delta["index"] = call.index
+            changed = True
+        changed = self._names(delta, inner, call, begins, identity, name) or changed
+        value = inner.get(text)
+        if not isinstance(value, str):
+            if isinstance(value, dict | list):
+                inner[text] = dump(value)  # some servers send the arguments as an object
+                changed = True
+            elif begins or text in inner:
+                inner[text] = ""
+                changed = True
+        call.has_text = call.has_text or bool(inner.get(text))
+        return changed
+
+    def _names(self, delta: Json, inner: Json, call: _Call, begins: bool, identity: str, name: str) -> bool:
+        """Id, type and name of a call are told once: SDKs join what is told again."""
+        changed = False
+        if begins and not identity:
+            identity = delta["id"] = f"{self._prefix}_{call.index}"
+            changed = True
+        elif not begins and "id" in delta and (call.identity or not identity):
+            del delta["id"]
+            changed = True
+        if not call.identity and identity:
+            call.identity = identity
+            self._by_id[identity] = call
+        if begins:
+            if not isinstance(delta.get("type"), str) or not delta["type"]:
+                delta["type"] = call.member
+                changed = True
+        elif "type" in delta and not delta["type"]:
+            del delta["type"]
+            changed = True
+        if call.name:
+            if "name" in inner:
+                del inner["name"]
+                changed = True
+        elif name:
+            call.name = name
+        elif "name" in inner:
+            del inner["name"]
+            changed = True
+        return changed
+
+    def _find(self, index: Any, identity: str, name: str) -> _Call | None:
+        """The call that a delta continues, None for a new one. Calls are told apart by `index`; where a server leaves
+        it out, or gives 0 to each of several calls, a new id together with a name begins another."""
+        if type(index) is int and index >= 0:
+            found = self._by_index.get(index)
+            other = found is not None and bool(name and identity and found.identity) and found.identity != identity
+            return None if other else found
+        if identity:
+            return self._by_id.get(identity)
+        return None if name else self._last
+
+    def _begin(self, index: Any, member: str) -> _Call:
+        given = index if type(index) is int and index >= 0 else None
+        at = given if given is not None and given not in self._calls else self._next
+        self._next = max(self._next, at + 1)
+        call = self._calls[at] = _Call(at)
+        call.member = member
+        if given is not None:
+            self._by_index[given] = call
+        self.moved = self.moved or at != given
+        return call
+
+
+def repair_completion(completion: Json, identity: str, created: int) -> None:
+    """Put a whole answer right, in place. identity, created: for one without. Raises the Fault of a choice that
+    failed."""
+    given = completion.get("id")
+    if not isinstance(given, str) or not given:
+        completion["id"] = identity
+    if type(completion.get("created")) is not int:
+        completion["created"] = created
+    completion["object"] = "chat.completion"
+    for place, choice in enumerate(completion["choices"]):
+        index = choice.get("index")
+        if type(index) is not int or index < 0:
+            choice["index"] = place
+        message = choice["message"]
+        if message.get("role") != "assistant":
+            message["role"] = "assistant"
+        message.setdefault("content", None)
+        called = _whole_calls(message, f"{completion['id'].removeprefix('chatcmpl-')}_{choice['index']}")
+        reason = choice.get("finish_reason")
+        reason = reason if isinstance(reason, str) else ""
+        meaning = meaning_of(reason)
+        if meaning == FAILED or isinstance(choice.get("error"), dict):
+            raise failure_of(choice, reason)
+        if reason and reason not in KNOWN:
+            choice.setdefault("native_finish_reason", reason)
+        choice["finish_reason"] = _agreed(meaning or "stop", called, bool(message.get("function_call")))
+
+
+def _whole_calls(message: Json, prefix: str) -> bool:
+    """The calls of a whole message; whether there are any. Raises the Fault of one without a name."""
+    given = message.get("tool_calls")
+    if not isinstance(given, list):
+        if given is not None:
+            del message["tool_calls"]
+        return False
+    calls = message["tool_calls"] = [call for call in given if isinstance(call, dict)]
+    for place, call in enumerate(calls):
+        member, text = ("custom", "input") if isinstance(call.get("custom"), dict) else ("function", "arguments")
+        inner = call.get(member)
+        if not isinstance(inner, dict) or not isinstance(inner.get("name"), str) or not inner["name"]:
+            raise nameless_call()
+        if not isinstance(call.get("id"), str) or not call["id"]:
+            call["id"] = f"call_{prefix}_{place}"
+        if not isinstance(call.get("type"), str) or not call["type"]:
+            call["type"] = member
+        value = inner.get(text)
+        if isinstance(value, dict | list):
+            inner[text] = dump(value)
+        elif not isinstance(value, str) or (member == "function" and not value.strip()):
+            inner[text] = "{}" if member == "function" else ""
+    return bool(calls)
+
+
+def _agreed(reason: str, called: bool, legacy: bool) -> str:
+    """The reason that agrees with what the answer holds: agents look at it to see whether there are calls to run."""
+    if called and reason == "stop":
+        return "tool_calls"
+    if not called and not legacy and reason in ("tool_calls", "function_call"):
+        return "stop"
+    return reason
+
+
+def _without_texts(deltas: Any, calls: list[_Call]) -> list[Json]:
+    """The deltas without the empty arguments of these calls, which the next delta tells."""
+    kept: list[Json] = []
+    places: Mapping[int, _Call] = {call.index: call for call in calls}
+    for delta in deltas if isinstance(deltas, list) else ():
+        if delta.get("index") in places and set(delta) <= {"index", "function"} and not any(delta["function"].values()):
+            continue
+        kept.append(delta)
+    return kept
+
+
+def read_broken(item: bytes) -> Json | None:
+    """An event whose bytes are no UTF-8: what is broken is replaced. None when it is no JSON object even then."""
+    try:
+        value = orjson.loads(item.decode("utf-8", "replace"))
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,169 @@
+"""What an SDK could not read comes out as it should have been; what is right stays untouched."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.errors import Fault
+from gateway.wire.chat.endings import KNOWN, meaning_of
+from gateway.wire.chat.fold import fold_stream
+from gateway.wire.chat.repair import ChunkRepair, read_broken, repair_completion
+from gateway.wire.chat.tally import ChatTally
+
+
+def chunk(delta: dict[str, Any], finish: Any = None, **more: Any) -> dict[str, Any]:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice], **more}
+
+
+def call(index: Any, identity: str | None = None, name: str | None = None, arguments: Any = "") -> dict[str, Any]:
+    function = {"arguments": arguments} | ({"name": name} if name else {})
+    made: dict[str, Any] = {"function": function} | ({"id": identity, "type": "function"} if identity else {})
+    return made | ({} if index == "none" else {"index": index})
+
+
+def relayed(*chunks: dict[str, Any]) -> list[dict[str, Any]]:
+    """What comes out of a tally, in which equal chunks take the short way."""
+    tally = ChatTally(1, "chatcmpl-9", 7)
+    out: list[dict[str, Any]] = []
+    for given in chunks:
+        for item in tally.add([orjson.dumps(given)]):
+            if isinstance(item, Fault):
+                raise item
+            out.append(orjson.loads(item) if isinstance(item, bytes) else item)
+    return out
+
+
+def told(*calls: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Id, name and arguments of each call, joined as the official SDKs join them: by index, string by string."""
+    out = relayed(*(chunk({"tool_calls": [delta]}) for delta in calls), chunk({}, "tool_calls"))
+    found: dict[int, list[str]] = {}
+    for event in out:
+        for delta in event["choices"][0]["delta"].get("tool_calls", ()):
+            parts = found.setdefault(delta["index"], ["", "", ""])
+            parts[0] += delta.get("id", "")
+            parts[1] += delta["function"].get("name", "")
+            parts[2] += delta["function"].get("arguments", "")
+    return [(parts[0], parts[1], parts[2]) for _, parts in sorted(found.items())]
+
+
+ONE = [("c1", "f", '{"a":1}')]
+TWO = [*ONE, ("c2", "g", '{"a":2}')]
+
+
+@pytest.mark.parametrize("index", ["none", None, -1, "0", 0])
+def test_a_call_without_index(index: Any) -> None:
+    assert told(call(index, "c1", "f", '{"a"'), call(index, None, None, ":1}")) == ONE
+
+
+@pytest.mark.parametrize("index", ["none", None, 0])
+def test_parallel_calls_that_are_told_apart_by_their_ids_only(index: Any) -> None:
+    halves = [
+        call(index, "c1", "f", ""),
+        *(call(index, None, None, piece) for piece in ('{"', "a", '":', "1}")),
+        call(index, "c2", "g", ""),
+        *(call(index, None, None, piece) for piece in ('{"', "a", '":', "2}")),
+    ]
+    assert told(*halves) == TWO
+
+
+def test_ids_and_names_that_are_told_again_are_told_once() -> None:
+    assert told(call(0, "c1", "f", '{"a"'), call(0, "c1", "f", ":1"), call(0, "c1", "f", "}")) == ONE
+
+
+def test_a_call_without_id_gets_one_and_no_arguments_are_an_empty_object() -> None:
+    assert told(call(0, None, "f", None)) == [("call_9_0_0", "f", "{}")]
+    assert told(call(0, "c1", "f", {"a": 1})) == [("c1", "f", '{"a":1}')]
+
+
+@pytest.mark.parametrize(
+    ("given", "calls", "right"),
+    [
+        ("", False, None), ("stop", False, "stop"), ("stop", True, "tool_calls"), ("tool_calls", False, "stop"),
+        ("tool_calls", True, "tool_calls"), ("end_turn", True, "tool_calls"), ("MAX_TOKENS", False, "length"),
+        ("guardrail_intervened", False, "content_filter"), ("RECITATION", False, "content_filter"),
+        ("length", True, "length"), ("eos_found", False, "stop"),
+    ],
+)  # fmt: skip
+def test_reasons_of_streams(given: str, calls: bool, right: str | None) -> None:
+    said = {"tool_calls": [call(0, "c1", "f", "{}")]} if calls else {"content": "x"}
+    *_, last = relayed(chunk(said), chunk({}, given))
+    assert last["choices"][0]["finish_reason"] == right
+    if given and given not in KNOWN:
+        assert last["choices"][0]["native_finish_reason"] == given
+
+
+@pytest.mark.parametrize("given", ["error", "MALFORMED_FUNCTION_CALL", "OTHER", "insufficient_system_resource"])
+def test_failures_are_faults_that_may_be_tried_again(given: str) -> None:
+    with pytest.raises(Fault) as found:
+        relayed(chunk({"content": "x"}), chunk({}, given))
+    assert (found.value.code, found.value.retryable) == ("upstream_failed", True)  # type: ignore[attr-defined]
+    with pytest.raises(Fault):
+        repair_completion({"choices": [{"message": {"content": "x"}, "finish_reason": given}]}, "i", 1)
+    assert meaning_of(given.upper()) == "error"
+
+
+def test_what_a_failed_answer_used_is_known() -> None:
+    tally = ChatTally()
+    found = tally.add([orjson.dumps(chunk({}, "error", usage={"prompt_tokens": 3, "completion_tokens": 1}))])
+    assert isinstance(found[-1], Fault)
+    assert tally.usage is not None
+
+
+def test_a_call_whose_name_never_came_is_a_fault() -> None:
+    with pytest.raises(Fault):
+        told(call(0, "c1", None, "{}"))
+
+
+def test_frames_and_choices() -> None:
+    (event,) = relayed({"choices": [{"message": {"content": "x"}}, {"delta": None}]})
+    assert (event["id"], event["object"], event["created"]) == ("chatcmpl-9", "chat.completion.chunk", 7)
+    assert [choice["index"] for choice in event["choices"]] == [0, 1]
+    assert [choice["delta"] for choice in event["choices"]] == [{"content": "x"}, {}]
+
+
+def test_broken_utf8_is_replaced() -> None:
+    data = orjson.dumps(chunk({"content": "a@b"})).replace(b"@", b"\xff")
+    (item,) = ChatTally().add([data])
+    assert isinstance(item, dict)
+    assert item["choices"][0]["delta"]["content"] == "a\ufffdb"
+    assert read_broken(b"\xff") is None
+
+
+def test_what_is_right_is_left_alone() -> None:
+    stream = [
+        chunk({"role": "assistant", "content": None}),
+        chunk({"tool_calls": [call(0, "c1", "f"), call(1, "c2", "g")]}),
+        chunk({"tool_calls": [call(1, None, None, "{}")]}),
+        chunk({"tool_calls": [call(0, None, None, '{"a":1}')]}),
+        chunk({}, "tool_calls"),
+        {**chunk({}), "choices": [], "usage": {"prompt_tokens": 1}},
+    ]
+    repair = ChunkRepair("i", 0)
+    for given in copy.deepcopy(stream):
+        before = copy.deepcopy(given)
+        assert not repair.repair(given)
+        assert given == before
+    assert relayed(*stream) == stream
+    assert fold_stream(stream)["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_whole_answers() -> None:
+    calls = [{"function": {"name": "f", "arguments": None}}, {"id": "c", "function": {"name": "g", "arguments": {}}}]
+    answer: dict[str, Any] = {"choices": [{"message": {"tool_calls": calls}, "finish_reason": "stop"}]}
+    repair_completion(answer, "chatcmpl-1", 5)
+    assert (answer["id"], answer["created"], answer["object"]) == ("chatcmpl-1", 5, "chat.completion")
+    (choice,) = answer["choices"]
+    assert (choice["index"], choice["finish_reason"], choice["message"]["role"]) == (0, "tool_calls", "assistant")
+    ids = [(made["id"], made["type"], made["function"]["arguments"]) for made in choice["message"]["tool_calls"]]
+    assert ids == [("call_1_0_0", "function", "{}"), ("c", "function", "{}")]
+    for reason in ("tool_calls", "", None):
+        answer = {"choices": [{"message": {"content": "x"}, "finish_reason": reason}]}
+        repair_completion(answer, "chatcmpl-1", 5)
+        assert answer["choices"][0]["finish_reason"] == "stop"
+    with pytest.raises(Fault):
+        repair_completion({"choices": [{"message": {"tool_calls": [{"function": {"name": ""}}]}}]}, "i", 1)
