@@ -205,7 +205,13 @@ class ResponsesCall:
             return TargetAbilities(target.profile.web_search)
 
         found = split(toolbox, call, hosted, abilities, functions=bool(functions))
-        if not found.own and (native or not found.native or found.unknown):
+        if not found.own:
+            if found.native and not all("responses" in target.profile.dialects for target in call.candidates):
+                # The targets search themselves, in chat's words too. That it must be done cannot be said there.
+                if form.tools.hosted_choice is not None:
+                    form.dropped.append("tool_choice")
+                form.body.setdefault("tools", []).extend(dict(tool) for _, tool in found.native)
+                form.tools.hosted = [dict(tool) for _, tool in found.unknown]
             return None
         demanded = form.tools.hosted_choice is not None or request.get("tool_choice") == "required"
         strict = call.strict or demanded or not functions

@@ -81,7 +81,12 @@ class Site:
 
 
 @pytest.fixture
-async def site(tmp_path) -> AsyncIterator[Site]:
+def mode() -> str:
+    return "own"
+
+
+@pytest.fixture
+async def site(tmp_path, mode) -> AsyncIterator[Site]:
     async with AsyncExitStack() as stack:
         names = ("anthropic", "google", "search")
         upstreams = {name: await stack.enter_async_context(FakeUpstream()) for name in names}
@@ -96,7 +101,7 @@ async def site(tmp_path) -> AsyncIterator[Site]:
                 "anthropic/claude-sonnet-4.5": {**model, "upstream": "claude-sonnet-4-5"},
                 "google/gemini-2.5-flash": {**model, "upstream": "gemini-2.5-flash"},
             },
-            "search": {"mode": "own", "backends": {"searxng": {"url": upstreams["search"].url}}},
+            "search": {"mode": mode, "backends": {"searxng": {"url": upstreams["search"].url}}},
         }
         gateway = await stack.enter_async_context(running_gateway(tmp_path, config))
         client = openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.key, max_retries=0)
@@ -150,3 +155,36 @@ async def test_generate_content(site, stream):
     [called] = [part for part in model["parts"] if "functionCall" in part]
     assert called["thoughtSignature"] == "c2ln"
     assert results["parts"][0]["functionResponse"]["name"] == "web_search"
+
+
+@pytest.mark.parametrize("mode", ["auto"])
+class TestNative:
+    """Providers that search themselves are asked to, unless they would refuse it."""
+
+    async def test_messages(self, site):
+        upstream = site.upstreams["anthropic"]
+        upstream.queue(messages_answer(False, {"type": "text", "text": "ok"}, reason="end_turn"))
+        final = await site.ask("anthropic/claude-sonnet-4.5", False, input="?", tools=[{"type": "web_search"}, WEATHER])
+        assert final.output_text == "ok"
+        sent = upstream.requests[0].json["tools"]
+        assert [tool.get("type") for tool in sent] == [None, "web_search_20250305"]
+        assert site.upstreams["search"].requests == []
+
+    async def test_generate_content_alone(self, site):
+        upstream = site.upstreams["google"]
+        upstream.queue(generate_answer(False, {"text": "ok"}))
+        final = await site.ask("google/gemini-2.5-flash", False, input="?", tools=[{"type": "web_search"}])
+        assert final.output_text == "ok"
+        assert upstream.requests[0].json["tools"] == [{"googleSearch": {}}]
+
+    async def test_generate_content_beside_functions(self, site):
+        """Its own search would be refused there: the gateway's takes its place."""
+        upstream = site.upstreams["google"]
+        upstream.queue(generate_answer(False, {"text": "ok"}))
+        await site.ask("google/gemini-2.5-flash", False, input="?", tools=[{"type": "web_search"}, WEATHER])
+        [tools] = upstream.requests[0].json["tools"]
+        assert [function["name"] for function in tools["functionDeclarations"]] == [
+            "get_weather",
+            "web_search",
+            "open_page",
+        ]
