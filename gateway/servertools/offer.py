@@ -104,8 +104,8 @@ class ToolPlan:
 
 def is_hosted(kind: Any, toolbox: Toolbox) -> bool:
     """Whether the gateway can run tools of this type."""
-    if not isinstance(kind, str):
-        return False
+    if kind == "function" or not isinstance(kind, str):
+        return False  # nearly always
     known = kind == "mcp" or kind in toolbox.tools or kind in toolbox.provided
     return known or _SEARCH.fullmatch(kind) is not None or _PAGE.fullmatch(kind) is not None
 
