@@ -194,7 +194,7 @@ class Outcome:
     status: the HTTP status the caller saw (499 when the caller left before the end).
     usage, basis: the sum over all rounds, and where the numbers come from.
     target: the target that answered last, None when nothing was dispatched.
-    rounds: what is billed, round by round; empty when nothing is.
+    rounds: what is billed, round by round; empty when nothing is. fees: credits for tools that the gateway ran.
     fault_code: the error's `code` or `type` when it failed, "" otherwise.
     finish_reason: of the first choice, "" when unknown.
     first_byte, total: seconds from the request's head to the first byte of the answer, and to its end.
@@ -213,11 +213,12 @@ class Outcome:
     attempts: int = 0
     client_left: bool = False
     rounds: tuple[BilledRound, ...] = ()
+    fees: Decimal = Decimal(0)
 
     @property
     def charge(self) -> int:
-        """What the call costs in credits: each round at the price of its own target."""
-        return sum(part.charge for part in self.rounds)
+        """What the call costs in credits: each round at the price of its own target, and the tools' fees."""
+        return sum(part.charge for part in self.rounds) + math.ceil(self.fees)
 
 
 @dataclass(slots=True, frozen=True)
@@ -244,6 +245,7 @@ class CallProgress:
     covered: output tokens of a stream, over all choices, that are paid for so far; before they are used up, the hook
         `extend_call` is asked for more. None: the whole answer is covered.
     cost: credits charged, known once the call was settled.
+    fees: credits for tools that the gateway ran for this call so far.
     answer_headers: headers for the answer, added by plugins and the relay.
     """
 
@@ -253,6 +255,7 @@ class CallProgress:
     dropped: DroppedParams = field(default_factory=DroppedParams)
     covered: int | None = None
     cost: int | None = None
+    fees: Decimal = Decimal(0)
     answer_headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -343,6 +346,15 @@ class Call:
         self.progress.cost = value
 
     @property
+    def fees(self) -> Decimal:
+        """See `CallProgress`."""
+        return self.progress.fees
+
+    @fees.setter
+    def fees(self, value: Decimal) -> None:
+        self.progress.fees = value
+
+    @property
     def answer_headers(self) -> dict[str, str]:
         """See `CallProgress`."""
         return self.progress.answer_headers
@@ -382,7 +394,7 @@ class Call:
         self.progress.dropped.append(path)
 
 
-_CHANGING = frozenset({"target", "attempts", "covered", "cost"})
+_CHANGING = frozenset({"target", "attempts", "covered", "cost", "fees"})
 
 
 class FrozenCall(Call):

@@ -38,6 +38,7 @@ ASYNC_HOOKS = frozenset(
         "admit_call",
         "choose_targets",
         "admit_round",
+        "admit_fees",
         "extend_call",
         "finish_call",
     }
@@ -165,6 +166,12 @@ def admit_round(call: Call, billed: Sequence[BilledRound]) -> None:
     """Async. A call that was admitted is about to send a further request to a model. call: a copy with the body of that
     round, whose `covered` and `max_output` may be set as in `admit_call`; `state` is the call's own. billed: the rounds
     before. Reserves what the round needs besides; `Refusal` ends the call, which is billed for what came before."""
+
+
+@hookspec
+def admit_fees(call: Call, billed: Sequence[BilledRound], fees: int) -> None:
+    """Async. The gateway is about to run tools for this call, which then cost `fees` credits in all, beside the rounds
+    that were `billed`. Reserves what is not reserved yet; `Refusal` ends the call as in `admit_round`."""
 
 
 @hookspec

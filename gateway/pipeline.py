@@ -24,6 +24,7 @@ class Pipeline:
 
     __slots__ = (
         "_admit",
+        "_admit_fees",
         "_admit_round",
         "_authorize",
         "_choose",
@@ -42,6 +43,7 @@ class Pipeline:
         self._choose = compile_hook(plugins, "choose_targets")
         self._finish = tuple(reversed(compile_hook(plugins, "finish_call")))
         self._admit_round = compile_hook(plugins, "admit_round")
+        self._admit_fees = compile_hook(plugins, "admit_fees")
         self._extend = compile_hook(plugins, "extend_call")
         self._dispatch = tuple(step for _, step in compile_hook(plugins, "before_dispatch"))
         self.watchers: tuple[Watcher, ...] = tuple(step for _, step in compile_hook(plugins, "watch_event"))
@@ -87,6 +89,11 @@ class Pipeline:
         for _, step in self._admit_round:
             await step(call, billed)
 
+    async def admit_fees(self, call: Call, billed: Sequence[BilledRound], fees: int) -> None:
+        """Reserve what tools will have cost, beside the rounds that were `billed`. Raises Refusal."""
+        for _, step in self._admit_fees:
+            await step(call, billed, fees)
+
     async def extend(self, call: Call, tokens: int) -> bool:
         """May a stream with so many output tokens go on beyond what is covered? Raises what a plugin raises."""
         for _, step in self._extend:
@@ -109,6 +116,7 @@ class Pipeline:
             "authorize_call": [name for name, _ in self._authorize],
             "admit_call": [name for name, _ in self._admit],
             "choose_targets": [name for name, _ in self._choose],
+            "admit_fees": [name for name, _ in self._admit_fees],
             "admit_round": [name for name, _ in self._admit_round],
             "extend_call": [name for name, _ in self._extend],
             "finish_call": [name for name, _ in self._finish],

@@ -11,6 +11,8 @@ of a plugin's own, which its inbound dialect writes and its provider understands
 
 DisconnectPolicy = Literal["cancel", "drain"]
 MediaForm = Literal["any", "bytes"]
+WebSearch = Literal["no", "alone", "yes"]
+"""A web search of the provider's own: none, only in requests without functions, or in any."""
 
 CHAT: frozenset[Dialect] = frozenset({"chat"})
 
@@ -30,6 +32,7 @@ class Profile:
         `media_urls` names.
     on_disconnect: what happens upstream when the caller leaves: `cancel` closes the connection and bills what was
         received; `drain` reads on (bounded) and bills in full.
+    web_search: whether it takes `{"type": "web_search"}` among chat's tools, and searches itself.
     """
 
     dialects: frozenset[Dialect] = CHAT
@@ -38,6 +41,7 @@ class Profile:
     understands: frozenset[str] = frozenset()
     media: MediaForm = "any"
     on_disconnect: DisconnectPolicy = "cancel"
+    web_search: WebSearch = "no"
 
 
 PLAIN = Profile()

@@ -140,6 +140,7 @@ class Runtime:
             settings=self.config.responses,
             retention=self.config.database.response_retention,
             log=self._gateway.log,
+            toolbox=self.toolbox,
         )
 
     def runner(self, call: Call) -> CallRunner:

@@ -55,6 +55,12 @@ class ToolFault(Exception):
         self.detail = detail
 
 
+class Activity(list[dict[str, Any]]):
+    """What the gateway does for an answer: `delta.x_gateway` of a hub chunk, or `x_gateway` of a whole message. Events
+    in order, `added` and `done` with an item in the form of OpenAI's Responses API (`gateway.servertools.activity`). A
+    dialect's relay shows what it can; being of this class, it is certainly not an upstream's own."""
+
+
 # -- search ----------------------------------------------------------------------------------------------------
 
 

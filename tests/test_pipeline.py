@@ -157,6 +157,7 @@ def test_pipelines_keep_no_state_of_the_log() -> None:
         "authorize_call": [],
         "admit_call": [],
         "choose_targets": [],
+        "admit_fees": [],
         "admit_round": [],
         "extend_call": [],
         "finish_call": [],

@@ -29,6 +29,7 @@ from gateway.provider import (
 from gateway.readers import ChatReader, EmbeddingsReader, ResponsesReader, measure_chat
 from gateway.stores import Counters, Hold, HoldRequest, Keys, Ledger, Stores, UsageLog, UsageRow, Window
 from gateway.tools import (
+    Activity,
     Document,
     Net,
     Page,
@@ -90,6 +91,7 @@ __all__ = [
     "DONE",
     "EXPECTED",
     "OPERATIONS",
+    "Activity",
     "Answer",
     "ApiKey",
     "App",

@@ -69,7 +69,7 @@ class Plugin:
         base, unit = self._bound(call, choices)
         wanted = _wanted_output(call)
         # Registered before it is awaited: should the caller leave meanwhile, `finish_call` still releases it.
-        cover = call.state[_STATE] = _Cover(choices, possible=math.ceil(base + unit * wanted))
+        cover = call.state[_STATE] = _Cover(choices, base=base, unit=unit, possible=math.ceil(base + unit * wanted))
         hold = await self._ledger.hold(
             HoldRequest(
                 request_id=call.id,
@@ -86,6 +86,7 @@ class Plugin:
             )
         )
         self._clamp(call, hold, wanted)
+        cover.held = hold.units if hold.covered is None else hold.covered
         if hold.covered is not None:
             cover.most, cover.covered = hold.units, hold.covered
             call.covered = hold.covered * choices
@@ -100,26 +101,49 @@ class Plugin:
         cover: _Cover | None = call.state.get(_STATE)
         if cover is None:
             return
-        base, unit = self._bound(call, cover.choices)
+        input_cost, unit = self._bound(call, cover.choices)
         wanted = _wanted_output(call)
-        cover.possible += math.ceil(base + unit * wanted)
+        cover.possible += math.ceil(input_cost + unit * wanted)
         step = self._step_of(call)
         asked = wanted if step is None else min(step, wanted)
-        more = await self._ledger.grow(call.id, asked, base=base)
-        if more < min(self._minimum, asked):
-            raise Refusal(
-                "Not enough credits to go on with this call: its next request to the model cannot be paid.",
-                status=402,
-                type="insufficient_quota",
-                code="insufficient_quota",
-            )
-        # What earlier rounds left of their cover stays held until the call is settled, but is not counted on.
-        cover.spent, cover.input = sum(part.charge for part in billed), None
-        cover.most, cover.covered = wanted, more
+        # A price that is higher for a longer input goes into the base: the hold has one price of a unit.
+        dearer = max(unit - cover.unit, Decimal(0)) * wanted
+        cover.spent = sum(part.charge for part in billed)
+        spare = await self._cover(call, cover, call.fees + input_cost + dearer, asked)
+        if spare < min(self._minimum, asked):
+            raise _refused("its next request to the model cannot be paid")
+        cover.most, cover.covered, cover.input = wanted, min(spare, wanted), None
+        if spare >= wanted:
+            return
         if asked < wanted:
-            call.covered = more * cover.choices
-        elif more < wanted:
-            call.max_output = more
+            call.covered = spare * cover.choices
+        else:
+            call.max_output = spare
+
+    @hookimpl
+    async def admit_fees(self, call: Call, billed: Sequence[BilledRound], fees: int) -> None:
+        cover: _Cover | None = call.state.get(_STATE)
+        if cover is None:
+            return
+        cover.spent = sum(part.charge for part in billed)
+        await self._cover(call, cover, Decimal(fees), 0)
+
+    async def _cover(self, call: Call, cover: _Cover, more: Decimal, units: int) -> int:
+        """Let the hold cover what was spent, `more` credits, and `units` of output. Returns the units that it covers.
+        Raises Refusal when it cannot cover the credits."""
+        lacking = cover.spent + more - cover.base - cover.unit * cover.held
+        spare = int(max(-lacking, Decimal(0)) // cover.unit) if cover.unit else units
+        base, lacks = max(lacking, Decimal(0)), max(units - spare, 0)
+        if not base and not lacks:
+            return spare
+        # One unit at least, because that nothing was added must mean that the base was not either.
+        added = await self._ledger.grow(call.id, max(lacks, 1), base=base)
+        if added:
+            cover.base += base
+            cover.held += added
+        elif base:
+            raise _refused("its tools and their results cannot be paid")
+        return spare + added
 
     @hookimpl
     async def extend_call(self, call: Call, tokens: int) -> bool:
@@ -134,6 +158,7 @@ class Plugin:
             self._ledger.note_usage(call.id, cover.spent + target.price.charge(usage), usage)
         more = await self._ledger.grow(call.id, min(self._step, cover.most - cover.covered))
         cover.covered += more
+        cover.held += more
         call.covered = None if cover.covered >= cover.most else cover.covered * cover.choices
         return more > 0
 
@@ -141,15 +166,16 @@ class Plugin:
     async def finish_call(self, call: Call, outcome: Outcome) -> None:
         if _STATE not in call.state:
             return
-        if not outcome.rounds:
+        if not outcome.rounds and not outcome.fees:
             await self._ledger.void(call.id)
             call.cost = 0
             return
         cover: _Cover = call.state[_STATE]
         charge, disputed = outcome.charge, 0
-        if charge > cover.possible and not outcome.usage.web_searches:
+        possible = cover.possible + math.ceil(call.fees)
+        if charge > possible and not outcome.usage.web_searches:
             # More than the whole input at its dearest and all output that could be asked for: no request costs that.
-            charge, disputed = cover.possible, charge - cover.possible
+            charge, disputed = possible, charge - possible
         call.cost = await self._ledger.settle(
             call.id, charge, outcome.basis, outcome.usage, call.model, disputed=min(disputed, MAX_CREDITS)
         )
@@ -190,16 +216,29 @@ class _Cover:
     covered: that are held for.
     input: the estimated tokens of the round's input, once they were counted.
     spent: credits that earlier rounds of the call cost.
+    base, unit, held: what is held is `base` credits, and `unit` for each of `held` tokens.
     possible: credits that the call can cost at most; whoever tells of more is not believed. Searches that a provider
         made add input that cannot be bounded, so a call with any is not judged by it.
     """
 
     choices: int
+    base: Decimal = Decimal(0)
+    unit: Decimal = Decimal(0)
+    held: int = 0
     most: int = 0
     covered: int = 0
     input: int | None = None
     spent: int = 0
     possible: int = 0
+
+
+def _refused(why: str) -> Refusal:
+    return Refusal(
+        f"Not enough credits to go on with this call: {why}.",
+        status=402,
+        type="insufficient_quota",
+        code="insufficient_quota",
+    )
 
 
 def _countable(target: Target) -> bool:

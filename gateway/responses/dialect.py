@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gateway.call import Call, Form
+from gateway.call import Call, Form, Target
 from gateway.dialect import Relay, Watch, bearer
 from gateway.errors import CallerFault, Fault, Refusal
 from gateway.profile import Dialect
@@ -24,6 +24,9 @@ from gateway.responses.relays import BridgeRelay, NativeStream
 from gateway.responses.running import ResponseCancelled, RunningResponse
 from gateway.responses.services import ResponsesServices
 from gateway.runner.recording import Recording
+from gateway.servertools.choose import Abilities as TargetAbilities
+from gateway.servertools.choose import split
+from gateway.servertools.offer import ToolPlan, make_plan, names_of
 from gateway.stores import StoredResponse
 from gateway.wire.bridge.messages import MessageBuilder
 from gateway.wire.bridge.reply import response_from_chat
@@ -125,6 +128,9 @@ class ResponsesCall:
         self._final: Json | None = None
         self._recording: Recording | None = None
         self._kept = False
+        self.plan: ToolPlan | None = None
+        self.loop_items: list[Json] = []
+        self._earlier: Sequence[Mapping[str, Any]] = ()
         if self.background and not self.store:
             raise CallerFault(
                 "background: this gateway does not keep responses (responses.store), which background needs.",
@@ -154,7 +160,7 @@ class ResponsesCall:
                 retry_after=5.0,
             )
         self._check_count(request.get("input"))
-        earlier = await load_earlier(services, self.account_id, request)
+        earlier = self._earlier = await load_earlier(services, self.account_id, request)
         references = await load_references(services, self.account_id, request, earlier)
         self._items = canonical_items(request.get("input"), earlier=earlier, references=references)
         native = ["responses" in target.profile.dialects for target in call.candidates]
@@ -163,6 +169,10 @@ class ResponsesCall:
             call.stream = request["stream"] = True
         self._form = form = self._chat_form(earlier, any(native))
         call.body = form.body
+        self.plan = self._plan_tools(form, any(native))
+        if self.plan is not None:
+            call.forms = {"chat": Form(form.body, form.dropped, form.fault)}
+            return
         fault = form.fault or _hosted_fault(form, request.get("tools") or ())
         call.forms = {"chat": Form(form.body, form.dropped, fault)}
         if any(native):
@@ -175,6 +185,46 @@ class ResponsesCall:
         most = self._services.settings.max_items
         if isinstance(given, list) and len(given) > most:
             raise CallerFault(f"input: more than {most} items (responses.max_items).", param="input")
+
+    def _plan_tools(self, form: ChatForm, native: bool) -> ToolPlan | None:
+        """Which of the hosted tools the gateway runs itself; None for none. The others stay in the hub form for targets
+        that run them. Raises CallerFault."""
+        call, request, toolbox = self._call, self._request, self._services.toolbox
+        if not form.tools.hosted:
+            return None
+        hosted = [
+            (f"tools[{at}]", tool)
+            for at, tool in enumerate(request.get("tools") or ())
+            if any(tool == kept for kept in form.tools.hosted)
+        ]
+        functions = names_of(form.body.get("tools"))
+
+        def abilities(target: Target) -> TargetAbilities:
+            if "responses" in target.profile.dialects:
+                return TargetAbilities("yes", all=True)
+            return TargetAbilities(target.profile.web_search)
+
+        found = split(toolbox, call, hosted, abilities, functions=bool(functions))
+        if not found.own:
+            if found.native and not all("responses" in target.profile.dialects for target in call.candidates):
+                # The targets search themselves, in chat's words too. That it must be done cannot be said there.
+                if form.tools.hosted_choice is not None:
+                    form.dropped.append("tool_choice")
+                form.body.setdefault("tools", []).extend(dict(tool) for _, tool in found.native)
+                form.tools.hosted = [dict(tool) for _, tool in found.unknown]
+            return None
+        demanded = form.tools.hosted_choice is not None or request.get("tool_choice") == "required"
+        strict = call.strict or demanded or not functions
+        plan = make_plan(toolbox, call, [*found.own, *found.unknown], strict=strict)
+        include = request.get("include") or ()
+        plan.sources = "web_search_call.action.sources" in include
+        plan.results = "web_search_call.results" in include
+        plan.most = request.get("max_tool_calls")
+        plan.choice = form.tools.hosted_choice
+        if found.native:
+            form.body.setdefault("tools", []).extend(dict(tool) for _, tool in found.native)
+        self.loop_items = [dict(item) for item in (*self._earlier, *self._items)]
+        return plan
 
     def _chat_form(self, earlier: Sequence[Mapping[str, Any]], native: bool) -> ChatForm:
         request = self._request
@@ -239,6 +289,11 @@ class ResponsesCall:
     def whole(self, answer: Answer) -> dict[str, Any]:
         """The response object of a whole answer in either dialect; see `InboundCall`."""
         usage = answer.usage
+        if self.plan is not None and self._relay is not None:
+            # Rounds and tools were fed to the relay one by one: their order is there, and not in the completion.
+            self._relay.finish(usage or {})
+            self._final = self._relay.response
+            return self._final
         if answer.dialect == "responses":
             final = native_response(answer.body, self.begun())
             if usage is not None:

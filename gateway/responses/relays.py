@@ -15,6 +15,8 @@ from gateway.dialect import Watch
 from gateway.errors import Fault
 from gateway.provider import StreamItem
 from gateway.responses.running import ResponseCancelled
+from gateway.servertools.activity import MEMBER
+from gateway.tools import Activity
 from gateway.wire.bridge.stream import BridgeStream
 from gateway.wire.responses.events import encode_event, encode_events
 from gateway.wire.responses.native import NativeRelay
@@ -36,6 +38,7 @@ class BridgeRelay:
         self._watch = watch
         self._clock = clock
         self._taken = taken
+        self._places: dict[str, int] = {}
 
     @property
     def response(self) -> Json:
@@ -102,7 +105,36 @@ class BridgeRelay:
         self._usage = find_usage(chunk) or self._usage
         if self._watch is not None:
             self._watch(chunk)
-        return self._stream.feed_bytes(chunk)
+        events = _activity_of(chunk)
+        return self._stream.feed_bytes(chunk) if events is None else self._activity(events)
+
+    def _activity(self, events: list[Json]) -> bytes:
+        """What the gateway does for this answer, as items and events of the Responses API."""
+        stream = self._stream
+        out = stream.start()
+        for event in events:
+            kind = event["event"]
+            if kind == "round":
+                out += stream.next_round()
+                continue
+            item_id = event["id"]
+            if kind == "added":
+                self._places[item_id], opened = stream.server_item(event["item"])
+                out += opened
+            elif kind == "done":
+                out += stream.server_item_done(self._places[item_id], event["item"])
+            elif event["type"].startswith("response."):
+                out += stream.server_event(event["type"], self._places[item_id], item_id=item_id, **event["members"])
+        return encode_events(out)
+
+
+def _activity_of(chunk: Mapping[str, Any]) -> list[Json] | None:
+    """The events in a chunk that the gateway made itself; see `gateway.servertools.activity`."""
+    choices = chunk.get("choices")
+    delta = choices[0].get("delta") if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
+    events = delta.get(MEMBER) if isinstance(delta, dict) else None
+    # Of an upstream's own making it would be a plain list of anything; ours says so.
+    return events if isinstance(events, Activity) else None
 
 
 class NativeStream:

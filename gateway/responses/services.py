@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from gateway.config import ResponsesSettings
 from gateway.responses.running import RunningResponses
+from gateway.servertools.toolbox import Toolbox
 from gateway.stores import Conversations, Responses
 
 
@@ -20,6 +21,7 @@ class ResponsesServices:
     running: what is being made in this process.
     settings: the `responses` section.
     retention: seconds that a response is kept.
+    toolbox: the tools that the gateway runs itself.
     clock: unix seconds, whole.
     """
 
@@ -29,6 +31,7 @@ class ResponsesServices:
     settings: ResponsesSettings
     retention: float
     log: logging.Logger
+    toolbox: Toolbox
     clock: Callable[[], int] = lambda: int(time.time())
 
     def expires(self) -> int:

@@ -11,17 +11,23 @@ from gateway.errors import Fault
 from gateway.profile import Dialect
 from gateway.runner.ending import Ending
 from gateway.runner.rounds import Host, Round, Rounds
-from gateway.runner.sink import Sink
+from gateway.runner.sink import EventStream, Flow, Sink
 
 NextBody = Callable[[Round], Awaitable[dict[str, Any] | None]]
 """Told what a round brought; the body of a further round, or None when that was the answer."""
+
+
+FirstBody = Callable[[EventStream | None, Flow], Awaitable[dict[str, Any]]]
+"""Told where the stream goes (None for a whole answer), and what to `begin` it with should something be told before the
+first round; the body of that round."""
 
 
 class Answering:
     """Makes one answer.
 
     request_id: of the call. watch: shown every chunk of a stream, None for nobody. next_body: asked after each
-    round for the body of a further one; None for a call of one round.
+    round for the body of a further one; None for a call of one round. first_body: asked for the body of the first one;
+    None for the call's own.
     """
 
     def __init__(
@@ -34,6 +40,7 @@ class Answering:
         request_id: str,
         watch: Watch | None,
         next_body: NextBody | None,
+        first_body: FirstBody | None = None,
     ) -> None:
         self._inbound = inbound
         self._sink = sink
@@ -42,10 +49,12 @@ class Answering:
         self._request_id = request_id
         self._watch = watch
         self._next_body = next_body
+        self._first_body = first_body
 
     async def whole(self) -> None:
         """Give a whole answer, billed, with the caller's model id and usage in it. Raises Fault."""
-        found = await self._rounds.ask(None)
+        body = await self._ask_for_first(None)
+        found = await self._rounds.ask(body)
         while (body := await self._ask_for_more(found)) is not None:
             found = await self._rounds.ask(body)
         came = found.answer
@@ -79,7 +88,7 @@ class Answering:
                 await sink.begin(rounds.flow)
                 sink.keep_alive()
 
-        body: dict[str, Any] | None = None
+        body = await self._ask_for_first(sink)
         while True:
             found = await rounds.stream(body, self._relay, sink.quiet, silence)
             pump = found.pump
@@ -121,6 +130,9 @@ class Answering:
 
     def _relay(self, dialect: Dialect) -> Relay:
         return self._inbound.relay(self._watch, dialect)
+
+    async def _ask_for_first(self, sink: EventStream | None) -> dict[str, Any] | None:
+        return None if self._first_body is None else await self._first_body(sink, self._rounds.flow)
 
     async def _ask_for_more(self, found: Round) -> dict[str, Any] | None:
         return None if self._next_body is None else await self._next_body(found)

@@ -99,6 +99,7 @@ class Ending:
             attempts=call.attempts,
             client_left=client_left,
             rounds=bill.rounds,
+            fees=call.fees,
         )
         if self.identified:
             work = self._pipeline.finish(call, self.outcome)

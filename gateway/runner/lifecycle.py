@@ -16,7 +16,7 @@ from gateway.call import BodyWatch, Call, Outcome
 from gateway.dialect import InboundCall, StatefulInboundCall, Watch
 from gateway.errors import Fault, GatewayFault
 from gateway.pipeline import Pipeline
-from gateway.runner.answering import Answering, NextBody
+from gateway.runner.answering import Answering, FirstBody, NextBody
 from gateway.runner.drain import Drain
 from gateway.runner.ending import Ending
 from gateway.runner.rounds import Host, Rounds
@@ -98,11 +98,14 @@ class CallRunner:
         await self._pipeline.choose(self.call)
         self.call.freeze()
 
-    async def answer(self, inbound: InboundCall, sink: Sink, next_body: NextBody | None = None) -> None:
+    async def answer(
+        self, inbound: InboundCall, sink: Sink, next_body: NextBody | None = None, first_body: FirstBody | None = None
+    ) -> None:
         """Make the answer and give it to `sink`. Raises the Fault of an answer that has not begun; once it has, the
         fault is told in the stream.
 
         next_body: asked after each round for the body of a further one; None for a call of one round.
+        first_body: asked for the body of the first one; None for the call's own.
         """
         call, stateful = self.call, self._ending.stateful
         answering = Answering(
@@ -113,6 +116,7 @@ class CallRunner:
             request_id=call.id,
             watch=self._watch() if call.stream else None,
             next_body=next_body,
+            first_body=first_body,
         )
         if call.stream and stateful is not None:
             stateful.run(self._stop if stateful.background else None)
@@ -224,6 +228,10 @@ class CallRunner:
             if task is not None and not task.done():
                 return task
         return None
+
+    async def admit_fees(self, credits: int) -> None:
+        """See `Rounds.admit_fees`."""
+        await self._rounds.admit_fees(credits)
 
     def remaining(self) -> float:
         """Seconds until the call must be over (`upstream.total`), at least 0."""

@@ -130,6 +130,10 @@ class Rounds:
             meter.look()
         return found
 
+    async def admit_fees(self, fees: int) -> None:
+        """May tools cost so many credits, all of the call's together? Raises Refusal."""
+        await self._pipeline.admit_fees(self._call, self.bill().rounds, fees)
+
     def flow(self, on: bool) -> None:
         """Pause and resume the upstream, as the sink fills and drains."""
         if self._rounds and (pump := self._rounds[-1].pump) is not None:

@@ -7,7 +7,10 @@ A `World` is one gateway with one fake upstream. It serves many tests, so a test
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -22,6 +25,7 @@ from gateway.stores import KeySettings, LoggedRequest
 from gateway.testing import FakeUpstream, Received, Reply, RunningGateway, refused_url, running_gateway, upstream_config
 
 HERE = Path(__file__).parent
+NODE = Path(__file__).parent / "node"
 T = TypeVar("T")
 ECHO = {"provider": "echo", "upstream": "echo", "price": {"input": 1, "output": 2}, "context": 128_000}
 ECHO["input_modalities"] = ["text", "image", "audio", "file"]
@@ -186,3 +190,20 @@ def problems() -> Callable[[str, Any], Sequence[str]]:
         return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)]
 
     return check
+
+
+@pytest.fixture(scope="session")
+def modules() -> Path:
+    """`node_modules` with the SDK in the version that package.json names; installed once, then kept."""
+    if not shutil.which("node") or not shutil.which("npm"):
+        pytest.skip("node and npm are not installed")
+    wanted = json.loads((NODE / "package.json").read_text())["dependencies"]["openai"]
+    installed = NODE / "node_modules" / "openai" / "package.json"
+    with (NODE / "package-lock.json").open() as lock:  # one process at a time, should the tests run in several
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not installed.exists() or json.loads(installed.read_text())["version"] != wanted:
+            command = ["npm", "ci", "--no-audit", "--no-fund"]
+            done = subprocess.run(command, cwd=NODE, capture_output=True, text=True, timeout=300)
+            if done.returncode:
+                pytest.skip(f"npm could not install the SDK: {done.stderr[-300:]}")
+    return NODE / "node_modules"

@@ -91,7 +91,7 @@ def streamed_text(printed: str) -> str:
 
 
 def test_all_programs_are_read():
-    assert len(PROGRAMS) == 15
+    assert len(PROGRAMS) == 18
     assert all(any(url in text for url in BASE_URLS) for name, text in PROGRAMS.items() if "body" not in name)
 
 

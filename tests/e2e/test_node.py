@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -25,23 +23,6 @@ CHECKS += ["runTools, stream: false", "runTools, stream: true"]
 DOCUMENT = (FOLDER.parent / "programs.md").read_text()
 PROGRAMS = dict(re.findall(r"^## (\w[^\n]+): JavaScript\n.*?^```\w+\n(.*?)^```$", DOCUMENT, re.M | re.S))
 TEXT = "Grüße 世界 👩‍👩‍👧‍👦"
-
-
-@pytest.fixture(scope="session")
-def modules() -> Path:
-    """`node_modules` with the SDK in the version that package.json names; installed once, then kept."""
-    if not shutil.which("node") or not shutil.which("npm"):
-        pytest.skip("node and npm are not installed")
-    wanted = json.loads((FOLDER / "package.json").read_text())["dependencies"]["openai"]
-    installed = FOLDER / "node_modules" / "openai" / "package.json"
-    with (FOLDER / "package-lock.json").open() as lock:  # one process at a time, should the tests run in several
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not installed.exists() or json.loads(installed.read_text())["version"] != wanted:
-            command = ["npm", "ci", "--no-audit", "--no-fund"]
-            done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=300)
-            if done.returncode:
-                pytest.skip(f"npm could not install the SDK: {done.stderr[-300:]}")
-    return FOLDER / "node_modules"
 
 
 def run_node(file: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -126,4 +107,4 @@ def test_the_programs_handle_errors(world, run_program):
 
 
 def test_all_programs_are_read():
-    assert PROGRAMS.keys() == {"basic", "streaming", "error handling", "quickstart"}
+    assert PROGRAMS.keys() == {"basic", "streaming", "error handling", "quickstart", "web search"}

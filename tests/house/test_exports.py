@@ -7,6 +7,7 @@ import gateway.api.stores
 import gateway.stores
 
 NAMES = """
+Activity
 Answer
 ApiKey
 App

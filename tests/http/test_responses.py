@@ -332,7 +332,7 @@ class TestRefusals:
             ({"stop": 5}, "stop"),
             ({"seed": "x"}, "seed"),
             ({"tools": [{"type": "file_search", "vector_store_ids": ["v"]}]}, "tools[0]"),
-            ({"tools": [WEATHER, {"type": "mcp", "server_label": "x"}]}, "tools[1]"),
+            ({"tools": [WEATHER, {"type": "mcp", "server_label": "x"}]}, "tools[1].server_label"),
             ({"previous_response_id": "a", "conversation": "b"}, "previous_response_id"),
             ({"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}]}, "input[0].call_id"),
             ({"background": True, "store": False}, "background"),

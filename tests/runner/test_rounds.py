@@ -99,7 +99,7 @@ async def test_two_whole_rounds_are_settled_once_with_the_sum() -> None:
         2,
         [first, last],
     )
-    assert ledger.grown == [(1000, Decimal(105))], "the second round's input and all of its output"
+    assert ledger.grown == [(9, Decimal(0))], "what the first round left of 2105 credits is counted on"
     assert bench.recorder.phases.count("finish") == 1
 
 
@@ -115,7 +115,7 @@ async def test_two_streamed_rounds_go_into_one_sink() -> None:
     assert data.count(b"[DONE]") == 1
     assert b'"prompt_tokens":40' in data
     assert [(charge, basis) for charge, basis, _ in ledger.settled] == [(60, "provider")]
-    assert ledger.grown == [(50, Decimal(105))], "the hold grows by the round's input, and one step of its output"
+    assert ledger.grown == [(9, Decimal(0))], "the first round cost 17: as much is lacking for a step like the first"
 
 
 async def test_a_step_within_a_further_round_notes_what_the_first_cost() -> None:
@@ -136,12 +136,12 @@ async def test_a_step_within_a_further_round_notes_what_the_first_cost() -> None
 
 
 async def test_a_round_that_cannot_be_paid_ends_the_call_which_is_billed_for_what_came_before() -> None:
-    bench, ledger = priced(openai_completion("", reported=usage(10, 1)), openai_completion("x"), room=0)
+    bench, ledger = priced(openai_completion("", reported=usage(10, 1000)), openai_completion("x"), room=0)
     next_body, _ = once(SECOND)
     with pytest.raises(Refusal) as refused:
         await bench.run(next_body)
     assert (refused.value.status, len(bench.dispatcher.sent)) == (402, 1)
-    assert [charge for charge, _, _ in ledger.settled] == [17]
+    assert [charge for charge, _, _ in ledger.settled] == [2015]
 
 
 async def test_a_second_round_that_fails_leaves_the_first_on_the_bill() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import Fault, GatewayFault
+from gateway.http.calls.tools import answer_with_tools
 from gateway.http.server.request_context import RequestContext
 from gateway.http.streaming.resuming import follow
 from gateway.responses.dialect import ResponsesCall
@@ -67,7 +68,7 @@ async def answer_in_background(context: RequestContext, runner: CallRunner, inbo
 
     async def run() -> None:
         try:
-            await runner.answer(inbound, background)
+            await answer_with_tools(context, runner, inbound, background, None)
         except Fault as fault:
             background.fail(fault)
         finally:

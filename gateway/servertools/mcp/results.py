@@ -21,9 +21,12 @@ MAX_DESCRIPTION = 8_000
 
 
 def read_tools(listed: list[Any]) -> list[Json]:
-    """The tools of a server in a stable order, as `mcp_list_tools` items hold them: `name`, `description`,
-    `input_schema`, `annotations`. Servers may answer in another order each time, and prompts must not change for that.
-    The first of two tools with the same name counts; nonsense is left out."""
+    """The tools of a server in a stable order: `name`, `description`, `input_schema`, `annotations` as `mcp_list_tools`
+    items hold them (`shown_tools`), and `output_schema` where the server says one.
+
+    Servers may answer in another order each time, and prompts must not change for that. The first of two tools with
+    the same name counts; nonsense is left out.
+    """
     found: dict[str, Json] = {}
     for tool in listed:
         tool = dict_of(tool)
@@ -37,7 +40,14 @@ def read_tools(listed: list[Any]) -> list[Json]:
             "input_schema": schema if isinstance(schema, dict) else {"type": "object", "properties": {}},
             "annotations": tool.get("annotations") if isinstance(tool.get("annotations"), dict) else None,
         }
+        if isinstance(tool.get("outputSchema"), dict):
+            found[name]["output_schema"] = tool["outputSchema"]
     return [found[name] for name in sorted(found)]
+
+
+def shown_tools(tools: list[Json]) -> list[Json]:
+    """Tools as an item shows them."""
+    return [{key: value for key, value in tool.items() if key != "output_schema"} for tool in tools]
 
 
 def read_result(result: Mapping[str, Any]) -> ToolResult:

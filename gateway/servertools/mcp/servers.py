@@ -59,6 +59,11 @@ class McpServers:
             self._lists.popitem(last=False)
         return tools
 
+    def listed(self, spec: ServerSpec, name: str) -> Json | None:
+        """What the server's list, as far as it is kept, says of a tool."""
+        kept = self._lists.get(spec.key)
+        return next((tool for tool in kept[1] if tool["name"] == name), None) if kept is not None else None
+
     async def open(self, spec: ServerSpec) -> McpSession:
         """A fresh session. Raises McpFault."""
         # Here and not above: the SDK is large, and most gateways start without needing it.
@@ -106,12 +111,13 @@ class McpSessions:
         try:
             async with asyncio.timeout(spec.timeout):
                 session = await self.of(spec)
+                listed = self._servers.listed(spec, name)
                 try:
-                    return await session.call(name, arguments, spec.timeout, progress)
+                    return await session.call(name, arguments, spec.timeout, progress, listed)
                 except SessionLost:
                     await self._forget(spec, session)
                     session = await self.of(spec)
-                    return await session.call(name, arguments, spec.timeout, progress)
+                    return await session.call(name, arguments, spec.timeout, progress, listed)
         except TimeoutError:
             raise McpFault(f"did not answer within {spec.timeout:g} seconds") from None
 

@@ -15,12 +15,22 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import httpx2
+from jsonschema import SchemaError, ValidationError, validate
 from mcp.client.client import Client
 from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
-from mcp.types import CONNECTION_CLOSED, Implementation, PaginatedRequestParams
+from mcp.types import (
+    CONNECTION_CLOSED,
+    CallToolRequest,
+    CallToolRequestParams,
+    CallToolResult,
+    Implementation,
+    PaginatedRequestParams,
+)
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from referencing.exceptions import Unresolvable
 
 from gateway.fetch import Guard
 from gateway.servertools.mcp.results import read_result, read_tools
@@ -103,9 +113,15 @@ class McpSession:
         return await self._within(read(), seconds, "did not list its tools")
 
     async def call(
-        self, name: str, arguments: dict[str, Any], seconds: float, told: Callable[[str], None]
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        seconds: float,
+        told: Callable[[str], None],
+        listed: dict[str, Any] | None = None,
     ) -> ToolResult:
-        """Call a tool. Raises McpFault, SessionLost when the server had forgotten the session and did nothing."""
+        """Call a tool. listed: what the server's list says of it. Raises McpFault, SessionLost when the server had
+        forgotten the session and did nothing."""
         client = self._client
         assert client is not None
 
@@ -113,8 +129,17 @@ class McpSession:
             told(message or (f"{progress:g} of {total:g}" if total else f"{progress:g}"))
 
         async def ask() -> ToolResult:
-            result = await client.call_tool(name, arguments, progress_callback=tell)
-            return read_result(result.model_dump(by_alias=True, mode="json", exclude_none=True))
+            if listed is None or client.protocol_version not in HANDSHAKE_PROTOCOL_VERSIONS:
+                found = await client.call_tool(name, arguments, progress_callback=tell)
+                return read_result(found.model_dump(by_alias=True, mode="json", exclude_none=True))
+            # The SDK would ask for the list once more in each session, to know the schema of the result.
+            request = CallToolRequest(params=CallToolRequestParams(name=name, arguments=arguments))
+            made = await client.session.send_request(request, CallToolResult, progress_callback=tell)
+            result = read_result(made.model_dump(by_alias=True, mode="json", exclude_none=True))
+            schema = listed.get("output_schema")
+            if schema is not None and not result.error:
+                _check(name, made.structured_content, schema)
+            return result
 
         return await self._within(ask(), seconds, "did not answer")
 
@@ -176,6 +201,19 @@ class McpSession:
             if not doing.done():
                 doing.cancel()
                 await asyncio.wait({doing}, timeout=1.0)
+
+
+def _check(name: str, structured: Any, schema: dict[str, Any]) -> None:
+    if structured is None:
+        raise McpFault(f"gave no structured content for the tool {name!r}, though it promises some")
+    try:
+        validate(structured, schema)
+    except ValidationError as error:
+        raise McpFault(
+            f"gave a result of the tool {name!r} that breaks its own schema: {_short(error.message)}"
+        ) from None
+    except (SchemaError, Unresolvable):
+        raise McpFault(f"has a schema for the result of the tool {name!r} that makes no sense") from None
 
 
 def _lost(task: asyncio.Task[None]) -> McpFault:

@@ -141,7 +141,9 @@ class MemoryLedger(Store):
         if held is not None:
             held.dispatched, held.known, held.usage = True, charge, replace(usage)
 
-    async def settle(self, request_id: str, charge: int, basis: Basis, usage: Usage, model: str) -> int:
+    async def settle(
+        self, request_id: str, charge: int, basis: Basis, usage: Usage, model: str, *, disputed: int = 0
+    ) -> int:
         """The first end counts."""
         checked_count(charge, "charge")
         held = self.world.holds.get(request_id)
@@ -151,7 +153,11 @@ class MemoryLedger(Store):
             await self.void(request_id)
         if held.state in ("settled", "voided"):
             return held.charged
-        return self._charge(held, charge, basis)
+        charged = self._charge(held, charge, basis)
+        if disputed:
+            account = held.request.account_id
+            self.world.post(account, "overrun", unpaid=disputed, hold=held, basis=basis, note="disputed usage")
+        return charged
 
     def _charge(self, held: Held, charge: int, basis: Basis) -> int:
         asked = held.request

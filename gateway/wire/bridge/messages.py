@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.errors import CallerFault
 from gateway.wire.bridge.parts import content_to_chat, text_of
-from gateway.wire.bridge.tools import wrap_custom_input
+from gateway.wire.bridge.tools import function_name, wrap_custom_input
 from gateway.wire.responses.sealed_reasoning import CALL_EXTRA, FOREIGN, reasoning_of_item
 
 Json = dict[str, Any]
@@ -24,11 +24,10 @@ SERVER_ITEMS = frozenset(
         "file_search_call",
         "code_interpreter_call",
         "image_generation_call",
-        "mcp_list_tools",
-        "mcp_approval_request",
-        "mcp_approval_response",
     }
 )
+# What passed between the caller and the gateway about such tools; the model is told by calls and their results.
+ASIDES = frozenset({"mcp_list_tools", "mcp_approval_request", "mcp_approval_response"})
 
 _MESSAGE_KEYS = frozenset({"type", "id", "status", "role", "content", "phase"})
 
@@ -120,6 +119,8 @@ class MessageBuilder:
             self._flush()
         elif kind == "mcp_call":
             self._mcp_call(item)
+        elif kind in ASIDES:
+            pass
         elif kind == "additional_tools":
             pass  # They are offered with the others.
         elif kind in SERVER_ITEMS:
@@ -181,9 +182,13 @@ class MessageBuilder:
         """A call that a server made and answered at once, said as a call and its result."""
         call_id = str(item.get("id") or "mcp_call")
         arguments = item.get("arguments")
-        function = {"name": str(item.get("name")), "arguments": arguments if isinstance(arguments, str) else "{}"}
+        name = str(item.get("name"))
+        if item.get("server_label"):
+            # As the gateway offers it to models, should the server be offered again.
+            name = function_name(f"{item['server_label']}__{name}")
+        function = {"name": name, "arguments": arguments if isinstance(arguments, str) else "{}"}
         self._open().calls.append({"id": call_id, "type": "function", "function": function})
-        result = item.get("output") or item.get("error") or ""
+        result = item.get("output") or _error_text(item.get("error"))
         self._outputs[call_id].append({"call_id": call_id, "output": result if isinstance(result, str) else "failed"})
         self._flush()
 
@@ -210,3 +215,13 @@ class MessageBuilder:
                 media += others
                 content = text_of(content) or "The result is attached in the next message."
         return {"role": "tool", "tool_call_id": call_id, "content": content}
+
+
+def _error_text(error: Any) -> str:
+    """The words of a call's error, which is an object or, in older answers, text."""
+    if not isinstance(error, Mapping):
+        return error if isinstance(error, str) else ""
+    content = error.get("content")
+    texts = [part.get("text") for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
+    text = "\n".join(text for text in texts if isinstance(text, str)) or error.get("message")
+    return text if isinstance(text, str) else "failed"

@@ -8,6 +8,8 @@ a server, OpenAI's or this gateway's, and is set apart for the gateway's tool lo
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +19,9 @@ import orjson
 from gateway.wire.validators import refuse
 
 Json = dict[str, Any]
+
+_NOT_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
+_LONGEST_NAME = 64
 
 
 @dataclass(slots=True)
@@ -176,3 +181,12 @@ def tool_choice_from_chat(choice: Any) -> Any:
         return {"type": "allowed_tools", "mode": inner.get("mode", "auto"), "tools": tools}
     named = choice.get(str(kind))
     return {"type": kind, "name": named.get("name")} if isinstance(named, Mapping) else dict(choice)
+
+
+def function_name(wanted: str) -> str:
+    """A name that every provider takes; what is too long keeps its beginning and a digest of the rest."""
+    name = _NOT_A_NAME.sub("_", wanted)
+    if len(name) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(wanted.encode("utf-8", "replace")).hexdigest()[:8]
+    return f"{name[: _LONGEST_NAME - 9]}_{digest}"

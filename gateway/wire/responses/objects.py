@@ -78,11 +78,24 @@ def _echo_format(given: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _echo_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     """Function tools come back with every member. `strict` says what was done: nothing is enforced unasked."""
+    if tool.get("type") == "mcp":
+        return _echo_server(tool)
     if tool.get("type") != "function":
         return dict(tool)
     echo = {"type": "function", "description": None, "name": tool.get("name"), "parameters": None, **tool}
     if echo.get("strict") is None:
         echo["strict"] = False
+    return echo
+
+
+def _echo_server(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """An MCP server without what opens it: a response is kept, and shown to whoever may read it."""
+    echo = {key: value for key, value in tool.items() if key not in ("headers", "authorization")}
+    url = tool.get("server_url")
+    if isinstance(url, str):
+        scheme, _, rest = url.partition("://")
+        host = rest.split("/")[0].split("?")[0].rpartition("@")[2]
+        echo["server_url"] = f"{scheme}://{host}/<redacted>"
     return echo
 
 

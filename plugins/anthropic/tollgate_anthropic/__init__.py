@@ -44,7 +44,12 @@ class AnthropicProvider:
     def profile(self, target: Target) -> Profile:
         """See `gateway.api.Provider`: beside the hub's dialect Anthropic's own, in which callers may speak, too."""
         quirks_of(target, self.settings)
-        return Profile(dialects=frozenset({"chat", MESSAGES}), max_choices=1, on_disconnect=self.settings.on_disconnect)
+        return Profile(
+            dialects=frozenset({"chat", MESSAGES}),
+            max_choices=1,
+            on_disconnect=self.settings.on_disconnect,
+            web_search="yes",
+        )
 
     def prepare(self, call: Call, target: Target) -> Attempt:
         """See `gateway.api.Provider`."""

@@ -19,6 +19,8 @@ from tollgate_echo.schema import Builder, Effort
 
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _WORD = re.compile(r"\w+")
+# What no model can know by itself: asked for it, the model searches, if it has a function for that.
+_CURRENT = ("new", "latest", "today", "current", "recent")
 
 MOST_CALLS = 128
 """Calls in one choice; OpenAI takes as many tools in one request."""
@@ -117,6 +119,8 @@ def _telling(name: str, lower: str, words: Set[str]) -> str:
         word = part.lower().removesuffix("s")
         if len(word) > 2 and word not in _TELLS_NOTHING and word in words:
             return str(word)
+    if "search" in name.lower():
+        return next((word for word in _CURRENT if word in words), "")
     return ""
 
 

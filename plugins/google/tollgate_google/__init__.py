@@ -52,6 +52,8 @@ class GoogleProvider:
             max_choices=quirks_of(target, self.settings).candidates,
             media="bytes",
             on_disconnect=self.settings.on_disconnect,
+            # Most models refuse Google's search beside functions.
+            web_search="alone",
         )
 
     def prepare(self, call: Call, target: Target) -> Attempt:

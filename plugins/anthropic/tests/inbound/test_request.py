@@ -146,7 +146,6 @@ def test_a_beta_is_reported() -> None:
     [
         ({"tools": [TOOL, {"type": "code_execution_20250825", "name": "code_execution"}]}, "tools[1]"),
         ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, "tools[0]"),
-        ({"mcp_servers": [{"type": "url", "url": "https://x", "name": "m"}]}, "mcp_servers"),
         ({"container": "c1"}, "container"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"output_config": {"format": {"type": "grammar"}}}, "output_config.format.type"),
@@ -157,7 +156,7 @@ def test_a_beta_is_reported() -> None:
             "messages[0].content[0]",
         ),
         (
-            {"messages": [assistant({"type": "server_tool_use", "id": "s", "name": "w", "input": {}})]},
+            {"messages": [assistant({"type": "code_execution_tool_result", "tool_use_id": "s", "content": {}})]},
             "messages[0].content[0]",
         ),
         (

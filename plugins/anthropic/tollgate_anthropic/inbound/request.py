@@ -16,6 +16,7 @@ from .notes import Notes, as_list
 from .turns import chat_messages
 
 Json = dict[str, Any]
+_GATEWAYS = ("web_fetch_", "mcp_toolset")
 
 _READ = frozenset({
     "model", "max_tokens", "messages", "system", "stream", "stop_sequences", "temperature", "top_p", "top_k",
@@ -23,7 +24,6 @@ _READ = frozenset({
 })  # fmt: skip
 
 _ONLY_THERE = {
-    "mcp_servers": "tools of MCP servers that the provider calls",
     "container": "a container for code",
     "user_profile_id": "a profile kept at the provider",
 }
@@ -83,8 +83,9 @@ def chat_body(body: Json, notes: Notes) -> Json:
             continue
         if key in _ONLY_THERE:
             notes.blame(key, _ONLY_THERE[key])
-            if key == "mcp_servers":
-                out[key] = value  # so that its size is reckoned with
+        elif key == "mcp_servers":
+            if servers := _servers(value):
+                out["tools"] = [*out.get("tools", ()), *servers]
         else:
             notes.report(key[:64])
     return out
@@ -123,6 +124,8 @@ def _add_tools(out: Json, body: Json, notes: Notes) -> None:
             out["web_search_options"] = _search(tool, f"tools[{at}]", notes)
         else:
             made.append(_tool(tool, f"tools[{at}]", notes))
+    # Which tools of a server there are is said with the server.
+    made = [tool for tool in made if tool.get("type") != "mcp_toolset"]
     if made:
         out["tools"] = made
     choice = body.get("tool_choice")
@@ -162,6 +165,8 @@ def _tool(given: Any, path: str, notes: Notes) -> Json:
     """A function; a tool of Anthropic's own kind stays as it is, for the estimate of its input."""
     tool: Json = as_dict(given, path)
     kind = tool.get("type")
+    if isinstance(kind, str) and kind.startswith(_GATEWAYS):
+        return dict(tool)  # the gateway runs them for models that have none
     if kind not in (None, "custom"):
         notes.blame(path, f"a tool of type {str(kind)[:60]!r}")
         return dict(tool)
@@ -177,6 +182,27 @@ def _tool(given: Any, path: str, notes: Notes) -> Json:
     if tool.get("strict") is not None:
         function["strict"] = tool["strict"] is True
     return {"type": "function", "function": function}
+
+
+def _servers(given: Any) -> list[Json]:
+    """Servers of the MCP connector as hosted tools of the hub, for models whose provider does not connect."""
+    made: list[Json] = []
+    for at, entry in enumerate(as_list(given, "mcp_servers")):
+        server = as_dict(entry, f"mcp_servers[{at}]")
+        settings = server.get("tool_configuration")
+        settings = as_dict(settings, f"mcp_servers[{at}].tool_configuration") if settings is not None else {}
+        if settings.get("enabled") is False:
+            continue
+        tool = {
+            "type": "mcp",
+            "server_label": as_text(server.get("name"), f"mcp_servers[{at}].name"),
+            "server_url": server.get("url"),
+            "authorization": server.get("authorization_token"),
+            "allowed_tools": settings.get("allowed_tools"),
+            "require_approval": "never",
+        }
+        made.append({key: value for key, value in tool.items() if value is not None})
+    return made
 
 
 def _add_thinking(out: Json, body: Json, notes: Notes) -> None:

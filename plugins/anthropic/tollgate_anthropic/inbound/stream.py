@@ -12,6 +12,7 @@ import orjson
 
 from gateway.api import UpstreamFault, Watch, dump, encode_event, nonsense, text_of
 
+from .activity import blocks_of
 from .blocks import Blocks, ContentWriter, Writer
 from .turns import CALL_EXTRA
 from .usage import ending_of, usage_of
@@ -73,6 +74,8 @@ class Answer:
     def add(self, delta: Json) -> None:
         """Take one delta, or a whole message. Raises UpstreamFault when it makes no sense."""
         blocks = self.blocks
+        for block in blocks_of(delta.get("x_gateway")):
+            blocks.add(block)
         thought = delta.get("reasoning_content") or delta.get("reasoning")
         if isinstance(thought, str) and thought:
             blocks.think(thought)

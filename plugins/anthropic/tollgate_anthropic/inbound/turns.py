@@ -110,6 +110,17 @@ def _result(notes: Notes, block: Part, path: str) -> tuple[Message, list[Part]]:
     return {"role": "tool", "tool_call_id": identity, "content": text}, media
 
 
+_SERVED = frozenset(
+    {
+        "server_tool_use",
+        "web_search_tool_result",
+        "web_fetch_tool_result",
+        "mcp_tool_use",
+        "mcp_tool_result",
+    }
+)
+
+
 class _Answer:
     """One assistant turn."""
 
@@ -151,6 +162,9 @@ class _Answer:
                 self.details.append(detail_of(block, 0))
         elif kind == "text":
             self.parts += parts_of_block(self.notes, block, path)
+        elif kind in _SERVED:
+            # What a server did stands in the text that followed, which is there too.
+            self.notes.report(f"messages[].content[] ({kind})")
         else:
             self.only_text = False
             self.parts += opaque(self.notes, block, path)

@@ -89,7 +89,7 @@ def test_what_only_google_has_is_reported_or_refused_elsewhere() -> None:
     assert list(call.forms["chat"].dropped) == ["generationConfig.topK", "safetySettings", "labels"]
     assert call.forms["chat"].fault is None
     assert call.forms[GENERATE].dropped == ()
-    others: list[Json] = [{"tools": [{"urlContext": {}}]}, {"cachedContent": "cachedContents/x"}]
+    others: list[Json] = [{"tools": [{"codeExecution": {}}]}, {"cachedContent": "cachedContents/x"}]
     for more in others:
         assert opened({**HELLO, **more}).forms["chat"].fault is not None
     with pytest.raises(CallerFault):

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from gateway.api import dict_of, dicts_of, read_usage, text_of
+from gateway.api import Activity, dict_of, dicts_of, read_usage, text_of
 from tollgate_google.reading import FINISH
 
 from .sealing import signature_of
@@ -109,15 +109,51 @@ def ending_of(choice: Mapping[str, Any]) -> Json:
     return end
 
 
-def grounding_of(annotations: Any) -> Json | None:
-    """`groundingMetadata` for the addresses that an answer of another provider cites; None when there are none."""
+def grounding_of(annotations: Any, text: str = "", activity: Any = None) -> Json | None:
+    """`groundingMetadata` for the addresses that an answer of another provider cites, and for what the gateway searched
+    for it; None when there is neither. text: of the whole answer, which citations point into by characters, and
+    `groundingSupports` by bytes. activity: see `gateway.api.Activity`."""
+    places: dict[str, int] = {}
     chunks: list[Json] = []
+    supports: list[Json] = []
+
+    def place(url: str, title: str) -> int:
+        if url not in places:
+            places[url] = len(chunks)
+            chunks.append({"web": {"uri": url, "title": title}})
+        return places[url]
+
     for note in dicts_of(annotations):
         cited = dict_of(note.get("url_citation"))
         url = text_of(cited.get("url"))
-        if url:
-            chunks.append({"web": {"uri": url, "title": text_of(cited.get("title"))}})
-    return {"groundingChunks": chunks} if chunks else None
+        if not url:
+            continue
+        at = place(url, text_of(cited.get("title")))
+        start, end = cited.get("start_index"), cited.get("end_index")
+        if type(start) is int and type(end) is int and 0 <= start < end <= len(text):
+            first = len(text[:start].encode("utf-8", "replace"))
+            piece = text[start:end]
+            segment = {"startIndex": first, "endIndex": first + len(piece.encode("utf-8", "replace")), "text": piece}
+            supports.append({"segment": segment, "groundingChunkIndices": [at]})
+    queries: list[str] = []
+    for item in _searches(activity):
+        queries.append(text_of(dict_of(item.get("action")).get("query")))
+        for result in dicts_of(item.get("results")):
+            place(text_of(result.get("url")), text_of(result.get("title")))
+    parts = {"webSearchQueries": queries, "groundingChunks": chunks, "groundingSupports": supports}
+    return {name: value for name, value in parts.items() if value} or None
+
+
+def _searches(activity: Any) -> list[Json]:
+    """The searches of the gateway that have ended; nothing of what an upstream might call so."""
+    if not isinstance(activity, Activity):
+        return []
+    items = [dict_of(event.get("item")) for event in activity if event.get("event") == "done"]
+    return [item for item in items if dict_of(item.get("action")).get("type") == "search"]
+
+
+def _grounding(message: Json) -> Json | None:
+    return grounding_of(message.get("annotations"), text_of(message.get("content")), message.get("x_gateway"))
 
 
 def logprobs_of(logprobs: Any) -> Json | None:
@@ -142,7 +178,7 @@ def response_of(completion: Json, identity: str) -> Json:
         parts = spoken_parts(message)
         parts += closing_parts(dicts_of(message.get("tool_calls")), details if isinstance(details, list) else [])
         candidate: Json = {"content": {"role": "model", "parts": parts}, **ending_of(choice), "index": at}
-        grounding, logprobs = grounding_of(message.get("annotations")), logprobs_of(choice.get("logprobs"))
+        grounding, logprobs = _grounding(message), logprobs_of(choice.get("logprobs"))
         if grounding is not None:
             candidate.setdefault("groundingMetadata", grounding)
         if logprobs is not None:

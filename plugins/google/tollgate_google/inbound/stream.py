@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from gateway.api import ChatFold, UpstreamFault, Watch, dict_of, dicts_of, dump, encode_data
+from gateway.api import Activity, ChatFold, UpstreamFault, Watch, dict_of, dicts_of, dump, encode_data, text_of
 
 from .answer import closing_parts, ending_of, grounding_of, logprobs_of, spoken_parts, usage_of
 
@@ -24,6 +24,8 @@ class ChatStream:
         self._ended: dict[int, Json] = {}
         self._seen: set[int] = {0}
         self._cut = False
+        self._activity = Activity()
+        self._text: list[str] = []
 
     def feed(self, item: bytes | Json) -> bytes:
         """The events that one chunk makes. Raises UpstreamFault when it makes no sense."""
@@ -42,6 +44,10 @@ class ChatStream:
 
     def _choice(self, choice: Json, at: int) -> Json | None:
         delta = dict_of(choice.get("delta"))
+        if not at:
+            if isinstance(delta.get("x_gateway"), Activity):
+                self._activity += delta["x_gateway"]
+            self._text.append(text_of(delta.get("content")))
         later = {key: delta[key] for key in ("tool_calls", "reasoning_details", "annotations") if delta.get(key)}
         if later:
             self._kept.add({"choices": [{"index": at, "delta": later}]})
@@ -70,7 +76,8 @@ class ChatStream:
             parts = closing_parts(calls, details if isinstance(details, list) else []) or [{"text": ""}]
             end = ending_of(ended or {"finish_reason": "length" if self._cut else "stop"})
             candidate: Json = {"content": {"role": "model", "parts": parts}, **end, "index": at}
-            grounding = grounding_of(message.get("annotations"))
+            said, activity = ("".join(self._text), self._activity) if not at else ("", None)
+            grounding = grounding_of(message.get("annotations"), said, activity)
             if grounding is not None:
                 candidate.setdefault("groundingMetadata", grounding)
             candidates.append(candidate)

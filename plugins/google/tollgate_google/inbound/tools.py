@@ -33,6 +33,8 @@ def add_tools(out: Json, body: Json, notes: Notes) -> None:
             elif name == "googleSearch":
                 notes.report_rest(as_dict(held, path), frozenset(), "tools[].googleSearch")
                 out["web_search_options"] = {}
+            elif name == "urlContext":
+                made.append({"type": "web_fetch"})  # the gateway reads pages for models that cannot
             else:
                 notes.blame(path, "a tool that Google runs itself")
     if made:

@@ -1,0 +1,64 @@
+"""The tools that the gateway runs, joined to one call over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.call import Call, Target
+from gateway.dialect import InboundCall
+from gateway.http.server.request_context import RequestContext
+from gateway.responses.dialect import ResponsesCall
+from gateway.runner.lifecycle import CallRunner
+from gateway.runner.sink import Sink
+from gateway.servertools.choose import Abilities, plan_hub
+from gateway.servertools.loop import ToolLoop
+from gateway.servertools.offer import ToolPlan
+
+
+async def plan_tools(context: RequestContext, call: Call, inbound: InboundCall) -> ToolPlan | None:
+    """Which of the hosted tools in the hub body the gateway runs; they are taken out of it. A request to the Responses
+    API plans for itself, when what stands before it is known. Raises CallerFault."""
+    if call.operation != "chat" or isinstance(inbound, ResponsesCall):
+        return None
+    runtime = context.runtime
+
+    def abilities(target: Target) -> Abilities:
+        spoken = target.profile.dialects
+        if any(dialect in spoken for dialect in call.forms if dialect != "chat"):
+            return Abilities("yes", all=True)  # it gets the tools as its caller wrote them, in its own dialect
+        return Abilities(target.profile.web_search)
+
+    plan = plan_hub(runtime.toolbox, call, abilities)
+    if plan is not None and context.dialect is not None and context.dialect.name != "chat":
+        plan.results = True  # for dialects whose answers show what was found
+    return plan
+
+
+async def answer_with_tools(
+    context: RequestContext, runner: CallRunner, inbound: InboundCall, sink: Sink, plan: ToolPlan | None
+) -> None:
+    """Answer an admitted call, by a loop of rounds when it asks for tools that the gateway runs. Raises the Fault of an
+    answer that has not begun."""
+    items: list[dict[str, object]] = []
+    by_item = False
+    if isinstance(inbound, ResponsesCall):
+        plan, items, by_item = inbound.plan, inbound.loop_items, True
+    if plan is None:
+        await runner.answer(inbound, sink)
+        return
+    runtime = context.runtime
+    loop = ToolLoop(
+        runtime.toolbox,
+        runner.call,
+        plan,
+        inbound,
+        lambda call, credits: runner.admit_fees(credits),
+        context.gateway.log,
+        by_item=by_item,
+        items=items,
+    )
+    try:
+        await runner.answer(loop.wrap(), sink, loop.next_body, loop.begin)
+    finally:
+        # In a task of the process: sessions with servers are ended also for a caller who left.
+        await asyncio.shield(context.gateway.spawn(loop.close(), f"tools {runner.call.id}"))
