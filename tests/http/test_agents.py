@@ -120,7 +120,7 @@ async def test_the_kinds_of_tools_of_codex_elsewhere(site: Any, dialect: str) ->
     assert {name for _, name in asked.offer.tools} >= {"found_later", "apply_patch", "multi_agent__spawn_agent"}
     assert b"total 0" in asked.raw
     if dialect not in ("anthropic", "google"):
-        assert "tools[5] (web_search)" in headers["x-gateway-dropped-params"]
+        assert "tools[5]" in headers["x-gateway-dropped-params"]
 
 
 @pytest.mark.parametrize("dialect", [one for one in DIALECTS if one != "anthropic"])
@@ -160,15 +160,20 @@ async def test_a_full_window_is_told_in_words_that_make_claude_code_compact(site
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 async def test_the_search_of_claude_code_is_asked_of_the_provider(site: Any, dialect: str) -> None:
-    """It asks in a request of its own, with nothing but the search."""
+    """It asks in a request of its own, with nothing but the search. Where neither the provider nor the gateway can
+    search, an answer without one would be made up."""
     gateway, stage = site
     stage.play(Plan([Answer("Never.")]))
     road, body = request_of("claude-code", dialect)
     body["tools"] = [{"type": "web_search_20250305", "name": "web_search", "max_uses": 8}]
     body["messages"] = [{"role": "user", "content": "Search for: how high is the tower"}]
     status, _, answer = await gateway.post(road, body)
-    assert status == 200, answer[:400]
-    assert b"330 metres" in answer or dialect in ("mistral", "moonshot")
+    if dialect in ("anthropic", "google"):
+        assert status == 200, answer[:400]
+        assert b"330 metres" in answer
+    else:
+        assert status == 400
+        assert b"search.backends" in answer
 
 
 async def test_codex_is_told_in_a_stream_that_the_credits_have_run_out(site: Any) -> None:

@@ -194,7 +194,9 @@ def test_tool_calls_are_told_apart(pieces: list[Any], expected: list[Any]) -> No
 
 
 def test_calls_without_an_id_get_one() -> None:
-    found = whole("", tool_calls=[{"id": "null", "function": {"name": "f", "arguments": "{}"}}, {"function": {}}])
+    found = whole(
+        "", tool_calls=[{"id": "null", "function": {"name": "f", "arguments": "{}"}}, {"function": {"name": "g"}}]
+    )
     ids = [entry["id"] for entry in found["tool_calls"]]
     assert len(set(ids)) == 2
     assert all(len(identity) == 9 for identity in ids)

@@ -99,7 +99,10 @@ def test_whole_answers_have_openais_members() -> None:
         PROVIDER.prepare(make_call(), make_target()).reader.read_reply(UpstreamReply(200, {}, orjson.dumps(body))).body
     )
     message = {"content": "x", "novel": 1, "role": "assistant", "refusal": None}
-    assert found == {"id": "a", "choices": [{"message": message, "logprobs": None}], "usage": SAID}
+    assert found.pop("object") == "chat.completion"
+    assert isinstance(found.pop("created"), int)
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    assert found == {"id": "a", "choices": [choice], "usage": SAID}
     for usage in (7, [], {"prompt_tokens": "many"}, {"prompt_tokens": 1, "completion_tokens": 2, "cached_tokens": -1}):
         body = {"choices": [{"message": {}}], "usage": usage}
         found = (
