@@ -203,9 +203,13 @@ class Plugin:
     def _clamp(call: Call, hold: Hold, wanted: int) -> None:
         if hold.units < wanted:
             call.max_output = hold.units
-            call.answer_headers["x-gateway-clamped"] = f"max_tokens={hold.units}"
-        elif _asked_output(call) is not None:
+            call.answer_headers["x-gateway-clamped"] = f"max_tokens={hold.units}; reason=credits"
+            return
+        asked = _asked_output(call)
+        if asked is not None:
             call.max_output = wanted
+            if wanted < asked:
+                call.answer_headers["x-gateway-clamped"] = f"max_tokens={wanted}; reason=model"
 
 
 @dataclass(slots=True)
@@ -255,9 +259,12 @@ def _model_limit(target: Target) -> int:
 
 
 def _wanted_output(call: Call) -> int:
-    """Output tokens per choice to hold for: what was asked, within what the largest candidate can give."""
+    """Output tokens per choice to hold for: what was asked, within what the largest candidate can give, where that is
+    known."""
     if not OPERATIONS[call.operation].writes:
         return 0
     most = max(_model_limit(target) for target in call.candidates)
     asked = _asked_output(call)
+    if asked is not None and any(target.max_output is None for target in call.candidates):
+        return asked
     return most if asked is None else min(asked, most)

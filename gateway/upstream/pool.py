@@ -212,6 +212,8 @@ class PooledTransport:
             self._urls[request.url] = known
         origin, target = known
         lines = [b"%b %b\r\n" % (request.method.encode(), target)]
+        if "accept-encoding" not in request.headers:
+            lines.append(b"accept-encoding: identity\r\n")
         for name, value in request.headers.items():
             line = f"{name}: {value}\r\n"
             if line.count("\n") != 1 or line.count("\r") != 1 or "\0" in line:

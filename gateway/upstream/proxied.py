@@ -106,8 +106,9 @@ class _Exchange:
 
     async def _exchange(self) -> None:
         request = self._request
+        headers = {"accept-encoding": "identity", **request.headers}
         async with self._session.request(
-            request.method, request.url, data=request.body, headers=request.headers, allow_redirects=False
+            request.method, request.url, data=request.body, headers=headers, allow_redirects=False
         ) as response:
             sink = self._sink
             if sink is None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from gateway.errors import Fault, UpstreamFault
 from gateway.provider import Exchange, Reader, StreamDecoder, StreamItem, UpstreamReply
+from gateway.upstream.inflating import Inflater, inflater_of
 from gateway.upstream.timeouts import Limits
 
 
@@ -20,7 +21,7 @@ def fault_of(reader: Reader, reply: UpstreamReply) -> Fault:
 
 
 class CollectedBody:
-    """A body that is read whole, up to `limit` bytes."""
+    """A body that is read whole, up to `limit` bytes, decoded if it is compressed."""
 
     def __init__(self, status: int, headers: Mapping[str, str], limit: int) -> None:
         self.status = status
@@ -28,9 +29,17 @@ class CollectedBody:
         self._limit = limit
         self._size = 0
         self._parts: list[bytes] = []
+        self._inflater = inflater_of(headers)
 
     def add(self, chunk: bytes) -> None:
-        """Take the next bytes. Raises UpstreamFault when the body grows too large."""
+        """Take the next bytes. Raises UpstreamFault when the body grows too large or cannot be decoded."""
+        if self._inflater is None:
+            self._add(chunk)
+            return
+        for piece in self._inflater.pieces(chunk):
+            self._add(piece)
+
+    def _add(self, chunk: bytes) -> None:
         self._size += len(chunk)
         if self._size > self._limit:
             raise UpstreamFault(
@@ -53,6 +62,7 @@ class StreamReading:
         self._decoder: StreamDecoder | None = None
         self._body: CollectedBody | None = None
         self._pending = 0
+        self._inflater: Inflater | None = None
 
     @property
     def done(self) -> bool:
@@ -63,6 +73,7 @@ class StreamReading:
         if status >= 300 or headers.get("content-type", "").startswith("application/json"):
             self._body = CollectedBody(status, headers, self._limits.max_reply)
         else:
+            self._inflater = inflater_of(headers)
             self._decoder = self._reader.open_stream()
 
     def feed(self, chunk: bytes) -> list[StreamItem]:
@@ -71,15 +82,23 @@ class StreamReading:
             if self._body is not None:
                 self._body.add(chunk)
             return []
-        items = self._decoder.feed(chunk)
+        if self._inflater is None:
+            return self._decode(self._decoder, chunk)
+        items: list[StreamItem] = []
+        size = 0
+        for piece in self._inflater.pieces(chunk):
+            size += len(piece)
+            if size > self._limits.max_event:
+                raise _too_large(self._limits.max_event)
+            items += self._decode(self._decoder, piece)
+        return items
+
+    def _decode(self, decoder: StreamDecoder, chunk: bytes) -> list[StreamItem]:
+        items = decoder.feed(chunk)
         # What gave no item yet is kept by the decoder, whatever its dialect; it must not be kept without end.
         self._pending = 0 if items else self._pending + len(chunk)
         if self._pending > self._limits.max_event:
-            raise UpstreamFault(
-                f"An event of the provider's stream is larger than {self._limits.max_event} bytes "
-                "(upstream.max_event).",
-                code="upstream_event_too_large",
-            )
+            raise _too_large(self._limits.max_event)
         return items
 
     def end(self) -> list[StreamItem]:
@@ -92,6 +111,13 @@ class StreamReading:
         if reply.status >= 300:
             raise fault_of(self._reader, reply)
         return self._reader.unfold(reply)
+
+
+def _too_large(most: int) -> UpstreamFault:
+    return UpstreamFault(
+        f"An event of the provider's stream is larger than {most} bytes (upstream.max_event).",
+        code="upstream_event_too_large",
+    )
 
 
 def let_go(exchange: Exchange) -> None:

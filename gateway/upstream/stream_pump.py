@@ -37,11 +37,15 @@ class WholeReply:
         self.exchange: Exchange | None = None
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
-        self._body = CollectedBody(status, headers, self._limits.max_reply)
+        try:
+            self._body = CollectedBody(status, headers, self._limits.max_reply)
+        except Fault as fault:
+            self._fail(fault)
 
     def data(self, chunk: bytes) -> None:
         self._watchdog.touch_in()
-        assert self._body is not None
+        if self._body is None:
+            return
         try:
             self._body.add(chunk)
         except Fault as fault:
@@ -114,7 +118,10 @@ class StreamPump:
     # The sink's side, called by the transport.
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
-        self._reading.head(status, headers)
+        try:
+            self._reading.head(status, headers)
+        except Fault as fault:
+            self._finish(fault)
 
     def data(self, chunk: bytes) -> None:
         if self.ended:

@@ -233,7 +233,7 @@ async def test_a_small_balance_clamps_the_output(fine: Any) -> None:
     key = await fine.running.new_key(credits=500)
     answer = await fine.ask(key=key, max_tokens=4000)
     assert answer.status == 200
-    clamped = int(answer.headers["x-gateway-clamped"].removeprefix("max_tokens="))
+    clamped = int(answer.headers["x-gateway-clamped"].removeprefix("max_tokens=").removesuffix("; reason=credits"))
     assert 16 <= clamped < 250
     assert fine.upstream.requests[0].json["max_tokens"] == clamped
 
@@ -243,6 +243,25 @@ async def test_a_keys_monthly_ceiling(fine: Any) -> None:
     answer = await fine.ask(key=key)
     assert (answer.status, answer.error["type"]) == (402, "insufficient_quota")
     assert (await fine.ask()).status == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_limit_above_the_models_is_lowered_and_told(serve: Any, stream: bool) -> None:
+    site = await serve()
+    site.upstream.reply(Reply(openai_stream("Hi")) if stream else json_reply(openai_completion("Hi")))
+    answer = await site.ask(max_tokens=60_000, stream=stream)
+    assert answer.headers["x-gateway-clamped"] == "max_tokens=4096; reason=model"
+    assert site.upstream.requests[0].json["max_tokens"] == 4096
+
+
+async def test_a_model_without_a_limit_of_its_own_gets_the_callers(serve: Any) -> None:
+    price = {"input": 1, "output": 2}
+    model = {"provider": "fake", "upstream": "upstream-model", "price": price, "context": 1000}
+    site = await serve(models={"fake/model": model})
+    site.upstream.reply(json_reply(openai_completion("Hi")))
+    answer = await site.ask(max_tokens=5000)
+    assert "x-gateway-clamped" not in answer.headers
+    assert site.upstream.requests[0].json["max_tokens"] == 5000
 
 
 async def test_no_clamp_no_limit_sent(fine: Any) -> None:
@@ -366,9 +385,8 @@ async def test_what_goes_upstream(fine: Any) -> None:
     for key, value in body.items():
         assert received.json[key] == value
     assert received.headers["authorization"] == "Bearer sk-fake-upstream-key"
-    assert not {"cookie", "x-forwarded-for", "openai-organization", "x-custom", "accept-encoding"} & set(
-        received.headers
-    )
+    assert not {"cookie", "x-forwarded-for", "openai-organization", "x-custom"} & set(received.headers)
+    assert received.headers["accept-encoding"] == "identity"
     assert fine.running.key not in str(received.headers)
 
 

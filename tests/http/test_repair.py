@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import Any
 
 import orjson
@@ -86,3 +87,31 @@ async def test_a_whole_answer_that_failed_is_tried_again(tmp_path: Any) -> None:
     status, body, tries = await asked(tmp_path, "chat", *replies, stream=False)
     assert (status, tries) == (200, 2)
     assert orjson.loads(body)["choices"][0]["message"]["content"] == "Fine"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_compressed_answer_is_read(tmp_path: Any, stream: bool) -> None:
+    whole = b"".join(openai_stream("Fine")) if stream else orjson.dumps(openai_completion("Fine"))
+    kind = "text/event-stream" if stream else "application/json"
+    reply = Reply([gzip.compress(whole)], headers={"content-encoding": "gzip"}, media_type=kind)
+    status, body, tries = await asked(tmp_path, "chat", reply, stream=stream)
+    assert (status, tries) == (200, 1)
+    assert b"Fine" in body
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_compressed_error_tells_its_message(tmp_path: Any, stream: bool) -> None:
+    whole = orjson.dumps({"error": {"message": "tools[0]: no such thing", "type": "invalid_request_error"}})
+    headers = {"content-encoding": "gzip"}
+    reply = Reply([gzip.compress(whole)], 400, headers=headers, media_type="application/json")
+    status, body, _ = await asked(tmp_path, "chat", reply, stream=stream)
+    assert status == 400
+    assert b"no such thing" in body
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_coding_that_nobody_asked_for_is_told(tmp_path: Any, stream: bool) -> None:
+    reply = Reply([b"\x8b"], headers={"content-encoding": "br"})
+    status, body, _ = await asked(tmp_path, "chat", reply, stream=stream)
+    assert status == 502
+    assert b"compressed" in body

@@ -373,7 +373,7 @@ class TestRefusals:
         status, headers, _ = await site.running.post(RESPONSES, {"input": "Hello!"}, key=some)
         assert status == 200
         limit = site.upstream.requests[-1].json["max_tokens"]
-        assert headers["x-gateway-clamped"] == f"max_tokens={limit}"
+        assert headers["x-gateway-clamped"] == f"max_tokens={limit}; reason=credits"
         assert limit < 4096
 
     async def test_errors_before_the_stream_are_http(self, site: Any, quick: Any) -> None:

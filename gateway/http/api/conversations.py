@@ -43,7 +43,7 @@ async def create(context: RequestContext) -> web.StreamResponse:
         raise CallerFault("This gateway keeps no conversations (responses.store).", code="store_disabled")
     body = await context.read_json()
     metadata = _metadata(body)
-    items = _items(body, ()) if body.get("items") is not None else []
+    items = _items(body, ()) if body.get("items") not in (None, []) else []
     made = await services.conversations.create_conversation(account_id, metadata, [], expires=services.expires())
     if items:
         await services.conversations.add_items(

@@ -70,6 +70,9 @@ class ChatFromResponses:
         self._calls: dict[int, int] = {}
         self._seen: set[tuple[int, str]] = set()
         self._thought = False
+        self._told: set[str] = set()  # kinds of what came in events of its own
+        self._items: set[int] = set()
+        self._call_ids: set[str] = set()
 
     def feed(self, event: Any) -> list[Json | Fault]:
         """One event; returns the chunks it makes, or a Fault as the last entry."""
@@ -94,6 +97,7 @@ class ChatFromResponses:
         if not isinstance(delta, str):
             return []
         self._seen.add((_place(event), "text"))
+        self._told.add("message")
         return [self._chunk({"content": delta}, logprobs=logprobs_to_chat(event.get("logprobs")))]
 
     def _refusal(self, event: Mapping[str, Any]) -> list[Json | Fault]:
@@ -101,6 +105,7 @@ class ChatFromResponses:
         if not isinstance(delta, str):
             return []
         self._seen.add((_place(event), "text"))
+        self._told.add("message")
         return [self._chunk({"refusal": delta})]
 
     def _reasoning(self, event: Mapping[str, Any]) -> list[Json | Fault]:
@@ -108,6 +113,7 @@ class ChatFromResponses:
         if not isinstance(delta, str):
             return []
         self._seen.add((_place(event), "reasoning"))
+        self._told.add("reasoning")
         self._thought = True
         return [self._chunk({"reasoning_content": delta})]
 
@@ -130,6 +136,15 @@ class ChatFromResponses:
         body = {"custom": {"input": delta}} if custom else {"function": {"arguments": delta}}
         return [self._chunk({"tool_calls": [{"index": index, **body}]})]
 
+    def _arguments_done(self, event: Mapping[str, Any]) -> list[Json | Fault]:
+        """The whole text of a call, which some servers send without any delta before."""
+        custom = event.get("type") == "response.custom_tool_call_input.done"
+        text = event.get("input" if custom else "arguments")
+        if (_place(event), "arguments") in self._seen or not isinstance(text, str) or not text:
+            return []
+        kind = "response.custom_tool_call_input.delta" if custom else "response.function_call_arguments.delta"
+        return self._arguments({"type": kind, "output_index": _place(event), "delta": text})
+
     def _item_added(self, event: Mapping[str, Any]) -> list[Json | Fault]:
         item, place = event.get("item"), _place(event)
         if not isinstance(item, Mapping):
@@ -141,6 +156,7 @@ class ChatFromResponses:
         name = item.get("name")
         name = name if isinstance(name, str) else ""
         call_id = item.get("call_id")
+        self._call_ids.add(str(call_id))
         call: Json = {"index": index, "id": call_id if isinstance(call_id, str) else f"call_{place}"}
         if kind == "function_call":
             call.update({"type": "function", "function": {"name": name, "arguments": ""}})
@@ -154,6 +170,10 @@ class ChatFromResponses:
         if not isinstance(item, Mapping):
             return []
         kind = item.get("type")
+        if place in self._items and place >= 0:
+            return []
+        self._items.add(place)
+        self._told.add(str(kind))
         if kind == "message":
             return self._whole_message(item, place)
         if kind == "reasoning":
@@ -208,7 +228,10 @@ class ChatFromResponses:
         response = event.get("response")
         response = response if isinstance(response, Mapping) else {}
         self.done = True
+        chunks = self._untold(response)
         self.usage = usage_to_chat(response.get("usage"))
+        if self.usage is not None and self.web_searches:
+            self.usage["server_tool_use_details"] = {"web_search_requests": self.web_searches}
         details = response.get("incomplete_details")
         reason = details.get("reason") if isinstance(details, Mapping) else None
         if event.get("type") == "response.incomplete":
@@ -219,8 +242,28 @@ class ChatFromResponses:
         if isinstance(response.get("service_tier"), str):
             last["service_tier"] = response["service_tier"]
         if self.usage is None:
-            return [last]
-        return [last, {**self._head, "choices": [], "usage": self.usage}]
+            return [*chunks, last]
+        return [*chunks, last, {**self._head, "choices": [], "usage": self.usage}]
+
+    def _untold(self, response: Mapping[str, Any]) -> list[Json | Fault]:
+        """What only the last event tells. Items whose place no event named are not told again when there were any of
+        their kind."""
+        chunks: list[Json | Fault] = []
+        output = response.get("output")
+        given = output if isinstance(output, list) else []
+        if -1 in self._items or -1 in self._calls:
+            return chunks
+        for place, item in enumerate(given):
+            kind = item.get("type") if isinstance(item, Mapping) else None
+            known = kind in self._told if kind in ("message", "reasoning") else self._is_known_call(place, item)
+            if place not in self._items and not known:
+                chunks += self._item_done({"output_index": place, "item": item})
+        return chunks
+
+    def _is_known_call(self, place: int, item: Any) -> bool:
+        """Whether a call was told under another place than it has in the whole answer."""
+        call_id = item.get("call_id") if isinstance(item, Mapping) else None
+        return place not in self._calls and isinstance(call_id, str) and call_id in self._call_ids
 
     def _failed(self, event: Mapping[str, Any]) -> list[Json | Fault]:
         return [fault_from_stream_event(event)]
@@ -246,6 +289,8 @@ _EVENTS: dict[str, Callable[[ChatFromResponses, Mapping[str, Any]], list[Json | 
     "response.output_text.annotation.added": ChatFromResponses._annotation,
     "response.function_call_arguments.delta": ChatFromResponses._arguments,
     "response.custom_tool_call_input.delta": ChatFromResponses._arguments,
+    "response.function_call_arguments.done": ChatFromResponses._arguments_done,
+    "response.custom_tool_call_input.done": ChatFromResponses._arguments_done,
     "response.output_item.added": ChatFromResponses._item_added,
     "response.output_item.done": ChatFromResponses._item_done,
     "response.completed": ChatFromResponses._end,

@@ -441,3 +441,51 @@ def test_hostile_events_give_nothing_but_chunks_and_faults(data: st.DataObject) 
             if isinstance(chunk, Fault):
                 return
             fold.add(chunk)
+
+
+CALL = {
+    "type": "function_call",
+    "id": "fc",
+    "call_id": "c1",
+    "name": "f",
+    "arguments": '{"a":1}',
+    "status": "completed",
+}
+SEARCH = {"type": "web_search_call", "id": "ws", "status": "completed", "action": {"type": "search", "query": "x"}}
+TEXT = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hi", "annotations": []}]}
+
+
+@pytest.mark.parametrize("told", ["done", "completed", "item", "added and completed", "all"])
+def test_arguments_that_come_without_deltas(told: str) -> None:
+    machine = ChatFromResponses(completion_id="c", model="m", created=1)
+    events: list[Json] = []
+    if told in ("done", "added and completed", "all"):
+        item = {**CALL, "arguments": ""}
+        events.append({"type": "response.output_item.added", "output_index": 0, "item": item})
+    if told in ("done", "all"):
+        done = {"type": "response.function_call_arguments.done", "output_index": 0, "arguments": CALL["arguments"]}
+        events.append(done)
+    if told in ("item", "all"):
+        events.append({"type": "response.output_item.done", "output_index": 0, "item": CALL})
+    usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+    response = {"object": "response", "status": "completed", "output": [CALL, SEARCH, TEXT], "usage": usage}
+    events.append({"type": "response.completed", "response": response})
+    chunks = [chunk for event in events for chunk in machine.feed(event)]
+    answer = fold_stream([chunk for chunk in chunks if isinstance(chunk, dict)])
+    (choice,) = answer["choices"]
+    (call,) = choice["message"]["tool_calls"]
+    assert (call["id"], call["function"]) == ("c1", {"name": "f", "arguments": '{"a":1}'})
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("Hi", "tool_calls")
+    assert answer["usage"]["server_tool_use_details"] == {"web_search_requests": 1}
+
+
+def test_a_text_told_by_deltas_is_not_told_again() -> None:
+    machine = ChatFromResponses(completion_id="c", model="m", created=1)
+    response = {"object": "response", "status": "completed", "output": [SEARCH, TEXT]}
+    events = [
+        {"type": "response.output_text.delta", "output_index": 0, "delta": "Hi"},
+        {"type": "response.completed", "response": response},
+    ]
+    chunks = [chunk for event in events for chunk in machine.feed(event)]
+    answer = fold_stream([chunk for chunk in chunks if isinstance(chunk, dict)])
+    assert answer["choices"][0]["message"]["content"] == "Hi"

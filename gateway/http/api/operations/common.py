@@ -21,7 +21,7 @@ CALL_HEADERS: Mapping[str, str] = {
     "x-gateway-model": "The model that answered.",
     "x-gateway-cost": "What the call cost, in credits; in streams it stands in `usage.cost`.",
     "x-gateway-dropped-params": "Parameters that the model's provider cannot be told.",
-    "x-gateway-clamped": "The output limit was lowered to this.",
+    "x-gateway-clamped": "The output limit was lowered to this, and why: `max_tokens=N; reason=model` or `credits`.",
 }
 
 IDEMPOTENCY = Parameter(

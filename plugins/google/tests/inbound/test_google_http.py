@@ -119,6 +119,22 @@ async def test_the_echo_model_answers(site: Site, name: str) -> None:
     assert events[-1].usage_metadata.total_token_count == answer.usage_metadata.total_token_count
 
 
+async def test_the_models_are_listed(site: Site) -> None:
+    listed = [model async for model in await site.client.models.list(config={"page_size": 2})]
+    names = [model.name for model in listed]
+    assert {"models/" + ECHO, "models/my-gemini"} <= set(names)
+    assert len(names) == len(set(names)) > 2
+    one = await site.client.models.get(model=ECHO)
+    assert one.name == "models/" + ECHO
+    assert "generateContent" in one.supported_actions
+    for path in ("/v1beta/models?pageSize=0", "/v1beta/models?pageToken=nothing", "/v1beta/models/nothing"):
+        status, _, raw = await site.gateway.get(path)
+        assert status == (404 if path.endswith("/nothing") else 400)
+        assert orjson.loads(raw)["error"]["status"] in ("INVALID_ARGUMENT", "NOT_FOUND")
+    _, _, raw = await site.gateway.get("/v1/models")
+    assert orjson.loads(raw)["object"] == "list"
+
+
 @pytest.mark.blocking_allowed
 async def test_the_blocking_client(site: Site) -> None:
     site.upstream.queue(json_reply(openai_completion("Hi")), Reply(openai_stream("Hello", " world")))

@@ -84,6 +84,43 @@ _EMBED_REQUEST = Component("EmbedContentRequest", _object(content=_CONTENT, outp
 _VALUES = _object(("values",), values={"type": "array", "items": {"type": "number"}})
 
 
+_SHOWN = Component(
+    "GoogleModel",
+    _object(
+        ("name", "displayName", "supportedGenerationMethods"),
+        name=_TEXT,
+        version=_TEXT,
+        displayName=_TEXT,
+        description=_TEXT,
+        inputTokenLimit=_COUNT,
+        outputTokenLimit=_COUNT,
+        supportedGenerationMethods={"type": "array", "items": _TEXT},
+    ),
+)
+LIST_MODELS = Operation(
+    "List the models, as Google's SDKs read them",
+    "Gemini",
+    auth=_AUTH,
+    parameters=(
+        Parameter("pageSize", "Models on a page, 50 by default, at most 1000.", {"type": "integer", "minimum": 1}),
+        Parameter("pageToken", "`nextPageToken` of the page before."),
+    ),
+    answer=_object(("models",), models={"type": "array", "items": _SHOWN}, nextPageToken=_TEXT),
+    errors=(400, 401),
+    fault=ERROR,
+)
+GET_MODEL = Operation(
+    "One model, as Google's SDKs read it",
+    "Gemini",
+    path="/v1beta/models/{model}",
+    auth=_AUTH,
+    parameters=(_MODEL,),
+    answer=_SHOWN,
+    errors=(401, 404),
+    fault=ERROR,
+)
+
+
 def operations(prefix: str) -> tuple[Operation, ...]:
     """The operations of `POST {prefix}/models/{model}:METHOD`. prefix: "" below the prefixes of the gateway's API."""
 

@@ -1,5 +1,5 @@
 """The paths of Google's API at this gateway: `POST /models/{model}:{method}` below the API's prefixes (`/v1` is what
-Google's SDK asks for since its version 3) and below `/v1beta`.
+Google's SDK asks for since its version 3) and below `/v1beta`, and `GET` for the models.
 
 A model's id contains a slash, so the rest of the path is split at its last colon.
 """
@@ -13,7 +13,8 @@ from gateway.api import CallerFault, Router
 
 from .counting import count_tokens
 from .dialect import METHOD, MODEL, GenerateDialect, split_path
-from .operations import operations
+from .models import known_name, models, models_for
+from .operations import GET_MODEL, LIST_MODELS, operations
 
 Handler = Callable[..., Awaitable[Any]]
 
@@ -32,6 +33,12 @@ def add_routes(router: Router) -> None:
         calls = router.serving("POST", template, api=api)
         if calls is not None:
             router.add("POST", template, _handler(dialect, calls), api=api)
+    router.add("GET", "/v1beta/models", models, LIST_MODELS, api=False)
+    router.add("GET", "/v1beta/models/{id...}", models, GET_MODEL, api=False)
+    for template in ("/models", "/models/{id...}"):
+        earlier = router.serving("GET", template)
+        if earlier is not None:
+            router.add("GET", template, models_for(earlier))
 
 
 def _handler(dialect: GenerateDialect, calls: Handler) -> Handler:
@@ -55,12 +62,3 @@ def _handler(dialect: GenerateDialect, calls: Handler) -> Handler:
         return await (count_tokens if method == "countTokens" else calls)(context)
 
     return handler
-
-
-def known_name(catalog: Any, name: str) -> str:
-    """The catalogue's id for a model's name: itself, or the first id that ends with it where the name has no slash (as
-    Google's own names have none). An unknown name stays as it is."""
-    if name in catalog or "/" in name:
-        return name
-    ending = "/" + name
-    return next((entry["id"] for entry in catalog.public_list() if entry["id"].endswith(ending)), name)

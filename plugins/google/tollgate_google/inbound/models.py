@@ -1,0 +1,82 @@
+"""`models.list` and `models.get` as Google's SDKs read them. Source: Google's API reference, "Models".
+
+Below `/v1` OpenAI's dialect has the same paths. A request with the header `x-goog-api-key`, which Google's clients
+send, gets Google's shape there; every other goes on to the handler that was there before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from gateway.api import CallerFault
+
+from .dialect import GenerateDialect
+
+Handler = Callable[..., Awaitable[Any]]
+
+_DEFAULT, _MOST = 50, 1000
+_METHODS = ["generateContent", "streamGenerateContent", "countTokens"]
+
+
+async def models(context: Any) -> Any:
+    """GET /v1beta/models and /v1beta/models/{model}."""
+    await context.begin(context.new_call(GenerateDialect())).check_access()
+    catalog = context.runtime.catalog
+    name = context.values.get("id")
+    if name is None:
+        return context.json(page(catalog.public_list(), context.request.query))
+    return context.json(shown(catalog.public_one(known_name(catalog, name))))
+
+
+def models_for(earlier: Handler) -> Handler:
+    """A handler that answers Google's clients, and passes all others on to `earlier`."""
+
+    async def handler(context: Any) -> Any:
+        headers = context.request.headers
+        theirs = "x-goog-api-key" in headers and "anthropic-version" not in headers
+        return await (models if theirs else earlier)(context)
+
+    return handler
+
+
+def shown(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """One model. entry: as OpenAI's clients get it."""
+    made = {
+        "name": f"models/{entry['id']}",
+        "version": "001",
+        "displayName": entry["name"],
+        "description": entry["description"],
+        "inputTokenLimit": entry["context_length"],
+        "outputTokenLimit": entry["max_output_tokens"],
+        "supportedGenerationMethods": _METHODS,
+    }
+    return {name: value for name, value in made.items() if value is not None}
+
+
+def page(entries: list[dict[str, Any]], query: Mapping[str, str]) -> dict[str, Any]:
+    """One page of the list. query: `pageSize` (above 1000 is 1000), and `pageToken`, the last model of the page before.
+    Raises CallerFault."""
+    text = query.get("pageSize") or str(_DEFAULT)
+    size = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+    if size < 1:
+        raise CallerFault("pageSize: must be a whole number of at least 1.", param="pageSize")
+    names = [entry["id"] for entry in entries]
+    after = query.get("pageToken")
+    if after and after not in names:
+        raise CallerFault("pageToken: names no page of this list.", param="pageToken")
+    start = names.index(after) + 1 if after else 0
+    end = start + min(size, _MOST)
+    made: dict[str, Any] = {"models": [shown(entry) for entry in entries[start:end]]}
+    if end < len(names):
+        made["nextPageToken"] = names[end - 1]
+    return made
+
+
+def known_name(catalog: Any, name: str) -> str:
+    """The catalogue's id for a model's name: itself, or the first id that ends with it where the name has no slash (as
+    Google's own names have none). An unknown name stays as it is."""
+    if name in catalog or "/" in name:
+        return name
+    ending = "/" + name
+    return next((entry["id"] for entry in catalog.public_list() if entry["id"].endswith(ending)), name)

@@ -1,0 +1,70 @@
+"""Compressed answers come out as they went in, at every split, and never larger than they may be."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from typing import Any
+
+import pytest
+
+from gateway.errors import UpstreamFault
+from gateway.upstream.inflating import PIECE, inflater_of
+from gateway.upstream.reading import CollectedBody
+
+TEXT = b'{"choices":[{"message":{"content":"' + bytes(range(32, 127)) * 9 + b'"}}]}'
+
+
+def raw_deflate(data: bytes) -> bytes:
+    made = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return made.compress(data) + made.flush()
+
+
+FORMS = {
+    "gzip": gzip.compress(TEXT),
+    "gzip of two members": gzip.compress(TEXT[:50]) + gzip.compress(TEXT[50:]),
+    "gzip with padding": gzip.compress(TEXT) + b"\0\0\0",
+    "zlib": zlib.compress(TEXT),
+    "deflate": raw_deflate(TEXT),
+}
+
+
+def decoded(form: str, parts: list[bytes]) -> bytes:
+    inflater = inflater_of({"content-encoding": form.partition(" ")[0].replace("zlib", "deflate")})
+    assert inflater is not None
+    return b"".join(piece for part in parts for piece in inflater.pieces(part))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_split(form: str) -> None:
+    data = FORMS[form]
+    for at in range(len(data) + 1):
+        assert decoded(form, [data[:at], data[at:]]) == TEXT
+    assert decoded(form, [data[at : at + 1] for at in range(len(data))]) == TEXT
+
+
+def test_a_bomb_is_bounded_in_pieces_and_in_all() -> None:
+    bomb = gzip.compress(b"\0" * (64 << 20))
+    inflater = inflater_of({"content-encoding": "gzip"})
+    assert inflater is not None
+    assert len(next(inflater.pieces(bomb))) <= PIECE
+    body = CollectedBody(200, {"content-encoding": "gzip"}, 1 << 20)
+    with pytest.raises(UpstreamFault) as found:
+        body.add(bomb)
+    assert found.value.code == "upstream_reply_too_large"
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-encoding": "identity"}, {"content-encoding": ""}])
+def test_what_is_not_compressed_is_left_alone(headers: dict[str, Any]) -> None:
+    assert inflater_of(headers) is None
+
+
+@pytest.mark.parametrize("named", ["br", "zstd", "gzip, gzip", "x"])
+def test_an_unknown_coding_is_a_fault(named: str) -> None:
+    with pytest.raises(UpstreamFault):
+        inflater_of({"content-encoding": named})
+
+
+def test_broken_data_is_a_fault() -> None:
+    with pytest.raises(UpstreamFault):
+        decoded("gzip", [FORMS["gzip"][:10] + b"\xff" * 40])
