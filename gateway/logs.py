@@ -119,6 +119,9 @@ class RequestLog:
         self._text = TextFormatter(redact) if style != "json" else None
         self._redact = redact
         self._stream = stream
+        # Methods, models and labels of keys come again and again, and looking for secrets in them costs more than all
+        # the rest of a line. A change of the secrets makes a new log, so nothing here is out of date.
+        self._clean: dict[str, str] = {}
 
     def write(self, entry: dict[str, Any]) -> None:
         """Write the line of one request; `entry` as `request_entry` makes it."""
@@ -127,16 +130,28 @@ class RequestLog:
             if value:
                 # Redacted before it is cut: half a secret would not be recognized.
                 entry[name] = (
-                    self._redact(value)[:most]
+                    self._cleaned(value)[:most]
                     if isinstance(value, str)
-                    else [self._redact(part)[:most] for part in value]
+                    else [self._cleaned(part)[:most] for part in value]
                 )
         line = {"time": _timestamp(time.time()), "level": "info", "logger": REQUEST_LOG, "message": "request", **entry}
         text = to_json(line) if self._text is None else self._text.render(line)
         self._stream.write(text + "\n")
         self._stream.flush()
 
+    def _cleaned(self, text: str) -> str:
+        if len(text) > _REMEMBERED:
+            return self._redact(text)
+        found = self._clean.get(text)
+        if found is None:
+            if len(self._clean) >= _MOST_REMEMBERED:
+                self._clean.clear()
+            found = self._clean[text] = self._redact(text)
+        return found
 
+
+_REMEMBERED, _MOST_REMEMBERED = 100, 1000
+"""Characters of a text whose clean form is remembered, and how many of them."""
 # What callers, plugins and providers wrote, and how many characters of it are logged.
 _FREE_TEXT = {"method": 40, "key": 200, "model": 200, "dropped": 200, "error": 100, "reason": 500, "detail": 1000}
 _MOST_FREE_TEXT = 4000
