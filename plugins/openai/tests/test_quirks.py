@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from tollgate_openai.quirks import COMPATIBLE, Quirks, QuirkSettings, nearest_effort, openai_quirks, reasoning_is_on
+from tollgate_openai.quirks import (
+    COMPATIBLE,
+    Quirks,
+    QuirkSettings,
+    compatible_quirks,
+    nearest_effort,
+    openai_quirks,
+    reasoning_is_on,
+)
 
 # model: limit, when it reasons, unsupported parameters, efforts (* = whatever comes), renamed roles
 SNAPSHOT = """
@@ -102,3 +110,15 @@ def test_overrides_replace_single_members() -> None:
     )
     assert changed.image_tokens == COMPATIBLE.image_tokens
     assert QuirkSettings().apply(COMPATIBLE) is COMPATIBLE
+
+
+@pytest.mark.parametrize("name", ["gpt-5-mini", "openai/gpt-5.1", "o3", "azure/o4-mini"])
+def test_openais_models_elsewhere_keep_their_key_for_the_limit(name: str) -> None:
+    found = compatible_quirks(name)
+    assert found.limit == "max_completion_tokens"
+    assert found.roles == COMPATIBLE.roles, "the server is another one all the same"
+
+
+@pytest.mark.parametrize("name", ["llama3.2", "qwen/qwen3", "gpt-oss-120b", "gpt-4o", "olmo-2"])
+def test_other_models_take_what_copies_of_the_dialect_take(name: str) -> None:
+    assert compatible_quirks(name) is COMPATIBLE

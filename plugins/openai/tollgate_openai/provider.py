@@ -27,7 +27,7 @@ from gateway.api import (
     redact_fault,
 )
 from tollgate_openai.members import without_foreign_members
-from tollgate_openai.quirks import COMPATIBLE, Quirks, QuirkSettings, openai_quirks
+from tollgate_openai.quirks import Quirks, QuirkSettings, compatible_quirks, openai_quirks
 from tollgate_openai.request import chat_body
 from tollgate_openai.responses import responses_body
 from tollgate_openai.settings import OpenAISettings
@@ -64,7 +64,8 @@ class OpenAIProvider:
         Raises GatewayFault when the `quirks` in the model's options are not valid."""
         row = self._table.get(target.upstream)
         if row is None:
-            row = openai_quirks(target.upstream) if self._settings.is_openai else COMPATIBLE
+            known = openai_quirks if self._settings.is_openai else compatible_quirks
+            row = known(target.upstream)
             row = self._table[target.upstream] = self._settings.quirks.apply(row)
         own = target.options.get("quirks")
         if own is None:

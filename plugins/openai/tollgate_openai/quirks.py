@@ -143,6 +143,14 @@ def openai_quirks(model: str) -> Quirks:
     return OPENAI
 
 
+def compatible_quirks(model: str) -> Quirks:
+    """What a model tolerates at a server that is not OpenAI's. Its own models stand there too (behind another gateway,
+    in a cloud), under a name that may bear a prefix, and refuse `max_tokens` as they do at home."""
+    name = model.rpartition("/")[2]
+    limit = openai_quirks(name).limit
+    return replace(COMPATIBLE, limit=limit) if limit == "max_completion_tokens" else COMPATIBLE
+
+
 def reasoning_is_on(quirks: Quirks, effort: object) -> bool:
     """Whether a request with this `reasoning_effort` (None when absent) makes the model reason."""
     if quirks.reasons in ("never", "always"):

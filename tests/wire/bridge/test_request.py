@@ -442,3 +442,10 @@ def test_prompt_templates_are_refused() -> None:
     with pytest.raises(CallerFault) as caught:
         bridge(prompt={"id": "pmpt_1"})
     assert caught.value.param == "prompt"
+
+
+@pytest.mark.parametrize("member", ["client_metadata", "access_programs"])
+def test_what_is_meant_for_one_provider_stays_there_and_is_named(member: str) -> None:
+    form = chat_from_responses({"input": "Hi", member: {"installation": "0"}}, canonical_items("Hi"))
+    assert member not in form.body
+    assert member in form.dropped
