@@ -69,6 +69,7 @@ ProviderKind
 Reader
 Refusal
 Relay
+RequestContext
 ResponsesEventDecoder
 ResponsesReader
 Router

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from gateway.api import CallerFault, Router
+from gateway.api import CallerFault, RequestContext, Router
 
 from .counting import count_tokens
 from .dialect import METHOD, MODEL, GenerateDialect, split_path
@@ -35,9 +35,9 @@ def add_routes(router: Router) -> None:
 
 
 def _handler(dialect: GenerateDialect, calls: Handler) -> Handler:
-    async def handler(context: Any) -> Any:
+    async def handler(context: RequestContext) -> Any:
         context.dialect = dialect  # in which the faults below are told
-        query = context.request.query
+        query = context.query
         if "key" in query:
             raise CallerFault(
                 "key: a key in the URL ends up in logs; send it in the header x-goog-api-key instead.", param="key"
@@ -51,16 +51,17 @@ def _handler(dialect: GenerateDialect, calls: Handler) -> Handler:
             )
         if method == "streamGenerateContent" and query.get("alt") != "sse":
             raise CallerFault("alt: streams are server-sent events here; add ?alt=sse to the address.", param="alt")
-        context.values = {MODEL: known_name(context.runtime.catalog, model), METHOD: method}
+        context.values = {MODEL: known_name(context, model), METHOD: method}
         return await (count_tokens if method == "countTokens" else calls)(context)
 
     return handler
 
 
-def known_name(catalog: Any, name: str) -> str:
-    """The catalogue's id for a model's name: itself, or the first id that ends with it where the name has no slash (as
+def known_name(context: RequestContext, name: str) -> str:
+    """The public id for a model's name: itself, or the first id that ends with it where the name has no slash (as
     Google's own names have none). An unknown name stays as it is."""
-    if name in catalog or "/" in name:
+    if "/" in name:
         return name
+    ids = [entry["id"] for entry in context.models()]
     ending = "/" + name
-    return next((entry["id"] for entry in catalog.public_list() if entry["id"].endswith(ending)), name)
+    return name if name in ids else next((one for one in ids if one.endswith(ending)), name)
