@@ -137,6 +137,7 @@ seal
 text_bytes
 text_member
 text_of
+too_fast
 unfold
 unseal
 writable

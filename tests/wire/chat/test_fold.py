@@ -395,7 +395,7 @@ def test_deep_arguments_are_a_fault() -> None:
 
 
 def test_many_calls_take_linear_time() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     message = message_of(*({"tool_calls": [{"id": str(n), "function": fn("f", "1")}]} for n in range(20_000)))
     assert len(message["tool_calls"]) == 20_000
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
