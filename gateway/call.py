@@ -347,7 +347,7 @@ class Call:
 
     @property
     def fees(self) -> Decimal:
-        """See `CallProgress`."""
+        """Credits for tools that the gateway ran for this call so far."""
         return self.progress.fees
 
     @fees.setter

@@ -44,8 +44,10 @@ class Ledger:
     async def void(self, request_id: str) -> None:
         self.told.append(("void", request_id))
 
-    async def settle(self, request_id: str, charge: int, basis: str, usage: Any, model: str) -> int:
-        self.told.append(("settle", request_id, charge, basis, model))
+    async def settle(
+        self, request_id: str, charge: int, basis: str, usage: Any, model: str, *, disputed: int = 0
+    ) -> int:
+        self.told.append(("settle", request_id, charge, disputed, basis, model))
         return charge
 
 

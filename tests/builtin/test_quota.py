@@ -153,23 +153,43 @@ class TestSteps:
 
 
 class TestRounds:
-    async def test_a_further_round_is_paid_for_or_refused(self) -> None:
-        ledger = Ledger(grows=[1000, 10])
-        plugin = await started(ledger)
-        call = call_for()
+    """The first round is held at 100 credits of input and 1,000 tokens at 2; SPENT is all of that."""
+
+    SPENT = BilledRound(priced(), Usage(prompt_tokens=100, completion_tokens=1000), "provider")
+
+    async def admitted(self, *grows: int) -> tuple[Ledger, Any, Any]:
+        ledger = Ledger(grows=list(grows))
+        plugin, call = await started(ledger), call_for()
         await plugin.admit_call(call)
+        return ledger, plugin, call
+
+    async def test_what_the_first_left_pays_for_the_next(self) -> None:
+        ledger, plugin, call = await self.admitted()
         await plugin.admit_round(call, [])
-        assert ledger.told[-1] == ("grow", "req_test", 1000, Decimal(100))
+        assert (ledger.told, call.max_output) == ([], None)
+
+    async def test_a_further_round_is_paid_for_or_refused(self) -> None:
+        ledger, plugin, call = await self.admitted(1000, 10)
+        await plugin.admit_round(call, [self.SPENT])
+        assert ledger.told == [("grow", "req_test", 1000, Decimal(100))]
         with pytest.raises(Refusal) as refused:
-            await plugin.admit_round(call, [])
+            await plugin.admit_round(call, [self.SPENT] * 2)
         assert refused.value.status == 402
 
     async def test_a_round_that_can_be_paid_in_part_is_cut(self) -> None:
-        plugin = await started(Ledger(grows=[40]))
-        call = call_for()
-        await plugin.admit_call(call)
-        await plugin.admit_round(call, [])
+        _, plugin, call = await self.admitted(40)
+        await plugin.admit_round(call, [self.SPENT])
         assert call.max_output == 40
+
+    async def test_fees_of_tools_are_paid_for_or_refused(self) -> None:
+        ledger, plugin, call = await self.admitted(1, 0)
+        await plugin.admit_fees(call, [], 2000)
+        assert ledger.told == []
+        await plugin.admit_fees(call, [self.SPENT], 30)
+        assert ledger.told == [("grow", "req_test", 1, Decimal(30))]
+        with pytest.raises(Refusal) as refused:
+            await plugin.admit_fees(call, [self.SPENT], 60)
+        assert refused.value.status == 402
 
 
 class TestTheEnd:
@@ -181,8 +201,19 @@ class TestTheEnd:
         usage = Usage(prompt_tokens=3, completion_tokens=4)
         outcome = Outcome(200, usage, "provider", target, rounds=(BilledRound(target, usage, "provider"),) * 2)
         await plugin.finish_call(call, outcome)
-        assert ledger.told == [("settle", "req_test", 22, "provider", "test/a")]
+        assert ledger.told == [("settle", "req_test", 22, 0, "provider", "test/a")]
         assert call.cost == 22
+
+    async def test_more_than_was_possible_is_disputed(self) -> None:
+        ledger = Ledger()
+        plugin = await started(ledger)
+        call, target = call_for(max_tokens=50), priced()
+        await plugin.admit_call(call)
+        usage = Usage(prompt_tokens=2**40, completion_tokens=4)
+        outcome = Outcome(200, usage, "provider", target, rounds=(BilledRound(target, usage, "provider"),))
+        await plugin.finish_call(call, outcome)
+        [(_, _, charge, disputed, _, _)] = ledger.told
+        assert (charge, charge + disputed) == (100 + 50 * 2, outcome.charge)
 
     async def test_nothing_billed_releases_the_hold(self) -> None:
         ledger = Ledger()
