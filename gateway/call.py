@@ -306,7 +306,7 @@ class Call:
 
     @property
     def target(self) -> Target | None:
-        """See `CallProgress`."""
+        """The target being tried, or that answered."""
         return self.progress.target
 
     @target.setter
@@ -315,7 +315,7 @@ class Call:
 
     @property
     def attempts(self) -> int:
-        """See `CallProgress`."""
+        """Requests that went out to upstreams so far."""
         return self.progress.attempts
 
     @attempts.setter
@@ -324,12 +324,12 @@ class Call:
 
     @property
     def dropped(self) -> DroppedParams:
-        """See `CallProgress`."""
+        """Names of parameters that could not be carried to the target."""
         return self.progress.dropped
 
     @property
     def covered(self) -> int | None:
-        """See `CallProgress`."""
+        """Output tokens of a stream that are paid for so far, None for all of the answer."""
         return self.progress.covered
 
     @covered.setter
@@ -338,7 +338,7 @@ class Call:
 
     @property
     def cost(self) -> int | None:
-        """See `CallProgress`."""
+        """Credits charged, None until the call was settled."""
         return self.progress.cost
 
     @cost.setter
@@ -347,7 +347,7 @@ class Call:
 
     @property
     def fees(self) -> Decimal:
-        """See `CallProgress`."""
+        """Credits for tools that the gateway ran for this call so far."""
         return self.progress.fees
 
     @fees.setter
@@ -356,7 +356,7 @@ class Call:
 
     @property
     def answer_headers(self) -> dict[str, str]:
-        """See `CallProgress`."""
+        """Headers for the answer, added by plugins and the relay."""
         return self.progress.answer_headers
 
     def freeze(self) -> None:

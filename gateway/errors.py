@@ -64,6 +64,11 @@ class Refusal(CallerFault):
     """A policy refused the call; what earlier plugins reserved is released in `finish_call`."""
 
 
+def too_fast(message: str, *, retry_after: float, code: str = "rate_limit_exceeded") -> Refusal:
+    """The refusal (429) of what came too often, or is too much at once. retry_after: seconds until it may come."""
+    return Refusal(message, status=429, type="rate_limit", code=code, retry_after=retry_after)
+
+
 class UpstreamFault(Fault):
     """The provider's side failed.
 

@@ -15,8 +15,9 @@ import pluggy
 
 from gateway.call import BilledRound, Call, Caller, Outcome, Target
 from gateway.dialect import InboundDialect
+from gateway.errors import Fault
 from gateway.payments import PaymentKind
-from gateway.provider import ProviderKind
+from gateway.provider import Provider, ProviderKind, UpstreamReply, UpstreamRequest
 from gateway.stores import Stores, StoresKind
 from gateway.tools import PageReader, SearchKind, ServerTool
 from gateway.wire.openapi import Operation
@@ -65,6 +66,56 @@ class App(Protocol):
 
     def spawn(self, work: Awaitable[None], name: str) -> None:
         """Run `work` in a task that the process owns and awaits before it ends."""
+
+
+class RequestContext(Protocol):
+    """One HTTP request, as the handler of a plugin's route is given it.
+
+    dialect: in which errors are told from now on; None for OpenAI's. It is set by `identify`, too.
+    values: what stands in the places of the route's template. A handler may set both before it passes the request on.
+    """
+
+    dialect: InboundDialect | None
+    values: Mapping[str, str]
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The parameters of the address, decoded."""
+
+    def header(self, name: str) -> str | None:
+        """A header of the request, by its name in any case; None when it is not there."""
+
+    async def identify(self, dialect: InboundDialect | None = None) -> Call:
+        """The call of this request, with its caller, before its body is read. Raises Refusal(401)."""
+
+    async def read_json(self) -> dict[str, Any]:
+        """The body, a JSON object, within the limits of the configuration. Raises CallerFault."""
+
+    def resolve(self, call: Call) -> None:
+        """Find what `call.model` may lead to: sets its public id and `call.candidates`. Raises CallerFault 404."""
+
+    async def check_access(self) -> None:
+        """Let the policies decide whether this caller may ask, as for a request that calls no model; identifies the
+        caller, unless that was done. Raises Refusal."""
+
+    def models(self) -> list[dict[str, Any]]:
+        """The public entries of all models and aliases, as in `GET /models`."""
+
+    def model(self, name: str) -> dict[str, Any]:
+        """One of them. Raises CallerFault 404."""
+
+    def provider(self, target: Target) -> Provider:
+        """The instance that serves a target."""
+
+    async def exchange(self, request: UpstreamRequest, *, seconds: float, most: int) -> UpstreamReply:
+        """Send one request that is no model call over the upstream connections, and wait for the whole answer, whatever
+        its status: at most `seconds` and `most` bytes. Raises UpstreamFault."""
+
+    def json(self, value: Any, status: int = 200) -> Any:
+        """A JSON answer, for the handler to return, with the headers that every answer has."""
+
+    def error(self, fault: Fault) -> Any:
+        """The answer that a fault makes, in the request's dialect. A handler may as well raise the fault."""
 
 
 Handler = Callable[..., Awaitable[Any]]

@@ -64,7 +64,7 @@ class ChatReader:
     # What the gateway calls.
 
     def read_reply(self, reply: UpstreamReply) -> Answer:
-        """See `Reader`."""
+        """A successful (2xx) whole answer, measured."""
         try:
             return self.measure(self.read_body(reply))
         except Fault as fault:
@@ -76,19 +76,19 @@ class ChatReader:
         return measure_chat(body)
 
     def open_stream(self) -> StreamDecoder:
-        """See `Reader`."""
+        """A fresh decoder for the streamed answer."""
         return self.make_decoder()
 
     def open_tally(self, choices: int) -> Tally:
-        """See `Reader`."""
+        """A fresh tally for the items of the stream."""
         return ChatTally(choices, chat_id(self.call), self.call.created)
 
     def read_fault(self, reply: UpstreamReply) -> Fault:
-        """See `Reader`."""
+        """The fault that an error answer (status >= 400) means, without secrets."""
         return self.clean(self.fault_of(reply))
 
     def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
-        """See `Reader`."""
+        """The stream's items for a whole answer that came although a stream was asked for."""
         return list(unfold(self.read_reply(reply).body, True))
 
 
@@ -111,11 +111,11 @@ class ResponsesReader(ChatReader):
         return Answer(body, self.dialect, usage_of_response(body), finish_reason_of(body), estimate_output_tokens(chat))
 
     def open_tally(self, choices: int) -> Tally:
-        """See `Reader`."""
+        """A fresh tally for the items of the stream."""
         return ResponsesTally()
 
     def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
-        """See `Reader`."""
+        """The stream's items for a whole answer that came although a stream was asked for."""
         return list(unfold_response(self.read_reply(reply).body))
 
 

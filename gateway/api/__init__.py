@@ -5,8 +5,8 @@ from __future__ import annotations
 from gateway.call import Basis, BilledRound, Call, Caller, CallProgress, Form, Outcome, Price, Target, Usage
 from gateway.config import ApiKey, BaseUrl
 from gateway.dialect import ChatDialect, InboundCall, InboundDialect, Relay, Watch, bearer
-from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault
-from gateway.hookspecs import App, Router, hookimpl
+from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault, too_fast
+from gateway.hookspecs import App, RequestContext, Router, hookimpl
 from gateway.operations import OPERATIONS, ModelOperation
 from gateway.payments import Checkout, CheckoutState, Order, Part, PaymentEvent, PaymentKind, PaymentMethod
 from gateway.profile import Dialect, Profile
@@ -149,6 +149,7 @@ __all__ = [
     "Reader",
     "Refusal",
     "Relay",
+    "RequestContext",
     "ResponsesEventDecoder",
     "ResponsesReader",
     "Router",
@@ -216,6 +217,7 @@ __all__ = [
     "text_bytes",
     "text_member",
     "text_of",
+    "too_fast",
     "unfold",
     "unseal",
     "writable",

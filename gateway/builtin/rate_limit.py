@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.api import App, Call, Counters, Refusal, Window, hookimpl
+from gateway.api import App, Call, Counters, Window, hookimpl, too_fast
 
 WINDOW = 60.0
 
@@ -44,12 +44,9 @@ class Plugin:
         windows = await self._counters.hit(self._limits(call), WINDOW)
         tightest = _tell(call, windows)
         if not tightest.allowed:
-            raise Refusal(
+            raise too_fast(
                 f"Rate limit reached: {tightest.limit} requests per minute. "
                 f"Try again in {tightest.retry_after:.1f} seconds.",
-                status=429,
-                type="rate_limit",
-                code="rate_limit_exceeded",
                 retry_after=tightest.retry_after,
             )
 

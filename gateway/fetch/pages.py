@@ -34,7 +34,7 @@ class PageFetcher:
         self._slots = asyncio.Semaphore(settings.concurrency)
 
     def close(self) -> None:
-        """See `Guard.close`."""
+        """Let go of the resolving threads; what they still wait for is given up."""
         self.guard.close()
 
     async def fetch(self, url: str) -> Document:

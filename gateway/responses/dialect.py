@@ -16,7 +16,7 @@ from typing import Any
 
 from gateway.call import Call, Form, Target
 from gateway.dialect import Relay, Watch, bearer
-from gateway.errors import CallerFault, Fault, Refusal
+from gateway.errors import CallerFault, Fault, too_fast
 from gateway.profile import Dialect
 from gateway.provider import Answer
 from gateway.responses.history import conversation_of, load_earlier, load_references
@@ -151,11 +151,9 @@ class ResponsesCall:
         call, request, services = self._call, self._request, self._services
         request["store"] = self.store
         if self.background and services.running.count_background(self.account_id) >= services.settings.max_background:
-            raise Refusal(
+            raise too_fast(
                 f"This account has {services.settings.max_background} background responses running "
                 "(responses.max_background); wait for one to end.",
-                status=429,
-                type="rate_limit",
                 code="too_many_background_responses",
                 retry_after=5.0,
             )

@@ -55,7 +55,7 @@ class BridgeRelay:
         return self._stream.dropped
 
     def feed(self, items: list[StreamItem]) -> tuple[bytes, Fault | None]:
-        """See `Relay`."""
+        """Take decoded items, as the tally passed them on."""
         out: list[bytes] = []
         fault: Fault | None = None
         for item in items:
@@ -73,15 +73,15 @@ class BridgeRelay:
         return self._send(b"".join(out)), fault
 
     def cut(self) -> None:
-        """See `Relay`."""
+        """The gateway ends the answer here."""
         self._reason = "length"
 
     def finish(self, usage: Mapping[str, Any]) -> bytes:
-        """See `Relay`."""
+        """The closing bytes of a stream that ended well, with the usage to show (OpenAI's names, plus `cost`)."""
         return self._send(encode_events(self._stream.finish(self._clock(), usage=usage, reason=self._reason)))
 
     def fail(self, fault: Fault, request_id: str) -> bytes:
-        """See `Relay`."""
+        """The bytes that end a stream which has begun and cannot go on."""
         return self._send(encode_events(self._stream.fail(fault, self._clock(), usage=self._usage)))
 
     def cancel(self, usage: Mapping[str, Any]) -> bytes:
@@ -154,7 +154,7 @@ class NativeStream:
         return self._relay.added_up() if self._last is None else self._last
 
     def add_up(self, most: int) -> bool:
-        """See `NativeRelay.add_up`."""
+        """Take up to `most` events more into the object; returns whether there are more."""
         return self._last is None and self._relay.final is None and self._relay.add_up(most)
 
     @property
@@ -163,7 +163,7 @@ class NativeStream:
         return []
 
     def feed(self, items: list[StreamItem]) -> tuple[bytes, Fault | None]:
-        """See `Relay`."""
+        """Take decoded items, as the tally passed them on."""
         out: list[bytes] = []
         fault: Fault | None = None
         for item in items:
@@ -189,7 +189,7 @@ class NativeStream:
         return self._send(b"".join(out)), fault
 
     def cut(self) -> None:
-        """See `Relay`."""
+        """The gateway ends the answer here."""
         if not self._relay.ended:
             *closing, _, _ = self._break_off(ResponseCancelled())
             self._closing = encode_events(closing)
@@ -199,7 +199,7 @@ class NativeStream:
             self._relay.number += 1  # of the terminal event, which `finish` sends
 
     def finish(self, usage: Mapping[str, Any]) -> bytes:
-        """See `Relay`."""
+        """The closing bytes of a stream that ended well, with the usage to show (OpenAI's names, plus `cost`)."""
         shown = usage_from_chat(usage) if "prompt_tokens" in usage else dict(usage)
         last = self._last = {**self.response, "usage": shown}
         self._told = True
@@ -208,11 +208,11 @@ class NativeStream:
         return self._send(self._closing + event)
 
     def fail(self, fault: Fault, request_id: str) -> bytes:
-        """See `Relay`."""
+        """The bytes that end a stream which has begun and cannot go on."""
         return self._send(encode_events(self._break_off(fault)))
 
     def cancel(self, usage: Mapping[str, Any]) -> bytes:
-        """See `BridgeRelay.cancel`."""
+        """The events that end a response which its owner cancelled, with the usage to show."""
         *events, error, _ = self._break_off(ResponseCancelled()) or [{}, {}]
         if not error:
             return b""

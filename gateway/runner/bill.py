@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 from gateway.call import Basis, BilledRound, Call, Usage
 from gateway.operations import OPERATIONS
 from gateway.provider import Answer, Tally
-from gateway.upstream.fan_out import add_usage
 from gateway.wire.tokens import estimate_tokens
-from gateway.wire.usage import UsageNumbers, read_usage
+from gateway.wire.usage import UsageNumbers, add_usage, read_usage
 
 
 class Measured(NamedTuple):

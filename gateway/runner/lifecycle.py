@@ -230,7 +230,7 @@ class CallRunner:
         return None
 
     async def admit_fees(self, credits: int) -> None:
-        """See `Rounds.admit_fees`."""
+        """May tools cost so many credits, all of the call's together? Raises Refusal."""
         await self._rounds.admit_fees(credits)
 
     def remaining(self) -> float:

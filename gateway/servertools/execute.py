@@ -41,7 +41,7 @@ class HostedCall:
 
 @dataclass(slots=True)
 class Run:
-    """See `gateway.tools.ToolRun`."""
+    """What a tool is given of the call that it runs for."""
 
     net: Net
     request_id: str

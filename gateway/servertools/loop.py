@@ -221,7 +221,7 @@ class ToolLoop:
     # -- between the rounds -------------------------------------------------------------------------------------
 
     async def next_body(self, found: Round) -> Json | None:
-        """See `gateway.runner.lifecycle.NextBody`."""
+        """The body of the next round, with what the tools gave that the last one called; None when it called none."""
         relay = found.pump.relay if found.pump is not None else self._whole_round(found)
         assert isinstance(relay, RoundRelay)
         self._latest = relay
@@ -417,7 +417,7 @@ class LoopedCall:
         self._inbound = inbound
 
     def relay(self, watch: Watch | None, dialect: Dialect = "chat") -> RoundRelay:
-        """See `InboundCall`."""
+        """A fresh encoder for this request's stream."""
         return self._loop.relay(watch)
 
     def whole(self, answer: Answer) -> dict[str, Any]:

@@ -26,9 +26,10 @@ class ToolNet:
         self._most = most
 
     async def exchange(self, request: UpstreamRequest) -> UpstreamReply:
-        """See `Net`."""
+        """Send one request to a service that the operator configured, and wait for its whole answer, whatever its
+        status."""
         return await self._exchange(request, seconds=self._seconds, most=self._most)
 
     async def fetch(self, url: str) -> Document:
-        """See `Net`."""
+        """GET a page of the public internet through the guard."""
         return await self._fetcher.fetch(url)

@@ -104,7 +104,7 @@ class RoundRelay:
     # -- the model's side ---------------------------------------------------------------------------------------
 
     def feed(self, items: list[StreamItem]) -> tuple[bytes, Fault | None]:
-        """See `Relay`."""
+        """Take decoded items, as the tally passed them on."""
         out: list[bytes] = []
         for item in items:
             if isinstance(item, Fault):
@@ -129,7 +129,7 @@ class RoundRelay:
         return b"".join(out), None
 
     def cut(self) -> None:
-        """See `Relay`."""
+        """The gateway ends the answer here."""
         self._reason = self._reason or "length"
 
     def finish(self, usage: Mapping[str, Any]) -> bytes:
@@ -148,7 +148,7 @@ class RoundRelay:
         return closing + answer.show(_chunk({}, reason))
 
     def fail(self, fault: Fault, request_id: str) -> bytes:
-        """See `Relay`."""
+        """The bytes that end a stream which has begun and cannot go on."""
         return bytes(self._inner.fail(fault, request_id))
 
     # -- what it came to ----------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ counted, because each part was paid for: the prompt `n` times.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import orjson
@@ -19,7 +19,7 @@ from gateway.readers import measure_chat
 from gateway.upstream.proxied import cut
 from gateway.upstream.reading import StreamReading, let_go
 from gateway.upstream.timeouts import Limits
-from gateway.wire.usage import find_usage
+from gateway.wire.usage import add_usage, find_usage
 
 T = TypeVar("T")
 
@@ -54,30 +54,6 @@ def merge_completions(completions: list[dict[str, Any]]) -> dict[str, Any]:
     if usage is not None:
         merged["usage"] = usage
     return merged
-
-
-def add_usage(usages: Iterable[Any]) -> dict[str, Any] | None:
-    """The sum of usage objects, member by member, nested ones included; None when one of them is missing, because a
-    sum without it would be too small."""
-    total: dict[str, Any] = {}
-    for usage in usages:
-        if not isinstance(usage, dict):
-            return None
-        _add(total, usage)
-    return total
-
-
-def _add(total: dict[str, Any], usage: Mapping[str, Any]) -> None:
-    for name, value in usage.items():
-        if isinstance(value, Mapping):
-            inner = total.setdefault(name, {})
-            if isinstance(inner, dict):
-                _add(inner, value)
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            before = total.get(name)
-            total[name] = value + (before if isinstance(before, int | float) else 0)
-        else:
-            total.setdefault(name, value)
 
 
 class FanOut:

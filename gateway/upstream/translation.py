@@ -78,23 +78,23 @@ class BackReader:
         }
 
     def read_reply(self, reply: UpstreamReply) -> Answer:
-        """See `Reader`."""
+        """A whole response, turned back into a completion and measured."""
         return measure_chat(chat_from_response(self._reader.read_reply(reply).body, **self._envelope))
 
     def open_stream(self) -> StreamDecoder:
-        """See `Reader`."""
+        """A decoder that turns the events of a response back into chunks."""
         return _BackDecoder(self._reader.open_stream(), self._envelope)
 
     def open_tally(self, choices: int) -> Tally:
-        """See `Reader`."""
+        """A tally of the chunks that are made of the events."""
         return ChatTally(choices)
 
     def read_fault(self, reply: UpstreamReply) -> Fault:
-        """See `Reader`."""
+        """The fault that an error answer (status >= 400) means."""
         return self._reader.read_fault(reply)
 
     def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
-        """See `Reader`."""
+        """The chunks for a whole response that came although a stream was asked for."""
         return list(unfold(self.read_reply(reply).body, True))
 
 

@@ -48,6 +48,25 @@ def dump(value: Any) -> str:
         raise nonsense("The provider's answer nests too deeply.") from None
 
 
+def nests_deeper(value: Any, most: int) -> bool:
+    """Whether arrays and objects stand in one another more than `most` levels deep. Level by level, so no stack is used
+    up by what a stranger sent."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(most):
+        if not level:
+            return False
+        inside = (inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer))
+        level = [inner for inner in inside if isinstance(inner, dict | list)]
+    return bool(level)
+
+
+def shallow(value: Any, most: int = 64) -> Any:
+    """The value itself. Raises UpstreamFault when it nests so deeply that it could not be put into an answer."""
+    if nests_deeper(value, most):
+        raise nonsense("The provider sent data that nests too deeply.")
+    return value
+
+
 def writable(value: Any) -> Any:
     """`value`, once it is known that it can be written as JSON again, with room for what it is put into."""
     dump([[[[[[[[value]]]]]]]])

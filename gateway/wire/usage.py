@@ -6,7 +6,7 @@ numbers, so nonsense is treated as absent and reported by `UsageNumbers.sane`, n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,3 +165,27 @@ def read_usage(raw: Mapping[str, Any]) -> UsageNumbers:
         web_searches=read.count(_SEARCHES) or 0,
         sane=read.sane,
     )
+
+
+def add_usage(usages: Iterable[Any]) -> dict[str, Any] | None:
+    """The sum of usage objects, member by member, nested ones included; None when one of them is missing, because a
+    sum without it would be too small."""
+    total: dict[str, Any] = {}
+    for usage in usages:
+        if not isinstance(usage, dict):
+            return None
+        _add(total, usage)
+    return total
+
+
+def _add(total: dict[str, Any], usage: Mapping[str, Any]) -> None:
+    for name, value in usage.items():
+        if isinstance(value, Mapping):
+            inner = total.setdefault(name, {})
+            if isinstance(inner, dict):
+                _add(inner, value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            before = total.get(name)
+            total[name] = value + (before if isinstance(before, int | float) else 0)
+        else:
+            total.setdefault(name, value)

@@ -69,6 +69,7 @@ ProviderKind
 Reader
 Refusal
 Relay
+RequestContext
 ResponsesEventDecoder
 ResponsesReader
 Router
@@ -136,6 +137,7 @@ seal
 text_bytes
 text_member
 text_of
+too_fast
 unfold
 unseal
 writable

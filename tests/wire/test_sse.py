@@ -182,11 +182,11 @@ def test_an_event_of_the_very_size_passes_at_every_split(sizes: list[int]) -> No
 def test_time_is_linear_in_small_slices() -> None:
     """16 MiB in 1 KiB slices, and 256 KiB byte by byte: a parser that rescans would take minutes."""
     big = b"data: " + random.Random(1).randbytes(1024).replace(b"\n", b" ").replace(b"\r", b" ") * (16 * 1024)
-    started = time.perf_counter()
+    started = time.process_time()
     reader = EventReader(len(big) + 1)
     for at in range(0, len(big), 1024):
         assert reader.feed_data(big[at : at + 1024]) == []
     assert reader.feed_data(b"\n\n") == [big[6:]]
     for _ in range(256 * 1024):
         reader.feed_data(b"x")
-    assert time.perf_counter() - started < 2.0
+    assert time.process_time() - started < 2.0

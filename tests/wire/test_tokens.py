@@ -187,7 +187,7 @@ def test_a_large_body_is_fast() -> None:
     body = {"messages": [{"role": "user", "content": "lorem ipsum é " * 145} for _ in range(100)]}
     times = []
     for _ in range(5):
-        started = time.perf_counter()
+        started = time.process_time()
         bound_text_tokens(body)
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
     assert min(times) < 0.003

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.usage import UsageNumbers, find_usage, read_usage
+from gateway.wire.usage import UsageNumbers, add_usage, find_usage, read_usage
 
 FIXTURES = Path(__file__).parent / "fixtures" / "chat"
 COUNTS = {"prompt_tokens": 1, "completion_tokens": 2}
@@ -176,3 +176,12 @@ def test_always_a_consistent_reading(main: dict[str, Any], details: dict[str, An
         assert 0 <= value <= 2**40
     assert read.cached_tokens + read.cache_write_tokens <= read.prompt_tokens
     assert max(read.reasoning_tokens, read.audio_output_tokens) <= read.completion_tokens
+
+
+def test_the_sum_of_usages() -> None:
+    one = {"prompt_tokens": 1, "details": {"cached": 2}, "tier": "a", "odd": True}
+    other = {"prompt_tokens": 4, "details": {"cached": 8, "audio": 16}, "tier": "b"}
+    total = {"prompt_tokens": 5, "details": {"cached": 10, "audio": 16}, "tier": "a", "odd": True}
+    assert add_usage([one, other]) == total
+    assert add_usage([one, None]) is None, "a sum without one of them would be too small"
+    assert add_usage([]) == {}

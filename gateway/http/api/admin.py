@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.dialect import bearer
-from gateway.errors import CallerFault, Refusal
+from gateway.errors import CallerFault, Refusal, too_fast
 from gateway.http.api import admin_forms as forms
 from gateway.http.api.fields import page_number
 from gateway.http.api.operations.admin import OPERATIONS
@@ -86,11 +86,8 @@ async def _authenticate(context: RequestContext, stores: Stores) -> None:
     remote = remote_address(context.request, context.runtime.config.server.trusted_proxies)
     [window] = await stores.counters.hit([(f"admin:{remote}", _TRIES)], _TRIES_WINDOW)
     if not window.allowed:
-        raise Refusal(
+        raise too_fast(
             "Too many attempts with a wrong admin secret.",
-            status=429,
-            type="rate_limit",
-            code="rate_limit_exceeded",
             retry_after=window.retry_after,
         )
     raise Refusal(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.call import Caller
-from gateway.errors import CallerFault, Refusal
+from gateway.errors import CallerFault, too_fast
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import read_body
 from gateway.runtime import BodyLimits
@@ -40,11 +40,8 @@ async def throttle(context: RequestContext, limits: Sequence[tuple[str, int]], w
         await context.gateway.stores.counters.hit(limits, window), key=lambda state: (state.allowed, state.remaining)
     )
     if not tightest.allowed:
-        raise Refusal(
+        raise too_fast(
             f"Too many tries: at most {tightest.limit} in {window:.0f} seconds. "
             f"Try again in {tightest.retry_after:.1f} seconds.",
-            status=429,
-            type="rate_limit",
-            code="rate_limit_exceeded",
             retry_after=tightest.retry_after,
         )

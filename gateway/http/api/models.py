@@ -9,11 +9,11 @@ from gateway.http.server.request_context import RequestContext
 
 async def list_models(context: RequestContext) -> web.StreamResponse:
     """All models and aliases."""
-    await context.begin(context.new_call()).check_access()
-    return context.json({"object": "list", "data": context.runtime.catalog.public_list()})
+    await context.check_access()
+    return context.json({"object": "list", "data": context.models()})
 
 
 async def get_model(context: RequestContext) -> web.StreamResponse:
     """One model. Raises CallerFault 404."""
-    await context.begin(context.new_call()).check_access()
-    return context.json(context.runtime.catalog.public_one(context.values["id"]))
+    await context.check_access()
+    return context.json(context.model(context.values["id"]))

@@ -22,7 +22,7 @@ import orjson
 from aiohttp import web
 
 from gateway.dialect import InboundCall, InboundDialect, keep_alive_of
-from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault
+from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault, too_fast
 from gateway.http.calls.keyed_answer import KeyedAnswer, relevant_headers
 from gateway.http.calls.model_calls import answer_call, open_call, serve_call
 from gateway.http.server.request_context import IDEMPOTENCY_KEY, SSE_TYPE, RequestContext
@@ -248,11 +248,8 @@ class Idempotency:
         limits = [(f"repeats:{account_of(runner)}", REPEATS_PER_MINUTE)]
         (window,) = await self._gateway.stores.counters.hit(limits, 60.0)
         if not window.allowed:
-            raise Refusal(
+            raise too_fast(
                 f"Too many repeated requests: at most {window.limit} in a minute.",
-                status=429,
-                type="rate_limit",
-                code="rate_limit_exceeded",
                 retry_after=window.retry_after,
             )
 

@@ -55,9 +55,7 @@ def open_call(
     """`read_call` with a body that was read already."""
     call = runner.call
     inbound = dialect.open(call, body, context.values)
-    resolution = context.runtime.catalog.resolve(call.model or None)
-    call.model = resolution.model
-    call.candidates = resolution.candidates
+    context.resolve(call)
     return inbound
 
 

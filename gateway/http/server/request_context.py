@@ -11,13 +11,14 @@ from typing import Any, Protocol
 import orjson
 from aiohttp import web
 
-from gateway.call import Call
+from gateway.call import Call, Target
 from gateway.dialect import InboundDialect, bearer, own_credential
 from gateway.errors import Fault
 from gateway.http.server.connection import SERVER
 from gateway.http.server.cors import cors_headers
 from gateway.http.server.request_reading import parse_body, read_body, remote_address
 from gateway.logs import BodyCopy
+from gateway.provider import Provider, UpstreamReply, UpstreamRequest
 from gateway.runner.lifecycle import CallRunner
 from gateway.runtime import Gateway, Runtime
 from gateway.wire.dropped import LONGEST_TEXT
@@ -39,7 +40,7 @@ class KeyedCalls(Protocol):
 
 @dataclass(slots=True, eq=False)
 class RequestContext:
-    """One HTTP request on its way through a handler.
+    """One HTTP request on its way through a handler. Plugins see of it what `gateway.hookspecs.RequestContext` names.
 
     runtime: the configuration generation that serves it, whatever is reloaded meanwhile.
     template, values: the route's template, and the values of its places.
@@ -99,6 +100,48 @@ class RequestContext:
             created=int(time.time()),
             strict=config.strict or headers.get("x-gateway-strict", "").lower() in ("1", "true"),
         )
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The parameters of the address, decoded."""
+        return self.request.query
+
+    def header(self, name: str) -> str | None:
+        """A header of the request, by its name in any case; None when it is not there."""
+        return self.request.headers.get(name)
+
+    async def identify(self, dialect: InboundDialect | None = None) -> Call:
+        """The call of this request, with its caller, before its body is read. Raises Refusal(401)."""
+        call = self.new_call(dialect)
+        await self.begin(call).identify()
+        return call
+
+    async def check_access(self) -> None:
+        """Let the policies decide whether this caller may ask, as for a request that calls no model; identifies the
+        caller, unless that was done. Raises Refusal."""
+        await (self.runner or self.begin(self.new_call(self.dialect))).check_access()
+
+    def resolve(self, call: Call) -> None:
+        """Find what `call.model` may lead to: sets its public id and `call.candidates`. Raises CallerFault 404."""
+        resolution = self.runtime.catalog.resolve(call.model or None)
+        call.model = resolution.model
+        call.candidates = resolution.candidates
+
+    def models(self) -> list[dict[str, Any]]:
+        """The public entries of all models and aliases, as in `GET /models`."""
+        return self.runtime.catalog.public_list()
+
+    def model(self, name: str) -> dict[str, Any]:
+        """One of them. Raises CallerFault 404."""
+        return self.runtime.catalog.public_one(name)
+
+    def provider(self, target: Target) -> Provider:
+        """The instance that serves a target."""
+        return self.runtime.provider(target.provider)
+
+    async def exchange(self, request: UpstreamRequest, *, seconds: float, most: int) -> UpstreamReply:
+        """Send one request that is no model call, and wait for the whole answer; see `Runtime.exchange`."""
+        return await self.runtime.exchange(request, seconds=seconds, most=most)
 
     def begin(self, call: Call) -> CallRunner:
         """The runner of this request's call."""

@@ -53,7 +53,7 @@ class _Kept:
 
 
 class Authenticator:
-    """See the module."""
+    """Finds callers by their keys, from memory where they were found a moment ago."""
 
     def __init__(self, core: Core, pepper: bytes, prefix: str) -> None:
         self._core = core
@@ -65,7 +65,7 @@ class Authenticator:
         self._looking: asyncio.Task[None] | None = None
 
     async def authenticate(self, plain: str, remote: str) -> Caller | None:
-        """See `gateway.stores.Keys.authenticate`."""
+        """The caller behind a plain key, or None when it is unknown, expired, revoked, or of a disabled account."""
         if not well_formed(plain, self._prefix):
             return None
         if self._core.monotonic() - self._looked > LOOK_AGAIN:

@@ -105,7 +105,7 @@ class SqliteKeys:
         self._authenticator.forget()
 
     async def authenticate(self, plain: str, remote: str) -> Caller | None:
-        """See `gateway.sqlite.identity.authentication`."""
+        """The caller behind a plain key, or None when it is unknown, expired, revoked, or of a disabled account."""
         return await self._authenticator.authenticate(plain, remote)
 
     async def create_key(self, account_id: str, settings: KeySettings) -> tuple[Key, str]:

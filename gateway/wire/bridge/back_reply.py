@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.errors import Fault, UpstreamFault
-from gateway.wire.bridge.deltas import annotations_to_chat, logprobs_to_chat, shallow
+from gateway.wire.bridge.deltas import annotations_to_chat, logprobs_to_chat
 from gateway.wire.chat.fold import ChatFold
 from gateway.wire.errors.render import fault_from_stream_event
+from gateway.wire.lenient import shallow
 from gateway.wire.responses.objects import usage_to_chat
 from gateway.wire.responses.sealed_reasoning import FOREIGN
 

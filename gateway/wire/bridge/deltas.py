@@ -9,46 +9,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.errors import UpstreamFault
+from gateway.wire.lenient import shallow
 
 Json = dict[str, Any]
-
-_MAX_DEPTH = 64
-
-
-def shallow(value: Any, left: int = _MAX_DEPTH) -> Any:
-    """The value itself. Raises UpstreamFault when it nests so deeply that it could not be written as JSON again."""
-    if isinstance(value, Mapping):
-        inner: Any = value.values()
-    elif isinstance(value, list):
-        inner = value
-    else:
-        return value
-    if left == 0:
-        raise UpstreamFault("The provider sent data that nests too deeply.", code="upstream_invalid_response")
-    for entry in inner:
-        shallow(entry, left - 1)
-    return value
-
-
-def sum_usage(one: Json | None, other: Json | None) -> Json | None:
-    """Usage of several rounds: counts are added up, of anything else the later stays."""
-    if one is None or other is None:
-        return one or other
-    both = {**one, **other}
-    for key, value in both.items():
-        first = one.get(key)
-        if key not in other:
-            continue
-        if isinstance(value, dict) and isinstance(first, dict):
-            both[key] = sum_usage(first, value)
-        elif _is_number(value) and _is_number(first):
-            both[key] = first + value
-    return both
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def logprobs_to_responses(logprobs: Any) -> list[Json]:
@@ -67,7 +30,7 @@ def _logprob(entry: Mapping[str, Any]) -> Json:
     token = entry.get("token")
     token = token if isinstance(token, str) else ""
     value = entry.get("logprob")
-    if not _is_number(value) or not math.isfinite(value or 0):
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         value = -9999.0  # what OpenAI writes for a token that is not among the likely ones
     raw = entry.get("bytes")
     if not isinstance(raw, list) or not all(type(byte) is int for byte in raw):

@@ -21,15 +21,14 @@ from gateway.wire.bridge.deltas import (
     extra_members,
     images_of_delta,
     logprobs_to_responses,
-    shallow,
-    sum_usage,
 )
 from gateway.wire.bridge.items import Channel, Emitter, OpenCall, OpenMessage, OpenReasoning
+from gateway.wire.lenient import shallow
 from gateway.wire.responses.events import encode_events, error_event
 from gateway.wire.responses.ids import Minter
 from gateway.wire.responses.objects import conclude, error_of, new_response, usage_from_chat
 from gateway.wire.responses.sealed_reasoning import CALL_EXTRA, reasoning_of_delta
-from gateway.wire.usage import find_usage
+from gateway.wire.usage import add_usage, find_usage
 
 Json = dict[str, Any]
 
@@ -466,7 +465,7 @@ class BridgeStream:
             self._open_call(index, pending)
 
     def _end_round(self) -> None:
-        self._usage = sum_usage(self._usage, self._round_usage)
+        self._usage = add_usage(usage for usage in (self._usage, self._round_usage) if usage is not None) or None
         self._round_usage = None
 
     def _conclude(

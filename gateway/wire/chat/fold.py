@@ -12,10 +12,8 @@ import binascii
 from collections.abc import Iterable
 from typing import Any
 
-import orjson
-
-from gateway.errors import UpstreamFault
 from gateway.wire.errors.render import fault_from_stream_event
+from gateway.wire.lenient import dump
 from gateway.wire.usage import find_usage
 
 _JOINED = frozenset({"content", "refusal", "reasoning_content", "reasoning"})
@@ -321,12 +319,7 @@ class _ToolCall:
         if isinstance(value, str):
             self._pieces.append(value)
         elif isinstance(value, dict):  # some servers send the arguments as an object
-            try:
-                self._pieces.append(orjson.dumps(value).decode())
-            except TypeError:
-                raise UpstreamFault(
-                    "the provider sent tool arguments that nest too deeply", code="upstream_invalid_answer"
-                ) from None
+            self._pieces.append(dump(value))
 
     def result(self, fallback_id: str) -> dict[str, Any]:
         """fallback_id: for a call that never got an id; a caller must be able to answer it."""

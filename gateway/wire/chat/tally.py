@@ -43,7 +43,7 @@ class ChatTally:
         return len(self._ended) >= self._choices
 
     def add(self, items: list[bytes | Json | Fault]) -> list[bytes | Json | Fault]:
-        """See `Tally`."""
+        """Take what the decoder gave."""
         for place, item in enumerate(items):
             if isinstance(item, bytes):
                 size = self._pattern.match(item)
@@ -69,7 +69,7 @@ class ChatTally:
         return items
 
     def cut(self) -> None:
-        """See `Tally`."""
+        """The gateway ends the answer here."""
         self.finish_reason = self.finish_reason or "length"
 
     def _read(self, item: bytes) -> bytes | Json | Fault:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gateway.wire.lenient import nests_deeper
 from gateway.wire.responses.events import TERMINAL
 
 Json = dict[str, Any]
@@ -84,7 +85,7 @@ class ResponseFold:
         if not isinstance(event, Mapping):
             self.problems.append(f"an event is not an object but {type(event).__name__}")
             return
-        if _too_deep(event, _MAX_DEPTH):
+        if nests_deeper(event, _MAX_DEPTH):
             self.problems.append("an event nests too deeply")
             return
         self._number(event)
@@ -251,12 +252,6 @@ def _comparable(output: Any) -> Any:
         {key: value for key, value in item.items() if key != "encrypted_content"} if isinstance(item, dict) else item
         for item in output
     ]
-
-
-def _too_deep(value: Any, left: int) -> bool:
-    if isinstance(value, Mapping):
-        return left == 0 or any(_too_deep(entry, left - 1) for entry in value.values())
-    return isinstance(value, list) and (left == 0 or any(_too_deep(entry, left - 1) for entry in value))
 
 
 def _copy(value: Any) -> Any:

@@ -69,7 +69,7 @@ class ResponsesTally:
         self._told: dict[Any, int] = {}
 
     def add(self, items: list[bytes | Json | Fault]) -> list[bytes | Json | Fault]:
-        """See `Tally`."""
+        """Take what the decoder gave."""
         for item in items:
             if isinstance(item, Fault):
                 break
@@ -77,7 +77,7 @@ class ResponsesTally:
         return items
 
     def cut(self) -> None:
-        """See `Tally`."""
+        """The gateway ends the answer here."""
         if not self.complete:
             self.finish_reason = "length"
 

@@ -52,7 +52,7 @@ class AnthropicProvider:
         )
 
     def prepare(self, call: Call, target: Target) -> Attempt:
-        """See `gateway.api.Provider`."""
+        """The request for this call, and the reader of its answer."""
         if call.dialect == MESSAGES:
             body, betas = native_body(call, target)
             request = post(self.settings.endpoint, body, betas, self.settings, stream=call.stream)
@@ -71,7 +71,7 @@ class AnthropicProvider:
         return post(self.settings.endpoint + "/count_tokens", out, betas, self.settings, stream=False)
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
-        """See `gateway.api.Provider`."""
+        """An upper bound in tokens of the input that this chat body makes at `target`."""
         return bound_input(body)
 
 

@@ -36,15 +36,15 @@ class MessageReader(ChatReader):
         return completion_of(self.call, message_in(reply), self.reading)
 
     def make_decoder(self) -> StreamDecoder:
-        """See `ChatReader`."""
+        """A fresh decoder for the streamed answer."""
         return MessageDecoder(self.call, self.reading, self.secret)
 
     def fault_of(self, reply: UpstreamReply) -> Fault:
-        """See `ChatReader`."""
+        """The fault that an error answer means, not yet cleaned."""
         return fault_from_reply(reply)
 
     def clean(self, fault: Fault) -> Fault:
-        """See `ChatReader`."""
+        """The fault without the operator's secrets."""
         return redact(fault, self.secret)
 
 

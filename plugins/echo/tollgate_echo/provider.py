@@ -61,7 +61,7 @@ class EchoProvider:
         self.transport: Transport | None = EchoTransport(Timing(settings.delay, settings.pace), settings.directives)
 
     def profile(self, target: Target) -> Profile:
-        """See `Provider`."""
+        """Chat and embeddings; any number of choices."""
         return Profile(operations=frozenset({"chat", "embeddings"}), on_disconnect=self._on_disconnect)
 
     def prepare(self, call: Call, target: Target) -> Attempt:

@@ -57,7 +57,7 @@ class GoogleProvider:
         )
 
     def prepare(self, call: Call, target: Target) -> Attempt:
-        """See `gateway.api.Provider`."""
+        """The request for this call, and the reader of its answer."""
         if call.operation == "embeddings":
             body = embeddings_body(call, resource(target))
             request = post(target, "batchEmbedContents", body, self.settings, stream=False)

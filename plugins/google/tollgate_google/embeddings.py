@@ -44,11 +44,11 @@ class ListReader(GeminiReader):
     dialect: Dialect = "embeddings"
 
     def read_body(self, reply: UpstreamReply) -> dict[str, Any]:
-        """See `ChatReader`."""
+        """A whole answer as the hub has it. Raises Fault for what is none."""
         return read_embeddings(self.call, reply)
 
     def measure(self, body: dict[str, Any]) -> Answer:
-        """See `ChatReader`."""
+        """A whole answer with what it comes to: its usage, why it ended, the size of its text."""
         return Answer(body, self.dialect, find_usage(body))
 
 

@@ -25,19 +25,19 @@ class GeminiReader(ChatReader):
         self.secret = secret
 
     def read_body(self, reply: UpstreamReply) -> dict[str, Any]:
-        """See `ChatReader`."""
+        """A whole answer as the hub has it. Raises Fault for what is none."""
         return completion_of(self.call, responses_in(reply), self.reading)
 
     def make_decoder(self) -> StreamDecoder:
-        """See `ChatReader`."""
+        """A fresh decoder for the streamed answer."""
         return GeminiDecoder(self.call, self.reading, self.secret)
 
     def fault_of(self, reply: UpstreamReply) -> Fault:
-        """See `ChatReader`."""
+        """The fault that an error answer means, not yet cleaned."""
         return fault_from_reply(reply)
 
     def clean(self, fault: Fault) -> Fault:
-        """See `ChatReader`."""
+        """The fault without the operator's secrets."""
         return tidy(fault, self.secret)
 
 

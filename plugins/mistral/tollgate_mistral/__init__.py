@@ -57,7 +57,7 @@ class MistralProvider:
         return Attempt(request, MistralReader(call, self._secrets))
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
-        """See `gateway.api.Provider`."""
+        """An upper bound in tokens of the input that this chat body makes at `target`."""
         return bound_input(body, target, quirks_of(target, self.settings).image_tokens)
 
     def _request(self, path: str, body: dict[str, Any], stream: bool) -> UpstreamRequest:

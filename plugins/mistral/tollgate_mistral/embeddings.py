@@ -36,7 +36,7 @@ class ListReader(CleanReader, EmbeddingsReader):
     """Reads the answer, which is OpenAI's list object but for the usage."""
 
     def read_body(self, reply: UpstreamReply) -> dict[str, Any]:
-        """See `EmbeddingsReader`."""
+        """A whole answer as the hub has it. Raises Fault for what is none."""
         answer = super().read_body(reply)
         if "usage" in answer:
             answer["usage"] = translate_usage(answer["usage"])

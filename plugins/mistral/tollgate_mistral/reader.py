@@ -19,11 +19,11 @@ class CleanReader(ChatReader):
         self._secrets = secrets
 
     def fault_of(self, reply: UpstreamReply) -> Fault:
-        """See `ChatReader`."""
+        """The fault that an error answer means, not yet cleaned."""
         return fault_from_reply(reply)
 
     def clean(self, fault: Fault) -> Fault:
-        """See `ChatReader`."""
+        """The fault without the operator's secrets."""
         return redact_fault(fault, self._secrets)
 
 
@@ -31,9 +31,9 @@ class MistralReader(CleanReader):
     """Chat completions, whole and streamed."""
 
     def read_body(self, reply: UpstreamReply) -> dict[str, Any]:
-        """See `ChatReader`."""
+        """A whole answer as the hub has it. Raises Fault for what is none."""
         return read_message(self.call, reply)
 
     def make_decoder(self) -> StreamDecoder:
-        """See `ChatReader`."""
+        """A fresh decoder for the streamed answer."""
         return MistralDecoder(self.call, self.clean)

@@ -38,11 +38,11 @@ class MistralDecoder:
         self._failed = False
 
     def feed(self, data: bytes) -> list[StreamItem]:
-        """See `gateway.api.StreamDecoder`."""
+        """Take the next bytes."""
         return self._read(self._chunks.feed(data))
 
     def finish(self) -> list[StreamItem]:
-        """See `gateway.api.StreamDecoder`."""
+        """The connection ended."""
         return self._read(self._chunks.finish())
 
     def _read(self, items: list[bytes | dict[str, Any] | Fault]) -> list[StreamItem]:

@@ -39,19 +39,19 @@ class MoonshotReader(ChatReader):
         self.secrets = secrets
 
     def read_body(self, reply: UpstreamReply) -> dict[str, Any]:
-        """See `ChatReader`."""
+        """A whole answer as the hub has it. Raises Fault for what is none."""
         return read_message(reply, self.names)
 
     def make_decoder(self) -> StreamDecoder:
-        """See `ChatReader`."""
+        """A fresh decoder for the streamed answer."""
         return MoonshotDecoder(self.names, self.clean)
 
     def fault_of(self, reply: UpstreamReply) -> Fault:
-        """See `ChatReader`."""
+        """The fault that an error answer means, not yet cleaned."""
         return fault_from_reply(reply)
 
     def clean(self, fault: Fault) -> Fault:
-        """See `ChatReader`."""
+        """The fault without the operator's secrets."""
         return redact_fault(fault, self.secrets)
 
 
@@ -86,11 +86,11 @@ class MoonshotDecoder:
         self._failed = False
 
     def feed(self, data: bytes) -> list[StreamItem]:
-        """See `gateway.api.StreamDecoder`."""
+        """Take the next bytes."""
         return self._read(self._chunks.feed(data))
 
     def finish(self) -> list[StreamItem]:
-        """See `gateway.api.StreamDecoder`."""
+        """The connection ended."""
         return self._read(self._chunks.finish())
 
     def _read(self, items: list[bytes | dict[str, Any] | Fault]) -> list[StreamItem]:

@@ -137,7 +137,7 @@ class _Clean(ChatReader):
         self._secrets = secrets
 
     def clean(self, fault: Fault) -> Fault:
-        """See `ChatReader`."""
+        """The fault without the operator's secrets."""
         return redact_fault(fault, self._secrets)
 
 

@@ -17,7 +17,7 @@ _HTML = frozenset({"text/html", "application/xhtml+xml", ""})
 
 
 class Reader:
-    """See `gateway.api.PageReader`."""
+    """Makes readable text of a fetched page."""
 
     def read(self, document: Document) -> Page:
         kind = document.media_type

@@ -618,10 +618,10 @@ def test_a_plain_chunk_costs_microseconds() -> None:
     entry = chunk({"content": " Hello"})
     best = 1.0
     for _ in range(5):
-        begun = time.perf_counter()
+        begun = time.process_time()
         for _ in range(1000):
             stream.feed_bytes(entry)
-        best = min(best, time.perf_counter() - begun)
+        best = min(best, time.process_time() - begun)
     assert best < 1000 * 30e-6  # measured: under 1 us; the limit leaves room for a busy machine
 
 

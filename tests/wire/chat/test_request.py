@@ -480,9 +480,9 @@ def test_a_large_body_is_fast() -> None:
     def best(work: Any) -> float:
         times = []
         for _ in range(5):
-            started = time.perf_counter()
+            started = time.process_time()
             work()
-            times.append(time.perf_counter() - started)
+            times.append(time.process_time() - started)
         return min(times)
 
     body = parse_json(raw)

@@ -374,10 +374,10 @@ def test_hostile_texts_are_bounded_and_one_line() -> None:
 
 @pytest.mark.parametrize("pattern", ["sk-", "a@", "a.b-", "http://", "key=", "eyJ", "org-", "token: ", "1h", "retry "])
 def test_hostile_texts_take_no_time(pattern: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for status in (400, 429):
         fault_from_openai_error(status, error(message=pattern * 100_000), {"retry-after": pattern * 1000})
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 ANY = st.recursive(

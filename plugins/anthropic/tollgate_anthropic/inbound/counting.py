@@ -10,7 +10,16 @@ from typing import Any, Protocol, runtime_checkable
 
 import orjson
 
-from gateway.api import Call, Fault, Target, UpstreamFault, UpstreamReply, UpstreamRequest, estimate_input_tokens
+from gateway.api import (
+    Call,
+    Fault,
+    RequestContext,
+    Target,
+    UpstreamFault,
+    UpstreamReply,
+    UpstreamRequest,
+    estimate_input_tokens,
+)
 
 from .dialect import MessagesDialect
 from .native import read_betas
@@ -31,31 +40,28 @@ class Counts(Protocol):
     def read_fault(self, reply: UpstreamReply) -> Fault: ...
 
 
-async def count_tokens(context: Any) -> Any:
-    """Answer one request; `context` is a `gateway.http.server.request_context.RequestContext`. Raises Fault."""
+async def count_tokens(context: RequestContext) -> Any:
+    """Answer one request. Raises Fault."""
     dialect = MessagesDialect(counting=True)
-    call: Call = context.new_call(dialect)
-    runner = context.begin(call)
-    await runner.identify()
+    call = await context.identify(dialect)
     body = await context.read_json()
     dialect.open(call, body, context.values)
-    resolution = context.runtime.catalog.resolve(call.model or None)
-    call.model, call.candidates = resolution.model, resolution.candidates
+    context.resolve(call)
     # Whoever may not use a model learns nothing from it.
-    await runner.check_access()
+    await context.check_access()
     tokens = await _exact(context, call, body, call.candidates[0])
     call.answer_headers["x-gateway-token-count"] = "estimated" if tokens is None else "exact"
     return context.json({"input_tokens": estimate_input_tokens(call.body) if tokens is None else tokens})
 
 
-async def _exact(context: Any, call: Call, body: dict[str, Any], target: Target) -> int | None:
+async def _exact(context: RequestContext, call: Call, body: dict[str, Any], target: Target) -> int | None:
     """The provider's own count, None when it cannot be had. Raises Fault when the provider finds the request wrong."""
-    provider = context.runtime.provider(target.provider)
+    provider = context.provider(target)
     if not isinstance(provider, Counts):
         return None
     request = provider.build_count(body, read_betas(call.headers), target)
     try:
-        reply = await context.runtime.exchange(request, seconds=SECONDS, most=MOST)
+        reply = await context.exchange(request, seconds=SECONDS, most=MOST)
     except UpstreamFault:
         return None  # unreachable or too slow: an estimate is better than no answer
     if reply.status >= 300:

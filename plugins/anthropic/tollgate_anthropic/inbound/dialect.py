@@ -35,7 +35,7 @@ class MessagesDialect:
         return bearer(headers) or headers.get("x-api-key", "").strip()
 
     def open(self, call: Call, body: Json, values: Mapping[str, str]) -> MessagesCall:
-        """See `InboundDialect`."""
+        """Validate `body` (parsed JSON) and put its hub form into `call`."""
         check(body, counting=self._counting)
         betas = read_betas(call.headers)
         notes = Notes()
@@ -55,7 +55,7 @@ class MessagesDialect:
         return MessagesCall(call, body)
 
     def error_body(self, fault: Fault, request_id: str) -> bytes:
-        """See `InboundDialect`."""
+        """The JSON body of an error answer."""
         return error_json(fault, request_id)
 
 
@@ -69,11 +69,11 @@ class MessagesCall:
         self._stops = [stop for stop in stops if isinstance(stop, str)] if isinstance(stops, list) else []
 
     def relay(self, watch: Watch | None, dialect: Dialect = "chat") -> Relay:
-        """See `InboundCall`."""
+        """A fresh encoder for this request's stream."""
         return MessagesRelay(self._call, self._id, self._stops, watch, native=dialect == MESSAGES)
 
     def whole(self, answer: Answer) -> Json:
-        """See `InboundCall`."""
+        """A whole answer (its usage is what was billed, with `cost`) as this dialect's."""
         if answer.dialect != MESSAGES:
             return message_of({**answer.body, "usage": answer.usage, "model": self._call.model}, self._id, self._stops)
         message = {**answer.body, "model": self._call.model}

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from gateway.api import RequestContext
 from tollgate_anthropic.draft import refuse
 
 from .dialect import MessagesDialect
@@ -22,15 +23,15 @@ _DEFAULT, _MOST = 20, 1000
 def models_for(earlier: Handler) -> Handler:
     """A handler that answers Anthropic's clients, and passes all others on to `earlier`."""
 
-    async def handler(context: Any) -> Any:
-        if "anthropic-version" not in context.request.headers:
+    async def handler(context: RequestContext) -> Any:
+        if context.header("anthropic-version") is None:
             return await earlier(context)
-        await context.begin(context.new_call(MessagesDialect())).check_access()
-        catalog = context.runtime.catalog
+        context.dialect = MessagesDialect()
+        await context.check_access()
         identity = context.values.get("id")
         if identity is not None:
-            return context.json(shown(catalog.public_one(identity)))
-        return context.json(page(catalog.public_list(), context.request.query))
+            return context.json(shown(context.model(identity)))
+        return context.json(page(context.models(), context.query))
 
     return handler
 

@@ -137,20 +137,20 @@ class NativeReader(MessageReader):
     dialect: Dialect = MESSAGES
 
     def read_body(self, reply: UpstreamReply) -> Json:
-        """See `ChatReader`."""
+        """A whole answer as the hub has it. Raises Fault for what is none."""
         return message_in(reply)
 
     def measure(self, body: Json) -> Answer:
-        """See `ChatReader`."""
+        """A whole answer with what it comes to: its usage, why it ended, the size of its text."""
         found = measure_chat(completion_of(self.call, body, self.reading))
         return Answer(body, self.dialect, found.usage, found.finish_reason, found.output_tokens)
 
     def make_decoder(self) -> StreamDecoder:
-        """See `ChatReader`."""
+        """A fresh decoder for the streamed answer."""
         return NativeDecoder(self.secret)
 
     def open_tally(self, choices: int) -> Tally:
-        """See `gateway.api.Reader`."""
+        """A fresh tally for the items of the stream."""
         return MessagesTally()
 
     def unfold(self, reply: UpstreamReply) -> list[StreamItem]:

@@ -36,7 +36,7 @@ class MessagesRelay:
         self._used: NativeStream | ChatStream = self._events if self._native else self._chat
 
     def feed(self, items: list[StreamItem]) -> tuple[bytes, Fault | None]:
-        """See `Relay`."""
+        """Take decoded items, as the tally passed them on."""
         out: list[bytes] = []
         try:
             for item in items:
@@ -52,11 +52,11 @@ class MessagesRelay:
         return b"".join(out), None
 
     def cut(self) -> None:
-        """See `Relay`."""
+        """The gateway ends the answer here."""
         self._used.cut()
 
     def finish(self, usage: Mapping[str, Any]) -> bytes:
-        """See `Relay`."""
+        """The closing bytes of a stream that ended well, with the usage to show (OpenAI's names, plus `cost`)."""
         return self._used.finish(usage)
 
     def fail(self, fault: Fault, request_id: str) -> bytes:
@@ -100,7 +100,7 @@ class NativeStream:
             out.append(encode_event(kind, item))
 
     def cut(self) -> None:
-        """See `Relay`."""
+        """The gateway ends the answer here."""
         self._cut = not self._complete
 
     def finish(self, usage: Mapping[str, Any]) -> bytes:

@@ -227,7 +227,7 @@ class ChatStream:
         return self._writer.take()
 
     def cut(self) -> None:
-        """See `Relay`."""
+        """The gateway ends the answer here."""
         self._answer.cut()
 
     def _begin(self) -> None:

@@ -36,26 +36,26 @@ class MessagesTally:
 
     @property
     def finish_reason(self) -> str:
-        """See `Tally`."""
+        """Why the answer ended, in the hub's words."""
         return self._reason or self._chat.finish_reason
 
     @property
     def text_bytes(self) -> int:
-        """See `Tally`."""
+        """Bytes of text so far, as far as it is billed."""
         return self._bytes + self._chat.text_bytes
 
     @property
     def chunks(self) -> int:
-        """See `Tally`."""
+        """Events so far that carried something of the answer."""
         return self._chunks + self._chat.chunks
 
     @property
     def complete(self) -> bool:
-        """See `Tally`."""
+        """Whether the answer came to its end."""
         return self._told is not None or self._chat.complete
 
     def add(self, items: list[StreamItem]) -> list[StreamItem]:
-        """See `Tally`."""
+        """Take what the decoder gave."""
         for item in items:
             if isinstance(item, bytes):
                 size = self._pattern.match(item)
@@ -67,7 +67,7 @@ class MessagesTally:
         return items
 
     def cut(self) -> None:
-        """See `Tally`."""
+        """The gateway ends the answer here."""
         self._reason = self.finish_reason or "length"
 
     def _write(self, size: int) -> None:

@@ -11,8 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 import orjson
 
 from gateway.api import (
-    Call,
     Fault,
+    RequestContext,
     Target,
     UpstreamFault,
     UpstreamReply,
@@ -40,32 +40,29 @@ class CountsContents(Protocol):
     def read_fault(self, reply: UpstreamReply) -> Fault: ...
 
 
-async def count_tokens(context: Any) -> Any:
-    """Answer one request; `context` is its `RequestContext`, with the path split. Raises Fault."""
+async def count_tokens(context: RequestContext) -> Any:
+    """Answer one request; its path is split already. Raises Fault."""
     dialect = GenerateDialect()
-    call: Call = context.new_call(dialect)
-    runner = context.begin(call)
-    await runner.identify()
+    call = await context.identify(dialect)
     body = await context.read_json()
     inner = camel(body).get("generateContentRequest")
     asked = as_dict(inner, "generateContentRequest") if inner is not None else body
     dialect.open(call, asked, context.values)
-    resolution = context.runtime.catalog.resolve(call.model or None)
-    call.model, call.candidates = resolution.model, resolution.candidates
+    context.resolve(call)
     # Whoever may not use a model learns nothing from it.
-    await runner.check_access()
+    await context.check_access()
     tokens = await _exact(context, asked, call.candidates[0])
     call.answer_headers["x-gateway-token-count"] = "estimated" if tokens is None else "exact"
     return context.json({"totalTokens": estimate_input_tokens(call.body) if tokens is None else tokens})
 
 
-async def _exact(context: Any, body: dict[str, Any], target: Target) -> int | None:
+async def _exact(context: RequestContext, body: dict[str, Any], target: Target) -> int | None:
     """The provider's own count, None when it cannot be had. Raises Fault when the provider finds the request wrong."""
-    provider = context.runtime.provider(target.provider)
+    provider = context.provider(target)
     if not isinstance(provider, CountsContents):
         return None
     try:
-        reply = await context.runtime.exchange(provider.build_contents_count(body, target), seconds=SECONDS, most=MOST)
+        reply = await context.exchange(provider.build_contents_count(body, target), seconds=SECONDS, most=MOST)
     except UpstreamFault:
         return None  # unreachable or too slow: an estimate is better than no answer
     if reply.status >= 300:

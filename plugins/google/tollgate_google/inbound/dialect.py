@@ -39,7 +39,7 @@ MODEL, METHOD = "model", "method"
 
 
 class GenerateDialect:
-    """Implements `gateway.api.InboundDialect`."""
+    """Google's Gemini API as a dialect of callers."""
 
     name = "generate_content"
     keep_alive = KEEP_ALIVE
@@ -49,7 +49,7 @@ class GenerateDialect:
         return bearer(headers) or headers.get("x-goog-api-key", "").strip()
 
     def open(self, call: Call, body: Json, values: Mapping[str, str]) -> InboundCall:
-        """See `InboundDialect`."""
+        """Validate `body` (parsed JSON) and put its hub form into `call`."""
         model, method = values[MODEL], values[METHOD]
         if method in ("embedContent", "batchEmbedContents"):
             return open_embeddings(call, body, model, batch=method == "batchEmbedContents")
@@ -75,7 +75,7 @@ class GenerateDialect:
         return GenerateCall(call)
 
     def error_body(self, fault: Fault, request_id: str) -> bytes:
-        """See `InboundDialect`."""
+        """The JSON body of an error answer."""
         return error_json(fault, request_id)
 
 
@@ -87,11 +87,11 @@ class GenerateCall:
         self._id = call.id.removeprefix("req_")
 
     def relay(self, watch: Watch | None, dialect: Dialect = "chat") -> Relay:
-        """See `InboundCall`."""
+        """A fresh encoder for this request's stream."""
         return GenerateRelay(self._call, self._id, watch, native=dialect == GENERATE)
 
     def whole(self, answer: Answer) -> Json:
-        """See `InboundCall`."""
+        """A whole answer (its usage is what was billed, with `cost`) as this dialect's."""
         if answer.dialect == GENERATE:
             return {**answer.body, "modelVersion": self._call.model}
         return response_of({**answer.body, "usage": answer.usage, "model": self._call.model}, self._id)

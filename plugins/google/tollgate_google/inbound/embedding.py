@@ -66,7 +66,7 @@ class EmbeddingsCall:
         raise NotImplementedError
 
     def whole(self, answer: Answer) -> Json:
-        """See `InboundCall`."""
+        """A whole answer (its usage is what was billed, with `cost`) as this dialect's."""
         found = [{"values": _values(entry.get("embedding"))} for entry in dicts_of(answer.body.get("data"))]
         usage = {"promptTokenCount": dict_of(answer.usage).get("prompt_tokens", 0)}
         if self._batch:

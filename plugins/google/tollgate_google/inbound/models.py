@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from gateway.api import CallerFault
+from gateway.api import CallerFault, RequestContext
 
 from .dialect import GenerateDialect
 
@@ -19,22 +19,21 @@ _DEFAULT, _MOST = 50, 1000
 _METHODS = ["generateContent", "streamGenerateContent", "countTokens"]
 
 
-async def models(context: Any) -> Any:
+async def models(context: RequestContext) -> Any:
     """GET /v1beta/models and /v1beta/models/{model}."""
-    await context.begin(context.new_call(GenerateDialect())).check_access()
-    catalog = context.runtime.catalog
+    context.dialect = GenerateDialect()
+    await context.check_access()
     name = context.values.get("id")
     if name is None:
-        return context.json(page(catalog.public_list(), context.request.query))
-    return context.json(shown(catalog.public_one(known_name(catalog, name))))
+        return context.json(page(context.models(), context.query))
+    return context.json(shown(context.model(known_name(context, name))))
 
 
 def models_for(earlier: Handler) -> Handler:
     """A handler that answers Google's clients, and passes all others on to `earlier`."""
 
-    async def handler(context: Any) -> Any:
-        headers = context.request.headers
-        theirs = "x-goog-api-key" in headers and "anthropic-version" not in headers
+    async def handler(context: RequestContext) -> Any:
+        theirs = context.header("x-goog-api-key") is not None and context.header("anthropic-version") is None
         return await (models if theirs else earlier)(context)
 
     return handler
@@ -73,10 +72,11 @@ def page(entries: list[dict[str, Any]], query: Mapping[str, str]) -> dict[str, A
     return made
 
 
-def known_name(catalog: Any, name: str) -> str:
+def known_name(context: RequestContext, name: str) -> str:
     """The catalogue's id for a model's name: itself, or the first id that ends with it where the name has no slash (as
     Google's own names have none). An unknown name stays as it is."""
-    if name in catalog or "/" in name:
+    if "/" in name:
         return name
+    ids = [entry["id"] for entry in context.models()]
     ending = "/" + name
-    return next((entry["id"] for entry in catalog.public_list() if entry["id"].endswith(ending)), name)
+    return name if name in ids else next((one for one in ids if one.endswith(ending)), name)

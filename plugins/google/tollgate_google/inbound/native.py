@@ -93,16 +93,16 @@ class NativeReader(GeminiReader):
         return responses[0]
 
     def measure(self, body: Json) -> Answer:
-        """See `ChatReader`."""
+        """A whole answer with what it comes to: its usage, why it ended, the size of its text."""
         found = measure_chat(completion_of(self.call, [body], self.reading))
         return Answer(body, self.dialect, found.usage, found.finish_reason, found.output_tokens)
 
     def make_decoder(self) -> StreamDecoder:
-        """See `ChatReader`."""
+        """A fresh decoder for the streamed answer."""
         return NativeDecoder(self.secret)
 
     def open_tally(self, choices: int) -> Tally:
-        """See `gateway.api.Reader`."""
+        """A fresh tally for the items of the stream."""
         return GenerateTally(self.reading)
 
     def unfold(self, reply: UpstreamReply) -> list[StreamItem]:

@@ -31,7 +31,7 @@ class GenerateRelay:
         self._stream = NativeStream(call, watch) if native else ChatStream(identity, call.model, watch)
 
     def feed(self, items: list[StreamItem]) -> tuple[bytes, Fault | None]:
-        """See `Relay`."""
+        """Take decoded items, as the tally passed them on."""
         out: list[bytes] = []
         try:
             for item in items:
@@ -43,11 +43,11 @@ class GenerateRelay:
         return b"".join(out), None
 
     def cut(self) -> None:
-        """See `Relay`."""
+        """The gateway ends the answer here."""
         self._stream.cut()
 
     def finish(self, usage: Mapping[str, Any]) -> bytes:
-        """See `Relay`."""
+        """The closing bytes of a stream that ended well, with the usage to show (OpenAI's names, plus `cost`)."""
         return self._stream.finish(usage)
 
     def fail(self, fault: Fault, request_id: str) -> bytes:
@@ -110,7 +110,7 @@ class NativeStream:
         return b"" if self._held is None else encode_data(dump(self._held).encode())
 
     def cut(self) -> None:
-        """See `Relay`."""
+        """The gateway ends the answer here."""
         if self._blocked or (self._ended and all(self._ended.values())):
             return
         open_ = [at for at, ended in self._ended.items() if not ended] or [0]

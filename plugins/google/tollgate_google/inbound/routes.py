@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from gateway.api import CallerFault, Router
+from gateway.api import CallerFault, RequestContext, Router
 
 from .counting import count_tokens
 from .dialect import METHOD, MODEL, GenerateDialect, split_path
@@ -42,9 +42,9 @@ def add_routes(router: Router) -> None:
 
 
 def _handler(dialect: GenerateDialect, calls: Handler) -> Handler:
-    async def handler(context: Any) -> Any:
+    async def handler(context: RequestContext) -> Any:
         context.dialect = dialect  # in which the faults below are told
-        query = context.request.query
+        query = context.query
         if "key" in query:
             raise CallerFault(
                 "key: a key in the URL ends up in logs; send it in the header x-goog-api-key instead.", param="key"
@@ -58,7 +58,7 @@ def _handler(dialect: GenerateDialect, calls: Handler) -> Handler:
             )
         if method == "streamGenerateContent" and query.get("alt") != "sse":
             raise CallerFault("alt: streams are server-sent events here; add ?alt=sse to the address.", param="alt")
-        context.values = {MODEL: known_name(context.runtime.catalog, model), METHOD: method}
+        context.values = {MODEL: known_name(context, model), METHOD: method}
         return await (count_tokens if method == "countTokens" else calls)(context)
 
     return handler

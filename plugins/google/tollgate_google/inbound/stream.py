@@ -60,7 +60,7 @@ class ChatStream:
         return candidate if logprobs is None else {**candidate, "logprobsResult": logprobs}
 
     def cut(self) -> None:
-        """See `Relay`."""
+        """The gateway ends the answer here."""
         self._cut = True
 
     def finish(self, usage: Mapping[str, Any]) -> bytes:

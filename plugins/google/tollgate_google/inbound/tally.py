@@ -29,7 +29,7 @@ class GenerateTally:
 
     @property
     def complete(self) -> bool:
-        """See `Tally`."""
+        """Whether the answer came to its end."""
         return self._blocked or (bool(self._reasons) and all(self._reasons.values()))
 
     @property
@@ -41,7 +41,7 @@ class GenerateTally:
         return {**self._counts, "server_tool_use_details": {"web_search_requests": searches}}
 
     def add(self, items: list[StreamItem]) -> list[StreamItem]:
-        """See `Tally`."""
+        """Take what the decoder gave."""
         for item in items:
             if isinstance(item, Fault):
                 break
@@ -50,7 +50,7 @@ class GenerateTally:
         return items
 
     def cut(self) -> None:
-        """See `Tally`."""
+        """The gateway ends the answer here."""
         if not self.complete:
             self.finish_reason = "length"
 
