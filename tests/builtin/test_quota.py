@@ -97,7 +97,7 @@ class TestClamping:
         call = call_for(max_tokens=50)
         await plugin.admit_call(call)
         assert call.max_output == 33
-        assert call.answer_headers["x-gateway-clamped"] == "max_tokens=33"
+        assert call.answer_headers["x-gateway-clamped"] == "max_tokens=33; reason=credits"
 
     async def test_what_can_be_paid_is_sent_as_asked(self) -> None:
         plugin = await started(Ledger())
