@@ -246,6 +246,7 @@ class CallProgress:
         `extend_call` is asked for more. None: the whole answer is covered.
     cost: credits charged, known once the call was settled.
     fees: credits for tools that the gateway ran for this call so far.
+    disputed: credits of usage that a provider told and that the request cannot have caused; nobody paid them.
     answer_headers: headers for the answer, added by plugins and the relay.
     """
 
@@ -256,6 +257,7 @@ class CallProgress:
     covered: int | None = None
     cost: int | None = None
     fees: Decimal = Decimal(0)
+    disputed: int = 0
     answer_headers: dict[str, str] = field(default_factory=dict)
 
 

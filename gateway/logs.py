@@ -233,6 +233,8 @@ def request_entry(
             entry["stream"] = call.stream
         if call.cost is not None:
             entry["credits"] = call.cost
+        if call.progress.disputed:
+            entry["disputed_credits"] = call.progress.disputed
         if call.dropped:
             entry["dropped"] = [name[:_MOST_FREE_TEXT] for name in call.dropped[:_MOST_NAMES]]
     if outcome is not None:

@@ -35,6 +35,12 @@ class Metrics:
         self._attempts = Counter(
             "gateway_upstream_attempts", "Requests sent to providers.", ("target",), registry=registry
         )
+        self._disputed = Counter(
+            "gateway_disputed_bills",
+            "Bills for which a provider told more than the request can have caused.",
+            ("target",),
+            registry=registry,
+        )
         self._estimated = Counter(
             "gateway_estimated_bills", "Bills that rest on our own count.", ("target",), registry=registry
         )
@@ -63,6 +69,8 @@ class Metrics:
             self._child(self._tokens, model, target, "completion").inc(outcome.usage.completion_tokens)
         if call.cost:
             self._child(self._credits, model, target).inc(call.cost)
+        if call.progress.disputed:
+            self._child(self._disputed, target).inc()
         if outcome.basis == "estimated":
             self._child(self._estimated, target).inc()
 

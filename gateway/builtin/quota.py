@@ -39,6 +39,9 @@ from gateway.api.stores import MAX_CREDITS
 _STATE = "quota"
 # Output tokens to hold for when neither the caller nor the model sets a limit.
 _UNKNOWN_MODEL_OUTPUT = 32_768
+# Members of the bodies of all dialects by which a provider may be made to read more than was sent.
+_HOSTED = ("tools", "web_search_options", "mcp_servers", "cachedContent", "container", "prompt")
+_MOST_READINGS, _MOST_SEARCHES, _UNKNOWN_CONTEXT = 32, 1_000, 1_000_000
 
 
 class Plugin:
@@ -172,10 +175,11 @@ class Plugin:
             return
         cover: _Cover = call.state[_STATE]
         charge, disputed = outcome.charge, 0
-        possible = cover.possible + math.ceil(call.fees)
-        if charge > possible and not outcome.usage.web_searches:
-            # More than the whole input at its dearest and all output that could be asked for: no request costs that.
-            charge, disputed = possible, charge - possible
+        if charge > cover.possible + call.fees:
+            # More than the whole input at its dearest and all output that could be asked for.
+            possible = cover.possible + math.ceil(call.fees + _read_by_tools(call))
+            charge, disputed = min(charge, possible), max(charge - possible, 0)
+            call.progress.disputed = disputed
         call.cost = await self._ledger.settle(
             call.id, charge, outcome.basis, outcome.usage, call.model, disputed=min(disputed, MAX_CREDITS)
         )
@@ -221,8 +225,8 @@ class _Cover:
     input: the estimated tokens of the round's input, once they were counted.
     spent: credits that earlier rounds of the call cost.
     base, unit, held: what is held is `base` credits, and `unit` for each of `held` tokens.
-    possible: credits that the call can cost at most; whoever tells of more is not believed. Searches that a provider
-        made add input that cannot be bounded, so a call with any is not judged by it.
+    possible: credits that the call can cost at most, but for what tools of the provider's own read; whoever tells of
+        more is not believed.
     """
 
     choices: int
@@ -234,6 +238,20 @@ class _Cover:
     input: int | None = None
     spent: int = 0
     possible: int = 0
+
+
+def _read_by_tools(call: Call) -> Decimal:
+    """Credits for the input that tools of the provider's own may add, in a request that may hold such: a model that
+    runs them reads its window again and again, and more than so often in one request is not believed of any."""
+    bodies = [form.body for form in call.forms.values()] or [call.body]
+    if not any(body.get(name) for body in bodies for name in _HOSTED):
+        return Decimal(0)
+    most = Decimal(0)
+    for target in call.candidates:
+        if target.price is not None:
+            tokens = _MOST_READINGS * (target.context or _UNKNOWN_CONTEXT)
+            most = max(most, target.price.dearest_input(tokens) * tokens + target.price.per_web_search * _MOST_SEARCHES)
+    return most
 
 
 def _refused(why: str) -> Refusal:

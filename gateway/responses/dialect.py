@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gateway.call import Call, Form, Target
-from gateway.dialect import Relay, Watch, bearer
+from gateway.dialect import Relay, StatefulInboundCall, Watch, bearer
 from gateway.errors import CallerFault, Fault, too_fast
 from gateway.profile import Dialect
 from gateway.provider import Answer
@@ -111,8 +111,8 @@ def check_request(body: Any) -> None:
         validate_chat({"messages": _HELLO, **beside}, allow_missing_model=True)
 
 
-class ResponsesCall:
-    """One request; implements `gateway.dialect.StatefulInboundCall`."""
+class ResponsesCall(StatefulInboundCall):
+    """One request."""
 
     def __init__(self, call: Call, body: Json, services: ResponsesServices) -> None:
         self._call = call

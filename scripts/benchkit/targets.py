@@ -154,7 +154,7 @@ class Target:
         live = Live(port, key, model, child.pid, child)
         try:
             wait_for(port, live.call(), child, self.name)
-        except BaseException:
+        except BaseException:  # an interrupt too: the process that was started must not outlive the measure
             live.stop()
             raise
         live.start_seconds = time.monotonic() - started

@@ -420,3 +420,15 @@ async def test_usage_that_no_request_can_have_caused_is_not_believed(serve: Any)
     assert (disputed.amount, disputed.note) == (0, "disputed usage")
     assert disputed.unpaid > 2**39
     assert not await stores.check()
+    assert site.request_lines()[-1]["disputed_credits"] == disputed.unpaid, "the operator is told"
+    assert 'gateway_disputed_bills_total{target="fake/model"} 1.0' in (await site.get("/metrics")).body.decode()
+
+
+async def test_what_a_providers_own_tools_read_is_believed_within_reason(serve: Any) -> None:
+    """A model that runs tools of its provider's reads more than was sent, which is due; but not without end."""
+    site = await serve()
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    for told, believed in ((100_000, True), (2**39, False)):
+        site.upstream.reply(json_reply(openai_completion("Hi", reported=usage(told, 2))))
+        assert (await site.ask(tools=tools)).status == 200
+        assert ("disputed_credits" in site.request_lines()[-1]) is not believed
