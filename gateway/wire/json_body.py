@@ -27,7 +27,7 @@ _BOM = b"\xef\xbb\xbf"
 _SPACE_BEFORE_COLON = re.compile(rb'"[ \t\r\n]+:')
 # No more of a string at a time than takes a few milliseconds: the matcher lets no other thread run meanwhile.
 _OUTSIDE = re.compile(rb'[",\[{]')
-_WITHIN = re.compile(rb'(?:[^"\\]++|\\.){0,10000}+', re.DOTALL)
+_WITHIN = re.compile(rb'(?:[^"\\]+|\\.){0,10000}', re.DOTALL)
 _NOT_JSON_NUMBERS = re.compile(r"-?(?:NaN|Infinity|inf|nan)")
 
 

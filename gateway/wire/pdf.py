@@ -41,8 +41,8 @@ def _name(text: str) -> bytes:
 
 
 _ENCRYPTED = re.compile(_name("Encrypt"))
-_PAGE = re.compile(_name("Type") + rb"\s*+" + _name("Page") + rb"(?![A-Za-z])")
-_COUNT = re.compile(_name("Count") + rb"\s++(\d{1,7})")
+_PAGE = re.compile(_name("Type") + rb"\s*" + _name("Page") + rb"(?![A-Za-z])")
+_COUNT = re.compile(_name("Count") + rb"\s+(\d{1,7})")
 _OBJECT_STREAM = re.compile(_name("ObjStm") + rb"\b")
 _DATA = re.compile(rb"stream\r?\n")
 

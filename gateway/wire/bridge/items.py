@@ -274,10 +274,11 @@ class OpenCall:
 
 
 _HEAD = re.compile(r'\s*\{\s*"input"\s*:\s*"')
-# As much of a JSON string's inside as is whole: no lone backslash, \u escape or half of a surrogate pair at its end.
+# As much of a JSON string's inside as is whole: no lone backslash, \u escape or half of a surrogate pair at its end; so
+# many steps at a time, because the matcher remembers each.
 _WHOLE = re.compile(
-    r'(?:[^"\\]++|\\["\\/bfnrt]|\\u(?:[0-9a-ce-fA-CE-F][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}'
-    r"|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}))*+"
+    r'(?:[^"\\]+|\\["\\/bfnrt]|\\u(?:[0-9a-ce-fA-CE-F][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}'
+    r"|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})){0,1000}"
 )
 _LONGEST_HEAD = 256
 _LONGEST_ESCAPE = 12
@@ -301,8 +302,9 @@ class _InputReader:
                 return ""
         else:
             self._rest += fragment  # at most a cut-off escape stands before it
-        found = _WHOLE.match(self._rest)
-        end = found.end() if found is not None else 0
+        end = 0
+        while (found := _WHOLE.match(self._rest, end)) is not None and found.end() > end:
+            end = found.end()
         piece, self._rest = self._rest[:end], self._rest[end:]
         self._over = self._rest[:1] == '"' or len(self._rest) > _LONGEST_ESCAPE
         if not piece:

@@ -27,7 +27,7 @@ from gateway.wire.sse import DONE
 _PREFIX = b"data: "
 _SUFFIX = b"\n\n"
 
-_MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]++|\\.)*+")')
+_MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")')
 _USAGE = b'"usage"'
 _NULL_USAGE = b',"usage":null}'
 

@@ -166,7 +166,7 @@ def _with_derived_id(item: Json) -> Json:
 
 
 _KIND = re.compile(rb'\{"type":"([a-z_.]+)"')
-_ITEM_ID = re.compile(rb'"item_id":"[^"\\]*+"')
+_ITEM_ID = re.compile(rb'"item_id":"[^"\\]*"')
 _PLAIN = (b".delta", b".done", b".searching", b".generating", b".interpreting")
 _READ = frozenset({b"response.output_item.added", b"response.output_item.done"})
 
