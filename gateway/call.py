@@ -25,7 +25,8 @@ class Price:
     """Credits per unit of each class; 1 credit per token equals 1 USD per million tokens by default.
 
     A class that a model does not list is billed as its nearest listed parent:
-    cached_input, cache_write, audio_input and image_input as input; audio_output and image_output as output.
+    cached_input, cache_write, audio_input and image_input as input; cache_write_1h (what stays there for an hour) as
+    cache_write; audio_output and image_output as output.
     tiers: (tokens, price) in ascending order; a request whose input is more than so many tokens is billed, all of it,
     by that price instead.
     """
@@ -34,6 +35,7 @@ class Price:
     output: Decimal = Decimal(0)
     cached_input: Decimal | None = None
     cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
     audio_input: Decimal | None = None
     audio_output: Decimal | None = None
     image_input: Decimal | None = None
@@ -59,9 +61,11 @@ class Price:
         plain_input = usage.prompt_tokens
         plain_output = usage.completion_tokens
         total = self.per_request + self.per_web_search * usage.web_searches
+        hour = self.cache_write if self.cache_write_1h is None else self.cache_write_1h
         for tokens, price in (
             (usage.cached_tokens, self.cached_input),
-            (usage.cache_write_tokens, self.cache_write),
+            (usage.cache_write_1h_tokens, hour),
+            (usage.cache_write_tokens - usage.cache_write_1h_tokens, self.cache_write),
             (usage.audio_input_tokens, self.audio_input),
             (usage.image_input_tokens, self.image_input),
         ):
@@ -83,7 +87,8 @@ class Price:
 
     def dearest_input(self, most: int) -> Decimal:
         """The highest price that one token of an input of at most `most` tokens can have."""
-        classes = (self.input, self.cached_input, self.cache_write, self.audio_input, self.image_input)
+        writes = (self.cache_write, self.cache_write_1h)
+        classes = (self.input, self.cached_input, *writes, self.audio_input, self.image_input)
         tiers = (price.dearest_input(most) for above, price in self.tiers if most > above)
         return max(*(price for price in classes if price is not None), *tiers, Decimal(0))
 
@@ -151,7 +156,8 @@ class Caller:
 @dataclass(slots=True)
 class Usage:
     """Token counts in OpenAI's sense: prompt_tokens includes cached, cache-write and audio tokens;
-    completion_tokens includes reasoning and audio tokens. All counts are >= 0."""
+    completion_tokens includes reasoning and audio tokens; cache_write_1h_tokens are among cache_write_tokens.
+    All counts are >= 0."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -163,6 +169,7 @@ class Usage:
     image_input_tokens: int = 0
     image_output_tokens: int = 0
     web_searches: int = 0
+    cache_write_1h_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -55,3 +56,14 @@ def test_the_dearest_token_bounds_every_charge() -> None:
         usage = Usage(prompt_tokens=tokens, completion_tokens=7)
         bound = TIERED.dearest_input(1500) * tokens + TIERED.dearest_output(1500) * 7
         assert TIERED.charge(usage) <= bound
+
+
+def test_an_hour_in_the_cache_has_its_own_price() -> None:
+    usage = Usage(prompt_tokens=3_100, completion_tokens=50, cached_tokens=2_000, cache_write_tokens=1_000)
+    usage.cache_write_1h_tokens = 600
+    price = Price(input=Decimal(100), output=Decimal(1_000), cached_input=Decimal(10), cache_write=Decimal(125))
+    as_five_minutes = 100 * 100 + 2_000 * 10 + 1_000 * 125 + 50 * 1_000
+    assert price.charge(usage) == as_five_minutes
+    hour = replace(price, cache_write_1h=Decimal(200))
+    assert hour.charge(usage) == as_five_minutes + 600 * 75
+    assert hour.dearest_input(1) == 200

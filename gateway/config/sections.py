@@ -289,6 +289,7 @@ class PriceClasses(Section):
     output: UsdPrice | None = None
     cached_input: UsdPrice | None = None
     cache_write: UsdPrice | None = None
+    cache_write_1h: UsdPrice | None = None
     audio_input: UsdPrice | None = None
     audio_output: UsdPrice | None = None
     image_input: UsdPrice | None = None

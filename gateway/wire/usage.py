@@ -35,6 +35,7 @@ class UsageNumbers:
     image_input_tokens: int = 0
     image_output_tokens: int = 0
     web_searches: int = 0
+    cache_write_1h_tokens: int = 0
     sane: bool = True
 
 
@@ -56,6 +57,8 @@ _CACHED: tuple[Path, ...] = (
     ("prompt_cache_hit_tokens",),
 )
 _CACHE_WRITE: tuple[Path, ...] = _within(_PROMPT_DETAILS, "cache_write_tokens", "cache_creation_tokens")
+# Anthropic's name for those of the tokens written to the cache that stay for an hour.
+_CACHE_1H: tuple[Path, ...] = (("cache_creation", "ephemeral_1h_input_tokens"),)
 _REASONING: tuple[Path, ...] = (*_within(_COMPLETION_DETAILS, "reasoning_tokens"), ("reasoning_tokens",))
 _AUDIO_IN: tuple[Path, ...] = _within(_PROMPT_DETAILS, "audio_tokens")
 _AUDIO_OUT: tuple[Path, ...] = _within(_COMPLETION_DETAILS, "audio_tokens")
@@ -152,11 +155,13 @@ def read_usage(raw: Mapping[str, Any]) -> UsageNumbers:
         read.sane = False
         reasoning = completion
     cached = read.part(_CACHED, prompt)
+    written = read.part(_CACHE_WRITE, prompt - cached)
     return UsageNumbers(
         prompt_tokens=prompt,
         completion_tokens=completion,
         cached_tokens=cached,
-        cache_write_tokens=read.part(_CACHE_WRITE, prompt - cached),
+        cache_write_tokens=written,
+        cache_write_1h_tokens=min(read.count(_CACHE_1H) or 0, written),
         reasoning_tokens=reasoning,
         audio_input_tokens=read.part(_AUDIO_IN, prompt),
         audio_output_tokens=read.part(_AUDIO_OUT, completion),

@@ -240,7 +240,9 @@ matrix_rows: list[dict[str, Any]] = [
     row("moderation", "reported", reports({"moderation": {"model": "omni"}}, "moderation")),
     row("modalities: audio", "refused", refuses({"modalities": ["text", "audio"]}, "modalities")),
     row("audio", "reported", reports({"audio": {"voice": "alloy"}}, "audio")),
-    row("any other", "mapped", gives({"inference_geo": "us"}, {"inference_geo": "us"}), "sent under its own name"),
+    row("speed", "refused", refuses({"speed": "fast"}, "speed"), "changes the price"),
+    row("inference_geo", "refused", refuses({"inference_geo": "us"}, "inference_geo"), "changes the price"),
+    row("any other", "mapped", gives({"brand_new": "us"}, {"brand_new": "us"}), "sent under its own name"),
 ]
 
 

@@ -83,7 +83,6 @@ def test_an_image_by_address_and_its_detail(built: Any) -> None:
             {"file_url": "https://example.com/a.pdf"},
             {"type": "document", "source": {"type": "url", "url": "https://example.com/a.pdf"}},
         ),
-        ({"file_id": "file_011C"}, {"type": "document", "source": {"type": "file", "file_id": "file_011C"}}),
     ],
 )
 def test_files(built: Any, file: dict[str, Any], block: dict[str, Any]) -> None:
@@ -124,8 +123,8 @@ def test_what_cannot_be_carried_is_refused_with_its_place(built: Any, part: Any,
     assert caught.value.message.startswith(f"messages[0].content[1]{path}: ")
 
 
-def test_a_file_of_anthropics_asks_for_its_beta(built: Any) -> None:
+def test_a_file_kept_at_anthropics_is_nobodys() -> None:
     part = {"type": "file", "file": {"file_id": "file_011C"}}
-    call = make_call({"messages": [{"role": "user", "content": [part]}], "betas": ["one-2025-01-01"]})
-    request = create("x", Settings(beta=("two-2025-01-01",))).prepare(call, make_target("claude-sonnet-4-5")).request
-    assert request.headers["anthropic-beta"] == "two-2025-01-01,files-api-2025-04-14,one-2025-01-01"
+    call = make_call({"messages": [{"role": "user", "content": [part]}]})
+    with pytest.raises(CallerFault, match="kept at the provider for all callers"):
+        create("x", Settings()).prepare(call, make_target("claude-sonnet-4-5"))

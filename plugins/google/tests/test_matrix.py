@@ -346,9 +346,7 @@ matrix_rows: list[dict[str, Any]] = [
         "mapped",
         gives({"safety_settings": [{"category": "c"}]}, {"safetySettings": [{"category": "c"}]}),
     ),
-    row(
-        "cached_content", "mapped", gives({"cached_content": "cachedContents/x"}, {"cachedContent": "cachedContents/x"})
-    ),
+    row("cached_content", "refused", refuses({"cached_content": "cachedContents/x"}, "cachedContent"), "is nobody's"),
     row(
         "extra_body.google",
         "mapped",

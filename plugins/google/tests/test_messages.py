@@ -196,10 +196,6 @@ def test_what_cannot_be_understood_is_refused_by_name(built: Any, messages: Any,
             {"inlineData": {"mimeType": "text/plain", "data": "YSBi"}},
         ),
         (
-            {"type": "file", "file": {"file_id": "files/abc"}},
-            {"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/abc"}},
-        ),
-        (
             {"type": "video_url", "video_url": {"url": "https://youtu.be/x"}, "videoMetadata": {"fps": 2}},
             {"fileData": {"fileUri": "https://youtu.be/x"}, "videoMetadata": {"fps": 2}},
         ),

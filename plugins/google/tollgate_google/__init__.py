@@ -19,6 +19,7 @@ from gateway.api import (
     hookimpl,
 )
 
+from .costs import check_costs
 from .embeddings import ListReader, embeddings_body
 from .estimate import bound_input
 from .faults import fault_from_reply, tidy
@@ -64,12 +65,13 @@ class GoogleProvider:
             return Attempt(request, ListReader(call, Reading(), self._secret))
         if call.dialect == GENERATE:
             method = "streamGenerateContent?alt=sse" if call.stream else "generateContent"
-            request = post(
-                target, method, native_body(call, self.settings.safety_settings), self.settings, stream=call.stream
-            )
+            body = native_body(call, self.settings.safety_settings)
+            check_costs(body, self.settings.root)
+            request = post(target, method, body, self.settings, stream=call.stream)
             reading = Reading(every_search=quirks_of(target, self.settings).searches == "each")
             return Attempt(request, NativeReader(call, reading, self._secret))
         draft, reading = draft_request(call, target, self.settings)
+        check_costs(draft.out, self.settings.root)
         return Attempt(build(draft, target, self.settings), GeminiReader(call, reading, self._secret))
 
     def read_fault(self, reply: UpstreamReply) -> Fault:

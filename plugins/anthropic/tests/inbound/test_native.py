@@ -77,7 +77,7 @@ def test_a_request_leaves_as_it_was_written() -> None:
         "max_tokens": 2048,
         "top_k": 5,
         "mcp_servers": [{"type": "url", "url": "https://mcp.example", "name": "m"}],
-        "container": "c1",
+        "container": {"skills": []},
         "context_management": {"edits": []},
         "unheard_of": {"deep": [1, {"a": None}]},
     }

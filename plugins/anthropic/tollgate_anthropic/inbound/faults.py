@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from gateway.api import Fault, encode_event
+from tollgate_anthropic.costs import THREAD
 
 TYPES: Mapping[int, str] = {
     400: "invalid_request_error",
@@ -49,7 +50,10 @@ def error_object(fault: Fault, request_id: str) -> dict[str, Any]:
         kind = "invalid_request_error" if fault.status < 500 else "api_error"
     if fault.type == "overloaded":
         kind = "overloaded_error"
-    return {"type": "error", "error": {"type": kind, "message": _words(fault)}, "request_id": request_id}
+    error: dict[str, Any] = {"type": kind, "message": _words(fault)}
+    if fault.code == THREAD:
+        error["details"] = {"error_code": THREAD}
+    return {"type": "error", "error": error, "request_id": request_id}
 
 
 def error_json(fault: Fault, request_id: str) -> bytes:

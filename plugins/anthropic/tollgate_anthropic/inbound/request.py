@@ -10,6 +10,7 @@ import hashlib
 from typing import Any
 
 from gateway.api import as_dict, as_text, refuse_forbidden
+from tollgate_anthropic.costs import refuse_thread
 from tollgate_anthropic.draft import refuse
 
 from .notes import Notes, as_list
@@ -56,6 +57,10 @@ def check(body: Json, *, counting: bool = False) -> None:
         raise refuse("max_tokens", "is required; say how many tokens the answer may have")
     if limit is not None and (type(limit) is not int or not 0 <= limit < 2**63):
         raise refuse("max_tokens", "must be a whole number of at least 1")
+    # Wherever the request goes: without the history the model would answer another conversation.
+    thread = refuse_thread(body.get("thread"))
+    if thread is not None:
+        raise thread
     if body.get("stream") not in (None, True, False):
         raise refuse("stream", "must be true or false")
 

@@ -1,0 +1,86 @@
+"""What a request to Anthropic may not ask for: what changes its price without a price for it, and what names things
+that the operator's account keeps there, which all accounts of the gateway would share.
+
+Sources: Anthropic's pages "Pricing" (fast mode, data residency, long cache lifetimes), "Files API", "Code execution
+tool" (containers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from gateway.api import CallerFault, Price
+
+from .draft import refuse
+
+Json = dict[str, Any]
+
+HARMLESS: Mapping[str, frozenset[Any]] = MappingProxyType(
+    {
+        "speed": frozenset({None, "standard"}),
+        "inference_geo": frozenset({None, "global", "not_available"}),
+        "thread": frozenset({None}),
+    }
+)
+"""Members that are let through with these values only."""
+
+_WHY = MappingProxyType(
+    {
+        "speed": "another speed has another price, which this gateway cannot bill; leave it out",
+        "inference_geo": "another region has another price, which this gateway cannot bill; leave it out",
+        "thread": "threads are kept at the provider; send the whole conversation",
+    }
+)
+THREAD = "thread_unsupported_request"
+"""`error.details.error_code`, on which Anthropic's SDKs send the whole history."""
+
+
+def refuse_thread(thread: Any) -> CallerFault | None:
+    """The fault of a request that continues a conversation which the provider keeps; None for one that does not."""
+    if thread is None:
+        return None
+    return CallerFault(f"thread: {_WHY['thread']}", code=THREAD, param="thread")
+
+
+def check_costs(out: Json, price: Price | None) -> None:
+    """Raise CallerFault for what `out`, a body as it would go out, may not ask for. price: of the model."""
+    for name, harmless in HARMLESS.items():
+        value = out.get(name)
+        if isinstance(value, dict | list) or value not in harmless:
+            raise (refuse_thread(value) if name == "thread" else None) or refuse(name, _WHY[name])
+    container = out.get("container")
+    if container is not None and not (isinstance(container, dict) and not container.get("id")):
+        raise refuse("container", "containers are kept at the provider for all callers; leave the id out")
+    long_lived = price is not None and price.cache_write is not None and price.cache_write_1h is None
+    places = [("system", out.get("system")), ("tools", out.get("tools"))]
+    messages = out.get("messages")
+    for at, message in enumerate(messages if isinstance(messages, list) else ()):
+        if isinstance(message, dict):
+            places.append((f"messages[{at}].content", message.get("content")))
+    _check_block("cache_control", {"cache_control": out.get("cache_control")}, long_lived)
+    for path, blocks in places:
+        for at, block in enumerate(blocks if isinstance(blocks, list) else ()):
+            if isinstance(block, dict):
+                _check_block(f"{path}[{at}]", block, long_lived)
+
+
+def _check_block(path: str, block: Json, long_lived: bool) -> None:
+    control = block.get("cache_control")
+    if long_lived and isinstance(control, dict) and control.get("ttl") == "1h":
+        raise refuse(
+            f"{path}.cache_control.ttl",
+            "an hour in the cache costs more than five minutes, and the operator has set no price for it "
+            "(price.cache_write_1h); use 5m",
+        )
+    kind, source = block.get("type"), block.get("source")
+    if kind == "container_upload" or (isinstance(source, dict) and source.get("type") == "file"):
+        raise refuse(path, "files are kept at the provider for all callers; send the content itself")
+    if isinstance(kind, str) and kind.startswith("advisor"):
+        raise refuse(path, "an advisor is another model, whose price is not this one's; leave the tool out")
+    inner = block.get("content")
+    if kind == "tool_result" and isinstance(inner, list):
+        for at, part in enumerate(inner):
+            if isinstance(part, dict):
+                _check_block(f"{path}.content[{at}]", part, long_lived)

@@ -1,0 +1,59 @@
+"""What changes price or model, or names what is kept for all callers alike, goes out in no spelling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tollgate_google.costs import check_costs
+
+from gateway.api import CallerFault
+
+ROOT = "https://example.com/v1beta"
+
+
+def part(**members: Any) -> dict[str, Any]:
+    return {"contents": [{"role": "user", "parts": [members]}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"serviceTier": "priority"}, "serviceTier"),
+        ({"service_tier": "PRIORITY"}, "service_tier"),
+        ({"serviceTier": ["priority"]}, "serviceTier"),
+        ({"routingConfig": {}}, "routingConfig"),
+        ({"generationConfig": {"routingConfig": {"manualMode": {}}}}, "generationConfig.routingConfig"),
+        ({"generation_config": {"routing_config": {}}}, "generation_config.routing_config"),
+        ({"cachedContent": "cachedContents/x"}, "cachedContent"),
+        ({"cached_content": "cachedContents/x"}, "cached_content"),
+        (part(fileData={"fileUri": f"{ROOT}/files/x"}), "contents[0].parts[0].fileData"),
+        (part(file_data={"file_uri": "gs://bucket/x"}), "contents[0].parts[0].file_data"),
+        (
+            part(fileData={"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/x"}),
+            "contents[0].parts[0].fileData",
+        ),
+        (
+            {"systemInstruction": {"parts": [{"fileData": {"fileUri": "gs://x"}}]}},
+            "systemInstruction.parts[0].fileData",
+        ),
+    ],
+)
+def test_refused(body: dict[str, Any], path: str) -> None:
+    with pytest.raises(CallerFault) as raised:
+        check_costs(body, ROOT)
+    assert raised.value.param == path
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"serviceTier": "flex", "cachedContent": "", "generationConfig": {"temperature": 1}},
+        part(fileData={"fileUri": "https://youtu.be/x"}),
+        part(fileData={"fileUri": "https://example.com/a.png"}),
+        {"contents": "nonsense", "generationConfig": [], "systemInstruction": 1},
+        {"contents": [None, {"parts": [None]}]},
+    ],
+)
+def test_let_through(body: dict[str, Any]) -> None:
+    check_costs(body, ROOT)
