@@ -83,6 +83,10 @@ def test_an_image_by_address_and_its_detail(built: Any) -> None:
             {"file_url": "https://example.com/a.pdf"},
             {"type": "document", "source": {"type": "url", "url": "https://example.com/a.pdf"}},
         ),
+        (
+            {"file_data": "https://example.com/a.pdf"},
+            {"type": "document", "source": {"type": "url", "url": "https://example.com/a.pdf"}},
+        ),
     ],
 )
 def test_files(built: Any, file: dict[str, Any], block: dict[str, Any]) -> None:

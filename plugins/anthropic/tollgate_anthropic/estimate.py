@@ -103,7 +103,7 @@ def _native(part: dict[str, Any], pages: PageCounter) -> int:
 def _file(file: dict[str, Any], pages: PageCounter) -> int:
     frame = _PER_ITEM + _json(file.get("filename"))
     data = file.get("file_data")
-    if not isinstance(data, str):
+    if not isinstance(data, str) or data.startswith(("https://", "http://")):
         return frame + _unseen()
     return frame + (_url(data, pages) if data.startswith("data:") else _pdf(data, pages))
 

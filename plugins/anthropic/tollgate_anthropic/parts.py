@@ -88,7 +88,8 @@ def _file(draft: Draft, part: Block, path: str) -> Block:
         block = _from_url(as_text(link, f"{path}.file.file_url"), f"{path}.file.file_url", "document")
     else:
         data = as_text(file.get("file_data"), f"{path}.file.file_data")
-        if not data.startswith("data:"):
+        # Some clients put an address there, which is no base64.
+        if not data.startswith(("data:", "https://", "http://")):
             data = f"data:{_media_of(name)};base64,{data}"
         block = _from_url(data, f"{path}.file.file_data", "document")
     if block["type"] == "document" and isinstance(name, str) and name:
