@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, NoReturn, cast
 
-from gateway.call import Call, Target
+from gateway.call import Call
 from gateway.errors import CallerFault
 from gateway.servertools.mcp.spec import ServerSpec, remote_server
 from gateway.servertools.toolbox import Toolbox
@@ -344,8 +344,3 @@ def names_of(tools: Any) -> list[str]:
         inner = dict_of(tool.get(text_of(tool.get("type")) or "function"))
         found.append(text_of(inner.get("name")))
     return [name for name in found if name]
-
-
-def all_native(call: Call, has: Callable[[Target], bool]) -> bool:
-    """Whether every target that may answer has a tool itself."""
-    return bool(call.candidates) and all(has(target) for target in call.candidates)

@@ -25,7 +25,6 @@ Show = Callable[[Json], bytes]
 
 _REPLAYED = frozenset({"role", "content", "tool_calls", "reasoning_content", "reasoning_details", "refusal"})
 """Members of a message that go back to the model."""
-_CHUNK_ONLY = frozenset({"usage", "choices", "id", "created", "model", "object"})
 
 
 class Shown:
