@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import re
 import signal
@@ -132,6 +133,7 @@ async def _serve(options: argparse.Namespace, listening: socket.socket | None) -
                     runtime.catalog.usable(),
                     runtime.demo_note,
                 )
+            _spare_the_collector()
             await service.serve()
     except OSError as error:
         print(f"gateway: cannot listen: {error}", file=sys.stderr)
@@ -140,6 +142,13 @@ async def _serve(options: argparse.Namespace, listening: socket.socket | None) -
         await service.close()
         await gateway.stop()
     return 0
+
+
+def _spare_the_collector() -> None:
+    """What stands after the start stands for good: the collector of cycles need not look at it again and again, and
+    what a request makes is gone with it before a larger young generation is full."""
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 async def _introduce(blueprint: Blueprint, listening: socket.socket) -> None:

@@ -138,8 +138,9 @@ class Ledger(Protocol):
         a caller that lost the answer has at worst reserved more than it knows, which ends with the hold."""
 
     def mark_dispatched(self, request_id: str) -> None:
-        """Note, without waiting, that the upstream may have begun to work for this hold. May be batched, but is on its
-        way at once: what dies with the process before it is durable counts as not dispatched, and costs nothing."""
+        """Note, without waiting, that the upstream may have begun to work for this hold. May be batched and delayed by
+        a second: what dies with the process before it is durable counts as not dispatched, and costs nothing, as it
+        would have with the mark, because usage that was noted (`note_usage`) marks as well."""
 
     def note_usage(self, request_id: str, charge: int, usage: Usage) -> None:
         """Note, without waiting, what the call has cost so far; this is billed should the process die. May be batched

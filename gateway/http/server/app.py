@@ -12,7 +12,7 @@ from aiohttp import web
 from gateway.errors import CallerFault, Fault, GatewayFault
 from gateway.http.calls.idempotency import Idempotency
 from gateway.http.routes import ALWAYS, Routes, build_routes
-from gateway.http.server.connection import Connection, new_request_id
+from gateway.http.server.connection import Connection, RequestIds
 from gateway.http.server.cors import is_preflight, preflight_headers
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import check_head
@@ -24,6 +24,7 @@ class HttpApp:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self.ids = RequestIds()
         self._running: set[RequestContext] = set()
         self._keyed = Idempotency(gateway)
         # The routes of the configurations in use: two for a moment after a reload, otherwise one.
@@ -36,7 +37,7 @@ class HttpApp:
         connection.head_complete(request.content)
         gateway = self._gateway
         runtime = gateway.acquire_runtime()
-        context = RequestContext(gateway, runtime, request, new_request_id(), time.monotonic(), keyed=self._keyed)
+        context = RequestContext(gateway, runtime, request, self.ids.new(), time.monotonic(), keyed=self._keyed)
         context.task = asyncio.current_task()
         self._running.add(context)
         status, fault = 499, None

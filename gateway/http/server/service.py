@@ -64,6 +64,7 @@ class Service:
             head_timeout=config.request_head_timeout,
             log=self.gateway.log,
             report=self.app.report_refused,
+            ids=self.app.ids,
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=config.idle_connection,

@@ -2,8 +2,10 @@
 
 Callers on the event loop hand over small operations and wait for a future; the thread takes everything that waits,
 runs it in one transaction, commits (one fsync for all), and tells the loop once. While it commits, the next batch
-gathers; when nothing is going on, an operation is committed at once. No caller ever owns a transaction, so a
-cancelled caller cannot leave one open: its operation is applied all the same, only nobody looks at the result.
+gathers; when nothing is going on, an operation is committed at once. When several callers wait at a time, batches keep
+a small distance: a batch costs the same for one as for many, and its thread takes the interpreter from the loop at
+every statement. No caller ever owns a transaction, so a cancelled caller cannot leave one open: its operation is
+applied all the same, only nobody looks at the result.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from gateway.api import Fault, GatewayFault
 
 LINGER = 0.05
 """Seconds an operation nobody waits for may gather company."""
+GATHER = 0.004
+"""Seconds from the beginning of a batch to that of the next, while more than one caller waits at a time."""
 _MOST_CARRIED = 10_000
 
 
@@ -90,6 +94,9 @@ class Writer:
         self._room: deque[asyncio.Future[None]] = deque()
         self._lingering: asyncio.TimerHandle | None = None
         self._carried: list[Operation] = []
+        # Of the thread: when its last batch began, and whether more than one caller waited for that.
+        self._began = 0.0
+        self._crowded = False
         self._closing = False
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, name="gateway-ledger", daemon=True)
@@ -119,17 +126,20 @@ class Writer:
         self._wake()
         return await future
 
-    def post(self, operation: Operation, *, soon: bool = False) -> None:
-        """Hand over without waiting. It goes before everything submitted later. soon: start at once instead of
-        lingering for company."""
+    def post(self, operation: Operation, *, within: float = LINGER) -> None:
+        """Hand over without waiting. It goes before everything submitted later, and with it. within: seconds that it
+        may wait for company."""
         if self._closing:
             self._log.error("an operation came after the ledger was closed: %s", type(operation).__name__)
             return
         self._queue.append(operation)
-        if soon:
-            self._wake()
-        elif not self._signalled and self._lingering is None:
-            self._lingering = self._loop.call_later(LINGER, self._wake)
+        if self._signalled:
+            return
+        lingering, latest = self._lingering, self._loop.time() + within
+        if lingering is None or lingering.when() > latest:
+            if lingering is not None:
+                lingering.cancel()
+            self._lingering = self._loop.call_at(latest, self._wake)
 
     async def close(self) -> None:
         """Commit what waits, close the connection, end the thread. Idempotent."""
@@ -179,10 +189,13 @@ class Writer:
         try:
             while True:
                 self._signal.get()
+                self._gather()
                 # Cleared before the queue is read: what comes from now on signals again.
                 self._signalled = False
                 while batch := self._take():
                     self._commit(connection, batch)
+                    if len(batch) < self._most and not self._closing:
+                        break  # what has come meanwhile has signalled
                 if self._closing and not self._queue:
                     break
             if self._carried:
@@ -190,6 +203,14 @@ class Writer:
         finally:
             connection.close()
             self._tell(self._end)
+
+    def _gather(self) -> None:
+        """Let the next batch grow, as long as there is somebody to come: a lone caller never waits."""
+        if self._crowded and not self._closing:
+            rest = self._began + GATHER - time.monotonic()
+            if rest > 0:
+                time.sleep(rest)
+        self._began = time.monotonic()
 
     def _take(self) -> list[Operation]:
         """The next batch: what a failed one left over, then the queue in order."""
@@ -199,6 +220,7 @@ class Writer:
         queue = self._queue
         while queue and len(batch) < self._most:
             batch.append(queue.popleft())
+        self._crowded = sum(operation.future is not None for operation in batch) > 1
         return batch
 
     def _commit(self, connection: sqlite3.Connection, batch: list[Operation]) -> None:

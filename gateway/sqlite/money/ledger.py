@@ -49,6 +49,9 @@ _NEWEST = """
     WHERE a.id = ?3 AND e.n < ?1 ORDER BY e.n DESC LIMIT ?2
 """
 _BEYOND_ALL = 2**62
+MARKED_WITHIN = 1.0
+"""Seconds until it is durable that a request went out. A crash before that voids the hold, one after it posts what is
+known of the usage, which is nothing so far: it costs the same, and only the line in the usage log is missing."""
 _PAGE = 1000
 
 
@@ -89,8 +92,8 @@ class SqliteLedger(Credits):
         return added
 
     def mark_dispatched(self, request_id: str) -> None:
-        """Committed at once, though nobody waits: a crash in between would void the hold."""
-        self._writer.post(DispatchOperation(request_id, self._core.now()), soon=True)
+        """Goes with whatever is committed next; a call that is over by then never costs a commit for it."""
+        self._writer.post(DispatchOperation(request_id, self._core.now()), within=MARKED_WITHIN)
 
     def note_usage(self, request_id: str, charge: int, usage: Usage) -> None:
         """The last note counts."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sqlite3
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -195,3 +196,27 @@ async def test_the_log_is_the_one_that_was_given(tmp_path, caplog):
         with pytest.raises(GatewayFault):
             await stores.write(bad)
     assert any("rolled back" in line for line in lines)
+
+
+async def test_that_a_request_went_out_costs_no_commit_of_its_own(house):
+    ledger, writer = house.stores.ledger, house.stores.core.writer
+    before = writer.batches
+    await ledger.hold(house.request("r"))
+    ledger.mark_dispatched("r")
+    await ledger.settle("r", 3, "provider", USAGE, "m")
+    assert writer.batches - before == 2
+
+
+async def test_only_a_crowd_is_gathered(house, monkeypatch):
+    slept = []
+    monkeypatch.setattr("gateway.sqlite.engine.writer.GATHER", 60.0)
+    monkeypatch.setattr(
+        "gateway.sqlite.engine.writer.time", SimpleNamespace(monotonic=time.monotonic, sleep=slept.append)
+    )
+    for number in range(5):
+        await house.stores.ledger.hold(house.request(f"lone-{number}", units=0))
+    assert slept == []
+    await asyncio.gather(*(house.stores.ledger.hold(house.request(units=0, base=0)) for _ in range(20)))
+    await house.stores.ledger.hold(house.request("next", units=0))
+    assert len(slept) == 1
+    assert 0 < slept[0] <= 60.0
