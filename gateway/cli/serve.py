@@ -20,6 +20,7 @@ from gateway.blueprint import Blueprint, catalog_of, demo_note, open_stores
 from gateway.cli.common import add_config, blueprint_of
 from gateway.cli.supervisor import Supervisor, inherited, listen, worker_command
 from gateway.config import Server
+from gateway.console import Console
 from gateway.errors import GatewayFault
 from gateway.http.server.service import PID_FILE, Service
 from gateway.runtime import Gateway
@@ -120,7 +121,7 @@ async def _serve(options: argparse.Namespace, listening: socket.socket | None) -
     """One process that serves: alone, or as a worker on the supervisor's socket."""
     gateway = Gateway(options.config, os.environ, shared=listening is not None)
     await gateway.start()
-    service = Service(gateway, host=options.host, port=options.port, listening=listening)
+    service = Service(gateway, host=options.host, port=options.port, listening=listening, parts=(Console().mount,))
     try:
         with service.signals():
             await service.start()

@@ -18,6 +18,7 @@ from gateway.config.environment import looks_secret
 from gateway.config.hosts import AllowedHost
 from gateway.config.sections import (
     AliasEntry,
+    ConsoleSettings,
     CreditSettings,
     Database,
     FetchSettings,
@@ -60,6 +61,7 @@ __all__ = [
     "ApiKey",
     "BaseUrl",
     "Config",
+    "ConsoleSettings",
     "CreditSettings",
     "Credits",
     "Database",

@@ -39,7 +39,9 @@ _SEGMENT = r"[A-Za-z0-9._:@+~-]+"
 _MODEL_ID = re.compile(rf"(?!.*\.\.)(?!\.|.*/\.(?:/|$)){_SEGMENT}(?:/{_SEGMENT})+", re.ASCII)
 _ALIAS = re.compile(rf"(?!.*\.\.)(?!\.){_SEGMENT}(?:/{_SEGMENT})*", re.ASCII)
 _LONGEST_ID = 200
-_CORE_PRICES = MappingProxyType({"search": ("price", "page_price"), "tools": ("mcp_call_price",)})
+_CORE_PRICES = MappingProxyType(
+    {"search": ("price", "page_price"), "tools": ("mcp_call_price",), "console": ("currency_per_usd",)}
+)
 
 
 def plugin_settings(document: Document) -> PluginSettings:
@@ -103,6 +105,7 @@ def build(
         plugins=_absolute(core.plugins, document),
         log=core.log,
         metrics=core.metrics,
+        console=core.console,
         pipeline=_pipeline(document, core, plugins),
         default_model=core.default_model,
         strict=core.strict,

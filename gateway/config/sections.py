@@ -259,6 +259,16 @@ class MetricsSettings(Section):
     token: Annotated[OptionalText, Field(repr=False)] = None
 
 
+class ConsoleSettings(Section):
+    """The pages for people. enabled: off, there are none, and the API is all there is. name: what they call this
+    service. currency: in which money is shown beside credits; currency_per_usd: how much of it one USD is."""
+
+    enabled: bool = True
+    name: Annotated[Text, Field(max_length=60)] = "Tollgate"
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    currency_per_usd: Annotated[UsdPrice, Field(gt=0)] = Decimal(1)
+
+
 class Core(Section):
     """All keys of the file that belong to the core, except providers, models and aliases."""
 
@@ -276,6 +286,7 @@ class Core(Section):
     plugins: PluginSettings = PluginSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
+    console: ConsoleSettings = ConsoleSettings()
     pipeline: Texts = ("auth", "model_allow_list", "rate_limit", "quota", "routing", "usage_log")
     default_model: OptionalText = None
     strict: bool = False

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from gateway.call import Price
 from gateway.config.sections import (
     AliasEntry,
+    ConsoleSettings,
     CreditSettings,
     Database,
     FetchSettings,
@@ -122,6 +123,7 @@ class Config:
     plugins: PluginSettings
     log: LogSettings
     metrics: MetricsSettings
+    console: ConsoleSettings
     pipeline: tuple[str, ...]
     default_model: str | None
     strict: bool

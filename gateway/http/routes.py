@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+
 from aiohttp import web
 
 from gateway.dialect import ChatDialect, EmbeddingsDialect, InboundDialect
+from gateway.errors import Fault
 from gateway.http.api import admin, conversations, health, models, payments, responses, usage, vouchers
 from gateway.http.api.openapi import DocumentHandler
 from gateway.http.api.operations import account, calls
@@ -19,8 +22,15 @@ ALWAYS = (health.healthz, health.readyz, health.metrics)
 """The handlers that answer also while the gateway drains."""
 
 
+ErrorPage = Callable[[RequestContext, Fault], Awaitable[web.StreamResponse | None]]
+"""Shows a fault to people; None where a program asks, which gets JSON. Must not raise."""
+
+
 class Routes(RouteTable):
-    """A route table that knows dialects; implements `gateway.hookspecs.Router`."""
+    """A route table that knows dialects; implements `gateway.hookspecs.Router`. error_page: what shows faults to
+    people, None when nothing does."""
+
+    error_page: ErrorPage | None = None
 
     def add_dialect(
         self, method: str, template: str, dialect: InboundDialect, *operations: Operation, api: bool = True
@@ -35,7 +45,11 @@ class Routes(RouteTable):
         self.add(method, template, handler, *operations, api=api)
 
 
-def build_routes(runtime: Runtime) -> Routes:
+Part = Callable[[Routes, Runtime], None]
+"""Adds what stands above this floor to the routes of one generation of the configuration."""
+
+
+def build_routes(runtime: Runtime, parts: Sequence[Part] = ()) -> Routes:
     """The routes of one generation of the configuration; a plugin's route replaces ours of the same name."""
     routes = Routes(API_PREFIXES)
     routes.add_dialect("POST", "/chat/completions", ChatDialect(), calls.CHAT)
@@ -57,5 +71,7 @@ def build_routes(runtime: Runtime) -> Routes:
     routes.add("POST", "/payments/{name}/webhook", payments.receive_webhook, account.WEBHOOK, api=False)
     admin.add_routes(routes)
     routes.add("GET", "/openapi.json", DocumentHandler(routes), account.DOCUMENT, api=False)
+    for part in parts:
+        part(routes, runtime)
     runtime.plugins.call("register_routes", router=routes)
     return routes

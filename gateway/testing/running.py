@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from gateway.console import Console
 from gateway.http.server.service import Service
 from gateway.runtime import Gateway
 from gateway.stores import Account, KeySettings
@@ -118,7 +119,7 @@ async def running_gateway(
     environment = {"GATEWAY_DATA": str(folder / "data"), **(env or {})}
     gateway = Gateway(config_path, environment, log_stream=stream)
     await gateway.start()
-    service = Service(gateway, host="127.0.0.1", port=0)
+    service = Service(gateway, host="127.0.0.1", port=0, parts=(Console().mount,))
     await service.start()
     try:
         account = await gateway.stores.accounts.create_account("test", grant=CREDITS)

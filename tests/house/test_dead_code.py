@@ -8,6 +8,8 @@ used only by dead code is dead, too.
 from __future__ import annotations
 
 import ast
+import keyword
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -25,6 +27,9 @@ SESSIONS = "promised by every store in the published contract; the console signs
 
 ALLOWED = {
     "gateway/credentials.py:new_token": SESSIONS,
+    "gateway/console/charts.py:bar_chart": "the pages of an account's usage",
+    "gateway/console/page.py:Visit.redirect": "pages with forms",
+    "gateway/console/page.py:Visit.shelf": "the documentation's pages",
     "gateway/http/server/router.py:RouteTable.undocumented": "the test that every route is documented",
     "gateway/sqlite/identity/sessions.py:SqliteSessions.end_session": SESSIONS,
     "gateway/sqlite/identity/sessions.py:SqliteSessions.end_sessions": SESSIONS,
@@ -190,13 +195,24 @@ def scripts() -> list[Source]:
     return found
 
 
-def test_nothing_is_dead(gateway_sources, plugin_sources, scripts):
+@pytest.fixture(scope="module")
+def templates() -> list[Source]:
+    """The console's templates, as programs that read every name in them."""
+    found = []
+    for path in sorted((ROOT / "gateway/console/templates").rglob("*.html")):
+        parts = re.findall(r"\{[{%](.*?)[%}]\}", path.read_text("utf-8"), re.DOTALL)
+        names = {name for part in parts for name in re.findall(r"[A-Za-z_]\w*", part) if not keyword.iskeyword(name)}
+        found.append(Source.parse(f"templates/{path.name}.py", "\n".join(f"read.{name}" for name in sorted(names))))
+    return found
+
+
+def test_nothing_is_dead(gateway_sources, plugin_sources, scripts, templates):
     code = [*gateway_sources, *(s for s in plugin_sources if "/tests/" not in s.path and "conftest" not in s.path)]
     # The kit is there for tests: what only they use of it is used.
     kit = [source for source in code if source.path.startswith("gateway/testing/")]
     hooks = {name for name, value in vars(pluginload.hookspecs).items() if hasattr(value, "gateway_spec")}
     published = {*gateway.api.__all__, *gateway.testing.__all__, *hooks, "Plugin", "request_id_header"}
-    found = unused([source for source in code if source not in kit], [*code, *scripts], published, ALLOWED)
+    found = unused([source for source in code if source not in kit], [*code, *scripts, *templates], published, ALLOWED)
     left = sorted(set(found) - set(ALLOWED))
     assert not left, f"delete it, or say in ALLOWED who uses it: {left}"
     there = {one.key for source in code for one in definitions(source)}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
 from gateway.errors import CallerFault, Fault, GatewayFault
 from gateway.http.calls.idempotency import Idempotency
-from gateway.http.routes import ALWAYS, Routes, build_routes
+from gateway.http.routes import ALWAYS, Part, Routes, build_routes
 from gateway.http.server.connection import Connection, RequestIds
 from gateway.http.server.cors import is_preflight, preflight_headers
 from gateway.http.server.request_context import RequestContext
@@ -20,11 +20,13 @@ from gateway.runtime import Gateway, Runtime
 
 
 class HttpApp:
-    """Serves one gateway. Which configuration, and so which routes, serve a request is looked up per request."""
+    """Serves one gateway. Which configuration, and so which routes, serve a request is looked up per request.
+    parts: add routes besides the API's."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, parts: Sequence[Part] = ()) -> None:
         self._gateway = gateway
         self.ids = RequestIds()
+        self._parts = parts
         self._running: set[RequestContext] = set()
         self._keyed = Idempotency(gateway)
         # The routes of the configurations in use: two for a moment after a reload, otherwise one.
@@ -48,7 +50,7 @@ class HttpApp:
         except Fault as error:
             fault = error
             status = error.status
-            response = context.error(error)
+            response = await self._show(context, error)
         except asyncio.CancelledError:
             fault = context.was_interrupted()
             if fault is None:
@@ -63,7 +65,7 @@ class HttpApp:
                 raise  # a second head would corrupt the answer: the connection breaks off instead
             fault = GatewayFault("The gateway failed to handle this request.", detail=repr(error))
             status = fault.status
-            response = context.error(fault)
+            response = await self._show(context, fault)
         finally:
             connection.request_done()
             context.log_answer(response)
@@ -74,6 +76,13 @@ class HttpApp:
             else:
                 gateway.spawn(self._close_after(rest, context, status, seconds, fault), f"close {context.id}")
         return response
+
+    async def _show(self, context: RequestContext, fault: Fault) -> web.StreamResponse:
+        """The answer that a fault makes: a page for people, JSON for programs."""
+        routes = self._routes.get(context.runtime)
+        show = routes.error_page if routes is not None else None
+        page = await show(context, fault) if show is not None and context.dialect is None else None
+        return context.error(fault) if page is None else page
 
     def _close(self, context: RequestContext, status: int, seconds: float, fault: Fault | None) -> None:
         self._running.discard(context)
@@ -100,7 +109,7 @@ class HttpApp:
         check_head(request)
         routes = self._routes.get(context.runtime)
         if routes is None:
-            routes = self._routes[context.runtime] = build_routes(context.runtime)
+            routes = self._routes[context.runtime] = build_routes(context.runtime, self._parts)
         if is_preflight(request):
             more = preflight_headers(request, context.runtime.config.server.cors_origins)
             return web.Response(status=204, headers={**context.headers(), **more})

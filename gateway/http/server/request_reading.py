@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import HttpVersion11, web
 
@@ -19,6 +21,8 @@ _ONLY_ONCE = ("Authorization", "X-Api-Key", "X-Goog-Api-Key", "Content-Encoding"
 
 _PARSED_AT_ONCE = 256 * 1024
 """Bytes. A longer body waits for a thread."""
+
+_HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 
 _JSON_TYPES = ("application/json", "text/json", "")
 
@@ -50,8 +54,9 @@ def check_head(request: web.BaseRequest) -> None:
         )
 
 
-async def read_body(request: web.BaseRequest, limits: BodyLimits) -> bytes:
-    """The whole body. Raises CallerFault 413 (too large), 415 (encoding or media type), 417, 408 (too slow)."""
+async def read_body(request: web.BaseRequest, limits: BodyLimits, *, types: Sequence[str] = _JSON_TYPES) -> bytes:
+    """The whole body, which is of one of these media types. Raises CallerFault 413 (too large), 415 (encoding or media
+    type), 417, 408 (too slow)."""
     headers = request.headers
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
@@ -60,9 +65,9 @@ async def read_body(request: web.BaseRequest, limits: BodyLimits) -> bytes:
             status=415,
             code="unsupported_content_encoding",
         )
-    if request.content_type.lower() not in _JSON_TYPES and "Content-Type" in headers:
+    if request.content_type.lower() not in types and "Content-Type" in headers:
         raise CallerFault(
-            f"Content-Type {request.content_type[:80]!r} is not accepted; send application/json.",
+            f"Content-Type {request.content_type[:80]!r} is not accepted; send {types[0]}.",
             status=415,
             code="unsupported_media_type",
         )
@@ -136,6 +141,35 @@ def _continue_if_expected(request: web.BaseRequest) -> None:
         raise CallerFault(f"Expect: {expect[:40]!r} cannot be met.", status=417, code="expectation_failed")
     if request.transport is not None and not request.content.is_eof():
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def own_address(request: web.BaseRequest, server: Server) -> str:
+    """How whoever sent this reaches the gateway: `https://llm.example.org`, without a slash at its end.
+
+    `server.public_url` when it is set; otherwise made of the `Host` header, so nothing may be decided by it: it is for
+    showing to the one who sent that. `X-Forwarded-Proto` counts when a trusted proxy wrote it.
+    """
+    if server.public_url is not None:
+        return server.public_url
+    host = request.headers.get("Host", "")
+    if not _HOST.fullmatch(host):
+        host = f"[{server.host}]:{server.port}" if ":" in server.host else f"{server.host}:{server.port}"
+    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
+    trusted = isinstance(peer, tuple) and _within(str(peer[0]), server.trusted_proxies)
+    secure = trusted and request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"
+    return f"{'https' if secure else 'http'}://{host}"
+
+
+def is_own_origin(request: web.BaseRequest, server: Server) -> bool:
+    """Whether a browser sent this from a page of this gateway. For what changes something by a cookie: requests of
+    other sites carry it too. A request that says nothing of its origin comes from no browser of today."""
+    site = request.headers.get("Sec-Fetch-Site", "same-origin").lower()
+    origin = request.headers.get("Origin")
+    if site not in ("same-origin", "none"):
+        return False
+    if origin is None or origin == server.public_url:
+        return True
+    return urlsplit(origin).netloc == request.headers.get("Host", "") != ""
 
 
 def remote_address(request: web.BaseRequest, trusted: Sequence[IPv4Network | IPv6Network]) -> str:

@@ -27,10 +27,11 @@ _PLACE = re.compile(r"\{(\w+)(\.\.\.)?\}")
 class Route:
     """One path template with its handlers by method, and what those take and answer."""
 
-    __slots__ = ("handlers", "operations", "pattern", "template")
+    __slots__ = ("handlers", "operations", "pages", "pattern", "template")
 
     def __init__(self, template: str) -> None:
         self.template = template
+        self.pages: set[str] = set()
         self.handlers: dict[str, Handler] = {}
         self.operations: dict[str, tuple[Operation, ...]] = {}
         parts = _PLACE.split(template)
@@ -72,6 +73,17 @@ class RouteTable:
             if operations:
                 route.operations[method] = operations
 
+    def add_page(self, method: str, template: str, handler: Handler) -> None:
+        """Let `handler` serve a page for people at the root; `GET /openapi.json`, which is for programs, says nothing
+        of it. Where `GET` has a handler already, what that takes and answers stays documented."""
+        self.add(method, template, handler, api=False)
+        self._by_template[template].pages.add(method)
+
+    def is_page(self, template: str) -> bool:
+        """Whether people are shown something under this template."""
+        route = self._by_template.get(template)
+        return route is not None and bool(route.pages)
+
     def serving(self, method: str, template: str, *, api: bool = True) -> Handler | None:
         """The handler of a route so far, None when there is none."""
         route = self._by_template.get((self.prefixes[0] if api else "") + template)
@@ -93,7 +105,7 @@ class RouteTable:
             f"{method} {route.template}"
             for route in self._by_template.values()
             for method in route.handlers
-            if method not in route.operations
+            if method not in route.operations and method not in route.pages
         ]
 
     def find(self, method: str, raw_path: str) -> tuple[Handler, str, dict[str, str]]:
@@ -106,7 +118,7 @@ class RouteTable:
         if route is None:
             found = self._match(raw_path) or self._match(self._mended(raw_path))
             if found is None:
-                raise self._unknown(raw_path)
+                raise self.unknown(raw_path)
             route, values = found
         handler = route.handlers.get("GET" if method == "HEAD" else method)
         if handler is None:
@@ -139,7 +151,8 @@ class RouteTable:
         # What stands beside a prefix, such as `/v1beta`, is the API too.
         return rest if rest.startswith(self.prefixes) else prefix + rest if prefix else ""
 
-    def _unknown(self, raw_path: str) -> CallerFault:
+    def unknown(self, raw_path: str) -> CallerFault:
+        """What is said of a path that leads nowhere, with the API's that was probably meant."""
         meant = self.prefixes[0] + raw_path.rstrip("/")
         hint = f" Did you mean {meant!r}?" if meant in self._exact else ""
         return CallerFault(

@@ -6,13 +6,14 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from aiohttp import web
 
 from gateway.errors import ConfigFault, GatewayFault
+from gateway.http.routes import Part
 from gateway.http.server.app import HttpApp
 from gateway.http.server.connection import Server
 from gateway.runtime import Gateway
@@ -36,7 +37,8 @@ def shutting_down() -> GatewayFault:
 
 class Service:
     """Serves one gateway on one address. host, port: override the configuration's; port 0 picks a free one.
-    listening: a socket to serve on instead, shared with other workers whose supervisor keeps the pid file."""
+    listening: a socket to serve on instead, shared with other workers whose supervisor keeps the pid file.
+    parts: add routes besides the API's, such as the console's."""
 
     def __init__(
         self,
@@ -45,9 +47,10 @@ class Service:
         host: str | None = None,
         port: int | None = None,
         listening: socket.socket | None = None,
+        parts: Sequence[Part] = (),
     ) -> None:
         self.gateway = gateway
-        self.app = HttpApp(gateway)
+        self.app = HttpApp(gateway, parts)
         self._host = host
         self._port = port
         self._listening = listening

@@ -1,0 +1,5 @@
+"""All pages of the console, module by module."""
+
+from gateway.console.pages import landing
+
+PAGES = (*landing.PAGES,)

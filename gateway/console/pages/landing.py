@@ -1,0 +1,20 @@
+"""GET /: what this is, and how to start."""
+
+from __future__ import annotations
+
+from gateway.console.page import Answer, Visit, page
+
+
+@page("GET", "/", template="landing.html")
+async def landing(visit: Visit) -> Answer:
+    """What this service is, with a first request for this host, and how many models there are."""
+    models = visit.runtime.catalog.public_list()
+    return {
+        "model": visit.runtime.catalog.usable() or "provider/model",
+        "count": len(models),
+        "available": sum(1 for model in models if model["available"]),
+        "demo": visit.runtime.demo_note,
+    }
+
+
+PAGES = (landing,)

@@ -1,0 +1,4 @@
+// Runs on every page.
+import { start } from "./ui.js";
+
+start();
