@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.wire.tool_names import COMMON_NAMES
+
 Dialect = str
 """The API dialect of a body: `chat` (OpenAI Chat Completions, the hub format), `responses` (OpenAI Responses), or one
 of a plugin's own, which its inbound dialect writes and its provider understands."""
@@ -33,6 +35,8 @@ class Profile:
     on_disconnect: what happens upstream when the caller leaves: `cancel` closes the connection and bills what was
         received; `drain` reads on (bounded) and bills in full.
     web_search: whether it takes `{"type": "web_search"}` among chat's tools, and searches itself.
+    tool_names: a pattern that the whole name of a function must match there, "" for any name. In chat and in Responses
+        the gateway renames what does not, and gives the answer back with the caller's own names.
     """
 
     dialects: frozenset[Dialect] = CHAT
@@ -42,6 +46,7 @@ class Profile:
     media: MediaForm = "any"
     on_disconnect: DisconnectPolicy = "cancel"
     web_search: WebSearch = "no"
+    tool_names: str = COMMON_NAMES
 
 
 PLAIN = Profile()

@@ -53,6 +53,7 @@ from gateway.wire.code_fences import Unfence
 from gateway.wire.dropped import DroppedParams
 from gateway.wire.embeddings import embedding_input_tokens
 from gateway.wire.errors.parse import fault_from_openai_error, fault_from_stream_event
+from gateway.wire.exact_json import load_exact
 from gateway.wire.json_schema import Component
 from gateway.wire.lenient import (
     as_dict,
@@ -204,6 +205,7 @@ __all__ = [
     "fold_stream",
     "hookimpl",
     "is_sealed",
+    "load_exact",
     "measure_chat",
     "nonsense",
     "read_completion",

@@ -19,6 +19,7 @@ from gateway.servertools.mcp.spec import McpFault
 from gateway.servertools.offer import Hosted, ToolPlan
 from gateway.servertools.toolbox import Toolbox
 from gateway.tools import Net, SearchQuery, Source, ToolFault, ToolResult
+from gateway.wire.exact_json import load_exact
 
 Json = dict[str, Any]
 Tell = Callable[[list[Json]], None]
@@ -227,7 +228,7 @@ def call_item(made: HostedCall) -> Json:
 def read_arguments(text: str) -> Json | None:
     """The arguments of a call; None for what is no JSON object. Nothing at all is an empty object."""
     try:
-        value = orjson.loads(text) if text.strip() else {}
+        value = load_exact(text, int) if text.strip() else {}
     except orjson.JSONDecodeError:
         return None
     return value if isinstance(value, dict) else None

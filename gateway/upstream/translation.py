@@ -7,10 +7,16 @@
     responses chat               its chat form      chat; the caller's side bridges it
 
 A plugin's own dialect is handled like `responses`: a target that speaks it gets that form, any other the chat form.
+
+Functions whose names the target does not take are renamed in what it is told, and have the caller's names again in what
+it says (`Profile.tool_names`). A plugin's own dialect goes to whoever invented it, as it is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -25,27 +31,47 @@ from gateway.wire.bridge.back_reply import ChatFromResponses, chat_from_response
 from gateway.wire.bridge.back_request import responses_from_chat
 from gateway.wire.chat.fold import unfold
 from gateway.wire.chat.tally import ChatTally
+from gateway.wire.tool_names import (
+    Rename,
+    Renaming,
+    plan_chat,
+    plan_responses,
+    rename_chat_answer,
+    rename_chat_request,
+    rename_responses_answer,
+    rename_responses_request,
+)
+
+Json = dict[str, Any]
 
 
 class Spoken:
     """A call as one target is told it. call: the view that its provider gets. back: its answer, in the Responses
-    dialect, is to be bridged back into chat."""
+    dialect, is to be bridged back into chat. names: of functions that the target is told under others."""
 
-    __slots__ = ("back", "call")
+    __slots__ = ("back", "call", "names")
 
-    def __init__(self, call: Call, back: bool) -> None:
+    def __init__(self, call: Call, back: bool = False, names: Renaming | None = None) -> None:
         self.call = call
         self.back = back
+        self.names = names
 
     def reader(self, reader: Reader) -> Reader:
         """What the caller's side reads with."""
+        if self.names is not None:
+            reader = NamesReader(reader, self.names)
         return BackReader(reader, self.call) if self.back else reader
 
 
 def speak(call: Call, target: Target) -> Spoken:
     """Say `call` in a dialect of `target`. Reports what is not carried; raises CallerFault for what cannot be said."""
     if not OPERATIONS[call.operation].in_dialects:
-        return Spoken(call, False)
+        return Spoken(call)
+    spoken = _say(call, target)
+    return _with_names(spoken, target.profile.tool_names) if target.profile.tool_names else spoken
+
+
+def _say(call: Call, target: Target) -> Spoken:
     dialects = target.profile.dialects
     if call.forms:
         dialect: Dialect = next((name for name in call.forms if name != "chat" and name in dialects), "chat")
@@ -55,13 +81,101 @@ def speak(call: Call, target: Target) -> Spoken:
         for path in form.dropped:
             call.report_dropped(path)
         if dialect != "chat":
-            return Spoken(call.view(dialect, form.body), False)
+            return Spoken(call.view(dialect, form.body))
     if "chat" in dialects:
-        return Spoken(call if call.dialect == "chat" else call.view("chat", call.body), False)
+        return Spoken(call if call.dialect == "chat" else call.view("chat", call.body))
     body, dropped = responses_from_chat(call.body)
     for path in dropped:
         call.report_dropped(path)
-    return Spoken(call.view("responses", body), True)
+    return Spoken(call.view("responses", body), back=True)
+
+
+_PLAN: Mapping[Dialect, Callable[[Json, str], Renaming | None]] = MappingProxyType(
+    {"chat": plan_chat, "responses": plan_responses}
+)
+_REQUEST: Mapping[Dialect, Callable[[Json, Rename], Json]] = MappingProxyType(
+    {"chat": rename_chat_request, "responses": rename_responses_request}
+)
+_ANSWER: Mapping[Dialect, Callable[[Json, Rename], Json]] = MappingProxyType(
+    {"chat": rename_chat_answer, "responses": rename_responses_answer}
+)
+
+
+def _with_names(spoken: Spoken, rule: str) -> Spoken:
+    """The same, with the names of functions by the target's rule."""
+    call = spoken.call
+    if call.dialect not in _PLAN:
+        return spoken
+    names = _PLAN[call.dialect](call.body, rule)
+    if names is None:
+        return spoken
+    return Spoken(call.view(call.dialect, _REQUEST[call.dialect](call.body, names.forth)), spoken.back, names)
+
+
+class NamesReader:
+    """Answers with the caller's names of functions; implements `gateway.provider.Reader`. Everything else is as the
+    reader within gives it."""
+
+    def __init__(self, reader: Reader, names: Renaming) -> None:
+        self._reader = reader
+        self._names = names
+        self.dialect = reader.dialect
+        self._sent = tuple(name.encode() for name in names.back)
+
+    def read_reply(self, reply: UpstreamReply) -> Answer:
+        """A whole answer, measured."""
+        answer = self._reader.read_reply(reply)
+        return replace(answer, body=_ANSWER[self.dialect](answer.body, self._names.restore))
+
+    def open_stream(self) -> StreamDecoder:
+        """A decoder whose items have the caller's names."""
+        return _NamesDecoder(self._reader.open_stream(), self.restore)
+
+    def open_tally(self, choices: int) -> Tally:
+        """A fresh tally for the items of the stream."""
+        return self._reader.open_tally(choices)
+
+    def read_fault(self, reply: UpstreamReply) -> Fault:
+        """The fault that an error answer (status >= 400) means."""
+        return self._reader.read_fault(reply)
+
+    def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
+        """The stream's items for a whole answer that came although a stream was asked for."""
+        return [self.restore(item) for item in self._reader.unfold(reply)]
+
+    def restore(self, item: StreamItem) -> StreamItem:
+        """One item of a stream, bytes as bytes."""
+        if isinstance(item, dict):
+            return _ANSWER[self.dialect](item, self._names.restore)
+        if isinstance(item, Fault) or not any(name in item for name in self._sent):
+            return item
+        try:
+            parsed = orjson.loads(item)
+        except orjson.JSONDecodeError:
+            return item  # whoever measures it repairs it, or says what is wrong with it
+        return orjson.dumps(_ANSWER[self.dialect](parsed, self._names.restore)) if isinstance(parsed, dict) else item
+
+
+class _NamesDecoder:
+    """Items of a decoder, each with the caller's names."""
+
+    def __init__(self, decoder: StreamDecoder, restore: Callable[[StreamItem], StreamItem]) -> None:
+        self._decoder = decoder
+        self._restore = restore
+
+    @property
+    def done(self) -> bool:
+        return self._decoder.done
+
+    @done.setter
+    def done(self, value: bool) -> None:
+        self._decoder.done = value
+
+    def feed(self, data: bytes) -> list[StreamItem]:
+        return [self._restore(item) for item in self._decoder.feed(data)]
+
+    def finish(self) -> list[StreamItem]:
+        return [self._restore(item) for item in self._decoder.finish()]
 
 
 class BackReader:

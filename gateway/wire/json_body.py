@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from gateway.errors import CallerFault
+from gateway.wire.exact_json import reread
 from gateway.wire.validators import kind, printable
 
 MAX_DEPTH = 128
@@ -36,8 +37,8 @@ def parse_json(raw: bytes, *, max_depth: int = MAX_DEPTH, max_values: int = MAX_
 
     Raises CallerFault (400), with line and column where there is one, when `raw` is not valid UTF-8 or JSON, holds
     NaN, Infinity or half a surrogate pair, nests deeper than `max_depth`, holds more than `max_values` values, repeats
-    a key (the message names its path), or is not an object. Whole numbers beyond 64 bits arrive as floats: fields that
-    need an integer then refuse them.
+    a key (the message names its path), or is not an object. Whole numbers beyond 64 bits keep their digits, see
+    `gateway.wire.exact_json`.
     """
     if raw.startswith(_BOM):
         raw = raw[len(_BOM) :]
@@ -48,10 +49,10 @@ def parse_json(raw: bytes, *, max_depth: int = MAX_DEPTH, max_values: int = MAX_
         raise _syntax_fault(raw, error, max_depth) from None
     if type(root) is not dict:
         raise CallerFault(f"the request body must be a JSON object, not {kind(root)}; send {{...}}")
-    keys = _count_keys(root, max_depth)
+    keys, exact = _look_through(root, max_depth)
     if not _surely_unique(raw, keys):
         _refuse_duplicates(raw)
-    return root
+    return root if exact else cast("dict[str, Any]", reread(raw, root))
 
 
 def _refuse_many(raw: bytes, most: int) -> None:
@@ -94,9 +95,14 @@ def _after_string(raw: bytes, place: int) -> int:
         place = end
 
 
-def _count_keys(root: dict[str, Any], max_depth: int) -> int:
-    """The number of members of all objects; refuses what nests too deep. Level by level, so no stack is used."""
+_WHOLE = 2.0**63
+
+
+def _look_through(root: dict[str, Any], max_depth: int) -> tuple[int, bool]:
+    """The number of members of all objects, and whether no number is so large that it may have lost digits; refuses
+    what nests too deep. Level by level, so no stack is used."""
     keys = 0
+    exact = True
     depth = 0
     level: list[Any] = [root]
     while level:
@@ -107,15 +113,14 @@ def _count_keys(root: dict[str, Any], max_depth: int) -> int:
         for node in level:
             if type(node) is dict:
                 keys += len(node)
-                for value in node.values():
-                    if type(value) is dict or type(value) is list:
-                        deeper.append(value)
-            else:
-                for value in node:
-                    if type(value) is dict or type(value) is list:
-                        deeper.append(value)
+            for value in node.values() if type(node) is dict else node:
+                its = type(value)
+                if its is dict or its is list:
+                    deeper.append(value)
+                elif its is float and not -_WHOLE < value < _WHOLE:
+                    exact = False
         level = deeper
-    return keys
+    return keys, exact
 
 
 def _surely_unique(raw: bytes, keys: int) -> bool:

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NoReturn
 
+import orjson
+
 from gateway.errors import CallerFault
 from gateway.wire.json_schema import Tree, alternatives, inlined, or_null
 
@@ -57,6 +59,8 @@ def kind(value: object) -> str:
         return "a string" if value else "an empty string"
     if isinstance(value, int | float):
         return f"the number {value!r}"[:40]
+    if isinstance(value, orjson.Fragment):
+        return "a number beyond 64 bits"
     if isinstance(value, list):
         return "an array" if value else "an empty array"
     return "an object"
@@ -116,7 +120,7 @@ mapping = Validator(_mapping, {"type": "object"})
 
 
 def integer(least: int, most: int, unit: str = "") -> Validator:
-    """An integer within [least, most]. Floats are refused, also whole ones beyond 64 bits (see `body.parse_json`)."""
+    """An integer within [least, most]. Floats are refused, and what is beyond 64 bits (see `exact_json`)."""
     meant = f"an integer from {least} to {most}" if most < 2**62 else f"an integer of at least {least}"
     if least <= -(2**62):
         meant = "an integer of at most 64 bits"
@@ -124,7 +128,8 @@ def integer(least: int, most: int, unit: str = "") -> Validator:
 
     def check(path: str, value: Any) -> None:
         if type(value) is not int:
-            fix = "write it without a fraction or exponent, within 64 bits" if type(value) is float else ""
+            odd = isinstance(value, float | orjson.Fragment)
+            fix = "write it without a fraction or exponent, within 64 bits" if odd else ""
             refuse_type(path, meant, value, fix)
         if not least <= value <= most:
             refuse(path, f"expected {meant}, got {value}", code="value_out_of_range")

@@ -124,6 +124,7 @@ find_usage
 fold_stream
 hookimpl
 is_sealed
+load_exact
 measure_chat
 nonsense
 read_completion

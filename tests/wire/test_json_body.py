@@ -82,7 +82,6 @@ GOOD: list[tuple[bytes, Any]] = [
     (b'{"a":{"x":1},"b":{"x":1}}', {"a": {"x": 1}, "b": {"x": 1}}),
     (b'{"a":"\\ud83d\\ude00"}', {"a": "\U0001f600"}),
     (b'{"a":18446744073709551615}', {"a": 2**64 - 1}),
-    (b'{"a":123456789012345678901234567890}', {"a": 123456789012345678901234567890.0}),
     (b'{"a":"","":":"}', {"a": "", "": ":"}),
 ]
 
@@ -142,7 +141,7 @@ def test_duplicates_are_found_always_and_only(pairs: Any, colon: str, ascii_only
     """The quick proof never says "unique" of a body with duplicates; the whole never refuses one without."""
     raw = write(pairs, colon, ascii_only).encode()
     duplicates = repeats(pairs)
-    keys = body_module._count_keys(orjson.loads(raw), 128)
+    keys = body_module._look_through(orjson.loads(raw), 128)[0]
     if duplicates:
         assert not body_module._surely_unique(raw, keys)
         with pytest.raises(CallerFault, match="more than once"):
@@ -161,7 +160,7 @@ def test_the_quick_proof_is_the_usual_way() -> None:
         parsed = orjson.loads(raw)
         # The nested quotes within the arguments stand behind two backslashes: only those ask for a closer look.
         expected = b'\\\\":' not in raw
-        assert body_module._surely_unique(raw, body_module._count_keys(parsed, 128)) is expected
+        assert body_module._surely_unique(raw, body_module._look_through(parsed, 128)[0]) is expected
     simple = orjson.dumps({"model": "m", "messages": [{"role": "user", "content": 'say "hi": now'}]})
     assert body_module._surely_unique(simple, 4)
 

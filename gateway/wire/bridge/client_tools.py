@@ -20,6 +20,8 @@ from typing import Any
 
 import orjson
 
+from gateway.wire.exact_json import load_exact
+
 Json = dict[str, Any]
 
 _LONGEST = 64
@@ -197,7 +199,7 @@ def _flat_choice(choice: Any, names: _Names) -> Any:
 def restore_call(alias: Alias, item_id: str, call_id: str, arguments: str, status: str) -> Json:
     """The item of the caller's own kind (`local_shell_call`, `tool_search_call`) for a call of its function."""
     try:
-        given = orjson.loads(arguments or "{}")
+        given = load_exact(arguments or "{}")
     except orjson.JSONDecodeError:
         given = {}
     given = given if isinstance(given, dict) else {}

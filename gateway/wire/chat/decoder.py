@@ -17,6 +17,7 @@ import orjson
 from gateway.errors import Fault, UpstreamFault
 from gateway.wire.chat.repair import read_broken
 from gateway.wire.errors.render import fault_from_stream_event
+from gateway.wire.exact_json import load_exact
 from gateway.wire.sse import DONE_DATA, EventReader
 
 _ERROR = b'"error"'
@@ -107,7 +108,7 @@ def read_completion(body: bytes) -> dict[str, Any]:
 
 def _object(data: bytes) -> dict[str, Any] | None:
     try:
-        value = orjson.loads(data)
+        value = load_exact(data)
     except orjson.JSONDecodeError:
         return read_broken(data)
     return value if isinstance(value, dict) else None

@@ -14,6 +14,7 @@ import orjson
 
 from gateway.errors import Fault, UpstreamFault
 from gateway.wire.errors.render import fault_from_stream_event
+from gateway.wire.exact_json import load_exact
 from gateway.wire.responses.replay import events_of
 from gateway.wire.sse import DONE_DATA, EventReader
 
@@ -120,7 +121,7 @@ def unfold_response(response: Json) -> list[bytes]:
 
 def _object(data: bytes) -> Json | None:
     try:
-        value = orjson.loads(data)
+        value = load_exact(data)
     except orjson.JSONDecodeError:
         return None
     return value if isinstance(value, dict) else None

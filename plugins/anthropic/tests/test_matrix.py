@@ -8,6 +8,7 @@ row stops being true. Under strict mode every `reported` becomes a 400; that is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -123,6 +124,12 @@ def always_streams_usage() -> None:
     assert call.dropped == []
 
 
+def keeps_to_the_rule_of_names() -> None:
+    rule = re.compile(create("test", Settings()).profile(make_target("claude-sonnet-4-5")).tool_names)
+    assert rule.fullmatch("get_weather")
+    assert not any(rule.fullmatch(name) for name in ("a.b", "a:b", "x" * 129))
+
+
 def row(parameter: str, how: str, check: Callable[[], None], note: str = "") -> dict[str, Any]:
     return {"parameter": parameter, "provider": "anthropic", "how": how, "note": note, "check": check}
 
@@ -159,6 +166,7 @@ matrix_rows: list[dict[str, Any]] = [
         "mapped",
         gives({"tools": [TOOL]}, {"tools": [{"name": "f", "input_schema": {"type": "object", "properties": {}}}]}),
     ),
+    row("tools: names outside the rule", "emulated", keeps_to_the_rule_of_names, "renamed, and back in the answer"),
     row("tools: custom", "refused", refuses({"tools": [{"type": "custom", "custom": {}}]}, "tools[0].type")),
     row("tool_choice", "mapped", gives({"tools": [TOOL], "tool_choice": "required"}, {"tool_choice": {"type": "any"}})),
     row(

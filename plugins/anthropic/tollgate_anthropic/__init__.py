@@ -28,6 +28,7 @@ from .reading import Reading
 from .reply import MessageReader
 from .request import build, draft_request, post, quirks_of
 from .settings import ANTHROPIC, Settings
+from .tools import TOOL_NAMES
 
 __all__ = ["AnthropicProvider", "Settings", "create", "ready", "register_providers", "register_routes"]
 
@@ -50,6 +51,7 @@ class AnthropicProvider:
             max_choices=1,
             on_disconnect=self.settings.on_disconnect,
             web_search="yes",
+            tool_names=TOOL_NAMES,
         )
 
     def prepare(self, call: Call, target: Target) -> Attempt:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from gateway.api import as_dict, as_text
+from gateway.api import as_dict, as_text, load_exact
 
 from .details import blocks_from_details
 from .draft import Draft, refuse, safe_id
@@ -242,7 +242,7 @@ def _arguments(value: Any, path: str) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     try:
-        parsed = orjson.loads(as_text(value, path))
+        parsed = load_exact(as_text(value, path))
     except orjson.JSONDecodeError as error:
         raise refuse(path, f"must be JSON: {error.msg} at character {error.pos}") from None
     if parsed is None:

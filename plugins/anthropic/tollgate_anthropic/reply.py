@@ -6,7 +6,18 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, ChatReader, Fault, StreamDecoder, UpstreamReply, dump, nonsense, text_of, writable
+from gateway.api import (
+    Call,
+    ChatReader,
+    Fault,
+    StreamDecoder,
+    UpstreamReply,
+    dump,
+    load_exact,
+    nonsense,
+    text_of,
+    writable,
+)
 
 from .citations import Citations
 from .details import Detail, detail_of
@@ -51,7 +62,7 @@ class MessageReader(ChatReader):
 def message_in(reply: UpstreamReply) -> dict[str, Any]:
     """The message object of a 2xx body. Raises UpstreamFault when it is none of Anthropic's."""
     try:
-        raw = orjson.loads(reply.body)
+        raw = load_exact(reply.body)
     except orjson.JSONDecodeError:
         raise nonsense("The provider's answer is not JSON.", reply.body) from None
     if not isinstance(raw, dict):

@@ -16,13 +16,28 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, EventReader, Fault, StreamItem, Unfence, UpstreamFault, dump, nonsense, text_of, writable
+from gateway.api import (
+    Call,
+    EventReader,
+    Fault,
+    StreamItem,
+    Unfence,
+    UpstreamFault,
+    dump,
+    load_exact,
+    nonsense,
+    text_of,
+    writable,
+)
 
 from .citations import Citations
 from .details import detail_of
 from .faults import fault_from_error, redact
 from .reading import Reading, ending
 from .usage import merge_usage, service_tier, translate_usage
+
+INPUT = b'"input"'
+"""In the events that hold arguments, whose numbers must keep their digits."""
 
 _TAKEN_FROM_END = frozenset({"type", "delta", "usage"})
 _STOP_KEYS = frozenset({"stop_reason", "stop_sequence", "stop_details"})
@@ -71,7 +86,7 @@ class MessageDecoder:
             if payload == b"[DONE]":
                 continue  # not Anthropic's, but some servers of this dialect add it
             try:
-                event = orjson.loads(payload)
+                event = load_exact(payload) if INPUT in payload else orjson.loads(payload)
                 if type(event) is dict:
                     feed(event, out)
             except orjson.JSONDecodeError:
@@ -348,7 +363,7 @@ def _place(event: dict[str, Any]) -> Any:
 def _parsed(text: str) -> Any:
     """A server-side tool's input; text that is not JSON stays text."""
     try:
-        return orjson.loads(text)
+        return load_exact(text)
     except orjson.JSONDecodeError:
         return text
 

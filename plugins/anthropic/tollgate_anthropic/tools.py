@@ -12,6 +12,9 @@ from gateway.api import as_dict, as_text
 
 from .draft import Draft, refuse
 
+TOOL_NAMES = r"[A-Za-z0-9_-]{1,128}"
+"""Names of functions by Anthropic's rule (API reference, `tools.name`); the gateway renames others."""
+
 SEARCH_USES = {"low": 3, "medium": 5, "high": 10}
 """`search_context_size` to the most searches in one answer. Anthropic cannot set the size of a result, but the
 number of results read is what the size is for, and a ceiling keeps one request's price bounded."""

@@ -61,8 +61,8 @@ class EchoProvider:
         self.transport: Transport | None = EchoTransport(Timing(settings.delay, settings.pace), settings.directives)
 
     def profile(self, target: Target) -> Profile:
-        """Chat and embeddings; any number of choices."""
-        return Profile(operations=frozenset({"chat", "embeddings"}), on_disconnect=self._on_disconnect)
+        """Chat and embeddings; any number of choices, any name of a function."""
+        return Profile(operations=frozenset({"chat", "embeddings"}), on_disconnect=self._on_disconnect, tool_names="")
 
     def prepare(self, call: Call, target: Target) -> Attempt:
         """See `Provider`. Raises CallerFault for a directive that cannot be followed, and for what the model cannot do

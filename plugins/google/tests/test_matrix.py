@@ -8,6 +8,7 @@ row stops being true. Under strict mode every `reported` becomes a 400; that is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -132,6 +133,12 @@ def asks_for_json_in_words() -> None:
     assert call.dropped == []
 
 
+def keeps_to_the_rule_of_names() -> None:
+    rule = re.compile(create("test", Settings()).profile(make_target(G25)).tool_names)
+    assert rule.fullmatch("get_weather")
+    assert not any(rule.fullmatch(name) for name in ("1a", "a:b", "x" * 65))
+
+
 def row(parameter: str, how: str, check: Callable[[], None], note: str = "") -> dict[str, Any]:
     return {"parameter": parameter, "provider": "google", "how": how, "note": note, "check": check}
 
@@ -228,6 +235,7 @@ matrix_rows: list[dict[str, Any]] = [
         ),
         "mode VALIDATED",
     ),
+    row("tools: names outside the rule", "emulated", keeps_to_the_rule_of_names, "renamed, and back in the answer"),
     row("tools: custom", "refused", refuses({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "tools[0].type")),
     row(
         "tool_choice: auto, none",

@@ -30,6 +30,7 @@ from .reading import Reading
 from .reply import GeminiReader
 from .request import build, draft_request, post, quirks_of, resource
 from .settings import Settings, ready
+from .tools import TOOL_NAMES
 
 __all__ = ["GoogleProvider", "Settings", "create", "ready", "register_providers", "register_routes"]
 
@@ -55,6 +56,7 @@ class GoogleProvider:
             on_disconnect=self.settings.on_disconnect,
             # Most models refuse Google's search beside functions.
             web_search="alone",
+            tool_names=TOOL_NAMES,
         )
 
     def prepare(self, call: Call, target: Target) -> Attempt:

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from gateway.api import as_dict, as_list, as_text
+from gateway.api import as_dict, as_list, as_text, load_exact
 
 from .details import SKIP, Given, assemble, signature_in
 from .draft import Draft, refuse
@@ -214,7 +214,7 @@ def _arguments(value: Any, path: str) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     try:
-        parsed = orjson.loads(as_text(value, path))
+        parsed = load_exact(as_text(value, path))
     except orjson.JSONDecodeError as error:
         raise refuse(path, f"must be JSON: {error.msg} at character {error.pos}") from None
     if parsed is None:

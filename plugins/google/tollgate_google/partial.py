@@ -63,6 +63,8 @@ class ArgumentWriter:
         if "nullValue" in entry:
             return "null"
         number = entry.get("numberValue")
+        if isinstance(number, orjson.Fragment):  # a whole number beyond 64 bits, with its digits
+            return orjson.dumps(number).decode()
         if isinstance(number, bool) or not isinstance(number, (int, float)):
             return None
         if isinstance(number, float) and number.is_integer() and abs(number) < 2**63:

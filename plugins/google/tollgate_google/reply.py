@@ -6,7 +6,17 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, ChatReader, Fault, StreamDecoder, StreamItem, UpstreamReply, fold_stream, nonsense
+from gateway.api import (
+    Call,
+    ChatReader,
+    Fault,
+    StreamDecoder,
+    StreamItem,
+    UpstreamReply,
+    fold_stream,
+    load_exact,
+    nonsense,
+)
 
 from .faults import fault_from_reply, tidy
 from .reading import Reading
@@ -45,7 +55,7 @@ def responses_in(reply: UpstreamReply) -> list[dict[str, Any]]:
     """The GenerateContentResponses of a 2xx body: one, or a list of them, which is how streamGenerateContent answers
     without `alt=sse`. Raises UpstreamFault when it holds something else."""
     try:
-        raw = orjson.loads(reply.body)
+        raw = load_exact(reply.body)
     except orjson.JSONDecodeError:
         raise nonsense("The provider's answer is not JSON.", reply.body) from None
     responses = raw if isinstance(raw, list) else [raw]

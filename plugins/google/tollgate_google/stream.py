@@ -15,12 +15,26 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, EventReader, Fault, StreamItem, UpstreamFault, dict_of, nonsense, text_of, writable
+from gateway.api import (
+    Call,
+    EventReader,
+    Fault,
+    StreamItem,
+    UpstreamFault,
+    dict_of,
+    load_exact,
+    nonsense,
+    text_of,
+    writable,
+)
 
 from .choice import Choice, Delta
 from .faults import fault_from_event, tidy
 from .reading import BLOCKED, BROKEN_CALLS, FAILED, FILTERED, FINISH, Reading, refusal
 from .usage import service_tier, translate_usage
+
+CALL = b'"functionCall"'
+"""In the events that hold arguments, whose numbers must keep their digits."""
 
 _TAKEN = frozenset({"candidates", "usageMetadata", "responseId", "error"})
 _OURS = frozenset({"id", "object", "created", "model", "choices", "usage"})
@@ -70,7 +84,7 @@ class GeminiDecoder:
             if payload == b"[DONE]":
                 continue  # not Google's, but some servers of this dialect add it
             try:
-                event = orjson.loads(payload)
+                event = load_exact(payload) if CALL in payload else orjson.loads(payload)
                 if type(event) is list and len(event) == 1:
                     event = event[0]  # errors come wrapped in a list from some of Google's front ends
                 if type(event) is dict:

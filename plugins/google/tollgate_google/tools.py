@@ -14,6 +14,11 @@ from .draft import Draft, refuse
 from .openapi import to_openapi
 from .schema import Fitting, Schema
 
+TOOL_NAMES = r"[A-Za-z_][A-Za-z0-9_.-]{0,63}"
+"""Names of functions by Google's rule, as its error says it: "Must start with a letter or an underscore. Must be
+alphameric, underscores, dots or dashes, with a maximum length of 64." The gateway renames others. Newer documents allow
+colons and 128 characters, which not every version does."""
+
 BUILTIN = {
     "web_search": "googleSearch",
     "web_search_preview": "googleSearch",

@@ -8,6 +8,7 @@ being true. Under strict mode every `reported` becomes a 400; that is checked fo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -114,6 +115,12 @@ def shortens_ids() -> None:
     assert sent[1]["tool_calls"][0]["id"] == sent[2]["tool_call_id"] == short_id("call_1")
 
 
+def keeps_to_the_rule_of_names() -> None:
+    rule = re.compile(create("test", Settings()).profile(make_target()).tool_names)
+    assert rule.fullmatch("get_weather")
+    assert not any(rule.fullmatch(name) for name in ("a.b", "a:b", "x" * 65))
+
+
 def row(parameter: str, how: str, check: Callable[[], None], note: str = "") -> dict[str, Any]:
     return {"parameter": parameter, "provider": "mistralai", "how": how, "note": note, "check": check}
 
@@ -171,6 +178,7 @@ matrix_rows: list[dict[str, Any]] = [
     row("seed", "mapped", gives({"seed": 7}, {"random_seed": 7}, absent=("seed",))),
     row("seed < 0", "mapped", gives({"seed": -1}, {"random_seed": 2**63 - 1}), "as one that is not negative"),
     row("tools", "mapped", same("tools", [TOOL])),
+    row("tools: names outside the rule", "emulated", keeps_to_the_rule_of_names, "renamed, and back in the answer"),
     row("tools: custom", "refused", refuses({"tools": [{"type": "custom", "custom": {}}]}, "tools[0].type")),
     row("tool_choice", "mapped", gives({"tools": [TOOL], "tool_choice": NAMED}, {"tool_choice": NAMED})),
     row(

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import orjson
 import pytest
 from tollgate_moonshot import Settings, create
-from tollgate_moonshot.draft import safe_name
 
-from gateway.api import Call, CallerFault, UpstreamReply
-from gateway.testing import chunk, make_call, make_target, sse
+from gateway.api import Call, CallerFault
 
 Built = Callable[..., tuple[dict[str, Any], Call]]
 
@@ -163,47 +160,6 @@ def test_cache_marks_are_reported(built: Built) -> None:
     body, call = built({"messages": [{**user([{"type": "text", "text": "a", **mark}]), **mark}]})
     assert body["messages"] == [user([{"type": "text", "text": "a"}])]
     assert call.dropped == ["cache_control"]
-
-
-@pytest.mark.parametrize("own", ["f", "go", "1abc", "server.tool", "a:b", "x" * 128, "\u00fc\u00fc\u00fc"])
-def test_names_by_moonshots_rule(own: str) -> None:
-    sent = safe_name(own)
-    assert sent != own
-    assert safe_name(sent) == sent
-    assert safe_name(own) == sent
-    assert len(sent) <= 64
-
-
-def test_changed_names_come_back_as_the_callers_own() -> None:
-    tool = {"type": "function", "function": {"name": "f"}}
-    plain = {"type": "function", "function": {"name": "get_weather"}}
-    call = make_call(
-        {
-            "messages": [
-                user(),
-                asked(tool_calls=[{**CALL, "function": {"name": "f", "arguments": ""}}]),
-                {**result(), "name": "f"},
-            ],
-            "tools": [tool, plain],
-        }
-    )
-    of = create("test", Settings())
-    decoder = of.prepare(
-        call, make_target()
-    ).reader.open_stream()  # the gateway opens it before it asks for the request
-    body = orjson.loads(of.prepare(call, make_target("kimi-k2.5")).request.body)
-    sent = safe_name("f")
-    assert [entry["function"]["name"] for entry in body["tools"]] == [sent, "get_weather"]
-    assert body["messages"][1]["tool_calls"][0]["function"] == {"name": sent, "arguments": "{}"}
-    assert body["messages"][2]["name"] == sent
-    calls = [{"index": 0, "id": "a", "type": "function", "function": {"name": sent, "arguments": "{}"}}]
-    reply = {"choices": [{"message": {"content": "", "tool_calls": calls}}]}
-    found = of.prepare(call, make_target()).reader.read_reply(UpstreamReply(200, {}, orjson.dumps(reply))).body
-    assert found["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "f"
-    items = decoder.feed(sse(chunk({"content": "x"})) + sse(chunk({"tool_calls": calls})) + b"data: [DONE]\n\n")
-    assert isinstance(items[0], bytes)
-    assert isinstance(items[1], dict)
-    assert items[1]["choices"][0]["delta"]["tool_calls"][0]["function"]["name"] == "f"
 
 
 def test_builtin_tools_travel_on(built: Built) -> None:

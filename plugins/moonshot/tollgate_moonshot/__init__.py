@@ -26,6 +26,7 @@ from .messages import media_urls
 from .reply import MoonshotReader
 from .request import draft_request, quirks_of
 from .settings import Settings
+from .tools import TOOL_NAMES
 
 __all__ = ["MoonshotProvider", "Settings", "create", "ready", "register_providers"]
 
@@ -47,6 +48,7 @@ class MoonshotProvider:
             max_choices=1,
             understands=frozenset({"allowed_tools"}),
             media="bytes",
+            tool_names=TOOL_NAMES,
             on_disconnect=self.settings.on_disconnect,
         )
 
@@ -69,7 +71,7 @@ class MoonshotProvider:
         if self._secrets[0]:
             headers["authorization"] = f"Bearer {self._secrets[0]}"
         request = UpstreamRequest(self.settings.endpoint, headers, data, stream=call.stream)
-        return Attempt(request, MoonshotReader(call, draft.renamed, self._secrets))
+        return Attempt(request, MoonshotReader(call, self._secrets))
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `gateway.api.Provider`. A picture makes at most 4,096 patches (Kimi's image processor, pre-merge limit

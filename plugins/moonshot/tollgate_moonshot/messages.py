@@ -67,8 +67,6 @@ def _translate(draft: Draft, message: Any, path: str) -> Iterator[Message]:
     if role == "tool":
         as_text(sent.get("tool_call_id"), f"{path}.tool_call_id")
         sent["content"] = sent.get("content") or NO_OUTPUT
-        if "name" in sent:
-            sent["name"] = draft.name_of(as_text(sent["name"], f"{path}.name"))
     yield sent
 
 
@@ -111,9 +109,7 @@ def _call(draft: Draft, call: Any, path: str) -> dict[str, Any]:
     if "function" not in sent:
         raise refuse(f"{path}.type", "Moonshot has no free-form tools; only function calls can be given back")
     function = as_dict(sent["function"], f"{path}.function")
-    name = as_text(function.get("name"), f"{path}.function.name")
-    if sent.get("type", "function") == "function":
-        function = {**function, "name": draft.name_of(name)}
+    as_text(function.get("name"), f"{path}.function.name")
     if function.get("arguments") in (None, ""):
         # A tool without parameters may have been called with an empty text; Moonshot wants JSON.
         function = {**function, "arguments": "{}"}

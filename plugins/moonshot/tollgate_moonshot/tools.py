@@ -14,6 +14,9 @@ from gateway.api import as_dict, as_list, as_text
 from .draft import Draft, refuse
 from .thinking import stop_thinking
 
+TOOL_NAMES = r"[A-Za-z_][A-Za-z0-9_-]{2,63}"
+"""Names of functions by Moonshot's rule; the gateway renames others."""
+
 ASK = "Call one of the tools now, do not answer in text."
 ASK_FOR = "Call the tool {name} now, do not answer in text."
 
@@ -49,7 +52,7 @@ def _force(draft: Draft, mode: str, names: list[str] | None) -> str:
         able = "yes"
     if able == "yes":
         if mode == "named" and names:
-            draft.out["tool_choice"] = {"type": "function", "function": {"name": draft.name_of(names[0])}}
+            draft.out["tool_choice"] = {"type": "function", "function": {"name": names[0]}}
         else:
             draft.out["tool_choice"] = "required"
         return ""
@@ -58,7 +61,7 @@ def _force(draft: Draft, mode: str, names: list[str] | None) -> str:
         return ""
     draft.report("tool_choice", "this model cannot be forced to call a tool; it is asked to")
     draft.out["tool_choice"] = "auto"
-    return ASK_FOR.format(name=draft.name_of(names[0])) if mode == "named" and names else ASK
+    return ASK_FOR.format(name=names[0]) if mode == "named" and names else ASK
 
 
 def _tool(draft: Draft, tool: Any, path: str) -> dict[str, Any]:
@@ -71,7 +74,7 @@ def _tool(draft: Draft, tool: Any, path: str) -> dict[str, Any]:
         return kept
     function = as_dict(tool.get("function"), f"{path}.function")
     function = {key: value for key, value in function.items() if value is not None}
-    function["name"] = draft.name_of(as_text(function.get("name"), f"{path}.function.name"))
+    as_text(function.get("name"), f"{path}.function.name")
     # Required there, optional at OpenAI.
     function.setdefault("parameters", {"type": "object", "properties": {}})
     return {**kept, "type": "function", "function": function}
@@ -102,8 +105,7 @@ def _read_choice(choice: Any) -> tuple[str, list[str] | None]:
 
 def _only(draft: Draft, tools: list[dict[str, Any]], names: list[str], mode: str) -> list[dict[str, Any]]:
     """The tools that are named. With a model that takes the name itself, a named choice keeps all of them."""
-    sent = {draft.name_of(name) for name in names}
-    kept = [tool for tool in tools if isinstance(tool.get("function"), dict) and tool["function"].get("name") in sent]
+    kept = [tool for tool in tools if isinstance(tool.get("function"), dict) and tool["function"].get("name") in names]
     if not kept:
         where = "tool_choice.function.name" if mode == "named" else "tool_choice.allowed_tools.tools"
         raise refuse(where, "names none of the tools")

@@ -8,6 +8,7 @@ true. Under strict mode every `reported` becomes a 400; that is checked for all 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -167,6 +168,21 @@ SAMPLING: dict[str, Any] = {
     "logprobs": True,
     "top_logprobs": 2,
 }
+
+
+def keeps_to_the_rule_of_names(to: str) -> Check:
+    """The gateway is told which names it has to change."""
+
+    def check() -> None:
+        settings = OpenAISettings.model_validate({"api_key": "key-0123456789", "base_url": URLS[to]})
+        rule = re.compile(OpenAIProvider("test", settings).profile(make_target(PLAIN)).tool_names)
+        assert rule.fullmatch("get_weather")
+        assert not any(rule.fullmatch(name) for name in ("a.b", "a:b", "x" * 65))
+
+    return check
+
+
+RENAMED = "renamed, and back in the answer"
 DETAILS = [{"type": "anthropic.thinking", "signature": "s"}]
 THOUGHT = {**ASSISTANT, "reasoning_content": "b"}
 MARKED = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}
@@ -233,6 +249,8 @@ matrix_rows: list[dict[str, Any]] = [
         reports({"reasoning_effort": "xhigh"}, "reasoning_effort", REASONS, "gpt-5", sent="high"),
         "where a model has fewer, the nearest one is sent",
     ),
+    row("tools: names outside the rule", "emulated", keeps_to_the_rule_of_names(OPENAI), RENAMED),
+    other("tools: names outside the rule", "emulated", keeps_to_the_rule_of_names(OTHER), RENAMED),
     *(other(name, "passed", passes(body, to=OTHER)) for name, body in SAME.items()),
     *(other(name, "passed", passes({name: value}, to=OTHER)) for name, value in SAMPLING.items()),
     other("messages: system, developer", "mapped", gives(DEVELOPER, SYSTEM, to=OTHER), "developer as system"),

@@ -26,6 +26,7 @@ def chat_body(call: Call, upstream: str, quirks: Quirks) -> dict[str, Any]:
     _set_limit(body, call.max_output, quirks)
     _set_effort(body, call, quirks)
     _rename_roles(body, quirks)
+    _fill_arguments(body)
     refused = quirks.unsupported
     if reasoning_is_on(quirks, body.get("reasoning_effort")):
         refused += quirks.while_reasoning
@@ -107,6 +108,31 @@ def _rename_roles(body: dict[str, Any], quirks: Quirks) -> None:
             else message
             for message in messages
         ]
+
+
+def _fill_arguments(body: dict[str, Any]) -> None:
+    """Calls of earlier turns that were made without any arguments, which many servers read as JSON: `{}`."""
+    messages = body.get("messages")
+    if isinstance(messages, list) and any(_has_empty_call(message) for message in messages):
+        body["messages"] = [_filled(message) if _has_empty_call(message) else message for message in messages]
+
+
+def _has_empty_call(message: Any) -> bool:
+    calls = message.get("tool_calls") if isinstance(message, dict) else None
+    return isinstance(calls, list) and any(_is_empty(call) for call in calls)
+
+
+def _is_empty(call: Any) -> bool:
+    function = call.get("function") if isinstance(call, dict) else None
+    return isinstance(function, dict) and not function.get("arguments")
+
+
+def _filled(message: dict[str, Any]) -> dict[str, Any]:
+    calls = [
+        {**call, "function": {**call["function"], "arguments": "{}"}} if _is_empty(call) else call
+        for call in message["tool_calls"]
+    ]
+    return {**message, "tool_calls": calls}
 
 
 def drop_parameter(body: dict[str, Any], call: Call, name: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Activity, dict_of, dicts_of, text_of
+from gateway.api import Activity, dict_of, dicts_of, load_exact, text_of
 
 Json = dict[str, Any]
 
@@ -70,7 +70,7 @@ def _search(item: Json) -> list[Json]:
 def _call(item: Json) -> list[Json]:
     use_id = "mcptoolu_" + text_of(item.get("id")).partition("_")[2]
     try:
-        given = orjson.loads(text_of(item.get("arguments")) or "{}")
+        given = load_exact(text_of(item.get("arguments")) or "{}")
     except orjson.JSONDecodeError:
         given = {}
     use = {

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from gateway.api import UpstreamFault, seal, writable
+from gateway.api import UpstreamFault, load_exact, seal, writable
 
 Json = dict[str, Any]
 
@@ -255,7 +255,7 @@ def _input(arguments: str) -> Json:
     """The `input` of a tool call. What the model did not write as a JSON object is wrapped into one, under the name
     that Anthropic's page on fine-grained tool streaming uses for it."""
     try:
-        parsed = orjson.loads(arguments)
+        parsed = load_exact(arguments)
         writable(parsed)
     except (orjson.JSONDecodeError, UpstreamFault):
         parsed = arguments

@@ -21,12 +21,14 @@ from gateway.api import (
     Tally,
     UpstreamReply,
     dicts_of,
+    load_exact,
     measure_chat,
     nonsense,
 )
 from tollgate_google.details import SKIP
 from tollgate_google.faults import fault_from_event, tidy
 from tollgate_google.reply import GeminiReader, completion_of, responses_in
+from tollgate_google.stream import CALL
 
 from .notes import camel
 from .sealing import envelope_in
@@ -157,7 +159,7 @@ class NativeDecoder:
             if payload == b"[DONE]":
                 continue  # not Google's, but some servers of this dialect add it
             try:
-                event = orjson.loads(payload)
+                event = load_exact(payload) if CALL in payload else orjson.loads(payload)
                 if type(event) is list and len(event) == 1:
                     event = event[0]
                 if type(event) is not dict:
