@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+import orjson
+from pydantic import BaseModel, SecretStr
+
 from gateway import config as configuration
 from gateway.catalog import Catalog, resolve_profiles
-from gateway.config import Config
+from gateway.config import Config, ProviderEntry
 from gateway.config.types import FrozenDict
 from gateway.errors import Fault
 from gateway.own_plugins import OWN_PLUGINS
 from gateway.payments import PaymentKind, PaymentMethod
 from gateway.pluginload import Plugins, check_providers, load, registered_providers
 from gateway.profile import Profile
-from gateway.provider import MediaProvider, Provider, ProviderKind
+from gateway.provider import MediaProvider, ProviderKind
 from gateway.server_secret import server_secret
 from gateway.servertools.toolbox import Offers, collect
 from gateway.stores import Stores, StoresKind, StoresSettings
+from gateway.upstream.lanes import Endpoint
 
 
 class Blueprint:
     """A configuration that has been checked completely, with the plugins it needs; nothing is running yet.
 
-    providers: the instances that are switched on, by name. profiles: what each of their models can, by its id.
+    providers: the instances that are switched on, by name; of several endpoints the first. endpoints: all of those that
+    have what they need, by the provider's name. profiles: what each of their models can, by its id.
     demo: the ids of the models that the embedded one stands in for; empty outside demo mode.
     """
 
@@ -38,7 +44,7 @@ class Blueprint:
         payments: Mapping[str, PaymentKind],
         offers: Offers,
         stores: Mapping[str, StoresKind],
-        providers: Mapping[str, Provider],
+        endpoints: Mapping[str, tuple[Endpoint, ...]],
         profiles: Mapping[str, Profile],
         demo: frozenset[str],
     ) -> None:
@@ -48,7 +54,8 @@ class Blueprint:
         self.payments = payments
         self.offers = offers
         self.stores = stores
-        self.providers = providers
+        self.providers = {name: found[0].provider for name, found in endpoints.items()}
+        self.endpoints = endpoints
         self.profiles = profiles
         self.demo = demo
 
@@ -83,18 +90,35 @@ def read_blueprint(path: Path, env: Mapping[str, str]) -> Blueprint:
         searches=offers.searches,
         stores=stores,
     )
-    providers = {
-        name: kinds[entry.plugin].create(name, entry.settings)
-        for name, entry in config.providers.items()
-        if not kinds[entry.plugin].ready(entry.settings)
-    }
+    made = {name: _endpoints(name, entry, kinds[entry.plugin]) for name, entry in config.providers.items()}
+    endpoints = {name: found for name, found in made.items() if found}
+    providers = {name: found[0].provider for name, found in endpoints.items()}
     config, demo = demo_mode(config, kinds, providers)
     owned = {name: (owners[config.providers[name].plugin], made) for name, made in providers.items()}
     check_providers(owned.values())
     profiles = resolve_profiles(config, providers, document)
     by_bytes = {config.models[model].provider for model, profile in profiles.items() if profile.media == "bytes"}
     check_providers((owned[name] for name in by_bytes), MediaProvider)
-    return Blueprint(config, plugins.order(config.pipeline), kinds, payments, offers, stores, providers, profiles, demo)
+    return Blueprint(config, plugins.order(config.pipeline), kinds, payments, offers, stores, endpoints, profiles, demo)
+
+
+def _endpoints(name: str, entry: ProviderEntry, kind: ProviderKind) -> tuple[Endpoint, ...]:
+    """The endpoints of a provider that have what they need."""
+    return tuple(
+        Endpoint(found.label, kind.create(name, found.settings), found.weight, _fingerprint(found.settings))
+        for found in entry.each_endpoint()
+        if not kind.ready(found.settings)
+    )
+
+
+def _fingerprint(settings: BaseModel) -> str:
+    """Tells settings from others, in every process alike; nothing of them can be read from it."""
+
+    def reveal(value: object) -> str:
+        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+    text = orjson.dumps(settings.model_dump(), default=reveal, option=orjson.OPT_NON_STR_KEYS)
+    return hashlib.blake2b(text, digest_size=8).hexdigest()
 
 
 def demo_mode(

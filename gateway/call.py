@@ -241,6 +241,30 @@ class Form:
 
 
 @dataclass(slots=True)
+class AttemptRecord:
+    """One attempt at a target, when it was over.
+
+    target: the model's id. provider, endpoint: where it was sent.
+    outcome: `ok`; `failed`: the target did; `refused`: it answered that the request is wrong, or the gateway could not
+        go on with it; `left`: it was given up, usually because the caller left.
+    status: the target's HTTP status, None when there was none. error: the fault's code, "" when there was none.
+    reason: for the operator; may hold what an upstream wrote.
+    at: its end in unix seconds. seconds: how long it took. first_byte: seconds to the answer's beginning, None without.
+    """
+
+    target: str
+    provider: str
+    endpoint: str
+    outcome: str
+    status: int | None
+    error: str
+    reason: str
+    at: float
+    seconds: float
+    first_byte: float | None
+
+
+@dataclass(slots=True)
 class CallProgress:
     """What changes of a call while it goes on; all views of the call (`Call.view`) share it.
 
@@ -255,6 +279,7 @@ class CallProgress:
     fees: credits for tools that the gateway ran for this call so far.
     disputed: credits of usage that a provider told and that the request cannot have caused; nobody paid them.
     answer_headers: headers for the answer, added by plugins and the relay.
+    tries: every attempt at a target that is over, in the order of their ends.
     """
 
     target: Target | None = None
@@ -266,6 +291,7 @@ class CallProgress:
     fees: Decimal = Decimal(0)
     disputed: int = 0
     answer_headers: dict[str, str] = field(default_factory=dict)
+    tries: list[AttemptRecord] = field(default_factory=list)
 
 
 @dataclass(slots=True)

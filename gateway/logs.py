@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 import orjson
 
-from gateway.call import Call, Outcome
+from gateway.call import AttemptRecord, Call, Outcome
 from gateway.errors import Fault
 from gateway.wire.redact import MASK, Redactor, redact_members
 
@@ -237,6 +237,8 @@ def request_entry(
             entry["disputed_credits"] = call.progress.disputed
         if call.dropped:
             entry["dropped"] = [name[:_MOST_FREE_TEXT] for name in call.dropped[:_MOST_NAMES]]
+        if len(call.progress.tries) > 1:
+            entry["tries"] = [_shown_try(record) for record in call.progress.tries[-_MOST_NAMES:]]
     if outcome is not None:
         entry["target"] = outcome.target.model if outcome.target is not None else None
         entry["prompt_tokens"] = outcome.usage.prompt_tokens
@@ -255,3 +257,29 @@ def request_entry(
         if fault.detail:
             entry["detail"] = fault.detail[:_MOST_FREE_TEXT]
     return entry
+
+
+def attempt_entry(request_id: str, record: AttemptRecord) -> dict[str, Any]:
+    """The members of the log line of an attempt that failed."""
+    return {
+        "request_id": request_id,
+        "target": record.target,
+        "provider": record.provider,
+        "endpoint": record.endpoint,
+        "status": record.status,
+        "error": record.error,
+        "reason": record.reason,
+        "total_ms": round(record.seconds * 1000, 1),
+    }
+
+
+def _shown_try(record: AttemptRecord) -> dict[str, Any]:
+    """One of several attempts in the line of their request."""
+    return {
+        "target": record.target,
+        "endpoint": record.endpoint,
+        "outcome": record.outcome,
+        "status": record.status,
+        "error": record.error,
+        "ms": round(record.seconds * 1000, 1),
+    }

@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 
-from gateway.call import Call, Outcome
+from gateway.call import AttemptRecord, Call, Outcome
+from gateway.upstream.health import HealthBook
 
 _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 
-class Metrics:
-    """The Prometheus metrics of one gateway, in a registry of its own."""
+class TargetStates(Collector):
+    """The gauges of circuits, made when somebody asks: nothing of it costs a request."""
 
-    def __init__(self) -> None:
+    def __init__(self, health: HealthBook) -> None:
+        self._health = health
+
+    def collect(self) -> Iterator[Metric]:
+        cooling = GaugeMetricFamily(
+            "gateway_target_cooling", "1 while a target is left alone.", labels=("provider", "endpoint", "model")
+        )
+        for circuit in self._health:
+            name = circuit.name
+            cooling.add_metric((name.provider, name.endpoint, name.model), float(circuit.until > 0))
+        yield cooling
+
+
+class Metrics:
+    """The Prometheus metrics of one gateway, in a registry of its own. health: read when somebody scrapes."""
+
+    def __init__(self, health: HealthBook) -> None:
         self.registry = CollectorRegistry()
         labels = ("route", "model", "target", "status")
         registry = self.registry
@@ -33,7 +53,10 @@ class Metrics:
         self._tokens = Counter("gateway_tokens", "Tokens used.", ("model", "target", "class"), registry=registry)
         self._credits = Counter("gateway_credits", "Credits charged.", ("model", "target"), registry=registry)
         self._attempts = Counter(
-            "gateway_upstream_attempts", "Requests sent to providers.", ("target",), registry=registry
+            "gateway_upstream_attempts",
+            "Attempts at targets, by how they ended: ok, refused, left, or the code of the failure.",
+            ("target", "provider", "endpoint", "outcome"),
+            registry=registry,
         )
         self._disputed = Counter(
             "gateway_disputed_bills",
@@ -45,6 +68,7 @@ class Metrics:
             "gateway_estimated_bills", "Bills that rest on our own count.", ("target",), registry=registry
         )
         self.active = Gauge("gateway_active_requests", "Requests being handled.", registry=registry)
+        registry.register(TargetStates(health))
         self._children: dict[tuple[str, ...], Any] = {}
 
     def exposition(self) -> tuple[bytes, str]:
@@ -60,7 +84,6 @@ class Metrics:
         self._child(self._seconds, route).observe(seconds)
         if call is None or outcome is None or not target:
             return
-        self._child(self._attempts, target).inc(outcome.attempts)
         if outcome.first_byte is not None:
             self._child(self._first_byte, route).observe(outcome.first_byte)
         if outcome.usage.prompt_tokens:
@@ -73,6 +96,13 @@ class Metrics:
             self._child(self._disputed, target).inc()
         if outcome.basis == "estimated":
             self._child(self._estimated, target).inc()
+
+    def observe_attempt(self, record: AttemptRecord) -> None:
+        """Count one attempt at a target."""
+        # Codes of this kind are the gateway's own words; others could be a provider's, and as many as it likes.
+        coded = record.outcome == "failed" and record.error.startswith("upstream_")
+        outcome = record.error if coded else record.outcome
+        self._child(self._attempts, record.target, record.provider, record.endpoint, outcome).inc()
 
     def _child(self, metric: Any, *labels: str) -> Any:
         # `labels()` takes a lock and builds a tuple each time; a gateway has few label sets and many requests.

@@ -25,13 +25,15 @@ a chat chunk as a dict (translated), or an error event the provider sent inside 
 @dataclass(slots=True)
 class UpstreamRequest:
     """What to send. `url` is absolute (http or https); `headers` have lower-case names and include the
-    provider's credentials; `body` is ready to send. `stream` says that an SSE answer is expected."""
+    provider's credentials; `body` is ready to send. `stream` says that an SSE answer is expected. `connect`: seconds
+    for opening a connection, set by the gateway where it is another than usual."""
 
     url: str
     headers: dict[str, str]
     body: bytes
     method: str = "POST"
     stream: bool = False
+    connect: float | None = None
 
 
 @dataclass(slots=True)

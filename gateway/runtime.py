@@ -26,11 +26,11 @@ from gateway.blueprint import (
     read_blueprint,
     switched_off,
 )
-from gateway.call import Call, Outcome
+from gateway.call import AttemptRecord, Call, Outcome
 from gateway.config import Config
 from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.fetch import MediaFetcher
-from gateway.logs import BodyCopy, RequestLog, log_body, make_logger, request_entry
+from gateway.logs import BodyCopy, RequestLog, attempt_entry, log_body, make_logger, request_entry
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.provider import Provider, UpstreamReply, UpstreamRequest
@@ -40,9 +40,14 @@ from gateway.runner.lifecycle import CallRunner
 from gateway.server_secret import admin_secret, server_secret
 from gateway.servertools.toolbox import Toolbox
 from gateway.stores import FailedOver, Stores, fail_over
-from gateway.upstream.attempts import Dispatcher, RetryPolicy
+from gateway.upstream.attempts import Dispatcher
+from gateway.upstream.health import CooldownPolicy, HealthBook
+from gateway.upstream.lanes import Lanes
+from gateway.upstream.limits import limits_at
+from gateway.upstream.plan import RetryPolicy
 from gateway.upstream.pool import PooledTransport
 from gateway.upstream.proxied import AiohttpTransport
+from gateway.upstream.recent import RecentAttempts
 from gateway.upstream.stream_pump import WholeReply
 from gateway.upstream.timeouts import Limits
 from gateway.wire.redact import Redactor
@@ -59,6 +64,8 @@ class BodyLimits:
     min_rate: int
 
 
+_MOST_REASON = 1000
+"""Characters that are kept of why an attempt failed."""
 HOUSEKEEPING = 30.0
 """Seconds between two rounds of housekeeping."""
 CANCELLATIONS = 0.5
@@ -92,19 +99,21 @@ class Runtime:
         self._transport = _transport(config, gateway.log)
         self._fetcher = MediaFetcher(config.fetch) if config.fetch.enabled else None
         self.toolbox = Toolbox(config, blueprint.offers, self.exchange, gateway.log)
+        self.lanes = Lanes(
+            blueprint.endpoints.__getitem__,
+            gateway.health,
+            lambda target: limits_at(config, target),
+            lambda provider: config.providers[provider].terms.balance,
+        )
+        self.endpoint_versions = {found.version for several in blueprint.endpoints.values() for found in several}
         self._dispatcher = Dispatcher(
-            self.provider,
+            self.lanes,
             self._transport,
-            Limits(
-                first_byte=upstream.first_byte,
-                idle=upstream.idle,
-                total=upstream.total,
-                max_reply=upstream.max_reply,
-                max_event=upstream.max_event,
-            ),
+            upstream.total,
             RetryPolicy(upstream.retries, upstream.backoff, upstream.max_backoff),
             self.pipeline.dispatch,
             self._fetcher,
+            gateway.record_attempt,
         )
 
     @property
@@ -188,8 +197,10 @@ class Gateway:
         self.config_path = config_path
         self._shared = shared
         self.draining = False
-        self.metrics = Metrics()
+        self.health = HealthBook()
+        self.metrics = Metrics(self.health)
         self.running_responses = RunningResponses()
+        self.attempts = RecentAttempts()
         self._env = env
         self._redact = Redactor()
         self._stream = log_stream or sys.stderr
@@ -208,6 +219,7 @@ class Gateway:
         self.log.info("opened the database", extra=dict(self.stores.describe()))
         await self.fail_over()
         self.runtime = await self._open(blueprint)
+        self._set_up_health(self.runtime)
         loop = asyncio.get_running_loop()
         self._keepers = [
             loop.create_task(self._keep_lease(), name="lease"),
@@ -227,6 +239,7 @@ class Gateway:
             fresh = await self._open(blueprint)
             self._set_up_logs(blueprint.config)
             old, self.runtime = self.runtime, fresh
+            self._set_up_health(fresh)
             self._report(fresh)
             self.log.info("configuration reloaded")
             if old.users == 0:
@@ -280,6 +293,14 @@ class Gateway:
         self.metrics.observe(route, status, seconds, call, outcome)
         if self._request_log.enabled:
             self._request_log.write(request_entry(request_id, method, route, status, seconds, fault, call, outcome))
+
+    def record_attempt(self, call: Call, record: AttemptRecord) -> None:
+        """One attempt at a target is over: counted, kept for a while, and logged when it failed."""
+        self.metrics.observe_attempt(record)
+        if record.outcome == "failed":
+            record.reason = self._redact(record.reason[:_MOST_REASON])
+            self.log.warning("attempt failed", extra=attempt_entry(call.id, record))
+        self.attempts.add(call.id, record)
 
     def body_copy(self, config: Config) -> BodyCopy | None:
         """Where a body is to be copied to that will be logged (`log.bodies`, at level debug); None when none is."""
@@ -372,6 +393,11 @@ class Gateway:
         self._request_log = RequestLog(
             enabled=level in ("debug", "info"), style=style, redact=self._redact, stream=self._stream
         )
+
+    def _set_up_health(self, runtime: Runtime) -> None:
+        cooldown = runtime.config.upstream.cooldown
+        self.health.policy = CooldownPolicy(cooldown.failures, cooldown.pause, cooldown.longest)
+        self.health.forget_all_but(runtime.endpoint_versions)
 
     def _report(self, runtime: Runtime) -> None:
         for warning in runtime.config.warnings:

@@ -13,6 +13,7 @@ from gateway.errors import UpstreamFault
 from gateway.logs import RequestLog, make_logger, request_entry
 from gateway.metrics import Metrics
 from gateway.testing import make_call, make_target
+from gateway.upstream.health import HealthBook
 from gateway.wire.redact import Redactor
 
 
@@ -200,14 +201,14 @@ def test_a_fault_without_a_call() -> None:
 
 
 def test_metrics_never_take_labels_from_callers() -> None:
-    metrics = Metrics()
+    metrics = Metrics(HealthBook())
     call = make_call({"model": "made up by a caller"})
     metrics.observe("/v1/chat/completions", 404, 0.01, call, None)
     assert "made up" not in metrics.exposition()[0].decode()
 
 
 def test_two_gateways_count_apart() -> None:
-    first, second = Metrics(), Metrics()
+    first, second = Metrics(HealthBook()), Metrics(HealthBook())
     first.observe("/r", 200, 0.1, None, None)
     assert 'gateway_requests_total{model="",route="/r",status="200",target=""} 1.0' in first.exposition()[0].decode()
     assert 'status="200"' not in second.exposition()[0].decode()

@@ -31,11 +31,13 @@ from gateway.config.sections import (
     PluginSettings,
     PriceClasses,
     PriceSettings,
+    ProviderTerms,
     ResponsesSettings,
     Server,
+    Timeouts,
     Upstream,
 )
-from gateway.config.settings import Alias, Config, ModelEntry, PaymentEntry, ProviderEntry, SearchEntry
+from gateway.config.settings import Alias, Config, EndpointEntry, ModelEntry, PaymentEntry, ProviderEntry, SearchEntry
 from gateway.config.tool_sections import McpServerSettings, SearchMode, SearchSettings, ToolSettings
 from gateway.config.types import (
     ApiKey,
@@ -67,6 +69,7 @@ __all__ = [
     "Database",
     "Document",
     "Duration",
+    "EndpointEntry",
     "FetchSettings",
     "FrozenDict",
     "IdempotencySettings",
@@ -86,6 +89,7 @@ __all__ = [
     "PriceSettings",
     "Problem",
     "ProviderEntry",
+    "ProviderTerms",
     "ResponsesSettings",
     "SearchEntry",
     "SearchMode",
@@ -93,6 +97,7 @@ __all__ = [
     "Section",
     "Server",
     "Size",
+    "Timeouts",
     "ToolSettings",
     "Upstream",
     "UsdPrice",

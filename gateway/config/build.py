@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from gateway.call import Price
 from gateway.config import checks
 from gateway.config.document import Document, quote
+from gateway.config.endpoints import read_endpoints
 from gateway.config.explain import Checker
 from gateway.config.sections import (
     AliasEntry,
@@ -23,6 +24,7 @@ from gateway.config.sections import (
     PluginSettings,
     PriceClasses,
     PriceSettings,
+    ProviderTerms,
 )
 from gateway.config.settings import Alias, Config, ModelEntry, PaymentEntry, ProviderEntry, SearchEntry
 from gateway.config.tool_sections import McpServerSettings
@@ -184,9 +186,14 @@ class _Builder:
     def providers(self) -> dict[str, ProviderEntry]:
         checked = {}
         for path, name, kind, settings in self.instances(("providers",), "provider", self.kinds):
-            section = self.checker.check(kind.settings_model, settings, path, foreign=True)
-            if section is not None:
-                checked[name] = ProviderEntry(name, kind.kind, section, self.where(*path), self.document.unset(path))
+            own = {key: settings.pop(key) for key in ProviderTerms.model_fields if key in settings}
+            terms = self.checker.check(ProviderTerms, own, path)
+            made = None if terms is None else read_endpoints(self.checker, path, terms, kind.settings_model, settings)
+            if terms is not None and made:
+                unset = self.document.unset(path)
+                checked[name] = ProviderEntry(
+                    name, kind.kind, made[0].settings, self.where(*path), unset, terms, tuple(made)
+                )
         return checked
 
     def payments(self, kinds: Mapping[str, PaymentKind]) -> dict[str, PaymentEntry]:
@@ -199,7 +206,9 @@ class _Builder:
                 if key in settings
             }
             terms = self.checker.check(PaymentTerms, own, path)
-            section = self.checker.check(kind.settings_model, settings, path, foreign=True)
+            section = self.checker.check(
+                kind.settings_model, settings, path, foreign=True, beside=PaymentTerms.model_fields
+            )
             if section is not None and terms is not None:
                 checked[name] = PaymentEntry(
                     name, kind.kind, section, int(terms.minimum * 100), int(terms.maximum * 100), self.where(*path)

@@ -109,7 +109,11 @@ class Document:
     def is_secret(self, where: Where) -> bool:
         """Whether the value at `where` must not be shown because of its key's name."""
         names = [part for part in where if isinstance(part, str)]
-        return bool(names) and looks_secret(names[-1])
+        if not names:
+            return False
+        # Those in a provider's list `keys`; there are other lists and sections of that name.
+        listed = names[0] == "providers" and names[-1] == "keys" and isinstance(where[-1], int)
+        return listed or looks_secret(names[-1])
 
 
 def read(path: Path, env: Mapping[str, str]) -> Document:

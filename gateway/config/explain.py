@@ -69,21 +69,24 @@ class Checker:
         self.document = document
         self.guesses = 0
 
-    def check(self, model: type[Model], values: Any, where: Where, *, foreign: bool = False) -> Model | None:
+    def check(
+        self, model: type[Model], values: Any, where: Where, *, foreign: bool = False, beside: Collection[str] = ()
+    ) -> Model | None:
         """An instance of `model`, or None after its problems were reported.
 
         values: normally `document.values` at `where`; None means an absent section.
         foreign: the model is a plugin's, so its keys are checked here too, and its validators may fail oddly.
+        beside: keys that the section may have and that somebody else reads.
         """
         values = {} if values is None else values
         if foreign and isinstance(values, dict) and model.model_config.get("extra") in (None, "ignore"):
-            known = _keys(model)
+            known = {*_keys(model), *beside}
             for key in [key for key in values if key not in known]:
                 self.unknown_key((*where, key), known)
         try:
             return model.model_validate(values)
         except ValidationError as error:
-            self.explain(error, model, where)
+            self.explain(error, model, where, beside)
         except Exception as error:
             # A validator of a plugin may raise anything. Its text is withheld: it could repeat a secret.
             if not foreign:
@@ -92,8 +95,10 @@ class Checker:
             self.document.report(where, f"the plugin's own check failed with {type(error).__name__}; tell its author")
         return None
 
-    def explain(self, error: ValidationError, model: type[BaseModel], where: Where) -> None:
-        """Report every error that pydantic found."""
+    def explain(
+        self, error: ValidationError, model: type[BaseModel], where: Where, beside: Collection[str] = ()
+    ) -> None:
+        """Report every error that pydantic found. beside: see `check`."""
         messages: dict[Where, list[str]] = {}
         faults = error.errors(include_url=False, include_input=False)
         for fault in faults:
@@ -104,7 +109,8 @@ class Checker:
                 continue  # pydantic counts only the entries that are good
             path = self.existing(where, location, kind == "missing")
             if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-                self.unknown_key(path, _keys(_model_at(model, location[:-1])))
+                known = _keys(_model_at(model, location[:-1]))
+                self.unknown_key(path, known if location[:-1] else {*known, *beside})
                 continue
             messages.setdefault(path, []).append(self.sentence(dict(fault), path))
         for path, sentences in messages.items():

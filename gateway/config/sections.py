@@ -145,13 +145,40 @@ class Database(Section):
     response_retention: SomeTime = 30 * 86400.0
 
 
+class Timeouts(Section):
+    """Time limits of one provider or one model in the place of those of `upstream`; what is left out is as there.
+
+    total: of one attempt; that of `upstream` still bounds the call.
+    """
+
+    connect: SomeTime | None = None
+    first_byte: SomeTime | None = None
+    idle: SomeTime | None = None
+    total: SomeTime | None = None
+
+
+class Cooldown(Section):
+    """When a target that fails is left alone. failures: so many in a row, 0: never. pause: the first time, doubled each
+    time a trial fails. longest: at most so long, also for a target that names the time itself."""
+
+    failures: Annotated[int, Field(ge=0, le=1000)] = 3
+    pause: SomeTime = 5.0
+    longest: SomeTime = 300.0
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Cooldown:
+        if self.pause > self.longest:
+            refuse("pause must not be longer than longest")
+        return self
+
+
 class Upstream(Section):
     """The outbound side: four separate time limits, retries before the first byte was relayed, and sizes.
 
     first_byte: from the request's last byte to the answer's first. idle: between two pieces of an answer.
     max_event: one event of a stream. max_reply: a whole answer that does not stream. drain: how long an answer is
-    still read for a caller who left, at providers whose policy is to drain. proxy: an HTTP proxy for all requests to
-    providers, with user and password in the URL if it wants them.
+    still read for a caller who left, at providers whose policy is to drain. cooldown: when a target that fails is left
+    alone. proxy: an HTTP proxy for all requests to providers, with user and password in the URL if it wants them.
     """
 
     connect: SomeTime = 10.0
@@ -163,6 +190,7 @@ class Upstream(Section):
     retries: Annotated[int, Field(ge=0, le=10)] = 2
     backoff: Duration = 0.25
     max_backoff: Duration = 8.0
+    cooldown: Cooldown = Cooldown()
     max_event: Annotated[Size, Field(gt=0, le=64 << 20)] = 32 << 20
     max_reply: SomeBytes = 64 << 20
     connections_per_host: Annotated[int, Field(ge=1, le=65535)] = 1024
@@ -341,9 +369,38 @@ class PriceSettings(PriceClasses):
         return self
 
 
+class ProviderTerms(Section):
+    """What the core reads of a provider's section; the other keys are its plugin's.
+
+    keys: several keys for the same address, in the place of `api_key`. endpoints: several addresses; each entry's keys
+    stand in the place of the section's own. balance: how one of several is chosen: the one with the fewest running
+    requests for its weight, or by lot in proportion to the weights. timeouts: in the place of those of `upstream`.
+    """
+
+    keys: Annotated[tuple[str, ...] | None, ListOf, Field(repr=False)] = None
+    endpoints: Annotated[tuple[dict[str, Any], ...] | None, ListOf, Field(repr=False, min_length=1)] = None
+    balance: Literal["least_busy", "weighted"] = "least_busy"
+    timeouts: Timeouts = Timeouts()
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> ProviderTerms:
+        if self.keys is not None and self.endpoints is not None:
+            refuse("has keys and endpoints: give each endpoint its api_key instead")
+        return self
+
+
+class EndpointTerms(Section):
+    """What the core reads of one entry of `endpoints`. name: what it is called in logs and metrics, by default its
+    number. weight: its share of the requests."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")] | None = None
+    weight: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
+
+
 class ModelSettings(Section):
     """One model. provider: the name of a provider section, by default what stands before the id's first slash.
     upstream: the model's name there, by default what stands after it. context, max_output: limits in tokens.
+    timeouts: in the place of the provider's and of those of `upstream`.
     options: free-form settings for the provider's plugin; read-only."""
 
     provider: Text | None = None
@@ -354,6 +411,7 @@ class ModelSettings(Section):
     free: bool = False
     context: Tokens | None = None
     max_output: Tokens | None = None
+    timeouts: Timeouts = Timeouts()
     input_modalities: Modalities = ("text",)
     output_modalities: Modalities = ("text",)
     supported_parameters: Texts = ()

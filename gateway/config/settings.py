@@ -22,6 +22,7 @@ from gateway.config.sections import (
     MetricsSettings,
     ModelSettings,
     PluginSettings,
+    ProviderTerms,
     ResponsesSettings,
     Server,
     Upstream,
@@ -32,15 +33,32 @@ _FIXED = MappingProxyType({"server": ("host", "port", "workers"), "database": ("
 
 
 @dataclass(slots=True, frozen=True)
+class EndpointEntry:
+    """One address and key of a provider. label: its name within the provider. settings: an instance of the kind's
+    model. weight: its share of the requests."""
+
+    label: str
+    settings: BaseModel = field(repr=False)
+    weight: float = 1.0
+
+
+@dataclass(slots=True, frozen=True)
 class ProviderEntry:
-    """One provider instance. plugin: the `ProviderKind` that makes it. settings: an instance of that kind's model.
-    where: `file:line`, for messages. unset: environment variables that its section names and that are not set."""
+    """One provider instance. plugin: the `ProviderKind` that makes it. settings: an instance of that kind's model, the
+    first endpoint's. where: `file:line`, for messages. unset: environment variables that its section names and that are
+    not set. terms: what the core reads of the section. endpoints: all of them, at least one."""
 
     name: str
     plugin: str
     settings: BaseModel = field(repr=False)
     where: str = ""
     unset: tuple[str, ...] = ()
+    terms: ProviderTerms = field(default=ProviderTerms(), repr=False)
+    endpoints: tuple[EndpointEntry, ...] = ()
+
+    def each_endpoint(self) -> tuple[EndpointEntry, ...]:
+        """Its endpoints; the section itself when it names none."""
+        return self.endpoints or (EndpointEntry("1", self.settings),)
 
 
 @dataclass(slots=True, frozen=True)

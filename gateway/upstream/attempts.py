@@ -1,77 +1,78 @@
 """Sending a call: targets in order, retries with backoff, and never a second try once a byte was relayed.
 
-What is tried again: failed connections, 429, 5xx, and a first byte that came too late, each only before
-anything of an answer reached the caller. A `retry-after` is honoured when it is short, otherwise the next
-target is tried. What the caller did wrong is not tried again anywhere.
+What is tried again: failed connections, 429, 5xx, and a first byte that came too late, each only before anything of an
+answer reached the caller. Where it is tried says `gateway.upstream.plan`. What the caller did wrong is not tried again
+anywhere.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import cast
 
-from gateway.call import Call, Target
+from gateway.call import AttemptRecord, Call, Target
 from gateway.dialect import Relay
-from gateway.errors import CallerFault, UpstreamFault
+from gateway.errors import CallerFault, Fault, UpstreamFault
 from gateway.fetch import CallMedia, MediaFetcher
 from gateway.operations import OPERATIONS
 from gateway.profile import Dialect
-from gateway.provider import Answer, Attempt, Exchange, MediaProvider, Provider, Sink, Transport
+from gateway.provider import Answer, Attempt, Exchange, MediaProvider, Sink, Transport
 from gateway.upstream.fan_out import FanOut, gather_all, merge_answers, part_of, parts_needed
+from gateway.upstream.lanes import Lanes, Observe, Try
+from gateway.upstream.plan import Plan, RetryPolicy
 from gateway.upstream.reading import fault_of
 from gateway.upstream.stream_pump import StreamPump, WholeReply
-from gateway.upstream.timeouts import Limits, time_limit_passed
+from gateway.upstream.timeouts import time_limit_passed
 from gateway.upstream.translation import speak
 
 MakeRelay = Callable[[Dialect], Relay]
 """A fresh relay for the caller's side of one attempt, by the dialect of what it will be fed."""
 
 
-@dataclass(slots=True, frozen=True)
-class RetryPolicy:
-    """retries: further tries per target. backoff: seconds before the first of them, doubled each time with jitter,
-    at most max_backoff."""
-
-    retries: int
-    backoff: float
-    max_backoff: float
+def unobserved(call: Call, record: AttemptRecord) -> None:
+    """What a dispatcher tells its attempts that has no observer."""
 
 
 class Dispatcher:
     """Sends calls to providers.
 
-    find_provider: the instance by name. transport: for providers that bring none.
+    lanes: the ways to the targets, and the limits there. transport: for providers that bring none.
+    total: seconds that a call may take, over all its attempts.
     dispatched: called right before each request goes out (the hook `before_dispatch`).
     fetcher: for providers that want media as bytes, None where the operator has not enabled `fetch`.
+    observe: told of every attempt that is over.
     """
 
     def __init__(
         self,
-        find_provider: Callable[[str], Provider],
+        lanes: Lanes,
         transport: Transport,
-        limits: Limits,
+        total: float,
         policy: RetryPolicy,
         dispatched: Callable[[Call, Target], None],
         fetcher: MediaFetcher | None = None,
+        observe: Observe = unobserved,
     ) -> None:
-        self._find_provider = find_provider
+        self._lanes = lanes
         self._transport = transport
-        self._limits = limits
+        self._total = total
         self._policy = policy
         self._dispatched = dispatched
         self._fetcher = fetcher
+        self._observe = observe
 
     def deadline(self) -> float:
         """The loop time at which a call that starts now must be over (`upstream.total`)."""
-        return asyncio.get_running_loop().time() + self._limits.total
+        return asyncio.get_running_loop().time() + self._total
 
     async def whole(self, call: Call, deadline: float) -> Answer:
         """A whole answer. Raises the Fault of the last attempt when none succeeded."""
-        plan = _Plan(call, self._policy, deadline)
+        plan = Plan(call, self._lanes, self._policy, deadline)
         while True:
+            if plan.last_resort:
+                await plan.ready()
             try:
                 return await self._fetch(call, plan)
             except UpstreamFault as fault:
@@ -90,24 +91,39 @@ class Dispatcher:
         on_silence: awaited after each `quiet` seconds in which nothing came yet.
         Raises the Fault of the last attempt when none began to answer.
         """
-        plan = _Plan(call, self._policy, deadline)
+        plan = Plan(call, self._lanes, self._policy, deadline)
         while True:
+            if plan.last_resort:
+                await plan.ready()
             try:
                 return await self._open(call, plan, make_relay, quiet, on_silence)
             except UpstreamFault as fault:
                 await plan.advance(fault)
 
-    async def _fetch(self, call: Call, plan: _Plan) -> Answer:
+    async def _fetch(self, call: Call, plan: Plan) -> Answer:
         attempts = await self._prepare(call, plan)
-        if len(attempts) == 1:
-            return await self._fetch_one(call, plan, attempts[0])
-        work = [self._fetch_one(call, plan, attempt) for attempt in attempts]
-        return merge_answers(await gather_all(work))
-
-    async def _fetch_one(self, call: Call, plan: _Plan, attempt: Attempt) -> Answer:
-        sink = WholeReply(self._limits, plan.deadline)
+        tried = self._try(call, plan)
         try:
-            sink.exchange = self._send(call, plan.target, attempt, sink)
+            if len(attempts) == 1:
+                answer = await self._fetch_one(call, plan, attempts[0])
+            else:
+                answer = merge_answers(await gather_all([self._fetch_one(call, plan, one) for one in attempts]))
+        except Fault as fault:
+            tried.end(fault)
+            raise
+        except BaseException:  # cancellation too; raised again once things are put right
+            tried.give_up()
+            raise
+        tried.end(None)
+        return answer
+
+    def _try(self, call: Call, plan: Plan) -> Try:
+        return Try(call, plan.target, plan.lane, plan.clock, self._observe)
+
+    async def _fetch_one(self, call: Call, plan: Plan, attempt: Attempt) -> Answer:
+        sink = WholeReply(*plan.limits())
+        try:
+            sink.exchange = self._send(call, plan, attempt, sink)
             reply = await sink.result
         finally:
             sink.close()
@@ -118,7 +134,7 @@ class Dispatcher:
     async def _open(
         self,
         call: Call,
-        plan: _Plan,
+        plan: Plan,
         make_relay: MakeRelay,
         quiet: float,
         on_silence: Callable[[], Awaitable[None]],
@@ -126,9 +142,10 @@ class Dispatcher:
         attempts = await self._prepare(call, plan)
         reader = attempts[0].reader
         tally = reader.open_tally(OPERATIONS[call.operation].choices(call.body))
-        pump = StreamPump(reader, tally, make_relay(reader.dialect), self._limits, plan.deadline, quiet)
+        pump = StreamPump(reader, tally, make_relay(reader.dialect), *plan.limits(), quiet)
+        pump.attempt = self._try(call, plan)
         try:
-            pump.exchange = self._begin(call, plan.target, attempts, pump)
+            pump.exchange = self._begin(call, plan, attempts, pump)
             while not (pump.started or pump.ended):
                 await pump.wait()
                 if pump.silent:
@@ -141,7 +158,7 @@ class Dispatcher:
             raise
         return pump
 
-    async def _prepare(self, call: Call, plan: _Plan) -> list[Attempt]:
+    async def _prepare(self, call: Call, plan: Plan) -> list[Attempt]:
         """What goes out to the target of `plan`: one request, or one for each choice. Raises Fault."""
         target = plan.target
         operation = OPERATIONS[call.operation]
@@ -149,7 +166,7 @@ class Dispatcher:
             raise CallerFault(
                 f"The model '{target.model}' {operation.cannot}.", code="unsupported_operation", param="model"
             )
-        provider = self._find_provider(target.provider)
+        provider = plan.lane.endpoint.provider
         spoken = speak(call, target)
         ready = spoken.call
         if target.profile.media == "bytes" and operation.takes_media and ready.dialect == "chat":
@@ -160,7 +177,7 @@ class Dispatcher:
         made = [provider.prepare(view, target) for view in views]
         return [Attempt(attempt.request, spoken.reader(attempt.reader)) for attempt in made]
 
-    async def _with_media(self, call: Call, provider: MediaProvider, plan: _Plan) -> Call:
+    async def _with_media(self, call: Call, provider: MediaProvider, plan: Plan) -> Call:
         """The call as a provider takes it that wants bytes, with media in the place of URLs. Raises Fault."""
         if plan.media is None:
             plan.media = CallMedia(self._fetcher)
@@ -170,54 +187,25 @@ class Dispatcher:
         except TimeoutError:
             raise time_limit_passed("total") from None
 
-    def _begin(self, call: Call, target: Target, attempts: list[Attempt], pump: StreamPump) -> Exchange:
+    def _begin(self, call: Call, plan: Plan, attempts: list[Attempt], pump: StreamPump) -> Exchange:
         if len(attempts) == 1:
-            return self._send(call, target, attempts[0], pump)
-        fan_out = FanOut([attempt.reader for attempt in attempts], self._limits, pump.deliver, pump.end)
+            return self._send(call, plan, attempts[0], pump)
+        fan_out = FanOut([attempt.reader for attempt in attempts], plan.limits()[0], pump.deliver, pump.end)
         try:
             for attempt, sink in zip(attempts, fan_out.parts, strict=True):
-                sink.exchange = self._send(call, target, attempt, sink)
+                sink.exchange = self._send(call, plan, attempt, sink)
         except BaseException:  # cancellation too; raised again once things are put right
             fan_out.cancel()
             raise
         return fan_out
 
-    def _send(self, call: Call, target: Target, attempt: Attempt, sink: Sink) -> Exchange:
-        call.target = target
+    def _send(self, call: Call, plan: Plan, attempt: Attempt, sink: Sink) -> Exchange:
+        call.target = plan.target
         call.attempts += 1
-        self._dispatched(call, target)
-        transport = self._find_provider(target.provider).transport or self._transport
-        return transport.send(attempt.request, sink)
-
-
-class _Plan:
-    """Which target to try next, and when. media: what was fetched for the call so far."""
-
-    def __init__(self, call: Call, policy: RetryPolicy, deadline: float) -> None:
-        self.target, *self._rest = call.targets
-        self.deadline = deadline
-        self.media: CallMedia | None = None
-        self._policy = policy
-        self._tries = 0
-        self._call = call
-        self._reported = len(call.dropped)
-
-    async def advance(self, fault: UpstreamFault) -> None:
-        """Wait, or move on to the next target. Raises `fault` when nothing is left to try."""
-        loop = asyncio.get_running_loop()
-        policy = self._policy
-        self._call.progress.refused = self._call.attempts
-        # What the failed target could not carry says nothing about the next one.
-        del self._call.dropped[self._reported :]
-        if fault.retryable and self._tries < policy.retries:
-            # Full jitter on the upper half spreads callers that failed together.
-            delay = min(policy.backoff * 2**self._tries, policy.max_backoff) * random.uniform(0.5, 1.0)
-            delay = max(delay, fault.retry_after or 0.0)
-            if delay <= policy.max_backoff and loop.time() + delay < self.deadline:
-                self._tries += 1
-                await asyncio.sleep(delay)
-                return
-        if not self._rest or loop.time() >= self.deadline:
-            raise fault
-        self.target = self._rest.pop(0)
-        self._tries = 0
+        self._dispatched(call, plan.target)
+        request = attempt.request
+        connect = self._lanes.of(plan.target)[1].connect
+        if connect is not None:
+            request = replace(request, connect=connect)
+        transport = plan.lane.endpoint.provider.transport or self._transport
+        return transport.send(request, sink)

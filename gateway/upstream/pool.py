@@ -61,6 +61,7 @@ class PooledTransport:
             asyncio.get_running_loop().call_soon(exchange.fail, fault)
             return exchange
         exchange = _Exchange(self, origin, head + request.body, sink)
+        exchange.connect = request.connect
         self.start(exchange)
         return exchange
 
@@ -128,7 +129,7 @@ class PooledTransport:
         connection: _Connection | None = None
         fault: Fault | None = None
         try:
-            async with asyncio.timeout(self._connect):
+            async with asyncio.timeout(self._connect if exchange.connect is None else exchange.connect):
                 connection = await self._connect_to(origin)
         except TimeoutError:
             fault = UpstreamFault(
@@ -226,12 +227,13 @@ class PooledTransport:
 class _Exchange:
     """One request and its answer; implements `gateway.provider.Exchange`."""
 
-    __slots__ = ("_sink", "connection", "dialling", "origin", "over", "paused", "payload", "pool")
+    __slots__ = ("_sink", "connect", "connection", "dialling", "origin", "over", "paused", "payload", "pool")
 
     def __init__(self, pool: PooledTransport, origin: Origin, payload: bytes, sink: Sink) -> None:
         self.pool = pool
         self.origin = origin
         self.payload = payload
+        self.connect: float | None = None
         self.connection: _Connection | None = None
         self.dialling: asyncio.Task[None] | None = None
         self.over = False

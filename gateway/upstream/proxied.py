@@ -108,7 +108,12 @@ class _Exchange:
         request = self._request
         headers = {"accept-encoding": "identity", **request.headers}
         async with self._session.request(
-            request.method, request.url, data=request.body, headers=headers, allow_redirects=False
+            request.method,
+            request.url,
+            data=request.body,
+            headers=headers,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=None, connect=request.connect or self._session.timeout.connect),
         ) as response:
             sink = self._sink
             if sink is None:

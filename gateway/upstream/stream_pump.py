@@ -26,6 +26,19 @@ class Outlet(Protocol):
         """Queue SSE bytes on the caller's socket; never waits."""
 
 
+class Attempted(Protocol):
+    """Who keeps the record of an attempt (`gateway.upstream.lanes.Try`)."""
+
+    def answers(self) -> None:
+        """The answer has begun."""
+
+    def end(self, fault: Fault | None) -> None:
+        """It came to its end, a good one without a fault."""
+
+    def give_up(self) -> None:
+        """Nobody waits for it any more; after its end this says nothing."""
+
+
 class WholeReply:
     """Collects one whole answer; `result` resolves to it or to the fault that prevented it."""
 
@@ -91,6 +104,7 @@ class StreamPump:
     `started`: something is (or was) ready for the caller. `ended`: nothing more will come; `fault` says why.
     `meter`: called after each piece that was relayed, None for nobody.
     `tally`: what the stream came to so far; sees every item before the relay does.
+    `attempt`: told once how it ended, None for nobody.
     """
 
     def __init__(
@@ -98,6 +112,7 @@ class StreamPump:
     ) -> None:
         self.tally = tally
         self.relay = relay
+        self.attempt: Attempted | None = None
         self.exchange: Exchange | None = None
         self.started = False
         self.ended = False
@@ -212,6 +227,8 @@ class StreamPump:
         self._watchdog.stop()
         if self.exchange is not None:
             self.exchange.cancel()
+        if self.attempt is not None:
+            self.attempt.give_up()
 
     # Inside.
 
@@ -256,6 +273,8 @@ class StreamPump:
             else:
                 self._backlog.append(data)
                 self.started = True
+                if self.attempt is not None:
+                    self.attempt.answers()
                 self._wake()
         if self.meter is not None and fault is None:
             self.meter()
@@ -273,6 +292,8 @@ class StreamPump:
                 self.exchange.cancel()
             elif self._reading.done:
                 let_go(self.exchange)
+        if self.attempt is not None:
+            self.attempt.end(fault)
         self._wake()
 
     def _expire(self, fault: Fault) -> None:

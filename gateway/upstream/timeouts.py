@@ -18,7 +18,9 @@ class Limits:
     """Time and size limits of an exchange with an upstream: seconds and bytes.
 
     first_byte: from sending the request to the first byte of the answer's body. idle: between two reads after
-    that. total: for the whole call over all its attempts. max_reply bounds a whole answer, max_event one event.
+    that. total: from sending the request to the end of the answer; a call has one of its own, over all its attempts.
+    max_reply bounds a whole answer, max_event one event. connect: DNS, TCP and TLS together, None for the transport's
+    own.
     """
 
     first_byte: float
@@ -26,6 +28,7 @@ class Limits:
     total: float
     max_reply: int
     max_event: int
+    connect: float | None = None
 
 
 class Watchdog:

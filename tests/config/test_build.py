@@ -193,7 +193,8 @@ strict: true
          '3: providers.x.plugin: no plugin offers this kind of provider; did you mean server? (found "sever")'),
         ("providers: {x: {plugin: 5}}",
          "1: providers.x.plugin: no plugin offers this kind of provider; installed: echo, server (found 5)"),
-        ("providers: {echo: {api_key: x}}", "1: providers.echo.api_key: unknown key"),
+        ("providers: {echo: {api_key: x}}",
+         "1: providers.echo.api_key: unknown key; known here: balance, endpoints, keys, timeouts"),
         ("providers: {server: {api_kye: x}}", "1: providers.server.api_kye: unknown key; did you mean api_key?"),
         ("providers: {server: {quirks: {steam: 1}}}",
          "1: providers.server.quirks.steam: unknown key; did you mean stream?"),
@@ -582,4 +583,74 @@ def test_what_a_reload_cannot_change(build):
     assert old.fixed_differences(new) == [
         f"config.yaml: {key}: cannot be changed while the gateway runs; restart it"
         for key in ("server.host", "server.port", "server.workers", "database.url")
+    ]
+
+
+def test_keys_and_endpoints_of_a_provider(build):
+    made = build(
+        """\
+providers:
+  one: {plugin: server, api_key: k0}
+  keys: {plugin: server, base_url: u, keys: [key-1, "${NONE:-}", "${KEY}", key-1], balance: weighted,
+         timeouts: {connect: 1s, first_byte: 2s}}
+  none: {plugin: server, keys: ["${NONE:-}"]}
+  places: {plugin: server, timeout: 3s, endpoints: [{base_url: a, weight: 3}, {base_url: b, name: east, timeout: 4s}]}
+models:
+  one/m: {free: true, timeouts: {idle: 5s}}
+""",
+        {"KEY": "key-of-env"},
+    )
+    one, keys, none, places = made.providers.values()
+    assert [(found.label, found.settings.api_key) for found in one.each_endpoint()] == [("1", "k0")]
+    assert [(found.label, found.settings.api_key) for found in keys.endpoints] == [("1", "key-1"), ("3", "key-of-env")]
+    assert {found.settings.base_url for found in keys.endpoints} == {"u"}
+    assert (keys.terms.balance, keys.terms.timeouts.connect, keys.terms.timeouts.first_byte) == ("weighted", 1.0, 2.0)
+    assert [found.settings.api_key for found in none.endpoints] == [""], "switched off as without api_key"
+    assert [
+        (found.label, found.weight, found.settings.base_url, found.settings.timeout) for found in places.endpoints
+    ] == [
+        ("1", 3.0, "a", 3.0),
+        ("east", 1.0, "b", 4.0),
+    ]
+    assert places.settings is places.endpoints[0].settings
+    assert made.models["one/m"].settings.timeouts.idle == 5.0
+    assert {"key-1", "key-of-env"} <= made.secrets
+    assert "key-1" not in repr(made)
+
+
+def test_problems_of_keys_and_endpoints(problems):
+    found = problems(
+        """\
+providers:
+  echo: {keys: [a-key]}
+  both: {plugin: server, keys: [a-key], api_key: b}
+  two: {plugin: server, keys: [a-key], endpoints: [{base_url: x}]}
+  bad: {plugin: server, balance: random, endpoints: [{base_url: 1, weight: 0}, {name: x}, {name: x, nam: y}]}
+  late: {plugin: server, timeouts: {first_byte: 3}}
+upstream: {cooldown: {pause: 1m, longest: 1s}}
+"""
+    )
+    assert [line.removeprefix("config.yaml:") for line in found] == [
+        "2: providers.echo.keys: this kind of provider has no api_key",
+        "3: providers.both.keys: stands beside api_key: put that key into the list too",
+        "4: providers.two: has keys and endpoints: give each endpoint its api_key instead",
+        '5: providers.bad.balance: must be least_busy or weighted (found "random")',
+        "6: providers.late.timeouts.first_byte: a time needs a unit: ms, s, m, h or d, as in 500ms, 60s, 2m, 1h, 7d "
+        "(found 3)",
+        "7: upstream.cooldown: pause must not be longer than longest",
+    ]
+
+
+def test_problems_of_single_endpoints(problems):
+    found = problems(
+        """\
+providers:
+  bad: {plugin: server, endpoints: [{base_url: 1, weight: 0}, {name: x}, {name: x}, {nam: y}]}
+"""
+    )
+    assert [line.removeprefix("config.yaml:2: providers.bad.endpoints") for line in found] == [
+        "[0].base_url: must be text: put it in quotes (found 1)",
+        "[0].weight: must be greater than 0 (found 0)",
+        "[2].name: another endpoint has this name",
+        "[3].nam: unknown key; did you mean name?",
     ]

@@ -224,6 +224,8 @@ class TestSettings:
 
     def models(self) -> dict[str, type[BaseModel]]:
         parts = {
+            "`cooldown`": sections.Cooldown,
+            "`providers`": sections.ProviderTerms,
             "`models`": sections.ModelSettings,
             "`price`": sections.PriceSettings,
             "`aliases`": sections.AliasEntry,

@@ -10,7 +10,10 @@ import pytest
 
 from gateway.api import CallerFault, Fault, Profile, UpstreamFault
 from gateway.testing import chunk, make_call, make_target, openai_completion, openai_stream, sse, usage
-from gateway.upstream.attempts import Dispatcher, RetryPolicy
+from gateway.upstream.attempts import Dispatcher
+from gateway.upstream.health import HealthBook
+from gateway.upstream.lanes import Endpoint, Lanes
+from gateway.upstream.plan import RetryPolicy
 
 from .kit import EVENTS, LIMITS, FakeProvider, FakeTransport, chat_relay, hangs, says
 
@@ -22,10 +25,11 @@ REFUSED = says(400, b'{"error":{"message":"no"}}')
 
 def dispatcher(transport: FakeTransport, retries: int = 0) -> tuple[Dispatcher, list[Any]]:
     dispatched: list[Any] = []
+    lanes = Lanes(lambda name: (Endpoint("1", FakeProvider(name)),), HealthBook(), lambda target: LIMITS)
     found = Dispatcher(
-        lambda name: FakeProvider(name),
+        lanes,
         transport,
-        LIMITS,
+        LIMITS.total,
         RetryPolicy(retries, 0.001, 0.002),
         lambda call, target: dispatched.append((call.attempts, target.upstream)),
     )

@@ -13,6 +13,7 @@ from aiohttp import web
 from gateway.dialect import bearer
 from gateway.errors import CallerFault, Refusal, too_fast
 from gateway.http.api import admin_forms as forms
+from gateway.http.api import targets
 from gateway.http.api.fields import page_number
 from gateway.http.api.operations.admin import OPERATIONS
 from gateway.http.api.usage import usage_of
@@ -54,6 +55,8 @@ def add_routes(routes: RouteTable) -> None:
         ("DELETE", "/vouchers/{voucher}", _revoke_voucher),
         ("GET", "/ledger/check", _check),
         ("GET", "/audit", _audit),
+        ("GET", "/targets", targets.list_targets),
+        ("GET", "/attempts", targets.list_attempts),
     )
     for method, template, work in table:
         routes.add(method, PREFIX + template, _guarded(work), *_operations(method, template), api=False)

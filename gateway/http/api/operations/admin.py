@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from gateway.call import AttemptRecord
 from gateway.http.api import admin_forms as forms
 from gateway.http.api.fields import Form
 from gateway.http.api.operations.account import USAGE
@@ -34,6 +35,46 @@ def _value(kind: type) -> Component:
 
 ACCOUNT, KEY, ENTRY, VOUCHER = _value(Account), _value(Key), _value(Entry), _value(Voucher)
 AUDIT_ENTRY = _value(AuditEntry)
+TARGET_HEALTH = Component(
+    "TargetHealth",
+    members(
+        (
+            "provider",
+            "endpoint",
+            "model",
+            "state",
+            "cooling_seconds",
+            "successes",
+            "failures",
+            "consecutive_failures",
+            "in_flight",
+            "latency_ms",
+            "last_error",
+            "last_failed_at",
+        ),
+        provider=_TEXT,
+        endpoint={"type": "string", "description": "The number or name of the address and key."},
+        model={"type": ["string", "null"], "description": "The model there; null for the endpoint itself."},
+        state={"type": "string", "enum": ["closed", "cooling", "half_open"]},
+        cooling_seconds={"type": "number"},
+        successes={"type": "integer"},
+        failures={"type": "integer"},
+        consecutive_failures={"type": "integer"},
+        in_flight={"type": "integer"},
+        latency_ms={"type": ["number", "null"], "description": "To the first byte; a moving average."},
+        last_error={"type": ["string", "null"]},
+        last_failed_at={"type": ["integer", "null"], "description": "Unix seconds."},
+    ),
+)
+_ATTEMPT = _value(AttemptRecord).tree
+ATTEMPT = Component(
+    "Attempt",
+    {
+        **_ATTEMPT,
+        "properties": {"request_id": _TEXT, **_ATTEMPT["properties"]},
+        "required": ["request_id", *_ATTEMPT["required"]],
+    },
+)
 _SECRET: Tree = {"type": "string", "description": "The key itself, shown this once."}
 _NEW_KEY = Component(
     "NewKey",
@@ -99,6 +140,15 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         Parameter("before", "The number of the last one of the page before.", whole(0, 2**53, 0)),
         _LIMIT,
         *(Parameter(name, f"Only entries with this {name}.") for name in ("actor", "action", "subject")),
+    ),
+    ("GET", "/targets"): _read("Read the health of the targets", listing(TARGET_HEALTH)),
+    ("GET", "/attempts"): _read(
+        "List the last attempts at targets, newest first",
+        listing(ATTEMPT),
+        Parameter("request_id", "Only attempts of this request."),
+        Parameter("target", "Only attempts at this model."),
+        Parameter("outcome", "Only attempts that ended so: `ok`, `failed`, `refused` or `left`."),
+        _LIMIT,
     ),
 }
 """By method and template below the admin API's prefix."""

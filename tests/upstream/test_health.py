@@ -1,0 +1,140 @@
+"""The record of a target, on a clock of the test's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.api import CallerFault, UpstreamFault
+from gateway.upstream.health import CircuitName, CooldownPolicy, Cooling, HealthBook
+
+from .bench import DOWN, GONE, NAME, Bench
+
+
+def test_it_cools_after_failures_in_a_row_and_a_good_answer_begins_the_row_anew() -> None:
+    bench = Bench()
+    bench.fails()
+    bench.begin().end(None)
+    bench.fails()
+    assert bench.usable
+    bench.fails()
+    assert not bench.usable
+    assert bench.lane.own.state(bench.now) == "cooling"
+    assert bench.lane.own.describe(bench.now)["cooling_seconds"] == 10
+    assert bench.lane.shared.usable(bench.now), "another model at the same endpoint may be well: it answered"
+
+
+def test_one_trial_at_a_time_and_its_failure_doubles_the_time() -> None:
+    bench = Bench()
+    bench.fails(times=2)
+    bench.now += 10
+    assert bench.lane.own.state(bench.now) == "half_open"
+    assert bench.usable
+    trial = bench.begin()
+    assert not bench.usable, "all others go elsewhere"
+    trial.end(DOWN)
+    assert bench.lane.own.until == bench.now + 20
+    bench.now += 20
+    bench.fails()
+    assert bench.lane.own.until == bench.now + 25, "at most `longest`"
+    bench.now += 25
+    trial = bench.begin()
+    trial.answers()
+    assert bench.usable, "an answer that has begun is enough"
+    trial.end(None)
+    assert (bench.lane.own.consecutive, bench.lane.own.level, bench.lane.own.in_flight) == (0, 0, 0)
+
+
+def test_a_trial_that_is_given_up_leaves_the_place_to_the_next() -> None:
+    bench = Bench()
+    bench.fails(times=2)
+    bench.now += 10
+    bench.begin().give_up()
+    assert bench.usable
+
+
+def test_a_stream_that_breaks_after_it_began_is_a_failure() -> None:
+    """Else a provider that flaps would never cool: each of its streams begins well."""
+    bench = Bench()
+    for _ in range(2):
+        tried = bench.begin()
+        tried.answers()
+        tried.end(UpstreamFault("cut", code="upstream_disconnected"))
+    assert not bench.usable
+
+
+def test_what_the_target_asks_for_counts_at_once_and_an_older_answer_does_not_end_it() -> None:
+    bench = Bench()
+    older = bench.begin()
+    bench.now += 1
+    bench.fails(UpstreamFault("slow down", code="upstream_rate_limit_exceeded", upstream_status=429, retry_after=7.0))
+    assert bench.lane.rests_until() == bench.now + 7
+    assert bench.lane.asked_to_rest()
+    older.end(None)
+    assert not bench.usable
+    bench.fails(UpstreamFault("tomorrow", upstream_status=429, retry_after=86_400.0))
+    assert bench.lane.rests_until() == bench.now + 25
+
+
+def test_what_concerns_the_address_or_the_key_cools_all_models_there() -> None:
+    for code in ("upstream_unreachable", "upstream_connect_timeout", "upstream_credentials_refused"):
+        bench = Bench()
+        bench.fails(UpstreamFault("x", code=code), times=2)
+        assert not bench.lane.shared.usable(bench.now)
+        assert bench.lane.own.usable(bench.now)
+        assert not bench.usable
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        CallerFault("your request is wrong"),
+        UpstreamFault("too long", code="upstream_reply_too_large"),
+        UpstreamFault("too long", code="upstream_event_too_large"),
+    ],
+)
+def test_what_is_not_the_targets_fault_says_nothing(fault: Any) -> None:
+    bench = Bench()
+    bench.fails(fault, times=5)
+    assert bench.usable
+    assert bench.lane.own.in_flight == 0
+
+
+def test_failures_side_by_side_do_not_lengthen_the_time() -> None:
+    bench = Bench()
+    together = [bench.begin() for _ in range(10)]
+    for tried in together:
+        tried.end(GONE)
+    assert bench.lane.shared.until == bench.now + 10
+
+
+def test_zero_failures_switches_it_off() -> None:
+    bench = Bench(failures=0)
+    bench.fails(UpstreamFault("x", upstream_status=429, retry_after=5.0), times=9)
+    assert bench.usable
+
+
+def test_processes_tell_each_other() -> None:
+    here, there = HealthBook(CooldownPolicy(1, 10.0, 60.0)), HealthBook()
+    told: list[Cooling] = []
+    here.told = told.append
+    mine, theirs = here.circuit(NAME), there.circuit(NAME)
+    mine.began(0.0)
+    mine.failed(0.0, GONE, trial=False)
+    there.adopt(1000.0, told[-1])
+    assert (theirs.state(1009.0), theirs.state(1010.0), theirs.last_fault) == ("cooling", "half_open", GONE.code)
+    mine.began(11.0)
+    mine.answered(11.0, 0.0)
+    there.adopt(1011.0, told[-1])
+    assert theirs.state(1011.0) == "closed"
+    there.adopt(0.0, Cooling(CircuitName("other", "1"), 5.0, False, ""))
+    assert len(list(there)) == 1, "what this process does not know is not kept"
+
+
+def test_circuits_of_endpoints_that_are_gone_are_dropped() -> None:
+    book = HealthBook()
+    book.circuit(CircuitName("p", "1", "m", "old"))
+    kept = book.circuit(CircuitName("p", "1", "m", "new"))
+    book.forget_all_but({"new"})
+    assert list(book) == [kept]
