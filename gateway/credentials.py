@@ -22,6 +22,7 @@ CHECK_LENGTH = 6
 KEY_PEPPER = "key-pepper"
 VOUCHER_PEPPER = "voucher-pepper"
 SESSION_PEPPER = "session-pepper"
+LINK_PEPPER = "link-pepper"
 DATABASE_MARK = "database-mark"
 ADMIN_SECRET = "admin-secret"
 """The purposes of subkeys. A label is part of the data: changing one makes everything under it unreadable."""
@@ -83,7 +84,7 @@ def digest(pepper: bytes, plain: str) -> bytes:
 
 
 def new_token() -> str:
-    """A fresh session token, 256 random bits."""
+    """A fresh token of a session or a link, 256 random bits."""
     return secrets.token_urlsafe(32)
 
 

@@ -32,6 +32,7 @@ from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.fetch import MediaFetcher
 from gateway.logs import BodyCopy, RequestLog, attempt_entry, log_body, make_logger, request_entry
 from gateway.metrics import Metrics
+from gateway.passwords import Passwords
 from gateway.pipeline import Pipeline
 from gateway.provider import Provider, UpstreamReply, UpstreamRequest
 from gateway.responses.running import ResponseCancelled, RunningResponses
@@ -199,6 +200,7 @@ class Gateway:
         self.draining = False
         self.health = HealthBook()
         self.metrics = Metrics(self.health)
+        self.passwords = Passwords()
         self.running_responses = RunningResponses()
         self.attempts = RecentAttempts()
         self._env = env

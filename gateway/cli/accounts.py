@@ -1,4 +1,4 @@
-"""gateway accounts create|list|update|grant|refund."""
+"""gateway accounts create|list|update|grant|refund; `gateway.cli.people` has more of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import secrets
 from dataclasses import asdict
 from typing import Any
 
+from gateway.cli import people
 from gateway.cli.common import add_config, add_json, print_json, print_table, record, with_stores
 from gateway.cli.keys import NONE, find_account, number_or_none
 from gateway.stores import Account, AccountChange, Stores
@@ -42,7 +43,7 @@ def add_commands(commands: Any) -> None:
     refund.add_argument("--note", default="", help="why, for the ledger")
     refund.add_argument("--key", help="idempotency key: the same key refunds only once")
     refund.set_defaults(run=run_refund)
-    for action in (create, listing, update, grant, refund):
+    for action in (create, listing, update, grant, refund, *people.add_actions(actions)):
         add_config(action)
         add_json(action)
 

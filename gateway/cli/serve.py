@@ -18,18 +18,21 @@ from pydantic import ValidationError
 
 from gateway.blueprint import Blueprint, catalog_of, demo_note, open_stores
 from gateway.cli.common import add_config, blueprint_of
+from gateway.cli.people import console_base, link_url
 from gateway.cli.supervisor import Supervisor, inherited, listen, worker_command
-from gateway.config import Server
+from gateway.config import Config, Server
 from gateway.console import Console
 from gateway.errors import GatewayFault
 from gateway.http.server.service import PID_FILE, Service
 from gateway.runtime import Gateway
 from gateway.server_secret import admin_secret, server_secret
-from gateway.stores import KeySettings, Stores
+from gateway.stores import KeySettings, NewLink, Stores
 
 FIRST_ACCOUNT = "admin"
 FIRST_GRANT = 10_000_000
 """Credits of the account that the first start creates (10 USD at the default rate): the operator's own."""
+FIRST_LINK = 86_400
+"""Seconds that its first link to the console holds."""
 
 
 def add_commands(commands: Any) -> None:
@@ -130,6 +133,7 @@ async def _serve(options: argparse.Namespace, listening: socket.socket | None) -
                 await _greet(
                     gateway.stores,
                     gateway.admin_secret(),
+                    runtime.config,
                     service.address,
                     runtime.catalog.usable(),
                     runtime.demo_note,
@@ -159,6 +163,7 @@ async def _introduce(blueprint: Blueprint, listening: socket.socket) -> None:
         await _greet(
             stores,
             admin_secret(server_secret(blueprint.config.data)),
+            blueprint.config,
             listening.getsockname()[:2],
             catalog_of(blueprint).usable(),
             demo_note(blueprint),
@@ -167,7 +172,9 @@ async def _introduce(blueprint: Blueprint, listening: socket.socket) -> None:
         await stores.close()
 
 
-async def _greet(stores: Stores, admin: str, address: tuple[str, int], model: str | None, demo: str) -> None:
+async def _greet(
+    stores: Stores, admin: str, config: Config, address: tuple[str, int], model: str | None, demo: str
+) -> None:
     """Say where the gateway is; on the first start also create and show, once, what is needed to use it.
 
     model: a name to try, None when no model can be used. demo: what is to be said of demo mode, if it is on."""
@@ -180,13 +187,18 @@ async def _greet(stores: Stores, admin: str, address: tuple[str, int], model: st
         return
     account = await stores.accounts.create_account(FIRST_ACCOUNT, role="admin", grant=FIRST_GRANT)
     _, key = await stores.keys.create_key(account.id, KeySettings(name="first key"))
+    console = ""
+    if config.console.enabled:
+        link, token = await stores.logins.create_link(NewLink("sign_in", lifetime=FIRST_LINK, account_id=account.id))
+        url = link_url(console_base(config.server, port), link, token)
+        console = f"\n  console        {url}\n                 (signs in once, within {FIRST_LINK // 3600} hours)"
     print(
         f"""
 First start: the account '{FIRST_ACCOUNT}' was created with {FIRST_GRANT:,} credits.
 These are shown only now:
 
   API key        {key}
-  admin secret   {admin}   (signs in to the console and the admin API)
+  admin secret   {admin}   (opens the admin API){console}
 {_try(base, key, model)}
 """,
         flush=True,

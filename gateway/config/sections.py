@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
 from gateway.config.hosts import HostEntry
+from gateway.config.sign_in_sections import SignInSettings
 from gateway.config.tool_sections import SearchSettings, ToolSettings
 from gateway.config.types import (
     Credits,
@@ -287,7 +288,7 @@ class MetricsSettings(Section):
     token: Annotated[OptionalText, Field(repr=False)] = None
 
 
-class ConsoleSettings(Section):
+class ConsoleSettings(SignInSettings):
     """The pages for people. enabled: off, there are none, and the API is all there is. name: what they call this
     service. currency: in which money is shown beside credits; currency_per_usd: how much of it one USD is."""
 

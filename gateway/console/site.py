@@ -15,7 +15,7 @@ from gateway.console.page import FLASH_COOKIE, Page, Visit
 from gateway.console.pages import PAGES
 from gateway.console.rendering import Templates
 from gateway.console.shelf import Shelf
-from gateway.console.visitor import Stranger, Strangers, Visitor, Visitors
+from gateway.console.visitor import Members, Stranger, Visitor, Visitors
 from gateway.console.words import Money
 from gateway.errors import CallerFault, Fault
 from gateway.http.routes import Routes
@@ -38,10 +38,10 @@ _VARY = "Accept, Accept-Encoding, Cookie"
 
 
 class Console:
-    """The console of one gateway. visitors: finds out who asks; left out, everybody is a stranger."""
+    """The console of one gateway. visitors: finds out who asks; left out, the session in the cookie says it."""
 
     def __init__(self, visitors: Visitors | None = None) -> None:
-        self._visitors = visitors or Strangers()
+        self._visitors = visitors or Members()
         self._shelf = Shelf()
 
     def mount(self, routes: Routes, runtime: Runtime) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.http.server.request_context import RequestContext
+from gateway.http.server.sessions import SignedIn, find_signed_in
 
 
 class Visitor(Protocol):
@@ -46,9 +47,38 @@ class Stranger:
     csrf: str = ""
 
 
-class Strangers:
-    """The visitors of a gateway without sessions: all of them strangers."""
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody who is signed in. who: the session and its account."""
+
+    who: SignedIn
+    signed_in: bool = True
+
+    @property
+    def account_id(self) -> str:
+        """The account's."""
+        return self.who.account.id
+
+    @property
+    def name(self) -> str:
+        """The account's."""
+        return self.who.account.name
+
+    @property
+    def is_admin(self) -> bool:
+        """By the account's role, as it is now."""
+        return self.who.account.role == "admin"
+
+    @property
+    def csrf(self) -> str:
+        """The session's."""
+        return self.who.csrf
+
+
+class Members:
+    """Finds visitors by the session in their cookie."""
 
     async def find(self, context: RequestContext) -> Visitor:
-        """A stranger."""
-        return Stranger()
+        """Who is signed in, or a stranger."""
+        who = await find_signed_in(context.request, context.gateway.stores)
+        return Stranger() if who is None else Member(who)

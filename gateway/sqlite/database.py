@@ -22,6 +22,7 @@ from gateway.sqlite.engine.presence import SqlitePresence
 from gateway.sqlite.engine.writer import Writer
 from gateway.sqlite.identity.accounts import SqliteAccounts
 from gateway.sqlite.identity.keys import SqliteKeys
+from gateway.sqlite.identity.logins import SqliteLogins
 from gateway.sqlite.identity.sessions import SqliteSessions
 from gateway.sqlite.money.check import check_database
 from gateway.sqlite.money.ledger import SqliteLedger
@@ -72,6 +73,7 @@ class SqliteStores(Stores):
         gone = {
             "answers": await self.idempotency.prune(now),
             "sessions": await self.sessions.prune(now),
+            "links": await self.logins.prune_links(now),
             "conversations": await self.conversations.prune_conversations(now),
             "responses": await self.responses.prune(now),
             "usage rows": await self.usage.prune(usage_before),
@@ -193,6 +195,7 @@ async def open_stores(
             accounts=SqliteAccounts(core, keys.forget),
             keys=keys,
             sessions=SqliteSessions(core, secret),
+            logins=SqliteLogins(core, secret),
             ledger=SqliteLedger(core, secret),
             usage=SqliteUsage(core),
             counters=counters,

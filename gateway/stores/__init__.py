@@ -41,6 +41,7 @@ from gateway.stores.ledger import (
     Ledger,
     Voucher,
 )
+from gateway.stores.logins import Link, LinkPurpose, Login, Logins, NewLink, SignUp
 from gateway.stores.presence import Lease, Presence
 from gateway.stores.responses import Chain, Responses, StoredResponse, Turn
 from gateway.stores.sessions import Session, Sessions
@@ -73,11 +74,17 @@ __all__ = [
     "Keys",
     "Lease",
     "Ledger",
+    "Link",
+    "LinkPurpose",
     "LoggedRequest",
+    "Login",
+    "Logins",
+    "NewLink",
     "Presence",
     "Responses",
     "Session",
     "Sessions",
+    "SignUp",
     "StoredConversation",
     "StoredResponse",
     "Stores",

@@ -13,6 +13,7 @@ from gateway.stores.keys import KeySettings
 
 ROLES = ("user", "admin")
 _PATTERN = re.compile(r"[A-Za-z0-9._:@/+~*-]{1,200}")
+_EMAIL = re.compile(r"[^\s@<>\"(),:;\\\[\]]{1,64}@[^\s@<>\"(),:;\\\[\]/]{1,190}")
 _MOST_LISTED = 200
 LONGEST_GRACE = 30 * 86_400
 """Seconds that a rotated secret may go on working."""
@@ -39,6 +40,14 @@ def checked_role(role: str) -> str:
     if role not in ROLES:
         raise CallerFault("role: expected user or admin.", param="role")
     return role
+
+
+def checked_email(email: str) -> str:
+    """An e-mail address in lower case, by its form only: whether mail arrives there is not asked."""
+    text = email.strip().lower() if isinstance(email, str) else ""
+    if not text.isprintable() or not _EMAIL.fullmatch(text):
+        raise CallerFault("email: expected an e-mail address such as ada@example.org.", param="email")
+    return text
 
 
 def checked_settings(settings: KeySettings, now: int) -> KeySettings:

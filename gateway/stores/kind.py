@@ -14,6 +14,7 @@ from gateway.stores.counters import Counters
 from gateway.stores.idempotency import Idempotency
 from gateway.stores.keys import Keys
 from gateway.stores.ledger import Discrepancy, Ledger
+from gateway.stores.logins import Logins
 from gateway.stores.presence import Presence
 from gateway.stores.responses import Responses
 from gateway.stores.sessions import Sessions
@@ -34,6 +35,7 @@ class Stores(ABC):
     accounts: Accounts
     keys: Keys
     sessions: Sessions
+    logins: Logins
     ledger: Ledger
     usage: UsageLog
     counters: Counters
@@ -60,10 +62,10 @@ class Stores(ABC):
 
     @abstractmethod
     async def prune(self, now: int, *, usage_before: int) -> Mapping[str, int]:
-        """Delete what is over by `now` (kept answers, responses, conversations, sessions) and the rows of the usage log
-        that are older than `usage_before` (both unix seconds), in steps that keep nobody waiting. Sums, ledger and
-        audit log stay. Returns how many of each kind went, by its name, without those of which none did. Several
-        processes may do it at once."""
+        """Delete what is over by `now` (kept answers, responses, conversations, sessions, links) and the rows of the
+        usage log that are older than `usage_before` (both unix seconds), in steps that keep nobody waiting. Sums,
+        ledger and audit log stay. Returns how many of each kind went, by its name, without those of which none did.
+        Several processes may do it at once."""
 
     @abstractmethod
     async def backup(self, target: str) -> int:

@@ -72,6 +72,16 @@ def _bearer(name: str, description: str) -> SecurityScheme:
 
 KEY = _bearer("apiKey", "A key of an account: `Authorization: Bearer mghp_...`.")
 ADMIN = _bearer("adminSecret", "The administrator's secret: `Authorization: Bearer mgas_...`.")
+SESSION = SecurityScheme(
+    "session",
+    {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "__Host-session",
+        "description": "The console's session, as `POST /account/sign-in` sets it; `gateway_session` without TLS. "
+        "What changes something also needs the header `X-CSRF-Token`.",
+    },
+)
 METRICS = _bearer("metricsToken", "`metrics.token` of the configuration.")
 
 

@@ -79,6 +79,31 @@ def test_updates_touch_what_they_name(gateway: Terminal) -> None:
     assert "gateway: " in gateway("accounts", "refund", "req_unknown", "5", status=1)
 
 
+def test_links_let_people_in_and_are_listed_without_their_secret(gateway: Terminal) -> None:
+    gateway("accounts", "create", "Ada")
+    said = gateway("accounts", "invite", "Bob@example.org", "--credits", "5", "--role", "admin")
+    assert "http://127.0.0.1:8080/invite/" in said
+    assert "shown only now" in said
+    made = gateway.json("accounts", "sign-in-link", "Ada")
+    assert isinstance(made, dict)
+    assert made["url"].startswith("http://127.0.0.1:8080/sign-in/")
+    assert made["expires_at"] - made["created_at"] == 3600
+    reset = gateway.json("accounts", "reset-password", "Ada", "--email", "ada@example.org", "--hours", "2")
+    assert isinstance(reset, dict)
+    assert "/reset/" in reset["url"]
+    listed = gateway("accounts", "links")
+    assert "bob@example.org" in listed
+    for link in (made, reset):
+        assert link["id"] in listed
+        assert link["url"].rpartition("/")[2] not in listed + gateway("audit")
+    assert "revoked" in gateway("accounts", "revoke-link", made["id"])
+    assert "no link" in gateway("accounts", "revoke-link", made["id"], status=1)
+    assert "nobody signs in" in gateway("accounts", "erase-login", "Ada")
+    links = gateway.json("accounts", "links")
+    assert isinstance(links, list)
+    assert [link["purpose"] for link in links] == ["invitation"]
+
+
 def test_what_cannot_be_done_says_why(gateway: Terminal) -> None:
     gateway("accounts", "create", "Ada")
     assert "there is no account 'nobody'" in gateway("keys", "create", "--account", "nobody", status=1)

@@ -80,6 +80,16 @@ def start(tmp_path: Path) -> Iterator[Callable[[], Process]]:
         process.kill()
 
 
+def signed_in_by(base: str, token: str) -> str:
+    """Whose session a link opens, as a program sees it."""
+    jar = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    headers = {"Content-Type": "application/json"}
+    body = json.dumps({"link": token}).encode()
+    jar.open(urllib.request.Request(base + "/account/sign-in", body, headers), timeout=10)
+    with jar.open(base + "/account/me", timeout=10) as answer:
+        return str(json.load(answer)["name"])
+
+
 def ask(base: str, key: str) -> str:
     """A question without any tool but Python."""
     body = json.dumps({"messages": [{"role": "user", "content": "Still there?"}]}).encode()
@@ -96,6 +106,9 @@ def test_first_and_second_start(start, tmp_path):
     base = first.wait_for(r"serves (http://127\.0\.0\.1:\d+)/v1")[1]
     assert "Demo mode: no provider has a key" in first.printed
     assert first.wait_for(r"admin secret\s+(\S+)")[1] not in ("", key)
+    link = first.wait_for(r"console\s+(http://\S+)/sign-in/(\S+)")
+    assert link[1] == base
+    assert signed_in_by(base, link[2]) == "admin"
     if shutil.which("curl"):
         done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=PATIENCE)
         assert done.returncode == 0, done.stderr

@@ -23,27 +23,11 @@ from gateway import pluginload
 from .conftest import NOT_OURS, ROOT, Source
 
 # "path:name" or "path:Class.name" -> who uses it, since no name in the project does. This list only shrinks.
-SESSIONS = "promised by every store in the published contract; the console signs in by it"
-
 ALLOWED = {
-    "gateway/credentials.py:new_token": SESSIONS,
     "gateway/console/charts.py:bar_chart": "the pages of an account's usage",
     "gateway/console/page.py:Visit.redirect": "pages with forms",
     "gateway/console/page.py:Visit.shelf": "the documentation's pages",
     "gateway/http/server/router.py:RouteTable.undocumented": "the test that every route is documented",
-    "gateway/sqlite/identity/sessions.py:SqliteSessions.end_session": SESSIONS,
-    "gateway/sqlite/identity/sessions.py:SqliteSessions.end_sessions": SESSIONS,
-    "gateway/sqlite/identity/sessions.py:SqliteSessions.find_session": SESSIONS,
-    "gateway/sqlite/identity/sessions.py:SqliteSessions.list_sessions": SESSIONS,
-    "gateway/sqlite/identity/sessions.py:SqliteSessions.open_session": SESSIONS,
-    "gateway/sqlite/identity/sessions.py:_END_ALL": SESSIONS,
-    "gateway/sqlite/identity/sessions.py:_LIST_OPERATORS": SESSIONS,
-    "gateway/stores/sessions.py:Session.last_seen_at": SESSIONS,
-    "gateway/stores/sessions.py:Sessions.end_session": SESSIONS,
-    "gateway/stores/sessions.py:Sessions.end_sessions": SESSIONS,
-    "gateway/stores/sessions.py:Sessions.find_session": SESSIONS,
-    "gateway/stores/sessions.py:Sessions.list_sessions": SESSIONS,
-    "gateway/stores/sessions.py:Sessions.open_session": SESSIONS,
     "gateway/call.py:Caller.key_name": "for policies of plugins",
     "gateway/config/types.py:FrozenDict.popitem": "forbids it",
     "gateway/config/tool_sections.py:SearchSettings.backends": "read from the document, an entry by an entry",

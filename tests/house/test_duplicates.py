@@ -19,8 +19,6 @@ ALLOWED: dict[str, str] = {
     "gateway/logs.py, gateway/runtime.py": "arguments of one record",
     "gateway/responses/relays.py, gateway/responses/relays.py": "two relays that begin alike",
     "gateway/runner/lifecycle.py, gateway/runner/rounds.py": "arguments of two constructors",
-    "gateway/sqlite/identity/sessions.py, gateway/sqlite/responses/idempotency.py": "not yet: one helper for both",
-    "gateway/sqlite/identity/sessions.py, gateway/sqlite/responses/stored_responses.py": "not yet: one helper for both",
     "gateway/sqlite/database.py, gateway/testing/memory_stores/__init__.py": "two stores say what they are made of",
     "gateway/wire/responses/decoder.py, plugins/anthropic/tollgate_anthropic/inbound/native.py": (
         "not yet: one helper for both"

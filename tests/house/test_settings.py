@@ -10,7 +10,7 @@ import ast
 
 import pytest
 
-DECLARING = ("gateway/config/sections.py", "gateway/config/tool_sections.py", "gateway/config/types.py")
+DECLARING = tuple(f"gateway/config/{name}.py" for name in ("sections", "sign_in_sections", "tool_sections", "types"))
 TALKING = ("gateway/config/checks.py", "gateway/config/explain.py", "gateway/config/hosts.py")
 BASES = {"Section", "BaseModel"}
 

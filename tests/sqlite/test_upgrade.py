@@ -36,7 +36,7 @@ def database(tmp_path):
 async def test_everything_made_before_still_works(made, database):
     secret = bytes.fromhex(made["secret"])
     async with await open_stores(database, secret, clock=lambda: float(made["now"])) as stores:
-        assert stores.describe()["version"] == "5"
+        assert stores.describe()["version"] == "6"
         for text in made["keys"]:
             caller = await stores.keys.authenticate(made["prefix"] + text, "127.0.0.1")
             assert caller is not None

@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.call import Caller
 from gateway.errors import CallerFault, too_fast
+from gateway.http.api.fields import Form
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import read_body
 from gateway.runtime import BodyLimits
@@ -31,6 +32,11 @@ async def read_object(context: RequestContext, *members: str) -> dict[str, Any]:
         if name not in members:
             raise CallerFault(f"{name[:100]}: unknown member; known are {', '.join(members)}.", param=name[:100])
     return body
+
+
+async def read_form(context: RequestContext, form: Form) -> dict[str, Any]:
+    """A small body with the form's members. Raises CallerFault that names what is wrong."""
+    return form.read(parse_json(await read_body(context.request, _LIMITS), max_depth=8))
 
 
 async def throttle(context: RequestContext, limits: Sequence[tuple[str, int]], window: float) -> None:

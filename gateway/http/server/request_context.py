@@ -11,12 +11,14 @@ from typing import Any, Protocol
 import orjson
 from aiohttp import web
 
-from gateway.call import Call, Target
+from gateway.call import Call, Caller, Target
 from gateway.dialect import InboundDialect, bearer, own_credential
-from gateway.errors import Fault
+from gateway.errors import Fault, Refusal
 from gateway.http.server.connection import SERVER
 from gateway.http.server.cors import cors_headers
 from gateway.http.server.request_reading import parse_body, read_body, remote_address
+from gateway.http.server.router import API_PREFIXES
+from gateway.http.server.sessions import SignedIn, check_forgery, find_signed_in, session_token
 from gateway.logs import BodyCopy
 from gateway.provider import Provider, UpstreamReply, UpstreamRequest
 from gateway.runner.lifecycle import CallRunner
@@ -27,6 +29,11 @@ from gateway.wire.errors.render import error_bytes, fault_headers
 JSON_TYPE = "application/json"
 SSE_TYPE = "text/event-stream; charset=utf-8"
 IDEMPOTENCY_KEY = "Idempotency-Key"
+
+_FOR_SESSIONS = frozenset(
+    prefix + path for prefix in API_PREFIXES for path in ("/chat/completions", "/responses", "/models")
+)
+"""Routes of the API, besides all under `/account/`, that somebody who is signed in may use without a key."""
 
 _NOT_FOR_PLUGINS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key"})
 """Headers that carry credentials, in any dialect."""
@@ -50,6 +57,7 @@ class RequestContext:
     interrupted: set before that task is cancelled by the gateway itself (drain time is over), to tell that from a
         caller who left.
     keyed: what answers requests with an `Idempotency-Key`.
+    signed_in: who asks, when a session's cookie said it instead of a key; known once the caller is identified.
     streamed: the copy of a streamed answer, where bodies are logged.
     """
 
@@ -66,6 +74,7 @@ class RequestContext:
     task: asyncio.Task[Any] | None = None
     interrupted: Fault | None = None
     keyed: KeyedCalls | None = None
+    signed_in: SignedIn | None = None
     streamed: BodyCopy | None = None
 
     def interrupt(self, fault: Fault) -> None:
@@ -147,7 +156,22 @@ class RequestContext:
         """The runner of this request's call."""
         self.call = call
         self.runner = self.runtime.runner(call)
+        if not call.authorization and "Cookie" in self.request.headers and self._takes_sessions():
+            self.runner.known = self._session_caller
         return self.runner
+
+    def _takes_sessions(self) -> bool:
+        in_reach = self.template in _FOR_SESSIONS or self.template.startswith("/account/")
+        return in_reach and session_token(self.request) != ""
+
+    async def _session_caller(self) -> Caller:
+        """The account that is signed in. Raises Refusal 401 and 403."""
+        signed_in = await find_signed_in(self.request, self.gateway.stores)
+        if signed_in is None:
+            raise Refusal("Your session has ended. Sign in again.", status=401, code="session_ended")
+        check_forgery(self.request, self.runtime.config, signed_in)
+        self.signed_in = signed_in
+        return signed_in.caller
 
     def was_interrupted(self) -> Fault | None:
         """To be asked by whoever catches CancelledError: the fault to answer with, None when the caller left."""

@@ -104,6 +104,18 @@ class Core:
         result: T = await self.writer.submit(SqlOperation(work))
         return result
 
+    async def drop(self, sql: str, limit: int, at_once: int) -> int:
+        """Delete in pieces what lies before `limit`, so that running calls are not kept waiting: `sql` deletes at most
+        as many rows as its second parameter says. Returns how many went."""
+
+        def work(connection: sqlite3.Connection, _: Names) -> int:
+            return connection.execute(sql, (limit, at_once)).rowcount
+
+        gone = 0
+        while done := await self.write(work):
+            gone += done
+        return gone
+
     async def apart(self, work: Callable[[], T]) -> T:
         """Run something long (a check, a backup) on a thread of its own with its own connection."""
         return await asyncio.to_thread(work)

@@ -46,6 +46,28 @@ def _account(row: Row) -> Account:
     return Account(account_id, name, role, balance, held, created, rate, bool(disabled))
 
 
+def new_account_id() -> str:
+    """The id of an account that is to be made."""
+    return "acct_" + random_text(16)
+
+
+def add_account(
+    connection: sqlite3.Connection, names: Names, account_id: str, name: str, role: str, grant: int, now: int
+) -> Account:
+    """A new account with its first entry, inside the writer's transaction; the values were checked.
+    Raises Refusal(409)."""
+    if connection.execute(_TAKEN, (name, account_id)).fetchone():
+        raise _taken()
+    connection.execute(_ADD, (account_id, name, role, now))
+    if grant:
+        unit = UnitOfWork(connection, names)
+        unit.load((), (account_id,))
+        account = unit.account_by_id[account_id]
+        unit.post(account, "grant", now, amount=grant, idem="account:" + account_id, note="first grant")
+        unit.flush()
+    return _account(connection.execute(_BY_ID, (account_id,)).fetchone())
+
+
 class SqliteAccounts:
     """`gateway.stores.Accounts`. changed: called after a change that `authenticate` must see."""
 
@@ -58,20 +80,11 @@ class SqliteAccounts:
         checked_text(name, "name", least=1, most=200)
         checked_role(role)
         asked_credits(grant, "grant", least=0)
-        account_id = "acct_" + random_text(16)
+        account_id = new_account_id()
         now = self._core.now()
 
         def work(connection: sqlite3.Connection, names: Names) -> Account:
-            if connection.execute(_TAKEN, (name, account_id)).fetchone():
-                raise _taken()
-            connection.execute(_ADD, (account_id, name, role, now))
-            if grant:
-                unit = UnitOfWork(connection, names)
-                unit.load((), (account_id,))
-                account = unit.account_by_id[account_id]
-                unit.post(account, "grant", now, amount=grant, idem="account:" + account_id, note="first grant")
-                unit.flush()
-            return _account(connection.execute(_BY_ID, (account_id,)).fetchone())
+            return add_account(connection, names, account_id, name, role, grant, now)
 
         return await self._core.write(work)
 

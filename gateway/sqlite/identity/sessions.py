@@ -110,14 +110,7 @@ class SqliteSessions:
 
     async def prune(self, now: int) -> int:
         """Delete what expired, in pieces."""
-
-        def work(connection: sqlite3.Connection, _: Names) -> int:
-            return connection.execute(_PRUNE, (now, _AT_ONCE)).rowcount
-
-        gone = 0
-        while done := await self._core.write(work):
-            gone += done
-        return gone
+        return await self._core.drop(_PRUNE, now, _AT_ONCE)
 
     def _touch(self, session_id: str, now: int) -> None:
         def work(connection: sqlite3.Connection, _: Names) -> None:

@@ -114,14 +114,7 @@ class SqliteIdempotency:
 
     async def prune(self, now: int) -> int:
         """Works in pieces, so that running calls are not kept waiting."""
-
-        def work(connection: sqlite3.Connection, _: Names) -> int:
-            return connection.execute(_PRUNE, (now, _AT_ONCE)).rowcount
-
-        gone = 0
-        while done := await self._core.write(work):
-            gone += done
-        return gone
+        return await self._core.drop(_PRUNE, now, _AT_ONCE)
 
 
 def _give_back(connection: sqlite3.Connection, names: Names, request_id: str, now: int) -> None:

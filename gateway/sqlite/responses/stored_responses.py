@@ -195,14 +195,7 @@ class SqliteResponses:
 
     async def prune(self, now: int) -> int:
         """In pieces."""
-
-        def work(connection: sqlite3.Connection, _: Names) -> int:
-            return connection.execute(_PRUNE, (now, _AT_ONCE)).rowcount
-
-        gone = 0
-        while done := await self._core.write(work):
-            gone += done
-        return gone
+        return await self._core.drop(_PRUNE, now, _AT_ONCE)
 
 
 def _response(row: Row) -> StoredResponse:

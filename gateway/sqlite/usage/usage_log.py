@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import date, timedelta
 
 from gateway.api import Usage
 from gateway.api.stores import LoggedRequest, UsageRow, UsageSummary
 from gateway.sqlite.engine.core import Core, Row
 from gateway.sqlite.money.operations import RecordOperation
-from gateway.sqlite.money.unit_of_work import BASES, Names
+from gateway.sqlite.money.unit_of_work import BASES
 
 _DAY = 86_400
 _EPOCH = date(1970, 1, 1)
@@ -128,11 +127,4 @@ class SqliteUsage:
 
     async def prune(self, before: int) -> int:
         """Works in pieces from the oldest row on, so that running calls are not kept waiting."""
-
-        def work(connection: sqlite3.Connection, _: Names) -> int:
-            return connection.execute(_PRUNE, (before, _PRUNE_AT_ONCE)).rowcount
-
-        gone = 0
-        while done := await self._core.write(work):
-            gone += done
-        return gone
+        return await self._core.drop(_PRUNE, before, _PRUNE_AT_ONCE)

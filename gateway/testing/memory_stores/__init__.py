@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from gateway.api import GatewayFault
 from gateway.api.stores import Discrepancy, Stores, StoresSettings
 from gateway.testing.memory_stores.identity import MemoryAccounts, MemoryAudit, MemoryKeys, MemorySessions
+from gateway.testing.memory_stores.logins import MemoryLogins
 from gateway.testing.memory_stores.money import MemoryLedger
 from gateway.testing.memory_stores.orders import MemoryTopUps
 from gateway.testing.memory_stores.state import MemoryConversations, MemoryIdempotency, MemoryResponses
@@ -62,6 +63,7 @@ class MemoryStores(Stores):
         gone = {
             "answers": await self.idempotency.prune(now),
             "sessions": await self.sessions.prune(now),
+            "links": await self.logins.prune_links(now),
             "conversations": await self.conversations.prune_conversations(now),
             "responses": await self.responses.prune(now),
             "usage rows": await self.usage.prune(usage_before),
@@ -102,6 +104,7 @@ class MemoryKind:
             accounts=MemoryAccounts(*parts),
             keys=MemoryKeys(*parts),
             sessions=MemorySessions(*parts),
+            logins=MemoryLogins(*parts),
             ledger=MemoryLedger(*parts),
             usage=MemoryUsage(*parts),
             counters=world.windows,

@@ -17,7 +17,9 @@ from gateway.api.stores import (
     HoldRequest,
     Key,
     Lease,
+    Link,
     LoggedRequest,
+    Login,
     Session,
     SlidingWindows,
     StoredConversation,
@@ -74,6 +76,10 @@ class World:
     keys: dict[str, Key] = field(default_factory=dict)
     secrets: dict[bytes, tuple[str, int | None]] = field(default_factory=dict)
     sessions: dict[bytes, Session] = field(default_factory=dict)
+    logins: dict[str, Login] = field(default_factory=dict)
+    """By account."""
+    identities: dict[tuple[str, str], str] = field(default_factory=dict)
+    links: dict[bytes, Link] = field(default_factory=dict)
     holds: dict[str, Held] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     once: dict[str, Entry] = field(default_factory=dict)

@@ -28,6 +28,7 @@ from gateway.testing.stores_contract.identity import (
     RevocationKeysPromises,
     SessionsPromises,
 )
+from gateway.testing.stores_contract.logins import LinksPromises, LoginsPromises, SignUpPromises
 from gateway.testing.stores_contract.presence import FailOverPromises, LeasePromises
 from gateway.testing.stores_contract.proofs import LifePromises, ProofsPromises
 from gateway.testing.stores_contract.state import ConversationsPromises, CountersPromises, ResponsesPromises
@@ -57,6 +58,9 @@ class StoresContract(
     RevocationKeysPromises,
     ChangeKeysPromises,
     SessionsPromises,
+    LoginsPromises,
+    SignUpPromises,
+    LinksPromises,
     UsagePromises,
     CountersPromises,
     ResponsesPromises,

@@ -8,7 +8,14 @@ from __future__ import annotations
 import sqlite3
 
 from gateway.api import GatewayFault
-from gateway.sqlite.engine.migrations import m0001_first, m0002_payments, m0003_responses, m0004_answers, m0005_sessions
+from gateway.sqlite.engine.migrations import (
+    m0001_first,
+    m0002_payments,
+    m0003_responses,
+    m0004_answers,
+    m0005_sessions,
+    m0006_logins,
+)
 
 STEPS: tuple[tuple[str, ...], ...] = (
     m0001_first.STATEMENTS,
@@ -16,6 +23,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     m0003_responses.STATEMENTS,
     m0004_answers.STATEMENTS,
     m0005_sessions.STATEMENTS,
+    m0006_logins.STATEMENTS,
 )
 """The statements of each step, in order."""
 

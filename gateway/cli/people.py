@@ -1,0 +1,179 @@
+"""gateway accounts invite|sign-in-link|reset-password|links|revoke-link|erase-login: how people get in."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Any
+
+from gateway.cli.common import blueprint_of, print_json, print_table, record, with_stores
+from gateway.cli.keys import find_account
+from gateway.config import Server
+from gateway.errors import CallerFault
+from gateway.stores import Link, LinkPurpose, NewLink, Stores
+
+_HOUR, _DAY = 3600, 86_400
+PATHS: tuple[tuple[LinkPurpose, str], ...] = (("invitation", "invite"), ("sign_in", "sign-in"), ("password", "reset"))
+"""Where the console takes a link of each kind."""
+
+
+def add_actions(actions: Any) -> list[argparse.ArgumentParser]:
+    """Register the commands of this module below `accounts`."""
+    invite = actions.add_parser("invite", help="make a link by which somebody makes an account, once")
+    invite.add_argument(
+        "email", nargs="?", default="", help="for this address only; without it, for whoever has the link"
+    )
+    invite.add_argument("--credits", type=int, default=0, help="beside credits.signup_grant (%(default)s)")
+    invite.add_argument("--role", choices=("user", "admin"), default="user")
+    invite.add_argument("--days", type=float, default=7.0, help="how long it holds (%(default)s)")
+    invite.set_defaults(run=run_invite)
+    enter = actions.add_parser("sign-in-link", help="make a link that signs in to an account, once")
+    enter.add_argument("account", help="account id or name")
+    enter.add_argument("--hours", type=float, default=1.0, help="how long it holds (%(default)s)")
+    enter.set_defaults(run=run_enter)
+    reset = actions.add_parser("reset-password", help="make a link that sets a new password, once")
+    reset.add_argument("account", help="account id or name")
+    reset.add_argument("--email", default="", help="set this address to sign in with, too")
+    reset.add_argument("--hours", type=float, default=24.0, help="how long it holds (%(default)s)")
+    reset.set_defaults(run=run_reset)
+    links = actions.add_parser("links", help="list the links that hold")
+    links.set_defaults(run=run_links)
+    revoke = actions.add_parser("revoke-link", help="make a link worthless")
+    revoke.add_argument("link", help="the link's id")
+    revoke.set_defaults(run=run_revoke)
+    erase = actions.add_parser("erase-login", help="delete an account's address and password, and end its sessions")
+    erase.add_argument("account", help="account id or name")
+    erase.set_defaults(run=run_erase)
+    return [invite, enter, reset, links, revoke, erase]
+
+
+def link_url(base: str, link: Link, token: str) -> str:
+    """The address of a link. base: of the console, without a slash at its end."""
+    return f"{base}/{dict(PATHS)[link.purpose]}/{token}"
+
+
+def console_base(server: Server, port: int | None = None) -> str:
+    """How a browser reaches the console. port: the one really listened on, where that is known."""
+    if server.public_url is not None:
+        return server.public_url
+    everywhere = server.host in ("0.0.0.0", "::")
+    host = "127.0.0.1" if everywhere else f"[{server.host}]" if ":" in server.host else server.host
+    return f"http://{host}:{port or server.port}"
+
+
+def run_invite(options: argparse.Namespace) -> int:
+    """Print the invitation."""
+
+    async def make(stores: Stores) -> tuple[Link, str]:
+        made = await stores.logins.create_link(
+            NewLink(
+                "invitation",
+                lifetime=round(options.days * _DAY),
+                email=options.email,
+                role=options.role,
+                credits=options.credits,
+            )
+        )
+        await record(stores, "link.invite", made[0].id, email=made[0].email, role=options.role, credits=options.credits)
+        return made
+
+    return _print_link(options, make)
+
+
+def run_enter(options: argparse.Namespace) -> int:
+    """Print the link."""
+
+    async def make(stores: Stores) -> tuple[Link, str]:
+        account = await find_account(stores, options.account)
+        made = await stores.logins.create_link(
+            NewLink("sign_in", lifetime=round(options.hours * _HOUR), account_id=account.id)
+        )
+        await record(stores, "link.sign_in", made[0].id, account=account.id)
+        return made
+
+    return _print_link(options, make)
+
+
+def run_reset(options: argparse.Namespace) -> int:
+    """Print the link."""
+
+    async def make(stores: Stores) -> tuple[Link, str]:
+        account = await find_account(stores, options.account)
+        made = await stores.logins.create_link(
+            NewLink("password", lifetime=round(options.hours * _HOUR), account_id=account.id, email=options.email)
+        )
+        await record(stores, "link.password", made[0].id, account=account.id, email=made[0].email)
+        return made
+
+    return _print_link(options, make)
+
+
+def _print_link(options: argparse.Namespace, make: Callable[[Stores], Awaitable[tuple[Link, str]]]) -> int:
+    base = console_base(blueprint_of(options).config.server)
+
+    async def work(stores: Stores) -> int:
+        link, token = await make(stores)
+        url = link_url(base, link, token)
+        if options.json:
+            print_json({"url": url, **asdict(link)})
+        else:
+            print(f"{url}\n\nThis link is shown only now. It works once, until {_moment(link.expires_at)}.")
+        return 0
+
+    return with_stores(options, work)
+
+
+def run_links(options: argparse.Namespace) -> int:
+    """Print the links that hold, without what opens anything."""
+
+    async def work(stores: Stores) -> int:
+        links = await stores.logins.list_links()
+        if options.json:
+            print_json([asdict(link) for link in links])
+        else:
+            rows = (
+                (link.id, link.purpose, link.account_id, link.email, link.role, _moment(link.expires_at))
+                for link in links
+            )
+            print_table(("ID", "PURPOSE", "ACCOUNT", "E-MAIL", "ROLE", "UNTIL"), rows)
+        return 0
+
+    return with_stores(options, work)
+
+
+def run_revoke(options: argparse.Namespace) -> int:
+    """Revoke one link."""
+
+    async def work(stores: Stores) -> int:
+        if not await stores.logins.revoke_link(options.link):
+            raise CallerFault(f"there is no link '{options.link}'; see: gateway accounts links", status=404)
+        await record(stores, "link.revoke", options.link)
+        if options.json:
+            print_json({"id": options.link, "revoked": True})
+        else:
+            print(f"revoked {options.link}")
+        return 0
+
+    return with_stores(options, work)
+
+
+def run_erase(options: argparse.Namespace) -> int:
+    """Erase one login."""
+
+    async def work(stores: Stores) -> int:
+        account = await find_account(stores, options.account)
+        erased = await stores.logins.erase_login(account.id)
+        await record(stores, "login.erase", account.id)
+        if options.json:
+            print_json({"account": account.id, "erased": erased})
+        else:
+            print(f"nobody signs in to '{account.name}' any more; its keys are as they were")
+        return 0
+
+    return with_stores(options, work)
+
+
+def _moment(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
