@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from gateway.call import AttemptRecord, Call, Outcome
+from gateway.exposition import Families, snapshot
+from gateway.stores import Stores
 from gateway.upstream.health import HealthBook
 
 _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_PAGE = 1000
+"""Accounts that are asked for at once."""
 
 
-class TargetStates(Collector):
-    """The gauges of circuits, made when somebody asks: nothing of it costs a request."""
+class Live(Collector):
+    """Gauges that are made when somebody asks: nothing of them costs a request."""
 
-    def __init__(self, health: HealthBook) -> None:
+    def __init__(self, health: HealthBook, figures: Mapping[str, tuple[str, Callable[[], int]]]) -> None:
         self._health = health
+        self._figures = figures
 
     def collect(self) -> Iterator[Metric]:
         cooling = GaugeMetricFamily(
@@ -30,10 +34,37 @@ class TargetStates(Collector):
             name = circuit.name
             cooling.add_metric((name.provider, name.endpoint, name.model), float(circuit.until > 0))
         yield cooling
+        for gauge, (documentation, read) in self._figures.items():
+            yield GaugeMetricFamily(gauge, documentation, value=read())
+
+
+async def store_gauges(stores: Stores, *, accounts: bool) -> list[Metric]:
+    """What the store knows, the same in every process: open holds and, where the operator asked for it, accounts."""
+    found: list[Metric] = []
+    holds = await stores.open_holds()
+    if holds is not None:
+        found.append(GaugeMetricFamily("gateway_open_holds", "Calls whose credits are held.", value=holds[0]))
+        found.append(GaugeMetricFamily("gateway_held_credits", "Credits that are held.", value=holds[1]))
+    if accounts:
+        labels = ("account", "name")
+        balance = GaugeMetricFamily("gateway_account_balance_credits", "Credits of an account.", labels=labels)
+        held = GaugeMetricFamily("gateway_account_held_credits", "Of these, held by running calls.", labels=labels)
+        page = await stores.accounts.list_accounts(limit=_PAGE)
+        while page:
+            for account in page:
+                balance.add_metric((account.id, account.name), account.balance)
+                held.add_metric((account.id, account.name), account.held)
+            page = await stores.accounts.list_accounts(after=page[-1].id, limit=_PAGE) if len(page) == _PAGE else []
+        found += [balance, held]
+    return found
 
 
 class Metrics:
-    """The Prometheus metrics of one gateway, in a registry of its own. health: read when somebody scrapes."""
+    """The Prometheus metrics of one gateway, in a registry of its own.
+
+    health: read when somebody scrapes. figures: of gauges that are read then, by their name: what they say, and from
+    where; more may be added. accounts: count credits by account too (`metrics.accounts`).
+    """
 
     def __init__(self, health: HealthBook) -> None:
         self.registry = CollectorRegistry()
@@ -68,12 +99,17 @@ class Metrics:
             "gateway_estimated_bills", "Bills that rest on our own count.", ("target",), registry=registry
         )
         self.active = Gauge("gateway_active_requests", "Requests being handled.", registry=registry)
-        registry.register(TargetStates(health))
+        self._by_account = Counter(
+            "gateway_account_credits", "Credits charged to an account.", ("account",), registry=registry
+        )
+        self.accounts = False
+        self.figures: dict[str, tuple[str, Callable[[], int]]] = {}
+        registry.register(Live(health, self.figures))
         self._children: dict[tuple[str, ...], Any] = {}
 
-    def exposition(self) -> tuple[bytes, str]:
-        """The metrics in Prometheus's text format, and its content type."""
-        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+    def snapshot(self) -> Families:
+        """What this process has counted; see `gateway.exposition`."""
+        return snapshot(self.registry)
 
     def observe(self, route: str, status: int, seconds: float, call: Call | None, outcome: Outcome | None) -> None:
         """Count one answered request. Labels come from routes and the configuration, never from callers' text."""
@@ -92,6 +128,8 @@ class Metrics:
             self._child(self._tokens, model, target, "completion").inc(outcome.usage.completion_tokens)
         if call.cost:
             self._child(self._credits, model, target).inc(call.cost)
+            if self.accounts and call.caller is not None:
+                self._child(self._by_account, call.caller.account_id).inc(call.cost)
         if call.progress.disputed:
             self._child(self._disputed, target).inc()
         if outcome.basis == "estimated":

@@ -29,9 +29,10 @@ from gateway.blueprint import (
 from gateway.call import AttemptRecord, Call, Outcome
 from gateway.config import Config
 from gateway.errors import ConfigFault, Fault, GatewayFault
+from gateway.exposition import merge, render
 from gateway.fetch import MediaFetcher
 from gateway.logs import BodyCopy, RequestLog, attempt_entry, log_body, make_logger, request_entry
-from gateway.metrics import Metrics
+from gateway.metrics import Metrics, store_gauges
 from gateway.passwords import Passwords
 from gateway.pipeline import Pipeline
 from gateway.provider import Provider, UpstreamReply, UpstreamRequest
@@ -40,9 +41,10 @@ from gateway.responses.services import ResponsesServices
 from gateway.runner.lifecycle import CallRunner
 from gateway.server_secret import admin_secret, server_secret
 from gateway.servertools.toolbox import Toolbox
+from gateway.siblings import Alone, Siblings
 from gateway.stores import FailedOver, Stores, fail_over
 from gateway.upstream.attempts import Dispatcher
-from gateway.upstream.health import CooldownPolicy, HealthBook
+from gateway.upstream.health import CooldownPolicy, Cooling, HealthBook
 from gateway.upstream.lanes import Lanes
 from gateway.upstream.limits import limits_at
 from gateway.upstream.plan import RetryPolicy
@@ -184,7 +186,7 @@ class Runtime:
 
 class Gateway:
     """One gateway. config_path: the YAML; env: for `${NAME}` in it and for `GATEWAY_DATA`; shared: other workers
-    serve beside this one, on the same database.
+    serve beside this one, on the same database. siblings: how to speak to them.
 
     Life: `start`, then requests between `acquire_runtime` and `release_runtime`, `reload` at any time, `stop`.
     """
@@ -193,7 +195,13 @@ class Gateway:
     stores: Stores
 
     def __init__(
-        self, config_path: Path, env: Mapping[str, str], *, shared: bool = False, log_stream: TextIO | None = None
+        self,
+        config_path: Path,
+        env: Mapping[str, str],
+        *,
+        shared: bool = False,
+        log_stream: TextIO | None = None,
+        siblings: Siblings | None = None,
     ) -> None:
         self.config_path = config_path
         self._shared = shared
@@ -203,6 +211,7 @@ class Gateway:
         self.passwords = Passwords()
         self.running_responses = RunningResponses()
         self.attempts = RecentAttempts()
+        self.siblings: Siblings = siblings or Alone()
         self._env = env
         self._redact = Redactor()
         self._stream = log_stream or sys.stderr
@@ -219,9 +228,11 @@ class Gateway:
         self._redact.add((self._admin_secret, secret.hex()))
         self.stores = await open_stores(blueprint, shared=self._shared)
         self.log.info("opened the database", extra=dict(self.stores.describe()))
+        self.metrics.figures["gateway_writer_queue"] = ("Operations that wait to be written.", self.stores.backlog)
         await self.fail_over()
         self.runtime = await self._open(blueprint)
         self._set_up_health(self.runtime)
+        self._join_siblings()
         loop = asyncio.get_running_loop()
         self._keepers = [
             loop.create_task(self._keep_lease(), name="lease"),
@@ -396,10 +407,29 @@ class Gateway:
             enabled=level in ("debug", "info"), style=style, redact=self._redact, stream=self._stream
         )
 
+    async def exposition(self, *, accounts: bool) -> bytes:
+        """The metrics of all processes in Prometheus' text format. accounts: those of each account too."""
+        said = await self.siblings.ask("metrics")
+        try:
+            more = await store_gauges(self.stores, accounts=accounts)
+        except GatewayFault:  # a database that is away is seen by what its metrics no longer say
+            more = []
+        return render(merge(said.all, said.gone), more)
+
+    def _join_siblings(self) -> None:
+        """What this process says to the others and is told by them."""
+        siblings, clock = self.siblings, asyncio.get_running_loop().time
+        siblings.gives["metrics"] = self.metrics.snapshot
+        siblings.gives["targets"] = lambda: [circuit.describe(clock()) for circuit in self.health]
+        siblings.gives["attempts"] = self.attempts.find
+        self.health.told = lambda told: siblings.tell("cooling", told.data())
+        siblings.hears["cooling"] = lambda data: self.health.adopt(clock(), Cooling.of(data))
+
     def _set_up_health(self, runtime: Runtime) -> None:
         cooldown = runtime.config.upstream.cooldown
         self.health.policy = CooldownPolicy(cooldown.failures, cooldown.pause, cooldown.longest)
         self.health.forget_all_but(runtime.endpoint_versions)
+        self.metrics.accounts = runtime.config.metrics.accounts
 
     def _report(self, runtime: Runtime) -> None:
         for warning in runtime.config.warnings:

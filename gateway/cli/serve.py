@@ -26,6 +26,7 @@ from gateway.errors import GatewayFault
 from gateway.http.server.service import PID_FILE, Service
 from gateway.runtime import Gateway
 from gateway.server_secret import admin_secret, server_secret
+from gateway.siblings import Link
 from gateway.stores import KeySettings, NewLink, Stores
 
 FIRST_ACCOUNT = "admin"
@@ -45,6 +46,7 @@ def add_commands(commands: Any) -> None:
         "--workers", type=_setting("workers"), help="processes that share the port, instead of server.workers"
     )
     serve.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)
+    serve.add_argument("--siblings-fd", type=int, help=argparse.SUPPRESS)
     serve.set_defaults(run=run_serve)
     reload = commands.add_parser("reload", help="make the running gateway read its configuration again")
     add_config(reload)
@@ -122,7 +124,10 @@ def _run_loop(work: Any) -> int:
 
 async def _serve(options: argparse.Namespace, listening: socket.socket | None) -> int:
     """One process that serves: alone, or as a worker on the supervisor's socket."""
-    gateway = Gateway(options.config, os.environ, shared=listening is not None)
+    link = None if options.siblings_fd is None else Link(socket.socket(fileno=options.siblings_fd))
+    gateway = Gateway(options.config, os.environ, shared=listening is not None, siblings=link)
+    if link is not None:
+        await link.start()
     await gateway.start()
     service = Service(gateway, host=options.host, port=options.port, listening=listening, parts=(Console().mount,))
     try:
@@ -146,6 +151,8 @@ async def _serve(options: argparse.Namespace, listening: socket.socket | None) -
     finally:
         await service.close()
         await gateway.stop()
+        if link is not None:
+            await link.close()
     return 0
 
 

@@ -13,7 +13,9 @@ import socket
 import sys
 from collections.abc import Sequence
 
+from gateway.exposition import keep
 from gateway.http.server.service import BACKLOG
+from gateway.siblings import Hub
 
 # A worker that dies is replaced, but one that cannot live is not replaced in a tight loop.
 _SHORTEST_LIFE = 5.0
@@ -32,8 +34,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Supervisor:
-    """Keeps `count` workers running until it is told to stop. command: starts one worker; the socket's number is
-    appended as `--listen-fd N`."""
+    """Keeps `count` workers running until it is told to stop. command: starts one worker; the sockets' numbers are
+    appended as `--listen-fd N --siblings-fd M`."""
 
     def __init__(self, command: Sequence[str], listening: socket.socket, count: int) -> None:
         self._command = [*command, "--listen-fd", str(listening.fileno())]
@@ -41,6 +43,7 @@ class Supervisor:
         self._count = count
         self._workers: set[asyncio.subprocess.Process] = set()
         self._stopping = asyncio.Event()
+        self._hub = Hub({"metrics": keep})
 
     async def run(self) -> int:
         """Exit status 0 when every worker drained in good order after a stop was asked for, 1 otherwise."""
@@ -57,12 +60,18 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
-            worker = await asyncio.create_subprocess_exec(*self._command, pass_fds=(self._listening.fileno(),))
+            seat = await self._hub.add()
+            shared = (self._listening.fileno(), seat.child.fileno())
+            worker = await asyncio.create_subprocess_exec(
+                *self._command, "--siblings-fd", str(seat.child.fileno()), pass_fds=shared
+            )
+            seat.child.close()
             self._workers.add(worker)
             if self._stopping.is_set():
                 worker.send_signal(signal.SIGTERM)
             status = await worker.wait()
             self._workers.discard(worker)
+            self._hub.remove(seat)
             if self._stopping.is_set():
                 return status
             pause = 0.0 if loop.time() - began > _SHORTEST_LIFE else min(max(1.0, pause * 2), _LONGEST_PAUSE)

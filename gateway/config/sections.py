@@ -282,9 +282,11 @@ class LogSettings(Section):
 
 
 class MetricsSettings(Section):
-    """token: what a scraper must send as `Authorization: Bearer`; without one, metrics are for loopback only."""
+    """token: what a scraper must send as `Authorization: Bearer`; without one, metrics are for loopback only.
+    accounts: balance and credits of each account too, which makes some series for each."""
 
     enabled: bool = True
+    accounts: bool = False
     token: Annotated[OptionalText, Field(repr=False)] = None
 
 

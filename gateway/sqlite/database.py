@@ -39,6 +39,8 @@ T = TypeVar("T")
 LEAST_SECRET = 16
 _PING = "SELECT 1 FROM facts WHERE name = 'generation'"
 
+_HOLDS = "SELECT count(*), coalesce(sum(amount), 0) FROM holds WHERE state = 0"
+
 
 @dataclass(slots=True)
 class SqliteStores(Stores):
@@ -63,6 +65,15 @@ class SqliteStores(Stores):
     def describe(self) -> Mapping[str, str]:
         """Kind, file and version."""
         return {"kind": "sqlite", "place": str(self.core.path), "version": str(len(STEPS))}
+
+    def backlog(self) -> int:
+        """What waits for the writer."""
+        return self.core.writer.backlog
+
+    async def open_holds(self) -> tuple[int, int]:
+        """Counted over the open ones, which are few."""
+        [(count, credits)] = await self.read(_HOLDS)
+        return count, credits
 
     async def check(self) -> list[Discrepancy]:
         """Recompute everything in one snapshot, on a thread of its own; see `gateway.sqlite.money.check`."""

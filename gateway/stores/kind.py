@@ -55,6 +55,14 @@ class Stores(ABC):
     def describe(self) -> Mapping[str, str]:
         """For logs: `kind`, `place` (without any secret) and `version` of the data's shape."""
 
+    def backlog(self) -> int:
+        """Operations of this process that wait to be written; 0 where nothing waits in it."""
+        return 0
+
+    async def open_holds(self) -> tuple[int, int] | None:
+        """How many holds are open, and the credits held by them; None where that is not known."""
+        return None
+
     @abstractmethod
     async def check(self) -> list[Discrepancy]:
         """Recompute every sum from the entries and compare; an empty list when all is well. Reads one consistent

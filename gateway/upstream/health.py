@@ -12,7 +12,7 @@ so processes share what they learn by whatever carries a `Cooling`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -63,6 +63,15 @@ class Cooling:
     seconds: float
     asked: bool
     fault: str
+
+    def data(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"name": list(self.name), "seconds": self.seconds, "asked": self.asked, "fault": self.fault}
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Cooling:
+        """One that came as JSON."""
+        return cls(CircuitName(*data["name"]), data["seconds"], data["asked"], data["fault"])
 
 
 class Circuit:
@@ -233,3 +242,34 @@ def blames_target(fault: Fault) -> bool:
 def blames_endpoint(fault: UpstreamFault) -> bool:
     """Whether a fault speaks against all models of the endpoint: its address, or the key that is used there."""
     return fault.code in _WHOLE_ENDPOINT
+
+
+_WORSE: tuple[State, ...] = ("closed", "half_open", "cooling")
+
+
+def merge_health(several: Iterable[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The records of several processes (`Circuit.describe`) as one: counts are sums, and the worst state counts."""
+    merged: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for entry in (entry for one in several for entry in one):
+        key = (entry["provider"], entry["endpoint"], entry["model"] or "")
+        known = merged.get(key)
+        merged[key] = dict(entry) if known is None else _add(known, entry)
+    return [merged[key] for key in sorted(merged)]
+
+
+def _add(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    sums = {name: one[name] + other[name] for name in ("successes", "failures", "in_flight")}
+    most = {name: max(one[name], other[name]) for name in ("cooling_seconds", "consecutive_failures")}
+    later = max(one, other, key=lambda entry: entry["last_failed_at"] or 0)
+    known = [entry for entry in (one, other) if entry["latency_ms"] is not None]
+    weights = [max(1, entry["successes"]) for entry in known]
+    latency = sum(entry["latency_ms"] * weight for entry, weight in zip(known, weights, strict=True))
+    return {
+        **one,
+        **sums,
+        **most,
+        "state": max(one["state"], other["state"], key=_WORSE.index),
+        "latency_ms": round(latency / sum(weights), 1) if known else None,
+        "last_error": later["last_error"],
+        "last_failed_at": later["last_failed_at"],
+    }

@@ -99,3 +99,25 @@ async def test_the_rate_window_is_exact_over_all_workers_and_a_dead_one_is_repla
         gateway.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
             assert await gateway.process.wait() == 0
+
+
+@pytest.mark.slow
+async def test_one_scrape_shows_all_workers_and_forgets_none_that_died(tmp_path: Path) -> None:
+    async with served(tmp_path, 2) as gateway, aiohttp.ClientSession() as session:
+
+        async def answered() -> float:
+            async with session.get(gateway.url + "/metrics", headers={"Connection": "close"}) as page:
+                text = await page.text()
+            found = re.findall(r'gateway_requests_total\{.*route="/v1/chat/completions".*\} ([0-9.]+)', text)
+            return sum(map(float, found))
+
+        assert await asyncio.gather(*(ask(session, gateway) for _ in range(20))) == [200] * 20
+        assert {await answered() for _ in range(6)} == {20.0}, "whoever answers the scrape"
+        before = gateway.workers()
+        os.kill(before[0], signal.SIGKILL)
+        async with asyncio.timeout(10):
+            while before[0] in gateway.workers() or len(gateway.workers()) < 2:
+                await asyncio.sleep(0.05)
+            assert {await answered() for _ in range(6)} == {20.0}
+            assert await ask(session, gateway) == 200
+            assert await answered() == 21.0

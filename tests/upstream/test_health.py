@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.api import CallerFault, UpstreamFault
-from gateway.upstream.health import CircuitName, CooldownPolicy, Cooling, HealthBook
+from gateway.upstream.health import CircuitName, CooldownPolicy, Cooling, HealthBook, merge_health
 
 from .bench import DOWN, GONE, NAME, Bench
 
@@ -138,3 +138,28 @@ def test_circuits_of_endpoints_that_are_gone_are_dropped() -> None:
     kept = book.circuit(CircuitName("p", "1", "m", "new"))
     book.forget_all_but({"new"})
     assert list(book) == [kept]
+
+
+def test_the_records_of_several_processes_are_one() -> None:
+    first, second, third = Bench(), Bench(), Bench()
+    for bench, seconds in ((first, 1.0), (second, 3.0)):
+        tried = bench.begin()
+        bench.now += seconds
+        tried.end(None)
+    second.fails(times=2)
+    records = [[bench.lane.own.describe(bench.now)] for bench in (first, second, third)]
+    [merged] = merge_health(records)
+    assert (merged["successes"], merged["failures"], merged["consecutive_failures"], merged["in_flight"]) == (
+        2,
+        2,
+        2,
+        0,
+    )
+    assert (merged["state"], merged["cooling_seconds"], merged["last_error"]) == ("cooling", 10.0, "upstream_failed")
+    assert merged["latency_ms"] == 2000.0
+    assert merge_health(records[2:]) == records[2]
+
+
+def test_what_processes_tell_is_json() -> None:
+    told = Cooling(NAME, 5.0, True, "x")
+    assert Cooling.of(told.data()) == told

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from gateway.dialect import bearer
 from gateway.errors import CallerFault
+from gateway.exposition import CONTENT_TYPE
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import remote_address
 from gateway.http.server.router import API_PREFIXES
@@ -48,8 +49,8 @@ async def metrics(context: RequestContext) -> web.StreamResponse:
         raise CallerFault(
             "Metrics are for this machine only, unless metrics.token is set.", status=403, code="forbidden"
         )
-    body, content_type = context.gateway.metrics.exposition()
-    return web.Response(body=body, headers={**context.headers(), "content-type": content_type})
+    body = await context.gateway.exposition(accounts=settings.accounts)
+    return web.Response(body=body, headers={**context.headers(), "content-type": CONTENT_TYPE})
 
 
 def _is_local(request: web.BaseRequest, trusted: Sequence[IPv4Network | IPv6Network]) -> bool:

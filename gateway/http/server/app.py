@@ -29,6 +29,7 @@ class HttpApp:
         self._parts = parts
         self._running: set[RequestContext] = set()
         self._keyed = Idempotency(gateway)
+        gateway.metrics.figures["gateway_open_streams"] = ("Streams that are being answered.", self._streams)
         # The routes of the configurations in use: two for a moment after a reload, otherwise one.
         self._routes: WeakKeyDictionary[Runtime, Routes] = WeakKeyDictionary()
 
@@ -130,6 +131,9 @@ class HttpApp:
         """End every running request, each with a fault of its own."""
         for context in list(self._running):
             context.interrupt(make_fault())
+
+    def _streams(self) -> int:
+        return sum(context.call is not None and context.call.stream for context in self._running)
 
     @property
     def busy(self) -> int:

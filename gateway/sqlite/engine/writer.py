@@ -103,6 +103,11 @@ class Writer:
         self.batches = 0
         self.operations = 0
 
+    @property
+    def backlog(self) -> int:
+        """Operations that wait to be committed."""
+        return len(self._queue)
+
     async def start(self) -> None:
         """Open the connection; raises what opening raised."""
         opened: asyncio.Future[None] = self._loop.create_future()

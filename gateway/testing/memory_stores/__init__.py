@@ -42,6 +42,11 @@ class MemoryStores(Stores):
         """How many worlds there are is nobody's business."""
         return {"kind": "memory", "place": "this process", "version": "1"}
 
+    async def open_holds(self) -> tuple[int, int]:
+        """Those of the world."""
+        held = [one.amount for one in self.world.holds.values() if one.state == "open"]
+        return len(held), sum(held)
+
     async def check(self) -> list[Discrepancy]:
         """Balances and what is held, against entries and open holds."""
         found = []
