@@ -27,6 +27,7 @@ from gateway.sqlite.identity.sessions import SqliteSessions
 from gateway.sqlite.money.check import check_database
 from gateway.sqlite.money.ledger import SqliteLedger
 from gateway.sqlite.money.operations import run_operations
+from gateway.sqlite.money.rows import Rows
 from gateway.sqlite.money.topups import SqliteTopUps
 from gateway.sqlite.money.unit_of_work import Names
 from gateway.sqlite.responses.conversations import SqliteConversations
@@ -151,6 +152,29 @@ def _connect(path: Path, secret: bytes, adopt_secret: bool) -> sqlite3.Connectio
     return connection
 
 
+def _make_writer(
+    connect: Callable[[], sqlite3.Connection], queue: int, patience: float, log: logging.Logger | None
+) -> Writer:
+    """The writer, with what its thread remembers from batch to batch; see `open_stores`."""
+    names, rows = Names(), Rows()
+
+    def settled(committed: bool) -> None:
+        if committed:
+            names.committed()
+        else:
+            names.rolled_back()
+            rows.forget()
+
+    return Writer(
+        connect,
+        lambda connection, operations: run_operations(connection, operations, names, rows),
+        settled,
+        limit=queue,
+        patience=patience,
+        log=log or logging.getLogger("gateway.sqlite"),
+    )
+
+
 async def open_stores(
     path: Path,
     secret: bytes,
@@ -177,15 +201,7 @@ async def open_stores(
     if len(secret) < LEAST_SECRET:
         raise GatewayFault(f"The server secret must have at least {LEAST_SECRET} bytes.")
     path = Path(path)
-    names = Names()
-    writer = Writer(
-        lambda: _connect(path, secret, adopt_secret),
-        lambda connection, operations: run_operations(connection, operations, names),
-        lambda committed: names.committed() if committed else names.rolled_back(),
-        limit=queue,
-        patience=patience,
-        log=log or logging.getLogger("gateway.sqlite"),
-    )
+    writer = _make_writer(lambda: _connect(path, secret, adopt_secret), queue, patience, log)
     async with AsyncExitStack() as opened:
         await writer.start()
         opened.push_async_callback(writer.close)

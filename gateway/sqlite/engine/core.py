@@ -98,10 +98,11 @@ class Core:
         """Unix seconds, whole."""
         return int(self.clock())
 
-    async def write(self, work: Callable[[sqlite3.Connection, Names], T]) -> T:
+    async def write(self, work: Callable[[sqlite3.Connection, Names], T], *, beside: bool = False) -> T:
         """Run `work` on the writer's thread inside its transaction; durable when this returns.
-        `work` may raise a Fault: then it has changed nothing, and the Fault is raised here."""
-        result: T = await self.writer.submit(SqlOperation(work))
+        `work` may raise a Fault: then it has changed nothing, and the Fault is raised here.
+        beside: it changes no account, key, month, hold or lease (see `SqlOperation`)."""
+        result: T = await self.writer.submit(SqlOperation(work, beside=beside))
         return result
 
     async def drop(self, sql: str, limit: int, at_once: int) -> int:

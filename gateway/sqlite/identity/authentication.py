@@ -156,7 +156,7 @@ class Authenticator:
         def work(connection: sqlite3.Connection, _: Names) -> None:
             connection.execute(_TOUCH, (now, number))
 
-        self._core.writer.post(SqlOperation(work))
+        self._core.writer.post(SqlOperation(work, beside=True))
 
 
 def _check_remote(kept: _Kept, remote: str) -> None:

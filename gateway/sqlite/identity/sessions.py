@@ -116,4 +116,4 @@ class SqliteSessions:
         def work(connection: sqlite3.Connection, _: Names) -> None:
             connection.execute(_TOUCH, (now, session_id))
 
-        self._core.writer.post(SqlOperation(work))
+        self._core.writer.post(SqlOperation(work, beside=True))

@@ -18,7 +18,8 @@ from gateway.api.stores import (
     read_code,
 )
 from gateway.sqlite.engine.core import Core
-from gateway.sqlite.money.unit_of_work import KIND_NUMBER, SETTLED, AccountRow, HoldRow, Names, UnitOfWork
+from gateway.sqlite.money.rows import SETTLED, AccountRow, HoldRow
+from gateway.sqlite.money.unit_of_work import KIND_NUMBER, Names, UnitOfWork
 
 GRANT_KINDS: tuple[EntryKind, ...] = ("grant", "topup", "correction")
 _MOST_VOUCHERS = 10_000

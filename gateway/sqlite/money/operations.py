@@ -29,18 +29,8 @@ from gateway.api.stores import (
     read_period,
 )
 from gateway.sqlite.engine.writer import Operation
-from gateway.sqlite.money.unit_of_work import (
-    BASIS_NUMBER,
-    FORSAKEN,
-    OPEN,
-    SETTLED,
-    VOIDED,
-    AccountRow,
-    HoldRow,
-    KeyRow,
-    Names,
-    UnitOfWork,
-)
+from gateway.sqlite.money.rows import FORSAKEN, OPEN, SETTLED, VOIDED, AccountRow, HoldRow, KeyRow, Rows
+from gateway.sqlite.money.unit_of_work import BASIS_NUMBER, Names, UnitOfWork
 
 DISPUTED = "disputed usage"
 """Note of what a provider told beyond what the request can have caused."""
@@ -48,13 +38,17 @@ NO_RETRY = {"x-should-retry": "false"}
 
 
 class SqlOperation(Operation):
-    """Anything rare: a function of the connection, run under a savepoint of its own."""
+    """Anything rare: a function of the connection, run under a savepoint of its own.
 
-    __slots__ = ("work",)
+    beside: it changes nothing of accounts, keys, months, holds and leases, so those need not be read anew after it.
+    """
 
-    def __init__(self, work: Callable[[sqlite3.Connection, Names], Any]) -> None:
+    __slots__ = ("beside", "work")
+
+    def __init__(self, work: Callable[[sqlite3.Connection, Names], Any], *, beside: bool = False) -> None:
         super().__init__()
         self.work = work
+        self.beside = beside
 
 
 class UnitOperation(Operation):
@@ -388,32 +382,38 @@ def log_row(
     unit.roll_up(account, created, key, model, requests=1, prompt=counts[0], completion=counts[1])
 
 
-def run_operations(connection: sqlite3.Connection, operations: Sequence[Operation], names: Names) -> None:
+def run_operations(
+    connection: sqlite3.Connection, operations: Sequence[Operation], names: Names, rows: Rows | None = None
+) -> None:
     """The writer's runner: neighbouring unit operations share a `UnitOfWork`, others run alone between them, all in the
-    order they came."""
+    order they came. rows: what is in memory from earlier batches."""
+    rows = Rows() if rows is None else rows
+    rows.look(connection)
     group: list[UnitOperation] = []
     for operation in operations:
         if isinstance(operation, UnitOperation):
             group.append(operation)
             continue
         if group:
-            _run_group(connection, group, names)
+            _run_group(connection, group, names, rows)
             group = []
         if isinstance(operation, SqlOperation):
             _run_alone(connection, operation, names)
+            if not operation.beside:
+                rows.forget()
     if group:
-        _run_group(connection, group, names)
+        _run_group(connection, group, names, rows)
 
 
-def _run_group(connection: sqlite3.Connection, group: Sequence[UnitOperation], names: Names) -> None:
-    unit = UnitOfWork(connection, names)
+def _run_group(connection: sqlite3.Connection, group: Sequence[UnitOperation], names: Names, rows: Rows) -> None:
+    unit = UnitOfWork(connection, names, rows)
     new = [op for op in group if op.account_id]
     unit.load(
-        list({op.request_id for op in group}),
-        list({op.account_id for op in new}),
-        list({op.key_id for op in new if op.key_id}),
+        {op.request_id for op in group},
+        {op.account_id for op in new},
+        {op.key_id for op in new if op.key_id},
     )
-    months = {(hold.key, hold.period) for hold in unit.holds.values()}
+    months = {(hold.key, hold.period) for op in group if (hold := unit.holds.get(op.request_id)) is not None}
     holds = [op for op in new if isinstance(op, HoldOperation)]
     if holds:
         unit.load_leases({op.process for op in holds})
@@ -425,6 +425,7 @@ def _run_group(connection: sqlite3.Connection, group: Sequence[UnitOperation], n
         except Fault as fault:
             op.fault = fault
     unit.flush()
+    rows.written(hold for op in group if (hold := unit.holds.get(op.request_id)) is not None)
 
 
 def _run_alone(connection: sqlite3.Connection, operation: SqlOperation, names: Names) -> None:

@@ -14,7 +14,8 @@ from gateway.api import Usage
 from gateway.api.stores import CRASHED, UsageRow
 from gateway.sqlite.engine.core import Core
 from gateway.sqlite.money.operations import charge_hold, log_row, void_hold
-from gateway.sqlite.money.unit_of_work import BASIS_NUMBER, FORSAKEN, OPEN, HoldRow, Names, UnitOfWork
+from gateway.sqlite.money.rows import FORSAKEN, OPEN, HoldRow
+from gateway.sqlite.money.unit_of_work import BASIS_NUMBER, Names, UnitOfWork
 
 _AT_ONCE = 500
 _ANY = "SELECT 1 FROM holds WHERE state = 0 AND process = ? LIMIT 1"

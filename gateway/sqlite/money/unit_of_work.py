@@ -4,7 +4,7 @@ with a few set-wise statements, all inside the writer's transaction.
 Why not one statement after the other: every call into SQLite lets go of Python's interpreter lock and has to win it
 back from the busy event loop. A batch of 32 holds costs about ten statements this way instead of a hundred and
 sixty, and the loops over rows run in C without the lock. Rows travel as one JSON array per statement, so the SQL is
-constant. Nothing outlives the transaction: balances are read anew each time, because other processes write too.
+constant. The rows stay in memory (`gateway.sqlite.money.rows`) until somebody else writes.
 
 Sums (`balance`, `held`, `used`) are written as differences, never as values.
 """
@@ -12,110 +12,17 @@ Sums (`balance`, `held`, `used`) are written as differences, never as values.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any, get_args
 
-import orjson
-
 from gateway.api.stores import EntryKind
+from gateway.sqlite.money.rows import OPEN, AccountRow, HoldRow, KeyRow, MonthRow, Rows, to_json
 
 KINDS: tuple[str, ...] = get_args(EntryKind)
 """Entry kinds; the database stores the position."""
 KIND_NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 BASES: tuple[str, ...] = ("", "provider", "estimated", "void")
 BASIS_NUMBER = {basis: number for number, basis in enumerate(BASES)}
-
-OPEN, SETTLED, VOIDED, FORSAKEN = range(4)
-"""States of a hold. FORSAKEN: voided by somebody else, because its process was dead."""
-
-
-@dataclass(slots=True)
-class AccountRow:
-    """An account's money; `moved` and `reserved` are the differences to be written."""
-
-    n: int
-    id: str
-    balance: int
-    held: int
-    disabled: int
-    moved: int = 0
-    reserved: int = 0
-
-
-@dataclass(slots=True)
-class KeyRow:
-    """What a hold must know of a key."""
-
-    n: int
-    id: str
-    account: int
-    monthly_limit: int | None
-    revoked: int | None
-
-
-@dataclass(slots=True)
-class MonthRow:
-    """A key's month; `moved` and `reserved` are the differences to be written."""
-
-    key: int
-    period: int
-    used: int
-    held: int
-    stored: bool = True
-    moved: int = 0
-    reserved: int = 0
-
-
-@dataclass(slots=True)
-class HoldRow:
-    """One hold, open or closed; the columns from `process` on are None once it is closed."""
-
-    n: int
-    request_id: str
-    account: int
-    key: int
-    period: int
-    created: int
-    model: int
-    amount: int
-    units: int
-    state: int
-    charged: int
-    logged: int
-    target: int | None
-    process: int | None
-    dispatched: int | None
-    base: str | None
-    unit_price: str | None
-    ceiling: int | None
-    known: int | None
-    known_prompt: int | None
-    known_completion: int | None
-
-
-_HOLDS = """
-    SELECT h.n, h.request_id, h.account, h.key, h.period, h.created, h.model, h.amount, h.units, h.state, h.charged,
-        h.logged, h.target, h.process, h.dispatched, h.base, h.unit_price, h.ceiling, h.known, h.known_prompt,
-        h.known_completion
-    FROM json_each(?) AS j CROSS JOIN holds AS h ON h.request_id = j.value
-"""
-_ACCOUNTS_BY_ID = """
-    SELECT a.n, a.id, a.balance, a.held, a.disabled FROM json_each(?) AS j CROSS JOIN accounts AS a ON a.id = j.value
-"""
-_ACCOUNTS_BY_NUMBER = """
-    SELECT a.n, a.id, a.balance, a.held, a.disabled FROM json_each(?) AS j CROSS JOIN accounts AS a ON a.n = j.value
-"""
-_KEYS = """
-    SELECT k.n, k.id, k.account, k.monthly_limit, k.revoked
-    FROM json_each(?) AS j CROSS JOIN keys AS k ON k.id = j.value
-"""
-_MONTHS = """
-    SELECT m.key, m.period, m.used, m.held
-    FROM json_each(?) AS j CROSS JOIN months AS m ON m.key = j.value ->> 0 AND m.period = j.value ->> 1
-"""
-_LEASE = "SELECT n FROM processes WHERE n = ?"
-_LAST_HOLD = "SELECT coalesce(max(n), 0) FROM holds"
 
 _ADD_HOLDS = """
     INSERT INTO holds (n, request_id, account, key, period, created, model, amount, units, state, charged, logged,
@@ -209,78 +116,48 @@ class Names:
         self._fresh.clear()
 
 
-def _json(rows: Iterable[Any]) -> str:
-    return orjson.dumps(list(rows)).decode()
-
-
 class UnitOfWork:
-    """Rows of one transaction. Load, change through the methods, `flush`; then forget it."""
+    """Rows of one transaction. Load, change through the methods, `flush`; then forget it.
 
-    def __init__(self, connection: sqlite3.Connection, names: Names) -> None:
+    rows: those that are in memory from earlier ones, None for a transaction that keeps nothing.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, names: Names, rows: Rows | None = None) -> None:
         self.connection = connection
         self.names = names
-        self.holds: dict[str, HoldRow] = {}
-        self.accounts: dict[int, AccountRow] = {}
-        self.account_by_id: dict[str, AccountRow] = {}
-        self.keys: dict[str, KeyRow] = {}
-        self.leases: set[int] = set()
-        """The leases asked for that were not buried: a new hold must name one of them."""
-        self._months: dict[tuple[int, int], MonthRow] = {}
+        self._rows = rows = Rows() if rows is None else rows
+        self.holds: dict[str, HoldRow] = rows.holds
+        self.accounts: dict[int, AccountRow] = rows.accounts
+        self.account_by_id: dict[str, AccountRow] = rows.account_by_id
+        self.keys: dict[str, KeyRow] = rows.keys
+        self.leases: set[int] = rows.leases
         self._new: list[HoldRow] = []
         self._changed: dict[int, HoldRow] = {}
+        self._moved: dict[int, AccountRow] = {}
+        self._moved_months: dict[tuple[int, int], MonthRow] = {}
         self._entries: list[tuple[Any, ...]] = []
         self._usage: list[tuple[Any, ...]] = []
         self._rollups: dict[tuple[int, int, int, int], list[int]] = {}
-        self._next_hold = 0
 
-    def load(self, request_ids: Sequence[str], account_ids: Sequence[str] = (), key_ids: Sequence[str] = ()) -> None:
-        """Read the holds of these requests with their accounts and months, and these accounts and keys."""
-        run = self.connection.execute
-        if request_ids:
-            for row in run(_HOLDS, (_json(request_ids),)):
-                self.holds[row[1]] = HoldRow(*row)
-        numbers = {hold.account for hold in self.holds.values()}
-        if numbers:
-            self._take_accounts(run(_ACCOUNTS_BY_NUMBER, (_json(numbers),)))
-        missing = [name for name in account_ids if name not in self.account_by_id]
-        if missing:
-            self._take_accounts(run(_ACCOUNTS_BY_ID, (_json(missing),)))
-        if key_ids:
-            for row in run(_KEYS, (_json(key_ids),)):
-                self.keys[row[1]] = KeyRow(*row)
+    def load(self, request_ids: Iterable[str], account_ids: Iterable[str] = (), key_ids: Iterable[str] = ()) -> None:
+        """Read the holds of these requests with their accounts, and these accounts and keys."""
+        self._rows.load(self.connection, request_ids, account_ids, key_ids)
 
     def load_leases(self, wanted: Iterable[int]) -> None:
-        """Look which of these leases still stand. A batch has one, or two after a process had to join anew."""
-        for lease in wanted:
-            self.leases.update(row[0] for row in self.connection.execute(_LEASE, (lease,)))
+        """Look which of these leases still stand."""
+        self._rows.load_leases(self.connection, wanted)
 
     def load_months(self, wanted: Iterable[tuple[int, int]]) -> None:
         """Read months by (key number, period)."""
-        months = {month for month in wanted if month[0]}
-        if months:
-            for row in self.connection.execute(_MONTHS, (_json(months),)):
-                self._months[(row[0], row[1])] = MonthRow(*row)
-
-    def _take_accounts(self, rows: Iterable[Any]) -> None:
-        for row in rows:
-            account = AccountRow(*row)
-            self.accounts[account.n] = self.account_by_id[account.id] = account
+        self._rows.load_months(self.connection, wanted)
 
     def month(self, key: int, period: int) -> MonthRow | None:
         """A key's month, new when it has none; None for calls without a key."""
-        if not key:
-            return None
-        found = self._months.get((key, period))
-        if found is None:
-            found = self._months[(key, period)] = MonthRow(key, period, 0, 0, stored=False)
-        return found
+        return self._rows.month(key, period)
 
     def add_hold(self, hold: HoldRow) -> None:
-        """A new hold; its number is given here (the transaction has the only write lock, so it is free)."""
-        if not self._next_hold:
-            self._next_hold = int(self.connection.execute(_LAST_HOLD).fetchone()[0]) + 1
-        hold.n = self._next_hold
-        self._next_hold += 1
+        """A new hold; its number is given here."""
+        hold.n = self._rows.next_hold(self.connection)
         self.holds[hold.request_id] = hold
         self._new.append(hold)
         self._changed[hold.n] = hold
@@ -308,6 +185,7 @@ class UnitOfWork:
         account.held += reserved
         account.moved += amount
         account.reserved += reserved
+        self._moved[account.n] = account
         at = hold.n if hold else None
         self._entries.append(
             (account.n, KIND_NUMBER[kind], amount, reserved, unpaid, account.balance, created, at, basis, idem, note)
@@ -320,6 +198,7 @@ class UnitOfWork:
             month.held += reserved
             month.moved -= amount
             month.reserved += reserved
+            self._moved_months[(month.key, month.period)] = month
         if amount:
             self.roll_up(hold.account, hold.created, hold.key, hold.model, credits=-amount)
 
@@ -354,21 +233,18 @@ class UnitOfWork:
         """Write everything back."""
         run = self.connection.execute
         if self._new:
-            run(_ADD_HOLDS, (_json(_whole(hold) for hold in self._new),))
+            run(_ADD_HOLDS, (to_json(_whole(hold) for hold in self._new),))
             for hold in self._new:
                 del self._changed[hold.n]
         if self._changed:
             self._flush_changed()
         if self._entries:
-            run(_ADD_ENTRIES, (_json(self._entries),))
-            moved = [(a.n, a.moved, a.reserved) for a in self.accounts.values() if a.moved or a.reserved]
-            if moved:
-                run(_MOVE_ACCOUNTS, (_json(moved),))
-            self._flush_months()
+            run(_ADD_ENTRIES, (to_json(self._entries),))
+            self._flush_sums()
         if self._rollups:
-            run(_ADD_ROLLUPS, (_json((*place, *sums) for place, sums in self._rollups.items()),))
+            run(_ADD_ROLLUPS, (to_json((*place, *sums) for place, sums in self._rollups.items()),))
         if self._usage:
-            run(_ADD_USAGE, (_json(self._usage),))
+            run(_ADD_USAGE, (to_json(self._usage),))
 
     def _flush_changed(self) -> None:
         still_open = []
@@ -380,21 +256,25 @@ class UnitOfWork:
             else:
                 closed.append((h.n, h.state, h.charged, h.logged, h.target, h.amount, h.units))
         if still_open:
-            self.connection.execute(_CHANGE_OPEN, (_json(still_open),))
+            self.connection.execute(_CHANGE_OPEN, (to_json(still_open),))
         if closed:
-            self.connection.execute(_CHANGE_CLOSED, (_json(closed),))
+            self.connection.execute(_CHANGE_CLOSED, (to_json(closed),))
 
-    def _flush_months(self) -> None:
-        new = [(m.key, m.period, m.moved, m.reserved) for m in self._months.values() if not m.stored]
-        moved = [
-            (m.key, m.period, m.moved, m.reserved)
-            for m in self._months.values()
-            if m.stored and (m.moved or m.reserved)
-        ]
+    def _flush_sums(self) -> None:
+        accounts = [(a.n, a.moved, a.reserved) for a in self._moved.values() if a.moved or a.reserved]
+        if accounts:
+            self.connection.execute(_MOVE_ACCOUNTS, (to_json(accounts),))
+        for account in self._moved.values():
+            account.moved = account.reserved = 0
+        months = self._moved_months.values()
+        new = [(m.key, m.period, m.moved, m.reserved) for m in months if not m.stored]
+        moved = [(m.key, m.period, m.moved, m.reserved) for m in months if m.stored and (m.moved or m.reserved)]
         if new:
-            self.connection.execute(_ADD_MONTHS, (_json(new),))
+            self.connection.execute(_ADD_MONTHS, (to_json(new),))
         if moved:
-            self.connection.execute(_MOVE_MONTHS, (_json(moved),))
+            self.connection.execute(_MOVE_MONTHS, (to_json(moved),))
+        for month in months:
+            month.stored, month.moved, month.reserved = True, 0, 0
 
 
 def _whole(h: HoldRow) -> tuple[Any, ...]:

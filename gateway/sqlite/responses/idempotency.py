@@ -17,7 +17,8 @@ import orjson
 from gateway.api import GatewayFault
 from gateway.api.stores import Claim, KeptAnswer
 from gateway.sqlite.engine.core import Core
-from gateway.sqlite.money.unit_of_work import KIND_NUMBER, SETTLED, Names, UnitOfWork
+from gateway.sqlite.money.rows import SETTLED
+from gateway.sqlite.money.unit_of_work import KIND_NUMBER, Names, UnitOfWork
 
 _FIND = """
     SELECT body, request_id, expires, status, process, process IN (SELECT n FROM processes) FROM answers WHERE name = ?
@@ -102,15 +103,19 @@ class SqliteIdempotency:
         """The body is compressed, aside when it is large."""
         content = zlib.compress(body, 1) if len(body) < _SMALL else await asyncio.to_thread(zlib.compress, body, 1)
         values = (name, request_id, status, orjson.dumps(dict(headers)).decode(), content, expires)
-        await self._core.write(lambda connection, _: connection.execute(_FINISH, values).rowcount)
+        await self._core.write(lambda connection, _: connection.execute(_FINISH, values).rowcount, beside=True)
 
     async def drop(self, name: bytes, request_id: str) -> None:
         """Delete the attempt's row."""
-        await self._core.write(lambda connection, _: connection.execute(_DROP, (name, request_id)).rowcount)
+        await self._core.write(
+            lambda connection, _: connection.execute(_DROP, (name, request_id)).rowcount, beside=True
+        )
 
     async def break_off(self, name: bytes, request_id: str) -> None:
         """The row stays, without a process."""
-        await self._core.write(lambda connection, _: connection.execute(_BREAK_OFF, (name, request_id)).rowcount)
+        await self._core.write(
+            lambda connection, _: connection.execute(_BREAK_OFF, (name, request_id)).rowcount, beside=True
+        )
 
     async def prune(self, now: int) -> int:
         """Works in pieces, so that running calls are not kept waiting."""

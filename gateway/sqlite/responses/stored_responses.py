@@ -123,7 +123,7 @@ class SqliteResponses:
             if grown:
                 append_items(connection, r.account_id, r.conversation_id, grown, r.expires)
 
-        await self._core.write(work)
+        await self._core.write(work, beside=True)
 
     async def get(self, account_id: str, response_id: str) -> StoredResponse | None:
         """One row, unless it is another account's or over."""
