@@ -1,5 +1,5 @@
 """All pages of the console, module by module."""
 
-from gateway.console.pages import landing
+from gateway.console.pages import chat, landing
 
-PAGES = (*landing.PAGES,)
+PAGES = (*landing.PAGES, *chat.PAGES)

@@ -42,8 +42,13 @@ export function copyButtons(root = document) {
   }
 }
 
-async function copy(button) {
-  const text = button.dataset.copy || button.parentElement.querySelector("code")?.textContent || "";
+/** What a copy button copies: what it says itself, or the code beside it. */
+function copied(button) {
+  return button.dataset.copy || button.parentElement.querySelector("code")?.textContent || "";
+}
+
+/** Copies a text, and says so on the button that was pressed. */
+export async function copy(button, text = copied(button)) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
