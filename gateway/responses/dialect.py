@@ -39,7 +39,7 @@ from gateway.wire.responses.events import encode_events
 from gateway.wire.responses.ids import input_seed
 from gateway.wire.responses.items import canonical_items
 from gateway.wire.responses.native import native_request, native_response
-from gateway.wire.responses.objects import item_resources, new_response, usage_from_chat
+from gateway.wire.responses.objects import item_resources, new_response, shown_usage
 from gateway.wire.responses.request import KNOWN, validate_responses
 from gateway.wire.tokens import EXPECTED, estimate_input_tokens
 
@@ -295,7 +295,7 @@ class ResponsesCall(StatefulInboundCall):
         if answer.dialect == "responses":
             final = native_response(answer.body, self.begun())
             if usage is not None:
-                final["usage"] = usage_from_chat(usage) if "prompt_tokens" in usage else usage
+                final["usage"] = shown_usage(usage)
         else:
             final = response_from_chat(
                 answer.body,

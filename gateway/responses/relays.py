@@ -20,7 +20,7 @@ from gateway.tools import Activity
 from gateway.wire.bridge.stream import BridgeStream
 from gateway.wire.responses.events import encode_event, encode_events
 from gateway.wire.responses.native import NativeRelay
-from gateway.wire.responses.objects import usage_from_chat
+from gateway.wire.responses.objects import shown_usage
 from gateway.wire.usage import find_usage
 
 Json = dict[str, Any]
@@ -200,8 +200,7 @@ class NativeStream:
 
     def finish(self, usage: Mapping[str, Any]) -> bytes:
         """The closing bytes of a stream that ended well, with the usage to show (OpenAI's names, plus `cost`)."""
-        shown = usage_from_chat(usage) if "prompt_tokens" in usage else dict(usage)
-        last = self._last = {**self.response, "usage": shown}
+        last = self._last = {**self.response, "usage": shown_usage(usage)}
         self._told = True
         kind = f"response.{last.get('status')}"
         event = encode_event({"type": kind, "response": last, "sequence_number": self._relay.number - 1})
@@ -216,7 +215,7 @@ class NativeStream:
         *events, error, _ = self._break_off(ResponseCancelled()) or [{}, {}]
         if not error:
             return b""
-        shown = usage_from_chat(usage) if "prompt_tokens" in usage else dict(usage) or None
+        shown = shown_usage(usage) if usage else None
         last = self._last = {**self.response, "status": "cancelled", "error": None, "usage": shown}
         number = error["sequence_number"]
         events.append({"type": "response.cancelled", "response": last, "sequence_number": number})

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.api import EventReader
 from gateway.testing import Cut, Reply, Stall, all_splits, json_reply, openai_completion, openai_stream, sse, usage
 
 from .responses_kit import RESPONSES, SCHEMAS, WEATHER, check_stream, read_stream, schema, text_of
@@ -62,6 +63,56 @@ async def test_recorded_streams(serve: Any, recorded: str) -> None:
     assert row.credits == ours["usage"]["cost"] == await site.spent()
     stored = orjson.loads((await site.running.get(f"{RESPONSES}/{ours['id']}"))[2])
     assert stored == ours
+
+
+_KEPT = frozenset({"object", "status", "output", "error", "usage", "id", "incomplete_details"})
+_PARTS = frozenset({"type", "text", "refusal", "encrypted_content", "call_id", "name", "arguments"})
+
+
+def sparse(raw: bytes) -> bytes:
+    """A recorded stream as servers send it that leave out what they think nobody needs."""
+    out = []
+    for data in EventReader().feed_data(raw):
+        event = orjson.loads(data)
+        for key in ("sequence_number", "item_id", "content_index", "summary_index", "logprobs", "output_index"):
+            event.pop(key, None)
+        for response in [event["response"]] if "response" in event else []:
+            for key in response.keys() - _KEPT:
+                del response[key]
+            for key in ("input_tokens_details", "output_tokens_details", "total_tokens"):
+                (response["usage"] or {}).pop(key, None)
+            response["output"] = [sparse_item(item) for item in response["output"]]
+        if "item" in event:
+            event["item"] = sparse_item(event["item"])
+        if "part" in event:
+            event["part"] = {key: value for key, value in event["part"].items() if key in _PARTS}
+        out.append(b"data: " + orjson.dumps(event) + b"\n\n")
+    return b"".join(out)
+
+
+def sparse_item(item: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in item.items() if key in _PARTS}
+    if item.get("content"):
+        kept["content"] = [{key: part[key] for key in part if key in _PARTS} for part in item["content"]]
+    return kept
+
+
+@pytest.mark.parametrize("recorded", ["text", "refusal", "incomplete"])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_the_upstream_leaves_out_is_filled_in(serve: Any, recorded: str, stream: bool) -> None:
+    site = await native(serve)
+    raw = sparse((FIXTURES / f"{recorded}.sse").read_bytes())
+    theirs = final_of(raw)
+    if stream:
+        site.upstream.reply(Reply([raw]))
+    else:
+        site.upstream.reply(json_reply(theirs))
+    status, _headers, sent = await ask(site, stream=stream)
+    assert status == 200
+    ours = check_stream(read_stream(sent)) if stream else orjson.loads(sent)
+    schema("Response").validate(ours)
+    assert text_of(ours) == text_of(theirs)
+    assert ours["usage"]["output_tokens"] == theirs["usage"]["output_tokens"]
 
 
 async def test_at_every_split(serve: Any) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.errors import Fault, UpstreamFault
-from gateway.wire.bridge.deltas import annotations_to_chat, logprobs_to_chat
+from gateway.wire.bridge.deltas import cited_to_chat, logprobs_to_chat
 from gateway.wire.chat.fold import ChatFold
 from gateway.wire.errors.render import fault_from_stream_event
 from gateway.wire.lenient import shallow
@@ -70,6 +70,7 @@ class ChatFromResponses:
         self._begun = False
         self._calls: dict[int, int] = {}
         self._seen: set[tuple[int, str]] = set()
+        self._said: dict[tuple[int, int], list[str]] = {}  # texts and refusals, by item and part
         self._thought = False
         self._told: set[str] = set()  # kinds of what came in events of its own
         self._items: set[int] = set()
@@ -97,15 +98,30 @@ class ChatFromResponses:
         delta = event.get("delta")
         if not isinstance(delta, str):
             return []
-        self._seen.add((_place(event), "text"))
+        self._said.setdefault(_part(event), []).append(delta)
         self._told.add("message")
         return [self._chunk({"content": delta}, logprobs=logprobs_to_chat(event.get("logprobs")))]
+
+    def _text_done(self, event: Mapping[str, Any]) -> list[Json | Fault]:
+        """What the deltas did not say of a text."""
+        text = event.get("text")
+        return self._rest(_part(event), "content", text, {}, None) if isinstance(text, str) else []
+
+    def _rest(self, part: tuple[int, int], member: str, text: str, more: Json, logprobs: Any) -> list[Json | Fault]:
+        """A whole text less what was said of it; nothing when it is another one. more: told beside it."""
+        said = "".join(self._said.get(part, ()))
+        rest = text[len(said) :] if text.startswith(said) else ""
+        if not rest and not more:
+            return []
+        self._said[part] = [text]
+        delta = {member: rest, **more} if rest else more
+        return [self._chunk(delta, logprobs=None if said else logprobs_to_chat(logprobs))]
 
     def _refusal(self, event: Mapping[str, Any]) -> list[Json | Fault]:
         delta = event.get("delta")
         if not isinstance(delta, str):
             return []
-        self._seen.add((_place(event), "text"))
+        self._said.setdefault(_part(event), []).append(delta)
         self._told.add("message")
         return [self._chunk({"refusal": delta})]
 
@@ -123,9 +139,9 @@ class ChatFromResponses:
         return [self._chunk({"reasoning_content": "\n\n"})] if self._thought else []
 
     def _annotation(self, event: Mapping[str, Any]) -> list[Json | Fault]:
-        made = annotations_to_chat([shallow(event.get("annotation"))])
+        made = cited_to_chat([shallow(event.get("annotation"))])
         self._seen.add((_place(event), "annotations"))
-        return [self._chunk({"annotations": made})] if made else []
+        return [self._chunk(made)] if made else []
 
     def _arguments(self, event: Mapping[str, Any]) -> list[Json | Fault]:
         delta, place = event.get("delta"), _place(event)
@@ -198,20 +214,15 @@ class ChatFromResponses:
     def _whole_message(self, item: Mapping[str, Any], place: int) -> list[Json | Fault]:
         chunks: list[Json | Fault] = []
         content = item.get("content")
-        if (place, "text") in self._seen or not isinstance(content, list):
-            return chunks
-        for part in content:
+        cited = (place, "annotations") in self._seen
+        for index, part in enumerate(content if isinstance(content, list) else ()):
             if not isinstance(part, Mapping):
                 continue
             if part.get("type") == "output_text" and isinstance(part.get("text"), str):
-                logprobs = logprobs_to_chat(part.get("logprobs"))
-                delta: Json = {"content": part["text"]}
-                annotations = annotations_to_chat(shallow(part.get("annotations")))
-                if annotations and (place, "annotations") not in self._seen:
-                    delta["annotations"] = annotations
-                chunks.append(self._chunk(delta, logprobs=logprobs))
+                more = {} if cited else cited_to_chat(shallow(part.get("annotations")))
+                chunks += self._rest((place, index), "content", part["text"], more, part.get("logprobs"))
             elif part.get("type") == "refusal" and isinstance(part.get("refusal"), str):
-                chunks.append(self._chunk({"refusal": part["refusal"]}))
+                chunks += self._rest((place, index), "refusal", part["refusal"], {}, None)
         return chunks
 
     def _whole_reasoning(self, item: Mapping[str, Any], place: int) -> list[Json | Fault]:
@@ -244,7 +255,7 @@ class ChatFromResponses:
             last["service_tier"] = response["service_tier"]
         if self.usage is None:
             return [*chunks, last]
-        return [*chunks, last, {**self._head, "choices": [], "usage": self.usage}]
+        return [*chunks, last, {**last, "choices": [], "usage": self.usage}]
 
     def _untold(self, response: Mapping[str, Any]) -> list[Json | Fault]:
         """What only the last event tells. Items whose place no event named are not told again when there were any of
@@ -276,6 +287,12 @@ def _place(event: Mapping[str, Any]) -> int:
     return place if type(place) is int else -1
 
 
+def _part(event: Mapping[str, Any]) -> tuple[int, int]:
+    """The part of a message that an event is about."""
+    index = event.get("content_index")
+    return _place(event), index if type(index) is int else 0
+
+
 def _texts(parts: Any) -> str:
     texts = [part.get("text") for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
     return "\n\n".join(text for text in texts if isinstance(text, str) and text)
@@ -283,6 +300,7 @@ def _texts(parts: Any) -> str:
 
 _EVENTS: dict[str, Callable[[ChatFromResponses, Mapping[str, Any]], list[Json | Fault]]] = {
     "response.output_text.delta": ChatFromResponses._text,
+    "response.output_text.done": ChatFromResponses._text_done,
     "response.refusal.delta": ChatFromResponses._refusal,
     "response.reasoning_text.delta": ChatFromResponses._reasoning,
     "response.reasoning_summary_text.delta": ChatFromResponses._reasoning,

@@ -58,14 +58,40 @@ def annotations_to_responses(given: Any) -> list[Json]:
     return made
 
 
-def annotations_to_chat(given: Any) -> list[Json]:
-    """Responses annotations as chat ones."""
+def citations_to_responses(given: Any) -> list[Json]:
+    """Citations of documents that chat has no annotation for, as `file_citation`, the one that Responses has. What
+    tells nothing of a document (a number among the sources that the caller knows) is left out."""
     made = []
+    for citation in given if isinstance(given, list) else ():
+        if not isinstance(citation, Mapping) or not isinstance(citation.get("type"), str):
+            continue
+        if citation["type"] in _OF_FILES:
+            made.append(dict(shallow(citation)))
+            continue
+        title, file_id = citation.get("document_title"), citation.get("file_id")
+        if not (isinstance(title, str) or isinstance(file_id, str) or "document_index" in citation):
+            continue
+        end = citation.get("end_index")
+        rest = {key: value for key, value in shallow(citation).items() if key not in ("type", "index")}
+        named = {"file_id": file_id if isinstance(file_id, str) else "", "filename": title or ""}
+        made.append({**rest, "type": "file_citation", **named, "index": end if type(end) is int else 0})
+    return made
+
+
+_OF_FILES = frozenset({"file_citation", "container_file_citation", "file_path"})
+
+
+def cited_to_chat(given: Any) -> Json:
+    """Responses annotations as members of a chat message or delta: `annotations` for addresses, the only kind that
+    chat knows, and `citations` for all others."""
+    notes, others = [], []
     for annotation in given if isinstance(given, list) else ():
         kind = annotation.get("type") if isinstance(annotation, Mapping) else None
-        if isinstance(kind, str):
-            made.append({"type": kind, kind: {key: value for key, value in annotation.items() if key != "type"}})
-    return made
+        if kind == "url_citation":
+            notes.append({"type": kind, kind: {key: value for key, value in annotation.items() if key != "type"}})
+        elif isinstance(kind, str):
+            others.append(dict(annotation))
+    return {name: found for name, found in (("annotations", notes), ("citations", others)) if found}
 
 
 def images_of_delta(given: Any) -> list[str]:

@@ -18,6 +18,7 @@ from gateway.errors import Fault, UpstreamFault
 from gateway.wire.bridge.client_tools import Alias
 from gateway.wire.bridge.deltas import (
     annotations_to_responses,
+    citations_to_responses,
     extra_members,
     images_of_delta,
     logprobs_to_responses,
@@ -279,7 +280,8 @@ class BridgeStream:
         if isinstance(refusal, str) and refusal:
             self._open_message().refuse(refusal)
             self._channels.pop("content", None)
-        for annotation in annotations_to_responses(delta.get("annotations")):
+        found = annotations_to_responses(delta.get("annotations")) + citations_to_responses(delta.get("citations"))
+        for annotation in found:
             self._annotate(annotation)
         for image in images_of_delta(delta.get("images")):
             self._image(image)

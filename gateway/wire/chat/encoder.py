@@ -174,9 +174,12 @@ class ChatRelay:
 
     def _remember(self, chunk: dict[str, Any]) -> None:
         """Keep the envelope for a closing chunk of ours. The first chunk with an id counts: one server begins with a
-        chunk of empty members."""
+        chunk of empty members. What served the answer may be told later."""
         if not self._last.get("id"):
-            self._last = {key: chunk[key] for key in ("id", "object", "created", "model") if key in chunk}
+            self._last = {**self._last, **{key: chunk[key] for key in _FRAME if key in chunk}}
+        for key in _SERVED:
+            if chunk.get(key) is not None:
+                self._last[key] = chunk[key]
 
     def _learn(self, item: bytes, chunk: dict[str, Any]) -> None:
         """Know the beginning of this stream's chunks by heart: `{...,"model":"..."` before `choices`.
@@ -199,7 +202,9 @@ class ChatRelay:
         self._new_head = item[: found.start(1)] + orjson.dumps(self._model)
 
 
-_ENVELOPE = frozenset({"id", "object", "created", "model", "system_fingerprint", "service_tier", "obfuscation"})
+_FRAME = ("id", "object", "created", "model")
+_SERVED = ("system_fingerprint", "service_tier")
+_ENVELOPE = frozenset({*_FRAME, *_SERVED, "obfuscation"})
 
 
 def _parse(raw: bytes) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from gateway.wire.usage import find_usage
 _JOINED = frozenset({"content", "refusal", "reasoning_content", "reasoning"})
 """Members of a delta whose strings are pieces of one text."""
 
-_EXTENDED = frozenset({"annotations", "images", "reasoning_details"})
+_EXTENDED = frozenset({"annotations", "citations", "images", "reasoning_details"})
 """Members of a delta whose lists are pieces of one list."""
 
 _FIRST_WINS = frozenset({"id", "created", "model"})

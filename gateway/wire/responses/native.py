@@ -18,6 +18,7 @@ import orjson
 
 from gateway.errors import Fault, UpstreamFault
 from gateway.wire.errors.render import fault_from_stream_event
+from gateway.wire.responses.complete import Completer, complete_usage, is_complete
 from gateway.wire.responses.events import TERMINAL, encode_event, error_event
 from gateway.wire.responses.fold import ResponseFold
 from gateway.wire.responses.ids import CALL_PREFIXES, is_minted, item_id_for_call
@@ -147,14 +148,18 @@ def native_response(response: Mapping[str, Any], begun: Mapping[str, Any]) -> Js
         raise UpstreamFault("The provider's answer is not a response object.", code="upstream_invalid_response")
     if response.get("status") == "failed":
         raise fault_from_stream_event({"response": dict(response)})
-    return _overlaid(response, {key: begun[key] for key in _OVERLAID if key in begun})
+    return _completed(response, begun, Completer(str(begun.get("id"))))
 
 
-def _overlaid(response: Mapping[str, Any], overlay: Mapping[str, Any]) -> Json:
-    made = {**response, **overlay}
+def _completed(response: Mapping[str, Any], begun: Mapping[str, Any], completer: Completer) -> Json:
+    """A response object with the gateway's words in it, and what it must have and the upstream left out."""
+    made = {**begun, **response, **{key: begun[key] for key in _OVERLAID if key in begun}}
     output = response.get("output")
     if isinstance(output, list):
-        made["output"] = [_with_derived_id(item) if isinstance(item, dict) else item for item in output]
+        whole = completer.output(output)
+        made["output"] = [_with_derived_id(item) if isinstance(item, dict) else item for item in whole]
+    if isinstance(made.get("usage"), dict):
+        made["usage"] = complete_usage(made["usage"])
     return made
 
 
@@ -190,11 +195,13 @@ class NativeRelay:
         self.ended = False
         self.number = 0
         self.sent: list[bytes] = []
-        self._overlay = {key: begun[key] for key in _OVERLAID if key in begun}
+        self._begun = dict(begun)
         self._last = dict(begun)
+        self._completer = Completer(str(begun.get("id")))
         self._renamed: dict[bytes, bytes] = {}
         self._remember = remember
         self._plain: set[bytes] = set()  # kinds of events that were found to pass unread
+        self._lacking: set[bytes] = set()  # kinds that the upstream leaves something out of
         self._fold = ResponseFold()
         self._folded = 0
 
@@ -204,18 +211,20 @@ class NativeRelay:
         found = _KIND.match(data)
         if found is not None:
             kind = found.group(1)
-            if (kind in self._plain or self._is_plain(kind)) and b"\n" not in data:
+            if (kind in self._plain or self._is_plain(kind, data)) and b"\n" not in data:
                 if self._renamed and b'"item_id":"' in data:
                     data = self._rename(data)
                 self.number += 1
                 return self._send(b"event: %b\ndata: %b\n\n" % (kind, data))
         return self._send(self._read(data))
 
-    def _is_plain(self, kind: bytes) -> bool:
-        if not kind.endswith(_PLAIN) or kind in _READ:
+    def _is_plain(self, kind: bytes, data: bytes) -> bool:
+        # What the first event of a kind has, the others have, too.
+        if not kind.endswith(_PLAIN) or kind in _READ or kind in self._lacking:
             return False
-        self._plain.add(kind)
-        return True
+        plain = is_complete(kind.decode(), data)
+        (self._plain if plain else self._lacking).add(kind)
+        return plain
 
     def fail(self, fault: Fault) -> list[Json]:
         """The stream was cut or abandoned: the events that say so, numbered on."""
@@ -273,17 +282,25 @@ class NativeRelay:
                 code="upstream_invalid_response",
                 detail=data[:500].decode("utf-8", "replace"),
             )
-        number = event.get("sequence_number")
-        self.number = (number if type(number) is int else self.number) + 1
         kind = event["type"]
+        number = event.get("sequence_number")
+        if type(number) is not int:
+            number = event["sequence_number"] = self.number
+        self.number = number + 1
         item = event.get("item")
         if kind == "error":
             self.fault = fault_from_stream_event(event)
             event = error_event(self.fault, self.number - 1)
         elif isinstance(item, dict):
+            begins = kind == "response.output_item.added"
+            index = self._completer.place(event, begins=begins)
+            item = self._completer.item(item, index, "in_progress" if begins else "completed")
             event["item"] = self._item(item)
         elif isinstance(event.get("response"), dict):
             self._lifecycle(kind, event)
+        elif kind.count(".") > 1:  # response.output_text.delta and the like; others are about the whole response
+            self._completer.event(event)
+            return self._rename(encode_event(event)) if self._renamed else encode_event(event)
         return encode_event(event)
 
     def _item(self, item: Json) -> Json:
@@ -294,7 +311,7 @@ class NativeRelay:
         return made
 
     def _lifecycle(self, kind: str, event: Json) -> None:
-        response = event["response"] = _overlaid(event["response"], self._overlay)
+        response = event["response"] = _completed(event["response"], self._begun, self._completer)
         if kind not in TERMINAL:
             self._last = response
             return

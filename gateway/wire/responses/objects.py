@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.errors import CallerFault, Fault
+from gateway.wire.responses.complete import complete_usage
 from gateway.wire.responses.ids import Minter, item_id_for_call
 from gateway.wire.usage import read_usage
 
@@ -373,6 +374,11 @@ def usage_from_chat(usage: Any) -> dict[str, Any] | None:
         "total_tokens": seen.prompt_tokens + seen.completion_tokens,
         **{key: value for key, value in usage.items() if key not in _USAGE_KEYS and value is not None},
     }
+
+
+def shown_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
+    """Usage in the names of either dialect, in Responses form and complete."""
+    return (usage_from_chat(usage) if "prompt_tokens" in usage else None) or complete_usage(usage)
 
 
 def usage_to_chat(usage: Any) -> dict[str, Any] | None:

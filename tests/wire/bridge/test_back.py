@@ -489,3 +489,44 @@ def test_a_text_told_by_deltas_is_not_told_again() -> None:
     chunks = [chunk for event in events for chunk in machine.feed(event)]
     answer = fold_stream([chunk for chunk in chunks if isinstance(chunk, dict)])
     assert answer["choices"][0]["message"]["content"] == "Hi"
+
+
+@pytest.mark.parametrize("last", ["done", "item", "completed"])
+def test_a_text_whose_deltas_broke_off_is_told_to_its_end(last: str) -> None:
+    machine = ChatFromResponses(completion_id="c", model="m", created=1)
+    place = {"output_index": 0, "content_index": 0}
+    item = {"type": "message", "content": [{"type": "output_text", "text": "Got it, here."}]}
+    events: list[Json] = [{"type": "response.output_text.delta", **place, "delta": "Got it"}]
+    if last == "done":
+        events.append({"type": "response.output_text.done", **place, "text": "Got it, here."})
+    if last == "item":
+        events.append({"type": "response.output_item.done", "output_index": 0, "item": item})
+    events.append({"type": "response.completed", "response": {"output": [item] if last == "completed" else []}})
+    made = fold_stream([chunk for event in events for chunk in machine.feed(event) if isinstance(chunk, dict)])
+    said = made["choices"][0]["message"]["content"]
+    # Where no event told the whole, the last one repeats what was told at another place: it is left alone.
+    assert said == ("Got it" if last == "completed" else "Got it, here.")
+
+
+def test_citations_of_files_are_no_annotations_of_chat() -> None:
+    cited = {"type": "file_citation", "file_id": "f", "filename": "a.pdf", "index": 3}
+    address = {"type": "url_citation", "url": "https://a.example", "title": "A", "start_index": 0, "end_index": 1}
+    part = {"type": "output_text", "text": "Yes.", "annotations": [cited, address]}
+    response = {"object": "response", "output": [{"type": "message", "content": [part]}]}
+    message = chat_from_response(response, completion_id="c", model="m", created=1)["choices"][0]["message"]
+    assert [note["type"] for note in message["annotations"]] == ["url_citation"]
+    assert message["citations"] == [cited]
+
+
+def test_citations_of_documents_reach_callers_of_responses() -> None:
+    stream = BridgeStream({}, response_id="resp_1", model="m", now=1)
+    document = {"type": "char_location", "cited_text": "x", "document_index": 0, "document_title": "Report"}
+    of_file = {"type": "file_citation", "file_id": "f", "filename": "a.pdf", "index": 3}
+    reference = {"type": "reference", "reference_ids": [1]}
+    delta = {"content": "Yes.", "citations": [{**document, "end_index": 4}, of_file, reference]}
+    stream.feed({"choices": [{"index": 0, "delta": delta, "finish_reason": "stop"}]})
+    stream.finish(2)
+    (item,) = stream.response["output"]
+    made, same = item["content"][0]["annotations"]
+    assert (made["type"], made["filename"], made["index"], made["cited_text"]) == ("file_citation", "Report", 4, "x")
+    assert same == of_file

@@ -224,3 +224,12 @@ def test_a_watcher_sees_every_chunk_as_it_is_sent() -> None:
     )
     assert [found["model"] for found in seen] == ["ours/m", "ours/m"]
     assert len(events) == 3
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_the_last_chunk_says_what_served_the_answer(asked: bool) -> None:
+    served = {"system_fingerprint": "fp", "service_tier": "default"}
+    items = [orjson.dumps(chunk({"content": "a"}, **served)), orjson.dumps(chunk({}, "stop", **served))]
+    chunks, _ = relayed([*items, {**chunk(), "choices": [], "usage": USAGE}], asked=asked)
+    assert chunks[-2]["usage"] == USAGE
+    assert {key: chunks[-2][key] for key in served} == served

@@ -279,6 +279,21 @@ def test_citations_belong_to_the_text_before_them() -> None:
     }
 
 
+def test_citations_of_files_are_citations_of_documents() -> None:
+    cited = {"type": "file_citation", "file_id": "f", "filename": "a.pdf", "index": 3}
+    found = message(chunk({"content": "Yes.", "citations": [cited]}), chunk({}, finish="stop"))
+    ((citation,),) = [block["citations"] for block in found["content"]]
+    assert (citation["type"], citation["document_title"], citation["file_id"]) == ("char_location", "a.pdf", "f")
+
+
+def test_a_call_of_a_tool_with_free_text_is_no_failure() -> None:
+    custom = {"index": 0, "id": "a", "type": "custom", "custom": {"name": "sql", "input": 'SELECT "'}}
+    more = {"index": 0, "custom": {"input": 'a"'}}
+    found = message(chunk({"tool_calls": [custom]}), chunk({"tool_calls": [more]}), chunk({}, finish="tool_calls"))
+    (block,) = found["content"]
+    assert (block["type"], block["name"], block["input"]) == ("tool_use", "sql", {"input": 'SELECT "a"'})
+
+
 def test_an_answer_that_the_gateway_cuts_ends_for_its_length() -> None:
     relay = relay_of()
     data, _ = relay.feed([chunk({"content": "a"}), call(0, id="a", name="f", arguments='{"x')])

@@ -19,7 +19,7 @@ from .usage import ending_of, usage_of
 
 Json = dict[str, Any]
 
-_CALL_FRAME = frozenset({"index", "id", "type", "function"})
+_CALL_FRAME = frozenset({"index", "id", "type", "function", "custom"})
 _OWN_EXTRAS = ("caller", "toolset_name")
 _SPAN = frozenset({"index", "start_index", "end_index"})
 _HEAD = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":'
@@ -70,6 +70,7 @@ class Answer:
         self._stops = stops
         self._ending: Json = {}
         self._refusal: list[str] = []
+        self._free: dict[Any, None] = {}  # calls of tools with free text, by index
 
     def add(self, delta: Json) -> None:
         """Take one delta, or a whole message. Raises UpstreamFault when it makes no sense."""
@@ -100,6 +101,9 @@ class Answer:
         """The choice says why it ended. Raises UpstreamFault for a tool call without a name."""
         self.finish_reason = self.finish_reason or str(choice["finish_reason"])
         self._ending = choice
+        for index in self._free:
+            self.blocks.call(index, "", "", '"}', {})
+        self._free.clear()
         if self.blocks.nameless():
             raise nonsense("The provider's answer has a tool call without a name.")
 
@@ -152,8 +156,17 @@ class Answer:
         arguments = function.get("arguments")
         arguments = dump(arguments) if isinstance(arguments, dict) else text_of(arguments)
         name = text_of(function.get("name"))
+        custom = call.get("custom")
+        if isinstance(custom, dict):  # a tool with free text, which Anthropic has none of
+            name, arguments = text_of(custom.get("name")), self._free_text(call.get("index"), custom.get("input"))
         extras = {key: call[key] for key in _OWN_EXTRAS if call.get(key) is not None}
         self.blocks.call(call.get("index"), text_of(call.get("id")), name, arguments, extras)
+
+    def _free_text(self, index: Any, text: Any) -> str:
+        """A piece of a text as a piece of arguments that have it as their `input`."""
+        opening = "" if index in self._free else '{"input":"'
+        self._free[index] = None
+        return opening + _text_bytes(text_of(text))[1:-1].decode()
 
     def _cite(self, delta: Json) -> None:
         notes, others = delta.get("annotations"), delta.get("citations")
@@ -163,7 +176,15 @@ class Answer:
                 self.blocks.cite(_citation(found))
         for other in others if isinstance(others, list) else ():
             if isinstance(other, dict) and isinstance(other.get("type"), str):
-                self.blocks.cite({key: value for key, value in other.items() if key not in _SPAN})
+                self.blocks.cite(_document({key: value for key, value in other.items() if key not in _SPAN}))
+
+
+def _document(found: Json) -> Json:
+    """A citation of a document; those of other providers name a file and no place in it."""
+    if found["type"] not in ("file_citation", "container_file_citation", "file_path"):
+        return found
+    frame = {"type": "char_location", "cited_text": "", "document_index": 0, "start_char_index": 0, "end_char_index": 0}
+    return {**frame, "document_title": found.get("filename"), "file_id": found.get("file_id")}
 
 
 def _citation(found: Json) -> Json:

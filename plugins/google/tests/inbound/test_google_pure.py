@@ -10,6 +10,7 @@ import pytest
 from tollgate_google import Settings, create
 from tollgate_google.details import SKIP
 from tollgate_google.inbound import GenerateDialect
+from tollgate_google.inbound.answer import response_of
 from tollgate_google.inbound.faults import error_object
 from tollgate_google.inbound.native import GENERATE, NativeDecoder
 from tollgate_google.inbound.relay import GenerateRelay
@@ -307,3 +308,14 @@ def test_embeddings_of_openais_dialect() -> None:
             PROVIDER.prepare(make_call({"input": "a"}, operation="embeddings"), make_target()).reader.read_reply(
                 UpstreamReply(200, {}, body)
             )
+
+
+def test_documents_and_free_text_of_other_providers() -> None:
+    cited = {"type": "file_citation", "file_id": "f", "filename": "a.pdf", "index": 3}
+    custom = {"id": "a", "type": "custom", "custom": {"name": "sql", "input": "SELECT 1"}}
+    message = {"role": "assistant", "content": "Yes.", "citations": [cited], "tool_calls": [custom]}
+    answer = response_of({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": {}}, "r")
+    (candidate,) = answer["candidates"]
+    assert candidate["groundingMetadata"]["groundingChunks"] == [{"retrievedContext": {"title": "a.pdf", "text": ""}}]
+    call = candidate["content"]["parts"][-1]["functionCall"]
+    assert (call["name"], call["args"]) == ("sql", {"input": "SELECT 1"})

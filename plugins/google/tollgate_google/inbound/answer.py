@@ -75,8 +75,10 @@ def closing_parts(calls: list[Json], details: list[Any]) -> list[Json]:
     """The function calls, and what their provider wants back in the next turn: sealed into one signature."""
     parts: list[Json] = []
     for call in calls:
-        function = dict_of(call.get("function"))
+        function, custom = dict_of(call.get("function")), call.get("custom")
         found = {"name": text_of(function.get("name")), "args": _arguments(function.get("arguments"))}
+        if isinstance(custom, dict):  # a tool with free text, which Google has none of
+            found = {"name": text_of(custom.get("name")), "args": {"input": text_of(custom.get("input"))}}
         parts.append({"functionCall": {"id": text_of(call.get("id")), **found}})
     if details:
         if not parts:
@@ -109,37 +111,43 @@ def ending_of(choice: Mapping[str, Any]) -> Json:
     return end
 
 
-def grounding_of(annotations: Any, text: str = "", activity: Any = None) -> Json | None:
-    """`groundingMetadata` for the addresses that an answer of another provider cites, and for what the gateway searched
-    for it; None when there is neither. text: of the whole answer, which citations point into by characters, and
-    `groundingSupports` by bytes. activity: see `gateway.api.Activity`."""
-    places: dict[str, int] = {}
+def grounding_of(message: Json, text: str = "", activity: Any = None) -> Json | None:
+    """`groundingMetadata` for the addresses and documents that an answer of another provider cites, and for what the
+    gateway searched for it; None when there is nothing. text: of the whole answer, which citations point into by
+    characters, and `groundingSupports` by bytes. activity: see `gateway.api.Activity`."""
+    places: dict[tuple[str, str], int] = {}
     chunks: list[Json] = []
     supports: list[Json] = []
 
-    def place(url: str, title: str) -> int:
-        if url not in places:
-            places[url] = len(chunks)
-            chunks.append({"web": {"uri": url, "title": title}})
-        return places[url]
+    def place(kind: str, key: str, chunk: Json) -> int:
+        if (kind, key) not in places:
+            places[kind, key] = len(chunks)
+            chunks.append({kind: chunk})
+        return places[kind, key]
 
-    for note in dicts_of(annotations):
-        cited = dict_of(note.get("url_citation"))
-        url = text_of(cited.get("url"))
-        if not url:
-            continue
-        at = place(url, text_of(cited.get("title")))
+    def support(at: int, cited: Json) -> None:
         start, end = cited.get("start_index"), cited.get("end_index")
         if type(start) is int and type(end) is int and 0 <= start < end <= len(text):
             first = len(text[:start].encode("utf-8", "replace"))
             piece = text[start:end]
             segment = {"startIndex": first, "endIndex": first + len(piece.encode("utf-8", "replace")), "text": piece}
             supports.append({"segment": segment, "groundingChunkIndices": [at]})
+
+    for note in dicts_of(message.get("annotations")):
+        cited = dict_of(note.get("url_citation"))
+        if url := text_of(cited.get("url")):
+            support(place("web", url, {"uri": url, "title": text_of(cited.get("title"))}), cited)
+    for cited in dicts_of(message.get("citations")):
+        title = text_of(cited.get("document_title")) or text_of(cited.get("filename")) or text_of(cited.get("file_id"))
+        said = text_of(cited.get("cited_text"))
+        if title or said:
+            support(place("retrievedContext", title + said, {"title": title, "text": said}), cited)
     queries: list[str] = []
     for item in _searches(activity):
         queries.append(text_of(dict_of(item.get("action")).get("query")))
         for result in dicts_of(item.get("results")):
-            place(text_of(result.get("url")), text_of(result.get("title")))
+            url = text_of(result.get("url"))
+            place("web", url, {"uri": url, "title": text_of(result.get("title"))})
     parts = {"webSearchQueries": queries, "groundingChunks": chunks, "groundingSupports": supports}
     return {name: value for name, value in parts.items() if value} or None
 
@@ -153,7 +161,7 @@ def _searches(activity: Any) -> list[Json]:
 
 
 def _grounding(message: Json) -> Json | None:
-    return grounding_of(message.get("annotations"), text_of(message.get("content")), message.get("x_gateway"))
+    return grounding_of(message, text_of(message.get("content")), message.get("x_gateway"))
 
 
 def logprobs_of(logprobs: Any) -> Json | None:

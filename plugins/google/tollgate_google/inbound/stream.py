@@ -48,7 +48,9 @@ class ChatStream:
             if isinstance(delta.get("x_gateway"), Activity):
                 self._activity += delta["x_gateway"]
             self._text.append(text_of(delta.get("content")))
-        later = {key: delta[key] for key in ("tool_calls", "reasoning_details", "annotations") if delta.get(key)}
+        later = {
+            key: delta[key] for key in ("tool_calls", "reasoning_details", "annotations", "citations") if delta.get(key)
+        }
         if later:
             self._kept.add({"choices": [{"index": at, "delta": later}]})
         if choice.get("finish_reason"):
@@ -77,7 +79,7 @@ class ChatStream:
             end = ending_of(ended or {"finish_reason": "length" if self._cut else "stop"})
             candidate: Json = {"content": {"role": "model", "parts": parts}, **end, "index": at}
             said, activity = ("".join(self._text), self._activity) if not at else ("", None)
-            grounding = grounding_of(message.get("annotations"), said, activity)
+            grounding = grounding_of(message, said, activity)
             if grounding is not None:
                 candidate.setdefault("groundingMetadata", grounding)
             candidates.append(candidate)

@@ -1,0 +1,121 @@
+"""What servers leave out of the Responses API that an SDK cannot do without, filled in.
+
+Source of what is required: OpenAI's OpenAPI document 2.3.0 (`OutputItem`, `OutputTextContent`, `ResponseUsage`, the
+events of `ResponseStreamEvent`). What is there stays as it is, and what is whole is given back itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Json = dict[str, Any]
+
+_PREFIXES = {"message": "msg", "reasoning": "rs", "function_call": "fc", "custom_tool_call": "ctc"}
+_TEXT: Json = {"annotations": [], "logprobs": []}
+_INDEXES = {
+    "response.output_text": "content_index",
+    "response.refusal": "content_index",
+    "response.content_part": "content_index",
+    "response.reasoning_text": "content_index",
+    "response.reasoning_summary": "summary_index",
+}
+_WITH_LOGPROBS = ("response.output_text.delta", "response.output_text.done")
+
+
+def complete_item(item: Json, item_id: str, status: str) -> Json:
+    """An output item with all that its type demands. item_id: for one that has none; status: likewise."""
+    kind = item.get("type")
+    need: Json = {"id": item_id}
+    if kind == "message":
+        need |= {"status": status, "role": "assistant", "content": []}
+    elif kind == "reasoning":
+        need |= {"summary": []}
+    elif kind == "function_call":
+        need |= {"status": status, "call_id": item.get("id") or item_id, "arguments": ""}
+    elif kind == "custom_tool_call":
+        need |= {"call_id": item.get("id") or item_id, "input": ""}
+    made = _filled(item, need)
+    content = made.get("content")
+    if isinstance(content, list):
+        parts = [complete_part(part) if isinstance(part, dict) else part for part in content]
+        if any(new is not old for new, old in zip(parts, content, strict=True)):
+            made = {**made, "content": parts}
+    return made
+
+
+def complete_part(part: Json) -> Json:
+    """A part of a message with all that its type demands."""
+    return _filled(part, {**_TEXT, "text": ""}) if part.get("type") == "output_text" else part
+
+
+def complete_usage(usage: Mapping[str, Any]) -> Json:
+    """Usage in Responses form with its details."""
+    made = {"input_tokens": 0, "output_tokens": 0, **usage}
+    for name, details in (
+        ("input_tokens_details", {"cached_tokens": 0, "cache_write_tokens": 0}),
+        ("output_tokens_details", {"reasoning_tokens": 0}),
+    ):
+        given = made.get(name)
+        made[name] = {**details, **given} if isinstance(given, dict) else details
+    made.setdefault("total_tokens", made["input_tokens"] + made["output_tokens"])
+    return made
+
+
+class Completer:
+    """Completes the items and events of one response. seed: unique per response; makes the ids of items that have none.
+
+    Items are counted as they are added, so that an event without a place belongs to the last of them.
+    """
+
+    def __init__(self, seed: str) -> None:
+        self._seed = seed.removeprefix("resp_")
+        self._ids: dict[int, str] = {}
+
+    def item(self, item: Json, index: int, status: str = "completed") -> Json:
+        """The item at `index` of the output."""
+        prefix = _PREFIXES.get(str(item.get("type")), "item")
+        made = complete_item(item, self._ids.get(index) or f"{prefix}_{self._seed}_{index}", status)
+        self._ids[index] = str(made["id"])
+        return made
+
+    def output(self, output: list[Any]) -> list[Any]:
+        """The output of a whole response."""
+        return [self.item(item, at) if isinstance(item, dict) else item for at, item in enumerate(output)]
+
+    def place(self, event: Json, *, begins: bool = False) -> int:
+        """The `output_index` of an event, filled in; begins: it adds an item."""
+        index = event.get("output_index")
+        if type(index) is not int:
+            index = event["output_index"] = len(self._ids) if begins else max(len(self._ids) - 1, 0)
+        return index
+
+    def event(self, event: Json) -> None:
+        """Fill in what an event about an item, or a part of one, must say."""
+        kind = event["type"]
+        index = self.place(event)
+        if not isinstance(event.get("item_id"), str):
+            event["item_id"] = self._ids.get(index, f"item_{self._seed}_{index}")
+        for start, name in _INDEXES.items():
+            if kind.startswith(start):
+                event.setdefault(name, 0)
+        if kind in _WITH_LOGPROBS:
+            event.setdefault("logprobs", [])
+        if kind.startswith("response.content_part") and isinstance(event.get("part"), dict):
+            event["part"] = complete_part(event["part"])
+
+
+def is_complete(kind: str, data: bytes) -> bool:
+    """Whether an event about an item has all its places. data: its JSON."""
+    needed = [b'"sequence_number"', b'"output_index"', b'"item_id"']
+    needed += [b'"%b"' % name.encode() for start, name in _INDEXES.items() if kind.startswith(start)]
+    if kind in _WITH_LOGPROBS:
+        needed.append(b'"logprobs"')
+    return all(name in data for name in needed)
+
+
+def _filled(given: Json, need: Json) -> Json:
+    missing = {key: value for key, value in need.items() if given.get(key) is None}
+    if not missing:
+        return given
+    return {**given, **{key: list(value) if isinstance(value, list) else value for key, value in missing.items()}}
