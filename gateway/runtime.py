@@ -26,6 +26,7 @@ from gateway.blueprint import (
     read_blueprint,
     switched_off,
 )
+from gateway.budgets import BudgetWatch, alert_post
 from gateway.call import AttemptRecord, Call, Outcome
 from gateway.config import Config
 from gateway.errors import ConfigFault, Fault, GatewayFault
@@ -101,6 +102,7 @@ class Runtime:
         upstream = config.upstream
         self._transport = _transport(config, gateway.log)
         self._fetcher = MediaFetcher(config.fetch) if config.fetch.enabled else None
+        self.post = alert_post(config.alerts)
         self.toolbox = Toolbox(config, blueprint.offers, self.exchange, gateway.log)
         self.lanes = Lanes(
             blueprint.endpoints.__getitem__,
@@ -182,6 +184,8 @@ class Runtime:
         if self._fetcher is not None:
             await self._fetcher.close()
         await self.toolbox.close()
+        if self.post is not None:
+            self.post.close()
 
 
 class Gateway:
@@ -233,10 +237,14 @@ class Gateway:
         self.runtime = await self._open(blueprint)
         self._set_up_health(self.runtime)
         self._join_siblings()
+        self._budgets = BudgetWatch(
+            self.stores, lambda: self.runtime.config.alerts, lambda: self.runtime.post, self.log
+        )
         loop = asyncio.get_running_loop()
         self._keepers = [
             loop.create_task(self._keep_lease(), name="lease"),
             loop.create_task(self._keep_house(), name="housekeeping"),
+            loop.create_task(self._budgets.run(), name="budgets"),
             loop.create_task(self._hear_cancellations(), name="cancellations"),
         ]
         self._report(self.runtime)
@@ -304,6 +312,8 @@ class Gateway:
     ) -> None:
         """One log line and one set of metrics for an answered request."""
         self.metrics.observe(route, status, seconds, call, outcome)
+        if call is not None and call.cost and call.caller is not None:
+            self._budgets.called(call.caller.account_id, call.caller.key_id)
         if self._request_log.enabled:
             self._request_log.write(request_entry(request_id, method, route, status, seconds, fault, call, outcome))
 

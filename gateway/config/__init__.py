@@ -17,6 +17,7 @@ from gateway.config.document import Document, Problem, parse, read
 from gateway.config.environment import looks_secret
 from gateway.config.hosts import AllowedHost
 from gateway.config.sections import (
+    AlertSettings,
     AliasEntry,
     ConsoleSettings,
     CreditSettings,
@@ -57,6 +58,7 @@ from gateway.config.types import (
 )
 
 __all__ = [
+    "AlertSettings",
     "Alias",
     "AliasEntry",
     "AllowedHost",

@@ -107,6 +107,7 @@ def build(
         plugins=_absolute(core.plugins, document),
         log=core.log,
         metrics=core.metrics,
+        alerts=core.alerts,
         console=core.console,
         pipeline=_pipeline(document, core, plugins),
         default_model=core.default_model,

@@ -30,6 +30,7 @@ from gateway.config.types import (
     refuse,
 )
 
+_LEAST_SECRET = 16
 SomeTime = Annotated[Duration, Field(gt=0)]
 SomeBytes = Annotated[Size, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1)]
@@ -56,6 +57,12 @@ def _public_url(value: str | None) -> str | None:
 def _proxy(value: str | None) -> str | None:
     if value is not None and not re.fullmatch(r"https?://([^\s@/]+@)?[^\s@/?#]+", value):
         refuse("must be an address such as http://proxy.example.org:3128")
+    return value
+
+
+def _public_address(value: str | None) -> str | None:
+    if value is not None and not _is_address(value.partition("?")[0]):
+        refuse("must be an address such as https://hooks.example.org/budget")
     return value
 
 
@@ -300,6 +307,34 @@ class ConsoleSettings(SignInSettings):
     currency_per_usd: Annotated[UsdPrice, Field(gt=0)] = Decimal(1)
 
 
+class AlertWebhook(Section):
+    """Where alerts are sent. secret: signs them. allow_hosts: what may be reached although it is not on the public
+    internet, as in `fetch`."""
+
+    url: Annotated[OptionalText, AfterValidator(_public_address)] = None
+    secret: Annotated[OptionalText, Field(repr=False)] = None
+    allow_hosts: Annotated[tuple[HostEntry, ...], ListOf] = ()
+
+    @model_validator(mode="after")
+    def _signed(self) -> AlertWebhook:
+        if self.url is not None and len(self.secret or "") < _LEAST_SECRET:
+            refuse(f"needs a secret of at least {_LEAST_SECRET} characters to sign with")
+        return self
+
+
+class AlertSettings(Section):
+    """Telling that a budget of the month is nearly used up. thresholds: percent, ascending; none: nothing is told."""
+
+    thresholds: Annotated[tuple[Annotated[int, Field(ge=1, le=100)], ...], ListOf] = (80, 100)
+    webhook: AlertWebhook = AlertWebhook()
+
+    @model_validator(mode="after")
+    def _ascending(self) -> AlertSettings:
+        if list(self.thresholds) != sorted(set(self.thresholds)):
+            refuse("thresholds must be in ascending order, each once")
+        return self
+
+
 class Core(Section):
     """All keys of the file that belong to the core, except providers, models and aliases."""
 
@@ -317,6 +352,7 @@ class Core(Section):
     plugins: PluginSettings = PluginSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
+    alerts: AlertSettings = AlertSettings()
     console: ConsoleSettings = ConsoleSettings()
     pipeline: Texts = ("auth", "model_allow_list", "rate_limit", "quota", "routing", "usage_log")
     default_model: OptionalText = None

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from gateway.call import Price
 from gateway.config.sections import (
+    AlertSettings,
     AliasEntry,
     ConsoleSettings,
     CreditSettings,
@@ -141,6 +142,7 @@ class Config:
     plugins: PluginSettings
     log: LogSettings
     metrics: MetricsSettings
+    alerts: AlertSettings
     console: ConsoleSettings
     pipeline: tuple[str, ...]
     default_model: str | None

@@ -34,6 +34,7 @@ ALLOWED = {
     "gateway/config/tool_sections.py:SearchSettings.page_price": "read by its name, like the other prices of tools",
     "gateway/fetch/download.py:Download.on_body": "httptools",
     "gateway/fetch/pages.py:PageDownload.on_body": "httptools",
+    "gateway/fetch/post.py:_StatusReader.on_headers_complete": "httptools",
     "gateway/fetch/download.py:Download.on_header": "httptools",
     "gateway/fetch/download.py:Download.on_headers_complete": "httptools",
     "gateway/fetch/download.py:Download.on_message_complete": "httptools",

@@ -225,6 +225,7 @@ class TestSettings:
     def models(self) -> dict[str, type[BaseModel]]:
         parts = {
             "`cooldown`": sections.Cooldown,
+            "`webhook`": sections.AlertWebhook,
             "`providers`": sections.ProviderTerms,
             "`models`": sections.ModelSettings,
             "`price`": sections.PriceSettings,

@@ -159,7 +159,9 @@ async def _entries(context: RequestContext, stores: Stores) -> web.StreamRespons
 
 async def _usage(context: RequestContext, stores: Stores) -> web.StreamResponse:
     account = _found(await stores.accounts.find_account(context.values["account"]), "account")
-    return context.json(await usage_of(stores, account.id, context.request.query))
+    return context.json(
+        await usage_of(stores, account.id, context.request.query, context.runtime.config.alerts.thresholds)
+    )
 
 
 async def _list_keys(context: RequestContext, stores: Stores) -> web.StreamResponse:

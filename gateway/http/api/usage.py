@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from gateway.budgets import account_budget, key_budget
 from gateway.errors import CallerFault
 from gateway.http.server.request_context import RequestContext
 from gateway.stores import Stores
@@ -27,24 +28,32 @@ async def get_usage(context: RequestContext) -> web.StreamResponse:
     await runner.check_access()
     caller = runner.call.caller
     assert caller is not None
-    return context.json(await usage_of(context.gateway.stores, caller.account_id, context.request.query))
+    thresholds = context.runtime.config.alerts.thresholds
+    return context.json(await usage_of(context.gateway.stores, caller.account_id, context.request.query, thresholds))
 
 
-async def usage_of(stores: Stores, account_id: str, query: Mapping[str, str]) -> dict[str, Any]:
+async def usage_of(
+    stores: Stores, account_id: str, query: Mapping[str, str], thresholds: tuple[int, ...]
+) -> dict[str, Any]:
     """The usage object of one account for a query as `get_usage` takes it. Raises CallerFault 400."""
     for name in query:
         if name not in _PARAMETERS:
             raise CallerFault(f"{name}: unknown parameter; known are {', '.join(_PARAMETERS)}.", param=name)
-    first, last = _period(query, int(time.time()))
-    summary = await stores.usage.summary(
-        account_id, start=_seconds(first), end=_seconds(last) + _DAY, key_id=query.get("key")
-    )
+    now = time.time()
+    first, last = _period(query, int(now))
+    key_id = query.get("key")
+    account = (await account_budget(stores, account_id, now)).shown(thresholds)
+    key = None if key_id is None else await key_budget(stores, key_id, now)
+    own = key if key is not None and key.account_id == account_id else None
+    summary = await stores.usage.summary(account_id, start=_seconds(first), end=_seconds(last) + _DAY, key_id=key_id)
     return {
         "object": "usage",
         "balance": summary.balance,
         "totals": {"credits": summary.credits, "tokens": summary.tokens, "requests": summary.requests},
         "daily": [{"day": day, "credits": spent, "requests": count} for day, spent, count in summary.daily],
         "by_model": [{"model": model, "credits": spent} for model, spent in summary.by_model],
+        "budget": account,
+        "key_budget": None if own is None else own.shown(thresholds),
     }
 
 

@@ -15,10 +15,21 @@ from gateway.wire.openapi import ERROR, METRICS, Operation, Parameter
 _TEXT: Tree = {"type": "string"}
 _CREDITS: Tree = {"type": "integer", "description": "Credits."}
 
+_BUDGET = members(
+    ("period", "used", "limit", "percent", "thresholds", "passed"),
+    period={"type": "string", "description": "A month in UTC, such as `2026-11`."},
+    used=_CREDITS,
+    limit={"type": "integer", "description": "Of an account, what it had and was given in the month; a key's ceiling."},
+    percent=COUNT,
+    thresholds={"type": "array", "items": COUNT},
+    passed={"type": "array", "items": COUNT, "description": "The thresholds that are reached."},
+)
 USAGE = Component(
     "AccountUsage",
     members(
-        ("object", "balance", "totals", "daily", "by_model"),
+        ("object", "balance", "totals", "daily", "by_model", "budget", "key_budget"),
+        budget=_BUDGET,
+        key_budget={"anyOf": [_BUDGET, {"type": "null"}], "description": "Of the key asked for, if it has a ceiling."},
         object=constant("usage"),
         balance=_CREDITS,
         totals=members(("credits", "tokens", "requests"), credits=_CREDITS, tokens=COUNT, requests=COUNT),
