@@ -13,8 +13,8 @@ Pages are rendered on the server and complete without scripts; small ES modules 
    `page` makes a value of the function, the module names its pages in `PAGES`, and `pages/__init__.py` adds them up.
 2. A template in `templates/`, which extends `base.html` (`title`, `content`) and uses the macros of `parts.html`.
    Everything is escaped. It knows `visit` (`visitor`, `base_url`, `flash`, `theme`, ...), `site` (the settings of
-   the console), `money` (credits in the operator's currency), `language` (which the reader wants code in), and the
-   filters of `gateway.console.words`. Pages of the signed-in part extend `page.html`, which adds the rail.
+   the console), `money` (credits in the operator's currency), and the filters of `gateway.console.words`. Pages of the
+   signed-in part extend `page.html`, which adds the rail.
 3. A script, if one helps, as a module in `static/js/`, which `{% block scripts %}` names by
    `{{ static("js/usage.js") }}`. Inline scripts and styles do not run: the policy forbids them.
 

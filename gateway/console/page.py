@@ -13,6 +13,7 @@ from multidict import MultiDict, MultiMapping
 from gateway.config import Config
 from gateway.console.shelf import Shelf
 from gateway.console.visitor import Visitor
+from gateway.http.routes import Routes
 from gateway.http.server.request_context import RequestContext
 from gateway.runtime import Runtime
 
@@ -32,16 +33,20 @@ class Visit:
 
     context: the HTTP request; its `values` are the places of the path. base_url: how this visitor reaches the gateway,
     such as `https://llm.example.org`, for snippets. form: the fields of a `POST`. flash: what an act before had to say.
-    theme: `light`, `dark`, or "" for what the system prefers. shelf: for what is made once per process.
+    theme: `light`, `dark`, or "" for what the system prefers. language: in which examples are shown first. shelf: for
+    what is made once per process; generation: once per generation of the configuration. routes: all of that one.
     """
 
     context: RequestContext
     visitor: Visitor
     base_url: str
     shelf: Shelf
+    generation: Shelf
+    routes: Routes
     form: MultiMapping[str] = field(default_factory=MultiDict)
     flash: str = ""
     theme: str = ""
+    language: str = ""
 
     @property
     def path(self) -> str:

@@ -31,6 +31,7 @@ class Templates:
             cache_size=len(sources) + 1,
         )
         self._environment.filters |= {
+            "extract": lambda key, table: table[key],
             "number": words.number,
             "tokens": words.tokens,
             "moment": words.moment,

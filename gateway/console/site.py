@@ -15,6 +15,7 @@ from gateway.console.page import FLASH_COOKIE, Page, Visit
 from gateway.console.pages import PAGES
 from gateway.console.rendering import Templates
 from gateway.console.shelf import Shelf
+from gateway.console.snippets import LANGUAGES
 from gateway.console.visitor import Members, Stranger, Visitor, Visitors
 from gateway.console.words import Money
 from gateway.errors import CallerFault, Fault
@@ -26,9 +27,6 @@ from gateway.runtime import BodyLimits, Runtime
 
 THEME_COOKIE = "console_theme"
 LANGUAGE_COOKIE = "console_code"
-LANGUAGES = ("Python", "JavaScript", "curl")
-"""In which code is shown; the first is the default."""
-
 _FORM = "application/x-www-form-urlencoded"
 _FORM_LIMITS = BodyLimits(max_body=256 * 1024, grace=20.0, min_rate=1024)
 _MOST_FIELDS = 500
@@ -48,13 +46,14 @@ class Console:
         """Add the pages to the routes of one generation of the configuration, if it wants them."""
         if not runtime.config.console.enabled:
             return
+        generation = Shelf()
         for page in PAGES:
             for path in page.paths:
-                routes.add_page(page.method, path, self._handler(page, path, routes))
+                routes.add_page(page.method, path, self._handler(page, path, routes, generation))
         routes.add_page("GET", "/static/{version}/{name...}", self._send_asset)
-        routes.error_page = _ErrorPages(self, routes).show
+        routes.error_page = _ErrorPages(self, routes, generation).show
 
-    def _handler(self, page: Page, path: str, routes: Routes) -> Handler:
+    def _handler(self, page: Page, path: str, routes: Routes, generation: Shelf) -> Handler:
         """What serves a page. Programs that ask for JSON where an address has both get that, or the API's hint."""
         for_programs = routes.serving(page.method, path, api=False)
         is_twin = routes.serving(page.method, path) is not None
@@ -66,17 +65,17 @@ class Console:
                 answer: web.StreamResponse = await for_programs(context)
                 answer.headers["vary"] = "Accept"
                 return answer
-            return await self._serve(page, context)
+            visitor = await self._visitors.find(context)
+            return await self._serve(page, self.visit(context, visitor, routes, generation))
 
         return handle
 
-    async def _serve(self, page: Page, context: RequestContext) -> web.StreamResponse:
-        visitor = await self._visitors.find(context)
+    async def _serve(self, page: Page, visit: Visit) -> web.StreamResponse:
+        context, visitor = visit.context, visit.visitor
         if page.needs is not None and not visitor.signed_in:
             return _to_sign_in(context)
         if page.needs == "admin" and not visitor.is_admin:
             raise CallerFault("There is no such page.", status=404, code="not_found")
-        visit = self.visit(context, visitor)
         if page.method == "POST":
             visit.form = await _read_form(context, visitor)
         answer = await page.handle(visit)
@@ -88,17 +87,20 @@ class Console:
             return answer
         return await self.render(visit, page.template, answer)
 
-    def visit(self, context: RequestContext, visitor: Visitor) -> Visit:
+    def visit(self, context: RequestContext, visitor: Visitor, routes: Routes, generation: Shelf) -> Visit:
         """What a handler knows of this request."""
         cookies = context.request.cookies
-        theme = cookies.get(THEME_COOKIE, "")
+        theme, language = cookies.get(THEME_COOKIE, ""), cookies.get(LANGUAGE_COOKIE, "")
         return Visit(
             context=context,
             visitor=visitor,
             base_url=own_address(context.request, context.runtime.config.server),
             shelf=self._shelf,
+            generation=generation,
+            routes=routes,
             flash=unquote(cookies.get(FLASH_COOKIE, "")),
             theme=theme if theme in ("light", "dark") else "",
+            language=language if language in LANGUAGES else LANGUAGES[0],
         )
 
     async def render(
@@ -106,14 +108,12 @@ class Console:
     ) -> web.Response:
         """A page from its template and the template's variables."""
         templates = await self._shelf.get(Templates)
-        language = visit.context.request.cookies.get(LANGUAGE_COOKIE, "")
         body = templates.render(
             template,
             {
                 "visit": visit,
                 "site": visit.config.console,
                 "money": Money(visit.config),
-                "language": language if language in LANGUAGES else LANGUAGES[0],
                 **values,
             },
         )
@@ -150,16 +150,18 @@ class Console:
 class _ErrorPages:
     """Shows faults to people."""
 
-    def __init__(self, console: Console, routes: Routes) -> None:
+    def __init__(self, console: Console, routes: Routes, generation: Shelf) -> None:
         self._console = console
         self._routes = routes
+        self._generation = generation
 
     async def show(self, context: RequestContext, fault: Fault) -> web.StreamResponse | None:
         """A page about the fault; None where a program asks, or where the API lives."""
         if not wants_page(context) or not self._is_ours(context):
             return None
         try:
-            visit = self._console.visit(context, await self._console.find_visitor(context))
+            visitor = await self._console.find_visitor(context)
+            visit = self._console.visit(context, visitor, self._routes, self._generation)
             shown = {"fault": fault, "request_id": context.id}
             response = await self._console.render(visit, "error.html", shown, status=fault.status)
         except Exception:  # JSON is better than nothing, and the log tells what is wrong with the page

@@ -35,8 +35,8 @@ def moment(seconds: int | None) -> dict[str, str]:
     return {"iso": when.strftime("%Y-%m-%dT%H:%M:%SZ"), "text": when.strftime("%Y-%m-%d %H:%M UTC")}
 
 
-def amount(value: Decimal, code: str) -> str:
-    """Money with its currency: two places from 1 upwards, below that enough for two digits that say something."""
+def amount(value: Decimal) -> str:
+    """Money: two places from 1 upwards, below that enough for two digits that say something."""
     places = 2
     if value and abs(value) < 1:
         places = max(2, 1 - value.adjusted())
@@ -44,7 +44,7 @@ def amount(value: Decimal, code: str) -> str:
     if places > 2:
         text = text.rstrip("0")
         text += "0" * max(0, 2 - len(text.partition(".")[2]))
-    return f"{text} {code}"
+    return text
 
 
 class Money:
@@ -58,11 +58,15 @@ class Money:
 
     def __call__(self, credits: int | Decimal) -> str:
         """What credits are worth: `12.50 USD`."""
-        return amount(Decimal(credits) / self._credits * self._per_usd, self.code)
+        return f"{amount(Decimal(credits) / self._credits * self._per_usd)} {self.code}"
 
     def usd(self, value: Decimal | str) -> str:
         """A price in USD, in the operator's currency."""
-        return amount(Decimal(value) * self._per_usd, self.code)
+        return f"{self.plain(value)} {self.code}"
+
+    def plain(self, value: Decimal | str) -> str:
+        """The same without the currency's name, for tables that name it once."""
+        return amount(Decimal(value) * self._per_usd)
 
     def credits(self, usd: Decimal | str) -> str:
         """A price in USD, in credits: whole ones where it is whole, otherwise with what matters behind the point."""

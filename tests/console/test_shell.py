@@ -12,6 +12,7 @@ import pytest
 from multidict import MultiDict
 
 from gateway.console.page import Visit, page
+from gateway.console.shelf import Shelf
 from gateway.console.site import Console
 from gateway.console.visitor import Stranger
 from gateway.errors import GatewayFault
@@ -43,7 +44,7 @@ def put_pages(running: RunningGateway, visitor: Stranger, *pages: Any) -> None:
             super().mount(routes, runtime)
             for one in pages:
                 for path in one.paths:
-                    routes.add_page(one.method, path, self._handler(one, path, routes))
+                    routes.add_page(one.method, path, self._handler(one, path, routes, Shelf()))
 
     app._parts = (TestConsole(Known(visitor)).mount,)
     app._routes.clear()
@@ -267,4 +268,4 @@ async def test_forms_come_from_own_pages_with_the_token(
 
 
 def test_a_visit_has_an_empty_form_by_default() -> None:
-    assert Visit(None, ADA, "http://x", None).form == MultiDict()  # type: ignore[arg-type]
+    assert Visit(None, ADA, "http://x", Shelf(), Shelf(), None).form == MultiDict()  # type: ignore[arg-type]

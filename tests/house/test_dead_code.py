@@ -26,7 +26,6 @@ from .conftest import NOT_OURS, ROOT, Source
 ALLOWED = {
     "gateway/console/charts.py:bar_chart": "the pages of an account's usage",
     "gateway/console/page.py:Visit.redirect": "pages with forms",
-    "gateway/console/page.py:Visit.shelf": "the documentation's pages",
     "gateway/http/server/router.py:RouteTable.undocumented": "the test that every route is documented",
     "gateway/call.py:Caller.key_name": "for policies of plugins",
     "gateway/config/types.py:FrozenDict.popitem": "forbids it",

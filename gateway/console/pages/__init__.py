@@ -1,5 +1,5 @@
 """All pages of the console, module by module."""
 
-from gateway.console.pages import chat, landing
+from gateway.console.pages import chat, docs, landing, models
 
-PAGES = (*landing.PAGES, *chat.PAGES)
+PAGES = (*landing.PAGES, *chat.PAGES, *models.PAGES, *docs.PAGES)

@@ -1,0 +1,153 @@
+"""Models as the catalogue's pages show and filter them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from gateway.catalog import Catalog
+
+_MILLION = 10**6
+PRICES = (
+    ("prompt", "Input"),
+    ("completion", "Output"),
+    ("input_cache_read", "Cached input"),
+    ("input_cache_write", "Cache write"),
+    ("audio", "Audio input"),
+    ("audio_output", "Audio output"),
+    ("image_token", "Image input"),
+    ("image_output", "Image output"),
+)
+"""Members of `pricing` that are per token, as `gateway.catalog` names them, and their words."""
+EVENTS = (("request", "Each request"), ("web_search", "Each web search by the provider"))
+"""Those that are per event."""
+ABILITIES = {
+    "vision": "Images",
+    "audio": "Audio",
+    "video": "Video",
+    "files": "Files",
+    "tools": "Functions",
+    "reasoning": "Reasoning",
+    "json": "JSON schema",
+    "draws": "Makes images",
+    "speaks": "Makes audio",
+}
+"""What a model may be able to do, by the name in addresses."""
+_INPUTS = {"image": "vision", "audio": "audio", "video": "video", "file": "files"}
+_OUTPUTS = {"image": "draws", "audio": "speaks"}
+_PARAMETERS = {"tools": "tools", "reasoning_effort": "reasoning", "reasoning": "reasoning", "response_format": "json"}
+SORTS = {"": "Order of the operator", "name": "Name", "price": "Price", "context": "Context"}
+
+
+@dataclass(frozen=True, slots=True)
+class ShownModel:
+    """A model, with the names that lead to it. prices: USD per million tokens, by member of `pricing`; events: USD
+    each; both empty when it is free, `priced` tells that from a model without a price."""
+
+    id: str
+    name: str
+    description: str
+    provider: str
+    aliases: tuple[str, ...]
+    context: int | None
+    max_output: int | None
+    abilities: tuple[str, ...]
+    parameters: tuple[str, ...]
+    prices: Mapping[str, Decimal]
+    events: Mapping[str, Decimal]
+    tiers: tuple[tuple[int, Mapping[str, Decimal]], ...]
+    priced: bool
+    available: bool
+
+    @property
+    def free(self) -> bool:
+        """Whether it costs nothing."""
+        return self.priced and not any(self.prices.values()) and not any(self.events.values())
+
+    @property
+    def words(self) -> str:
+        """What a search looks in."""
+        shown = [self.id, self.name, self.description, *self.aliases, *(ABILITIES[name] for name in self.abilities)]
+        return " ".join(shown).lower()
+
+
+def shown_models(catalog: Catalog) -> list[ShownModel]:
+    """All models in the order of the configuration. An alias stands with the model that it leads to first."""
+    entries = catalog.public_list()
+    aliases: dict[str, list[str]] = {}
+    for entry in entries:
+        if "alias_of" in entry:
+            aliases.setdefault(entry["alias_of"], []).append(entry["id"])
+    return [_shown(entry, aliases.get(entry["id"], ())) for entry in entries if "alias_of" not in entry]
+
+
+def _shown(entry: Mapping[str, Any], aliases: Iterable[str]) -> ShownModel:
+    pricing = entry["pricing"] or {}
+    architecture = entry["architecture"]
+    can = [_INPUTS.get(kind) for kind in architecture["input_modalities"]]
+    can += [_OUTPUTS.get(kind) for kind in architecture["output_modalities"]]
+    can += [_PARAMETERS.get(name) for name in entry["supported_parameters"]]
+    return ShownModel(
+        id=entry["id"],
+        name=entry["name"],
+        description=entry["description"],
+        provider=entry["owned_by"],
+        aliases=tuple(aliases),
+        context=entry["context_length"],
+        max_output=entry["max_output_tokens"],
+        abilities=tuple(name for name in ABILITIES if name in can),
+        parameters=tuple(entry["supported_parameters"]),
+        prices=_per_million(pricing),
+        events={name: Decimal(pricing[name]) for name, _ in EVENTS if name in pricing},
+        tiers=tuple((tier["above_prompt_tokens"], _per_million(tier)) for tier in pricing.get("tiers", ())),
+        priced=entry["pricing"] is not None,
+        available=entry["available"],
+    )
+
+
+def _per_million(pricing: Mapping[str, Any]) -> dict[str, Decimal]:
+    return {name: Decimal(pricing[name]) * _MILLION for name, _ in PRICES if name in pricing}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a reader of the catalogue looks for; all of it is in the address. sort: one of `SORTS`."""
+
+    text: str = ""
+    provider: str = ""
+    ability: str = ""
+    sort: str = ""
+    available: bool = False
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> Wish:
+        """What an address says; what is not known is left out."""
+        ability, sort = query.get("ability", ""), query.get("sort", "")
+        return cls(
+            text=query.get("q", "").strip()[:100],
+            provider=query.get("provider", "")[:100],
+            ability=ability if ability in ABILITIES else "",
+            sort=sort if sort in SORTS else "",
+            available=query.get("available", "") == "1",
+        )
+
+    def choose(self, models: Sequence[ShownModel]) -> list[ShownModel]:
+        """The models that fit, in the order that is wished for."""
+        words = self.text.lower().split()
+        found = [
+            model
+            for model in models
+            if (not self.provider or model.provider == self.provider)
+            and (not self.ability or self.ability in model.abilities)
+            and (model.available or not self.available)
+            and all(word in model.words for word in words)
+        ]
+        if self.sort == "name":
+            found.sort(key=lambda model: model.name.lower())
+        elif self.sort == "price":
+            found.sort(key=lambda model: (not model.priced, model.prices.get("completion", Decimal(0))))
+        elif self.sort == "context":
+            found.sort(key=lambda model: -(model.context or 0))
+        return found

@@ -1,0 +1,93 @@
+"""The programs of the documentation's pages, run as they are printed: with another address and key, and nothing else.
+They are answered by the embedded model, so they need neither network nor a provider's key."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .test_documents import run_python
+
+pytestmark = pytest.mark.sdk
+ROOT = Path(__file__).resolve().parents[2]
+KEY, ADDRESS = "YOUR_KEY", "http://127.0.0.1:8080"
+
+# Page -> what the output of each of its programs has, in the order of the examples.
+PAGES: dict[str, list[str]] = {
+    "index": ["Hello!"],
+    "chat-completions": ["sky blue", "What is in this image?"],
+    "responses": ["moon", "sky blue", "What is my name?"],
+    "streaming": ["haiku", "haiku", "haiku"],
+    "function-calling": ["21", "21 degrees"],
+    "models": ["openai/gpt-4.1-mini"],
+    "errors": ["Hello!"],
+    "authentication": ["models", "balance"],
+}
+CURL_SAYS = {"function-calling": ["get_weather", "get_weather"], "authentication": ["openai/gpt-4.1-mini", "balance"]}
+"""Where a command does only the first of what the programs beside it do."""
+
+
+def programs(language: str) -> list[Any]:
+    """(page, number, text) of every program in this language."""
+    found = []
+    for page in PAGES:
+        text = (ROOT / f"docs/{page}.md").read_text()
+        blocks = re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
+        runnable = [block for block in blocks if KEY in block]
+        found += [pytest.param(page, number, block, id=f"{page}-{number}") for number, block in enumerate(runnable)]
+    return found
+
+
+@pytest.fixture(scope="session")
+def pages_world(make_world: Callable[..., Any]) -> Any:
+    echo = {"provider": "echo", "upstream": "echo", "price": {"input": 1, "output": 2}}
+    config = {
+        "providers": {"echo": {"plugin": "echo"}},
+        "models": {"openai/gpt-4.1-mini": {**echo, "context": 128_000, "input_modalities": ["text", "image"]}},
+        "aliases": {"muh-chat": "openai/gpt-4.1-mini"},
+        "default_model": "muh-chat",
+        "rate_limit": {"requests_per_minute": 10_000},
+    }
+    return make_world(lambda _: config)
+
+
+def adapted(text: str, world: Any) -> str:
+    assert ADDRESS in text
+    return text.replace(ADDRESS, world.gateway.url).replace(KEY, world.gateway.key)
+
+
+def run(*command: str, cwd: Path | None = None) -> str:
+    done = subprocess.run(command, capture_output=True, timeout=60, cwd=cwd)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def test_every_page_has_programs_in_three_languages() -> None:
+    for language in ("python", "javascript", "bash"):
+        named = {param.values[0] for param in programs(language)}
+        assert named | ({"errors"} if language == "bash" else set()) == set(PAGES), language
+
+
+@pytest.mark.parametrize(("page", "number", "text"), programs("python"))
+def test_python(pages_world: Any, page: str, number: int, text: str) -> None:
+    assert PAGES[page][number] in run_python(adapted(text, pages_world))
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize(("page", "number", "text"), programs("bash"))
+def test_curl(pages_world: Any, page: str, number: int, text: str) -> None:
+    said = run("bash", "-c", adapted(text, pages_world).replace("curl ", "curl -sS --fail-with-body ", 1))
+    assert CURL_SAYS.get(page, PAGES[page])[number] in said
+
+
+@pytest.mark.parametrize(("page", "number", "text"), programs("javascript"))
+def test_javascript(pages_world: Any, modules: Path, tmp_path: Path, page: str, number: int, text: str) -> None:
+    (tmp_path / "node_modules").symlink_to(modules)
+    (tmp_path / "program.mjs").write_text(adapted(text, pages_world))
+    assert PAGES[page][number] in run("node", "program.mjs", cwd=tmp_path)
