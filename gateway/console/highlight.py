@@ -24,7 +24,7 @@ class Highlighter:
         self._highlight = highlight
         self._formatter = HtmlFormatter(nowrap=True, classprefix="h-")
         names = {"python": "python", "javascript": "javascript", "js": "javascript", "json": "json", "yaml": "yaml"}
-        names |= {"bash": "bash", "sh": "bash", "toml": "toml"}
+        names |= {"bash": "bash", "sh": "bash", "console": "console", "toml": "toml"}
         self._lexers: dict[str, Any] = {name: get_lexer_by_name(lexer) for name, lexer in names.items()}
 
     def html(self, code: str, language: str) -> str:

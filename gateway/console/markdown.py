@@ -179,7 +179,10 @@ class _Page:
             self._words.extend(child.content for child in token.children or () if child.content)
             return self._inline(token)
         rendered: str = self._parser.renderer.render([token], self._parser.options, {})
-        return rendered
+        if token.type == "table_open":
+            # Wide ones scroll by themselves, with the keyboard too.
+            return '<div class="scroll" tabindex="0" role="region" aria-label="Table">' + rendered
+        return rendered + "</div>\n" if token.type == "table_close" else rendered
 
     def _inline(self, token: Token) -> str:
         for child in token.children or ():

@@ -34,6 +34,7 @@ class Templates:
             "extract": lambda key, table: table[key],
             "number": words.number,
             "tokens": words.tokens,
+            "marked": words.marked,
             "moment": words.moment,
             "for_script": lambda value: Markup(words.json_for_script(value)),
         }

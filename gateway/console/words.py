@@ -8,6 +8,8 @@ from typing import Any
 
 from gateway.config import Config
 
+_FINEST = 8
+"""Decimal places."""
 _PLACES = (("B", 10**9), ("M", 10**6), ("k", 10**3))
 
 
@@ -47,6 +49,18 @@ def amount(value: Decimal) -> str:
     return text
 
 
+def price(value: Decimal) -> str:
+    """A price to the last digit, and at least to the cent: only what an exchange rate makes endless is rounded."""
+    exact = round(value, _FINEST).normalize()
+    places = max(2, -int(exact.as_tuple().exponent))
+    return f"{exact:,.{places}f}"
+
+
+def marked(text: str) -> list[tuple[str, bool]]:
+    """Text in pieces, each with whether it stood between backticks and so is code."""
+    return [(piece, number % 2 == 1) for number, piece in enumerate(text.split("`")) if piece]
+
+
 class Money:
     """Credits in the operator's currency. config: of the gateway; `console.currency`, `console.currency_per_usd` and
     `credits.per_usd` are read."""
@@ -66,7 +80,7 @@ class Money:
 
     def plain(self, value: Decimal | str) -> str:
         """The same without the currency's name, for tables that name it once."""
-        return amount(Decimal(value) * self._per_usd)
+        return price(Decimal(value) * self._per_usd)
 
     def credits(self, usd: Decimal | str) -> str:
         """A price in USD, in credits: whole ones where it is whole, otherwise with what matters behind the point."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from pathlib import Path
 
 from gateway.api import GatewayFault
@@ -48,6 +49,7 @@ class SqliteKind:
             key_prefix=settings.key_prefix,
             keys_per_account=settings.keys_per_account,
             shared_counters=settings.shared,
+            clock=settings.clock or time.time,
         )
 
     async def restore(self, url: str, data: str, source: str, *, replace: bool) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -98,7 +98,8 @@ class StoresSettings:
 
     data: the absolute path of the data folder. secret: the server secret; what is kept of keys, codes and tokens is
     digested under subkeys of it (`gateway.credentials`). key_prefix, keys_per_account: the `keys` section. shared:
-    other processes of this machine serve beside this one, so rate windows must count over all of them.
+    other processes of this machine serve beside this one, so rate windows must count over all of them. clock: unix
+    seconds, None for the machine's own; a store whose server has the clock may leave it out of account.
     """
 
     data: str
@@ -106,6 +107,7 @@ class StoresSettings:
     key_prefix: str = "mghp_"
     keys_per_account: int = 10
     shared: bool = False
+    clock: Callable[[], float] | None = field(default=None, repr=False)
 
 
 class StoresKind(Protocol):

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from gateway.console.shown_models import Wish
-from gateway.console.words import Money, amount, moment, tokens
+from gateway.console.words import Money, amount, marked, moment, price, tokens
 
 from .conftest import CONFIG, Open, Site
 
@@ -125,6 +125,19 @@ async def test_a_gateway_without_models_says_so(open_site: Open) -> None:
 )  # fmt: skip
 def test_amounts(value: str, text: str) -> None:
     assert amount(Decimal(value)) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("0", "0.00"), ("2", "2.00"), ("0.125", "0.125"), ("1234.5", "1,234.50"), ("0.0000004", "0.0000004"),
+     ("0.333333333333", "0.33333333"), ("10", "10.00"), ("100", "100.00")],
+)  # fmt: skip
+def test_prices_are_not_rounded(value: str, text: str) -> None:
+    assert price(Decimal(value)) == text
+
+
+def test_marked_text_is_code() -> None:
+    assert marked("The `a` of `b`.") == [("The ", False), ("a", True), (" of ", False), ("b", True), (".", False)]
 
 
 def test_small_words() -> None:

@@ -1,0 +1,101 @@
+"""The pictures of docs/images: a gateway with the data of `gateway demo-data` in a browser. See scripts/screenshots."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+PICTURES = ROOT / "docs" / "images"
+PAGES = {
+    "landing": "/",
+    "keys": "/settings/api-keys",
+    "usage": "/usage",
+    "chat": "/chat",
+    "admin": "/admin/accounts",
+}
+WIDTH, HEIGHT = 1200, 750
+
+
+def main() -> int:
+    """Write docs/images/NAME-THEME.png for every page; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Make the pictures that the documentation shows.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="the pages; all of them when none is named")
+    parser.add_argument("--browser", default=shutil.which("chromium") or shutil.which("chromium-browser"))
+    options = parser.parse_args()
+    if not options.browser:
+        print("Chromium is not installed; name one with --browser", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {
+            **os.environ,
+            "GATEWAY_DATA": folder,
+            "OPENAI_API_KEY": "sk-none",
+            "ANTHROPIC_API_KEY": "sk-none",
+        }
+        made = subprocess.check_output(command("demo-data"), env=environment, cwd=ROOT, text=True)
+        [password] = re.findall(r"password of them all +(\S+)", made)
+        server = subprocess.Popen(
+            command("serve", "--port", "0"), env=environment, cwd=ROOT, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        try:
+            assert server.stdout is not None
+            [address] = re.findall(r"http://[\d.:]+", server.stdout.readline())[:1]
+            take(options.browser, address, password, options.names or list(PAGES))
+        finally:
+            server.terminate()
+            server.wait(30)
+    return 0
+
+
+def command(*words: str) -> list[str]:
+    """A gateway's command line."""
+    return [sys.executable, "-m", "gateway", words[0], "--config", "config.yaml", *words[1:]]
+
+
+def take(browser_path: str, address: str, password: str, names: list[str]) -> None:
+    """Take the pictures as the administrator, the first page as a stranger."""
+    PICTURES.mkdir(exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
+        for theme in ("light", "dark"):
+            context = browser.new_context(
+                viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="dark" if theme == "dark" else "light"
+            )
+            page = context.new_page()
+            signed_in = False
+            for name in sorted(names, key=list(PAGES).index):
+                if name != "landing" and not signed_in:
+                    sign_in(page, address, password)
+                    signed_in = True
+                answer = page.goto(address + PAGES[name], wait_until="networkidle")
+                if answer is None or answer.status != 200:
+                    print(f"left out {name}: {PAGES[name]} answered {answer and answer.status}", file=sys.stderr)
+                    continue
+                time.sleep(0.3)
+                page.screenshot(path=PICTURES / f"{name}-{theme}.png")
+            context.close()
+        browser.close()
+
+
+def sign_in(page: Page, address: str, password: str) -> None:
+    """As the administrator of the made-up data."""
+    page.goto(address + "/login")
+    page.fill('input[name="email"]', "admin@example.org")
+    page.fill('input[name="password"]', password)
+    page.click('main button[type="submit"]')
+    page.wait_for_load_state("networkidle")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

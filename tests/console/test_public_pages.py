@@ -1,0 +1,180 @@
+"""The public pages in a browser: readable for everybody in both themes and widths, light, and better with scripts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
+
+from gateway.testing import RunningGateway, running_gateway
+
+from .chromium import chromium
+from .conftest import CONFIG
+from .looking import THEMES, WIDTHS, looking
+
+__all__ = ["chromium"]
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.timeout(180)]
+
+PAGES = (
+    "/",
+    "/models",
+    "/models?q=zzz",
+    "/models/echo/echo",
+    "/models/best",
+    "/pricing",
+    "/docs",
+    "/docs/chat-completions",
+    "/docs?q=stream",
+    "/docs/reference",
+    "/docs/reference/chat",
+    "/docs/reference/account",
+)
+LONG = ("/docs/http-api", "/docs/compatibility", "/docs/plugins")
+"""Made of nothing that the others have not, but of so much that axe takes its time: seen in one theme and width."""
+WEIGHED = ("/", "/models", "/docs", "/docs/reference", "/docs/http-api", "/docs/compatibility")
+HEAVIEST = 100_000
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningGateway]:
+    folder: Path = tmp_path_factory.mktemp("public")
+    async with running_gateway(folder, CONFIG) as running:
+        yield running
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+async def test_everybody_can_read_the_pages(chromium: Browser, gateway: RunningGateway, theme: str, width: int) -> None:
+    async with looking(chromium, "public", theme=theme, width=width) as look:
+        for path in (*PAGES, *(LONG if (theme, width) == ("light", 1280) else ())):
+            answer = await look.page.goto(gateway.url + path)
+            assert answer is not None
+            assert answer.status == 200, path
+            if (theme, width) != ("dark", 390):  # what differs there from the other three is nothing that axe sees
+                assert await look.faults() == [], path
+            assert not await look.overflows(), path
+
+
+async def test_pages_are_light_and_ask_nobody_else(chromium: Browser, gateway: RunningGateway) -> None:
+    for path in WEIGHED:
+        async with looking(chromium, "weight") as look:
+            await look.page.goto(gateway.url + path, wait_until="networkidle")
+            assert await look.weight() < HEAVIEST, path
+            assert len(look.requests) <= 8, [request.url for request in look.requests]
+
+
+async def test_the_second_page_loads_nothing_but_itself(chromium: Browser, gateway: RunningGateway) -> None:
+    async with looking(chromium, "second") as look:
+        await look.page.goto(gateway.url + "/", wait_until="networkidle")
+        look.requests.clear()
+        await look.page.goto(gateway.url + "/pricing", wait_until="networkidle")
+        sent = [request for request in look.requests if not (await request.response()).from_service_worker]  # type: ignore[union-attr]
+        fetched = [request.url for request in sent if (await request.sizes())["responseBodySize"] > 0]
+        assert fetched == [gateway.url + "/pricing"]
+
+
+async def test_the_theme_is_remembered_and_rendered(chromium: Browser, gateway: RunningGateway) -> None:
+    async with looking(chromium, "theme") as look:
+        page = look.page
+        await page.goto(gateway.url + "/")
+        bright = await page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        await page.click("[data-theme-switch]")
+        await page.click("[data-theme-switch]")
+        assert await page.get_attribute("html", "data-theme") == "dark"
+        assert await page.evaluate("getComputedStyle(document.documentElement).backgroundColor") != bright
+        answer = await page.goto(gateway.url + "/pricing")
+        assert answer is not None
+        assert 'data-theme="dark"' in await answer.text()
+
+
+async def test_a_language_is_chosen_once(chromium: Browser, gateway: RunningGateway) -> None:
+    async with looking(chromium, "language") as look:
+        page = look.page
+        await page.goto(gateway.url + "/docs/chat-completions")
+        assert await page.locator(".tabs pre:visible").first.inner_text() != ""
+        await page.locator(".tabs label", has_text="curl").first.click()
+        chosen = await page.locator(".tabs > input:checked").evaluate_all("all => all.map((one) => one.value)")
+        assert set(chosen) == {"curl"}
+        await page.goto(gateway.url + "/")
+        assert "curl " in await page.locator(".tabs pre:visible").inner_text()
+        # With the keyboard alone.
+        await page.locator(".tabs > input:checked").focus()
+        await page.keyboard.press("ArrowLeft")
+        assert "new OpenAI" in await page.locator(".tabs pre:visible").inner_text()
+
+
+async def test_code_is_copied(chromium: Browser, gateway: RunningGateway) -> None:
+    async with looking(chromium, "copy") as look:
+        page = look.page
+        await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        await page.goto(gateway.url + "/")
+        await page.click(".copyable button")
+        assert await page.inner_text(".copyable button") == "Copied"
+        assert await page.inner_text("#said") == "Copied"
+        assert await page.evaluate("navigator.clipboard.readText()") == gateway.url + "/v1"
+
+
+async def test_the_documentation_is_searched_in_the_browser(chromium: Browser, gateway: RunningGateway) -> None:
+    async with looking(chromium, "search") as look:
+        page = look.page
+        await page.goto(gateway.url + "/docs")
+        await page.keyboard.press("/")
+        await page.keyboard.type("idempotency key")
+        await page.locator(".docs-found a").first.wait_for()
+        before = len(look.requests)
+        await page.keyboard.type(" ")
+        await page.keyboard.press("ArrowDown")
+        assert len(look.requests) == before
+        await page.keyboard.press("Enter")
+        await page.wait_for_url("**/docs/http-api#idempotency-key")
+        await page.fill("#docs-q", "zzzz")
+        assert "No page has all of these words: zzzz" in await page.inner_text(".docs-found")
+
+
+async def test_the_catalogue_filters_while_one_types(chromium: Browser, gateway: RunningGateway) -> None:
+    async with looking(chromium, "filter") as look:
+        page = look.page
+        await page.goto(gateway.url + "/models")
+        await page.fill('input[name="q"]', "repeats")
+        assert await page.locator("tbody tr:visible").count() == 1
+        assert await page.inner_text("[data-count]") == "1"
+        assert page.url.endswith("/models?q=repeats")
+        await page.fill('input[name="q"]', "zzz")
+        assert await page.is_visible("[data-none]")
+        await page.fill('input[name="q"]', "")
+        await page.select_option('select[name="ability"]', "tools")
+        await page.wait_for_url("**ability=tools**")
+        assert await page.locator("tbody tr").count() == 1
+
+
+async def test_pages_are_whole_without_scripts(chromium: Browser, gateway: RunningGateway) -> None:
+    context = await chromium.new_context(java_script_enabled=False)
+    page = await context.new_page()
+    await page.goto(gateway.url + "/docs/chat-completions")
+    await page.locator(".tabs label", has_text="curl").first.click()
+    assert "curl " in await page.locator(".tabs pre:visible").first.inner_text()
+    assert not await page.locator("button[data-copy]").first.is_visible()
+    await page.fill("#docs-q", "idempotency")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/docs?q=idempotency")
+    assert await page.locator(".results a").count() > 1
+    await page.goto(gateway.url + "/models")
+    await page.fill('input[name="q"]', "repeats")
+    await page.click("form.filters button")
+    await page.wait_for_url("**q=repeats**")
+    assert await page.locator("tbody tr").count() == 1
+    await context.close()
+
+
+async def test_the_first_stop_of_the_keyboard_skips_to_the_content(chromium: Browser, gateway: RunningGateway) -> None:
+    async with looking(chromium, "skip") as look:
+        page = look.page
+        await page.goto(gateway.url + "/models")
+        await page.keyboard.press("Tab")
+        assert await page.evaluate("document.activeElement.textContent") == "Skip to the content"
+        await page.keyboard.press("Enter")
+        assert await page.evaluate("document.activeElement.id") == "content"
