@@ -21,7 +21,7 @@ from gateway.own_plugins import OWN_PLUGINS
 from gateway.payments import PaymentKind, PaymentMethod
 from gateway.pluginload import Plugins, check_providers, load, registered_providers
 from gateway.profile import Profile
-from gateway.provider import MediaProvider, ProviderKind
+from gateway.provider import ListingProvider, MediaProvider, ProviderKind
 from gateway.server_secret import server_secret
 from gateway.servertools.toolbox import Offers, collect
 from gateway.stores import Stores, StoresKind, StoresSettings
@@ -96,6 +96,8 @@ def read_blueprint(path: Path, env: Mapping[str, str]) -> Blueprint:
     config, demo = demo_mode(config, kinds, providers)
     owned = {name: (owners[config.providers[name].plugin], made) for name, made in providers.items()}
     check_providers(owned.values())
+    listing = dict.fromkeys(pattern.provider for pattern in config.patterns.values())
+    check_providers((owned[name] for name in listing if name in owned), ListingProvider)
     profiles = resolve_profiles(config, providers, document)
     by_bytes = {config.models[model].provider for model, profile in profiles.items() if profile.media == "bytes"}
     check_providers((owned[name] for name in by_bytes), MediaProvider)

@@ -45,6 +45,16 @@ class UpstreamReply:
     body: bytes
 
 
+@dataclass(slots=True, frozen=True)
+class ListedModel:
+    """A model as its provider lists it. id: the name there. context, max_output: limits in tokens, None when they are
+    not known."""
+
+    id: str
+    context: int | None = None
+    max_output: int | None = None
+
+
 class StreamDecoder(Protocol):
     """An incremental reader of one streamed answer. Pure: bytes in, chat chunks out, at any split.
 
@@ -213,6 +223,16 @@ class MediaProvider(Provider, Protocol):
 
     def media_urls(self, body: Mapping[str, Any]) -> list[str]:
         """The URLs in the content parts of this chat body that are needed as bytes, in order. Never raises."""
+
+
+class ListingProvider(Provider, Protocol):
+    """A provider that can be asked which models it has, for entries such as `local/*` under `models`."""
+
+    def models_request(self) -> UpstreamRequest:
+        """The request for the list."""
+
+    def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
+        """The list in an answer, whatever its status. Raises UpstreamFault when it is none."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -18,6 +18,7 @@ from typing import Any, TextIO, cast
 
 from gateway.blueprint import (
     Blueprint,
+    available_providers,
     catalog_of,
     default_problem,
     demo_note,
@@ -29,6 +30,7 @@ from gateway.blueprint import (
 from gateway.budgets import BudgetWatch, alert_post
 from gateway.call import AttemptRecord, Call, Outcome
 from gateway.config import Config
+from gateway.discovery import Discovery
 from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.exposition import merge, render
 from gateway.fetch import MediaFetcher
@@ -94,6 +96,9 @@ class Runtime:
         self._providers = blueprint.providers
         self.payments, self.payments_off = payment_methods(blueprint)
         self.catalog = catalog_of(blueprint)
+        self._discovery = Discovery(
+            config, blueprint.providers, blueprint.profiles, available_providers(blueprint), self.exchange, gateway.log
+        )
         self.demo = blueprint.demo
         self.demo_note = demo_note(blueprint)
         server = config.server
@@ -107,7 +112,7 @@ class Runtime:
         self.lanes = Lanes(
             blueprint.endpoints.__getitem__,
             gateway.health,
-            lambda target: limits_at(config, target),
+            lambda target: limits_at(self.config, target),
             lambda provider: config.providers[provider].terms.balance,
         )
         self.endpoint_versions = {found.version for several in blueprint.endpoints.values() for found in several}
@@ -172,6 +177,12 @@ class Runtime:
         """Run every plugin's `start_up`."""
         for _, step in self.plugins.implementations("start_up"):
             await _call(step.function, step.argnames, app=self)
+        await self.discover()
+
+    async def discover(self) -> None:
+        """Ask the providers of patterns for their models, and serve what they list."""
+        if self._discovery.asks and (found := await self._discovery.refresh()) is not None:
+            self.config, self.catalog = found
 
     async def close(self) -> None:
         """Run every plugin's `shut_down` in reverse, then close the connections to upstreams."""
@@ -245,6 +256,7 @@ class Gateway:
             loop.create_task(self._keep_lease(), name="lease"),
             loop.create_task(self._keep_house(), name="housekeeping"),
             loop.create_task(self._budgets.run(), name="budgets"),
+            loop.create_task(self._list_models(), name="models"),
             loop.create_task(self._hear_cancellations(), name="cancellations"),
         ]
         self._report(self.runtime)
@@ -385,6 +397,15 @@ class Gateway:
             except Exception:  # a full disk today must not end tomorrow's housekeeping
                 self.log.exception("housekeeping failed")
             round_ += 1
+
+    async def _list_models(self) -> None:
+        """Keep the models of patterns up to date."""
+        while True:
+            await asyncio.sleep(self.runtime.config.upstream.list_models)
+            try:
+                await self.runtime.discover()
+            except Exception:  # a provider's odd list must not end this for ever
+                self.log.exception("listing models failed")
 
     async def _hear_cancellations(self) -> None:
         """Another process was asked to cancel a background response that runs in this one."""

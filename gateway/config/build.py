@@ -39,6 +39,7 @@ _LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}", re.ASCII)
 _INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _SEGMENT = r"[A-Za-z0-9._:@+~-]+"
 _MODEL_ID = re.compile(rf"(?!.*\.\.)(?!\.|.*/\.(?:/|$)){_SEGMENT}(?:/{_SEGMENT})+", re.ASCII)
+_MODEL_PATTERN = re.compile(rf"(?!.*\.\.)(?!\.|.*/\.){_SEGMENT}/(?:{_SEGMENT}/)*(?:{_SEGMENT})?\*", re.ASCII)
 _ALIAS = re.compile(rf"(?!.*\.\.)(?!\.){_SEGMENT}(?:/{_SEGMENT})*", re.ASCII)
 _LONGEST_ID = 200
 _CORE_PRICES = MappingProxyType(
@@ -78,7 +79,7 @@ def build(
     plugin_sections = builder.plugin_sections()
     providers = builder.providers()
     per_usd = core.credits.per_usd if core else 1_000_000
-    models = builder.models(per_usd)
+    models, patterns = builder.models(per_usd)
     aliases = builder.aliases()
     services = builder.payments(payments)
     search_services = builder.searches(searches)
@@ -114,10 +115,11 @@ def build(
         strict=core.strict,
         providers=MappingProxyType(providers),
         models=MappingProxyType(models),
+        patterns=MappingProxyType(patterns),
         aliases=MappingProxyType(aliases),
         sections=MappingProxyType(plugin_sections),
         secrets=frozenset(document.secrets),
-        warnings=checks.warnings(document, core, providers, models),
+        warnings=checks.warnings(document, core, providers, {**models, **patterns}),
         payments=MappingProxyType(services),
         searches=MappingProxyType(search_services),
         mcp_servers=MappingProxyType(mcp_servers),
@@ -137,7 +139,8 @@ class _Builder:
         """All names in one of the open sections, also of entries with problems: what refers to such an
         entry is not wrong for that."""
         values = self.document.values.get(section)
-        return set(values) if isinstance(values, dict) else set()
+        # Patterns of models are no names.
+        return {name for name in values if not name.endswith("*")} if isinstance(values, dict) else set()
 
     def core(self) -> Core | None:
         """The core's own sections. A section with nothing below it counts as absent."""
@@ -279,12 +282,15 @@ class _Builder:
             message = f"no plugin offers a kind of {what} with this section's name{guess}"
             self.document.report(path, f"{message} (`plugin:` names the kind when it differs)", key=True)
 
-    def models(self, per_usd: int) -> dict[str, ModelEntry]:
-        checked = {}
+    def models(self, per_usd: int) -> tuple[dict[str, ModelEntry], dict[str, ModelEntry]]:
+        """Single models, and patterns of them."""
+        checked: dict[str, ModelEntry] = {}
+        patterns: dict[str, ModelEntry] = {}
         providers = self.names("providers")
         for name, values in self.entries("models").items():
             path = ("models", name)
-            if not _MODEL_ID.fullmatch(name) or len(name) > _LONGEST_ID:
+            pattern = _MODEL_PATTERN.fullmatch(name) is not None
+            if not (pattern or _MODEL_ID.fullmatch(name)) or len(name) > _LONGEST_ID:
                 self.document.report(
                     path,
                     "a model's id is written provider/model, of letters, digits and . _ : @ + ~ -, without `..`",
@@ -301,8 +307,14 @@ class _Builder:
                 here = (*path, "provider") if settings.provider else path
                 self.document.report(here, f"{key} is not configured under providers{guess}{self.shown(here)}")
             price = to_credits(settings.price, per_usd) if settings.price else None
-            checked[name] = ModelEntry(name, provider, settings.upstream or rest, price, settings, self.where(*path))
-        return checked
+            if pattern and settings.upstream:
+                self.document.report(
+                    (*path, "upstream"), "a pattern takes the names that the provider lists; leave upstream out"
+                )
+            (patterns if pattern else checked)[name] = ModelEntry(
+                name, provider, settings.upstream or rest, price, settings, self.where(*path)
+            )
+        return checked, patterns
 
     def shown(self, path: tuple[str, ...]) -> str:
         return self.checker.found(path) if len(path) > 2 else ""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config import tree
-from gateway.config.environment import expand, looks_secret
+from gateway.config.environment import expand, is_file, looks_secret
 from gateway.errors import ConfigFault
 
 Where = tuple[str | int, ...]
@@ -240,7 +240,7 @@ class _Reader:
             if isinstance(value, str) and document.is_secret(where):
                 self.keep_secret(value)
             return value
-        expanded = expand(node.text, self.env)
+        expanded = expand(node.text, self.env, document.folder)
         for problem in expanded.problems:
             document.report(where, problem)
         if expanded.problems:
@@ -251,7 +251,7 @@ class _Reader:
         if document.is_secret(where):
             self.keep_secret(expanded.text)
         for name, value in expanded.values.items():
-            if looks_secret(name) or document.is_secret(where):
+            if is_file(name) or looks_secret(name) or document.is_secret(where):
                 self.keep_secret(value)
         # An empty variable is empty text, not null: `api_key: ${KEY:-}` means "no key", with quotes or without.
         return self.resolve(expanded.text, where) if node.plain and expanded.text else expanded.text

@@ -1,14 +1,18 @@
-"""`${NAME}` and `${NAME:-default}` inside a value."""
+"""`${NAME}`, `${NAME:-default}` and `${file:PATH}` inside a value."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 # `$${` is an escaped `${`; a `${` that the middle alternative does not close is reported.
 _TOKEN = re.compile(r"\$\$\{|\$\{([^}]*)\}|\$\{")
-_INSIDE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+_INSIDE = re.compile(r"(file:(?:(?!:-).)+|[A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+_FILE = "file:"
+_MOST_BYTES = 64 << 10
+"""Of a file whose content is a value."""
 _SECRET_NAME = re.compile(r"(?:key|secret|token|password|passphrase|passwd|credentials?|authorization)$", re.IGNORECASE)
 
 
@@ -27,9 +31,15 @@ def looks_secret(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
 
 
-def expand(text: str, env: Mapping[str, str]) -> Expanded:
-    """Fill in the variables of one value. As in a shell, the default of `${NAME:-default}` also stands in for a
-    variable that is set but empty; what comes in is not expanded again."""
+def is_file(name: str) -> bool:
+    """Whether a name of `Expanded.values` is a file and not a variable: what files hold is always secret."""
+    return name.startswith(_FILE)
+
+
+def expand(text: str, env: Mapping[str, str], folder: Path) -> Expanded:
+    """Fill in the variables and files of one value. As in a shell, the default of `${NAME:-default}` also stands in for
+    a variable that is set but empty, or a file that is not there; what comes in is not expanded again. folder: where
+    relative paths begin. Line ends at the end of a file do not count."""
     values: dict[str, str] = {}
     problems: list[str] = []
 
@@ -42,10 +52,18 @@ def expand(text: str, env: Mapping[str, str]) -> Expanded:
             return ""
         parts = _INSIDE.fullmatch(inside)
         if parts is None or "${" in inside:
-            problems.append("only ${NAME} and ${NAME:-default} are understood, with letters, digits and _ in NAME")
+            problems.append(
+                "only ${NAME}, ${NAME:-default} and ${file:PATH} are understood, with letters, digits and _ in NAME"
+            )
             return ""
         name, default = parts.groups()
-        value = env.get(name)
+        if is_file(name):
+            value, problem = _read(folder / name.removeprefix(_FILE))
+            if value is None and default is None:
+                problems.append(problem)
+                return ""
+        else:
+            value = env.get(name)
         if value is None and default is None:
             problems.append(
                 f"the environment variable {name} is not set; set it, or write ${{{name}:-}} if it may be missing"
@@ -59,3 +77,16 @@ def expand(text: str, env: Mapping[str, str]) -> Expanded:
         return value
 
     return Expanded(_TOKEN.sub(fill, text), values, problems)
+
+
+def _read(path: Path) -> tuple[str | None, str]:
+    """The content of a file without line ends at its end; or None, and why."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            return None, f"the file {path} is larger than {_MOST_BYTES} bytes"
+        return data.decode().rstrip("\r\n"), ""
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        return None, f"the file {path} cannot be read: {reason or type(error).__name__}"

@@ -185,8 +185,9 @@ class Upstream(Section):
 
     first_byte: from the request's last byte to the answer's first. idle: between two pieces of an answer.
     max_event: one event of a stream. max_reply: a whole answer that does not stream. drain: how long an answer is
-    still read for a caller who left, at providers whose policy is to drain. cooldown: when a target that fails is left
-    alone. proxy: an HTTP proxy for all requests to providers, with user and password in the URL if it wants them.
+    still read for a caller who left, at providers whose policy is to drain. cooldown: when a target that fails is
+    left alone. list_models: how often providers are asked for what patterns such as `local/*` take. proxy: an HTTP
+    proxy for all requests to providers, with user and password in the URL if it wants them.
     """
 
     connect: SomeTime = 10.0
@@ -199,6 +200,7 @@ class Upstream(Section):
     backoff: Duration = 0.25
     max_backoff: Duration = 8.0
     cooldown: Cooldown = Cooldown()
+    list_models: SomeTime = 300.0
     max_event: Annotated[Size, Field(gt=0, le=64 << 20)] = 32 << 20
     max_reply: SomeBytes = 64 << 20
     connections_per_host: Annotated[int, Field(ge=1, le=65535)] = 1024

@@ -121,8 +121,8 @@ class Config:
     """Everything the file says, checked and unchangeable.
 
     file: the configuration file as it was named. data: the data folder, absolute. modified: when the file last
-    changed, unix seconds. searches: search services in the order they are asked. sections: the plugins' own sections
-    by name. secrets: values to redact in every log.
+    changed, unix seconds. patterns: entries such as `local/*`, whose `upstream` ends in `*`. searches: search services
+    in the order they are asked. sections: the plugins' own sections by name. secrets: values to redact in every log.
     warnings: what can be used but is probably not meant, as `file:line: key: remark`, sorted by line.
     """
 
@@ -156,6 +156,7 @@ class Config:
     payments: Mapping[str, PaymentEntry] = field(default_factory=lambda: MappingProxyType({}))
     searches: Mapping[str, SearchEntry] = field(default_factory=lambda: MappingProxyType({}))
     mcp_servers: Mapping[str, McpServerSettings] = field(default_factory=lambda: MappingProxyType({}))
+    patterns: Mapping[str, ModelEntry] = field(default_factory=lambda: MappingProxyType({}))
 
     def fixed_differences(self, other: Config) -> list[str]:
         """What `other` changes that a running gateway cannot take over, as problems; empty when it can be swapped

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,14 +14,14 @@ from gateway.config import tree
 from gateway.errors import ConfigFault
 
 
-def parse(text: str | bytes, env: dict[str, str] | None = None) -> config.Document:
-    return config.parse(text if isinstance(text, bytes) else text.encode(), env or {})
+def parse(text: str | bytes, env: dict[str, str] | None = None, **more: Any) -> config.Document:
+    return config.parse(text if isinstance(text, bytes) else text.encode(), env or {}, **more)
 
 
-def problems(text: str | bytes, env: dict[str, str] | None = None) -> list[str]:
+def problems(text: str | bytes, env: dict[str, str] | None = None, **more: Any) -> list[str]:
     """The problems of the text, whether they stop the reading or not."""
     try:
-        return parse(text, env).fault().problems
+        return parse(text, env, **more).fault().problems
     except ConfigFault as fault:
         return fault.problems
 
@@ -188,6 +189,7 @@ def test_the_environment_is_not_read_in_keys():
     assert parse("${A}: 1", {"A": "b"}).values == {"${A}": 1}
 
 
+UNDERSTOOD = "only ${NAME}, ${NAME:-default} and ${file:PATH} are understood, with letters, digits and _ in NAME"
 NOT_SET = "is not set; set it, or write ${%s:-} if it may be missing"
 
 
@@ -196,15 +198,39 @@ NOT_SET = "is not set; set it, or write ${%s:-} if it may be missing"
     [
         ("${A}", ["the environment variable A " + NOT_SET % "A"]),
         ("${A}${B}", [f"the environment variable {name} {NOT_SET % name}" for name in "AB"]),
-        ("${A-b}", ["only ${NAME} and ${NAME:-default} are understood, with letters, digits and _ in NAME"]),
-        ("${}", ["only ${NAME} and ${NAME:-default} are understood, with letters, digits and _ in NAME"]),
-        ("${A:-${B}}", ["only ${NAME} and ${NAME:-default} are understood, with letters, digits and _ in NAME"]),
+        ("${A-b}", [UNDERSTOOD]),
+        ("${}", [UNDERSTOOD]),
+        ("${file:}", [UNDERSTOOD]),
+        ("${A:-${B}}", [UNDERSTOOD]),
         ("x${A", ["${ is not closed with }; write $${ for the characters ${ themselves"]),
         ("${BYTES}", ["the environment variable BYTES is not UTF-8 text"]),
     ],
 )
 def test_variables_that_cannot_be_filled_in(text, expected):
     assert problems(f"x: 1\na: {text}", {"BYTES": "\udcff"}) == [f"config.yaml:2: a: {problem}" for problem in expected]
+
+
+def test_files(tmp_path):
+    (tmp_path / "secret").write_bytes(b"from a file\r\n\n")
+    (tmp_path / "binary").write_bytes(b"\xff")
+    (tmp_path / "large").write_bytes(b"x" * 70_000)
+    text = f"""\
+a: "${{file:{tmp_path}/secret}}"
+b: Bearer ${{file:secret}}
+c: "${{file:missing:-}}"
+d: "${{file:missing:-instead}}"
+"""
+    document = parse(text, folder=tmp_path)
+    assert document.problems == []
+    assert document.values == {"a": "from a file", "b": "Bearer from a file", "c": "", "d": "instead"}
+    assert "from a file" in document.secrets, "whatever the key is called"
+    found = problems("a: ${file:missing}\nb: ${file:binary}\nc: ${file:large}\nd: ${file:.}", folder=tmp_path)
+    assert [line.replace(str(tmp_path), "") for line in found] == [
+        "config.yaml:1: a: the file /missing cannot be read: No such file or directory",
+        "config.yaml:2: b: the file /binary cannot be read: it is not UTF-8 text",
+        "config.yaml:3: c: the file /large is larger than 65536 bytes",
+        "config.yaml:4: d: the file  cannot be read: Is a directory",
+    ]
 
 
 def test_what_is_secret():

@@ -47,6 +47,8 @@ InboundCall
 InboundDialect
 Keys
 Ledger
+ListedModel
+ListingProvider
 MediaProvider
 ModelOperation
 Net

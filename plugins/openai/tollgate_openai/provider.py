@@ -18,10 +18,13 @@ from gateway.api import (
     EmbeddingsReader,
     Fault,
     GatewayFault,
+    ListedModel,
     Profile,
     ResponsesReader,
     Target,
     Transport,
+    UpstreamFault,
+    UpstreamReply,
     UpstreamRequest,
     bound_text_tokens,
     redact_fault,
@@ -43,6 +46,11 @@ _SPEAKS: Mapping[str, frozenset[Dialect]] = MappingProxyType(
 )
 
 
+# vLLM, OpenRouter and Groq, LM Studio.
+_CONTEXTS = ("max_model_len", "context_length", "context_window", "max_context_length")
+_OUTPUTS = ("max_output_tokens", "max_completion_tokens")
+
+
 class OpenAIProvider:
     """Implements `gateway.provider.Provider` for OpenAI and every server that copied its dialect."""
 
@@ -53,6 +61,7 @@ class OpenAIProvider:
         self._url = settings.base_url + "/chat/completions"
         self._responses_url = settings.base_url + "/responses"
         self._embeddings_url = settings.base_url + "/embeddings"
+        self._models_url = settings.base_url + "/models"
         self._headers = _headers(settings)
         secrets = (settings.api_key.get_secret_value(), settings.organization, settings.project)
         # Extra headers may carry a second credential (a proxy's key): their values are secrets as well.
@@ -118,6 +127,26 @@ class OpenAIProvider:
         headers = {**self._headers, "accept": "text/event-stream" if call.stream else "application/json"}
         return Attempt(UpstreamRequest(url, headers, data, stream=call.stream), reader(call, self._secrets))
 
+    def models_request(self) -> UpstreamRequest:
+        """See `ListingProvider`: `GET /models`."""
+        return UpstreamRequest(self._models_url, self._headers, b"", method="GET")
+
+    def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
+        """See `ListingProvider`. Servers that tell a model's limits do so in members of their own."""
+        if reply.status >= 300:
+            raise UpstreamFault(
+                "The provider did not list its models.", upstream_status=reply.status, detail=repr(reply.body[:500])
+            )
+        try:
+            data = orjson.loads(reply.body)["data"]
+            return [
+                ListedModel(entry["id"], _limit(entry, _CONTEXTS), _limit(entry, _OUTPUTS))
+                for entry in data
+                if isinstance(entry, dict) and isinstance(entry.get("id"), str)
+            ]
+        except (ValueError, TypeError, KeyError) as error:
+            raise UpstreamFault("The provider's list of models is none.", detail=repr(reply.body[:500])) from error
+
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `Provider`. Pictures cost differently from model to model."""
         return cap(bound_text_tokens(body, weights(self._image_cost(target))), target)
@@ -151,6 +180,11 @@ class _Responses(_Clean, ResponsesReader):
 
 class _Embeddings(_Clean, EmbeddingsReader):
     """OpenAI's lists of embeddings."""
+
+
+def _limit(entry: dict[str, Any], names: tuple[str, ...]) -> int | None:
+    """The first of these members that is a number of tokens."""
+    return next((found for name in names if type(found := entry.get(name)) is int and 0 < found <= 10**9), None)
 
 
 def _headers(settings: OpenAISettings) -> dict[str, str]:
