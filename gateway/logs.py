@@ -158,6 +158,13 @@ _MOST_FREE_TEXT = 4000
 _MOST_NAMES = 100
 
 
+def style_of(wanted: str, stream: TextIO) -> str:
+    """The style that `log.format` means for a stream: `auto` is text for people at a terminal, JSON for machines."""
+    if wanted != "auto":
+        return wanted
+    return "text" if stream.isatty() else "json"
+
+
 def make_logger(name: str, *, level: str, style: str, redact: Redactor, stream: TextIO) -> logging.Logger:
     """A logger of its own (not in logging's global tree, so that two gateways do not share handlers)."""
     logger = logging.Logger(name, level.upper())

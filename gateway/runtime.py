@@ -34,7 +34,7 @@ from gateway.discovery import Discovery
 from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.exposition import merge, render
 from gateway.fetch import MediaFetcher
-from gateway.logs import BodyCopy, RequestLog, attempt_entry, log_body, make_logger, request_entry
+from gateway.logs import BodyCopy, RequestLog, attempt_entry, log_body, make_logger, request_entry, style_of
 from gateway.metrics import Metrics, store_gauges
 from gateway.passwords import Passwords
 from gateway.pipeline import Pipeline
@@ -232,7 +232,9 @@ class Gateway:
         self._stream = log_stream or sys.stderr
         self._tasks: set[asyncio.Task[None]] = set()
         self._reloading = asyncio.Lock()
-        self.log = make_logger("gateway", level="info", style="json", redact=self._redact, stream=self._stream)
+        self.log = make_logger(
+            "gateway", level="info", style=style_of("auto", self._stream), redact=self._redact, stream=self._stream
+        )
 
     async def start(self) -> None:
         """Read the configuration, open the stores, start the plugins. Raises ConfigFault or GatewayFault."""
@@ -432,7 +434,7 @@ class Gateway:
 
     def _set_up_logs(self, config: Config) -> None:
         self._redact.add(config.secrets)
-        level, style = config.log.level, config.log.format
+        level, style = config.log.level, style_of(config.log.format, self._stream)
         self.log = make_logger("gateway", level=level, style=style, redact=self._redact, stream=self._stream)
         self._request_log = RequestLog(
             enabled=level in ("debug", "info"), style=style, redact=self._redact, stream=self._stream

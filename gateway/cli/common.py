@@ -6,8 +6,11 @@ import argparse
 import asyncio
 import getpass
 import os
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import re
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -18,6 +21,10 @@ from gateway.server_secret import has_secret
 from gateway.stores import Stores
 
 DEFAULT_CONFIG = "config.yaml"
+_NUMBER = re.compile(r"-?[0-9][0-9,]*(\.[0-9]+)?( ?%)?")
+_STYLES: Mapping[str, str] = MappingProxyType(
+    {"active": "green", "yes": "green", "revoked": "red", "expired": "yellow", "no": "red", "disabled": "red"}
+)
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -30,9 +37,17 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON for machines")
 
 
-def blueprint_of(options: argparse.Namespace) -> Blueprint:
-    """The checked configuration. Raises ConfigFault."""
-    return read_blueprint(options.config, os.environ)
+class _MayLack(dict[str, str]):
+    """An environment in which every variable is set, if only to nothing: for commands that call no provider, and need
+    no key of one."""
+
+    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        return super().get(name, "" if default is None else default)
+
+
+def blueprint_of(options: argparse.Namespace, *, complete: bool = False) -> Blueprint:
+    """The checked configuration. complete: variables that it names must be set. Raises ConfigFault."""
+    return read_blueprint(options.config, os.environ if complete else _MayLack(os.environ))
 
 
 def with_stores(options: argparse.Namespace, work: Callable[[Stores], Awaitable[int]], *, create: bool = False) -> int:
@@ -51,6 +66,9 @@ def with_stores(options: argparse.Namespace, work: Callable[[Stores], Awaitable[
                 "its data folder with the environment variable GATEWAY_DATA; `gateway serve` makes a new one"
             ]
         )
+
+    if sys.stdout.isatty():
+        _load_rich()  # before there is a loop that an import would hold up
 
     async def run() -> int:
         stores = await open_stores(blueprint)
@@ -71,14 +89,40 @@ async def record(stores: Stores, action: str, subject: str, **detail: object) ->
     await stores.audit.record(f"cli:{person}", action, subject, detail=detail)
 
 
+def _load_rich() -> tuple[Any, ...]:
+    """The parts of rich that draw tables: they take a moment to import, and only people at a terminal need them."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    return box, Console, Table, Text
+
+
+def _print_rich(table: Sequence[Sequence[str]]) -> None:
+    box, Console, Table, Text = _load_rich()
+    shown = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for column, name in enumerate(table[0]):
+        numbers = all(_NUMBER.fullmatch(row[column]) for row in table[1:] if row[column])
+        shown.add_column(name, justify="right" if numbers and len(table) > 1 else "left", overflow="fold")
+    for row in table[1:]:
+        # As text: a name such as `[bold]` is no markup.
+        shown.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    Console().print(shown)
+
+
 def print_json(value: Any) -> None:
     """One JSON document, indented."""
     print(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Left-aligned columns under a header; nothing but the header when there are no rows."""
+    """Columns under a header, numbers to the right; nothing but the header when there are no rows. On a terminal with
+    colours and lines, otherwise plain text for `grep` and `awk`."""
     table = [tuple(header), *(tuple("" if cell is None else str(cell) for cell in row) for row in rows)]
+    if sys.stdout.isatty():
+        _print_rich(table)
+        return
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     for row in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

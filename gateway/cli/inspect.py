@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from decimal import Decimal
 from typing import Any
 
 from gateway.blueprint import catalog_of, default_problem, demo_note, switched_off
@@ -28,7 +29,7 @@ def add_commands(commands: Any) -> None:
 def run_check(options: argparse.Namespace) -> int:
     """Exit status 0 for a good configuration (warnings allowed). Without `--json` raises ConfigFault for others."""
     try:
-        blueprint = blueprint_of(options)
+        blueprint = blueprint_of(options, complete=True)
     except ConfigFault as fault:
         if not options.json:
             raise
@@ -79,10 +80,18 @@ def run_models(options: argparse.Namespace) -> int:
                 model["id"],
                 model.get("alias_of") or "",
                 "yes" if model.get("available") else "no",
-                pricing.get("prompt"),
-                pricing.get("completion"),
+                _per_million(pricing.get("prompt")),
+                _per_million(pricing.get("completion")),
                 model.get("context_length"),
             )
         )
-    print_table(("MODEL", "ALIAS OF", "AVAILABLE", "USD/TOKEN IN", "USD/TOKEN OUT", "CONTEXT"), rows)
+    print_table(("MODEL", "ALIAS OF", "AVAILABLE", "USD/M IN", "USD/M OUT", "CONTEXT"), rows)
     return 0
+
+
+def _per_million(price: str | None) -> str | None:
+    """USD per million tokens, as prices are written everywhere else, of USD per token."""
+    if price is None:
+        return None
+    text = format(Decimal(price).scaleb(6), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -7,11 +7,15 @@ import time
 from dataclasses import asdict, fields, replace
 from typing import Any
 
+from gateway.budgets import period_of
 from gateway.cli.common import add_config, add_json, print_json, print_table, record, with_stores
-from gateway.errors import CallerFault
+from gateway.errors import CallerFault, Refusal
 from gateway.stores import Account, Key, KeySettings, Stores
 
 NONE = "none"
+
+_SHORTEST_SECRET = 20
+"""Characters of what may be a key itself."""
 
 
 def add_commands(commands: Any) -> None:
@@ -30,7 +34,7 @@ def add_commands(commands: Any) -> None:
     listing.add_argument("--account", help="only this account's keys")
     listing.set_defaults(run=run_list)
     revoke = actions.add_parser("revoke", help="make a key stop working, within a second")
-    revoke.add_argument("key", help="the key's id")
+    revoke.add_argument("key", help="the key's id, or the key itself, as it was found where it should not be")
     revoke.set_defaults(run=run_revoke)
     rotate = actions.add_parser("rotate", help="give a key a new secret and show it, once; its settings stay")
     rotate.add_argument("key", help="the key's id")
@@ -126,11 +130,25 @@ def run_list(options: argparse.Namespace) -> int:
     async def work(stores: Stores) -> int:
         account_id = None if options.account is None else (await find_account(stores, options.account)).id
         keys = await stores.keys.list_keys(account_id)
+        period = period_of(time.time())
+        spent = {key.id: (await stores.keys.month_use(key.id, period))[0] for key in keys}
         if options.json:
-            print_json([asdict(key) for key in keys])
+            print_json([{**asdict(key), "spent_this_month": spent[key.id]} for key in keys])
         else:
-            rows = ((key.id, key.account_id, key.name, key.label, _state(key)) for key in keys)
-            print_table(("ID", "ACCOUNT", "NAME", "KEY", "STATE"), rows)
+            header = (
+                "ID",
+                "ACCOUNT",
+                "NAME",
+                "KEY",
+                "STATE",
+                "SPENT",
+                "LIMIT",
+                "USED",
+                "MODELS",
+                "EXPIRES",
+                "LAST USED",
+            )
+            print_table(header, (_row(key, spent[key.id]) for key in keys))
         return 0
 
     return with_stores(options, work)
@@ -140,7 +158,7 @@ def run_revoke(options: argparse.Namespace) -> int:
     """Revoke one key."""
 
     async def work(stores: Stores) -> int:
-        key = await stores.keys.revoke_key(options.key)
+        key = await stores.keys.revoke_key(await _id_of(stores, options.key))
         if key is None:
             raise CallerFault(f"there is no key with the id '{options.key}'", status=404)
         await record(stores, "key.revoke", key.id, account=key.account_id)
@@ -177,6 +195,45 @@ async def find_account(stores: Stores, id_or_name: str) -> Account:
     if account is None:
         raise CallerFault(f"there is no account '{id_or_name}'; see: gateway accounts list", status=404)
     return account
+
+
+async def _id_of(stores: Stores, text: str) -> str:
+    """The id of a key that is named by its id, or by itself. Raises CallerFault when no key works that looks so."""
+    if text.startswith("key_") or len(text) < _SHORTEST_SECRET:
+        return text
+    try:
+        caller = await stores.keys.authenticate(text, "")
+    except Refusal:  # it may be used from some addresses only, or its account is disabled: its label tells it
+        alike = [
+            key for key in await stores.keys.list_keys() if key.revoked_at is None and key.label.endswith(text[-4:])
+        ]
+        if len(alike) == 1:
+            return alike[0].id
+        raise CallerFault("several keys end like this one; name it by its id, see: gateway keys list") from None
+    if caller is None:
+        raise CallerFault("this is no key that works here: unknown, expired, or revoked already", status=404)
+    return caller.key_id
+
+
+def _row(key: Key, spent: int) -> tuple[object, ...]:
+    limit = key.monthly_limit
+    return (
+        key.id,
+        key.account_id,
+        key.name,
+        key.label,
+        _state(key),
+        f"{spent:,}",
+        "" if limit is None else f"{limit:,}",
+        f"{spent * 100 // limit} %" if limit else "",
+        "all" if key.models is None else " ".join(key.models),
+        _day(key.expires_at),
+        _day(key.last_used_at),
+    )
+
+
+def _day(seconds: int | None) -> str:
+    return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds))
 
 
 def _state(key: Key) -> str:

@@ -6,9 +6,8 @@ import argparse
 import asyncio
 import csv
 import sys
-import time
 from dataclasses import asdict, fields
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from gateway.cli.common import add_config, add_json, blueprint_of, print_json, p
 from gateway.cli.keys import find_account
 from gateway.cli.serve import is_running
 from gateway.errors import GatewayFault
-from gateway.stores import Entry, Stores
+from gateway.http.api.usage import usage_of
+from gateway.stores import Account, Entry, Stores
 
 _DAY = 86_400
 
@@ -35,10 +35,15 @@ def add_commands(commands: Any) -> None:
     show.set_defaults(run=run_show)
     export = actions.add_parser("export", help="every entry, oldest first: CSV, or JSON lines with --json")
     export.add_argument("--account", help="only this account's (id or name)")
+    export.add_argument("--start", type=_first_second, help="entries of this UTC day and later, such as 2026-01-31")
+    export.add_argument("--end", type=_last_second, help="entries up to this UTC day, itself included")
     export.set_defaults(run=run_export)
-    usage = commands.add_parser("usage", help="what an account used, by day and model")
-    usage.add_argument("account", help="account id or name")
-    usage.add_argument("--days", type=int, default=30, help="UTC days including today (%(default)s)")
+    usage = commands.add_parser("usage", help="what an account used, by day and model; without one, all of them")
+    usage.add_argument("account", nargs="?", help="account id or name; left out, a line for each account")
+    usage.add_argument("--key", help="only this key's (id)")
+    usage.add_argument("--days", help="UTC days including today (30)")
+    usage.add_argument("--start", help="the first UTC day, such as 2026-01-31")
+    usage.add_argument("--end", help="the last UTC day, itself included")
     usage.set_defaults(run=run_usage)
     backup = commands.add_parser("backup", help="copy the database while the gateway runs")
     backup.add_argument("file", type=Path, help="where to; must not exist")
@@ -105,6 +110,8 @@ def run_export(options: argparse.Namespace) -> int:
         if not options.json:
             writer.writeheader()
         async for entry in stores.ledger.export(account_id):
+            if not (options.start or 0) <= entry.created_at <= (options.end or entry.created_at):
+                continue
             if options.json:
                 print(orjson.dumps(asdict(entry)).decode())
             else:
@@ -115,25 +122,63 @@ def run_export(options: argparse.Namespace) -> int:
 
 
 def run_usage(options: argparse.Namespace) -> int:
-    """Sums of whole UTC days."""
+    """Sums of whole UTC days; as JSON what `GET /usage` answers, for all accounts a list of it."""
+    query = {name: getattr(options, name) for name in ("key", "days", "start", "end")}
+    query = {name: value for name, value in query.items() if value is not None}
+    thresholds = blueprint_of(options).config.alerts.thresholds
 
     async def work(stores: Stores) -> int:
+        if options.account is None:
+            return await _usage_of_all(stores, query, thresholds, options.json)
         account = await find_account(stores, options.account)
-        end = (int(time.time()) // _DAY + 1) * _DAY
-        summary = await stores.usage.summary(account.id, start=end - options.days * _DAY, end=end)
+        found = await usage_of(stores, account.id, query, thresholds)
         if options.json:
-            print_json(asdict(summary))
+            print_json(found)
             return 0
-        print(f"{account.name}: balance {summary.balance:,} credits")
+        totals, budget = found["totals"], found["key_budget"] or found["budget"]
         print(
-            f"{options.days} days: {summary.credits:,} credits, {summary.tokens:,} tokens, "
-            f"{summary.requests:,} requests"
+            f"{account.name}: balance {found['balance']:,} credits; {budget['percent']} % of this month's budget used"
         )
-        print_table(("DAY", "CREDITS", "REQUESTS"), summary.daily)
-        print_table(("MODEL", "CREDITS"), summary.by_model)
+        print(f"{totals['credits']:,} credits, {totals['tokens']:,} tokens, {totals['requests']:,} requests")
+        print_table(("DAY", "CREDITS", "REQUESTS"), (tuple(day.values()) for day in found["daily"]))
+        print_table(("MODEL", "CREDITS"), (tuple(model.values()) for model in found["by_model"]))
         return 0
 
     return with_stores(options, work)
+
+
+async def _usage_of_all(stores: Stores, query: dict[str, str], thresholds: tuple[int, ...], as_json: bool) -> int:
+    accounts: list[Account] = []
+    while page := await stores.accounts.list_accounts(after=accounts[-1].id if accounts else "", limit=500):
+        accounts += page
+    found = [(account, await usage_of(stores, account.id, query, thresholds)) for account in accounts]
+    if as_json:
+        print_json([{"account_id": account.id, "name": account.name, **usage} for account, usage in found])
+        return 0
+    rows = (
+        (
+            account.id,
+            account.name,
+            *(f"{usage['totals'][name]:,}" for name in ("credits", "tokens", "requests")),
+            f"{usage['balance']:,}",
+            f"{usage['budget']['percent']} %",
+        )
+        for account, usage in found
+    )
+    print_table(("ID", "NAME", "CREDITS", "TOKENS", "REQUESTS", "BALANCE", "BUDGET USED"), rows)
+    return 0
+
+
+def _first_second(text: str) -> int:
+    """The first second of a day. Raises ArgumentTypeError."""
+    try:
+        return int(datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC).timestamp())
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a day such as 2026-01-31, got {text!r}") from None
+
+
+def _last_second(text: str) -> int:
+    return _first_second(text) + _DAY - 1
 
 
 def run_backup(options: argparse.Namespace) -> int:

@@ -70,7 +70,7 @@ def run_serve(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
     if options.listen_fd is not None:
         return _run_loop(_serve(options, inherited(options.listen_fd)))
-    blueprint = blueprint_of(options)
+    blueprint = blueprint_of(options, complete=True)
     config = blueprint.config
     server = config.server
     workers = server.workers if options.workers is None else options.workers

@@ -283,10 +283,11 @@ class PluginSettings(Section):
 
 
 class LogSettings(Section):
-    """bodies: at level debug, log the bodies of model calls and of their answers; they hold what people wrote."""
+    """format: `auto` is text on a terminal, and JSON elsewhere. bodies: at level debug, log the bodies of model calls
+    and of their answers; they hold what people wrote."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["json", "text"] = "json"
+    format: Literal["auto", "json", "text"] = "auto"
     bodies: bool = False
 
 

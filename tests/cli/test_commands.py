@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +189,82 @@ def test_backup_and_restore(gateway: Terminal, tmp_path: Path) -> None:
     assert "every sum is right" in gateway("ledger", "check")
     (tmp_path / "broken.db").write_bytes(b"not a database" * 100)
     assert "not a database" in gateway("restore", str(tmp_path / "broken.db"), "--force", status=1)
+
+
+def test_keys_are_listed_with_what_they_may_and_did(gateway: Terminal) -> None:
+    gateway("accounts", "create", "Ada", "--credits", "1000")
+    gateway("keys", "create", "--account", "Ada", "--name", "small", "--monthly-limit", "2000", "--models", "echo/*")
+    shown = gateway("keys", "list")
+    assert re.search(r"small .* active +0 +2,000 +0 % +echo/\*", shown)
+    listed = gateway.json("keys", "list")
+    assert isinstance(listed, list)
+    assert (listed[0]["spent_this_month"], listed[0]["monthly_limit"]) == (0, 2000)
+
+
+def test_a_leaked_key_is_revoked_by_itself(gateway: Terminal) -> None:
+    gateway("accounts", "create", "Ada")
+    first, second = (gateway.json("keys", "create", "--account", "Ada") for _ in range(2))
+    bound = gateway.json("keys", "create", "--account", "Ada", "--allow-ip", "10.0.0.1")
+    assert isinstance(first, dict)
+    assert isinstance(second, dict)
+    assert isinstance(bound, dict)
+    assert str(first["id"]) in gateway("keys", "revoke", str(first["key"]))
+    assert str(bound["id"]) in gateway("keys", "revoke", str(bound["key"])), "from wherever it may be used"
+    states = {key["id"]: key["revoked_at"] is None for key in gateway.json("keys", "list")}  # type: ignore[attr-defined]
+    assert states == {first["id"]: False, second["id"]: True, bound["id"]: False}
+    assert "unknown, expired, or revoked" in gateway("keys", "revoke", str(first["key"]), status=1)
+
+
+def test_usage_of_one_and_of_all_in_the_shape_of_the_api(gateway: Terminal) -> None:
+    gateway("accounts", "create", "Ada", "--credits", "1000")
+    gateway("accounts", "create", "Bob", "--credits", "5")
+    made = gateway.json("usage", "Ada", "--start", "2026-01-01", "--end", "2026-01-31")
+    assert isinstance(made, dict)
+    assert (made["object"], made["balance"], made["totals"]["credits"]) == ("usage", 1000, 0)
+    assert made["budget"]["limit"] == 1000
+    everybody = gateway.json("usage", "--days", "7")
+    assert isinstance(everybody, list)
+    assert [(one["name"], one["balance"]) for one in everybody] == [("Ada", 1000), ("Bob", 5)]
+    shown = gateway("usage")
+    assert re.search(r"Ada +0 +0 +0 +1,000 +0 %", shown)
+    assert "start: expected a day" in gateway("usage", "Ada", "--start", "soon", status=1)
+    assert "days: " in gateway("usage", "Ada", "--days", "0", status=1)
+
+
+def test_the_ledger_of_some_days(gateway: Terminal) -> None:
+    gateway("accounts", "create", "Ada", "--credits", "1000")
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    assert len(gateway("ledger", "export", "--start", today, "--end", today).splitlines()) == 2
+    assert len(gateway("ledger", "export", "--end", "2020-12-31").splitlines()) == 1
+    with pytest.raises(SystemExit):
+        gateway("ledger", "export", "--start", "yesterday")
+
+
+def test_what_calls_no_provider_needs_no_key(gateway: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("A_KEY", raising=False)
+    gateway.config.write_text(
+        'providers: {echo: {plugin: echo}, openai: {plugin: openai, api_key: "${A_KEY}"}}\n'
+        "models: {echo/echo: {free: true, context: 8000}}\n"
+    )
+    gateway("accounts", "create", "Ada")
+    assert "Ada" in gateway("accounts", "list")
+    assert "echo/echo" in gateway("models")
+    assert "A_KEY is not set" in gateway("check", status=2)
+    assert "A_KEY is not set" in gateway("serve", status=2)
+
+
+def test_prices_are_shown_per_million_tokens(gateway: Terminal) -> None:
+    assert re.search(r"echo/echo +yes +1 +2 +8000", gateway("models"))
+
+
+def test_on_a_terminal_tables_have_lines_and_hostile_names_are_text(
+    gateway: Terminal, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway("accounts", "create", "[bold]Ada[/]")
+    plain = gateway("accounts", "list")
+    assert "\u2500" not in plain
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "160")
+    shown = gateway("accounts", "list")
+    assert "[bold]Ada[/]" in shown
+    assert "\u2500" in shown
