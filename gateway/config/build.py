@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -53,7 +54,15 @@ def plugin_settings(document: Document) -> PluginSettings:
     settings = Checker(document).check(PluginSettings, document.values.get("plugins"), ("plugins",))
     if settings is None or ("plugins",) in document.broken:
         raise document.fault()
-    return _absolute(settings, document)
+    found = _absolute(settings, document)
+    if found.dir is not None:
+        try:
+            os.scandir(found.dir).close()
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            document.report(("plugins", "dir"), f"the folder {found.dir} cannot be read: {reason}")
+            raise document.fault() from None
+    return found
 
 
 def build(

@@ -45,9 +45,11 @@ _HOLDS = "SELECT count(*), coalesce(sum(amount), 0) FROM holds WHERE state = 0"
 
 @dataclass(slots=True)
 class SqliteStores(Stores):
-    """`gateway.stores.Stores` on one SQLite file. core: the file's engine; opened: what `close` lets go of."""
+    """`gateway.stores.Stores` on one SQLite file. core: the file's engine; opened: what `close` lets go of. copies: of
+    the database as it was in older versions."""
 
     core: Core = field(kw_only=True)
+    copies: tuple[Path, ...] = field(default=(), kw_only=True)
     opened: AsyncExitStack = field(default_factory=AsyncExitStack, kw_only=True)
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -65,7 +67,8 @@ class SqliteStores(Stores):
 
     def describe(self) -> Mapping[str, str]:
         """Kind, file and version."""
-        return {"kind": "sqlite", "place": str(self.core.path), "version": str(len(STEPS))}
+        older = {"older_copies": ", ".join(map(str, self.copies))} if self.copies else {}
+        return {"kind": "sqlite", "place": str(self.core.path), "version": str(len(STEPS)), **older}
 
     def backlog(self) -> int:
         """What waits for the writer."""
@@ -137,12 +140,30 @@ def _check_secret(connection: sqlite3.Connection, secret: bytes, adopt: bool) ->
     connection.execute("UPDATE facts SET value = ? WHERE name = 'secret'", (mark,))
 
 
+def copy_of_version(path: Path, version: int) -> Path:
+    """Where a database as it was in an older version is kept when it is upgraded."""
+    return path.with_name(f"{path.name}.version-{version}")
+
+
+def _copies_beside(path: Path) -> tuple[Path, ...]:
+    copies = (copy_of_version(path, version) for version in range(1, len(STEPS)))
+    return tuple(copy for copy in copies if copy.exists())
+
+
+def _keep_as_it_was(connection: sqlite3.Connection, path: Path) -> None:
+    """Copy a database that is about to be upgraded, once for each version: a gateway of before cannot read it after."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if 0 < version < len(STEPS) and not copy_of_version(path, version).exists():
+        backup_database(path, copy_of_version(path, version))
+
+
 def _connect(path: Path, secret: bytes, adopt_secret: bool) -> sqlite3.Connection:
     """The writer's connection to a database that is up to date and ours; only its owner may read the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     connection = open_writing(path)
     try:
+        _keep_as_it_was(connection, path)
         migrate(connection)
         _check_secret(connection, secret, adopt_secret)
         connection.execute("PRAGMA busy_timeout = 0")  # the writer waits by itself, in shorter naps
@@ -233,6 +254,7 @@ async def open_stores(
             audit=SqliteAudit(core),
             presence=presence,
             core=core,
+            copies=await core.apart(lambda: _copies_beside(path)),
         )
         stores.opened = opened.pop_all()
         return stores

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from decimal import Decimal
 from ipaddress import ip_network
-from pathlib import Path
 
 import pydantic
 import pytest
@@ -430,12 +429,14 @@ class TestPlugins:
             config.build(config.parse(b"a: {from_: 3}", {}), {"a": Renamed}, {})
 
     def test_first_step(self, tmp_path):
+        (tmp_path / "here").mkdir()
         (tmp_path / "c.yaml").write_text("plugins: {dir: here, enable: [a], disable: [b]}\nserver: {port: x}")
         settings = config.plugin_settings(config.read(tmp_path / "c.yaml", {}))
         assert settings.dir == tmp_path.resolve() / "here"
         assert (settings.enable, settings.disable) == (("a",), ("b",))
         assert config.plugin_settings(config.parse(b"plugins: {dir: '${D:-}'}", {})).dir is None
-        assert config.plugin_settings(config.parse(b"plugins: {dir: /x/y}", {})).dir == Path("/x/y")
+        absolute = config.parse(f"plugins: {{dir: {tmp_path}}}".encode(), {})
+        assert config.plugin_settings(absolute).dir == tmp_path
 
     def test_first_step_reports_the_texts_problems_too(self):
         with pytest.raises(ConfigFault) as caught:
@@ -654,3 +655,15 @@ providers:
         "[2].name: another endpoint has this name",
         "[3].nam: unknown key; did you mean name?",
     ]
+
+
+def test_a_folder_of_plugins_that_is_not_there(tmp_path):
+    found = config.parse(b"plugins:\n  dir: plugins.d\n", {}, folder=tmp_path)
+    with pytest.raises(ConfigFault) as caught:
+        config.plugin_settings(found)
+    assert caught.value.problems == [
+        f"config.yaml:2: plugins.dir: the folder {tmp_path}/plugins.d cannot be read: No such file or directory"
+    ]
+    (tmp_path / "plugins.d").mkdir()
+    again = config.parse(b"plugins: {dir: plugins.d}", {}, folder=tmp_path)
+    assert config.plugin_settings(again).dir == tmp_path / "plugins.d"

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,31 @@ async def test_everything_made_before_still_works(made, database):
         assert (await stores.topups.get(made["topup"])).status == "paid"
         assert await stores.check() == []
     assert admin_secret(secret) == "mgas_" + made["admin_secret"]
+
+
+@pytest.fixture
+def look():
+    """Reads one row of a database file, beside the loop."""
+
+    def read(path, sql):
+        with closing(sqlite3.connect(path)) as connection:
+            row = connection.execute(sql).fetchone()
+            connection.commit()
+            return row
+
+    return lambda path, sql: asyncio.to_thread(read, path, sql)
+
+
+async def test_it_is_copied_before_it_is_upgraded_and_a_newer_one_is_refused(made, database, look):
+    before = await look(database, "SELECT count(*) FROM entries")
+    async with await open_stores(database, bytes.fromhex(made["secret"])) as stores:
+        assert stores.describe()["older_copies"] == f"{database}.version-4"
+    copy = f"{database}.version-4"
+    assert await look(copy, "PRAGMA user_version") == (4,)
+    assert await look(copy, "SELECT count(*) FROM entries") == before
+    await look(database, "PRAGMA user_version = 99")
+    with pytest.raises(GatewayFault, match="made by a newer gateway"):
+        await open_stores(database, bytes.fromhex(made["secret"]))
 
 
 async def test_another_secret_is_refused(database):
