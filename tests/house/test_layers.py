@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 FLOORS = (
-    "errors wire profile call provider readers operations dialect payments tools credentials stores config "
-    "catalog fetch hookspecs api pluginload pipeline upstream runner logs exposition metrics siblings budgets "
+    "errors aside claim wire profile call provider readers operations dialect payments tools credentials stores "
+    "config storage catalog fetch hookspecs api pluginload pipeline upstream runner logs exposition metrics siblings budgets "
     "discovery server_secret passwords builtin sqlite own_plugins servertools responses blueprint runtime http "
     "console cli __main__ testing"
 ).split()
