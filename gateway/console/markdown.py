@@ -7,7 +7,7 @@ gateway's address, which stands for the one in the examples, and the language th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 _COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
+_NOTE = re.compile(r"^\[\^([\w-]+)\]: (.+)\n?", re.MULTILINE)
+_NOTED = re.compile(r"\[\^([\w-]+)\]|(<br>)")
 _MODEL = re.compile(r"""["']?model["']?\s*[:=]\s*["']([^"']+)["']""")
 _PROMPT = re.compile(r"""["']?(?:content|input)["']?\s*[:=]\s*(["'])((?:(?!\1).)+)\1""")
 _PAGES = frozenset("/models /pricing /chat /usage /credits /api /settings/api-keys /account /admin".split())
@@ -69,19 +71,29 @@ class Markdown:
         self._link = link
 
     def render(self, source: str) -> Written:
-        """The page. HTML in the source is shown as text; its comments are left out."""
-        tokens = self._parser.parse(_COMMENT.sub("", source))
-        return _Page(self._parser, self._highlighter, self._link, tokens).written()
+        """The page. HTML in the source is shown as text, but for `<br>`; its comments are left out. Footnotes
+        (`[^1]`, and `[^1]: ...` in one line) stand at the end."""
+        source = _COMMENT.sub("", source)
+        notes = dict(_NOTE.findall(source))
+        tokens = self._parser.parse(_NOTE.sub("", source))
+        return _Page(self._parser, self._highlighter, self._link, tokens, notes).written()
 
 
 class _Page:
     def __init__(
-        self, parser: Any, highlighter: Highlighter, link: Callable[[str], str], tokens: Sequence[Token]
+        self,
+        parser: Any,
+        highlighter: Highlighter,
+        link: Callable[[str], str],
+        tokens: Sequence[Token],
+        notes: Mapping[str, str],
     ) -> None:
         self._parser = parser
         self._highlighter = highlighter
         self._link = link
         self._tokens = tokens
+        self._notes = notes
+        self._noted: set[str] = set()
         self._anchors: set[str] = set()
         self._tabs = 0
         self._sections: list[Section] = []
@@ -105,8 +117,31 @@ class _Page:
             else:
                 made.append(self._other(token))
                 at += 1
+        made.append(self._foot())
         self._close_section()
         return Written(self._title, "".join(made), tuple(self._sections))
+
+    def _foot(self) -> str:
+        """The footnotes that the page refers to."""
+        lines = [
+            f'<li id="note-{name}" value="{number}">{self._parser.renderInline(text)} '
+            f'<a href="#noted-{name}" aria-label="Back to the text">&#8617;</a></li>\n'
+            for number, (name, text) in enumerate(self._notes.items(), start=1)
+            if name in self._noted
+        ]
+        return f'<ol class="notes" aria-label="Notes">\n{"".join(lines)}</ol>\n' if lines else ""
+
+    def _mark(self, found: re.Match[str]) -> str:
+        """A line break, or a reference to a footnote."""
+        name = found[1]
+        if name is None:
+            return "<br>"
+        if name not in self._notes:
+            return escape(found[0])
+        place = "" if name in self._noted else f' id="noted-{name}"'
+        self._noted.add(name)
+        number = list(self._notes).index(name) + 1
+        return f'<sup><a href="#note-{name}"{place} aria-label="Note {number}">{number}</a></sup>'
 
     def _heading(self, token: Token, inline: Token) -> str:
         text = "".join(child.content for child in inline.children or ())
@@ -184,10 +219,19 @@ class _Page:
             return '<div class="scroll" tabindex="0" role="region" aria-label="Table">' + rendered
         return rendered + "</div>\n" if token.type == "table_close" else rendered
 
+    def _marked(self, text: str) -> str:
+        parts, at = [], 0
+        for found in _NOTED.finditer(text):
+            parts += [escape(text[at : found.start()]), self._mark(found)]
+            at = found.end()
+        return "".join([*parts, escape(text[at:])])
+
     def _inline(self, token: Token) -> str:
         for child in token.children or ():
             if child.type == "code_inline" and child.content in _PAGES:
                 child.type, child.content = "html_inline", f'<a href="{child.content}"><code>{child.content}</code></a>'
+            elif child.type == "text" and _NOTED.search(child.content):
+                child.type, child.content = "html_inline", self._marked(child.content)
             if child.type == "link_open":
                 child.attrSet("href", self._link(str(child.attrGet("href") or "")))
         rendered: str = self._parser.renderer.renderInline(token.children or [], self._parser.options, {})

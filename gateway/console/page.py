@@ -78,7 +78,13 @@ class Visit:
         response = web.Response(status=303, headers={**self.context.headers(), "location": path})
         if say:
             response.set_cookie(
-                FLASH_COOKIE, quote(say[:_LONGEST_FLASH]), max_age=60, path="/", httponly=True, samesite="Lax"
+                FLASH_COOKIE,
+                quote(say[:_LONGEST_FLASH]),
+                max_age=60,
+                path="/",
+                httponly=True,
+                secure=self.base_url.startswith("https://"),
+                samesite="Lax",
             )
         return response
 

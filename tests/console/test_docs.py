@@ -46,6 +46,9 @@ def test_links_and_anchors_lead_somewhere(book: Book) -> None:
             path, _, anchor = unescape(target).partition("#")
             if path.startswith(("https://", "/chat", "/models", "/pricing", "/usage", "/settings", "/api", "/account")):
                 continue
+            if anchor.startswith(("note-", "noted-")):
+                assert f'id="{anchor}"' in book.pages[entry.name].html
+                continue
             assert (path or entry.path) in anchors, (entry.path, target)
             assert anchor in anchors[path or entry.path] | {""}, (entry.path, target)
 
@@ -72,6 +75,16 @@ def test_source_html_is_text_and_comments_are_gone(markdown: Markdown) -> None:
     assert "&lt;b onclick=x&gt;" in html
     assert "<i>" not in html
     assert 'href="javascript' not in html
+
+
+def test_footnotes_and_line_breaks(markdown: Markdown) -> None:
+    source = "# T\n\n| a | b |\n|---|---|\n| x[^n]<br>y | z[^n] <i>[^none] |\n\n[^n]: why `so`\n"
+    html = markdown.render(source).html
+    assert 'x<sup><a href="#note-n" id="noted-n" aria-label="Note 1">1</a></sup><br>y' in html
+    assert html.count('id="noted-n"') == 1
+    assert "&lt;i&gt;[^none]" in html
+    assert '<li id="note-n" value="1">why <code>so</code> <a href="#noted-n"' in html
+    assert "[^n]" not in html
 
 
 def test_examples_side_by_side_become_tabs(markdown: Markdown) -> None:
