@@ -21,6 +21,7 @@ from gateway.credentials import (
 )
 from gateway.payments import MAX_AMOUNT
 from gateway.stores import (
+    ALL_USE,
     CRASHED,
     MAX_CREDITS,
     Account,
@@ -66,6 +67,7 @@ from gateway.stores import (
     TopUps,
     TopUpStatus,
     Turn,
+    UsageFilter,
     UsageLog,
     UsageRow,
     UsageSummary,
@@ -96,6 +98,7 @@ from gateway.stores.orders import (
 from gateway.stores.windows import SlidingWindows, window_state
 
 __all__ = [
+    "ALL_USE",
     "CRASHED",
     "DATABASE_MARK",
     "KEY_PEPPER",
@@ -150,6 +153,7 @@ __all__ = [
     "TopUpStatus",
     "TopUps",
     "Turn",
+    "UsageFilter",
     "UsageLog",
     "UsageRow",
     "UsageSummary",
