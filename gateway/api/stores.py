@@ -21,6 +21,7 @@ from gateway.credentials import (
 )
 from gateway.payments import MAX_AMOUNT
 from gateway.stores import (
+    ALL_USE,
     CRASHED,
     DISK_FULL,
     MAX_CREDITS,
@@ -68,6 +69,7 @@ from gateway.stores import (
     TopUps,
     TopUpStatus,
     Turn,
+    UsageFilter,
     UsageLog,
     UsageRow,
     UsageSummary,
@@ -98,6 +100,7 @@ from gateway.stores.orders import (
 from gateway.stores.windows import SlidingWindows, window_state
 
 __all__ = [
+    "ALL_USE",
     "CRASHED",
     "DATABASE_MARK",
     "DISK_FULL",
@@ -154,6 +157,7 @@ __all__ = [
     "TopUpStatus",
     "TopUps",
     "Turn",
+    "UsageFilter",
     "UsageLog",
     "UsageRow",
     "UsageSummary",

@@ -47,8 +47,8 @@ _HOLDS = "SELECT count(*), coalesce(sum(amount), 0) FROM holds WHERE state = 0"
 
 @dataclass(slots=True)
 class SqliteStores(Stores):
-    """`gateway.stores.Stores` on one SQLite file. core: the file's engine; ground: the file itself; shared:
-    other processes use it, too; opened: what `close` lets go of. copies: of the database as it was in older versions."""
+    """`gateway.stores.Stores` on one SQLite file. core: the file's engine; ground: the file itself; shared: other
+    processes use it, too; opened: what `close` lets go of; copies: of the database as it was in older versions."""
 
     core: Core = field(kw_only=True)
     copies: tuple[Path, ...] = field(default=(), kw_only=True)

@@ -46,9 +46,10 @@ from gateway.stores.presence import Lease, Presence
 from gateway.stores.responses import Chain, Responses, StoredResponse, Turn
 from gateway.stores.sessions import Session, Sessions
 from gateway.stores.topups import TopUp, TopUps, TopUpStatus
-from gateway.stores.usage import LoggedRequest, UsageLog, UsageRow, UsageSummary
+from gateway.stores.usage import ALL_USE, LoggedRequest, UsageFilter, UsageLog, UsageRow, UsageSummary
 
 __all__ = [
+    "ALL_USE",
     "CRASHED",
     "DISK_FULL",
     "MAX_CREDITS",
@@ -96,6 +97,7 @@ __all__ = [
     "TopUpStatus",
     "TopUps",
     "Turn",
+    "UsageFilter",
     "UsageLog",
     "UsageRow",
     "UsageSummary",

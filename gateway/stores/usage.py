@@ -41,7 +41,8 @@ class LoggedRequest:
 @dataclass(slots=True, frozen=True)
 class UsageSummary:
     """The figures of `GET /usage`: totals; `(day, credits, requests)` per UTC day with any use, ascending;
-    `(model, credits)`, most credits first. The credits are the ledger's own charges, booked on the day and under
+    `(model, credits)` and `(key id, credits, requests)`, most credits first, the key "" for calls without one. The
+    credits are the ledger's own charges, booked on the day and under
     the model of their hold; tokens and requests come from the usage log."""
 
     balance: int
@@ -50,6 +51,24 @@ class UsageSummary:
     requests: int
     daily: Sequence[tuple[str, int, int]] = ()
     by_model: Sequence[tuple[str, int]] = ()
+    by_key: Sequence[tuple[str, int, int]] = ()
+
+
+@dataclass(slots=True, frozen=True)
+class UsageFilter:
+    """Which rows of the log; what is None or "" is not asked about.
+
+    key_id: "" for calls without a key. model: as the caller named it. failed: only those with a status of 400 or more.
+    after: only rows after the one with this `seq`, and of a page those that came next after it.
+    """
+
+    key_id: str | None = None
+    model: str = ""
+    failed: bool = False
+    after: int = 0
+
+
+ALL_USE = UsageFilter()
 
 
 class UsageLog(Protocol):
@@ -66,7 +85,7 @@ class UsageLog(Protocol):
         The balance is the account's, also with a key; zero when there is no such account."""
 
     async def recent(
-        self, account_id: str | None = None, *, before: int = 0, limit: int = 50, key_id: str | None = None
+        self, account_id: str | None = None, *, before: int = 0, limit: int = 50, only: UsageFilter = ALL_USE
     ) -> list[LoggedRequest]:
         """Rows of the log, newest first; `before` is the `seq` of the last row of the page before. limit: 1 to
         1000."""

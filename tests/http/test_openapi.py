@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import orjson
 import pytest
 import pytest_asyncio
@@ -21,6 +22,8 @@ CONFIG = {
     "providers": {"echo": {"plugin": "echo"}},
     "models": {"echo/echo": {"price": {"input": 1, "output": 2}, "context": 8000, "max_output": 1000}},
     "default_model": "echo/echo",
+    "console": {"sign_up": "open"},
+    "credits": {"signup_grant": 1000},
     "pipeline": ["auth", "model_allow_list", "rate_limit", "quota", "routing", "usage_log"],
 }
 HELLO = {"messages": [{"role": "user", "content": "Hello there, how are you?"}]}
@@ -42,12 +45,12 @@ class Documentation:
         self, method: str, path: str, body: Any = None, *, bearer: str = "", status: int = 200, **places: str
     ) -> Any:
         """Send a request to a path of the document, check the answer against it, and return the answer: parsed JSON,
-        or the list of a stream's events. bearer: "" for the account's own key."""
+        or the list of a stream's events. bearer: "" for the account's own key, "none" for no credential."""
         item = self.found["paths"][path]
         prefix = item["servers"][0]["url"] if "servers" in item else self.found["servers"][0]["url"]
         query = places.pop("query", "")
         url = self.gateway.url + prefix.rstrip("/") + path.format_map(places) + query
-        headers = {"Authorization": f"Bearer {bearer or self.gateway.key}"}
+        headers = {} if bearer == "none" else {"Authorization": f"Bearer {bearer or self.gateway.key}"}
         async with self.gateway.session.request(method, url, json=body, headers=headers) as answer:
             raw = await answer.read()
             assert answer.status == status, raw
@@ -201,6 +204,44 @@ async def test_account_and_system(api):
     await api.ask("POST", "/account/vouchers/redeem", {"code": code}, status=400)
     await api.ask("GET", "/healthz")
     await api.ask("GET", "/readyz")
+
+
+async def test_people(api):
+    password = "correct horse battery"
+    opened = await api.ask("POST", "/account/sign-up", {"email": "ada@example.org", "password": password})
+    assert opened["csrf_token"]
+    async with aiohttp.ClientSession(
+        cookie_jar=aiohttp.CookieJar(unsafe=True), headers={"X-CSRF-Token": "x"}
+    ) as session:
+        api.gateway.session, before = session, api.gateway.session
+        opened = await api.ask(
+            "POST", "/account/sign-in", {"email": "ada@example.org", "password": password}, bearer="none"
+        )
+        session.headers["X-CSRF-Token"] = opened["csrf_token"]
+
+        async def ask(*arguments: Any, **more: Any) -> Any:
+            return await api.ask(*arguments, bearer="none", **more)
+
+        await ask("POST", "/account/sign-in", {"email": "ada@example.org", "password": "wrong"}, status=401)
+        await ask("GET", "/account/me")
+        await ask("GET", "/account/balance")
+        sessions = await ask("GET", "/account/sessions")
+        await ask("DELETE", "/account/sessions/{id}", id="sess_none", status=404)
+        assert sessions["data"][0]["current"]
+        made = await ask("POST", "/account/keys", {"name": "a"}, status=201)
+        await ask("GET", "/account/keys")
+        await ask("GET", "/account/keys/{id}", id=made["id"])
+        await ask("PATCH", "/account/keys/{id}", {"name": "b"}, id=made["id"])
+        await ask("POST", "/account/keys/{id}/rotate", {}, id=made["id"])
+        await ask("DELETE", "/account/keys/{id}", id=made["id"])
+        await ask("POST", "/chat/completions", HELLO)
+        await ask("GET", "/account/usage")
+        await ask("GET", "/account/requests")
+        await ask("POST", "/account/login", {"current_password": password, "password": "another password"})
+        await ask("POST", "/account/password/reset", {"link": "none", "password": password}, status=404)
+        await ask("DELETE", "/account/sessions")
+        await ask("POST", "/account/sign-out", status=401)
+        api.gateway.session = before
 
 
 async def test_admin(api):

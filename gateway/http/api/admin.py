@@ -20,7 +20,7 @@ from gateway.http.api.usage import usage_of
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import remote_address
 from gateway.http.server.router import RouteTable
-from gateway.stores import AccountChange, KeySettings, Stores
+from gateway.stores import AccountChange, Stores
 from gateway.wire.openapi import Operation
 
 PREFIX = "/admin/api"
@@ -171,7 +171,7 @@ async def _list_keys(context: RequestContext, stores: Stores) -> web.StreamRespo
 
 
 async def _create_key(context: RequestContext, stores: Stores) -> web.StreamResponse:
-    settings = _key_settings(forms.KEY.read(await context.read_json()))
+    settings = forms.key_settings(forms.KEY.read(await context.read_json()))
     account = _found(await stores.accounts.find_account(context.values["account"]), "account")
     key, plain = await stores.keys.create_key(account.id, settings)
     await _record(context, stores, "key.create", key.id, account=account.id, **asdict(settings))
@@ -186,7 +186,7 @@ async def _update_key(context: RequestContext, stores: Stores) -> web.StreamResp
     body = forms.KEY.read(await context.read_json())
     key = _found(await stores.keys.get_key(context.values["key"]), "key")
     # What is not named stays as it is; null takes a limit away.
-    settings = _key_settings({**{name: getattr(key, name) for name in forms.KEY.names}, **body})
+    settings = forms.key_settings({**{name: getattr(key, name) for name in forms.KEY.names}, **body})
     changed = _found(await stores.keys.update_key(key.id, settings), "key")
     await _record(context, stores, "key.update", key.id, account=key.account_id, **body)
     return context.json(asdict(changed))
@@ -257,11 +257,6 @@ async def _audit(context: RequestContext, stores: Stores) -> web.StreamResponse:
         subject=query.get("subject", ""),
     )
     return context.json({"object": "list", "data": [asdict(entry) for entry in entries]})
-
-
-def _key_settings(fields: dict[str, Any]) -> KeySettings:
-    lists = {name: None if fields.get(name) is None else tuple(fields[name]) for name in ("models", "ip_allow")}
-    return KeySettings(**{**fields, **lists})
 
 
 def _found(value: Any, what: str) -> Any:

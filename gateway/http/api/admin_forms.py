@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from gateway.http.api.fields import Form, strings
-from gateway.stores import MAX_CREDITS
+from gateway.stores import MAX_CREDITS, KeySettings
 from gateway.wire.validators import boolean, filled_string, integer, nullable, one_of, string
 
 _NAME = filled_string.about("The account's name; no other has it.")
@@ -69,3 +72,13 @@ VOUCHERS = Form(
     },
     required=("credits",),
 )
+
+
+def tuples(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a key's body as `KeySettings` has them."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in body.items()}
+
+
+def key_settings(body: Mapping[str, Any]) -> KeySettings:
+    """The settings of a new key."""
+    return KeySettings(**tuples(body))

@@ -66,6 +66,7 @@ async def usage_of(
         "by_model": [{"model": model, "credits": spent} for model, spent in summary.by_model],
         "budget": account,
         "key_budget": None if own is None else own.shown(thresholds),
+        "by_key": [{"key_id": key or None, "credits": spent, "requests": n} for key, spent, n in summary.by_key],
     }
 
 

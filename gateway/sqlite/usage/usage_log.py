@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from gateway.api import Usage
-from gateway.api.stores import LoggedRequest, UsageRow, UsageSummary
+from gateway.api.stores import ALL_USE, LoggedRequest, UsageFilter, UsageRow, UsageSummary
 from gateway.sqlite.engine.core import Core, Row
 from gateway.sqlite.money.operations import RecordOperation
 from gateway.sqlite.money.unit_of_work import BASES
@@ -13,14 +13,16 @@ from gateway.sqlite.money.unit_of_work import BASES
 _DAY = 86_400
 _EPOCH = date(1970, 1, 1)
 _SUMS = """
-    SELECT r.day, m.text, sum(r.credits), sum(r.requests), sum(r.prompt + r.completion)
+    SELECT r.day, m.text, coalesce(k.id, ''), sum(r.credits), sum(r.requests), sum(r.prompt + r.completion)
     FROM accounts AS a CROSS JOIN rollups AS r ON r.account = a.n JOIN names AS m ON m.n = r.model
-    WHERE a.id = ?1 AND r.day >= ?2 AND r.day < ?3 GROUP BY r.day, r.model
+        LEFT JOIN keys AS k ON k.n = r.key
+    WHERE a.id = ?1 AND r.day >= ?2 AND r.day < ?3 GROUP BY r.day, r.model, r.key
 """
 _SUMS_OF_KEY = """
-    SELECT r.day, m.text, sum(r.credits), sum(r.requests), sum(r.prompt + r.completion)
+    SELECT r.day, m.text, ?4, sum(r.credits), sum(r.requests), sum(r.prompt + r.completion)
     FROM accounts AS a CROSS JOIN rollups AS r ON r.account = a.n JOIN names AS m ON m.n = r.model
-    WHERE a.id = ?1 AND r.day >= ?2 AND r.day < ?3 AND r.key = (SELECT n FROM keys WHERE id = ?4)
+    WHERE a.id = ?1 AND r.day >= ?2 AND r.day < ?3 AND r.key = CASE WHEN ?4 = '' THEN 0
+        ELSE (SELECT n FROM keys WHERE id = ?4) END
     GROUP BY r.day, r.model
 """
 _BALANCE = "SELECT balance FROM accounts WHERE id = ?"
@@ -32,7 +34,9 @@ _RECENT_OF_ALL = """
     FROM usage AS u JOIN accounts AS a ON a.n = u.account JOIN names AS m ON m.n = u.model
         JOIN names AS r ON r.n = u.route LEFT JOIN keys AS k ON k.n = u.key LEFT JOIN holds AS h ON h.n = u.hold
         LEFT JOIN names AS t ON t.n = u.target LEFT JOIN names AS e ON e.n = u.error
-    WHERE u.n < ?1 AND (?3 IS NULL OR u.key = (SELECT n FROM keys WHERE id = ?3)) ORDER BY u.n DESC LIMIT ?2
+    WHERE u.n < ?1 AND (?3 IS NULL OR coalesce(k.id, '') = ?3)
+        AND (?4 = '' OR m.text = ?4) AND (?5 = 0 OR u.status >= 400)
+    ORDER BY u.n DESC LIMIT ?2
 """
 _RECENT = """
     SELECT u.n, coalesce(h.charged, 0), coalesce(h.request_id, u.request_id, ''), a.id, coalesce(k.id, ''), m.text,
@@ -42,8 +46,15 @@ _RECENT = """
     FROM accounts AS a CROSS JOIN usage AS u ON u.account = a.n JOIN names AS m ON m.n = u.model
         JOIN names AS r ON r.n = u.route LEFT JOIN keys AS k ON k.n = u.key LEFT JOIN holds AS h ON h.n = u.hold
         LEFT JOIN names AS t ON t.n = u.target LEFT JOIN names AS e ON e.n = u.error
-    WHERE a.id = ?4 AND u.n < ?1 AND (?3 IS NULL OR u.key = (SELECT n FROM keys WHERE id = ?3))
+    WHERE a.id = ?6 AND u.n < ?1 AND (?3 IS NULL OR coalesce(k.id, '') = ?3)
+        AND (?4 = '' OR m.text = ?4) AND (?5 = 0 OR u.status >= 400)
     ORDER BY u.n DESC LIMIT ?2
+"""
+_NEXT_NUMBERS = """
+    SELECT u.n FROM usage AS u JOIN names AS m ON m.n = u.model LEFT JOIN keys AS k ON k.n = u.key
+    WHERE u.n > ?1 AND (?6 IS NULL OR u.account = (SELECT n FROM accounts WHERE id = ?6))
+        AND (?3 IS NULL OR coalesce(k.id, '') = ?3) AND (?4 = '' OR m.text = ?4) AND (?5 = 0 OR u.status >= 400)
+    ORDER BY u.n LIMIT ?2
 """
 _PRUNE = "DELETE FROM usage WHERE n IN (SELECT n FROM usage ORDER BY n LIMIT ?2) AND created < ?1"
 _BEYOND_ALL = 2**62
@@ -98,11 +109,15 @@ class SqliteUsage:
         balance = await self._core.reader.row(_BALANCE, (account_id,))
         days: dict[int, list[int]] = {}
         models: dict[str, int] = {}
+        keys: dict[str, list[int]] = {}
         tokens = 0
-        for day, model, credits, requests, used in rows:
+        for day, model, key, credits, requests, used in rows:
             sums = days.setdefault(day, [0, 0])
             sums[0] += credits
             sums[1] += requests
+            own = keys.setdefault(key, [0, 0])
+            own[0] += credits
+            own[1] += requests
             models[model] = models.get(model, 0) + credits
             tokens += used
         return UsageSummary(
@@ -112,17 +127,24 @@ class SqliteUsage:
             requests=sum(sums[1] for sums in days.values()),
             daily=tuple((day_name(day), *days[day]) for day in sorted(days)),  # type: ignore[misc]  # two sums
             by_model=tuple(sorted(models.items(), key=lambda pair: (-pair[1], pair[0]))),
+            by_key=tuple((key, keys[key][0], keys[key][1]) for key in sorted(keys, key=lambda k: (-keys[k][0], k))),
         )
 
     async def recent(
-        self, account_id: str | None = None, *, before: int = 0, limit: int = 50, key_id: str | None = None
+        self, account_id: str | None = None, *, before: int = 0, limit: int = 50, only: UsageFilter = ALL_USE
     ) -> list[LoggedRequest]:
-        """limit: 1 to 1000."""
-        values = (before or _BEYOND_ALL, min(max(limit, 1), 1000), key_id)
+        """A page; going forwards, first the numbers of its rows are looked up."""
+        reader, bound, most = self._core.reader, before or _BEYOND_ALL, min(max(limit, 1), 1000)
+        chosen = (only.key_id, only.model, int(only.failed))
+        if only.after:
+            numbers = await reader.rows(_NEXT_NUMBERS, (only.after, most, *chosen, account_id), slow=True)
+            if not numbers:
+                return []
+            bound, most = numbers[-1][0] + 1, len(numbers)
         if account_id is None:
-            rows = await self._core.reader.rows(_RECENT_OF_ALL, values, slow=True)
+            rows = await reader.rows(_RECENT_OF_ALL, (bound, most, *chosen), slow=True)
         else:
-            rows = await self._core.reader.rows(_RECENT, (*values, account_id), slow=True)
+            rows = await reader.rows(_RECENT, (bound, most, *chosen, account_id), slow=True)
         return [_logged(row) for row in rows]
 
     async def prune(self, before: int) -> int:

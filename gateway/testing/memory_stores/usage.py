@@ -6,8 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from gateway.api.stores import (
+    ALL_USE,
     MAX_CREDITS,
     LoggedRequest,
+    UsageFilter,
     UsageRow,
     UsageSummary,
 )
@@ -43,6 +45,7 @@ class MemoryUsage(Store):
         """From the sums of days."""
         days: dict[int, list[int]] = {}
         models: dict[str, int] = {}
+        keys: dict[str, list[int]] = {}
         tokens = 0
         for (account, day, key, model), (credits, requests, used) in self.world.sums.items():
             if account == account_id and start // 86_400 <= day < -(-end // 86_400) and key_id in (None, key):
@@ -50,6 +53,9 @@ class MemoryUsage(Store):
                 sums[0] += credits
                 sums[1] += requests
                 models[model] = models.get(model, 0) + credits
+                own = keys.setdefault(key, [0, 0])
+                own[0] += credits
+                own[1] += requests
                 tokens += used
         found = self.world.accounts.get(account_id)
         names = {day: datetime.fromtimestamp(day * 86_400, UTC).date().isoformat() for day in days}
@@ -60,19 +66,27 @@ class MemoryUsage(Store):
             requests=sum(requests for _, requests in days.values()),
             daily=tuple((names[day], days[day][0], days[day][1]) for day in sorted(days)),
             by_model=tuple(sorted(models.items(), key=lambda pair: (-pair[1], pair[0]))),
+            by_key=tuple(
+                (key, keys[key][0], keys[key][1]) for key in sorted(keys, key=lambda name: (-keys[name][0], name))
+            ),
         )
 
     async def recent(
-        self, account_id: str | None = None, *, before: int = 0, limit: int = 50, key_id: str | None = None
+        self, account_id: str | None = None, *, before: int = 0, limit: int = 50, only: UsageFilter = ALL_USE
     ) -> list[LoggedRequest]:
         """Newest first."""
-        rows = (
+        rows = [
             one
-            for one in reversed(self.world.usage)
-            if account_id in (None, one.row.account_id) and key_id in (None, one.row.key_id)
-            if not before or one.seq < before
-        )
-        return [replace(one, credits=self._charged(one.row.request_id)) for one in page(rows, limit)]
+            for one in self.world.usage
+            if account_id in (None, one.row.account_id)
+            and only.key_id in (None, one.row.key_id)
+            and only.model in ("", one.row.model)
+            and (not only.failed or one.row.status >= 400)
+            and (not before or only.after or one.seq < before)
+            and one.seq > only.after
+        ]
+        found = page(rows, limit)[::-1] if only.after else page(reversed(rows), limit)
+        return [replace(one, credits=self._charged(one.row.request_id)) for one in found]
 
     def _charged(self, request_id: str) -> int:
         held = self.world.holds.get(request_id)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.call import Usage
-from gateway.stores import KeySettings, UsageRow
+from gateway.stores import KeySettings, UsageFilter, UsageRow
 
 DAY = 86_400
 
@@ -37,8 +37,41 @@ class UsagePromises:
         await house.stores.ledger.void("later operation")
         found = await house.stores.usage.recent(house.account.id)
         assert [(one.credits, one.row) for one in found] == [(0, free), (30, row(house, "held"))]
-        assert await house.stores.usage.recent(before=found[0].seq, key_id=house.key.id) == found[1:]
-        assert await house.stores.usage.recent(house.account.id, key_id="key_other") == []
+        assert await house.stores.usage.recent(before=found[0].seq) == found[1:]
+        assert await house.stores.usage.recent(house.account.id, only=UsageFilter(key_id="key_other")) == []
+
+    async def test_usage_rows_are_found_by_key_model_and_failure_in_both_directions(self, house: Any) -> None:
+        usage, account = house.stores.usage, house.account.id
+        other = await house.stores.accounts.create_account("eve")
+        for number in range(6):
+            usage.record(
+                row(
+                    house,
+                    f"r{number}",
+                    key_id=house.key.id if number % 2 else "",
+                    model="lab/model" if number < 4 else "lab/dear",
+                    status=503 if number == 3 else 200,
+                )
+            )
+        usage.record(row(house, "eves", account_id=other.id, key_id=""))
+        await house.stores.ledger.void("flushes")
+
+        async def names(whose: Any = account, **only: Any) -> list[str]:
+            paging = {name: only.pop(name) for name in ("before", "limit") if name in only}
+            found = await usage.recent(whose, only=UsageFilter(**only), **paging)
+            return [one.row.request_id for one in found]
+
+        assert await names(key_id=house.key.id) == ["r5", "r3", "r1"]
+        assert await names(key_id="") == ["r4", "r2", "r0"]
+        assert await names(model="lab/dear") == ["r5", "r4"]
+        assert await names(model="lab/%") == []
+        assert await names(failed=True) == ["r3"]
+        third = next(one.seq for one in await usage.recent(account) if one.row.request_id == "r2")
+        assert await names(before=third) == ["r1", "r0"]
+        assert await names(after=third) == ["r5", "r4", "r3"]
+        assert await names(after=third, limit=2) == ["r4", "r3"], "the page next to it"
+        assert await names(None, after=third, failed=False, limit=1000) == ["eves", "r5", "r4", "r3"]
+        assert await names(after=third, key_id="") == ["r4"]
 
     async def test_usage_a_row_is_not_changed_after_it_was_handed_over(self, house: Any) -> None:
         usage = Usage(prompt_tokens=5)
@@ -59,10 +92,13 @@ class UsagePromises:
         assert (summary.balance, summary.credits, summary.tokens, summary.requests) == (908, 92, 120, 4)
         assert summary.daily == (("2026-11-21", 80, 2), ("2026-11-22", 12, 2))
         assert summary.by_model == (("lab/dear", 50), ("lab/model", 42))
+        assert summary.by_key == ((house.key.id, 87, 3), (second.id, 5, 1))
         today = await house.stores.usage.summary(house.account.id, start=day, end=day + DAY)
         assert (today.credits, today.requests) == (12, 2)
         own = await house.stores.usage.summary(house.account.id, start=0, end=day + DAY, key_id=second.id)
         assert (own.credits, own.requests, own.balance) == (5, 1, 908)
+        none = await house.stores.usage.summary(house.account.id, start=0, end=day + DAY, key_id="")
+        assert (none.credits, none.requests, none.by_key) == (0, 0, ())
         assert (await house.stores.usage.summary("acct_unknown", start=0, end=2**33)).requests == 0
 
     async def test_usage_a_call_over_midnight_is_one_days(self, house: Any) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.http.api.account import people
+from gateway.http.api.account import keys, people, requests, usage
 from gateway.http.api.account.access import private
+from gateway.http.api.operations import activity
 from gateway.http.api.operations import people as said
 from gateway.http.server.router import RouteTable
 
@@ -21,5 +22,16 @@ def add_routes(routes: RouteTable) -> None:
         ("GET", "/sessions", people.get_sessions, said.LIST_SESSIONS),
         ("DELETE", "/sessions", people.delete_sessions, said.END_SESSIONS),
         ("DELETE", "/sessions/{id}", people.delete_session, said.END_SESSION),
+        ("GET", "/keys", keys.get_keys, activity.LIST_KEYS),
+        ("POST", "/keys", keys.post_key, activity.CREATE_KEY),
+        ("GET", "/keys/{id}", keys.get_key, activity.GET_KEY),
+        ("PATCH", "/keys/{id}", keys.patch_key, activity.UPDATE_KEY),
+        ("DELETE", "/keys/{id}", keys.delete_key, activity.REVOKE_KEY),
+        ("POST", "/keys/{id}/rotate", keys.post_rotation, activity.ROTATE_KEY),
+        ("GET", "/usage", usage.get_usage, activity.GET_USAGE),
+        ("GET", "/usage.csv", usage.get_table, activity.USAGE_TABLE),
+        ("GET", "/requests", requests.get_requests, activity.LIST_REQUESTS),
+        ("GET", "/requests.csv", requests.get_table, activity.REQUESTS_TABLE),
+        ("GET", "/requests/live", requests.get_live, activity.LIVE),
     ):
         routes.add(method, "/account" + template, private(handler), operation, api=False)

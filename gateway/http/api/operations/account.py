@@ -10,7 +10,7 @@ from gateway.http.api.operations.common import USAGE_PARAMETERS, WRITE_ERRORS
 from gateway.stores.topups import TopUpStatus
 from gateway.wire.chat.answers import COUNT, constant, members
 from gateway.wire.json_schema import Component, Tree
-from gateway.wire.openapi import ERROR, METRICS, Operation, Parameter
+from gateway.wire.openapi import ERROR, KEY, METRICS, SESSION, Operation, Parameter
 
 _TEXT: Tree = {"type": "string"}
 _CREDITS: Tree = {"type": "integer", "description": "Credits."}
@@ -27,7 +27,7 @@ _BUDGET = members(
 USAGE = Component(
     "AccountUsage",
     members(
-        ("object", "balance", "totals", "daily", "by_model", "budget", "key_budget"),
+        ("object", "balance", "totals", "daily", "by_model", "by_key", "budget", "key_budget"),
         budget=_BUDGET,
         key_budget={"anyOf": [_BUDGET, {"type": "null"}], "description": "Of the key asked for, if it has a ceiling."},
         object=constant("usage"),
@@ -55,6 +55,15 @@ USAGE = Component(
                 {"type": "null"},
             ],
             "description": "What is kept for the account, and what may be; null where that is not counted.",
+        },
+        by_key={
+            "type": "array",
+            "items": members(
+                ("key_id", "credits", "requests"),
+                key_id={"type": ["string", "null"], "description": "Null for calls without a key: the console's."},
+                credits=_CREDITS,
+                requests=COUNT,
+            ),
         },
     ),
 )
@@ -104,6 +113,7 @@ NEW_TOPUP: Tree = {
 CREATE_TOPUP = Operation(
     "Order credits",
     "Account",
+    auth=(KEY, SESSION),
     request=NEW_TOPUP,
     answer=TOPUP,
     errors=(*WRITE_ERRORS, 502, 504),
@@ -112,6 +122,7 @@ LIST_TOPUPS = Operation(
     "List the account's orders",
     "Account",
     "The newest orders, and the payment services to choose from.",
+    auth=(KEY, SESSION),
     parameters=(Parameter("before", "The id of the last order of the page before."),),
     answer=members(
         ("object", "data", "methods"),
@@ -125,7 +136,7 @@ LIST_TOPUPS = Operation(
         },
     ),
 )
-GET_TOPUP = Operation("Read an order", "Account", answer=TOPUP)
+GET_TOPUP = Operation("Read an order", "Account", auth=(KEY, SESSION), answer=TOPUP)
 
 NEW_REDEMPTION: Tree = {
     "type": "object",
@@ -137,6 +148,7 @@ REDEEM = Operation(
     "Redeem a voucher",
     "Account",
     "With an `Idempotency-Key` the same request may be sent again.",
+    auth=(KEY, SESSION),
     parameters=(Parameter("Idempotency-Key", "Names the request.", place="header"),),
     request=NEW_REDEMPTION,
     answer=members(

@@ -16,7 +16,7 @@ from gateway.wire.chat.answers import CHAT_EVENTS, COMPLETION, EMBEDDING_LIST, c
 from gateway.wire.chat.request import CHAT_REQUEST
 from gateway.wire.embeddings import EMBEDDINGS_REQUEST
 from gateway.wire.json_schema import Component, Tree, or_null
-from gateway.wire.openapi import Operation, Parameter
+from gateway.wire.openapi import KEY, SESSION, Operation, Parameter
 from gateway.wire.responses import answers
 from gateway.wire.responses.request import RESPONSES_REQUEST, items, metadata
 from gateway.wire.validators import object_tree
@@ -28,6 +28,7 @@ CHAT = Operation(
     "Create a chat completion",
     "Chat",
     "OpenAI's chat completions, on every model; streamed with `stream: true`.",
+    auth=(KEY, SESSION),
     parameters=CALL_PARAMETERS,
     request=Component("ChatCompletionRequest", CHAT_REQUEST.tree),
     answer=COMPLETION,
@@ -49,6 +50,7 @@ RESPONSES = Operation(
     "Create a response",
     "Responses",
     "OpenAI's Responses API, on every model; streamed with `stream: true`.",
+    auth=(KEY, SESSION),
     parameters=CALL_PARAMETERS,
     request=_RESPONSES_REQUEST,
     answer=answers.RESPONSE,
@@ -142,12 +144,14 @@ LIST_MODELS = Operation(
     "List the models",
     "Models",
     "The models this gateway serves, aliases included.",
+    auth=(KEY, SESSION),
     answer=Component("ModelList", listing(MODEL)),
     errors=READ_ERRORS,
 )
 GET_MODEL = replace(
     LIST_MODELS,
     summary="Read a model",
+    auth=(KEY,),
     description="",
     parameters=(Parameter("id", "`provider/model` or an alias; the slash may be written `%2F`.", place="path"),),
     answer=MODEL,

@@ -1,0 +1,35 @@
+"""What an account used, for whoever is signed in too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from gateway.http.api.account.access import find_account
+from gateway.http.api.account.requests import lines
+from gateway.http.api.usage import usage_of
+from gateway.http.server.request_context import RequestContext
+
+
+async def get_usage(context: RequestContext) -> web.StreamResponse:
+    """Totals, days, models and keys, like `GET /usage`, for sessions too."""
+    return context.json(await _usage(context))
+
+
+async def get_table(context: RequestContext) -> web.StreamResponse:
+    """Its days as comma-separated values."""
+    found = await _usage(context)
+    rows = [(day["day"], day["credits"], day["requests"]) for day in found["daily"]]
+    headers = {
+        **context.headers(),
+        "content-type": "text/csv; charset=utf-8",
+        "content-disposition": 'attachment; filename="usage.csv"',
+    }
+    return web.Response(body=lines([("day", "credits", "requests"), *rows]), headers=headers)
+
+
+async def _usage(context: RequestContext) -> dict[str, Any]:
+    account = await find_account(context)
+    thresholds = context.runtime.config.alerts.thresholds
+    return await usage_of(context.gateway.stores, account.id, context.request.query, thresholds)
