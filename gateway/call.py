@@ -13,7 +13,9 @@ from decimal import Decimal
 from typing import Any, Literal, NoReturn
 
 from gateway.errors import CallerFault
+from gateway.explanation import Explanation
 from gateway.profile import PLAIN, Dialect, Profile
+from gateway.text_filter import MakeFilter
 from gateway.wire.dropped import DroppedParams
 
 Basis = Literal["provider", "estimated", "void"]
@@ -315,6 +317,9 @@ class Call:
     forms: of a caller who spoke another dialect than the hub's: the request in each dialect that a target may speak.
         `body` is then the hub's.
     progress: what changes while the call goes on; its members can be read and set on the call itself, too.
+    explanation: set when the caller only wants to know what would happen: nothing is sent. A policy then reserves and
+        counts nothing, but decides as ever, and may `note` the figures that it goes by.
+    answer_filters: what changes the text of its answer, as plugins said in `filter_answer`.
     started: monotonic seconds at the request's head; created: unix seconds.
     """
 
@@ -338,6 +343,8 @@ class Call:
     operation: str = "chat"
     forms: Mapping[Dialect, Form] = field(default_factory=dict)
     progress: CallProgress = field(default_factory=CallProgress)
+    explanation: Explanation | None = None
+    answer_filters: Sequence[MakeFilter] = ()
 
     @property
     def target(self) -> Target | None:

@@ -41,8 +41,16 @@ class Plugin:
 
     @hookimpl
     async def admit_call(self, call: Call) -> None:
-        windows = await self._counters.hit(self._limits(call), WINDOW)
+        explanation = call.explanation
+        ask = self._counters.hit if explanation is None else self._counters.peek
+        windows = await ask(self._limits(call), WINDOW)
         tightest = _tell(call, windows)
+        if explanation is not None:
+            explanation.note(
+                requests_per_minute=tightest.limit,
+                remaining=tightest.remaining,
+                reset_seconds=round(tightest.reset, 3),
+            )
         if not tightest.allowed:
             raise too_fast(
                 f"Rate limit reached: {tightest.limit} requests per minute. "

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import getpass
 import os
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,11 @@ from gateway.server_secret import has_secret
 from gateway.stores import Stores
 
 DEFAULT_CONFIG = "config.yaml"
+
+
+def is_frozen() -> bool:
+    """Whether this is the single binary, which has no Python beside it."""
+    return bool(getattr(sys, "frozen", False))
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +41,20 @@ def blueprint_of(options: argparse.Namespace) -> Blueprint:
     return read_blueprint(options.config, os.environ)
 
 
+def used_data(options: argparse.Namespace) -> Blueprint:
+    """`blueprint_of`, whose data folder a gateway has used before. Raises ConfigFault."""
+    blueprint = blueprint_of(options)
+    data = blueprint.config.data
+    if not has_secret(data):
+        raise ConfigFault(
+            [
+                f"{data}: no gateway has used this data folder yet. Name the gateway's configuration with --config, or "
+                "its data folder with the environment variable GATEWAY_DATA; `gateway serve` makes a new one"
+            ]
+        )
+    return blueprint
+
+
 def with_stores(options: argparse.Namespace, work: Callable[[Stores], Awaitable[int]], *, create: bool = False) -> int:
     """Run `work` on the opened stores of the configuration; works beside a running gateway.
 
@@ -42,15 +62,7 @@ def with_stores(options: argparse.Namespace, work: Callable[[Stores], Awaitable[
     raises ConfigFault instead of making it.
     """
 
-    blueprint = blueprint_of(options)
-    data = blueprint.config.data
-    if not create and not has_secret(data):
-        raise ConfigFault(
-            [
-                f"{data}: no gateway has used this data folder yet. Name the gateway's configuration with --config, or "
-                "its data folder with the environment variable GATEWAY_DATA; `gateway serve` makes a new one"
-            ]
-        )
+    blueprint = blueprint_of(options) if create else used_data(options)
 
     async def run() -> int:
         stores = await open_stores(blueprint)
