@@ -64,12 +64,13 @@ class Blueprint:
         return self.stores[self.config.database.url.partition("://")[0]]
 
 
-def read_blueprint(path: Path, env: Mapping[str, str]) -> Blueprint:
-    """Read and check a configuration with everything it names. Raises ConfigFault with all problems found."""
+def read_blueprint(path: Path, env: Mapping[str, str], more: Mapping[str, object] = MappingProxyType({})) -> Blueprint:
+    """Read and check a configuration with everything it names. more: plugins beside the gateway's own and those that
+    are installed, name -> module or class. Raises ConfigFault with all problems found."""
     document = configuration.read(path, env)
     settings = configuration.plugin_settings(document)
     plugins = load(
-        OWN_PLUGINS,
+        {**OWN_PLUGINS, **more},
         directory=settings.dir,
         enabled=settings.enable,
         disabled=settings.disable,

@@ -13,7 +13,9 @@ from decimal import Decimal
 from typing import Any, Literal, NoReturn
 
 from gateway.errors import CallerFault
+from gateway.explanation import Explanation
 from gateway.profile import PLAIN, Dialect, Profile
+from gateway.text_filter import MakeFilter
 from gateway.wire.dropped import DroppedParams
 
 Basis = Literal["provider", "estimated", "void"]
@@ -316,6 +318,9 @@ class Call:
         `body` is then the hub's.
     progress: what changes while the call goes on; its members can be read and set on the call itself, too.
     size: bytes of the request as it was read, and of what it continues: what work on it takes time by.
+    explanation: set when the caller only wants to know what would happen: nothing is sent. A policy then reserves and
+        counts nothing, but decides as ever, and may `note` the figures that it goes by.
+    answer_filters: what changes the text of its answer, as plugins said in `filter_answer`.
     started: monotonic seconds at the request's head; created: unix seconds.
     """
 
@@ -340,6 +345,8 @@ class Call:
     forms: Mapping[Dialect, Form] = field(default_factory=dict)
     progress: CallProgress = field(default_factory=CallProgress)
     size: int = 0
+    explanation: Explanation | None = None
+    answer_filters: Sequence[MakeFilter] = ()
 
     @property
     def target(self) -> Target | None:

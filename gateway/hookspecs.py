@@ -20,6 +20,7 @@ from gateway.errors import Fault
 from gateway.payments import PaymentKind
 from gateway.provider import Provider, ProviderKind, UpstreamReply, UpstreamRequest
 from gateway.stores import Stores, StoresKind
+from gateway.text_filter import MakeFilter
 from gateway.tools import PageReader, SearchKind, ServerTool
 from gateway.wire.openapi import Operation
 
@@ -222,6 +223,13 @@ def admit_call(call: Call) -> None:
 @hookspec(firstresult=True)
 def choose_targets(call: Call) -> Sequence[Target] | None:
     """Async. The targets to try, in order, out of `call.candidates`. The first answer that is not None counts."""
+
+
+@hookspec
+def filter_answer(call: Call) -> MakeFilter | None:
+    """Sync, once for each admitted chat call. What makes a filter for each text of the answer, in streams too, and in
+    every dialect; None lets the answer pass as it is. Filters run in plugin order. Such a call is spoken in chat
+    to every target, and its thoughts can no longer be given back to the model. Arguments of functions are not text."""
 
 
 @hookspec

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway import hookspecs
-from gateway.call import BilledRound, Call, Outcome, Target
-from gateway.errors import GatewayFault, Refusal
+from gateway.call import BilledRound, Call, Form, Outcome, Target
+from gateway.errors import Fault, GatewayFault, Refusal
+from gateway.explanation import ExplainedStep, Explanation
 from gateway.pluginload import Plugins, arguments_of
 
 Step = Callable[..., Awaitable[Any]]
@@ -57,6 +58,7 @@ class Pipeline:
         "_count",
         "_dispatch",
         "_extend",
+        "_filter",
         "_finish",
         "_identify",
         "_log",
@@ -73,6 +75,7 @@ class Pipeline:
         self._admit_round = compile_hook(plugins, "admit_round")
         self._admit_fees = compile_hook(plugins, "admit_fees")
         self._extend = compile_hook(plugins, "extend_call")
+        self._filter = compile_hook(plugins, "filter_answer")
         self._dispatch = tuple(step for _, step in compile_hook(plugins, "before_dispatch"))
         self.watchers: tuple[Watcher, ...] = tuple(step for _, step in compile_hook(plugins, "watch_event"))
         self._log = log
@@ -112,6 +115,14 @@ class Pipeline:
                 return
         raise GatewayFault("No plugin chose a target for this call; is `routing` loaded?", code="no_target")
 
+    def set_filters(self, call: Call) -> None:
+        """Ask the plugins whether they change the text of the answer; where one does, only chat is spoken."""
+        if not self._filter or call.operation != "chat":
+            return
+        call.answer_filters = tuple(make for _, step in self._filter if (make := step(call)) is not None)
+        if call.answer_filters and call.forms:
+            call.forms = {"chat": call.forms.get("chat") or Form(call.body)}
+
     def dispatch(self, call: Call, target: Target) -> None:
         """A request goes out to `target` now."""
         for step in self._dispatch:
@@ -149,6 +160,16 @@ class Pipeline:
                 self._log.exception("plugin %s failed in finish_call", name, extra={"request_id": call.id})
         return unfinished
 
+    def traced(self, explanation: Explanation) -> Pipeline:
+        """The same chain for one call that is explained: each step before the first request notes that it was taken."""
+        traced = object.__new__(Pipeline)
+        for name in self.__slots__:
+            setattr(traced, name, getattr(self, name))
+        for phase, slot in _TRACED.items():
+            steps = (_trace(phase, plugin, step, explanation) for plugin, step in getattr(self, slot))
+            setattr(traced, slot, tuple(steps))
+        return traced
+
     def describe(self) -> dict[str, list[str]]:
         """Plugin names per phase, in the order they run, for `gateway plugins`."""
         return {
@@ -159,9 +180,32 @@ class Pipeline:
             "choose_targets": [name for name, _ in self._choose],
             "admit_fees": [name for name, _ in self._admit_fees],
             "admit_round": [name for name, _ in self._admit_round],
+            "filter_answer": [name for name, _ in self._filter],
             "extend_call": [name for name, _ in self._extend],
             "finish_call": [name for name, _ in self._finish],
         }
+
+
+_TRACED = {
+    "identify_caller": "_identify",
+    "authorize_call": "_authorize",
+    "admit_call": "_admit",
+    "choose_targets": "_choose",
+}
+"""The phases that an explanation shows, and where they are kept."""
+
+
+def _trace(phase: str, plugin: str, step: Step, explanation: Explanation) -> tuple[str, Step]:
+    async def run(*arguments: Any) -> Any:
+        taken = ExplainedStep(phase, plugin)
+        explanation.steps.append(taken)
+        try:
+            return await step(*arguments)
+        except Fault:
+            taken.refused = True
+            raise
+
+    return plugin, run
 
 
 def compile_hook(plugins: Plugins, hook: str) -> tuple[tuple[str, Callable[..., Any]], ...]:

@@ -19,11 +19,13 @@ from typing import Any, get_type_hints
 
 import pluggy
 
-from gateway import hookspecs
+from gateway import __version__, hookspecs
 from gateway.errors import ConfigFault
 from gateway.provider import Provider, ProviderKind
 
 ENTRY_POINT_GROUP = "gateway"
+API_VERSION = 1
+"""Of the plugin interface: `gateway.api` and the hooks. It grows when a plugin that was right may be wrong now."""
 PLUGIN_CLASS = "Plugin"
 
 
@@ -87,7 +89,7 @@ def load(
         if path.stem.startswith("_") or not wanted(path.stem):
             continue
         try:
-            found[path.stem] = _import_file(path)
+            found[path.stem] = import_file(path)
         except Exception as error:  # as above
             problems.append(f"plugin {path.stem}: {path}: cannot be imported: {_describe(error)}")
 
@@ -100,7 +102,7 @@ def load(
         except Exception as error:  # as above
             problems.append(f"plugin {name}: cannot be created: {_describe(error)}")
             continue
-        faults = _check(name, plugin, manager)
+        faults = [*_version_faults(name, found[name], plugin), *_check(name, plugin, manager)]
         problems.extend(faults)
         if not faults:
             manager.register(plugin, name)
@@ -116,7 +118,25 @@ def _instance(found: object) -> object:
     return found() if inspect.isclass(found) else found
 
 
-def _import_file(path: Path) -> ModuleType:
+def _version_faults(name: str, found: object, plugin: object) -> Iterator[str]:
+    """A plugin may say, as `api_version`, for which version of the plugin interface it was written."""
+    wanted = getattr(plugin, "api_version", getattr(found, "api_version", API_VERSION))
+    if wanted == API_VERSION and not isinstance(wanted, bool):
+        return
+    where = f"plugin {name}: api_version is {wanted!r}, but this gateway ({__version__}) has version {API_VERSION}"
+    if not isinstance(wanted, int) or isinstance(wanted, bool):
+        yield f"{where}; it must be a whole number"
+    elif wanted > API_VERSION:
+        yield f"{where} of the plugin interface: update the gateway, or install an older version of the plugin"
+    else:
+        yield (
+            f"{where} of the plugin interface: update the plugin; the changelog names what has changed since, under "
+            "`Plugin interface`"
+        )
+
+
+def import_file(path: Path) -> ModuleType:
+    """The module that a plain file holds, under a name of its own. Raises what it raises."""
     # The digest keeps two folders with equal file names apart when two gateways run in one process.
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
     name = f"gateway_plugin_{path.stem}_{digest}"

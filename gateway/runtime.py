@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TextIO, cast
 
 from gateway.aside import Aside
@@ -183,7 +184,7 @@ class Runtime:
         return CallRunner(
             call,
             self._gateway,
-            self.pipeline,
+            self.pipeline if call.explanation is None else self.pipeline.traced(call.explanation),
             self._dispatcher,
             self._gateway.log,
             self.config.upstream.drain,
@@ -217,7 +218,8 @@ class Runtime:
 
 class Gateway:
     """One gateway. config_path: the YAML; env: for `${NAME}` in it and for `GATEWAY_DATA`; shared: other workers
-    serve beside this one, on the same database. siblings: how to speak to them.
+    serve beside this one, on the same database. siblings: how to speak to them. plugins: name -> module or class,
+    loaded beside the installed ones.
 
     Life: `start`, then requests between `acquire_runtime` and `release_runtime`, `reload` at any time, `stop`.
     """
@@ -233,9 +235,11 @@ class Gateway:
         shared: bool = False,
         log_stream: TextIO | None = None,
         siblings: Siblings | None = None,
+        plugins: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         self.config_path = config_path
         self._shared = shared
+        self._plugins = plugins
         self.draining = False
         self.health = HealthBook()
         self.metrics = Metrics(self.health)
@@ -257,7 +261,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Read the configuration, open the stores, start the plugins. Raises ConfigFault or GatewayFault."""
-        blueprint = await asyncio.to_thread(read_blueprint, self.config_path, self._env)
+        blueprint = await asyncio.to_thread(read_blueprint, self.config_path, self._env, self._plugins)
         self._set_up_logs(blueprint.config)
         secret = await asyncio.to_thread(server_secret, blueprint.config.data)
         self._admin_secret = admin_secret(secret)
@@ -289,7 +293,7 @@ class Gateway:
         """Swap in the configuration as it is on disk now. Raises ConfigFault, in which case nothing has changed."""
         async with self._reloading:
             # Files are read and plugins imported aside: running streams must not wait for that.
-            blueprint = await asyncio.to_thread(read_blueprint, self.config_path, self._env)
+            blueprint = await asyncio.to_thread(read_blueprint, self.config_path, self._env, self._plugins)
             fixed = self.runtime.config.fixed_differences(blueprint.config)
             if fixed:
                 raise ConfigFault(fixed)
@@ -370,6 +374,10 @@ class Gateway:
     def record_body(self, request_id: str, what: str, copy: BodyCopy) -> None:
         """One log line for a body; see `gateway.logs.log_body`."""
         log_body(self.log, request_id, what, copy, self._redact)
+
+    def mask(self, text: str) -> str:
+        """The text without the operator's secrets."""
+        return self._redact.mask(text)
 
     def admin_secret(self) -> str:
         """What signs in to the console and the admin API; derived from the server secret."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -143,3 +144,28 @@ def test_another_name_for_a_function() -> None:
 
 def test_installed_plugins_are_found() -> None:
     assert {"openai", "echo"} <= set(load({}).names)
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [(2, "update the gateway"), (0, "update the plugin"), ("1", "must be a whole number"), (True, "whole number")],
+)
+def test_a_plugin_of_another_interface_is_refused_with_what_to_do(version: object, told: str) -> None:
+    class Plugin:
+        api_version = version
+
+    with pytest.raises(ConfigFault) as caught:
+        load({"old": Plugin}, entry_point_group=None)
+    (problem,) = caught.value.problems
+    assert told in problem
+    assert "plugin old" in problem
+
+
+def test_a_module_says_it_for_its_class() -> None:
+    module = ModuleType("tollgate_mine")
+    module.api_version = 7  # type: ignore[attr-defined]
+    module.Plugin = type("Plugin", (), {})  # type: ignore[attr-defined]
+    with pytest.raises(ConfigFault, match="api_version is 7"):
+        load({"mine": module}, entry_point_group=None)
+    module.api_version = 1  # type: ignore[attr-defined]
+    assert load({"mine": module}, entry_point_group=None).names == ("mine",)

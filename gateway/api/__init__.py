@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from gateway.call import Basis, BilledRound, Call, Caller, CallProgress, Form, Outcome, Price, Target, Usage
+from gateway.call import (
+    Basis,
+    BilledRound,
+    Call,
+    Caller,
+    CallProgress,
+    Form,
+    Outcome,
+    Price,
+    Target,
+    Usage,
+)
 from gateway.config import ApiKey, BaseUrl
 from gateway.dialect import ChatDialect, InboundCall, InboundDialect, Relay, Watch, bearer
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault, too_fast
+from gateway.explanation import ExplainedStep, Explanation
 from gateway.hookspecs import App, RequestContext, Router, hookimpl
 from gateway.operations import OPERATIONS, ModelOperation
 from gateway.payments import Checkout, CheckoutState, Order, Part, PaymentEvent, PaymentKind, PaymentMethod
@@ -30,6 +42,7 @@ from gateway.provider import (
 )
 from gateway.readers import ChatReader, EmbeddingsReader, ResponsesReader, measure_chat
 from gateway.stores import Counters, Hold, HoldRequest, Keys, Ledger, Stores, UsageLog, UsageRow, Window
+from gateway.text_filter import MakeFilter, TextFilter
 from gateway.tools import (
     Activity,
     Document,
@@ -122,6 +135,8 @@ __all__ = [
     "Event",
     "EventReader",
     "Exchange",
+    "ExplainedStep",
+    "Explanation",
     "Fault",
     "Form",
     "GatewayFault",
@@ -133,6 +148,7 @@ __all__ = [
     "Ledger",
     "ListedModel",
     "ListingProvider",
+    "MakeFilter",
     "MediaProvider",
     "ModelOperation",
     "Net",
@@ -171,6 +187,7 @@ __all__ = [
     "StreamItem",
     "Tally",
     "Target",
+    "TextFilter",
     "TextPattern",
     "ToolFault",
     "ToolImage",

@@ -14,6 +14,8 @@ async def authorize_call(call: Call) -> None:
     if caller is None or caller.models is None or not call.model:
         return
     patterns = caller.models
+    if call.explanation is not None:
+        call.explanation.note(allowed_models=list(patterns))
     if _listed(call.model, patterns):
         return
     if call.candidates and all(_listed(target.model, patterns) for target in call.candidates):

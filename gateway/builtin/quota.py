@@ -35,6 +35,7 @@ from gateway.api import (
     hookimpl,
 )
 from gateway.api.stores import MAX_CREDITS
+from gateway.builtin.foresight import foresee
 
 _STATE = "quota"
 # Output tokens to hold for when neither the caller nor the model sets a limit.
@@ -49,6 +50,7 @@ class Plugin:
 
     @hookimpl
     async def start_up(self, app: App) -> None:
+        self._stores = app.stores
         self._ledger: Ledger = app.stores.ledger
         self._provider = app.provider
         self._aside = app.aside
@@ -72,23 +74,25 @@ class Plugin:
         choices = OPERATIONS[call.operation].choices(call.body)
         base, unit = await self._aside(call.size, self._bound, call, choices)
         wanted = _wanted_output(call)
+        request = HoldRequest(
+            request_id=call.id,
+            account_id=caller.account_id,
+            key_id=caller.key_id,
+            period=time.strftime("%Y-%m", time.gmtime(call.created)),
+            monthly_limit=caller.monthly_limit,
+            base=base,
+            unit_price=unit,
+            units=wanted,
+            least_units=min(self._minimum, wanted),
+            model=call.model,
+            reserve=self._step_of(call),
+        )
+        if call.explanation is not None:
+            self._clamp(call, await foresee(self._stores, request, choices, call.explanation), wanted)
+            return
         # Registered before it is awaited: should the caller leave meanwhile, `finish_call` still releases it.
         cover = call.state[_STATE] = _Cover(choices, base=base, unit=unit, possible=math.ceil(base + unit * wanted))
-        hold = await self._ledger.hold(
-            HoldRequest(
-                request_id=call.id,
-                account_id=caller.account_id,
-                key_id=caller.key_id,
-                period=time.strftime("%Y-%m", time.gmtime(call.created)),
-                monthly_limit=caller.monthly_limit,
-                base=base,
-                unit_price=unit,
-                units=wanted,
-                least_units=min(self._minimum, wanted),
-                model=call.model,
-                reserve=self._step_of(call),
-            )
-        )
+        hold = await self._ledger.hold(request)
         self._clamp(call, hold, wanted)
         cover.held = hold.units if hold.covered is None else hold.covered
         if hold.covered is not None:

@@ -66,8 +66,16 @@ class Plugin:
 
     @hookimpl
     async def admit_call(self, call: Call) -> None:
-        windows = await self._counters.hit(self._limits(call), WINDOW)
-        _refuse_if_full(_tell(call, windows))
+        explanation = call.explanation
+        ask = self._counters.hit if explanation is None else self._counters.peek
+        tightest = _tell(call, await ask(self._limits(call), WINDOW))
+        if explanation is not None:
+            explanation.note(
+                requests_per_minute=tightest.limit,
+                remaining=tightest.remaining,
+                reset_seconds=round(tightest.reset, 3),
+            )
+        _refuse_if_full(tightest)
 
     def _limits(self, call: Call) -> list[tuple[str, int]]:
         caller = call.caller

@@ -15,7 +15,7 @@ class Plugin:
     @hookimpl
     async def finish_call(self, call: Call, outcome: Outcome) -> None:
         caller = call.caller
-        if caller is None or not call.candidates:
+        if caller is None or not call.candidates or call.explanation is not None:
             # A body that could not be read names no model; the request log has its line.
             return
         self._usage.record(

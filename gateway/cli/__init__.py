@@ -9,7 +9,21 @@ import sys
 from collections.abc import Sequence
 
 from gateway import __version__
-from gateway.cli import accounts, audit, catalogue, demo_data, inspect, keys, ledger, serve, tools, topups, vouchers
+from gateway.cli import (
+    accounts,
+    audit,
+    catalogue,
+    demo_data,
+    explaining,
+    inspect,
+    keys,
+    ledger,
+    plugin,
+    serve,
+    tools,
+    topups,
+    vouchers,
+)
 from gateway.errors import ConfigFault, Fault
 
 
@@ -37,6 +51,20 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gateway", description="Tollgate, a self-hosted LLM gateway.")
     parser.add_argument("--version", action="version", version=f"tollgate {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (serve, inspect, tools, catalogue, accounts, keys, ledger, vouchers, topups, audit, demo_data):
+    for module in (
+        serve,
+        inspect,
+        explaining,
+        plugin,
+        tools,
+        catalogue,
+        accounts,
+        keys,
+        ledger,
+        vouchers,
+        topups,
+        audit,
+        demo_data,
+    ):
         module.add_commands(commands)
     return parser

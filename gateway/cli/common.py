@@ -27,6 +27,11 @@ _STYLES: Mapping[str, str] = MappingProxyType(
 )
 
 
+def is_frozen() -> bool:
+    """Whether this is the single binary, which has no Python beside it."""
+    return bool(getattr(sys, "frozen", False))
+
+
 def add_config(parser: argparse.ArgumentParser) -> None:
     """The option `--config`."""
     parser.add_argument("--config", type=Path, default=Path(DEFAULT_CONFIG), help="the YAML file (%(default)s)")
@@ -50,6 +55,20 @@ def blueprint_of(options: argparse.Namespace, *, complete: bool = False) -> Blue
     return read_blueprint(options.config, os.environ if complete else _MayLack(os.environ))
 
 
+def used_data(options: argparse.Namespace) -> Blueprint:
+    """`blueprint_of`, whose data folder a gateway has used before. Raises ConfigFault."""
+    blueprint = blueprint_of(options)
+    data = blueprint.config.data
+    if not has_secret(data):
+        raise ConfigFault(
+            [
+                f"{data}: no gateway has used this data folder yet. Name the gateway's configuration with --config, or "
+                "its data folder with the environment variable GATEWAY_DATA; `gateway serve` makes a new one"
+            ]
+        )
+    return blueprint
+
+
 def with_stores(options: argparse.Namespace, work: Callable[[Stores], Awaitable[int]], *, create: bool = False) -> int:
     """Run `work` on the opened stores of the configuration; works beside a running gateway.
 
@@ -57,15 +76,7 @@ def with_stores(options: argparse.Namespace, work: Callable[[Stores], Awaitable[
     raises ConfigFault instead of making it.
     """
 
-    blueprint = blueprint_of(options)
-    data = blueprint.config.data
-    if not create and not has_secret(data):
-        raise ConfigFault(
-            [
-                f"{data}: no gateway has used this data folder yet. Name the gateway's configuration with --config, or "
-                "its data folder with the environment variable GATEWAY_DATA; `gateway serve` makes a new one"
-            ]
-        )
+    blueprint = blueprint_of(options) if create else used_data(options)
 
     if sys.stdout.isatty():
         _load_rich()  # before there is a loop that an import would hold up

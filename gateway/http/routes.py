@@ -7,14 +7,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import web
 
 from gateway.dialect import ChatDialect, EmbeddingsDialect, InboundDialect
-from gateway.errors import Fault
+from gateway.errors import CallerFault, Fault
 from gateway.http.api import admin, conversations, health, models, payments, responses, usage, vouchers
 from gateway.http.api.account import routes as account_routes
 from gateway.http.api.openapi import DocumentHandler
 from gateway.http.api.operations import account, calls
+from gateway.http.calls.explaining import Explainer
 from gateway.http.calls.model_calls import serve_call
 from gateway.http.server.request_context import IDEMPOTENCY_KEY, RequestContext
-from gateway.http.server.router import API_PREFIXES, RouteTable
+from gateway.http.server.router import API_PREFIXES, Handler, RouteTable
 from gateway.responses.dialect import ResponsesDialect
 from gateway.runtime import Runtime
 from gateway.wire.openapi import Operation
@@ -33,17 +34,31 @@ class Routes(RouteTable):
 
     error_page: ErrorPage | None = None
 
+    def __init__(self, prefixes: tuple[str, ...]) -> None:
+        super().__init__(prefixes)
+        self._calls: set[tuple[str, str]] = set()
+
     def add_dialect(
         self, method: str, template: str, dialect: InboundDialect, *operations: Operation, api: bool = True
     ) -> None:
         """Let `template` take model calls in `dialect`."""
 
         async def handler(context: RequestContext) -> web.StreamResponse:
+            if context.server is not None:
+                return await context.server.serve(context, dialect)
             if IDEMPOTENCY_KEY in context.request.headers and context.keyed is not None:
                 return await context.keyed.serve(context, dialect)
             return await serve_call(context, dialect)
 
         self.add(method, template, handler, *operations, api=api)
+        self._calls.update((method, prefix + template) for prefix in (self.prefixes if api else ("",)))
+
+    def find_call(self, raw_path: str) -> tuple[Handler, str, dict[str, str]]:
+        """The handler, template and places of a route that takes model calls by POST. Raises CallerFault."""
+        handler, template, values = self.find("POST", raw_path)
+        if ("POST", template) not in self._calls:
+            raise CallerFault(f"path: {template!r} takes no model calls.", param="path")
+        return handler, template, values
 
 
 Part = Callable[[Routes, Runtime], None]
@@ -58,6 +73,7 @@ def build_routes(runtime: Runtime, parts: Sequence[Part] = ()) -> Routes:
     routes.add_dialect("POST", "/responses", ResponsesDialect(runtime.responses_services()), calls.RESPONSES)
     responses.add_routes(routes)
     conversations.add_routes(routes)
+    routes.add("POST", "/explain", Explainer(routes), calls.EXPLAIN)
     routes.add("GET", "/models", models.list_models, calls.LIST_MODELS)
     routes.add("GET", "/models/{id...}", models.get_model, calls.GET_MODEL)
     routes.add("GET", "/usage", usage.get_usage, account.GET_USAGE)

@@ -12,10 +12,11 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
-from gateway.call import BodyWatch, Call, Caller, Outcome
+from gateway.call import BodyWatch, Call, Caller, Outcome, Target
 from gateway.dialect import InboundCall, StatefulInboundCall, Watch
 from gateway.errors import Fault, GatewayFault
 from gateway.pipeline import Pipeline
+from gateway.provider import UpstreamRequest
 from gateway.runner.answering import Answering, FirstBody, NextBody
 from gateway.runner.drain import Drain
 from gateway.runner.ending import Ending
@@ -106,6 +107,7 @@ class CallRunner:
         await self._pipeline.admit(self.call)
         await aside(size, watch.settle)
         await self._pipeline.choose(self.call)
+        self._pipeline.set_filters(self.call)
         self.call.freeze()
 
     async def answer(
@@ -138,6 +140,21 @@ class CallRunner:
                     stateful.abandon()
                 raise
             await answering.tell(fault, self._host)
+
+    def rests(self, target: Target) -> bool:
+        """Whether a target is passed over just now, because it has failed."""
+        return self._rounds.rests(target)
+
+    async def preview(self, body: dict[str, Any] | None, target: Target) -> list[UpstreamRequest]:
+        """What an admitted call that is explained would send to `target`. body: of the first round, None for the
+        call's own. Raises Fault."""
+        return await self._rounds.preview(body, target)
+
+    async def dismiss(self) -> None:
+        """The call was explained, and is over: the plugins let go of what they took for it."""
+        if self._ending.stateful is not None:
+            self._ending.stateful.abandon()
+        await self._ending.finish(200)
 
     # Failures: the only place where they are sorted.
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from gateway.aside import Aside
 from gateway.call import Call, Target
 from gateway.pipeline import Pipeline, Unfinished
-from gateway.provider import Answer
+from gateway.provider import Answer, UpstreamRequest
 from gateway.runner.bill import (
     Bill,
     Measured,
@@ -121,6 +121,17 @@ class Rounds:
             self._note(found)
         return found
 
+    def rests(self, target: Target) -> bool:
+        """Whether a target is passed over just now, because it has failed."""
+        return self._dispatcher.rests(target)
+
+    async def preview(self, body: dict[str, Any] | None, target: Target) -> list[UpstreamRequest]:
+        """What a round would send to `target`; body as for `ask`. Raises Fault."""
+        sent = self._call
+        if body is not None:
+            sent = await self._further(body)
+        return await self._dispatcher.preview(sent, target)
+
     async def stream(
         self,
         body: dict[str, Any] | None,
@@ -192,15 +203,19 @@ class Rounds:
     async def _begin(self, body: dict[str, Any] | None) -> Round:
         sent = self._call
         if body is not None:
-            # The body of a further round has one form only: what the caller asked in its own dialect is answered.
-            # What was covered of the answer before says nothing about this one; whoever pays says it anew.
-            sent = sent.further_round(body)
-            await self._pipeline.admit_round(sent, self.bill().rounds)
-            sent.freeze()
+            sent = await self._further(body)
         found = Round(sent)
         self._rounds.append(found)
         self.whole = False
         return found
+
+    async def _further(self, body: dict[str, Any]) -> Call:
+        # The body of a further round has one form only: what the caller asked in its own dialect is answered.
+        # What was covered of the answer before says nothing about this one; whoever pays says it anew.
+        sent = self._call.further_round(body)
+        await self._pipeline.admit_round(sent, self.bill().rounds)
+        sent.freeze()
+        return sent
 
     async def _fetch(self, found: Round) -> None:
         found.answer = await self._dispatcher.whole(found.sent, self._deadline)

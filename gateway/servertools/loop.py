@@ -99,6 +99,17 @@ class ToolLoop:
         """What the runner speaks to in place of the caller's side."""
         return LoopedCall(self, self._inbound)
 
+    @property
+    def servers(self) -> list[str]:
+        """Labels of the MCP servers that are asked for their tools before the first round."""
+        return [entry.spec.label for entry in self._plan.servers]
+
+    def describe(self) -> dict[str, Any]:
+        """What the gateway runs itself for this request: functions, as the model sees them once `begin` was called, the
+        servers that offer more, and how many calls may be made."""
+        functions = [{"name": hosted.name, "price": str(hosted.price)} for hosted in self._functions.by_name.values()]
+        return {"functions": functions, "mcp_servers": self.servers, "max_calls": self._most}
+
     async def close(self) -> None:
         """The answer is over, however it ended."""
         await self._sessions.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from gateway.testing.client import Client, ClientAnswer
 from gateway.testing.contract import HOSTILE_BODIES, HOSTILE_VALUES, ProviderContract
+from gateway.testing.live_contract import LiveProviderContract
 from gateway.testing.running import RunningGateway, running_gateway, upstream_config
 from gateway.testing.streams import (
     DONE_EVENT,
@@ -12,6 +14,7 @@ from gateway.testing.streams import (
     openai_error,
     openai_stream,
     sse,
+    tool_call,
     usage,
 )
 from gateway.testing.transcripts import Transcript, load_transcript, load_transcripts
@@ -37,10 +40,13 @@ __all__ = [
     "HELLO",
     "HOSTILE_BODIES",
     "HOSTILE_VALUES",
+    "Client",
+    "ClientAnswer",
     "CollectingSink",
     "Cut",
     "FakeUpstream",
     "Hold",
+    "LiveProviderContract",
     "Pause",
     "ProviderContract",
     "Received",
@@ -64,6 +70,7 @@ __all__ = [
     "running_gateway",
     "slices",
     "sse",
+    "tool_call",
     "upstream_config",
     "usage",
     "whole",

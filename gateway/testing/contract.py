@@ -24,7 +24,7 @@ import orjson
 import pytest
 
 from gateway.call import Call, Target
-from gateway.errors import Fault
+from gateway.errors import CallerFault, Fault
 from gateway.operations import OPERATIONS
 from gateway.pluginload import check_providers
 from gateway.provider import (
@@ -82,6 +82,10 @@ HOSTILE_BODIES: tuple[bytes, ...] = (
 )
 
 _MARK = 4321
+_WEATHER: dict[str, Any] = {
+    "type": "function",
+    "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
+}
 _MUTATIONS = 150
 
 
@@ -155,6 +159,21 @@ class ProviderContract:
         assert first == second
         assert call.dropped == dropped
 
+    def test_functions_are_sent_or_their_loss_is_told(self) -> None:
+        call = self.make_call({**HELLO, "tools": [_WEATHER], "tool_choice": "auto"})
+        try:
+            request = self.make_provider().prepare(call, self.make_target()).request
+        except CallerFault as fault:
+            told = fault.message
+        else:
+            told = "tools" if b'"weather"' in request.body else call.dropped.text()
+        assert "tools" in told
+
+    def test_unknown_members_survive_or_are_named(self) -> None:
+        call = self.make_call({**HELLO, "a_member_nobody_knows": 1})
+        request = self.make_provider().prepare(call, self.make_target()).request
+        assert (b"a_member_nobody_knows" in request.body) != ("a_member_nobody_knows" in call.dropped)
+
     def test_credentials_are_sent_in_headers_only(self) -> None:
         request = self._build(HELLO)
         for secret in self.secrets:
@@ -206,6 +225,15 @@ class ProviderContract:
             for wrapped in (body, b"data: " + body + b"\n\n", b"event: error\ndata: " + body + b"\n\n"):
                 self._survives_stream(wrapped, None)
 
+    def test_the_usage_of_streams_is_found(self) -> None:
+        """What is billed: whole numbers, and of a stream what its provider told last."""
+        for transcript in self._streams():
+            items, _ = self._read_stream([transcript.body], transcript)
+            tally = self._reader(self.make_provider(), {**HELLO, "stream": True}).open_tally(1)
+            tally.add(items)
+            _check_counts(tally.usage, transcript)
+            assert tally.complete, transcript.id
+
     # Whole answers and errors.
 
     def test_whole_answers_become_completions(self) -> None:
@@ -214,6 +242,10 @@ class ProviderContract:
             assert completion["choices"], transcript.id
             for choice in completion["choices"]:
                 assert isinstance(choice["message"], dict), transcript.id
+                for called in choice["message"].get("tool_calls") or ():
+                    assert isinstance(called["id"], str), transcript.id
+                    assert called["id"], transcript.id
+            _check_counts(completion.get("usage"), transcript)
 
     def test_hostile_answers_raise_faults_only(self) -> None:
         provider = self.make_provider()
@@ -321,6 +353,16 @@ class ProviderContract:
     def _assert_hidden(self, fault: Fault) -> None:
         shown = "|".join(map(str, (fault, vars(fault), fault.args)))
         assert not any(secret in shown for secret in self.secrets)
+
+
+def _check_counts(usage: Any, transcript: Transcript) -> None:
+    """Usage as it can be billed; None when the provider told none."""
+    if usage is None:
+        return
+    for name in ("prompt_tokens", "completion_tokens"):
+        count = usage.get(name)
+        assert isinstance(count, int), f"{transcript.id}: usage.{name} is {count!r}"
+        assert count >= 0, f"{transcript.id}: usage.{name}"
 
 
 def _comparable(item: StreamItem) -> object:

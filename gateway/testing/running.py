@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -105,11 +106,16 @@ class RunningGateway:
 
 @asynccontextmanager
 async def running_gateway(
-    folder: Path, config: Mapping[str, Any] | str, *, env: Mapping[str, str] | None = None
+    folder: Path,
+    config: Mapping[str, Any] | str,
+    *,
+    env: Mapping[str, str] | None = None,
+    plugins: Mapping[str, object] = MappingProxyType({}),
 ) -> AsyncIterator[RunningGateway]:
     """Start a gateway with `config` (YAML text, or a mapping that is written as YAML) on a free port of 127.0.0.1.
 
-    folder: an empty folder for configuration and data. Raises ConfigFault like the real start.
+    folder: an empty folder for configuration and data. plugins: name -> module or class, loaded beside the gateway's
+    own and the installed ones. Raises ConfigFault like the real start.
     """
     config_path = folder / "config.yaml"
     # JSON is YAML, so a mapping needs no YAML writer.
@@ -117,7 +123,7 @@ async def running_gateway(
     await asyncio.to_thread(config_path.write_text, text)
     stream = io.StringIO()
     environment = {"GATEWAY_DATA": str(folder / "data"), **(env or {})}
-    gateway = Gateway(config_path, environment, log_stream=stream)
+    gateway = Gateway(config_path, environment, log_stream=stream, plugins=plugins)
     await gateway.start()
     service = Service(gateway, host="127.0.0.1", port=0, parts=(Console().mount,))
     await service.start()

@@ -77,6 +77,12 @@ def openai_completion(
     return {**_envelope("chat.completion", model), "choices": [choice], "usage": figures}
 
 
+def tool_call(name: str, call_id: str = "call_1", **arguments: Any) -> dict[str, Any]:
+    """A call of a function, as it stands in the `tool_calls` of a whole message."""
+    function = {"name": name, "arguments": orjson.dumps(arguments).decode()}
+    return {"id": call_id, "type": "function", "function": function}
+
+
 def openai_error(
     message: str = "The server had an error.", type: str = "server_error", code: str | None = None
 ) -> dict[str, Any]:

@@ -15,12 +15,13 @@ from typing import cast
 from gateway.aside import Aside
 from gateway.call import AttemptRecord, Call, Target
 from gateway.dialect import Relay
-from gateway.errors import CallerFault, Fault, UpstreamFault
+from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault
 from gateway.fetch import CallMedia, MediaFetcher
 from gateway.operations import OPERATIONS
 from gateway.profile import Dialect
-from gateway.provider import Answer, Attempt, Exchange, MediaProvider, Sink, Transport
+from gateway.provider import Answer, Attempt, Exchange, MediaProvider, Sink, Transport, UpstreamRequest
 from gateway.upstream.fan_out import FanOut, gather_all, merge_answers, part_of, parts_needed
+from gateway.upstream.filtering import FilteredReader
 from gateway.upstream.lanes import Lanes, Observe, Try
 from gateway.upstream.plan import Plan, RetryPolicy
 from gateway.upstream.reading import fault_of
@@ -104,6 +105,17 @@ class Dispatcher:
             except UpstreamFault as fault:
                 await plan.advance(fault)
 
+    def rests(self, target: Target) -> bool:
+        """Whether all ways to a target rest after failures, so that it is passed over while another is well."""
+        return self._lanes.choose(target, asyncio.get_running_loop().time(), ()) is None
+
+    async def preview(self, call: Call, target: Target) -> list[UpstreamRequest]:
+        """What would go out to `target` for a call that is explained. Nothing is sent or fetched. Raises Fault."""
+        plan = Plan(call, self._lanes, self._policy, self.deadline())
+        found = self._lanes.choose(target, plan.clock(), ()) or self._lanes.of(target)[0][0]
+        plan.target, plan.lane = target, found
+        return [attempt.request for attempt in await self._prepare(call, plan)]
+
     async def _fetch(self, call: Call, plan: Plan) -> Answer:
         attempts = await self._prepare(call, plan)
         tried = self._try(call, plan)
@@ -179,10 +191,18 @@ class Dispatcher:
         count = parts_needed(operation.choices(call.body), target)
         views = [ready] if count == 1 else [part_of(ready) for _ in range(count)]
         made = await self._aside(call.size, lambda: [provider.prepare(view, target) for view in views])
-        return [Attempt(attempt.request, spoken.reader(attempt.reader)) for attempt in made]
+        readers = [spoken.reader(attempt.reader) for attempt in made]
+        if call.answer_filters:
+            readers = [FilteredReader(reader, call.answer_filters) for reader in readers]
+        return [Attempt(attempt.request, reader) for attempt, reader in zip(made, readers, strict=True)]
 
     async def _with_media(self, call: Call, provider: MediaProvider, plan: Plan) -> Call:
         """The call as a provider takes it that wants bytes, with media in the place of URLs. Raises Fault."""
+        if call.explanation is not None and self._fetcher is not None and (urls := provider.media_urls(call.body)):
+            raise GatewayFault(
+                f"The request is made of the bytes of {len(urls)} media, which the gateway fetches first.",
+                code="media_not_fetched",
+            )
         if plan.media is None:
             plan.media = CallMedia(self._fetcher)
         try:

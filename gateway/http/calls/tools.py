@@ -39,16 +39,29 @@ async def answer_with_tools(
 ) -> None:
     """Answer an admitted call, by a loop of rounds when it asks for tools that the gateway runs. Raises the Fault of an
     answer that has not begun."""
+    loop = tool_loop(context, runner, inbound, plan)
+    if loop is None:
+        await runner.answer(inbound, sink)
+        return
+    try:
+        await runner.answer(loop.wrap(), sink, loop.next_body, loop.begin)
+    finally:
+        # In a task of the process: sessions with servers are ended also for a caller who left.
+        await asyncio.shield(context.gateway.spawn(loop.close(), f"tools {runner.call.id}"))
+
+
+def tool_loop(
+    context: RequestContext, runner: CallRunner, inbound: InboundCall, plan: ToolPlan | None
+) -> ToolLoop | None:
+    """The loop that an admitted call takes, None when it asks for no tool that the gateway runs. To be closed."""
     items: list[dict[str, object]] = []
     by_item = False
     if isinstance(inbound, ResponsesCall):
         plan, items, by_item = inbound.plan, inbound.loop_items, True
     if plan is None:
-        await runner.answer(inbound, sink)
-        return
-    runtime = context.runtime
-    loop = ToolLoop(
-        runtime.toolbox,
+        return None
+    return ToolLoop(
+        context.runtime.toolbox,
         runner.call,
         plan,
         inbound,
@@ -57,8 +70,3 @@ async def answer_with_tools(
         by_item=by_item,
         items=items,
     )
-    try:
-        await runner.answer(loop.wrap(), sink, loop.next_body, loop.begin)
-    finally:
-        # In a task of the process: sessions with servers are ended also for a caller who left.
-        await asyncio.shield(context.gateway.spawn(loop.close(), f"tools {runner.call.id}"))

@@ -33,16 +33,16 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 T = TypeVar("T")
 
 _FOR_SESSIONS = frozenset(
-    prefix + path for prefix in API_PREFIXES for path in ("/chat/completions", "/responses", "/models")
+    prefix + path for prefix in API_PREFIXES for path in ("/chat/completions", "/responses", "/models", "/explain")
 )
 """Routes of the API, besides all under `/account/`, that somebody who is signed in may use without a key."""
 
-_NOT_FOR_PLUGINS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key"})
+NOT_FOR_PLUGINS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key"})
 """Headers that carry credentials, in any dialect."""
 
 
-class KeyedCalls(Protocol):
-    """What answers requests with an `Idempotency-Key`."""
+class CallServer(Protocol):
+    """What answers model calls in a way of its own."""
 
     async def serve(self, context: RequestContext, dialect: InboundDialect) -> web.StreamResponse: ...
 
@@ -62,6 +62,7 @@ class RequestContext:
     signed_in: who asks, when a session's cookie said it instead of a key; known once the caller is identified.
     streamed: the copy of a streamed answer, where bodies are logged.
     flight: what of this request lies in memory.
+    server: what answers a model call instead of making it; None nearly always.
     """
 
     gateway: Gateway
@@ -76,11 +77,12 @@ class RequestContext:
     runner: CallRunner | None = None
     task: asyncio.Task[Any] | None = None
     interrupted: Fault | None = None
-    keyed: KeyedCalls | None = None
+    keyed: CallServer | None = None
     signed_in: SignedIn | None = None
     streamed: BodyCopy | None = None
     flight: Flight | None = None
     _size: int = 0
+    server: CallServer | None = None
 
     def interrupt(self, fault: Fault) -> None:
         """End this request with `fault`, wherever its handler is, and what goes on of its call without the handler."""
@@ -103,7 +105,7 @@ class RequestContext:
             body={},
             model="",
             stream=False,
-            headers={name: value for name, value in headers.items() if name not in _NOT_FOR_PLUGINS},
+            headers={name: value for name, value in headers.items() if name not in NOT_FOR_PLUGINS},
             authorization=own_credential(
                 bearer(headers) if dialect is None else dialect.credential(headers, self.request.query),
                 headers,

@@ -58,6 +58,41 @@ RESPONSES = Operation(
     errors=CALL_ERRORS,
     headers=CALL_HEADERS,
 )
+_MAYBE_COUNT = or_null({"type": "integer"})
+_OBJECT: Tree = {"type": "object"}
+EXPLANATION = Component(
+    "Explanation",
+    members(
+        ("object", "allowed", "refusal", "request", "caller", "steps", "candidates", "targets", "maximum_cost"),
+        object=constant("explanation"),
+        allowed={"type": "boolean", "description": "Whether it would be sent."},
+        refusal=or_null(_OBJECT),
+        request=_OBJECT,
+        caller=or_null(_OBJECT),
+        steps={"type": "array", "items": members(("phase", "plugin", "refused", "figures"), figures=_OBJECT)},
+        candidates={"type": "array", "items": _OBJECT},
+        targets={"type": "array", "items": members(("model", "why", "requests", "dropped", "changed"))},
+        tools=_OBJECT,
+        output_limit=_MAYBE_COUNT,
+        clamped=or_null(_TEXT),
+        hold=_MAYBE_COUNT,
+        maximum_cost=_MAYBE_COUNT,
+    ),
+)
+EXPLAIN = Operation(
+    "Explain a model call",
+    "Account",
+    "What would happen to a request, in any dialect: checks, targets, the upstream request, the most it can cost. "
+    "Nothing is sent or charged.",
+    request=members(
+        ("body",),
+        path={"type": "string", "description": "Where it would be sent.", "default": "/v1/chat/completions"},
+        body={"type": "object", "description": "What would be sent there."},
+        headers={"type": "object", "additionalProperties": {"type": "string"}},
+    ),
+    answer=EXPLANATION,
+    errors=WRITE_ERRORS,
+)
 COUNT_INPUT = Operation(
     "Count the input tokens of a response",
     "Responses",

@@ -1,0 +1,51 @@
+"""What `Ledger.hold` would reserve for a call that is only explained: the same arithmetic, and nothing is written.
+
+The figures are those of this moment; requests that run meanwhile may change them before the call is really made.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from gateway.api import Explanation, Hold, HoldRequest, Refusal, Stores
+from gateway.api.stores import affordable, cost
+
+
+async def foresee(stores: Stores, request: HoldRequest, choices: int, explanation: Explanation) -> Hold:
+    """The hold that `request` would get; its figures are noted. choices: answers that were asked for (`n`).
+    Raises Refusal(402) where the ledger would."""
+    account = await stores.accounts.get_account(request.account_id)
+    balance, held = (account.balance, account.held) if account is not None else (0, 0)
+    room = balance - held
+    explanation.note(balance=balance, held_by_others=held)
+    if request.monthly_limit is not None:
+        charged, running = await stores.keys.month_use(request.key_id, request.period)
+        room = min(room, request.monthly_limit - charged - running)
+        explanation.note(month=request.period, month_limit=request.monthly_limit, month_used=charged + running)
+    wanted = cost(request.base, request.unit_price, request.units)
+    explanation.note(
+        input_at_most=_text(request.base), output_token_price=_text(request.unit_price), output_tokens=request.units,
+        choices=choices, wanted=wanted, room=room,
+    )  # fmt: skip
+    units = request.units
+    if wanted > room:
+        units = affordable(room, request.base, request.unit_price) if request.unit_price else -1
+        if units < request.least_units:
+            least = cost(request.base, request.unit_price, request.least_units)
+            raise Refusal(
+                f"This request needs at least {least} credits, but {max(room, 0)} are left.",
+                status=402,
+                type="insufficient_quota",
+                code="insufficient_quota",
+            )
+    covered = None
+    if request.reserve is not None and request.reserve < units and request.unit_price:
+        covered = request.reserve
+    amount = cost(request.base, request.unit_price, units if covered is None else covered)
+    explanation.note(hold=amount, output_tokens=units, maximum_cost=cost(request.base, request.unit_price, units))
+    return Hold(request.request_id, amount, units, covered)
+
+
+def _text(value: Decimal) -> str:
+    """A sum of credits as a caller reads it: plain digits, exactly."""
+    return format(value.normalize(), "f") if value else "0"
