@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from gateway.call import BodyWatch, Call, Form
+from gateway.call import Call, Form
 from gateway.errors import CallerFault
+from gateway.runner.body_watch import BodyWatch
 from gateway.testing import make_call, make_target
 
 

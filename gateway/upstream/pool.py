@@ -293,6 +293,8 @@ class _Connection(asyncio.Protocol):
         self._exchange: _Exchange | None = None
         self._reused = False
         self._closing = ""
+        self._parser: httptools.HttpResponseParser | None = None
+        self._keep_alive = False
 
     @property
     def usable(self) -> bool:
@@ -303,7 +305,9 @@ class _Connection(asyncio.Protocol):
         transport = self._transport
         self._exchange = exchange
         self._reused = reused
-        self._parser = httptools.HttpResponseParser(self)
+        if self._parser is None or not self._keep_alive:
+            # One that has read a whole answer reads the next as well.
+            self._parser = httptools.HttpResponseParser(self)
         self._headers: dict[str, str] = {}
         self._head_size = 0
         self._status = 0
@@ -347,6 +351,7 @@ class _Connection(asyncio.Protocol):
         if not self._status:
             self._head_size += len(data)
         try:
+            assert self._parser is not None
             self._parser.feed_data(data)
             if not self._status and self._head_size > MAX_HEAD:
                 raise httptools.HttpParserError("the response head is too large")
@@ -395,6 +400,7 @@ class _Connection(asyncio.Protocol):
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
+        assert self._parser is not None
         status = self._parser.get_status_code()
         if status < 200 or self._complete:
             self._headers = {}
@@ -413,6 +419,7 @@ class _Connection(asyncio.Protocol):
         if self._status:
             self._complete = True
             # llhttp knows the answer only here: afterwards its state is that of the next message.
+            assert self._parser is not None
             self._keep_alive = self._parser.should_keep_alive()
 
     def _message_ended(self, exchange: _Exchange) -> None:
