@@ -125,6 +125,11 @@ class Runtime:
     def stores(self) -> Stores:
         return self._gateway.stores
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a connection to a provider."""
+        return self._transport.waiting
+
     def section(self, name: str) -> Any:
         return self.config.section(name)
 
@@ -233,6 +238,10 @@ class Gateway:
         self.stores = await open_stores(blueprint, shared=self._shared)
         self.log.info("opened the database", extra=dict(self.stores.describe()))
         self.metrics.figures["gateway_writer_queue"] = ("Operations that wait to be written.", self.stores.backlog)
+        self.metrics.figures["gateway_upstream_waiting"] = (
+            "Requests that wait for a connection to a provider.",
+            lambda: self.runtime.waiting,
+        )
         await self.fail_over()
         self.runtime = await self._open(blueprint)
         self._set_up_health(self.runtime)

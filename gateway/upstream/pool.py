@@ -28,6 +28,8 @@ IDLE_SECONDS = 30.0
 """How long an unused connection is kept; shorter than the servers' own limits, so that few are found dead."""
 DNS_SECONDS = 60.0
 _MOST_URLS = 4096
+TOLD_EVERY = 60.0
+"""Seconds between two warnings that requests to one host wait for a connection."""
 
 Origin = tuple[bool, str, int]
 """Is it TLS, host, port."""
@@ -47,6 +49,7 @@ class PooledTransport:
         self._idle: dict[Origin, deque[_Connection]] = {}
         self._open: dict[Origin, set[_Connection | _Exchange]] = {}
         self._waiting: dict[Origin, deque[_Exchange]] = {}
+        self._told_full: dict[Origin, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._urls: dict[str, tuple[Origin, bytes]] = {}
         self._names: dict[Origin, tuple[float, list[aiohappyeyeballs.AddrInfoType]]] = {}
@@ -94,12 +97,29 @@ class PooledTransport:
         places = self._open.setdefault(origin, set())
         if len(places) >= self._most:
             self._waiting.setdefault(origin, deque()).append(exchange)
+            self._report_full(origin)
             return
         places.add(exchange)
         task = asyncio.get_running_loop().create_task(self._dial(exchange))
         exchange.dialling = task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a connection, because there are as many as may be."""
+        return sum(not exchange.over for queue in self._waiting.values() for exchange in queue)
+
+    def _report_full(self, origin: Origin) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._told_full.get(origin, now):
+            self._told_full[origin] = now + TOLD_EVERY
+            self.log.warning(
+                "requests to %s:%d wait: all %d connections are in use (upstream.connections_per_host)",
+                origin[1],
+                origin[2],
+                self._most,
+            )
 
     def keep(self, connection: _Connection) -> None:
         """A connection finished its exchange in good order: serve the next who waits, or stay idle."""
