@@ -45,6 +45,15 @@ class Price:
     per_request: Decimal = Decimal(0)
     per_web_search: Decimal = Decimal(0)
     tiers: tuple[tuple[int, Price], ...] = ()
+    _dearest: tuple[Decimal, Decimal] = field(init=False, repr=False, compare=False)
+    """Of one token of input and of output, without tiers: every hold asks."""
+
+    def __post_init__(self) -> None:
+        inputs = (self.cached_input, self.cache_write, self.cache_write_1h, self.audio_input, self.image_input)
+        dearest_input = max(Decimal(0), self.input, *(price for price in inputs if price is not None))
+        outputs = (self.audio_output, self.image_output)
+        dearest_output = max(Decimal(0), self.output, *(price for price in outputs if price is not None))
+        object.__setattr__(self, "_dearest", (dearest_input, dearest_output))
 
     def at(self, prompt_tokens: int) -> Price:
         """The price that holds for an input of so many tokens."""
@@ -63,6 +72,8 @@ class Price:
         plain_input = usage.prompt_tokens
         plain_output = usage.completion_tokens
         total = self.per_request + self.per_web_search * usage.web_searches
+        if not usage.has_classes:
+            return math.ceil(total + self.input * plain_input + self.output * plain_output)
         hour = self.cache_write if self.cache_write_1h is None else self.cache_write_1h
         for tokens, price in (
             (usage.cached_tokens, self.cached_input),
@@ -89,16 +100,17 @@ class Price:
 
     def dearest_input(self, most: int) -> Decimal:
         """The highest price that one token of an input of at most `most` tokens can have."""
-        writes = (self.cache_write, self.cache_write_1h)
-        classes = (self.input, self.cached_input, *writes, self.audio_input, self.image_input)
+        if not self.tiers:
+            return self._dearest[0]
         tiers = (price.dearest_input(most) for above, price in self.tiers if most > above)
-        return max(*(price for price in classes if price is not None), *tiers, Decimal(0))
+        return max((self._dearest[0], *tiers))
 
     def dearest_output(self, most: int) -> Decimal:
         """The highest price that one token of output can have after an input of at most `most` tokens."""
-        classes = (self.output, self.audio_output, self.image_output)
+        if not self.tiers:
+            return self._dearest[1]
         tiers = (price.dearest_output(most) for above, price in self.tiers if most > above)
-        return max(*(price for price in classes if price is not None), *tiers, Decimal(0))
+        return max((self._dearest[1], *tiers))
 
 
 @dataclass(slots=True, frozen=True)
@@ -176,6 +188,18 @@ class Usage:
     @property
     def total_tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether some of the tokens may have a price of their own."""
+        return bool(
+            self.cached_tokens
+            or self.cache_write_tokens
+            or self.audio_input_tokens
+            or self.audio_output_tokens
+            or self.image_input_tokens
+            or self.image_output_tokens
+        )
 
 
 @dataclass(slots=True, frozen=True)
@@ -424,8 +448,8 @@ class Call:
 
     def _copied(self, dialect: Dialect, body: dict[str, Any]) -> Call:
         made = object.__new__(Call)
-        for member in fields(Call):
-            setattr(made, member.name, getattr(self, member.name))
+        for name in _MEMBERS:
+            setattr(made, name, getattr(self, name))
         made.dialect, made.body = dialect, body
         return made
 
@@ -438,6 +462,7 @@ class Call:
         self.progress.dropped.append(path)
 
 
+_MEMBERS = tuple(member.name for member in fields(Call))
 _CHANGING = frozenset({"target", "attempts", "covered", "cost", "fees"})
 
 
@@ -457,44 +482,3 @@ class FrozenCall(Call):
 
 def _refuse_change(name: str) -> NoReturn:
     raise AttributeError(f"Call.{name} cannot be changed any more: the call was admitted.")
-
-
-class BodyWatch:
-    """Notices whether anybody changes the body of a call that has other forms than the hub's. One for all dialects:
-    a form that was made of the body as it was must not go out when the body is another."""
-
-    __slots__ = ("_body", "_call", "_copy")
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self._body = call.body if call.forms else None
-        # Containers are copied, texts are shared: cheap also for a body full of images.
-        self._copy = _copied(self._body)
-
-    def settle(self) -> None:
-        """Make every form void that does not say what `call.body` says now."""
-        call = self._call
-        if self._body is None or not call.forms or _equal(call.body, self._copy):
-            return
-        chat = call.forms.get("chat")
-        call.forms = {"chat": Form(call.body) if chat is None else replace(chat, body=call.body)}
-
-
-def _copied(value: Any) -> Any:
-    if type(value) is dict:
-        return {key: _copied(inner) if type(inner) in (dict, list) else inner for key, inner in value.items()}
-    if type(value) is list:
-        return [_copied(inner) if type(inner) in (dict, list) else inner for inner in value]
-    return value
-
-
-def _equal(value: Any, copy: Any) -> bool:
-    """Whether both say the same in JSON: unlike `==`, 1, 1.0 and true are three things."""
-    kind = type(value)
-    if kind is not type(copy):
-        return False
-    if kind is dict:
-        return value.keys() == copy.keys() and all(_equal(inner, copy[key]) for key, inner in value.items())
-    if kind is list:
-        return len(value) == len(copy) and all(map(_equal, value, copy))
-    return value is copy or bool(value == copy)

@@ -122,6 +122,8 @@ class RequestLog:
         # Methods, models and labels of keys come again and again, and looking for secrets in them costs more than all
         # the rest of a line. A change of the secrets makes a new log, so nothing here is out of date.
         self._clean: dict[str, str] = {}
+        # The text of the second that the last line was written in.
+        self._second = (0, "")
 
     def write(self, entry: dict[str, Any]) -> None:
         """Write the line of one request; `entry` as `request_entry` makes it."""
@@ -134,10 +136,17 @@ class RequestLog:
                     if isinstance(value, str)
                     else [self._cleaned(part)[:most] for part in value]
                 )
-        line = {"time": _timestamp(time.time()), "level": "info", "logger": REQUEST_LOG, "message": "request", **entry}
+        line = {"time": self._now(), "level": "info", "logger": REQUEST_LOG, "message": "request", **entry}
         text = to_json(line) if self._text is None else self._text.render(line)
         self._stream.write(text + "\n")
         self._stream.flush()
+
+    def _now(self) -> str:
+        now = time.time()
+        second = int(now)
+        if second != self._second[0]:
+            self._second = (second, _timestamp(second)[:-4])
+        return f"{self._second[1]}{int((now - second) * 1000):03d}Z"
 
     def _cleaned(self, text: str) -> str:
         if len(text) > _REMEMBERED:

@@ -105,10 +105,14 @@ class Metrics:
         self.accounts = False
         self.figures: dict[str, tuple[str, Callable[[], int]]] = {}
         registry.register(Live(health, self.figures))
-        self._children: dict[tuple[str, ...], Any] = {}
+        self._children: dict[tuple[Histogram, str], Any] = {}
+        self._sums: dict[tuple[Any, ...], float] = {}
 
     def snapshot(self) -> Families:
         """What this process has counted; see `gateway.exposition`."""
+        sums, self._sums = self._sums, {}
+        for (counter, *labels), amount in sums.items():
+            counter.labels(*labels).inc(amount)
         return snapshot(self.registry)
 
     def observe(self, route: str, status: int, seconds: float, call: Call | None, outcome: Outcome | None) -> None:
@@ -116,36 +120,40 @@ class Metrics:
         resolved = call is not None and bool(call.candidates)
         model = call.model if call is not None and resolved else ""
         target = outcome.target.model if outcome is not None and outcome.target is not None else ""
-        self._child(self._requests, route, model, target, str(status)).inc()
-        self._child(self._seconds, route).observe(seconds)
+        self._add(1, self._requests, route, model, target, str(status))
+        self._observe(self._seconds, route, seconds)
         if call is None or outcome is None or not target:
             return
         if outcome.first_byte is not None:
-            self._child(self._first_byte, route).observe(outcome.first_byte)
+            self._observe(self._first_byte, route, outcome.first_byte)
         if outcome.usage.prompt_tokens:
-            self._child(self._tokens, model, target, "prompt").inc(outcome.usage.prompt_tokens)
+            self._add(outcome.usage.prompt_tokens, self._tokens, model, target, "prompt")
         if outcome.usage.completion_tokens:
-            self._child(self._tokens, model, target, "completion").inc(outcome.usage.completion_tokens)
+            self._add(outcome.usage.completion_tokens, self._tokens, model, target, "completion")
         if call.cost:
-            self._child(self._credits, model, target).inc(call.cost)
+            self._add(call.cost, self._credits, model, target)
             if self.accounts and call.caller is not None:
-                self._child(self._by_account, call.caller.account_id).inc(call.cost)
+                self._add(call.cost, self._by_account, call.caller.account_id)
         if call.progress.disputed:
-            self._child(self._disputed, target).inc()
+            self._add(1, self._disputed, target)
         if outcome.basis == "estimated":
-            self._child(self._estimated, target).inc()
+            self._add(1, self._estimated, target)
 
     def observe_attempt(self, record: AttemptRecord) -> None:
         """Count one attempt at a target."""
         # Codes of this kind are the gateway's own words; others could be a provider's, and as many as it likes.
         coded = record.outcome == "failed" and record.error.startswith("upstream_")
         outcome = record.error if coded else record.outcome
-        self._child(self._attempts, record.target, record.provider, record.endpoint, outcome).inc()
+        self._add(1, self._attempts, record.target, record.provider, record.endpoint, outcome)
 
-    def _child(self, metric: Any, *labels: str) -> Any:
-        # `labels()` takes a lock and builds a tuple each time; a gateway has few label sets and many requests.
-        key = (metric._name, *labels)
-        child = self._children.get(key)
+    def _add(self, amount: float, counter: Counter, *labels: str) -> None:
+        # Added up here, and told when somebody asks: a counter takes a lock and checks itself each time, and a request
+        # adds to seven of them.
+        key = (counter, *labels)
+        self._sums[key] = self._sums.get(key, 0) + amount
+
+    def _observe(self, histogram: Histogram, route: str, seconds: float) -> None:
+        child = self._children.get((histogram, route))
         if child is None:
-            child = self._children[key] = metric.labels(*labels)
-        return child
+            child = self._children[histogram, route] = histogram.labels(route)
+        child.observe(seconds)

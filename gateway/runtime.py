@@ -145,6 +145,11 @@ class Runtime:
     def stores(self) -> Stores:
         return self._gateway.stores
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a connection to a provider."""
+        return self._transport.waiting
+
     def section(self, name: str) -> Any:
         return self.config.section(name)
 
@@ -271,6 +276,10 @@ class Gateway:
         for warning in self.stores.warnings():
             self.log.warning(warning)
         self.metrics.figures["gateway_writer_queue"] = ("Operations that wait to be written.", self.stores.backlog)
+        self.metrics.figures["gateway_upstream_waiting"] = (
+            "Requests that wait for a connection to a provider.",
+            lambda: self.runtime.waiting,
+        )
         await self.fail_over()
         self.runtime = await self._open(blueprint)
         self._set_up_health(self.runtime)

@@ -23,8 +23,8 @@ from gateway.api import (
     App,
     BilledRound,
     Call,
+    Fault,
     GatewayFault,
-    Hold,
     HoldRequest,
     Ledger,
     Outcome,
@@ -48,6 +48,9 @@ _MOST_READINGS, _MOST_SEARCHES, _UNKNOWN_CONTEXT = 32, 1_000, 1_000_000
 class Plugin:
     """Holds, clamps and settles every call through the ledger."""
 
+    def __init__(self) -> None:
+        self._hour = (-1, "")
+
     @hookimpl
     async def start_up(self, app: App) -> None:
         self._stores = app.stores
@@ -59,8 +62,6 @@ class Plugin:
 
     @hookimpl
     async def admit_call(self, call: Call) -> None:
-        caller = call.caller
-        assert caller is not None
         for target in call.candidates:
             if target.price is None and not target.free:
                 raise GatewayFault(
@@ -74,26 +75,22 @@ class Plugin:
         choices = OPERATIONS[call.operation].choices(call.body)
         base, unit = await self._aside(call.size, self._bound, call, choices)
         wanted = _wanted_output(call)
-        request = HoldRequest(
-            request_id=call.id,
-            account_id=caller.account_id,
-            key_id=caller.key_id,
-            period=time.strftime("%Y-%m", time.gmtime(call.created)),
-            monthly_limit=caller.monthly_limit,
-            base=base,
-            unit_price=unit,
-            units=wanted,
-            least_units=min(self._minimum, wanted),
-            model=call.model,
-            reserve=self._step_of(call),
-        )
+        cover = _Cover(choices, base=base, unit=unit, possible=math.ceil(base + unit * wanted))
+        request = self._request(call, cover, wanted, min(self._minimum, wanted))
         if call.explanation is not None:
-            self._clamp(call, await foresee(self._stores, request, choices, call.explanation), wanted)
+            foreseen = await foresee(self._stores, request, choices, call.explanation)
+            _clamp(call, foreseen.units, wanted)
             return
         # Registered before it is awaited: should the caller leave meanwhile, `finish_call` still releases it.
-        cover = call.state[_STATE] = _Cover(choices, base=base, unit=unit, possible=math.ceil(base + unit * wanted))
+        call.state[_STATE] = cover
+        if all(target.price is None for target in call.candidates):
+            # Nothing can be owed but tools' fees, which hold for themselves (`_cover`).
+            cover.held = wanted
+            _clamp(call, wanted, wanted)
+            return
+        cover.open = True
         hold = await self._ledger.hold(request)
-        self._clamp(call, hold, wanted)
+        _clamp(call, hold.units, wanted)
         cover.held = hold.units if hold.covered is None else hold.covered
         if hold.covered is not None:
             cover.most, cover.covered = hold.units, hold.covered
@@ -101,7 +98,7 @@ class Plugin:
 
     @hookimpl
     def before_dispatch(self, call: Call) -> None:
-        if call.attempts == 1 and _STATE in call.state:
+        if call.attempts == 1 and _STATE in call.state and call.state[_STATE].open:
             self._ledger.mark_dispatched(call.id)
 
     @hookimpl
@@ -144,6 +141,15 @@ class Plugin:
         base, lacks = max(lacking, Decimal(0)), max(units - spare, 0)
         if not base and not lacks:
             return spare
+        if not cover.open:
+            # A free model: this is the first that its call can owe.
+            cover.open, cover.base = True, base
+            try:
+                await self._ledger.hold(self._request(call, cover, 0, 0))
+            except Fault:
+                cover.open = False
+                raise
+            return units
         # One unit at least, because that nothing was added must mean that the base was not either.
         added = await self._ledger.grow(call.id, max(lacks, 1), base=base)
         if added:
@@ -174,11 +180,14 @@ class Plugin:
     async def finish_call(self, call: Call, outcome: Outcome) -> None:
         if _STATE not in call.state:
             return
+        cover: _Cover = call.state[_STATE]
+        if not cover.open:
+            call.cost = 0
+            return
         if not outcome.rounds and not outcome.fees:
             await self._ledger.void(call.id)
             call.cost = 0
             return
-        cover: _Cover = call.state[_STATE]
         charge, disputed = outcome.charge, 0
         if charge > cover.possible + call.fees:
             # More than the whole input at its dearest and all output that could be asked for.
@@ -188,6 +197,30 @@ class Plugin:
         call.cost = await self._ledger.settle(
             call.id, charge, outcome.basis, outcome.usage, call.model, disputed=min(disputed, MAX_CREDITS)
         )
+
+    def _request(self, call: Call, cover: _Cover, units: int, least: int) -> HoldRequest:
+        caller = call.caller
+        assert caller is not None
+        return HoldRequest(
+            request_id=call.id,
+            account_id=caller.account_id,
+            key_id=caller.key_id,
+            period=self._period(call.created),
+            monthly_limit=caller.monthly_limit,
+            base=cover.base,
+            unit_price=cover.unit,
+            units=units,
+            least_units=least,
+            model=call.model,
+            reserve=self._step_of(call),
+        )
+
+    def _period(self, created: int) -> str:
+        """The UTC month of a time. Within one hour it is the same."""
+        hour = created // 3600
+        if hour != self._hour[0]:
+            self._hour = (hour, time.strftime("%Y-%m", time.gmtime(created)))
+        return self._hour[1]
 
     def _step_of(self, call: Call) -> int | None:
         """By how many output tokens this call's hold grows; None when it is held for whole."""
@@ -214,18 +247,6 @@ class Plugin:
             unit = max(unit, price.dearest_output(tokens) * choices)
         return base, unit
 
-    @staticmethod
-    def _clamp(call: Call, hold: Hold, wanted: int) -> None:
-        if hold.units < wanted:
-            call.max_output = hold.units
-            call.answer_headers["x-gateway-clamped"] = f"max_tokens={hold.units}; reason=credits"
-            return
-        asked = _asked_output(call)
-        if asked is not None:
-            call.max_output = wanted
-            if wanted < asked:
-                call.answer_headers["x-gateway-clamped"] = f"max_tokens={wanted}; reason=model"
-
 
 @dataclass(slots=True)
 class _Cover:
@@ -236,6 +257,7 @@ class _Cover:
     input: the estimated tokens of the round's input, once they were counted.
     spent: credits that earlier rounds of the call cost.
     base, unit, held: what is held is `base` credits, and `unit` for each of `held` tokens.
+    open: there is a hold; a call whose models are all free needs none until a tool costs something.
     possible: credits that the call can cost at most, but for what tools of the provider's own read; whoever tells of
         more is not believed.
     """
@@ -249,6 +271,20 @@ class _Cover:
     input: int | None = None
     spent: int = 0
     possible: int = 0
+    open: bool = False
+
+
+def _clamp(call: Call, units: int, wanted: int) -> None:
+    """Tell the upstream, and the caller, of the output limit. units: what can be paid of those wanted."""
+    if units < wanted:
+        call.max_output = units
+        call.answer_headers["x-gateway-clamped"] = f"max_tokens={units}; reason=credits"
+        return
+    asked = _asked_output(call)
+    if asked is not None:
+        call.max_output = wanted
+        if wanted < asked:
+            call.answer_headers["x-gateway-clamped"] = f"max_tokens={wanted}; reason=model"
 
 
 def _read_by_tools(call: Call) -> Decimal:

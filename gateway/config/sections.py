@@ -210,7 +210,8 @@ class Upstream(Section):
     list_models: SomeTime = 300.0
     max_event: Annotated[Size, Field(gt=0, le=64 << 20)] = 32 << 20
     max_reply: SomeBytes = 64 << 20
-    connections_per_host: Annotated[int, Field(ge=1, le=65535)] = 1024
+    # As many as one machine can have streams at a time; each costs a file, whose limit is the system's.
+    connections_per_host: Annotated[int, Field(ge=1, le=65535)] = 16384
     proxy: Annotated[OptionalText, AfterValidator(_proxy), Field(repr=False)] = None
 
 

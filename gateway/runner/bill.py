@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from gateway.call import Basis, BilledRound, Call, Usage
@@ -140,4 +141,7 @@ def _estimated(usage: Usage) -> Measured:
 
 
 def _usage_of(numbers: UsageNumbers) -> Usage:
-    return Usage(**{field.name: getattr(numbers, field.name) for field in fields(numbers) if field.name != "sane"})
+    return Usage(*_COUNTS(numbers))
+
+
+_COUNTS = attrgetter(*(field.name for field in fields(Usage)))

@@ -12,12 +12,13 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
-from gateway.call import BodyWatch, Call, Caller, Outcome, Target
+from gateway.call import Call, Caller, Outcome, Target
 from gateway.dialect import InboundCall, StatefulInboundCall, Watch
 from gateway.errors import Fault, GatewayFault
 from gateway.pipeline import Pipeline
 from gateway.provider import UpstreamRequest
 from gateway.runner.answering import Answering, FirstBody, NextBody
+from gateway.runner.body_watch import BodyWatch
 from gateway.runner.drain import Drain
 from gateway.runner.ending import Ending
 from gateway.runner.rounds import Host, Rounds

@@ -28,6 +28,8 @@ IDLE_SECONDS = 30.0
 """How long an unused connection is kept; shorter than the servers' own limits, so that few are found dead."""
 DNS_SECONDS = 60.0
 _MOST_URLS = 4096
+TOLD_EVERY = 60.0
+"""Seconds between two warnings that requests to one host wait for a connection."""
 
 Origin = tuple[bool, str, int]
 """Is it TLS, host, port."""
@@ -47,6 +49,7 @@ class PooledTransport:
         self._idle: dict[Origin, deque[_Connection]] = {}
         self._open: dict[Origin, set[_Connection | _Exchange]] = {}
         self._waiting: dict[Origin, deque[_Exchange]] = {}
+        self._told_full: dict[Origin, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._urls: dict[str, tuple[Origin, bytes]] = {}
         self._names: dict[Origin, tuple[float, list[aiohappyeyeballs.AddrInfoType]]] = {}
@@ -94,12 +97,29 @@ class PooledTransport:
         places = self._open.setdefault(origin, set())
         if len(places) >= self._most:
             self._waiting.setdefault(origin, deque()).append(exchange)
+            self._report_full(origin)
             return
         places.add(exchange)
         task = asyncio.get_running_loop().create_task(self._dial(exchange))
         exchange.dialling = task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a connection, because there are as many as may be."""
+        return sum(not exchange.over for queue in self._waiting.values() for exchange in queue)
+
+    def _report_full(self, origin: Origin) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._told_full.get(origin, now):
+            self._told_full[origin] = now + TOLD_EVERY
+            self.log.warning(
+                "requests to %s:%d wait: all %d connections are in use (upstream.connections_per_host)",
+                origin[1],
+                origin[2],
+                self._most,
+            )
 
     def keep(self, connection: _Connection) -> None:
         """A connection finished its exchange in good order: serve the next who waits, or stay idle."""
@@ -288,6 +308,8 @@ class _Connection(asyncio.Protocol):
         self._exchange: _Exchange | None = None
         self._reused = False
         self._closing = ""
+        self._parser: httptools.HttpResponseParser | None = None
+        self._keep_alive = False
 
     @property
     def usable(self) -> bool:
@@ -298,7 +320,9 @@ class _Connection(asyncio.Protocol):
         transport = self._transport
         self._exchange = exchange
         self._reused = reused
-        self._parser = httptools.HttpResponseParser(self)
+        if self._parser is None or not self._keep_alive:
+            # One that has read a whole answer reads the next as well.
+            self._parser = httptools.HttpResponseParser(self)
         self._headers: dict[str, str] = {}
         self._head_size = 0
         self._status = 0
@@ -342,6 +366,7 @@ class _Connection(asyncio.Protocol):
         if not self._status:
             self._head_size += len(data)
         try:
+            assert self._parser is not None
             self._parser.feed_data(data)
             if not self._status and self._head_size > MAX_HEAD:
                 raise httptools.HttpParserError("the response head is too large")
@@ -390,6 +415,7 @@ class _Connection(asyncio.Protocol):
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
+        assert self._parser is not None
         status = self._parser.get_status_code()
         if status < 200 or self._complete:
             self._headers = {}
@@ -408,6 +434,7 @@ class _Connection(asyncio.Protocol):
         if self._status:
             self._complete = True
             # llhttp knows the answer only here: afterwards its state is that of the next message.
+            assert self._parser is not None
             self._keep_alive = self._parser.should_keep_alive()
 
     def _message_ended(self, exchange: _Exchange) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+from collections import Counter
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -36,12 +38,28 @@ class AiohttpTransport:
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
         )
         self._log = log
+        self._most = connections_per_host
         self._tasks: set[asyncio.Task[None]] = set()
+        self._running: Counter[str] = Counter()
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a connection, because there are as many as may be."""
+        return sum(max(count - self._most, 0) for count in self._running.values())
 
     def send(self, request: UpstreamRequest, sink: Sink) -> Exchange:
         exchange = _Exchange(self._session, request, sink, self._log)
         self._tasks.add(exchange.task)
-        exchange.task.add_done_callback(self._tasks.discard)
+        host = urlsplit(request.url).netloc
+        self._running[host] += 1
+
+        def over(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            self._running[host] -= 1
+            if not self._running[host]:
+                del self._running[host]
+
+        exchange.task.add_done_callback(over)
         return exchange
 
     async def close(self) -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -128,15 +128,18 @@ def estimate_output_tokens(completion: Mapping[str, Any], weights: Weights = EXP
     size = _Size()
     choices = completion.get("choices")
     for choice in choices if isinstance(choices, list) else ():
-        message = choice.get("message") if isinstance(choice, Mapping) else None
-        if isinstance(message, Mapping):
+        message = choice.get("message") if _is_object(choice) else None
+        if _is_object(message):
             _measure_answer(message, size)
-    return size.weigh(replace(weights, base=0))
+    size.base = 0
+    return size.weigh(weights)
 
 
 def _measure_answer(message: Mapping[str, Any], size: _Size) -> None:
     size.text += written_bytes(message)
     calls = message.get("tool_calls")
+    if not calls and "function_call" not in message:
+        return
     for call in [*(calls if isinstance(calls, list) else ()), {"function": message.get("function_call")}]:
         if isinstance(call, Mapping):
             size.message += sum(isinstance(call.get(member), Mapping) for member in ("function", "custom"))
@@ -199,19 +202,27 @@ class _Size:
         self.base = 1
 
     def weigh(self, weights: Weights) -> int:
-        total = 0.0
-        for unit in self.__slots__:
-            count: int = getattr(self, unit)
-            if count:
-                total += count * getattr(weights, unit)
+        total = self.text * weights.text + self.base * weights.base + self.message * weights.message
+        if self.tool or self.tools_base or self.web_search:
+            total += self.tool * weights.tool + self.tools_base * weights.tools_base
+            total += self.web_search * weights.web_search
+        if self.image or self.image_low or self.audio or self.file or self.file_least or self.file_reference:
+            total += self.image * weights.image + self.image_low * weights.image_low + self.audio * weights.audio
+            total += self.file * weights.file + self.file_least * weights.file_least
+            total += self.file_reference * weights.file_reference
         return math.ceil(total)
+
+
+def _is_object(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    # Nearly always a plain dict, and the abstract class is slow to ask.
+    return type(value) is dict or isinstance(value, Mapping)
 
 
 def _measure_body(body: Mapping[str, Any], size: _Size) -> None:
     messages = body.get("messages")
     for message in messages if isinstance(messages, list) else ():
         size.message += 1
-        if isinstance(message, Mapping):
+        if _is_object(message):
             _measure_message(message, size)
         elif isinstance(message, str):
             size.text += text_bytes(message)
@@ -225,7 +236,7 @@ def _measure_body(body: Mapping[str, Any], size: _Size) -> None:
         size.web_search = 1
     for key, value in body.items():
         # Schemas and predictions, and whatever a provider invented (documents, system prompts).
-        if key not in _NO_TEXT and isinstance(value, str | list | Mapping):
+        if key not in _NO_TEXT and (isinstance(value, str | list) or _is_object(value)):
             size.text += _any_bytes(value)
 
 
@@ -238,7 +249,7 @@ def _measure_message(message: Mapping[str, Any], size: _Size) -> None:
         elif key == "content" and isinstance(value, list):
             for part in value:
                 size.message += 1
-                if isinstance(part, Mapping):
+                if _is_object(part):
                     _measure_part(part, size)
                 else:
                     size.text += _any_bytes(part)

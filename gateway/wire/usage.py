@@ -103,7 +103,10 @@ class _Reading:
         for path in paths:
             value: Any = self.raw
             for name in path:
-                value = value.get(name) if isinstance(value, Mapping) else None
+                # Nearly always a plain dict: asking the abstract class costs more than all the rest of a reading.
+                value = value.get(name) if type(value) is dict or isinstance(value, Mapping) else None
+                if value is None:
+                    break
             if value is None:
                 continue
             if type(value) is float and value.is_integer():

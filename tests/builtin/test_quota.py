@@ -91,6 +91,52 @@ class TestTheHold:
         assert ledger.asked == []
 
 
+def free(name: str = "a") -> Any:
+    return replace(priced(name, free=True), price=None)
+
+
+class TestFreeModels:
+    async def call(self, ledger: Ledger, **body: Any) -> tuple[Any, Any]:
+        plugin, call = await started(ledger), call_for(free(), free("b"), **body)
+        await plugin.admit_call(call)
+        call.attempts = 1
+        plugin.before_dispatch(call)
+        return plugin, call
+
+    async def test_the_ledger_hears_nothing_of_them(self) -> None:
+        ledger = Ledger()
+        plugin, call = await self.call(ledger, max_tokens=50)
+        spent = BilledRound(free(), Usage(prompt_tokens=10, completion_tokens=20), "provider")
+        await plugin.finish_call(call, Outcome(200, spent.usage, "provider", target=free(), rounds=(spent,)))
+        assert (ledger.asked, ledger.told, call.cost, call.max_output) == ([], [], 0, 50)
+
+    async def test_their_output_is_cut_at_what_the_model_can(self) -> None:
+        _, call = await self.call(Ledger(), max_tokens=5000)
+        assert call.max_output == 1000
+        assert call.answer_headers["x-gateway-clamped"] == "max_tokens=1000; reason=model"
+
+    async def test_what_a_tool_costs_is_held_when_it_is_first_owed(self) -> None:
+        ledger = Ledger(grows=[1])
+        plugin, call = await self.call(ledger)
+        await plugin.admit_round(call, [])
+        assert ledger.asked == []
+        await plugin.admit_fees(call, [], 30)
+        assert [(one.base, one.units, one.least_units) for one in ledger.asked] == [(30, 0, 0)]
+        await plugin.admit_fees(call, [], 50)
+        assert ledger.told == [("grow", call.id, 1, Decimal(20))]
+        call.fees = Decimal(50)
+        await plugin.finish_call(call, Outcome(200, Usage(), "provider", target=free(), fees=Decimal(50)))
+        assert ledger.told[1][:3] == ("settle", call.id, 50)
+
+    async def test_a_tool_that_cannot_be_paid_leaves_no_bill(self) -> None:
+        ledger = Ledger(refuses=True)
+        plugin, call = await self.call(ledger)
+        with pytest.raises(Refusal):
+            await plugin.admit_fees(call, [], 30)
+        await plugin.finish_call(call, Outcome(402, Usage(), "void"))
+        assert (ledger.told, call.cost) == ([], 0)
+
+
 class TestClamping:
     async def test_what_cannot_be_paid_is_cut_and_said(self) -> None:
         plugin = await started(Ledger(units=33))

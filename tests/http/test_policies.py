@@ -347,7 +347,8 @@ async def test_metrics(fine: Any) -> None:
     assert f"gateway_requests_total{{{labels}}} 1.0" in text
     assert 'gateway_tokens_total{class="completion",model="fake/model",target="fake/model"} 2.0' in text
     assert 'gateway_credits_total{model="fake/model",target="fake/model"} 14.0' in text
-    assert 'gateway_upstream_attempts_total{target="fake/model"} 1.0' in text
+    attempt = 'endpoint="1",outcome="ok",provider="fake",target="fake/model"'
+    assert f"gateway_upstream_attempts_total{{{attempt}}} 1.0" in text
     assert "gateway_active_requests 1.0" in text, "the one that asks"
     assert "made-up" not in text
 

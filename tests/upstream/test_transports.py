@@ -310,13 +310,27 @@ async def test_the_bound_of_connections_makes_others_wait(fake_upstream: FakeUps
         await fake_upstream.wait_for_requests(2)
         await asyncio.sleep(0.03)
         assert len(fake_upstream.requests) == 2
+        assert wire.transport.waiting == 4
         sinks[5][1].cancel()
         go.set()
         for sink, _ in sinks[:5]:
             await sink.wait()
             assert sink.body == b"hi"
         assert len(fake_upstream.requests) == 5
+        assert wire.transport.waiting == 0
         await wire.transport.close()
+
+
+async def test_that_requests_wait_for_a_connection_is_told_once_a_minute(fake_upstream: FakeUpstream) -> None:
+    wire = Wire("pool", connections_per_host=1)
+    go = asyncio.Event()
+    fake_upstream.reply(plain(Hold(go), b"hi"))
+    sinks = [wire.send(fake_upstream.url) for _ in range(4)]
+    go.set()
+    for sink, _ in sinks:
+        await sink.wait()
+    assert wire.stream.getvalue().count("all 1 connections are in use (upstream.connections_per_host)") == 1
+    await wire.transport.close()
 
 
 async def test_a_failure_frees_the_place_of_its_connection(fake_upstream: FakeUpstream) -> None:

@@ -96,6 +96,9 @@ class RequestContext:
         """The call of this request, whose body is not read yet. dialect: how the caller speaks, so also how errors are
         told; None for OpenAI's ways."""
         headers = {name.lower(): value for name, value in self.request.headers.items()}
+        told = headers.copy()
+        for name in NOT_FOR_PLUGINS:
+            told.pop(name, None)
         self.dialect = dialect
         config = self.runtime.config
         return Call(
@@ -105,7 +108,7 @@ class RequestContext:
             body={},
             model="",
             stream=False,
-            headers={name: value for name, value in headers.items() if name not in NOT_FOR_PLUGINS},
+            headers=told,
             authorization=own_credential(
                 bearer(headers) if dialect is None else dialect.credential(headers, self.request.query),
                 headers,

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -329,13 +328,15 @@ class NoteOperation(UnitOperation):
 
 class RecordOperation(UnitOperation):
     """`UsageLog.record`. A held request is logged on its hold's account, key, day and model, so that requests and
-    tokens stand where its credits do, also around midnight; and only once."""
+    tokens stand where its credits do, also around midnight; and only once. The counts are taken here: the caller may go
+    on with its own."""
 
-    __slots__ = ("row",)
+    __slots__ = ("counts", "row")
 
     def __init__(self, row: UsageRow, now: int) -> None:
         super().__init__(row.request_id, now, row.account_id, row.key_id)
-        self.row = replace(row, usage=replace(row.usage))
+        self.row = row
+        self.counts = counts_of(row.usage)
 
     def apply(self, unit: UnitOfWork) -> None:
         row = self.row
@@ -353,22 +354,32 @@ class RecordOperation(UnitOperation):
             known = unit.keys.get(row.key_id)
             account, key, created = owner.n, known.n if known is not None else 0, row.created
             model = unit.names.number(unit.connection, row.model)
-        log_row(unit, row, account, key, model, created, hold)
+        log_row(unit, row, self.counts, account, key, model, created, hold)
+
+
+def counts_of(u: Usage) -> list[int]:
+    """What the usage log keeps of a usage, in the order of its columns."""
+    counts = [
+        u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.cache_write_tokens, u.reasoning_tokens,
+        u.audio_input_tokens, u.audio_output_tokens, u.image_input_tokens, u.image_output_tokens, u.web_searches,
+    ]  # fmt: skip
+    if min(counts) < 0 or max(counts) > MAX_CREDITS:
+        return [min(max(int(count), 0), MAX_CREDITS) for count in counts]
+    return counts
 
 
 def log_row(
-    unit: UnitOfWork, row: UsageRow, account: int, key: int, model: int, created: int, hold: HoldRow | None
+    unit: UnitOfWork,
+    row: UsageRow,
+    counts: Sequence[int],
+    account: int,
+    key: int,
+    model: int,
+    created: int,
+    hold: HoldRow | None,
 ) -> None:
-    """Write one usage row and add it to the sums of its day."""
-    u = row.usage
+    """Write one usage row and add it to the sums of its day. counts: see `counts_of`."""
     number = unit.names.number
-    counts = [
-        min(max(int(count), 0), MAX_CREDITS)
-        for count in (
-            u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.cache_write_tokens, u.reasoning_tokens,
-            u.audio_input_tokens, u.audio_output_tokens, u.image_input_tokens, u.image_output_tokens, u.web_searches,
-        )
-    ]  # fmt: skip
     target = None
     if row.target:
         target = model if row.target == row.model else number(unit.connection, row.target)

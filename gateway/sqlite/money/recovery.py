@@ -13,7 +13,7 @@ import sqlite3
 from gateway.api import Usage
 from gateway.api.stores import CRASHED, UsageRow
 from gateway.sqlite.engine.core import Core
-from gateway.sqlite.money.operations import charge_hold, log_row, void_hold
+from gateway.sqlite.money.operations import charge_hold, counts_of, log_row, void_hold
 from gateway.sqlite.money.rows import FORSAKEN, OPEN, HoldRow
 from gateway.sqlite.money.unit_of_work import BASIS_NUMBER, Names, UnitOfWork
 
@@ -72,4 +72,4 @@ def _log(unit: UnitOfWork, hold: HoldRow, now: int) -> None:
         total_ms=max(now - hold.created, 0) * 1000,
         error=CRASHED,
     )
-    log_row(unit, row, hold.account, hold.key, hold.model, hold.created, hold)
+    log_row(unit, row, counts_of(usage), hold.account, hold.key, hold.model, hold.created, hold)
