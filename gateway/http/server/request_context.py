@@ -14,6 +14,7 @@ from aiohttp import web
 from gateway.call import Call, Caller, Target
 from gateway.dialect import InboundDialect, bearer, own_credential
 from gateway.errors import Fault, Refusal
+from gateway.http.server.body_coding import coding_of, inflate_body
 from gateway.http.server.connection import SERVER
 from gateway.http.server.cors import cors_headers
 from gateway.http.server.request_reading import parse_body, read_body, remote_address
@@ -202,7 +203,11 @@ class RequestContext:
 
     async def read_json(self) -> dict[str, Any]:
         """The request's body, a JSON object. Raises CallerFault 400, 408, 413, 415."""
-        raw = await read_body(self.request, self.runtime.body_limits)
+        limits = self.runtime.body_limits
+        coding = coding_of(self.request.headers)
+        raw = await read_body(self.request, limits, coded=bool(coding))
+        if coding:
+            raw = await inflate_body(raw, coding, limits.max_body)
         self.log_body("request body", raw)
         return await parse_body(raw, self.runtime.config.server)
 

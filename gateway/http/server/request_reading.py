@@ -54,12 +54,16 @@ def check_head(request: web.BaseRequest) -> None:
         )
 
 
-async def read_body(request: web.BaseRequest, limits: BodyLimits, *, types: Sequence[str] = _JSON_TYPES) -> bytes:
-    """The whole body, which is of one of these media types. Raises CallerFault 413 (too large), 415 (encoding or media
-    type), 417, 408 (too slow)."""
+async def read_body(
+    request: web.BaseRequest, limits: BodyLimits, *, types: Sequence[str] = _JSON_TYPES, coded: bool = False
+) -> bytes:
+    """The whole body, which is of one of these media types. coded: it may be compressed, and is given as it came.
+
+    Raises CallerFault 413 (too large), 415 (encoding or media type), 417, 408 (too slow).
+    """
     headers = request.headers
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
+    if encoding not in ("", "identity") and not coded:
         raise CallerFault(
             f"Content-Encoding {encoding[:40]!r} is not accepted; send the body uncompressed.",
             status=415,
