@@ -28,8 +28,8 @@ class Profile:
     max_choices: the most choices (`n`) of one request, None for any number. For more, the gateway sends as many
         requests as it takes, each with a body without `n`, and the prompt is paid for each time.
     understands: what the upstream's chat dialect has beyond the common ground, names of
-        `gateway.wire.bridge.request.Abilities`: `custom_tools`, `allowed_tools`, `tool_media`. What is missing is
-        emulated for callers of the Responses API.
+        `gateway.wire.bridge.request.Abilities`: `custom_tools`, `allowed_tools`, `tool_media`, `tool_marks`.
+        What is missing is emulated for callers of the Responses API.
     media: `bytes` when the upstream takes media as bytes only: the gateway then fetches the URLs that the provider's
         `media_urls` names.
     on_disconnect: what happens upstream when the caller leaves: `cancel` closes the connection and bills what was

@@ -28,9 +28,8 @@ from gateway.servertools.choose import Abilities as TargetAbilities
 from gateway.servertools.choose import split
 from gateway.servertools.offer import ToolPlan, make_plan, names_of
 from gateway.stores import StoredResponse
-from gateway.wire.bridge.messages import MessageBuilder
 from gateway.wire.bridge.reply import response_from_chat
-from gateway.wire.bridge.request import Abilities, ChatForm, chat_from_responses
+from gateway.wire.bridge.request import Abilities, ChatForm, chat_from_responses, message_builder
 from gateway.wire.bridge.stream import BridgeStream
 from gateway.wire.bridge.truncate import truncate
 from gateway.wire.chat.request import validate_chat
@@ -255,7 +254,7 @@ class ResponsesCall(StatefulInboundCall):
             return form
 
         def size(items: Sequence[Mapping[str, Any]]) -> int:
-            builder = MessageBuilder(custom_tools=abilities.custom_tools, tool_media=abilities.tool_media)
+            builder = message_builder(abilities)
             return estimate_input_tokens({"messages": builder.build(items)}) - EXPECTED.base
 
         frame = estimate_input_tokens(chat_from_responses(request, [], abilities=abilities).body)
@@ -271,7 +270,10 @@ class ResponsesCall(StatefulInboundCall):
                 common = own if common is None else common & own
         has = common or frozenset()
         return Abilities(
-            custom_tools="custom_tools" in has, allowed_tools="allowed_tools" in has, tool_media="tool_media" in has
+            custom_tools="custom_tools" in has,
+            allowed_tools="allowed_tools" in has,
+            tool_media="tool_media" in has,
+            tool_marks="tool_marks" in has,
         )
 
     # -- during ------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from email.utils import formatdate
 
 from gateway.errors import Fault, UpstreamFault
 from gateway.provider import Exchange, Reader, StreamDecoder, StreamItem, UpstreamReply
@@ -49,7 +50,12 @@ class CollectedBody:
         self._parts.append(chunk)
 
     def reply(self) -> UpstreamReply:
-        return UpstreamReply(self.status, self.headers, b"".join(self._parts))
+        """What was collected. An answer that does not say when it was made was made now (RFC 9110, section 6.6.1), so
+        that a date to retry after can be reckoned with."""
+        headers = self.headers
+        if "retry-after" in headers and "date" not in headers:
+            headers = {**headers, "date": formatdate(usegmt=True)}
+        return UpstreamReply(self.status, headers, b"".join(self._parts))
 
 
 class StreamReading:

@@ -190,9 +190,8 @@ async def test_chunking_that_breaks_later(site: Any) -> None:
 @pytest.mark.parametrize(
     ("more", "code"),
     [
-        ("content-encoding: gzip\r\n", "unsupported_content_encoding"),
         ("content-encoding: br\r\n", "unsupported_content_encoding"),
-        ("content-encoding: identity, gzip\r\n", "unsupported_content_encoding"),
+        ("content-encoding: gzip, gzip\r\n", "unsupported_content_encoding"),
     ],
 )
 async def test_encoded_bodies_are_not_inflated(site: Any, more: str, code: str) -> None:

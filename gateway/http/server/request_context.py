@@ -14,6 +14,7 @@ from aiohttp import web
 from gateway.call import Call, Caller, Target
 from gateway.dialect import InboundDialect, bearer, own_credential
 from gateway.errors import Fault, Refusal
+from gateway.http.server.body_coding import coding_of, inflate_body
 from gateway.http.server.connection import SERVER
 from gateway.http.server.cors import cors_headers
 from gateway.http.server.flight import Flight
@@ -229,7 +230,12 @@ class RequestContext:
         """The request's body, a JSON object. Raises CallerFault 400, 408, 413, 415."""
         if self.call is not None:
             self._account_for(self.call)
-        raw = await read_body(self.request, self.runtime.body_limits, None if self.flight is None else self.flight.take)
+        limits = self.runtime.body_limits
+        coding = coding_of(self.request.headers)
+        take = None if self.flight is None else self.flight.take
+        raw = await read_body(self.request, limits, take, coded=bool(coding))
+        if coding:
+            raw = await inflate_body(raw, coding, limits.max_body)
         self.log_body("request body", raw)
         self._size = len(raw)
         if self.call is not None:

@@ -58,15 +58,16 @@ async def read_body(
     take: Callable[[int], None] | None = None,
     *,
     types: Sequence[str] = _JSON_TYPES,
+    coded: bool = False,
 ) -> bytes:
-    """The whole body, which is of one of these media types. Raises CallerFault 413 (too large), 415 (encoding or media
-    type), 417, 408 (too slow).
+    """The whole body, which is of one of these media types. coded: it may be compressed, and is given as it came.
+    Raises CallerFault 413 (too large), 415 (encoding or media type), 417, 408 (too slow).
 
     take: told of the bytes as they come; whatever Fault it raises ends the reading, and the connection with it.
     """
     headers = request.headers
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
+    if encoding not in ("", "identity") and not coded:
         raise CallerFault(
             f"Content-Encoding {encoding[:40]!r} is not accepted; send the body uncompressed.",
             status=415,

@@ -85,13 +85,15 @@ class MessageBuilder:
 
     custom_tools: the upstream knows custom tools (else their calls are written as calls of the emulated function).
     tool_media: the upstream takes images and files in tool results (else they follow in a message of the user).
+    tool_marks: it takes `is_error` and `cache_control` of them (else an error is told in words).
     """
 
-    def __init__(self, *, custom_tools: bool, tool_media: bool) -> None:
+    def __init__(self, *, custom_tools: bool, tool_media: bool, tool_marks: bool = False) -> None:
         self.messages: list[Json] = []
         self.dropped: list[str] = []
         self._custom_tools = custom_tools
         self._tool_media = tool_media
+        self._tool_marks = tool_marks
         self._turn: _Turn | None = None
         self.fault: CallerFault | None = None
         self._outputs: dict[str, deque[Mapping[str, Any]]] = defaultdict(deque)
@@ -202,19 +204,34 @@ class MessageBuilder:
         for call in turn.calls:
             waiting = self._outputs[call["id"]]
             if waiting:
-                self.messages.append(self._result(call["id"], waiting.popleft()["output"], media))
+                self.messages.append(self._result(call["id"], waiting.popleft(), media))
         if media:
             self.messages.append({"role": "user", "content": media})
 
-    def _result(self, call_id: str, output: Any, media: list[Json]) -> Json:
-        content = content_to_chat(output)
+    def _result(self, call_id: str, item: Mapping[str, Any], media: list[Json]) -> Json:
+        content = content_to_chat(item["output"])
         if not isinstance(content, str):
             others = [part for part in content if part.get("type") != "text"]
             if others and not self._tool_media:
                 media.append({"type": "text", "text": f"Attachments of the result of tool call {call_id}:"})
                 media += others
                 content = text_of(content) or "The result is attached in the next message."
-        return {"role": "tool", "tool_call_id": call_id, "content": content}
+        message: Json = {"role": "tool", "tool_call_id": call_id, "content": content}
+        marks = {key: item[key] for key in ("is_error", "cache_control") if item.get(key) is not None}
+        if self._tool_marks:
+            return {**message, **marks}
+        if marks.get("is_error") is True:
+            message["content"] = _as_error(content)
+        if "cache_control" in marks:
+            self.dropped.append("input[].cache_control")
+        return message
+
+
+def _as_error(content: Any) -> Any:
+    """A result that its text tells to be an error, for models that are told by nothing else."""
+    if isinstance(content, str):
+        return content if content.lower().startswith("error") else f"Error: {content}"
+    return [{"type": "text", "text": "Error:"}, *content]
 
 
 def _error_text(error: Any) -> str:

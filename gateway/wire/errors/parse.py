@@ -186,12 +186,7 @@ def _judge(status: int, said: _Said, wait: float | None, upstream: int | None) -
             upstream,
         )
     if status == 404 or (status == 400 and said.any_of(_MODEL_CODES)):
-        return _upstream(
-            "the provider does not know this model (or address); the operator has to mend the configuration",
-            "upstream_model_not_found",
-            said,
-            upstream,
-        )
+        return model_not_found(upstream, said.detail)
     if status in (400, 422):
         return CallerFault(
             said.message or "the provider refused the request without saying why; check its parameters",
@@ -222,6 +217,21 @@ def _upstream(message: str, code: str, said: _Said, upstream: int | None) -> Ups
         code=code,
         upstream_status=upstream,
         detail=said.detail,
+        headers={"x-should-retry": "false"},
+    )
+
+
+def model_not_found(upstream: int | None = None, detail: str = "") -> UpstreamFault:
+    """The provider does not know a model that is listed here: the operator's business, and to the caller what an
+    unknown model always is. Another target may still know it. upstream: the provider's status."""
+    return UpstreamFault(
+        "the provider does not know this model (or address); the operator has to mend the configuration",
+        status=404,
+        type="invalid_request_error",
+        code="model_not_found",
+        param="model",
+        upstream_status=upstream,
+        detail=detail,
         headers={"x-should-retry": "false"},
     )
 

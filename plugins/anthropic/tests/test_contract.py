@@ -47,7 +47,7 @@ def test_an_answer_says_what_the_provider_said(transcript: Transcript) -> None:
     assert message.get("reasoning_content", "") == "".join(
         block["thinking"] for block in blocks if block["type"] == "thinking"
     )
-    assert blocks_from_details(message.get("reasoning_details"), "x") == [
+    assert [placed.block for placed in blocks_from_details(message.get("reasoning_details"), "x")] == [
         block for block in blocks if block["type"] not in ("text", "tool_use")
     ]
     assert [
@@ -74,6 +74,35 @@ def test_an_answer_says_what_the_provider_said(transcript: Transcript) -> None:
             "refusal": "content_filter",
         }[said["stop_reason"]]
     )
+
+
+@pytest.mark.parametrize("transcript", ANSWERS, ids=lambda transcript: transcript.id)
+def test_a_later_turn_gives_the_blocks_back_in_their_order(transcript: Transcript) -> None:
+    said = _fold_events(transcript.body) if transcript.streamed else orjson.loads(transcript.body)
+    choice, _ = _read(transcript)
+    message = {key: value for key, value in choice["message"].items() if value is not None}
+    results = [
+        {"role": "tool", "tool_call_id": call["id"], "content": "r"} for call in message.get("tool_calls", [])
+    ] or [{"role": "user", "content": "more"}]
+    call = make_call({"messages": [{"role": "user", "content": "x"}, message, *results]})
+    sent = orjson.loads(provider().prepare(call, make_target("claude-sonnet-4-5")).request.body)
+    if not message.get("content") and not message.get("tool_calls"):
+        return  # nothing was said that could be given back
+    assert _shape(sent["messages"][1]["content"]) == _shape(said["content"])
+
+
+def _shape(blocks: list[dict[str, Any]]) -> list[Any]:
+    """Blocks as they matter to their order: texts that touch are one, whatever they cite."""
+    shape: list[Any] = []
+    for block in blocks:
+        if block["type"] != "text":
+            direct = block.get("caller") == {"type": "direct"}  # says nothing, and is not given back
+            shape.append({key: value for key, value in block.items() if key != "caller" or not direct})
+        elif shape and isinstance(shape[-1], str):
+            shape[-1] += block["text"]
+        elif block["text"].strip():
+            shape.append(block["text"])
+    return [entry.rstrip() if isinstance(entry, str) else entry for entry in shape]
 
 
 def test_the_recordings_reach_what_they_are_for() -> None:

@@ -38,7 +38,13 @@ _LIMITED = "The model's provider limits the rate of the gateway's requests; try 
 _INVALID = _Row(400, "invalid_request_error", None, False, "")
 _TOO_LONG = _Row(400, "invalid_request_error", "context_length_exceeded", False, "")
 _DENIED = _Row(502, "upstream_error", "upstream_account_refused", False, _ACCOUNT)
-_MISSING = _Row(404, "invalid_request_error", "model_not_found", False, "")
+_MISSING = _Row(
+    404,
+    "invalid_request_error",
+    "model_not_found",
+    False,
+    "the provider does not know this model (or address); the operator has to mend the configuration",
+)
 _TOO_LARGE = _Row(
     413, "invalid_request_error", "request_too_large", False, "The request is larger than the model's provider accepts."
 )

@@ -13,7 +13,7 @@ import orjson
 
 from gateway.api import as_dict, as_text, load_exact
 
-from .details import blocks_from_details
+from .details import blocks_from_details, in_order
 from .draft import Draft, refuse, safe_id
 from .parts import Block, blocks_of
 
@@ -92,12 +92,11 @@ class _Turns:
         self._note_name(message)
         if self.waiting and self.turns and self.turns[-1]["role"] != "assistant":
             self._refuse_unanswered()
-        blocks = blocks_from_details(message.get("reasoning_details"), f"{path}.reasoning_details")
+        placed = blocks_from_details(message.get("reasoning_details"), f"{path}.reasoning_details")
         content = message.get("content")
         spoken = self._blocks(message, path)
         if not content and isinstance(message.get("refusal"), str):
             spoken = [{"type": "text", "text": message["refusal"]}]
-        blocks += spoken
         if message.get("audio"):
             self.draft.report("messages[].audio", "Anthropic cannot hear an earlier spoken answer; send its transcript")
         if message.get("function_call"):
@@ -105,8 +104,8 @@ class _Turns:
         calls = message.get("tool_calls") or []
         if not isinstance(calls, list):
             raise refuse(f"{path}.tool_calls", "must be an array")
-        blocks += [self._call(call, f"{path}.tool_calls[{at}]") for at, call in enumerate(calls)]
-        self._extend("assistant", blocks)
+        called = [self._call(call, f"{path}.tool_calls[{at}]") for at, call in enumerate(calls)]
+        self._extend("assistant", in_order(placed, spoken, called))
 
     def add_result(self, message: dict[str, Any], path: str) -> None:
         asked = as_text(message.get("tool_call_id"), f"{path}.tool_call_id")

@@ -132,7 +132,9 @@ class _Answer:
         else:
             if kind == "thinking" and text_of(block.get("thinking")):
                 self.thinking.append(block["thinking"])
-            self.details.append(detail_of(writable(block), len(self.details)))
+            at = 0 if self.answered else len(self.text)
+            detail = detail_of(writable(block), len(self.details), after_text=at, after_calls=len(self.calls))
+            self.details.append(detail)
 
     def message(self, json_text: bool) -> dict[str, Any]:
         content: str | None = checked_json(self.text) if json_text else self.text

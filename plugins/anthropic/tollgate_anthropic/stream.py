@@ -188,9 +188,9 @@ class EventTranslator:
             self._message_start({}, out)
         content = event.get("content_block")
         block = _Block(content if isinstance(content, dict) else {})
+        block.start, block.calls = self._length, self._calls
         self._blocks[_place(event)] = block
         if block.kind == "text":
-            block.start = self._length
             self._add_text(text_of(block.content.get("text")), out)
             found = block.content.get("citations")
             if isinstance(found, list):
@@ -286,7 +286,10 @@ class EventTranslator:
             content["input"] = _parsed("".join(block.parts))
         if block.others:
             content["deltas"] = block.others
-        self._put(out, {"reasoning_details": [detail_of(writable(content), self._details)]})
+        # What follows an answer in JSON, which is a call to Anthropic, has no place in its text.
+        at = 0 if self._answered else block.start
+        detail = detail_of(writable(content), self._details, after_text=at, after_calls=block.calls)
+        self._put(out, {"reasoning_details": [detail]})
         self._details += 1
 
     def _message_delta(self, event: dict[str, Any], out: list[StreamItem]) -> None:
@@ -338,10 +341,10 @@ class EventTranslator:
 
 class _Block:
     """A content block in the making. parts: pieces of its input or its thinking. call: index of the tool call.
-    answers: its input is the answer's content. start: where its text begins in the content.
+    answers: its input is the answer's content. start: where it begins in the content; calls: how many stand before it.
     others: deltas of unknown kinds."""
 
-    __slots__ = ("answers", "call", "citations", "content", "kind", "others", "parts", "start")
+    __slots__ = ("answers", "call", "calls", "citations", "content", "kind", "others", "parts", "start")
 
     def __init__(self, content: dict[str, Any]) -> None:
         self.content = writable(content)
@@ -352,6 +355,7 @@ class _Block:
         self.call: int | None = None
         self.answers = False
         self.start = 0
+        self.calls = 0
 
 
 def _place(event: dict[str, Any]) -> Any:

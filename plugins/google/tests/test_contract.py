@@ -148,7 +148,7 @@ def test_recorded_errors_say_whose_fault_it_is() -> None:
     assert (rate.status, rate.type, rate.code) == (429, "rate_limit", "upstream_rate_limit_exceeded")
     assert rate.retry_after == pytest.approx(48.94, abs=0.01)
     missing = provider().prepare(make_call(), make_target()).reader.read_fault(_by_id("error-404").reply)
-    assert (missing.status, missing.code) == (502, "upstream_model_not_found")
+    assert (missing.status, missing.code) == (404, "model_not_found")
     assert "this-model" not in missing.message
 
 

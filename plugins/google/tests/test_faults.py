@@ -90,7 +90,7 @@ def test_limits_say_when_to_come_back() -> None:
 @pytest.mark.parametrize(
     ("status", "state", "expected"),
     [
-        (404, "NOT_FOUND", (502, "upstream_model_not_found", False)),
+        (404, "NOT_FOUND", (404, "model_not_found", False)),
         (409, "ABORTED", (502, "upstream_failed", True)),
         (499, "CANCELLED", (502, "upstream_unexpected_status", False)),
         (500, "INTERNAL", (502, "upstream_failed", True)),

@@ -108,7 +108,7 @@ async def test_errors_reach_the_sdk_without_the_operators_secrets(
     gateway: RunningGateway, fake_upstream: FakeUpstream
 ) -> None:
     async with client(gateway) as sdk:
-        for name, status in (("error-400-key", 502), ("error-404", 502), ("error-429", 429)):
+        for name, status in (("error-400-key", 502), ("error-404", 404), ("error-429", 429)):
             fake_upstream.reply(answer(name))
             with pytest.raises(openai.APIStatusError) as caught:
                 await sdk.chat.completions.create(

@@ -43,7 +43,7 @@ LENGTH = "Prompt contains 150000 tokens and 0 draft tokens, too large for model 
             (429, "rate_limit", "upstream_rate_limit_exceeded"),
         ),
         (429, {"message": "Requests rate limit exceeded"}, (429, "rate_limit", "upstream_rate_limit_exceeded")),
-        (400, own("Invalid model: x", "invalid_model", "1500"), (502, "upstream_error", "upstream_model_not_found")),
+        (400, own("Invalid model: x", "invalid_model", "1500"), (404, "invalid_request_error", "model_not_found")),
         (400, own(LENGTH, code="3051"), (400, "invalid_request_error", "context_length_exceeded")),
         (400, own("Unexpected role", "invalid_request_message_order", "3230"), (400, "invalid_request_error", "3230")),
         (422, {"detail": EXTRA}, (400, "invalid_request_error", None)),

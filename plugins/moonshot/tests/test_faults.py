@@ -47,7 +47,7 @@ LONG = (400, "invalid_request_error", "context_length_exceeded")
         (401, "invalid_authentication_error", "x", (502, "upstream_error", "upstream_credentials_refused")),
         (401, "incorrect_api_key_error", "x", (502, "upstream_error", "upstream_credentials_refused")),
         (403, "permission_denied_error", "x", (502, "upstream_error", "upstream_credentials_refused")),
-        (404, "resource_not_found_error", "Not found the model", (502, "upstream_error", "upstream_model_not_found")),
+        (404, "resource_not_found_error", "Not found the model", (404, "invalid_request_error", "model_not_found")),
         (400, "content_filter", "high risk", (400, "invalid_request_error", "content_filter")),
         (400, "invalid_request_error", "Your request exceeded model token limit : 131072", LONG),
         (400, "invalid_request_error", "Input token length too long", LONG),

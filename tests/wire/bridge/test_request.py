@@ -205,6 +205,16 @@ def test_media_in_results_follow_in_a_message_of_the_user() -> None:
     assert able[1:] == [tool("a", [{"type": "text", "text": "see"}, image])]
 
 
+def test_marks_of_results_are_kept_told_or_reported() -> None:
+    marked = {**output("a", "no"), "is_error": True, "cache_control": {"type": "ephemeral"}}
+    able = bridge(input=[user("q"), call("a"), marked], abilities=Abilities(tool_marks=True))
+    assert able.body["messages"][-1] == {**tool("a", "no"), "is_error": True, "cache_control": {"type": "ephemeral"}}
+    assert able.dropped == []
+    plain = bridge(input=[user("q"), call("a"), marked])
+    assert plain.body["messages"][-1] == tool("a", "Error: no")
+    assert plain.dropped == ["input[].cache_control"]
+
+
 def test_what_servers_did_is_reported_and_unknown_items_refused() -> None:
     form = bridge(input=[user("q"), {"type": "web_search_call", "id": "ws_1", "status": "completed"}, said("a")])
     assert form.dropped == ["input[1] (web_search_call)"]

@@ -122,16 +122,17 @@ def test_recorded_errors_of_the_callers(name: str, param: str, code: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "code", "secret"),
+    ("name", "told", "secret"),
     [
-        ("error-api-key", "upstream_credentials_refused", "invalid-"),
-        ("error-model-not-found", "upstream_model_not_found", "does-not-exist"),
+        ("error-api-key", (502, "upstream_error", "upstream_credentials_refused"), "invalid-"),
+        ("error-model-not-found", (404, "invalid_request_error", "model_not_found"), "does-not-exist"),
     ],
 )
-def test_recorded_errors_of_the_operators(name: str, code: str, secret: str) -> None:
+def test_recorded_errors_of_the_operators(name: str, told: tuple[int, str, str], secret: str) -> None:
     fault = recorded(name)
     assert isinstance(fault, UpstreamFault)
-    assert (fault.status, fault.type, fault.code, fault.retryable) == (502, "upstream_error", code, False)
+    assert (fault.status, fault.type, fault.code) == told
+    assert not fault.retryable
     assert secret not in fault.message
     assert fault_headers(fault)["x-should-retry"] == "false"
 
@@ -142,7 +143,7 @@ def test_a_refused_key_is_in_no_text() -> None:
 
 
 BAD, OURS = "invalid_request_error", "upstream_error"
-KEY, MONEY, MODEL = "upstream_credentials_refused", "upstream_quota_exhausted", "upstream_model_not_found"
+KEY, MONEY, MODEL = "upstream_credentials_refused", "upstream_quota_exhausted", "model_not_found"
 
 # status, body, status of the fault, its type, its code, retryable (None: a CallerFault), words of the message
 CASES: list[tuple[int, bytes, int, str, str | None, bool | None, str]] = [
@@ -160,7 +161,7 @@ CASES: list[tuple[int, bytes, int, str, str | None, bool | None, str]] = [
     (400, error(message="maximum context length is 8192"), 400, BAD, "context_length_exceeded", None, "8192"),
     (400, error(code="content_filter", message="filtered"), 400, BAD, "content_filter", None, "filtered"),
     (403, error(code="content_policy_violation"), 400, BAD, "content_policy_violation", None, "m"),
-    (400, error(code="model_not_found"), 502, OURS, MODEL, False, "does not know"),
+    (400, error(code="model_not_found"), 404, BAD, MODEL, False, "does not know"),
     (400, error(message="API key not valid. Please pass a valid API key."), 502, OURS, KEY, False, "credentials"),
     (400, error(message="Incorrect API key provided: ab***yz."), 502, OURS, KEY, False, "credentials"),
     (400, error(code="billing_hard_limit_reached"), 502, OURS, MONEY, False, "no quota"),
@@ -168,7 +169,7 @@ CASES: list[tuple[int, bytes, int, str, str | None, bool | None, str]] = [
     (401, b"", 502, OURS, KEY, False, "credentials"),
     (402, error(), 502, OURS, MONEY, False, "no quota"),
     (403, error(code="unsupported_country"), 502, OURS, KEY, False, "credentials"),
-    (404, b"not found", 502, OURS, MODEL, False, "does not know"),
+    (404, b"not found", 404, BAD, MODEL, False, "does not know"),
     (405, error(), 502, OURS, "upstream_unexpected_status", False, "status 405"),
     (408, error(), 502, OURS, "upstream_failed", True, "try again"),
     (409, error(), 502, OURS, "upstream_failed", True, "try again"),
@@ -283,7 +284,7 @@ EVENTS: list[tuple[dict[str, Any], type[Fault], int, str | None]] = [
     ({"error": {"message": "x", "type": "invalid_request_error", "code": "y"}}, CallerFault, 400, "y"),
     ({"error": {"message": "x", "code": "content_filter"}}, CallerFault, 400, "content_filter"),
     ({"error": {"message": "x", "type": "authentication_error"}}, UpstreamFault, 502, KEY),
-    ({"error": {"message": "x", "code": "model_not_found"}}, UpstreamFault, 502, MODEL),
+    ({"error": {"message": "x", "code": "model_not_found"}}, UpstreamFault, 404, MODEL),
     (
         {"type": "error", "code": "rate_limit_exceeded", "message": "x", "param": None, "sequence_number": 3},
         UpstreamFault,

@@ -101,6 +101,14 @@ COUNT_INPUT = Operation(
     answer=answers.INPUT_TOKENS,
     errors=WRITE_ERRORS,
 )
+COMPACT = Operation(
+    "Compact a conversation",
+    "Responses",
+    "Not offered: every such request is refused, in words that say what serves instead.",
+    request=_RESPONSES_REQUEST,
+    answer=answers.RESPONSE,
+    errors=WRITE_ERRORS,
+)
 GET_RESPONSE = Operation(
     "Read a response",
     "Responses",

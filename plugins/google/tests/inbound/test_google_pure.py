@@ -319,3 +319,9 @@ def test_documents_and_free_text_of_other_providers() -> None:
     assert candidate["groundingMetadata"]["groundingChunks"] == [{"retrievedContext": {"title": "a.pdf", "text": ""}}]
     call = candidate["content"]["parts"][-1]["functionCall"]
     assert (call["name"], call["args"]) == ("sql", {"input": "SELECT 1"})
+
+
+def test_one_tool_stands_for_a_list_of_one() -> None:
+    listed = chat(tools=[{"functionDeclarations": [{"name": "f"}]}])
+    assert chat(tools={"functionDeclarations": [{"name": "f"}]}) == listed
+    assert listed["tools"]

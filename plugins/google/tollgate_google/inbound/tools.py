@@ -22,6 +22,7 @@ _FRAME = frozenset({"name", "description", "parameters", "parametersJsonSchema"}
 def add_tools(out: Json, body: Json, notes: Notes) -> None:
     """Write `tools`, `web_search_options` and `tool_choice`. Raises CallerFault that names the field."""
     listed = body.get("tools")
+    listed = [listed] if isinstance(listed, dict) else listed  # Google takes one tool for a list of one
     made: list[Json] = []
     for at, tool in enumerate(as_list(listed, "tools") if listed is not None else []):
         for name, held in camel(as_dict(tool, f"tools[{at}]")).items():
