@@ -76,6 +76,7 @@ from gateway.stores import (
 from gateway.stores.amounts import affordable, asked_credits, checked_count, checked_price, cost, read_period
 from gateway.stores.checks import (
     LONGEST_GRACE,
+    address_allowed,
     checked_email,
     checked_rate,
     checked_role,
@@ -155,6 +156,7 @@ __all__ = [
     "UsageSummary",
     "Voucher",
     "Window",
+    "address_allowed",
     "affordable",
     "asked_credits",
     "change_of",
