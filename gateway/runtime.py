@@ -21,6 +21,7 @@ from gateway.blueprint import (
     catalog_of,
     default_problem,
     demo_note,
+    open_counters,
     open_stores,
     payment_methods,
     read_blueprint,
@@ -232,6 +233,12 @@ class Gateway:
         self._redact.add((self._admin_secret, secret.hex()))
         self.stores = await open_stores(blueprint, shared=self._shared)
         self.log.info("opened the database", extra=dict(self.stores.describe()))
+        self._counters = await open_counters(blueprint, self.stores)
+        if self._counters is not None:
+            self.stores.counters = self._counters
+            self.metrics.figures["gateway_counters_away"] = (
+                "1 while the place of counters.url cannot be asked.", lambda: int("counters" in self.degraded()),
+            )  # fmt: skip
         self.metrics.figures["gateway_writer_queue"] = ("Operations that wait to be written.", self.stores.backlog)
         await self.fail_over()
         self.runtime = await self._open(blueprint)
@@ -276,6 +283,8 @@ class Gateway:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.runtime.close()
         await _end([lease])
+        if self._counters is not None:
+            await self._counters.close()
         await self.stores.close()
 
     def acquire_runtime(self) -> Runtime:
@@ -346,6 +355,10 @@ class Gateway:
             self.log.error("database does not answer: %s", error)
             problems.append("database")
         return problems
+
+    def degraded(self) -> list[str]:
+        """What is away, though requests are served without it."""
+        return ["counters"] if self._counters is not None and self._counters.away else []
 
     async def fail_over(self) -> FailedOver:
         """Resolve what processes that died were in the middle of."""

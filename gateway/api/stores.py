@@ -33,6 +33,7 @@ from gateway.stores import (
     ClaimState,
     Conversations,
     Counters,
+    CountersKind,
     Discrepancy,
     Entry,
     EntryKind,
@@ -52,6 +53,7 @@ from gateway.stores import (
     Login,
     Logins,
     NewLink,
+    OpenCounters,
     Presence,
     Responses,
     Session,
@@ -94,7 +96,7 @@ from gateway.stores.orders import (
     take,
     worth,
 )
-from gateway.stores.windows import SlidingWindows, window_state
+from gateway.stores.windows import SlidingWindows, window_of, window_state
 
 __all__ = [
     "CRASHED",
@@ -117,6 +119,7 @@ __all__ = [
     "ClaimState",
     "Conversations",
     "Counters",
+    "CountersKind",
     "Discrepancy",
     "Entry",
     "EntryKind",
@@ -136,6 +139,7 @@ __all__ = [
     "Login",
     "Logins",
     "NewLink",
+    "OpenCounters",
     "Presence",
     "Responses",
     "Session",
@@ -185,6 +189,7 @@ __all__ = [
     "sums_of",
     "take",
     "well_formed",
+    "window_of",
     "window_state",
     "worth",
 ]

@@ -25,7 +25,7 @@ from __future__ import annotations
 from gateway.stores.accounts import Account, AccountChange, Accounts
 from gateway.stores.audit import Audit, AuditEntry
 from gateway.stores.conversations import Conversations, StoredConversation
-from gateway.stores.counters import Counters, Window
+from gateway.stores.counters import Counters, CountersKind, OpenCounters, SpareCounters, Window
 from gateway.stores.failover import FailedOver, fail_over
 from gateway.stores.idempotency import Claim, ClaimState, Idempotency, KeptAnswer
 from gateway.stores.keys import Key, Keys, KeySettings
@@ -61,6 +61,7 @@ __all__ = [
     "ClaimState",
     "Conversations",
     "Counters",
+    "CountersKind",
     "Discrepancy",
     "Entry",
     "EntryKind",
@@ -80,11 +81,13 @@ __all__ = [
     "Login",
     "Logins",
     "NewLink",
+    "OpenCounters",
     "Presence",
     "Responses",
     "Session",
     "Sessions",
     "SignUp",
+    "SpareCounters",
     "StoredConversation",
     "StoredResponse",
     "Stores",
