@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from gateway.profile import Profile
 from gateway.provider import ListingProvider, MediaProvider, ProviderKind
 from gateway.server_secret import server_secret
 from gateway.servertools.toolbox import Offers, collect
-from gateway.stores import Stores, StoresKind, StoresSettings
+from gateway.stores import CountersKind, SpareCounters, Stores, StoresKind, StoresSettings
 from gateway.upstream.lanes import Endpoint
 
 
@@ -44,6 +45,7 @@ class Blueprint:
         payments: Mapping[str, PaymentKind],
         offers: Offers,
         stores: Mapping[str, StoresKind],
+        counters: Mapping[str, CountersKind],
         endpoints: Mapping[str, tuple[Endpoint, ...]],
         profiles: Mapping[str, Profile],
         demo: frozenset[str],
@@ -54,6 +56,7 @@ class Blueprint:
         self.payments = payments
         self.offers = offers
         self.stores = stores
+        self.counters = counters
         self.providers = {name: found[0].provider for name, found in endpoints.items()}
         self.endpoints = endpoints
         self.profiles = profiles
@@ -81,6 +84,8 @@ def read_blueprint(path: Path, env: Mapping[str, str], more: Mapping[str, object
     offers = collect(plugins)
     stores: dict[str, StoresKind] = {}
     plugins.call("register_stores", register=lambda kind: stores.update(dict.fromkeys(kind.schemes, kind)))
+    counters: dict[str, CountersKind] = {}
+    plugins.call("register_counters", register=lambda kind: counters.update(dict.fromkeys(kind.schemes, kind)))
     sections = {name: model for name, model in plugins.call("config_model") if model is not None}
     config = configuration.build(
         document,
@@ -90,6 +95,7 @@ def read_blueprint(path: Path, env: Mapping[str, str], more: Mapping[str, object
         payments=payments,
         searches=offers.searches,
         stores=stores,
+        counters=counters,
     )
     made = {name: _endpoints(name, entry, kinds[entry.plugin]) for name, entry in config.providers.items()}
     endpoints = {name: found for name, found in made.items() if found}
@@ -102,7 +108,9 @@ def read_blueprint(path: Path, env: Mapping[str, str], more: Mapping[str, object
     profiles = resolve_profiles(config, providers, document)
     by_bytes = {config.models[model].provider for model, profile in profiles.items() if profile.media == "bytes"}
     check_providers((owned[name] for name in by_bytes), MediaProvider)
-    return Blueprint(config, plugins.order(config.pipeline), kinds, payments, offers, stores, endpoints, profiles, demo)
+    return Blueprint(
+        config, plugins.order(config.pipeline), kinds, payments, offers, stores, counters, endpoints, profiles, demo
+    )
 
 
 def _endpoints(name: str, entry: ProviderEntry, kind: ProviderKind) -> tuple[Endpoint, ...]:
@@ -218,3 +226,13 @@ async def open_stores(blueprint: Blueprint, *, shared: bool = False) -> Stores:
     processes that open it so."""
     settings = await asyncio.to_thread(stores_settings, blueprint.config, shared=shared)
     return await blueprint.stores_kind().open(blueprint.config.database.url, settings)
+
+
+async def open_counters(blueprint: Blueprint, stores: Stores) -> SpareCounters | None:
+    """The place for rate windows that the configuration names, with the store's in reserve; None when it names none."""
+    settings = blueprint.config.counters
+    if not settings.url:
+        return None
+    kind = blueprint.counters[settings.url.partition("://")[0]]
+    spare = stores.counters if settings.away == "store" else None
+    return SpareCounters(await kind.open(settings.url), spare, monotonic=time.monotonic)

@@ -19,7 +19,7 @@ from gateway.dialect import InboundDialect
 from gateway.errors import Fault
 from gateway.payments import PaymentKind
 from gateway.provider import Provider, ProviderKind, UpstreamReply, UpstreamRequest
-from gateway.stores import Stores, StoresKind
+from gateway.stores import CountersKind, Stores, StoresKind
 from gateway.text_filter import MakeFilter
 from gateway.tools import PageReader, SearchKind, ServerTool
 from gateway.wire.openapi import Operation
@@ -159,6 +159,12 @@ def register_providers(register: Callable[[ProviderKind], None]) -> None:
 @hookspec
 def register_stores(register: Callable[[StoresKind], None]) -> None:
     """Offer kinds of databases; the scheme of `database.url` chooses one. Sync, at start-up."""
+
+
+@hookspec
+def register_counters(register: Callable[[CountersKind], None]) -> None:
+    """Offer places for rate windows apart from the store; the scheme of `counters.url` chooses one. Sync, at
+    start-up."""
 
 
 @hookspec

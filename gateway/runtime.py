@@ -24,6 +24,7 @@ from gateway.blueprint import (
     catalog_of,
     default_problem,
     demo_note,
+    open_counters,
     open_stores,
     payment_methods,
     read_blueprint,
@@ -275,6 +276,12 @@ class Gateway:
         self.log.info("opened the database", extra=dict(self.stores.describe()))
         for warning in self.stores.warnings():
             self.log.warning(warning)
+        self._counters = await open_counters(blueprint, self.stores)
+        if self._counters is not None:
+            self.stores.counters = self._counters
+            self.metrics.figures["gateway_counters_away"] = (
+                "1 while the place of counters.url cannot be asked.", lambda: int("counters" in self.degraded()),
+            )  # fmt: skip
         self.metrics.figures["gateway_writer_queue"] = ("Operations that wait to be written.", self.stores.backlog)
         self.metrics.figures["gateway_upstream_waiting"] = (
             "Requests that wait for a connection to a provider.",
@@ -326,6 +333,8 @@ class Gateway:
         await self.unwritten.stop(LAST_TRIES, self.log)
         await self.runtime.close()
         await _end([lease])
+        if self._counters is not None:
+            await self._counters.close()
         await self.stores.close()
         self.aside.close()
 
@@ -431,6 +440,10 @@ class Gateway:
     def keep_unfinished(self, unfinished: Unfinished) -> None:
         """The end of a call could not be written: keep it, and try again until it is."""
         self.unwritten.add(unfinished, self.log)
+
+    def degraded(self) -> list[str]:
+        """What is away, though requests are served without it."""
+        return ["counters"] if self._counters is not None and self._counters.away else []
 
     async def fail_over(self) -> FailedOver:
         """Resolve what processes that died were in the middle of."""

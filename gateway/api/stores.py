@@ -35,6 +35,7 @@ from gateway.stores import (
     ClaimState,
     Conversations,
     Counters,
+    CountersKind,
     Discrepancy,
     Entry,
     EntryKind,
@@ -54,6 +55,7 @@ from gateway.stores import (
     Login,
     Logins,
     NewLink,
+    OpenCounters,
     Presence,
     Responses,
     Session,
@@ -80,6 +82,7 @@ from gateway.stores import (
 from gateway.stores.amounts import affordable, asked_credits, checked_count, checked_price, cost, read_period
 from gateway.stores.checks import (
     LONGEST_GRACE,
+    address_allowed,
     checked_email,
     checked_rate,
     checked_role,
@@ -97,7 +100,7 @@ from gateway.stores.orders import (
     take,
     worth,
 )
-from gateway.stores.windows import SlidingWindows, window_state
+from gateway.stores.windows import SlidingWindows, window_of, window_state
 
 __all__ = [
     "ALL_USE",
@@ -122,6 +125,7 @@ __all__ = [
     "ClaimState",
     "Conversations",
     "Counters",
+    "CountersKind",
     "Discrepancy",
     "Entry",
     "EntryKind",
@@ -141,6 +145,7 @@ __all__ = [
     "Login",
     "Logins",
     "NewLink",
+    "OpenCounters",
     "Presence",
     "Responses",
     "Session",
@@ -163,6 +168,7 @@ __all__ = [
     "UsageSummary",
     "Voucher",
     "Window",
+    "address_allowed",
     "affordable",
     "asked_credits",
     "change_of",
@@ -191,6 +197,7 @@ __all__ = [
     "sums_of",
     "take",
     "well_formed",
+    "window_of",
     "window_state",
     "worth",
 ]

@@ -31,7 +31,7 @@ from gateway.config.settings import Alias, Config, ModelEntry, PaymentEntry, Pro
 from gateway.config.tool_sections import McpServerSettings
 from gateway.payments import PaymentKind
 from gateway.provider import ProviderKind
-from gateway.stores import StoresKind
+from gateway.stores import CountersKind, StoresKind
 from gateway.tools import SearchKind
 
 _Kind = TypeVar("_Kind", ProviderKind, PaymentKind, SearchKind)
@@ -74,12 +74,13 @@ def build(
     payments: Mapping[str, PaymentKind] = MappingProxyType({}),
     searches: Mapping[str, SearchKind] = MappingProxyType({}),
     stores: Mapping[str, StoresKind] | None = None,
+    counters: Mapping[str, CountersKind] = MappingProxyType({}),
 ) -> Config:
     """Check the whole document.
 
     sections: the models of the plugins' own top-level sections, by plugin name. kinds: by `ProviderKind.kind`.
     payments: by `PaymentKind.kind`. searches: by `SearchKind.kind`.
-    stores: by URL scheme, None leaves `database.url` unchecked.
+    stores: by URL scheme, None leaves `database.url` unchecked. counters: by URL scheme.
     plugins: the names of all loaded plugins, which `pipeline` may name; None leaves that unchecked.
     Raises ConfigFault with every problem, sorted by line.
     """
@@ -95,6 +96,8 @@ def build(
     mcp_servers = builder.mcp_servers()
     if core is not None and stores is not None:
         builder.database(core.database.url, stores)
+    if core is not None and core.counters.url:
+        builder.counters(core.counters.url, counters)
     names = builder.names("models") | builder.names("aliases")
     checks.check_aliases(builder.checker, aliases, names)
     checks.check_names(builder.checker, names, plugins)
@@ -106,6 +109,7 @@ def build(
         modified=document.modified,
         server=core.server,
         database=core.database,
+        counters=core.counters,
         upstream=core.upstream,
         fetch=core.fetch,
         credits=core.credits,
@@ -251,6 +255,17 @@ class _Builder:
             if [other for other, _ in provided].count(kind) > 1:
                 self.document.report(("mcp_servers", label, "provides"), f"two servers provide {quote(kind)}")
         return checked
+
+    def counters(self, url: str, kinds: Mapping[str, CountersKind]) -> None:
+        """The same for the URL of the rate windows."""
+        scheme = url.partition("://")[0]
+        kind = kinds.get(scheme)
+        path = ("counters", "url")
+        if kind is None:
+            known = ", ".join(f"{name}://" for name in sorted(kinds)) or "none"
+            self.document.report(path, f"no plugin offers counters for {quote(scheme)}; there are: {known}")
+        elif problem := kind.check(url):
+            self.document.report(path, problem)
 
     def database(self, url: str, kinds: Mapping[str, StoresKind]) -> None:
         """The scheme of the database's URL must be offered, and the rest must mean something to who offers it."""

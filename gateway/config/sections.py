@@ -160,6 +160,18 @@ class Database(Section):
     min_free: Size = 256 << 20
 
 
+class CounterSettings(Section):
+    """Where rate windows are counted.
+
+    url: its scheme chooses the place among those that the plugins offer (`register_counters`), such as
+    redis://localhost:6379/0; empty for the database itself. away: what happens while that place cannot be asked:
+    `store` counts in the database meanwhile, `refuse` answers 503.
+    """
+
+    url: Annotated[Text, Field(repr=False)] = ""
+    away: Literal["store", "refuse"] = "store"
+
+
 class Timeouts(Section):
     """Time limits of one provider or one model in the place of those of `upstream`; what is left out is as there.
 
@@ -361,6 +373,7 @@ class Core(Section):
 
     server: Server = Server()
     database: Database = Database()
+    counters: CounterSettings = CounterSettings()
     upstream: Upstream = Upstream()
     fetch: FetchSettings = FetchSettings()
     credits: CreditSettings = CreditSettings()

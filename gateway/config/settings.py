@@ -14,6 +14,7 @@ from gateway.config.sections import (
     AlertSettings,
     AliasEntry,
     ConsoleSettings,
+    CounterSettings,
     CreditSettings,
     Database,
     FetchSettings,
@@ -31,7 +32,7 @@ from gateway.config.sections import (
 )
 from gateway.config.tool_sections import McpServerSettings, SearchSettings, ToolSettings
 
-_FIXED = MappingProxyType({"server": ("host", "port", "workers"), "database": ("url",)})
+_FIXED = MappingProxyType({"server": ("host", "port", "workers"), "database": ("url",), "counters": ("url", "away")})
 
 
 @dataclass(slots=True, frozen=True)
@@ -132,6 +133,7 @@ class Config:
     modified: int
     server: Server
     database: Database
+    counters: CounterSettings
     upstream: Upstream
     fetch: FetchSettings
     credits: CreditSettings

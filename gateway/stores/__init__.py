@@ -25,7 +25,7 @@ from __future__ import annotations
 from gateway.stores.accounts import Account, AccountChange, Accounts
 from gateway.stores.audit import Audit, AuditEntry
 from gateway.stores.conversations import Conversations, StoredConversation
-from gateway.stores.counters import Counters, Window
+from gateway.stores.counters import Counters, CountersKind, OpenCounters, SpareCounters, Window
 from gateway.stores.failover import FailedOver, fail_over
 from gateway.stores.idempotency import Claim, ClaimState, Idempotency, KeptAnswer
 from gateway.stores.keys import Key, Keys, KeySettings
@@ -63,6 +63,7 @@ __all__ = [
     "ClaimState",
     "Conversations",
     "Counters",
+    "CountersKind",
     "Discrepancy",
     "Entry",
     "EntryKind",
@@ -82,11 +83,13 @@ __all__ = [
     "Login",
     "Logins",
     "NewLink",
+    "OpenCounters",
     "Presence",
     "Responses",
     "Session",
     "Sessions",
     "SignUp",
+    "SpareCounters",
     "Stored",
     "StoredConversation",
     "StoredResponse",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 
 from gateway.errors import CallerFault
@@ -93,3 +94,14 @@ def _network(text: str, i: int) -> str:
             f"ip_allow[{i}]: expected an address or a network such as 192.0.2.0/24 (no bits after the prefix).",
             param=f"ip_allow[{i}]",
         ) from None
+
+
+def address_allowed(remote: str, networks: Iterable[str]) -> bool:
+    """Whether the address `remote` lies in one of these networks; an IPv4 address in IPv6 form counts as IPv4."""
+    try:
+        address = ipaddress.ip_address(remote)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in ipaddress.ip_network(network) for network in networks)

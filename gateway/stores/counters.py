@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from gateway.errors import GatewayFault
 
 
 @dataclass(slots=True, frozen=True)
@@ -31,3 +33,98 @@ class Counters(Protocol):
 
     async def peek(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
         """The state that `hit` would find, without counting anything."""
+
+
+class OpenCounters(Counters, Protocol):
+    """Counters apart from the store, with connections of their own."""
+
+    async def close(self) -> None:
+        """Let go of everything. Idempotent."""
+
+
+class CountersKind(Protocol):
+    """A place for rate windows apart from the store, as `register_counters` takes it. The scheme of `counters.url`
+    chooses it."""
+
+    @property
+    def schemes(self) -> Sequence[str]:
+        """The URL schemes it answers to, in lower case."""
+
+    def check(self, url: str) -> str:
+        """What is wrong with a URL of one of its schemes, as `must ...`; "" when nothing is. Opens nothing."""
+
+    async def open(self, url: str) -> OpenCounters:
+        """Counters at this address. One that is away now raises nothing here, but GatewayFault(503) when it is
+        asked."""
+
+
+class SpareCounters:
+    """Counters that may go away, with others in their place meanwhile; never is a request counted nowhere.
+
+    spare: the store's counters, None to refuse while the first are away. The first are asked again after `again`
+    seconds, by one request.
+    """
+
+    def __init__(
+        self, first: OpenCounters, spare: Counters | None, *, monotonic: Callable[[], float], again: float = 1.0
+    ) -> None:
+        self._first = first
+        self._spare = spare
+        self._monotonic = monotonic
+        self._again = again
+        self._until = float("-inf")
+        self.away = False
+
+    async def hit(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
+        """Count at the first, else at the spare ones."""
+        if self._asks_first():
+            try:
+                return self._well(await self._first.hit(names_and_limits, window))
+            except GatewayFault:
+                self._note_away()
+                if self._spare is None:
+                    raise
+        return await self._in_place().hit(names_and_limits, window)
+
+    async def peek(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
+        """Look where `hit` would count."""
+        if self._asks_first():
+            try:
+                return self._well(await self._first.peek(names_and_limits, window))
+            except GatewayFault:
+                self._note_away()
+                if self._spare is None:
+                    raise
+        return await self._in_place().peek(names_and_limits, window)
+
+    def _asks_first(self) -> bool:
+        if not self.away:
+            return True
+        now = self._monotonic()
+        if now < self._until:
+            return False
+        # The others do not wait for the answer of the one that tries.
+        self._until = now + self._again
+        return True
+
+    def _well(self, windows: Sequence[Window]) -> Sequence[Window]:
+        self.away = False
+        return windows
+
+    def _note_away(self) -> None:
+        self.away = True
+        self._until = self._monotonic() + self._again
+
+    def _in_place(self) -> Counters:
+        if self._spare is None:
+            raise GatewayFault(
+                "The gateway cannot count requests just now. Try again in a moment.",
+                status=503,
+                code="counters_away",
+                retry_after=self._again,
+            )
+        return self._spare
+
+    async def close(self) -> None:
+        """Close the first; the spare ones are the store's."""
+        await self._first.close()

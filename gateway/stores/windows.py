@@ -82,8 +82,18 @@ class SlidingWindows:
 def window_state(allowed: bool, limit: int, times: Sequence[float], now: float, window: float) -> Window:
     """What to tell about a window that holds `times`, all of them less than one window old, oldest first."""
     count = len(times)
+    newest = times[-1] if count else 0.0
+    freeing = times[count - limit] if 0 < limit <= count else 0.0
+    return window_of(allowed, limit, count=count, newest=newest, freeing=freeing, now=now, window=window)
+
+
+def window_of(
+    allowed: bool, limit: int, *, count: int, newest: float, freeing: float, now: float, window: float
+) -> Window:
+    """The same for a store that counts elsewhere. count: events that are less than one window old; newest: the time of
+    the last; freeing: of the one whose end makes room for the next, where the window is full."""
     if count < limit:
-        return Window(allowed, limit, limit - count, times[-1] + window - now if count else 0.0, 0.0)
+        return Window(allowed, limit, limit - count, newest + window - now if count else 0.0, 0.0)
     if limit <= 0:
         return Window(False, limit, 0, window, window)
-    return Window(allowed, limit, 0, times[-1] + window - now, times[count - limit] + window - now)
+    return Window(allowed, limit, 0, newest + window - now, freeing + window - now)

@@ -29,11 +29,13 @@ async def healthz(context: RequestContext) -> web.StreamResponse:
 
 
 async def readyz(context: RequestContext) -> web.StreamResponse:
-    """The process takes requests: 200, or 503 while it drains or its database does not answer."""
+    """The process takes requests: 200, or 503 while it drains or its database does not answer.
+    `degraded` names what is away without which it can serve."""
     problems = await context.gateway.problems()
     if problems:
         return context.json({"status": "not ready", "reasons": problems}, status=503)
-    return context.json({"status": "ready"})
+    degraded = context.gateway.degraded()
+    return context.json({"status": "ready", **({"degraded": degraded} if degraded else {})})
 
 
 async def metrics(context: RequestContext) -> web.StreamResponse:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,6 +19,7 @@ from gateway.api.stores import (
     Key,
     KeySettings,
     Session,
+    address_allowed,
     asked_credits,
     checked_rate,
     checked_role,
@@ -134,7 +134,7 @@ class MemoryKeys(Store):
         account, now = self.world.accounts[key.account_id], self.world.clock()
         if account.disabled or any(end is not None and now >= end for end in (until, key.expires_at)):
             return None
-        if key.ip_allow is not None and not _allowed(remote, key.ip_allow):
+        if key.ip_allow is not None and not address_allowed(remote, key.ip_allow):
             raise Refusal("This API key may not be used from this address.", status=403, code="ip_not_allowed")
         self.world.keys[key_id] = replace(key, last_used_at=int(now))
         return Caller(
@@ -188,16 +188,6 @@ class MemoryKeys(Store):
     async def month_use(self, key_id: str, period: str) -> tuple[int, int]:
         """Charged and held."""
         return self.world.month(key_id, period)
-
-
-def _allowed(remote: str, networks: tuple[str, ...]) -> bool:
-    try:
-        address = ipaddress.ip_address(remote)
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return any(address in ipaddress.ip_network(network) for network in networks)
 
 
 class MemorySessions(Store):

@@ -1,0 +1,137 @@
+"""The database or the way to it goes away in the middle: nothing is billed twice, and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from decimal import Decimal
+from pathlib import Path
+
+import asyncpg
+import pytest
+from tollgate_postgres.kind import open_stores
+
+from gateway.api import GatewayFault, Usage
+from gateway.api.stores import HoldRequest, StoresSettings
+
+from .way import Way
+
+SECRET = b"a secret of the tests, not a real one"
+
+
+def request(account, name, units=20):
+    return HoldRequest(name, account.id, "", "2026-11", None, Decimal(10), Decimal(2), units, 1, "lab/model")
+
+
+@pytest.fixture
+async def way(database_url):
+    # The path of a Unix socket has little room.
+    place = Path(tempfile.mkdtemp(prefix="way-"))
+    way = Way(database_url, place)
+    await way.open()
+    yield way
+    await way.cut()
+    shutil.rmtree(place)
+
+
+@pytest.fixture
+async def stores(way, tmp_path):
+    stores = await open_stores(way.url, StoresSettings(str(tmp_path), SECRET))
+    yield stores
+    await stores.close()
+
+
+@pytest.fixture
+async def account(stores):
+    return await stores.accounts.create_account("ada", grant=1000)
+
+
+async def wait_for(condition):
+    while not condition():
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("what", ["hold", "grow", "settle"])
+async def test_a_lost_answer_is_asked_for_again_and_nothing_happens_twice(way, stores, account, what):
+    ledger = stores.ledger
+    await ledger.hold(request(account, "warm"))
+    if what != "hold":
+        await ledger.hold(request(account, "r"))
+    way.swallow = f'"do":"{what}"'.encode()
+    if what == "hold":
+        assert (await ledger.hold(request(account, "r"))).amount == 50
+    elif what == "grow":
+        assert await ledger.grow("r", 10) == 10
+    else:
+        assert await ledger.settle("r", 30, "provider", Usage(), "lab/model") == 30
+    assert way.swallowed == 1
+    kinds = [entry.kind for entry in await ledger.entries(account.id) if entry.request_id == "r"]
+    assert kinds == {"hold": ["hold"], "grow": ["hold", "hold_grow"], "settle": ["hold", "charge"]}[what]
+    assert await stores.check() == []
+
+
+async def test_while_it_is_away_admission_says_so_and_ends_are_kept_on_disk(way, stores, account, tmp_path):
+    await stores.ledger.hold(request(account, "r"))
+    await way.cut()
+    settling = asyncio.ensure_future(stores.ledger.settle("r", 30, "provider", Usage(), "lab/model"))
+    with pytest.raises(GatewayFault) as fault:
+        await stores.ledger.hold(request(account, "new"))
+    assert (fault.value.status, fault.value.code, fault.value.retry_after) == (503, "database_away", 1.0)
+    with pytest.raises(GatewayFault):
+        await stores.ping()
+    await wait_for(lambda: list(tmp_path.glob("postgres-pending-*")))
+    await way.open()
+    assert await settling == 30
+    assert (await stores.accounts.get_account(account.id)).balance == 970
+    await wait_for(lambda: not list(tmp_path.glob("postgres-pending-*")))
+    await stores.lanes.drain()
+    assert (await stores.accounts.get_account(account.id)).held == 0, "the hold that was given up is not there"
+    assert await stores.check() == []
+
+
+async def test_a_process_that_dies_while_it_is_away_leaves_its_ends_to_the_next(way, stores, account, tmp_path):
+    await stores.ledger.hold(request(account, "r"))
+    await way.cut()
+    settling = asyncio.ensure_future(stores.ledger.settle("r", 30, "provider", Usage(), "lab/model"))
+    await wait_for(lambda: list(tmp_path.glob("postgres-pending-*")))
+    settling.cancel()
+    await stores.lanes.stop()
+    await way.open()
+    heir = await open_stores(way.url, StoresSettings(str(tmp_path), SECRET))
+    assert (await heir.accounts.get_account(account.id)).balance == 970
+    assert not list(tmp_path.glob("postgres-pending-*"))
+    assert await heir.check() == []
+    await heir.close()
+
+
+async def test_every_connection_is_killed_again_and_again(way, stores, account, database_url):
+    async def one(number):
+        name = f"r{number}"
+        await stores.ledger.hold(request(account, name, units=0))
+        stores.ledger.mark_dispatched(name)
+        return await stores.ledger.settle(name, 7, "provider", Usage(), "lab/model")
+
+    killer = await asyncpg.connect(database_url)
+    calls = [asyncio.ensure_future(one(number)) for number in range(90)]
+    for _ in range(10):
+        await killer.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tollgate'"
+        )
+        await asyncio.sleep(0.05)
+    done = await asyncio.gather(*calls, return_exceptions=True)
+    await killer.close()
+    charged = sum(one == 7 for one in done)
+    assert all(one == 7 or isinstance(one, GatewayFault) for one in done), done
+    await stores.lanes.drain()
+    assert await stores.check() == []
+    found = await stores.accounts.get_account(account.id)
+    assert found.balance == 1000 - 7 * charged
+    assert charged > 0
+
+
+async def test_a_line_of_a_journal_that_was_cut_short_is_left_out(way, stores, account, tmp_path):
+    (tmp_path / "postgres-pending-lease_x-0.jsonl").write_bytes(b'{"do": "void", "r": "unknown"}\n{"do": "set')
+    other = await open_stores(way.url, StoresSettings(str(tmp_path), SECRET))
+    assert not list(tmp_path.glob("postgres-pending-*"))
+    await other.close()

@@ -1,0 +1,196 @@
+"""Connections to PostgreSQL, the clock, and what becomes of failures.
+
+A statement that failed because of a serialization conflict or a deadlock was rolled back whole, so it is run again.
+When the connection breaks, nobody knows whether the statement was applied: what reads is run again, what is idempotent
+too (see `gateway.stores`), and batches of the ledger ask the database what became of them (`lanes`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+
+from gateway.api import GatewayFault
+
+if TYPE_CHECKING:
+    import asyncpg
+
+T = TypeVar("T")
+
+CONNECT_WITHIN = 1.5
+"""Seconds for a connection to be made."""
+ANSWER_WITHIN = 5.0
+"""Seconds for a statement."""
+WAIT_WITHIN = 1.8
+"""Seconds that a request waits for a database that is away, before it hears 503."""
+_TRIES = 10
+
+
+def away(cause: BaseException | None = None) -> GatewayFault:
+    """The database cannot be asked."""
+    fault = GatewayFault(
+        "The gateway's database is away. Try again in a moment.", status=503, code="database_away", retry_after=1.0,
+        detail="" if cause is None else f"{type(cause).__name__}: {cause}"[:300],
+    )  # fmt: skip
+    fault.__cause__ = cause
+    return fault
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether this means that the database or the way to it is gone, and not that a statement was wrong."""
+    import asyncpg
+
+    return isinstance(
+        error,
+        (
+            OSError,
+            TimeoutError,
+            asyncpg.InterfaceError,
+            asyncpg.PostgresConnectionError,
+            asyncpg.OperatorInterventionError,
+            asyncpg.InsufficientResourcesError,
+            asyncpg.InvalidAuthorizationSpecificationError,
+            asyncpg.InvalidCatalogNameError,
+            asyncpg.ReadOnlySQLTransactionError,
+        ),
+    )
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether the transaction lost against another one, was rolled back, and may be run again."""
+    import asyncpg
+
+    return isinstance(error, (asyncpg.SerializationError, asyncpg.DeadlockDetectedError))
+
+
+def count_of(status: str) -> int:
+    """The number of rows in a command's tag, such as `DELETE 3`; 0 for one that counts none, such as `DROP TABLE`."""
+    number = status.rpartition(" ")[2]
+    return int(number) if number.isdecimal() else 0
+
+
+async def connect(url: str) -> asyncpg.Connection[asyncpg.Record]:
+    """One connection that reads and writes `jsonb` as Python values."""
+    import asyncpg
+
+    connection = await asyncpg.connect(
+        url, timeout=CONNECT_WITHIN, command_timeout=ANSWER_WITHIN,
+        server_settings={"application_name": "tollgate", "timezone": "UTC"},
+    )  # fmt: skip
+    await _prepare(connection)
+    return connection
+
+
+async def _prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    # jsonb travels as a version byte and the text.
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", format="binary",
+        encoder=lambda value: b"\x01" + orjson.dumps(value), decoder=lambda raw: orjson.loads(raw[1:]),
+    )  # fmt: skip
+
+
+class Database:
+    """A pool for what is not money's daily business, and the store's clock.
+
+    clock: unix seconds of the store. By default this machine's, corrected by its distance from the database's clock,
+    which is measured at the start and with every renewal of the lease: hosts may disagree, the store does not.
+    """
+
+    def __init__(self, url: str, *, clock: Callable[[], float] | None = None, most: int = 8) -> None:
+        self.url = url
+        self._own_clock = clock
+        self._distance = 0.0
+        self._most = most
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def start(self) -> None:
+        """Open the pool. Raises GatewayFault when the database is away."""
+        import asyncpg
+
+        try:
+            self._pool = await asyncpg.create_pool(
+                self.url, min_size=0, max_size=self._most, timeout=CONNECT_WITHIN, command_timeout=ANSWER_WITHIN,
+                init=_prepare, server_settings={"application_name": "tollgate", "timezone": "UTC"},
+            )  # fmt: skip
+            await self.measure_clock()
+        except Exception as error:
+            if is_away(error):
+                raise away(error) from error
+            raise
+
+    async def close(self) -> None:
+        """Let go of all connections, also of broken ones."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            try:
+                await asyncio.wait_for(pool.close(), 2.0)
+            except TimeoutError:
+                pool.terminate()
+
+    def time(self) -> float:
+        """Unix seconds by the store's clock."""
+        return self._own_clock() if self._own_clock is not None else time.time() + self._distance
+
+    def now(self) -> int:
+        """The same, whole."""
+        return int(self.time())
+
+    @property
+    def tests_clock(self) -> Callable[[], float] | None:
+        """The clock that a test has given, None when there is none."""
+        return self._own_clock
+
+    async def measure_clock(self) -> None:
+        """How far this machine's clock is from the database's."""
+        before = time.time()
+        there = await self.value("SELECT extract(epoch FROM clock_timestamp())::double precision")
+        self._distance = there - (before + time.time()) / 2
+
+    async def run(self, work: Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[T]], *, again: bool = True) -> T:
+        """Run `work` on a connection of the pool, again after conflicts, and (where `again`) once more after a
+        connection broke. Raises GatewayFault(503) when the database is away, and the faults of `work`."""
+        if self._pool is None:
+            raise away()
+        broken: BaseException | None = None
+        for _ in range(_TRIES):
+            try:
+                async with self._pool.acquire(timeout=WAIT_WITHIN) as connection:
+                    return await work(connection)  # type: ignore[arg-type]  # the pool's proxy is a connection
+            except Exception as error:
+                if is_conflict(error):
+                    continue
+                if not is_away(error):
+                    raise
+                if broken is not None or not again or isinstance(error, TimeoutError):
+                    raise away(error) from error
+                broken = error
+        raise away(broken)
+
+    async def transaction(self, work: Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[T]]) -> T:
+        """Run `work` in a transaction of its own."""
+
+        async def whole(connection: asyncpg.Connection[asyncpg.Record]) -> T:
+            async with connection.transaction():
+                return await work(connection)
+
+        return await self.run(whole, again=False)
+
+    async def rows(self, sql: str, *values: Any) -> Sequence[asyncpg.Record]:
+        """All rows of a query."""
+        return await self.run(lambda connection: connection.fetch(sql, *values))
+
+    async def row(self, sql: str, *values: Any) -> asyncpg.Record | None:
+        """The first row of a query or of a statement that returns one."""
+        return await self.run(lambda connection: connection.fetchrow(sql, *values))
+
+    async def value(self, sql: str, *values: Any) -> Any:
+        """The first column of the first row."""
+        return await self.run(lambda connection: connection.fetchval(sql, *values))
+
+    async def execute(self, sql: str, *values: Any) -> int:
+        """One statement, a transaction of its own; how many rows it touched."""
+        return count_of(await self.run(lambda connection: connection.execute(sql, *values)))

@@ -1,0 +1,174 @@
+"""`postgresql://user:password@host/database`: the kind of store, and all stores of one process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from gateway.api import GatewayFault
+from gateway.api.stores import Discrepancy, Stores, StoresSettings
+from tollgate_postgres.check import check
+from tollgate_postgres.counters import PostgresCounters
+from tollgate_postgres.engine import Database, away, is_away
+from tollgate_postgres.idempotency import PostgresIdempotency
+from tollgate_postgres.identity import PostgresAccounts, PostgresAudit, PostgresSessions
+from tollgate_postgres.journal import inherited
+from tollgate_postgres.keys import PostgresKeys
+from tollgate_postgres.lanes import Lanes
+from tollgate_postgres.ledger import PostgresLedger
+from tollgate_postgres.logins import PostgresLogins
+from tollgate_postgres.presence import LIFETIME, PostgresPresence
+from tollgate_postgres.responses import PostgresConversations, PostgresResponses
+from tollgate_postgres.schema import VERSION, migrate, read_scripts
+from tollgate_postgres.topups import PostgresTopUps
+from tollgate_postgres.usage import PostgresUsage
+
+_LEAVE_WITHIN = 5.0
+_TOOLS = "use the tools of PostgreSQL for this (pg_dump, pg_restore), and keep the server secret beside the dump"
+
+
+@dataclass(slots=True)
+class PostgresStores(Stores):
+    """`gateway.stores.Stores` on PostgreSQL."""
+
+    database: Database = field(kw_only=True)
+    lanes: Lanes = field(kw_only=True)
+    data: str = field(kw_only=True)
+    closed: bool = field(default=False, kw_only=True)
+
+    async def ping(self) -> None:
+        """One round trip."""
+        await self.database.value("SELECT 1")
+
+    def describe(self) -> Mapping[str, str]:
+        """Host and database, without user and password."""
+        parts = urlsplit(self.database.url)
+        return {"kind": "postgres", "place": f"{parts.hostname or 'local'}{parts.path}", "version": str(VERSION)}
+
+    async def check(self) -> list[Discrepancy]:
+        """In one snapshot."""
+        await self.lanes.drain()
+        return await self.database.run(check)
+
+    async def prune(self, now: int, *, usage_before: int) -> Mapping[str, int]:
+        """One kind after the other."""
+        assert isinstance(self.usage, PostgresUsage)
+        assert isinstance(self.counters, PostgresCounters)
+        await self.usage.make_partitions()
+        await self.counters.prune()
+        gone = {
+            "answers": await self.idempotency.prune(now),
+            "sessions": await self.sessions.prune(now),
+            "links": await self.logins.prune_links(now),
+            "conversations": await self.conversations.prune_conversations(now),
+            "responses": await self.responses.prune(now),
+            "usage rows": await self.usage.prune(usage_before),
+        }
+        return {kind: count for kind, count in gone.items() if count}
+
+    async def backup(self, target: str) -> int:
+        """PostgreSQL's own tools do it better."""
+        raise GatewayFault(f"a PostgreSQL database is not backed up to a file by the gateway; {_TOOLS}")
+
+    async def settle_inheritance(self) -> None:
+        """Write the ends of calls that lie in the journals of processes of this machine that are gone."""
+        paths, operations = await asyncio.to_thread(inherited, self.data)
+        for operation in operations:
+            await self.lanes.for_request(operation["r"]).submit(operation)
+        for path in paths:
+            path.unlink(missing_ok=True)
+
+    async def close(self) -> None:
+        """What cannot be written within some seconds stays in the journal."""
+        if self.closed:
+            return
+        self.closed = True
+        assert isinstance(self.keys, PostgresKeys)
+        try:
+            async with asyncio.timeout(_LEAVE_WITHIN):
+                await self.keys.settle_down()
+                await self.lanes.drain()
+                await self.presence.leave()
+        except (TimeoutError, GatewayFault):
+            pass  # The lease expires by itself.
+        await self.lanes.stop()
+        await self.database.close()
+
+
+class PostgresKind:
+    """`gateway.stores.StoresKind` for PostgreSQL and what speaks its protocol."""
+
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """`postgresql` and `postgres`"""
+        return ("postgresql", "postgres")
+
+    def check(self, url: str) -> str:
+        """A database must be named."""
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError:
+            return "must be a URL such as postgresql://user:password@host:5432/gateway"
+        if not parts.path.strip("/"):
+            return "must name a database after the host, such as postgresql://user:password@host/gateway"
+        return ""
+
+    async def open(self, url: str, settings: StoresSettings) -> Stores:
+        """Connect, bring the tables to their newest shape, take a lease."""
+        return await open_stores(url, settings)
+
+    async def restore(self, url: str, data: str, source: str, *, replace: bool) -> str:
+        """PostgreSQL's own tools do it."""
+        raise GatewayFault(f"a PostgreSQL database is not restored by the gateway; {_TOOLS}")
+
+
+async def open_stores(
+    url: str,
+    settings: StoresSettings,
+    *,
+    clock: Callable[[], float] | None = None,
+    monotonic: Callable[[], float] | None = None,
+    lifetime: float = LIFETIME,
+) -> PostgresStores:
+    """Open the stores of one process. clock, monotonic: a test's; the database's are used without them. lifetime: of
+    the lease, seconds."""
+    database = Database(url, clock=clock)
+    await database.start()
+    scripts = await asyncio.to_thread(read_scripts)
+    try:
+        await database.run(lambda connection: migrate(connection, settings.secret, scripts))
+        presence = PostgresPresence(database, lifetime=lifetime)
+        await presence.join()
+    except BaseException as error:
+        await database.close()
+        if is_away(error):
+            raise away(error) from error
+        raise
+    lanes = Lanes(database, lambda: presence.lease.id, settings.data)
+    usage = PostgresUsage(database, lanes)
+    keys = PostgresKeys(database, settings, monotonic or time.monotonic)
+    stores = PostgresStores(
+        accounts=PostgresAccounts(database, keys.forget),
+        keys=keys,
+        sessions=PostgresSessions(database, settings.secret),
+        logins=PostgresLogins(database, settings.secret),
+        ledger=PostgresLedger(database, lanes, presence, settings.secret),
+        usage=usage,
+        counters=PostgresCounters(database, monotonic),
+        topups=PostgresTopUps(database),
+        responses=PostgresResponses(database, presence),
+        conversations=PostgresConversations(database),
+        idempotency=PostgresIdempotency(database, presence),
+        audit=PostgresAudit(database),
+        presence=presence,
+        database=database,
+        lanes=lanes,
+        data=settings.data,
+    )
+    await usage.make_partitions()
+    await stores.settle_inheritance()
+    return stores

@@ -1,0 +1,441 @@
+-- What happens to money, as functions: one round trip and one transaction for a whole batch, and no row stays locked
+-- while the network is asked. Made anew at every start of a newer program; `pg_temp` of nobody is searched.
+--
+-- Kinds of entries: 0 grant, 1 topup, 2 voucher, 3 hold, 4 hold_grow, 5 charge, 6 void, 7 refund, 8 overrun,
+-- 9 correction. Bases: 0 none, 1 provider, 2 estimated, 3 void.
+
+-- What the program reads, as views: so every statement of it stands whole in one place.
+CREATE OR REPLACE VIEW gw_accounts AS
+    SELECT id, name, role, balance, held, created, requests_per_minute, disabled, n FROM accounts;
+
+CREATE OR REPLACE VIEW gw_keys AS
+    SELECT k.id, a.id AS account, k.name, k.label, k.created, k.expires, k.revoked, k.last_used, k.monthly_limit,
+        k.models, k.requests_per_minute, k.ip_allow, k.n, a.requests_per_minute AS account_rate,
+        a.disabled AS account_disabled
+    FROM keys AS k JOIN accounts AS a ON a.n = k.account;
+
+CREATE OR REPLACE VIEW gw_sessions AS
+    SELECT s.id, coalesce(a.id, '') AS account, s.created, s.expires, s.seen, s.remote, s.agent, s.n, s.digest,
+        coalesce(a.disabled, false) AS account_disabled
+    FROM sessions AS s LEFT JOIN accounts AS a ON a.n = s.account;
+
+CREATE OR REPLACE VIEW gw_logins AS
+    SELECT a.id AS account, l.email, l.password, l.changed, a.n
+    FROM logins AS l JOIN accounts AS a ON a.n = l.account;
+
+CREATE OR REPLACE VIEW gw_links AS
+    SELECT l.id, l.purpose, l.created, l.expires, coalesce(a.id, '') AS account, l.email, l.role, l.credits, l.n,
+        l.digest, coalesce(a.disabled, false) AS account_disabled
+    FROM links AS l LEFT JOIN accounts AS a ON a.n = l.account;
+
+CREATE OR REPLACE VIEW gw_entries AS
+    SELECT e.n, a.id AS account, e.kind, e.amount, e.reserved, e.unpaid, e.balance, e.created,
+        coalesce(h.request_id, '') AS request_id, coalesce(k.id, '') AS key, coalesce(h.model, '') AS model, e.basis,
+        coalesce(e.idem, '') AS idem, e.note, e.account AS account_number
+    FROM entries AS e JOIN accounts AS a ON a.n = e.account LEFT JOIN holds AS h ON h.n = e.hold
+        LEFT JOIN keys AS k ON k.n = h.key;
+
+CREATE OR REPLACE VIEW gw_vouchers AS
+    SELECT v.n, v.label, v.credits, v.created, v.expires, v.redeemed, coalesce(a.id, '') AS account, v.note, v.revoked
+    FROM vouchers AS v LEFT JOIN accounts AS a ON a.n = v.account;
+
+CREATE OR REPLACE VIEW gw_topups AS
+    SELECT t.id, a.id AS account, t.method, t.currency, t.amount, t.credits, t.created, t.state, t.checkout, t.url,
+        t.settled, t.returned, t.credited, t.owed, t.n
+    FROM topups AS t JOIN accounts AS a ON a.n = t.account;
+
+CREATE OR REPLACE VIEW gw_conversations AS
+    SELECT c.id, a.id AS account, c.created, c.expires, c.metadata, c.n
+    FROM conversations AS c JOIN accounts AS a ON a.n = c.account;
+
+CREATE OR REPLACE VIEW gw_responses AS
+    SELECT r.id, a.id AS account, r.status, r.created, r.expires, r.request_id, r.input, r.response, r.output,
+        coalesce(p.id, '') AS previous, r.background, r.lease IS NOT NULL AS running,
+        coalesce(r.events, ''::bytea) AS events, r.n, r.item_ids
+    FROM responses AS r JOIN accounts AS a ON a.n = r.account LEFT JOIN responses AS p ON p.n = r.previous;
+
+-- Whether a keyed request runs: until its lease is buried, because what it was charged must be known before somebody
+-- else begins.
+CREATE OR REPLACE VIEW gw_answers AS
+    SELECT r.name, r.body, r.request_id, r.expires, r.lease, r.status, r.headers, r.content,
+        r.status IS NULL AND EXISTS (SELECT 1 FROM leases WHERE id = r.lease) AS running
+    FROM answers AS r;
+
+-- The partition of the usage log for one month; where another gateway was first, or the rest holds rows of this month
+-- already (a clock was wrong), there is nothing to do.
+CREATE OR REPLACE FUNCTION gw_make_partition(p_month text, p_first bigint, p_beyond bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF to_regclass('usage_' || p_month) IS NULL THEN
+        EXECUTE format('CREATE TABLE %I PARTITION OF usage FOR VALUES FROM (%s) TO (%s)', 'usage_' || p_month,
+            p_first, p_beyond);
+    END IF;
+EXCEPTION WHEN duplicate_table OR unique_violation OR check_violation THEN NULL;
+END $$;
+
+-- Drop the partitions of months before p_month (`202611`); returns how many rows went with them.
+CREATE OR REPLACE FUNCTION gw_drop_partitions(p_month text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE name text; rows bigint; gone bigint := 0;
+BEGIN
+    FOR name IN SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'usage'::regclass AND c.relname ~ '^usage_[0-9]{6}$'
+            AND c.relname < 'usage_' || p_month LOOP
+        EXECUTE format('SELECT count(*) FROM %I', name) INTO rows;
+        EXECUTE format('DROP TABLE %I', name);
+        gone := gone + rows;
+    END LOOP;
+    RETURN gone;
+END $$;
+
+-- The clock of leases and windows.
+CREATE OR REPLACE FUNCTION gw_clock() RETURNS double precision LANGUAGE sql VOLATILE AS $$
+    SELECT extract(epoch FROM clock_timestamp())::double precision
+$$;
+
+-- Tell all processes that keys or accounts have changed. In the same transaction as the change: who reads the new
+-- number must not find the old row.
+CREATE OR REPLACE FUNCTION gw_changed() RETURNS bigint LANGUAGE sql AS $$
+    UPDATE generation SET n = n + 1 RETURNING n
+$$;
+
+-- Add to the sums of a UTC day.
+CREATE OR REPLACE FUNCTION gw_add(p_account bigint, p_created bigint, p_key bigint, p_model text,
+    p_credits bigint, p_requests bigint, p_tokens bigint) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO rollups AS r (account, day, key, model, credits, requests, tokens)
+    VALUES (p_account, p_created / 86400, p_key, p_model, p_credits, p_requests, p_tokens)
+    ON CONFLICT (account, day, key, model) DO UPDATE SET credits = r.credits + excluded.credits,
+        requests = r.requests + excluded.requests, tokens = r.tokens + excluded.tokens
+$$;
+
+-- One entry with all that it does to sums; the caller holds the lock on the account. Returns the balance.
+CREATE OR REPLACE FUNCTION gw_post(p_account bigint, p_kind integer, p_amount bigint, p_reserved bigint,
+    p_unpaid bigint, p_now bigint, h holds, p_basis integer, p_idem text, p_note text) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE after bigint;
+BEGIN
+    UPDATE accounts SET balance = balance + p_amount, held = held + p_reserved WHERE n = p_account
+        RETURNING balance INTO after;
+    INSERT INTO entries (account, kind, amount, reserved, unpaid, balance, created, hold, basis, idem, note)
+        VALUES (p_account, p_kind, p_amount, p_reserved, p_unpaid, after, p_now, h.n, p_basis, p_idem, p_note);
+    IF h.n IS NOT NULL THEN
+        IF h.key <> 0 THEN
+            -- The lock on the account keeps others away; an upsert would check its row before it meets the old one.
+            UPDATE months SET used = used - p_amount, held = held + p_reserved
+                WHERE key = h.key AND period = h.period;
+            IF NOT FOUND THEN
+                INSERT INTO months (key, period, used, held) VALUES (h.key, h.period, -p_amount, p_reserved);
+            END IF;
+        END IF;
+        IF p_amount <> 0 THEN PERFORM gw_add(p_account, h.created, h.key, h.model, -p_amount, 0, 0); END IF;
+    END IF;
+    RETURN after;
+END $$;
+
+-- What balance and ceiling leave, the lower of both.
+CREATE OR REPLACE FUNCTION gw_room(p_account bigint, p_key bigint, p_period integer, p_ceiling bigint)
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE room bigint; month bigint;
+BEGIN
+    SELECT balance - held INTO room FROM accounts WHERE n = p_account;
+    IF p_ceiling IS NOT NULL AND p_key <> 0 THEN
+        SELECT used + held INTO month FROM months WHERE key = p_key AND period = p_period;
+        room := least(room, p_ceiling - coalesce(month, 0));
+    END IF;
+    RETURN room;
+END $$;
+
+CREATE OR REPLACE FUNCTION gw_hold(op jsonb, p_lease text, p_lives boolean, p_now bigint) RETURNS jsonb
+LANGUAGE plpgsql AS $$
+DECLARE
+    h holds; a accounts; k record; number bigint := 0; top bigint; room bigint; wanted numeric; units numeric;
+    base numeric := (op ->> 'b')::numeric; price numeric := (op ->> 'u')::numeric; covered bigint;
+BEGIN
+    SELECT * INTO h FROM holds WHERE request_id = op ->> 'r';
+    IF FOUND THEN
+        IF h.state = 0 AND h.account = (SELECT n FROM accounts WHERE id = op ->> 'a') THEN
+            RETURN jsonb_build_object('amount', h.amount, 'units', h.units);
+        END IF;
+        RETURN '{"e": "used"}';
+    END IF;
+    IF NOT p_lives THEN RETURN '{"e": "lease"}'; END IF;
+    SELECT * INTO a FROM accounts WHERE id = op ->> 'a';
+    IF NOT FOUND THEN RETURN '{"e": "account"}'; END IF;
+    IF a.disabled THEN RETURN '{"e": "disabled"}'; END IF;
+    top := (op ->> 'l')::bigint;
+    IF op ->> 'k' <> '' THEN
+        SELECT n, account, revoked, monthly_limit INTO k FROM keys WHERE id = op ->> 'k';
+        IF NOT FOUND OR k.account <> a.n OR k.revoked <= p_now THEN RETURN '{"e": "key"}'; END IF;
+        number := k.n;
+        top := least(top, k.monthly_limit);
+    END IF;
+    room := gw_room(a.n, number, (op ->> 'p')::integer, top);
+    units := (op ->> 'n')::numeric;
+    wanted := ceil(base + price * units);
+    IF wanted > room THEN
+        -- A price of nothing per unit cannot be clamped: then it is the base that is too dear.
+        units := CASE WHEN price > 0 AND base <= room THEN div(room - base, price) ELSE -1 END;
+        IF units < (op ->> 'm')::numeric THEN
+            RETURN jsonb_build_object('e', 'poor', 'room', room, 'balance', a.balance, 'held', a.held, 'ceiling', top);
+        END IF;
+        wanted := ceil(base + price * units);
+    END IF;
+    IF (op ->> 'v')::bigint < units AND price > 0 THEN
+        covered := (op ->> 'v')::bigint;
+        wanted := ceil(base + price * covered);
+    END IF;
+    INSERT INTO holds (request_id, account, key, period, created, model, amount, units, state, charged, logged, lease,
+            base, unit_price, ceiling)
+        VALUES (op ->> 'r', a.n, number, (op ->> 'p')::integer, p_now, op ->> 'd', wanted, coalesce(covered, units), 0,
+            0, false, p_lease, base, price, top)
+        RETURNING * INTO h;
+    PERFORM gw_post(a.n, 3, 0, h.amount, 0, p_now, h, 0, NULL, '');
+    RETURN jsonb_build_object('amount', h.amount, 'units', units, 'covered', covered);
+END $$;
+
+CREATE OR REPLACE FUNCTION gw_grow(op jsonb, p_now bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE h holds; room bigint; wanted numeric; total numeric; more numeric; added bigint;
+BEGIN
+    SELECT * INTO h FROM holds WHERE request_id = op ->> 'r';
+    IF NOT FOUND OR h.state <> 0 OR (SELECT disabled FROM accounts WHERE n = h.account) THEN RETURN '0'; END IF;
+    room := greatest(gw_room(h.account, h.key, h.period, h.ceiling), 0) + h.amount;
+    total := h.base + (op ->> 'b')::numeric;
+    wanted := least(h.units + (op ->> 'n')::numeric, 9007199254740992);
+    IF ceil(total + h.unit_price * wanted) > room THEN
+        wanted := CASE WHEN h.unit_price > 0 AND total <= room THEN div(room - total, h.unit_price) ELSE -1 END;
+        IF wanted <= h.units THEN RETURN '0'; END IF;
+    END IF;
+    more := wanted - h.units;
+    added := ceil(total + h.unit_price * wanted) - h.amount;
+    UPDATE holds SET units = wanted, amount = amount + added, base = total WHERE n = h.n;
+    IF added <> 0 THEN PERFORM gw_post(h.account, 4, 0, added, 0, p_now, h, 0, NULL, ''); END IF;
+    RETURN to_jsonb(more::bigint);
+END $$;
+
+-- Settle an open or forsaken hold. What it covers is the charge; what the call cost beyond it is an overrun, paid as
+-- far as free balance and ceiling reach. Returns the credits charged.
+CREATE OR REPLACE FUNCTION gw_charge(h holds, p_charge bigint, p_basis integer, p_target text, p_now bigint)
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    reserved bigint := CASE WHEN h.state = 0 THEN h.amount ELSE 0 END;
+    covered bigint := least(p_charge, reserved);
+    extra bigint := 0; top bigint := h.ceiling;
+BEGIN
+    IF p_charge > covered THEN
+        IF h.state <> 0 THEN SELECT monthly_limit INTO top FROM keys WHERE n = h.key; END IF;
+        extra := least(p_charge - covered, greatest(gw_room(h.account, h.key, h.period, top), 0));
+    END IF;
+    PERFORM gw_post(h.account, 5, -covered, -reserved, 0, p_now, h, p_basis, NULL, '');
+    IF p_charge > covered THEN
+        PERFORM gw_post(h.account, 8, -extra, 0, p_charge - covered - extra, p_now, h, p_basis, NULL, '');
+    END IF;
+    UPDATE holds SET state = 1, charged = covered + extra, target = p_target, lease = NULL WHERE n = h.n;
+    RETURN covered + extra;
+END $$;
+
+CREATE OR REPLACE FUNCTION gw_release(h holds, p_state integer, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM gw_post(h.account, 6, 0, -h.amount, 0, p_now, h, 3, NULL, '');
+    UPDATE holds SET state = p_state, lease = NULL WHERE n = h.n;
+END $$;
+
+CREATE OR REPLACE FUNCTION gw_settle(op jsonb, p_now bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE h holds; charged bigint; basis integer := (op ->> 's')::integer;
+BEGIN
+    SELECT * INTO h FROM holds WHERE request_id = op ->> 'r';
+    IF NOT FOUND THEN RETURN '{"e": "hold"}'; END IF;
+    IF basis = 3 AND h.state = 0 THEN
+        PERFORM gw_release(h, 2, p_now);
+        RETURN '0';
+    END IF;
+    IF h.state IN (1, 2) THEN RETURN to_jsonb(h.charged); END IF;
+    charged := gw_charge(h, (op ->> 'c')::bigint, basis, nullif(op ->> 'd', ''), p_now);
+    IF (op ->> 'x')::bigint > 0 THEN
+        PERFORM gw_post(h.account, 8, 0, 0, (op ->> 'x')::bigint, p_now, h, basis, NULL, 'disputed usage');
+    END IF;
+    RETURN to_jsonb(charged);
+END $$;
+
+CREATE OR REPLACE FUNCTION gw_void(op jsonb, p_now bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE h holds;
+BEGIN
+    SELECT * INTO h FROM holds WHERE request_id = op ->> 'r';
+    IF h.state = 0 THEN PERFORM gw_release(h, 2, p_now);
+    ELSIF h.state = 3 THEN UPDATE holds SET state = 2 WHERE n = h.n;
+    END IF;
+    RETURN 'null';
+END $$;
+
+-- A row of the usage log. A held request stands on its hold's account, key, day and model, and is logged once.
+CREATE OR REPLACE FUNCTION gw_log(op jsonb, h holds) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    owner bigint := h.account; number bigint := h.key; model text := h.model; made bigint := h.created; counts bigint[];
+BEGIN
+    IF h.n IS NULL THEN
+        SELECT n INTO owner FROM accounts WHERE id = op ->> 'a';
+        IF NOT FOUND THEN RETURN '{"e": "nobody"}'; END IF;
+        SELECT coalesce((SELECT n FROM keys WHERE id = op ->> 'k'), 0) INTO number;
+        model := op ->> 'd';
+        made := (op ->> 'at')::bigint;
+    ELSIF h.logged THEN
+        RETURN 'null';
+    ELSE
+        UPDATE holds SET logged = true WHERE n = h.n;
+    END IF;
+    SELECT array_agg(value::bigint ORDER BY place) INTO counts
+        FROM jsonb_array_elements_text(op -> 'c') WITH ORDINALITY AS c (value, place);
+    INSERT INTO usage (account, key, hold, request_id, model, target, route, status, basis, created, counts,
+            first_byte_ms, total_ms, error)
+        VALUES (owner, number, h.n, op ->> 'r', model, op ->> 't', op ->> 'o', (op ->> 'x')::smallint,
+            (op ->> 's')::smallint, made, counts, (op ->> 'f')::integer, (op ->> 'w')::integer, op ->> 'z');
+    PERFORM gw_add(owner, made, number, model, 0, 1, counts[1] + counts[2]);
+    RETURN 'null';
+END $$;
+
+CREATE OR REPLACE FUNCTION gw_record(op jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE h holds;
+BEGIN
+    SELECT * INTO h FROM holds WHERE request_id = op ->> 'r';
+    RETURN gw_log(op, h);
+END $$;
+
+-- A batch of one lane: all its accounts are locked first, in their order, so that no two batches wait for each other.
+-- The same `p_seq` again (its answer was lost) is answered from `lanes`.
+CREATE OR REPLACE FUNCTION gw_run(p_lease text, p_lane integer, p_seq bigint, p_now bigint, p_ops jsonb)
+RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE known record; op jsonb; done jsonb[] := '{}'; lives boolean := false; one jsonb;
+BEGIN
+    SELECT seq, answer INTO known FROM lanes WHERE lease = p_lease AND lane = p_lane FOR UPDATE;
+    IF known.seq = p_seq THEN RETURN known.answer; END IF;
+    PERFORM 1 FROM accounts WHERE n IN (
+        SELECT a.n FROM jsonb_array_elements(p_ops) AS o JOIN accounts AS a ON a.id = o ->> 'a'
+        UNION ALL
+        SELECT h.account FROM jsonb_array_elements(p_ops) AS o JOIN holds AS h ON h.request_id = o ->> 'r'
+    ) ORDER BY n FOR NO KEY UPDATE;
+    PERFORM 1 FROM leases WHERE id = p_lease AND NOT dead FOR KEY SHARE;
+    lives := FOUND;
+    FOR op IN SELECT value FROM jsonb_array_elements(p_ops) LOOP
+        CASE op ->> 'do'
+            WHEN 'hold' THEN one := gw_hold(op, p_lease, lives, p_now);
+            WHEN 'grow' THEN one := gw_grow(op, p_now);
+            WHEN 'settle' THEN one := gw_settle(op, p_now);
+            WHEN 'void' THEN one := gw_void(op, p_now);
+            WHEN 'record' THEN one := gw_record(op);
+            WHEN 'dispatch' THEN
+                UPDATE holds SET dispatched = true WHERE request_id = op ->> 'r' AND state = 0 AND NOT dispatched;
+                one := 'null';
+            WHEN 'note' THEN
+                UPDATE holds SET dispatched = true, known = (op ->> 'c')::bigint, known_prompt = (op ->> 'i')::bigint,
+                    known_completion = (op ->> 'n')::bigint WHERE request_id = op ->> 'r' AND state = 0;
+                one := 'null';
+        END CASE;
+        done := done || one;
+    END LOOP;
+    INSERT INTO lanes AS l (lease, lane, seq, answer) VALUES (p_lease, p_lane, p_seq, to_jsonb(done))
+        ON CONFLICT (lease, lane) DO UPDATE SET seq = excluded.seq, answer = excluded.answer;
+    RETURN to_jsonb(done);
+END $$;
+
+-- Resolve some of the open holds of a dead lease; returns how many.
+CREATE OR REPLACE FUNCTION gw_fail_over(p_lease text, p_now bigint, p_error text, p_most integer) RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE ids bigint[]; h holds; resolved integer := 0;
+BEGIN
+    SELECT array_agg(n) INTO ids FROM (
+        SELECT n FROM holds WHERE lease = p_lease AND state = 0 ORDER BY n LIMIT p_most) AS found;
+    PERFORM 1 FROM accounts WHERE n IN (SELECT account FROM holds WHERE n = ANY (ids)) ORDER BY n FOR NO KEY UPDATE;
+    FOR h IN SELECT * FROM holds WHERE n = ANY (ids) AND state = 0 ORDER BY n LOOP
+        resolved := resolved + 1;
+        IF h.dispatched THEN
+            PERFORM gw_log(jsonb_build_object('r', h.request_id, 't', '', 'o', '', 'x', 500, 's', 2, 'w', 0,
+                'z', p_error, 'c', jsonb_build_array(coalesce(h.known_prompt, 0), coalesce(h.known_completion, 0),
+                0, 0, 0, 0, 0, 0, 0, 0)), h);
+            PERFORM gw_charge(h, coalesce(h.known, 0), 2, NULL, p_now);
+        ELSE
+            PERFORM gw_release(h, 3, p_now);
+        END IF;
+    END LOOP;
+    RETURN resolved;
+END $$;
+
+-- Credits of a charge that were not given back yet.
+CREATE OR REPLACE FUNCTION gw_left(h holds) RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT h.charged - coalesce((SELECT sum(amount) FROM entries WHERE hold = h.n AND kind = 7), 0)::bigint
+$$;
+
+-- Whether this very operation was booked before under its key: NULL when nothing was, else whether it is the same.
+CREATE OR REPLACE FUNCTION gw_once(p_idem text, p_account bigint, p_kind integer, p_amount bigint, p_hold bigint)
+RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT (account, kind, amount, hold) IS NOT DISTINCT FROM (p_account, p_kind::smallint, p_amount, p_hold)
+    FROM entries WHERE idem = p_idem
+$$;
+
+-- Grants, top-ups, corrections, refunds (p_request) and vouchers (p_voucher): credits with a key of their own.
+CREATE OR REPLACE FUNCTION gw_credit(p_account text, p_kind integer, p_amount bigint, p_idem text, p_note text,
+    p_now bigint, p_request text, p_voucher bytea) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE a accounts; h holds; v vouchers; same boolean; amount bigint := p_amount; idem text := p_idem; remains bigint;
+BEGIN
+    IF p_request IS NOT NULL THEN
+        SELECT * INTO h FROM holds WHERE request_id = p_request;
+        IF NOT FOUND OR h.state <> 1 THEN RETURN '{"e": "charge"}'; END IF;
+        SELECT * INTO a FROM accounts WHERE n = h.account FOR NO KEY UPDATE;
+    ELSE
+        SELECT * INTO a FROM accounts WHERE id = p_account FOR NO KEY UPDATE;
+        IF NOT FOUND THEN RETURN '{"e": "account"}'; END IF;
+    END IF;
+    IF p_voucher IS NOT NULL THEN
+        SELECT * INTO v FROM vouchers WHERE digest = p_voucher FOR UPDATE;
+        IF NOT FOUND THEN RETURN '{"e": "voucher"}'; END IF;
+        amount := v.credits;
+        IF idem = '' THEN idem := 'voucher:' || p_account || ':' || v.n || ':';
+        ELSE idem := 'voucher:' || p_account || ':key:' || idem; END IF;
+    END IF;
+    same := gw_once(idem, a.n, p_kind, amount, h.n);
+    IF same AND p_voucher IS NOT NULL AND (p_idem = '' OR v.account IS DISTINCT FROM a.n) THEN
+        RETURN CASE WHEN p_idem = '' THEN '{"e": "voucher"}' ELSE '{"e": "conflict"}' END;
+    ELSIF same THEN RETURN jsonb_build_object('balance', a.balance, 'credits', amount);
+    ELSIF NOT same THEN RETURN '{"e": "conflict"}';
+    END IF;
+    IF v.redeemed IS NOT NULL OR v.revoked IS NOT NULL OR v.expires <= p_now THEN RETURN '{"e": "voucher"}'; END IF;
+    IF h.n IS NOT NULL THEN
+        remains := gw_left(h);
+        IF amount > remains THEN RETURN jsonb_build_object('e', 'refund', 'left', remains); END IF;
+    END IF;
+    IF a.balance + amount > 9007199254740992 THEN RETURN '{"e": "many"}'; END IF;
+    IF a.balance + amount < a.held THEN RETURN jsonb_build_object('e', 'few', 'free', a.balance - a.held); END IF;
+    IF v.n IS NOT NULL THEN UPDATE vouchers SET redeemed = p_now, account = a.n WHERE n = v.n; END IF;
+    RETURN jsonb_build_object('credits', amount, 'balance',
+        gw_post(a.n, p_kind, amount, 0, 0, p_now, h, 0, idem, p_note));
+END $$;
+
+-- Count one event in every named window, or in none of them; `p_count` false only looks. Returns the times in each.
+-- The rows are locked in the order of their names. p_now: NULL for the database's clock, which is held back to the
+-- newest time of a window, so that it never goes back.
+CREATE OR REPLACE FUNCTION gw_hit(p_names text[], p_limits integer[], p_length double precision,
+    p_now double precision, p_count boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE now double precision; since double precision; w record; rows jsonb := '{}'; allowed boolean := true; i integer;
+BEGIN
+    IF p_count THEN
+        INSERT INTO windows (name, length, times) SELECT DISTINCT name, p_length, '{}'::double precision[]
+            FROM unnest(p_names) AS name ORDER BY name ON CONFLICT DO NOTHING;
+        PERFORM 1 FROM windows WHERE name = ANY (p_names) AND length = p_length ORDER BY name FOR UPDATE;
+    END IF;
+    now := coalesce(p_now, gw_clock());
+    SELECT greatest(now, max(times[array_length(times, 1)])) INTO now
+        FROM windows WHERE name = ANY (p_names) AND length = p_length;
+    since := now - p_length;
+    FOR w IN SELECT name, ARRAY(SELECT t FROM unnest(times) AS t WHERE t > since ORDER BY t) AS live
+        FROM windows WHERE name = ANY (p_names) AND length = p_length LOOP
+        rows := rows || jsonb_build_object(w.name, w.live);
+    END LOOP;
+    FOR i IN 1 .. array_length(p_names, 1) LOOP
+        allowed := allowed AND coalesce(jsonb_array_length(rows -> p_names[i]), 0) < p_limits[i];
+    END LOOP;
+    IF p_count AND allowed THEN
+        UPDATE windows SET times = ARRAY(SELECT t FROM unnest(times) AS t WHERE t > since ORDER BY t) || now
+            WHERE name = ANY (p_names) AND length = p_length;
+        FOR i IN 1 .. array_length(p_names, 1) LOOP
+            rows := rows || jsonb_build_object(p_names[i], (rows -> p_names[i]) || to_jsonb(now));
+        END LOOP;
+    END IF;
+    RETURN jsonb_build_object('now', now, 'allowed', allowed, 'times', rows);
+END $$;

@@ -1,0 +1,134 @@
+"""Rate windows in Redis or Valkey: exact over all gateways that share it, one round trip for each request.
+
+One script decides and counts in one step. The clock is the server's, and never goes back: a time that is older than the
+newest of a window counts as that one. Windows that nobody hits any more expire by themselves. All names share one hash
+tag, so a cluster keeps them on one node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from gateway.api import GatewayFault, hookimpl
+from gateway.api.stores import CountersKind, Window, window_of
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+_WITHIN = 1.0
+"""Seconds for a connection and for an answer."""
+# ARGV: the window's length, the time or '', whether to count, then the limit of each key. Returns whether all had room,
+# the time, and for each key: how many events, the newest, and the one whose end makes room for the next.
+_SCRIPT = """
+local length, count = tonumber(ARGV[1]), ARGV[3] == '1'
+local now = tonumber(ARGV[2])
+if now == nil then
+    local clock = redis.call('TIME')
+    now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
+end
+for _, key in ipairs(KEYS) do
+    local newest = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')
+    if newest[2] and tonumber(newest[2]) > now then now = tonumber(newest[2]) end
+end
+local since, room = string.format('%.6f', now - length), true
+for place, key in ipairs(KEYS) do
+    if redis.call('ZCOUNT', key, '(' .. since, '+inf') >= tonumber(ARGV[3 + place]) then room = false end
+end
+local found = {}
+for place, key in ipairs(KEYS) do
+    if count then
+        redis.call('ZREMRANGEBYSCORE', key, '-inf', since)
+        if room then
+            local number = redis.call('INCR', '{tollgate}:number')
+            redis.call('ZADD', key, string.format('%.6f', now), number)
+            redis.call('PEXPIRE', key, math.ceil(length * 1000) + 1000)
+        end
+    end
+    local live = redis.call('ZCOUNT', key, '(' .. since, '+inf')
+    local newest = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')
+    local freeing = redis.call('ZRANGE', key, -tonumber(ARGV[3 + place]), -tonumber(ARGV[3 + place]), 'WITHSCORES')
+    found[place] = {live, newest[2] or '', freeing[2] or ''}
+end
+return {room and 1 or 0, string.format('%.6f', now), found}
+"""
+
+
+class RedisCounters:
+    """`gateway.stores.OpenCounters`. clock: a test's; the server's own without it."""
+
+    def __init__(self, url: str, *, clock: Callable[[], float] | None = None) -> None:
+        import redis.asyncio
+
+        self._clock = clock
+        self._client: redis.asyncio.Redis = redis.asyncio.from_url(
+            url, socket_timeout=_WITHIN, socket_connect_timeout=_WITHIN, max_connections=32, health_check_interval=30
+        )
+        self._script = self._client.register_script(_SCRIPT)
+
+    async def hit(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
+        """Count in every window, or in none. Raises GatewayFault(503) when Redis is away."""
+        return await self._ask(names_and_limits, window, count=True)
+
+    async def peek(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
+        """What `hit` would find."""
+        return await self._ask(names_and_limits, window, count=False)
+
+    async def _ask(self, asked: Sequence[tuple[str, int]], window: float, *, count: bool) -> Sequence[Window]:
+        import redis.exceptions
+
+        if not asked:
+            return []
+        keys = [f"{{tollgate}}:window:{window:g}:{name}" for name, _ in asked]
+        now: Any = "" if self._clock is None else f"{self._clock():.6f}"
+        try:
+            room, at, found = await self._script(
+                keys=keys, args=[f"{window:.6f}", now, int(count), *(limit for _, limit in asked)]
+            )
+        except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
+            raise GatewayFault(
+                "The gateway cannot count requests just now. Try again in a moment.",
+                status=503, code="counters_away", retry_after=1.0, detail=f"{type(error).__name__}: {error}"[:300],
+            ) from error  # fmt: skip
+        return [
+            window_of(
+                bool(room), limit, count=live, newest=float(newest or 0), freeing=float(freeing or 0), now=float(at),
+                window=window,
+            )
+            for (_, limit), (live, newest, freeing) in zip(asked, found, strict=True)
+        ]  # fmt: skip
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._client.aclose()
+
+
+class RedisKind:
+    """`gateway.stores.CountersKind` for `redis://`, `rediss://` (TLS) and `unix://`."""
+
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """`redis`, `rediss`, `unix`"""
+        return ("redis", "rediss", "unix")
+
+    def check(self, url: str) -> str:
+        """A host, or the path of a socket."""
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError:
+            return "must be a URL such as redis://localhost:6379/0"
+        if not (parts.path if parts.scheme == "unix" else parts.hostname):
+            return "must name a host, such as redis://localhost:6379/0, or a socket, unix:///run/redis.sock"
+        return ""
+
+    async def open(self, url: str) -> RedisCounters:
+        """Connects with the first hit."""
+        return RedisCounters(url)
+
+
+@hookimpl
+def register_counters(register: Callable[[CountersKind], None]) -> None:
+    """Offer `redis://`."""
+    register(RedisKind())
