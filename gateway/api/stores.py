@@ -83,6 +83,7 @@ from gateway.stores.checks import (
     checked_role,
     checked_settings,
     checked_text,
+    erased_name,
 )
 from gateway.stores.orders import (
     Change,
@@ -174,6 +175,7 @@ __all__ = [
     "cost",
     "derive",
     "digest",
+    "erased_name",
     "fail_over",
     "label_of",
     "new_code",

@@ -93,3 +93,8 @@ def _network(text: str, i: int) -> str:
             f"ip_allow[{i}]: expected an address or a network such as 192.0.2.0/24 (no bits after the prefix).",
             param=f"ip_allow[{i}]",
         ) from None
+
+
+def erased_name(account_id: str) -> str:
+    """What an account is called of which everything personal was erased."""
+    return f"erased {account_id}"
