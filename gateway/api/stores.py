@@ -88,6 +88,7 @@ from gateway.stores.checks import (
     checked_role,
     checked_settings,
     checked_text,
+    erased_name,
 )
 from gateway.stores.orders import (
     Change,
@@ -184,6 +185,7 @@ __all__ = [
     "cost",
     "derive",
     "digest",
+    "erased_name",
     "fail_over",
     "label_of",
     "new_code",

@@ -12,11 +12,10 @@ from gateway.cli.common import blueprint_of, print_json, print_table, record, wi
 from gateway.cli.keys import find_account
 from gateway.config import Server
 from gateway.errors import CallerFault
-from gateway.stores import Link, LinkPurpose, NewLink, Stores
+from gateway.http.api.links import link_url
+from gateway.stores import Link, NewLink, Stores
 
 _HOUR, _DAY = 3600, 86_400
-PATHS: tuple[tuple[LinkPurpose, str], ...] = (("invitation", "invite"), ("sign_in", "sign-in"), ("password", "reset"))
-"""Where the console takes a link of each kind."""
 
 
 def add_actions(actions: Any) -> list[argparse.ArgumentParser]:
@@ -47,11 +46,6 @@ def add_actions(actions: Any) -> list[argparse.ArgumentParser]:
     erase.add_argument("account", help="account id or name")
     erase.set_defaults(run=run_erase)
     return [invite, enter, reset, links, revoke, erase]
-
-
-def link_url(base: str, link: Link, token: str) -> str:
-    """The address of a link. base: of the console, without a slash at its end."""
-    return f"{base}/{dict(PATHS)[link.purpose]}/{token}"
 
 
 def console_base(server: Server, port: int | None = None) -> str:

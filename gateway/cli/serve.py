@@ -18,11 +18,12 @@ from pydantic import ValidationError
 from gateway.blueprint import Blueprint, catalog_of, demo_note, open_stores
 from gateway.claim import PID_FILE, Claim, holder
 from gateway.cli.common import add_config, blueprint_of
-from gateway.cli.people import console_base, link_url
+from gateway.cli.people import console_base
 from gateway.cli.supervisor import Supervisor, inherited, listen, worker_command
 from gateway.config import Config, Server
 from gateway.console import Console
 from gateway.errors import GatewayFault
+from gateway.http.api.links import link_url
 from gateway.http.server.service import Service
 from gateway.runtime import Gateway
 from gateway.server_secret import admin_secret, data_folder, server_secret

@@ -8,8 +8,9 @@ from aiohttp import web
 
 from gateway.dialect import ChatDialect, EmbeddingsDialect, InboundDialect
 from gateway.errors import CallerFault, Fault
-from gateway.http.api import admin, conversations, health, models, payments, responses, usage, vouchers
+from gateway.http.api import conversations, health, models, payments, responses, usage, vouchers
 from gateway.http.api.account import routes as account_routes
+from gateway.http.api.admin import routes as admin_routes
 from gateway.http.api.openapi import DocumentHandler
 from gateway.http.api.operations import account, calls
 from gateway.http.calls.explaining import Explainer
@@ -87,7 +88,7 @@ def build_routes(runtime: Runtime, parts: Sequence[Part] = ()) -> Routes:
     routes.add("POST", "/account/vouchers/redeem", vouchers.redeem, account.REDEEM, api=False)
     routes.add("POST", "/payments/{name}/webhook", payments.receive_webhook, account.WEBHOOK, api=False)
     account_routes.add_routes(routes)
-    admin.add_routes(routes)
+    admin_routes.add_routes(routes)
     routes.add("GET", "/openapi.json", DocumentHandler(routes), account.DOCUMENT, api=False)
     for part in parts:
         part(routes, runtime)

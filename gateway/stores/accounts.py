@@ -57,3 +57,9 @@ class Accounts(Protocol):
         """Set what `change` names; None when there is no such account. Idempotent. A disabled account counts within
         one second, in every process: its keys are unknown, and its holds are no longer granted or grown. Raises
         Refusal(409) when the name is taken, CallerFault when `change` names what cannot be set."""
+
+    async def erase_account(self, account_id: str) -> Account | None:
+        """Erase for good what is personal of an account, and disable it: its name (`gateway.stores.checks.erased_name` from then on), login,
+        identities, links, sessions, its keys' secrets, names and addresses, its stored responses and conversations.
+        What it used and paid stays, under its id. None when there is no such account. Every access ends in one step;
+        what is stored may go in further ones. Idempotent: asked again, it finishes what was broken off."""

@@ -105,3 +105,8 @@ def address_allowed(remote: str, networks: Iterable[str]) -> bool:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     return any(address in ipaddress.ip_network(network) for network in networks)
+
+
+def erased_name(account_id: str) -> str:
+    """What an account is called of which everything personal was erased."""
+    return f"erased {account_id}"

@@ -195,6 +195,10 @@ class Ledger(Protocol):
         """A page of the ledger; `after` is the `seq` of the last entry of the page before (0: from the start). `seq`
         grows with every entry of an account; `Entry.balance` is the running sum in that order. limit: 1 to 1000."""
 
+    async def entries_of(self, request_id: str) -> list[Entry]:
+        """What the ledger says of one request, oldest first: its hold, how it grew and ended, refunds. May look through
+        all entries of its account, so it is for people who ask, not for requests."""
+
     def export(self, account_id: str | None = None) -> AsyncIterator[Entry]:
         """Every entry, oldest first, read in pages. Entries made meanwhile may come along."""
 

@@ -90,5 +90,8 @@ class UsageLog(Protocol):
         """Rows of the log, newest first; `before` is the `seq` of the last row of the page before. limit: 1 to
         1000."""
 
+    async def find(self, request_id: str) -> LoggedRequest | None:
+        """The row of one request. May look through the whole log, so it is for people who ask, not for requests."""
+
     async def prune(self, before: int) -> int:
         """Delete the rows created before this time (unix seconds); sums stay. Returns how many."""

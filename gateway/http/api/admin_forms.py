@@ -72,6 +72,25 @@ VOUCHERS = Form(
     },
     required=("credits",),
 )
+INVITATION = Form(
+    {
+        "email": string.about("For this address only; without it, for whoever has the link."),
+        "role": _ROLE,
+        "credits": integer(0, MAX_CREDITS, "credits").about("To begin with, beside `credits.signup_grant`."),
+        "days": integer(1, 365).about("How long it holds; 7 without it."),
+    }
+)
+LINK = Form(
+    {
+        "purpose": one_of(("sign_in", "password")).about("To sign in once, or to set a new password."),
+        "email": string.about("With `password`: the address to sign in with, for an account that has none."),
+        "hours": integer(1, 24 * 30).about("How long it holds; 24 without it."),
+    },
+    required=("purpose",),
+)
+ERASURE = Form(
+    {"name": filled_string.about("The account's name, so that no other is erased by a slip.")}, required=("name",)
+)
 
 
 def tuples(body: Mapping[str, Any]) -> dict[str, Any]:

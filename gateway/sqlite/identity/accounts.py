@@ -16,6 +16,8 @@ from gateway.api.stores import (
     random_text,
 )
 from gateway.sqlite.engine.core import Core, Row
+from gateway.sqlite.identity.authentication import NEW_GENERATION
+from gateway.sqlite.identity.erasing import erase
 from gateway.sqlite.money.unit_of_work import Names, UnitOfWork
 
 _BY_ID = """
@@ -37,8 +39,6 @@ _SETTERS = {
     "requests_per_minute": "UPDATE accounts SET requests_per_minute = ? WHERE id = ?",
 }
 """The only columns that can be set. Money moves through the ledger alone."""
-NEW_GENERATION = "UPDATE facts SET value = value + 1 WHERE name = 'generation'"
-"""Tells every process to look up again what `authenticate` has cached."""
 
 
 def _account(row: Row) -> Account:
@@ -135,6 +135,14 @@ class SqliteAccounts:
             return await self._core.write(work)
         finally:
             self._changed()
+
+    async def erase_account(self, account_id: str) -> Account | None:
+        """Every access ends in one transaction; what may be large follows in pieces."""
+        try:
+            known = await erase(self._core, account_id)
+        finally:
+            self._changed()
+        return await self.get_account(account_id) if known else None
 
 
 def _taken() -> Refusal:

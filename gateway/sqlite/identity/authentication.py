@@ -26,6 +26,8 @@ from gateway.sqlite.engine.core import Core
 from gateway.sqlite.money.operations import SqlOperation
 from gateway.sqlite.money.unit_of_work import Names
 
+NEW_GENERATION = "UPDATE facts SET value = value + 1 WHERE name = 'generation'"
+"""Tells every process to look up again what `authenticate` has cached."""
 LOOK_AGAIN = 0.5
 """Seconds after which the generation is read again before a kept answer is used."""
 _MOST_KEPT = 20_000

@@ -22,8 +22,7 @@ from gateway.api.stores import (
     read_period,
 )
 from gateway.sqlite.engine.core import Core, Row
-from gateway.sqlite.identity.accounts import NEW_GENERATION
-from gateway.sqlite.identity.authentication import Authenticator
+from gateway.sqlite.identity.authentication import NEW_GENERATION, Authenticator
 from gateway.sqlite.money.unit_of_work import Names
 
 _BY_ID = """

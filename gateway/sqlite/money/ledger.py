@@ -48,6 +48,13 @@ _NEWEST = """
         LEFT JOIN keys AS k ON k.n = h.key LEFT JOIN names AS m ON m.n = h.model
     WHERE a.id = ?3 AND e.n < ?1 ORDER BY e.n DESC LIMIT ?2
 """
+_OF_REQUEST = """
+    SELECT e.n, a.id, e.kind, e.amount, e.reserved, e.unpaid, e.balance, e.created, h.request_id, k.id, m.text, e.basis,
+        e.idem, e.note
+    FROM holds AS h CROSS JOIN entries AS e ON e.account = h.account JOIN accounts AS a ON a.n = e.account
+        LEFT JOIN keys AS k ON k.n = h.key LEFT JOIN names AS m ON m.n = h.model
+    WHERE h.request_id = ?1 AND e.hold = h.n ORDER BY e.n
+"""
 _BEYOND_ALL = 2**62
 MARKED_WITHIN = 1.0
 """Seconds until it is durable that a request went out. A crash before that voids the hold, one after it posts what is
@@ -126,6 +133,10 @@ class SqliteLedger(Credits):
         else:
             rows = await self._core.reader.rows(_OLDEST, (after, most, account_id), slow=True)
         return [_entry(row) for row in rows]
+
+    async def entries_of(self, request_id: str) -> list[Entry]:
+        """By the account of its hold."""
+        return [_entry(row) for row in await self._core.reader.rows(_OF_REQUEST, (request_id,), slow=True)]
 
     async def export(self, account_id: str | None = None) -> AsyncIterator[Entry]:
         """Pages by the number of the entry, so no transaction stays open between them."""

@@ -50,6 +50,11 @@ _RECENT = """
         AND (?4 = '' OR m.text = ?4) AND (?5 = 0 OR u.status >= 400)
     ORDER BY u.n DESC LIMIT ?2
 """
+# Of a request that had a hold the account is known, which has an index; the second half looks through the whole log.
+_NUMBER_OF = """
+    SELECT u.n FROM holds AS h CROSS JOIN usage AS u ON u.account = h.account WHERE h.request_id = ?1 AND u.hold = h.n
+    UNION ALL SELECT n FROM usage WHERE request_id = ?1 LIMIT 1
+"""
 _NEXT_NUMBERS = """
     SELECT u.n FROM usage AS u JOIN names AS m ON m.n = u.model LEFT JOIN keys AS k ON k.n = u.key
     WHERE u.n > ?1 AND (?6 IS NULL OR u.account = (SELECT n FROM accounts WHERE id = ?6))
@@ -146,6 +151,11 @@ class SqliteUsage:
         else:
             rows = await reader.rows(_RECENT, (bound, most, *chosen, account_id), slow=True)
         return [_logged(row) for row in rows]
+
+    async def find(self, request_id: str) -> LoggedRequest | None:
+        """First the number of its row is looked up."""
+        numbers = await self._core.reader.rows(_NUMBER_OF, (request_id,), slow=True)
+        return (await self.recent(before=numbers[0][0] + 1, limit=1))[0] if numbers else None
 
     async def prune(self, before: int) -> int:
         """Works in pieces from the oldest row on, so that running calls are not kept waiting."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,7 @@ from gateway.api.stores import (
     checked_text,
     derive,
     digest,
+    erased_name,
     label_of,
     new_key,
     new_token,
@@ -90,6 +91,33 @@ class MemoryAccounts(Store):
         values: dict[str, Any] = {name: getattr(change, name) for name in change.change}
         self.world.accounts[account_id] = replace(account, **values)
         return self.world.accounts[account_id]
+
+    async def erase_account(self, account_id: str) -> Account | None:
+        """All at once."""
+        world = self.world
+        account = world.accounts.get(account_id)
+        if account is None:
+            return None
+        own = {key.id for key in world.keys.values() if key.account_id == account_id}
+        for key_id in own:
+            key = world.keys[key_id]
+            ended = world.now() if key.revoked_at is None else key.revoked_at
+            world.keys[key_id] = replace(key, name="", ip_allow=None, revoked_at=ended)
+        drop(world.secrets, lambda held: held[0] in own)
+        drop(world.sessions, lambda session: session.account_id == account_id)
+        drop(world.links, lambda link: link.account_id == account_id)
+        drop(world.identities, lambda owner: owner == account_id)
+        drop(world.responses, lambda kept: kept[0].account_id == account_id and not kept[0].running)
+        drop(world.conversations, lambda kept: kept[0].account_id == account_id)
+        world.logins.pop(account_id, None)
+        world.accounts[account_id] = replace(account, name=erased_name(account_id), role="user", disabled=True)
+        return world.accounts[account_id]
+
+
+def drop(rows: dict[Any, Any], which: Callable[[Any], bool]) -> None:
+    """Delete the rows whose value is meant."""
+    for name in [name for name, value in rows.items() if which(value)]:
+        del rows[name]
 
 
 class MemoryKeys(Store):

@@ -316,6 +316,10 @@ class MemoryLedger(Store):
             return page((one for one in reversed(own) if not after or one.seq < after), limit)
         return page((one for one in own if one.seq > after), limit)
 
+    async def entries_of(self, request_id: str) -> list[Entry]:
+        """In their order."""
+        return [one for one in self.world.entries if request_id and one.request_id == request_id]
+
     async def export(self, account_id: str | None = None) -> AsyncIterator[Entry]:
         """The whole list."""
         for entry in [one for one in self.world.entries if account_id in (None, one.account_id)]:

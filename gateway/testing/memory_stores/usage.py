@@ -88,6 +88,11 @@ class MemoryUsage(Store):
         found = page(rows, limit)[::-1] if only.after else page(reversed(rows), limit)
         return [replace(one, credits=self._charged(one.row.request_id)) for one in found]
 
+    async def find(self, request_id: str) -> LoggedRequest | None:
+        """The only one."""
+        rows = (one for one in self.world.usage if one.row.request_id == request_id)
+        return next((replace(one, credits=self._charged(request_id)) for one in rows), None)
+
     def _charged(self, request_id: str) -> int:
         held = self.world.holds.get(request_id)
         return held.charged if held is not None else 0

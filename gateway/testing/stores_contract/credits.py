@@ -133,6 +133,18 @@ class VouchersPromises:
 class EntriesPromises:
     """See the module and `StoresContract`."""
 
+    async def test_entries_of_one_request(self, house: Any) -> None:
+        await house.stores.ledger.hold(house.request("one"))
+        await house.stores.ledger.hold(house.request("other"))
+        await house.stores.ledger.settle("one", 30, "provider", Usage(), "lab/target")
+        await house.stores.ledger.refund("one", 10, key="back")
+        entries = await house.stores.ledger.entries_of("one")
+        assert [(entry.kind, entry.amount) for entry in entries] == [("hold", 0), ("charge", -30), ("refund", 10)]
+        assert entries == [
+            one for one in await house.stores.ledger.entries(house.account.id) if one.request_id == "one"
+        ]
+        assert await house.stores.ledger.entries_of("unknown") == await house.stores.ledger.entries_of("") == []
+
     async def test_entries_pages_and_export(self, house: Any) -> None:
         other = await house.stores.accounts.create_account("eve", grant=9)
         key, _ = await house.stores.keys.create_key(other.id, KeySettings())

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.errors import CallerFault, Refusal
 from gateway.stores import Account, AccountChange, KeySettings
+from gateway.stores.checks import erased_name
 
 
 async def who(house: Any, plain: Any, remote: Any = "192.0.2.7") -> Any:
@@ -36,6 +37,30 @@ class AccountsPromises:
     async def test_accounts_wrong_values_are_refused(self, stores: Any, wrong: Any) -> None:
         with pytest.raises(CallerFault):
             await stores.accounts.create_account(**({"name": "ada"} | wrong))
+
+    async def test_accounts_erased_have_nothing_personal_left(self, house: Any) -> None:
+        stores, account = house.stores, house.account
+        key, plain = await stores.keys.create_key(account.id, KeySettings(name="Ada's", ip_allow=("192.0.2.7",)))
+        await stores.logins.set_login(account.id, email="ada@example.org", password_hash="h")
+        _, token = await stores.sessions.open_session(account.id, lifetime=100, remote="192.0.2.7")
+        talk = await stores.conversations.create_conversation(
+            account.id, {"who": "Ada"}, [], expires=int(house.clock.unix) + 100
+        )
+        other = await stores.accounts.create_account("eve")
+        _, others = await stores.keys.create_key(other.id, KeySettings(name="Eve's"))
+        assert await who(house, plain) is not None
+        wanted = replace(account, name=erased_name(account.id), role="user", disabled=True)
+        assert await stores.accounts.erase_account(account.id) == wanted
+        assert await stores.accounts.erase_account(account.id) == wanted
+        assert await who(house, plain) is None
+        [kept] = [one for one in await stores.keys.list_keys(account.id) if one.id == key.id]
+        assert (kept.name, kept.ip_allow, kept.revoked_at) == ("", None, int(house.clock.unix))
+        assert await stores.logins.find_login("ada@example.org") is None
+        assert await stores.sessions.find_session(token) is None
+        assert await stores.conversations.get_conversation(account.id, talk.id) is None
+        assert await who(house, others) is not None
+        assert await stores.accounts.erase_account("acct_nobody") is None
+        assert await stores.check() == []
 
     async def test_accounts_find_by_id_or_name(self, stores: Any) -> None:
         account = await stores.accounts.create_account("ada")

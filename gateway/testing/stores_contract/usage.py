@@ -73,6 +73,14 @@ class UsagePromises:
         assert await names(None, after=third, failed=False, limit=1000) == ["eves", "r5", "r4", "r3"]
         assert await names(after=third, key_id="") == ["r4"]
 
+    async def test_usage_one_request_is_found_by_its_id(self, house: Any) -> None:
+        await call(house, "held", 30)
+        house.stores.usage.record(row(house, "free", basis="void"))
+        await house.stores.ledger.void("flushes")
+        found = [await house.stores.usage.find(name) for name in ("held", "free", "unknown", "")]
+        assert [one and (one.row.request_id, one.credits) for one in found] == [("held", 30), ("free", 0), None, None]
+        assert found[0] in await house.stores.usage.recent(house.account.id)
+
     async def test_usage_a_row_is_not_changed_after_it_was_handed_over(self, house: Any) -> None:
         usage = Usage(prompt_tokens=5)
         house.stores.usage.record(row(house, "r", usage=usage))

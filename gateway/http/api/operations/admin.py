@@ -15,15 +15,16 @@ from gateway.http.api.operations.common import ORDER, USAGE_PARAMETERS, whole
 from gateway.stores import Account, AuditEntry, Entry, Key, Voucher
 from gateway.wire.chat.answers import listing, members
 from gateway.wire.json_schema import Component, Tree
-from gateway.wire.openapi import ADMIN, Operation, Parameter
+from gateway.wire.openapi import ADMIN, SESSION, Operation, Parameter
 
 _TEXT: Tree = {"type": "string"}
 _CREDITS: Tree = {"type": "integer", "description": "Credits."}
-_ERRORS = (400, 401, 404, 429, 500, 503)
-_WRITE_ERRORS = (400, 401, 404, 408, 409, 413, 415, 429, 500, 503)
+_AUTH = (ADMIN, SESSION)
+_ERRORS = (400, 401, 403, 404, 429, 500, 503)
+_WRITE_ERRORS = (400, 401, 403, 404, 408, 409, 413, 415, 429, 500, 503)
 
 
-def _value(kind: type) -> Component:
+def value_of(kind: type) -> Component:
     """The schema of one of the stores' values as JSON."""
     tree: dict[str, Any] = TypeAdapter(kind).json_schema(mode="serialization")
     tree.pop("title", None)
@@ -33,8 +34,8 @@ def _value(kind: type) -> Component:
     return Component(kind.__name__, tree)
 
 
-ACCOUNT, KEY, ENTRY, VOUCHER = _value(Account), _value(Key), _value(Entry), _value(Voucher)
-AUDIT_ENTRY = _value(AuditEntry)
+ACCOUNT, KEY, ENTRY, VOUCHER = value_of(Account), value_of(Key), value_of(Entry), value_of(Voucher)
+AUDIT_ENTRY = value_of(AuditEntry)
 TARGET_HEALTH = Component(
     "TargetHealth",
     members(
@@ -66,7 +67,7 @@ TARGET_HEALTH = Component(
         last_failed_at={"type": ["integer", "null"], "description": "Unix seconds."},
     ),
 )
-_ATTEMPT = _value(AttemptRecord).tree
+_ATTEMPT = value_of(AttemptRecord).tree
 ATTEMPT = Component(
     "Attempt",
     {
@@ -84,71 +85,86 @@ _NEW_KEY = Component(
         "required": ["key", *KEY.tree["required"]],
     },
 )
-_LIMIT = Parameter("limit", "How many.", whole(0, 1000, 100))
+LIMIT = Parameter("limit", "How many.", whole(0, 1000, 100))
 _AFTER_ID = Parameter("after", "The id of the last one of the page before.")
-_AFTER_NUMBER = Parameter("after", "The number of the last one of the page before.", whole(0, 2**53, 0))
+AFTER_NUMBER = Parameter("after", "The number of the last one of the page before.", whole(0, 2**53, 0))
 
 
-def _read(summary: str, answer: Tree | Component, *parameters: Parameter) -> Operation:
-    return Operation(summary, "Admin", auth=(ADMIN,), parameters=parameters, answer=answer, errors=_ERRORS)
+def read(summary: str, answer: Tree | Component, *parameters: Parameter) -> Operation:
+    """What reads, or ends something without a body."""
+    return Operation(summary, "Admin", auth=_AUTH, parameters=parameters, answer=answer, errors=_ERRORS)
 
 
-def _write(summary: str, form: Form, answer: Tree | Component, status: int = 200) -> Operation:
+def write(summary: str, form: Form, answer: Tree | Component, status: int = 200, *, description: str = "") -> Operation:
+    """What takes a body."""
     return Operation(
-        summary, "Admin", auth=(ADMIN,), request=form.tree, answer=answer, status=status, errors=_WRITE_ERRORS
+        summary,
+        "Admin",
+        description,
+        auth=_AUTH,
+        request=form.tree,
+        answer=answer,
+        status=status,
+        errors=_WRITE_ERRORS,
     )
 
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
-    ("GET", "/accounts"): _read("List the accounts", listing(ACCOUNT), _AFTER_ID, _LIMIT),
-    ("POST", "/accounts"): _write("Create an account", forms.NEW_ACCOUNT, ACCOUNT, 201),
-    ("GET", "/accounts/{account}"): _read("Read an account, by id or name", ACCOUNT),
-    ("PATCH", "/accounts/{account}"): _write("Change an account", forms.ACCOUNT, ACCOUNT),
-    ("POST", "/accounts/{account}/credits"): _write(
+    ("GET", "/accounts"): read(
+        "List the accounts",
+        listing(ACCOUNT),
+        Parameter("find", "Only the account with this id, name or e-mail address."),
+        _AFTER_ID,
+        LIMIT,
+    ),
+    ("POST", "/accounts"): write("Create an account", forms.NEW_ACCOUNT, ACCOUNT, 201),
+    ("GET", "/accounts/{account}"): read("Read an account, by id or name", ACCOUNT),
+    ("PATCH", "/accounts/{account}"): write("Change an account", forms.ACCOUNT, ACCOUNT),
+    ("POST", "/accounts/{account}/credits"): write(
         "Book credits", forms.CREDIT, members(("account_id", "balance"), account_id=_TEXT, balance=_CREDITS)
     ),
-    ("GET", "/accounts/{account}/entries"): _read(
-        "List an account's ledger", listing(ENTRY), _AFTER_NUMBER, _LIMIT, ORDER
+    ("GET", "/accounts/{account}/entries"): read(
+        "List an account's ledger", listing(ENTRY), AFTER_NUMBER, LIMIT, ORDER
     ),
-    ("GET", "/accounts/{account}/usage"): _read("Read an account's usage", USAGE, *USAGE_PARAMETERS),
-    ("GET", "/accounts/{account}/keys"): _read("List an account's keys", listing(KEY)),
-    ("POST", "/accounts/{account}/keys"): _write("Create a key", forms.KEY, _NEW_KEY, 201),
-    ("GET", "/keys/{key}"): _read("Read a key", KEY),
-    ("PATCH", "/keys/{key}"): _write("Change a key", forms.KEY, KEY),
-    ("DELETE", "/keys/{key}"): _read("Revoke a key", KEY),
-    ("POST", "/keys/{key}/rotate"): _write("Give a key a new secret", forms.ROTATION, _NEW_KEY),
-    ("POST", "/refunds"): _write(
+    ("GET", "/accounts/{account}/usage"): read("Read an account's usage", USAGE, *USAGE_PARAMETERS),
+    ("GET", "/accounts/{account}/keys"): read("List an account's keys", listing(KEY)),
+    ("POST", "/accounts/{account}/keys"): write("Create a key", forms.KEY, _NEW_KEY, 201),
+    ("GET", "/keys/{key}"): read("Read a key", KEY),
+    ("PATCH", "/keys/{key}"): write("Change a key", forms.KEY, KEY),
+    ("DELETE", "/keys/{key}"): read("Revoke a key", KEY),
+    ("POST", "/keys/{key}/rotate"): write("Give a key a new secret", forms.ROTATION, _NEW_KEY),
+    ("POST", "/refunds"): write(
         "Give back credits of a call",
         forms.REFUND,
         members(("request_id", "balance"), request_id=_TEXT, balance=_CREDITS),
     ),
-    ("GET", "/vouchers"): _read("List the vouchers", listing(VOUCHER), _AFTER_NUMBER, _LIMIT),
-    ("POST", "/vouchers"): _write(
+    ("GET", "/vouchers"): read("List the vouchers", listing(VOUCHER), AFTER_NUMBER, LIMIT),
+    ("POST", "/vouchers"): write(
         "Create vouchers",
         forms.VOUCHERS,
         members(("codes", "credits"), codes={"type": "array", "items": _TEXT}, credits=_CREDITS),
         201,
     ),
-    ("DELETE", "/vouchers/{voucher}"): _read("Revoke an unused voucher", VOUCHER),
-    ("GET", "/ledger/check"): _read(
+    ("DELETE", "/vouchers/{voucher}"): read("Revoke an unused voucher", VOUCHER),
+    ("GET", "/ledger/check"): read(
         "Check the ledger",
         members(("ok", "discrepancies"), ok={"type": "boolean"}, discrepancies={"type": "array", "items": _TEXT}),
     ),
-    ("GET", "/audit"): _read(
+    ("GET", "/audit"): read(
         "List administrative acts, newest first",
         listing(AUDIT_ENTRY),
         Parameter("before", "The number of the last one of the page before.", whole(0, 2**53, 0)),
-        _LIMIT,
+        LIMIT,
         *(Parameter(name, f"Only entries with this {name}.") for name in ("actor", "action", "subject")),
     ),
-    ("GET", "/targets"): _read("Read the health of the targets", listing(TARGET_HEALTH)),
-    ("GET", "/attempts"): _read(
+    ("GET", "/targets"): read("Read the health of the targets", listing(TARGET_HEALTH)),
+    ("GET", "/attempts"): read(
         "List the last attempts at targets, newest first",
         listing(ATTEMPT),
         Parameter("request_id", "Only attempts of this request."),
         Parameter("target", "Only attempts at this model."),
         Parameter("outcome", "Only attempts that ended so: `ok`, `failed`, `refused` or `left`."),
-        _LIMIT,
+        LIMIT,
     ),
 }
 """By method and template below the admin API's prefix."""
