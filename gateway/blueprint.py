@@ -216,8 +216,8 @@ def stores_settings(config: Config, *, shared: bool = False) -> StoresSettings:
         server_secret(config.data),
         config.keys.prefix,
         config.keys.per_account,
-        shared,
-        config.database.min_free,
+        shared=shared,
+        min_free=config.database.min_free,
     )
 
 

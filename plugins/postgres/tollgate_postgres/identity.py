@@ -20,6 +20,7 @@ from gateway.api.stores import (
     checked_text,
     derive,
     digest,
+    erased_name,
     new_token,
     random_text,
 )
@@ -42,6 +43,12 @@ _PAGE = """
     SELECT * FROM gw_accounts WHERE n > CASE WHEN $1 = '' THEN 0 ELSE (SELECT n FROM accounts WHERE id = $1) END
     ORDER BY n LIMIT $2
 """
+# What may be large goes in pieces. A response that still runs ends by itself, since its account is disabled.
+_CONTENT = (
+    "DELETE FROM responses WHERE n IN (SELECT n FROM responses WHERE account = $1 AND lease IS NULL LIMIT 200)",
+    "DELETE FROM conversation_items WHERE n IN (SELECT n FROM conversation_items WHERE account = $1 LIMIT 500)",
+    "DELETE FROM conversations WHERE n IN (SELECT n FROM conversations WHERE account = $1 LIMIT 200)",
+)
 _END_ALL = """
     DELETE FROM sessions WHERE id <> $2 AND expires > $3 AND CASE WHEN $1 = '' THEN account IS NULL
         ELSE account = (SELECT n FROM accounts WHERE id = $1) END
@@ -138,6 +145,19 @@ class PostgresAccounts:
             raise _taken() from None
         self._changed()
         return None if row is None else Account(*row[:8])
+
+    async def erase_account(self, account_id: str) -> Account | None:
+        """Every access ends in one transaction; what may be large follows in pieces."""
+        number = await self._database.value(
+            "SELECT gw_erase($1, $2, $3)", account_id, erased_name(account_id), self._database.now()
+        )
+        self._changed()
+        if number is None:
+            return None
+        for statement in _CONTENT:
+            while await self._database.execute(statement, number):
+                pass
+        return await self.get_account(account_id)
 
 
 class PostgresSessions:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from gateway.api import GatewayFault
-from gateway.api.stores import Discrepancy, Stores, StoresSettings
+from gateway.api.stores import Discrepancy, Stored, Stores, StoresSettings
 from tollgate_postgres.check import check
 from tollgate_postgres.counters import PostgresCounters
 from tollgate_postgres.engine import Database, away, is_away
@@ -42,6 +42,24 @@ class PostgresStores(Stores):
     async def ping(self) -> None:
         """One round trip."""
         await self.database.value("SELECT 1")
+
+    def backlog(self) -> int:
+        """What waits in the lanes."""
+        return self.lanes.length
+
+    async def open_holds(self) -> tuple[int, int]:
+        """Counted over the open ones, which are few."""
+        row = await self.database.row("SELECT count(*), coalesce(sum(amount), 0)::bigint FROM holds WHERE state = 0")
+        assert row is not None
+        return int(row[0]), int(row[1])
+
+    async def stored(self, account_id: str) -> Stored:
+        """One row, which triggers keep."""
+        row = await self.database.row(
+            "SELECT s.bytes, s.objects FROM stored AS s JOIN accounts AS a ON a.n = s.account WHERE a.id = $1",
+            account_id,
+        )
+        return Stored(0, 0) if row is None else Stored(row[0], row[1])
 
     def describe(self) -> Mapping[str, str]:
         """Host and database, without user and password."""
@@ -136,7 +154,7 @@ async def open_stores(
 ) -> PostgresStores:
     """Open the stores of one process. clock, monotonic: a test's; the database's are used without them. lifetime: of
     the lease, seconds."""
-    database = Database(url, clock=clock)
+    database = Database(url, clock=clock or settings.clock)
     await database.start()
     scripts = await asyncio.to_thread(read_scripts)
     try:

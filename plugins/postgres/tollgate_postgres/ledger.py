@@ -38,6 +38,10 @@ BASES: tuple[Basis | Literal[""], ...] = ("", "provider", "estimated", "void")
 _AT_ONCE = 200
 _PAGE = 1000
 _ENTRIES = "SELECT * FROM gw_entries WHERE n > $1 AND ($3 = '' OR account = $3) ORDER BY n LIMIT $2"
+_OF_REQUEST = """
+    SELECT v.* FROM holds AS h JOIN entries AS e ON e.hold = h.n JOIN gw_entries AS v ON v.n = e.n
+    WHERE h.request_id = $1 ORDER BY v.n
+"""
 _NEWEST = """
     SELECT * FROM gw_entries WHERE ($1 = 0 OR n < $1) AND ($3 = '' OR account = $3) ORDER BY n DESC LIMIT $2
 """
@@ -264,6 +268,11 @@ class PostgresLedger:
         """By the index of the account, or by the number alone."""
         query = _NEWEST if newest_first else _ENTRIES
         rows = await self._database.rows(query, after, min(max(limit, 1), _PAGE), account_id or "")
+        return [replace(Entry(*row[:14]), kind=KINDS[row[2]], basis=BASES[row[11]]) for row in rows]
+
+    async def entries_of(self, request_id: str) -> list[Entry]:
+        """By the index of its hold."""
+        rows = await self._database.rows(_OF_REQUEST, request_id)
         return [replace(Entry(*row[:14]), kind=KINDS[row[2]], basis=BASES[row[11]]) for row in rows]
 
     async def export(self, account_id: str | None = None) -> AsyncIterator[Entry]:

@@ -69,8 +69,9 @@ _PRUNE = """
         ORDER BY r.expires LIMIT 500)
 """
 _APPEND = """
-    INSERT INTO conversation_items AS i (conversation, id, item)
-    SELECT $1, id, item FROM unnest($2::text[], $3::bytea[]) WITH ORDINALITY AS given (id, item, place) ORDER BY place
+    INSERT INTO conversation_items AS i (conversation, account, id, item)
+    SELECT $1, (SELECT account FROM conversations WHERE n = $1), id, item
+    FROM unnest($2::text[], $3::bytea[]) WITH ORDINALITY AS given (id, item, place) ORDER BY place
     ON CONFLICT (conversation, id) DO UPDATE SET item = excluded.item
 """
 _GET_CONVERSATION = "SELECT * FROM gw_conversations WHERE id = $1 AND account = $2 AND expires >= $3"

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from gateway.api import Usage
-from gateway.api.stores import MAX_CREDITS, LoggedRequest, UsageRow, UsageSummary
+from gateway.api.stores import ALL_USE, MAX_CREDITS, LoggedRequest, UsageFilter, UsageRow, UsageSummary
 from tollgate_postgres.engine import Database
 from tollgate_postgres.lanes import Lanes
 from tollgate_postgres.ledger import BASES
@@ -17,20 +17,22 @@ if TYPE_CHECKING:
 _DAY = 86_400
 _EPOCH = date(1970, 1, 1)
 _SUMS = """
-    SELECT r.day, r.model, sum(r.credits)::bigint, sum(r.requests)::bigint, sum(r.tokens)::bigint
-    FROM rollups AS r JOIN accounts AS a ON a.n = r.account
-    WHERE a.id = $1 AND r.day >= $2 AND r.day < $3
-        AND ($4::text IS NULL OR r.key = (SELECT n FROM keys WHERE id = $4))
-    GROUP BY r.day, r.model
+    SELECT r.day, r.model, coalesce(k.id, ''), sum(r.credits)::bigint, sum(r.requests)::bigint, sum(r.tokens)::bigint
+    FROM rollups AS r JOIN accounts AS a ON a.n = r.account LEFT JOIN keys AS k ON k.n = r.key
+    WHERE a.id = $1 AND r.day >= $2 AND r.day < $3 AND ($4::text IS NULL OR coalesce(k.id, '') = $4)
+    GROUP BY r.day, r.model, k.id
 """
 _RECENT = """
-    SELECT u.n, coalesce(h.charged, 0), u.request_id, a.id, coalesce(k.id, ''), u.model, u.target, u.route, u.status,
-        u.basis, u.created, u.first_byte_ms, u.total_ms, u.error, u.counts
-    FROM usage AS u JOIN accounts AS a ON a.n = u.account LEFT JOIN keys AS k ON k.n = u.key
-        LEFT JOIN holds AS h ON h.n = u.hold
-    WHERE ($1 = 0 OR u.n < $1) AND ($3::text IS NULL OR u.key = (SELECT n FROM keys WHERE id = $3))
-        AND ($4::text IS NULL OR u.account = (SELECT n FROM accounts WHERE id = $4))
-    ORDER BY u.n DESC LIMIT $2
+    SELECT * FROM gw_usage WHERE ($1 = 0 OR n < $1) AND n > $7 AND ($3::text IS NULL OR key = $3)
+        AND ($4 = '' OR model = $4) AND (NOT $5 OR status >= 400) AND ($6::text IS NULL OR account = $6)
+    ORDER BY n DESC LIMIT $2
+"""
+_NEXT = """
+    SELECT * FROM (
+        SELECT * FROM gw_usage WHERE n > $1 AND ($3::text IS NULL OR key = $3) AND ($4 = '' OR model = $4)
+            AND (NOT $5 OR status >= 400) AND ($6::text IS NULL OR account = $6)
+        ORDER BY n LIMIT $2) AS page
+    ORDER BY n DESC
 """
 _PRUNE = """
     DELETE FROM usage WHERE n IN (SELECT n FROM usage WHERE created < $1 ORDER BY n LIMIT 2000) AND created < $1
@@ -70,26 +72,38 @@ class PostgresUsage:
         rows = await self._database.rows(_SUMS, account_id, start // _DAY, -(-end // _DAY), key_id)
         balance = await self._database.value("SELECT balance FROM accounts WHERE id = $1", account_id)
         days: dict[int, tuple[int, int]] = {}
+        keys: dict[str, tuple[int, int]] = {}
         models: dict[str, int] = {}
-        for day, model, credits, requests, _ in rows:
-            before = days.get(day, (0, 0))
-            days[day] = (before[0] + credits, before[1] + requests)
+        for day, model, key, credits, requests, _ in rows:
+            for sums, name in ((days, day), (keys, key)):
+                before = sums.get(name, (0, 0))
+                sums[name] = (before[0] + credits, before[1] + requests)
             models[model] = models.get(model, 0) + credits
         return UsageSummary(
             balance=balance or 0,
             credits=sum(models.values()),
-            tokens=sum(row[4] for row in rows),
+            tokens=sum(row[5] for row in rows),
             requests=sum(requests for _, requests in days.values()),
             daily=tuple((_day_name(day), *days[day]) for day in sorted(days)),
             by_model=tuple(sorted(models.items(), key=lambda pair: (-pair[1], pair[0]))),
+            by_key=tuple((key, *keys[key]) for key in sorted(keys, key=lambda key: (-keys[key][0], key))),
         )
 
     async def recent(
-        self, account_id: str | None = None, *, before: int = 0, limit: int = 50, key_id: str | None = None
+        self, account_id: str | None = None, *, before: int = 0, limit: int = 50, only: UsageFilter = ALL_USE
     ) -> list[LoggedRequest]:
         """Newest first, by the index of the account."""
-        rows = await self._database.rows(_RECENT, before, min(max(limit, 1), 1000), key_id, account_id)
+        most, chosen = min(max(limit, 1), 1000), (only.key_id, only.model, only.failed, account_id)
+        if only.after and not before:
+            rows = await self._database.rows(_NEXT, only.after, most, *chosen)
+        else:
+            rows = await self._database.rows(_RECENT, before, most, *chosen, only.after)
         return [_logged(row) for row in rows]
+
+    async def find(self, request_id: str) -> LoggedRequest | None:
+        """By the index of requests."""
+        row = await self._database.row("SELECT * FROM gw_usage WHERE request_id = $1 ORDER BY n LIMIT 1", request_id)
+        return None if row is None else _logged(row)
 
     async def make_partitions(self) -> None:
         """Have the partitions of this month and the next two."""

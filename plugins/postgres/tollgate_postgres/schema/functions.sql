@@ -54,12 +54,34 @@ CREATE OR REPLACE VIEW gw_responses AS
         coalesce(r.events, ''::bytea) AS events, r.n, r.item_ids
     FROM responses AS r JOIN accounts AS a ON a.n = r.account LEFT JOIN responses AS p ON p.n = r.previous;
 
+CREATE OR REPLACE VIEW gw_usage AS
+    SELECT u.n, coalesce(h.charged, 0) AS credits, u.request_id, a.id AS account, coalesce(k.id, '') AS key, u.model,
+        u.target, u.route, u.status, u.basis, u.created, u.first_byte_ms, u.total_ms, u.error, u.counts
+    FROM usage AS u JOIN accounts AS a ON a.n = u.account LEFT JOIN keys AS k ON k.n = u.key
+        LEFT JOIN holds AS h ON h.n = u.hold;
+
 -- Whether a keyed request runs: until its lease is buried, because what it was charged must be known before somebody
 -- else begins.
 CREATE OR REPLACE VIEW gw_answers AS
     SELECT r.name, r.body, r.request_id, r.expires, r.lease, r.status, r.headers, r.content,
         r.status IS NULL AND EXISTS (SELECT 1 FROM leases WHERE id = r.lease) AS running
     FROM answers AS r;
+
+-- End every access to an account and erase what is personal; returns its number, NULL when there is none. What it used
+-- and paid stays.
+CREATE OR REPLACE FUNCTION gw_erase(p_account text, p_name text, p_now bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE number bigint;
+BEGIN
+    UPDATE accounts SET name = p_name, role = 'user', disabled = true WHERE id = p_account RETURNING n INTO number;
+    DELETE FROM secrets WHERE key IN (SELECT n FROM keys WHERE account = number);
+    UPDATE keys SET name = '', ip_allow = NULL, revoked = coalesce(revoked, p_now) WHERE account = number;
+    DELETE FROM logins WHERE account = number;
+    DELETE FROM identities WHERE account = number;
+    DELETE FROM links WHERE account = number;
+    DELETE FROM sessions WHERE account = number;
+    PERFORM gw_changed();
+    RETURN number;
+END $$;
 
 -- The partition of the usage log for one month; where another gateway was first, or the rest holds rows of this month
 -- already (a clock was wrong), there is nothing to do.

@@ -181,6 +181,7 @@ CREATE TABLE usage (
 ) PARTITION BY RANGE (created);
 CREATE INDEX usage_in_order ON usage (n);
 CREATE INDEX usage_of_account ON usage (account, n);
+CREATE INDEX usage_of_request ON usage (request_id);
 CREATE TABLE usage_other PARTITION OF usage DEFAULT;
 
 CREATE TABLE rollups (
@@ -213,7 +214,8 @@ CREATE TABLE responses (
     response bytea NOT NULL,
     output bytea NOT NULL,
     events bytea,
-    item_ids text[] NOT NULL
+    item_ids text[] NOT NULL,
+    kept bigint GENERATED ALWAYS AS (size + coalesce(length(events), 0)) STORED
 );
 CREATE INDEX responses_by_item ON responses USING gin (item_ids);
 CREATE INDEX responses_by_end ON responses (expires);
@@ -226,14 +228,17 @@ CREATE TABLE conversations (
     account bigint NOT NULL REFERENCES accounts (n),
     created bigint NOT NULL,
     expires bigint NOT NULL,
-    metadata jsonb NOT NULL
+    metadata jsonb NOT NULL,
+    kept bigint GENERATED ALWAYS AS (100) STORED
 );
 CREATE INDEX conversations_by_end ON conversations (expires);
 CREATE TABLE conversation_items (
     n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     conversation bigint NOT NULL REFERENCES conversations (n) ON DELETE CASCADE,
+    account bigint NOT NULL,
     id text NOT NULL,
     item bytea NOT NULL,
+    kept bigint GENERATED ALWAYS AS (length(item)) STORED,
     UNIQUE (conversation, id)
 );
 CREATE INDEX items_of_conversation ON conversation_items (conversation, n);
@@ -249,9 +254,37 @@ CREATE TABLE answers (
     lease text,
     status smallint,
     headers jsonb,
-    content bytea
+    content bytea,
+    kept bigint GENERATED ALWAYS AS (coalesce(length(content), 0)) STORED
 );
 CREATE INDEX answers_by_end ON answers (expires);
+
+-- How much is kept for each account, counted by the database itself, so that no way to write or delete is forgotten.
+CREATE TABLE stored (
+    account bigint PRIMARY KEY REFERENCES accounts (n),
+    bytes bigint NOT NULL,
+    objects bigint NOT NULL
+) WITH (fillfactor = 60);
+CREATE FUNCTION count_stored() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO stored AS s VALUES (NEW.account, NEW.kept, 1)
+            ON CONFLICT (account) DO UPDATE SET bytes = s.bytes + excluded.bytes, objects = s.objects + 1;
+    ELSIF TG_OP = 'UPDATE' THEN
+        UPDATE stored SET bytes = bytes + NEW.kept - OLD.kept WHERE account = NEW.account AND NEW.kept <> OLD.kept;
+    ELSE
+        UPDATE stored SET bytes = bytes - OLD.kept, objects = objects - 1 WHERE account = OLD.account;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER response_stored AFTER INSERT OR UPDATE OR DELETE ON responses
+    FOR EACH ROW EXECUTE FUNCTION count_stored();
+CREATE TRIGGER conversation_stored AFTER INSERT OR UPDATE OR DELETE ON conversations
+    FOR EACH ROW EXECUTE FUNCTION count_stored();
+CREATE TRIGGER item_stored AFTER INSERT OR UPDATE OR DELETE ON conversation_items
+    FOR EACH ROW EXECUTE FUNCTION count_stored();
+CREATE TRIGGER answer_stored AFTER INSERT OR UPDATE OR DELETE ON answers
+    FOR EACH ROW EXECUTE FUNCTION count_stored();
 
 -- account: NULL for the operator, who signs in with the admin secret.
 CREATE TABLE sessions (
