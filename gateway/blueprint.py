@@ -201,7 +201,12 @@ def payment_methods(blueprint: Blueprint) -> tuple[dict[str, PaymentMethod], dic
 def stores_settings(config: Config, *, shared: bool = False) -> StoresSettings:
     """What the store is told; makes the server secret when there is none yet, so it belongs on a thread."""
     return StoresSettings(
-        str(config.data.absolute()), server_secret(config.data), config.keys.prefix, config.keys.per_account, shared
+        str(config.data.absolute()),
+        server_secret(config.data),
+        config.keys.prefix,
+        config.keys.per_account,
+        shared,
+        min_free=config.database.min_free,
     )
 
 

@@ -315,6 +315,7 @@ class Call:
     forms: of a caller who spoke another dialect than the hub's: the request in each dialect that a target may speak.
         `body` is then the hub's.
     progress: what changes while the call goes on; its members can be read and set on the call itself, too.
+    size: bytes of the request as it was read, and of what it continues: what work on it takes time by.
     started: monotonic seconds at the request's head; created: unix seconds.
     """
 
@@ -338,6 +339,7 @@ class Call:
     operation: str = "chat"
     forms: Mapping[Dialect, Form] = field(default_factory=dict)
     progress: CallProgress = field(default_factory=CallProgress)
+    size: int = 0
 
     @property
     def target(self) -> Target | None:

@@ -9,10 +9,11 @@ the order of `pipeline:` in the YAML. Which hooks are `async def` is part of the
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pluggy
 
+from gateway.aside import Aside
 from gateway.call import BilledRound, Call, Caller, Outcome, Target
 from gateway.dialect import InboundDialect
 from gateway.errors import Fault
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 PROJECT = "gateway"
+T = TypeVar("T")
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -35,6 +37,7 @@ ASYNC_HOOKS = frozenset(
         "start_up",
         "shut_down",
         "identify_caller",
+        "count_request",
         "authorize_call",
         "admit_call",
         "choose_targets",
@@ -67,6 +70,10 @@ class App(Protocol):
     def spawn(self, work: Awaitable[None], name: str) -> None:
         """Run `work` in a task that the process owns and awaits before it ends."""
 
+    @property
+    def aside(self) -> Aside:
+        """Runs work on big inputs beside the event loop: `await app.aside(call.size, work, *arguments)`."""
+
 
 class RequestContext(Protocol):
     """One HTTP request, as the handler of a plugin's route is given it.
@@ -97,6 +104,10 @@ class RequestContext(Protocol):
     async def check_access(self) -> None:
         """Let the policies decide whether this caller may ask, as for a request that calls no model; identifies the
         caller, unless that was done. Raises Refusal."""
+
+    async def aside(self, work: Callable[..., T], *given: Any) -> T:
+        """What `work(*given)` returns or raises, beside the event loop when the request is big: for whatever takes
+        time by its body."""
 
     def models(self) -> list[dict[str, Any]]:
         """The public entries of all models and aliases, as in `GET /models`."""
@@ -192,6 +203,12 @@ def identify_caller(call: Call) -> Caller | None:
 
 
 @hookspec
+def count_request(call: Call, generates: bool) -> None:
+    """Async. A request whose caller is known and of whose body nothing was read yet; whatever it asks for. generates:
+    it calls a model, so `admit_call` may follow. `Refusal` with 429 says no before anything was spent on it."""
+
+
+@hookspec
 def authorize_call(call: Call) -> None:
     """Async, without side effects. May this caller make this call at all? `Refusal(status=403)` says no."""
 
@@ -242,4 +259,5 @@ def watch_event(call: Call, event: Mapping[str, Any]) -> None:
 @hookspec
 def finish_call(call: Call, outcome: Outcome) -> None:
     """Async, in reverse order, all of them, each guarded; exactly once per call that was identified.
-    Settles and logs. Runs before the last byte of the answer leaves."""
+    Settles and logs. Runs before the last byte of the answer leaves. A `GatewayFault` with status 503 says that it
+    cannot be written now: the answer ends with an error then, and the hook is asked again until it raises none."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from gateway import hookspecs
@@ -19,6 +20,31 @@ Step = Callable[..., Awaitable[Any]]
 Watcher = Callable[[Call, Mapping[str, Any]], None]
 
 
+_AWAY = 503
+
+
+@dataclass(slots=True, eq=False)
+class Unfinished:
+    """The end of a call that some plugins could not do their part of. fault: of the first. steps: theirs, in order."""
+
+    call: Call
+    outcome: Outcome
+    fault: GatewayFault
+    steps: list[Step]
+
+    async def again(self) -> bool:
+        """Ask them again; whether all have done their part now."""
+        while self.steps:
+            try:
+                await self.steps[0](self.call, self.outcome)
+            except Exception as error:  # whatever is wrong now may be right later: a bill is never thrown away
+                if isinstance(error, GatewayFault):
+                    self.fault = error
+                return False
+            del self.steps[0]
+        return True
+
+
 class Pipeline:
     """The compiled phases. Steps of one phase run in plugin order; `finish` runs in reverse."""
 
@@ -28,6 +54,7 @@ class Pipeline:
         "_admit_round",
         "_authorize",
         "_choose",
+        "_count",
         "_dispatch",
         "_extend",
         "_finish",
@@ -38,6 +65,7 @@ class Pipeline:
 
     def __init__(self, plugins: Plugins, log: logging.Logger) -> None:
         self._identify = compile_hook(plugins, "identify_caller")
+        self._count = compile_hook(plugins, "count_request")
         self._authorize = compile_hook(plugins, "authorize_call")
         self._admit = compile_hook(plugins, "admit_call")
         self._choose = compile_hook(plugins, "choose_targets")
@@ -59,6 +87,11 @@ class Pipeline:
         raise Refusal(
             "Missing API key. Send it as 'Authorization: Bearer YOUR_KEY'.", status=401, code="invalid_api_key"
         )
+
+    async def count(self, call: Call, generates: bool) -> None:
+        """Count a request whose caller is known and whose body is not read yet. Raises Refusal."""
+        for _, step in self._count:
+            await step(call, generates)
 
     async def authorize(self, call: Call) -> None:
         """May this caller make this call? Raises Refusal."""
@@ -101,18 +134,26 @@ class Pipeline:
                 return False
         return True
 
-    async def finish(self, call: Call, outcome: Outcome) -> None:
-        """Tell every plugin how the call ended. All run, whatever one of them raises."""
+    async def finish(self, call: Call, outcome: Outcome) -> Unfinished | None:
+        """Tell every plugin how the call ended. All run, whatever one of them raises. Returns those that could not do
+        their part because something is away (GatewayFault 503), to be asked again; None when there are none."""
+        unfinished: Unfinished | None = None
         for name, step in self._finish:
             try:
                 await step(call, outcome)
-            except Exception:  # the others must still settle and log; this one is reported with its trace
+            except Exception as error:  # the others must still settle and log; this one is reported with its trace
+                if isinstance(error, GatewayFault) and error.status == _AWAY:
+                    unfinished = unfinished or Unfinished(call, outcome, error, [])
+                    unfinished.steps.append(step)
+                    continue
                 self._log.exception("plugin %s failed in finish_call", name, extra={"request_id": call.id})
+        return unfinished
 
     def describe(self) -> dict[str, list[str]]:
         """Plugin names per phase, in the order they run, for `gateway plugins`."""
         return {
             "identify_caller": [name for name, _ in self._identify],
+            "count_request": [name for name, _ in self._count],
             "authorize_call": [name for name, _ in self._authorize],
             "admit_call": [name for name, _ in self._admit],
             "choose_targets": [name for name, _ in self._choose],

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO, cast
 
+from gateway.aside import Aside
 from gateway.blueprint import (
     Blueprint,
     catalog_of,
@@ -35,15 +36,17 @@ from gateway.fetch import MediaFetcher
 from gateway.logs import BodyCopy, RequestLog, attempt_entry, log_body, make_logger, request_entry
 from gateway.metrics import Metrics, store_gauges
 from gateway.passwords import Passwords
-from gateway.pipeline import Pipeline
+from gateway.pipeline import Pipeline, Unfinished
 from gateway.provider import Provider, UpstreamReply, UpstreamRequest
 from gateway.responses.running import ResponseCancelled, RunningResponses
 from gateway.responses.services import ResponsesServices
 from gateway.runner.lifecycle import CallRunner
+from gateway.runner.unwritten import Unwritten
 from gateway.server_secret import admin_secret, server_secret
 from gateway.servertools.toolbox import Toolbox
 from gateway.siblings import Alone, Siblings
-from gateway.stores import FailedOver, Stores, fail_over
+from gateway.storage import StorageQuota
+from gateway.stores import DISK_FULL, FailedOver, Stores, fail_over
 from gateway.upstream.attempts import Dispatcher
 from gateway.upstream.health import CooldownPolicy, Cooling, HealthBook
 from gateway.upstream.lanes import Lanes
@@ -60,12 +63,13 @@ from gateway.wire.responses.objects import interrupted
 
 @dataclass(slots=True, frozen=True)
 class BodyLimits:
-    """max_body: bytes. grace: seconds before the rate counts. min_rate: bytes per second that must arrive on
-    average after that; a body may take `grace + max_body / min_rate` seconds at the very most."""
+    """max_body: bytes. grace: seconds before the rate counts, and that a body may be behind it at any time. min_rate:
+    bytes per second that must arrive; what came sooner is no credit for a pause. most_time: seconds in all."""
 
     max_body: int
     grace: float
     min_rate: int
+    most_time: float = 600.0
 
 
 _MOST_REASON = 1000
@@ -74,6 +78,10 @@ HOUSEKEEPING = 30.0
 """Seconds between two rounds of housekeeping."""
 CANCELLATIONS = 0.5
 """Seconds between two looks for background responses that another process was asked to cancel."""
+GROUND = 1.0
+"""Seconds between two looks at what the stores stand on."""
+LAST_TRIES = 5.0
+"""Seconds at the end of the process for what could not be written."""
 PRUNE_EVERY = 120
 """Rounds between two prunings: once an hour."""
 RENEWALS = 4
@@ -97,8 +105,9 @@ class Runtime:
         self.demo = blueprint.demo
         self.demo_note = demo_note(blueprint)
         server = config.server
-        self.body_limits = BodyLimits(server.max_body, server.body_timeout, server.min_body_rate)
+        self.body_limits = BodyLimits(server.max_body, server.body_timeout, server.min_body_rate, server.max_body_time)
         self.pipeline = Pipeline(blueprint.plugins, gateway.log)
+        self.quota = StorageQuota(gateway.stores, config.storage)
         upstream = config.upstream
         self._transport = _transport(config, gateway.log)
         self._fetcher = MediaFetcher(config.fetch) if config.fetch.enabled else None
@@ -119,7 +128,12 @@ class Runtime:
             self.pipeline.dispatch,
             self._fetcher,
             gateway.record_attempt,
+            gateway.aside,
         )
+
+    @property
+    def aside(self) -> Aside:
+        return self._gateway.aside
 
     @property
     def stores(self) -> Stores:
@@ -155,6 +169,8 @@ class Runtime:
             retention=self.config.database.response_retention,
             log=self._gateway.log,
             toolbox=self.toolbox,
+            aside=self.aside,
+            quota=self.quota,
         )
 
     def runner(self, call: Call) -> CallRunner:
@@ -216,6 +232,9 @@ class Gateway:
         self.running_responses = RunningResponses()
         self.attempts = RecentAttempts()
         self.siblings: Siblings = siblings or Alone()
+        self.aside = Aside()
+        self.unwritten = Unwritten()
+        self._ground: GatewayFault | None = None
         self._env = env
         self._redact = Redactor()
         self._stream = log_stream or sys.stderr
@@ -232,6 +251,8 @@ class Gateway:
         self._redact.add((self._admin_secret, secret.hex()))
         self.stores = await open_stores(blueprint, shared=self._shared)
         self.log.info("opened the database", extra=dict(self.stores.describe()))
+        for warning in self.stores.warnings():
+            self.log.warning(warning)
         self.metrics.figures["gateway_writer_queue"] = ("Operations that wait to be written.", self.stores.backlog)
         await self.fail_over()
         self.runtime = await self._open(blueprint)
@@ -246,6 +267,7 @@ class Gateway:
             loop.create_task(self._keep_house(), name="housekeeping"),
             loop.create_task(self._budgets.run(), name="budgets"),
             loop.create_task(self._hear_cancellations(), name="cancellations"),
+            loop.create_task(self._watch_ground(), name="ground"),
         ]
         self._report(self.runtime)
 
@@ -274,9 +296,11 @@ class Gateway:
         self.running_responses.stop_background(_stopping)
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.unwritten.stop(LAST_TRIES, self.log)
         await self.runtime.close()
         await _end([lease])
         await self.stores.close()
+        self.aside.close()
 
     def acquire_runtime(self) -> Runtime:
         """The runtime that a new request is served by; `release_runtime` must follow."""
@@ -340,12 +364,42 @@ class Gateway:
     async def problems(self) -> list[str]:
         """Why this process should get no requests just now; empty when it should."""
         problems = ["draining"] if self.draining else []
+        await self.look_at_ground()
+        if self._ground is not None:
+            problems.append("disk" if self._ground.code == DISK_FULL else "database")
+        if len(self.unwritten):
+            problems.append("settlements")
+        return problems
+
+    async def look_at_ground(self) -> None:
+        """Ask the stores whether they are well; see `check_ground`."""
+        found: GatewayFault | None = None
         try:
             await self.stores.ping()
-        except Exception as error:  # whatever the database says, readiness is reported, not raised
-            self.log.error("database does not answer: %s", error)
-            problems.append("database")
-        return problems
+        except Exception as error:  # whatever the database says, it is reported, not raised
+            found = error if isinstance(error, GatewayFault) else _away(error)
+        before, self._ground = self._ground, found
+        if found is None:
+            if before is not None:
+                self.log.warning("the database is well again")
+        elif before is None or before.message != found.message:
+            self.log.error("the database is not well: %s", found.message, extra={"detail": found.detail})
+
+    def check_ground(self) -> None:
+        """No call begins while its bill could not be written. Raises GatewayFault (503)."""
+        found = self._ground
+        if found is None and not len(self.unwritten):
+            return
+        raise GatewayFault(
+            found.message if found is not None else "Bills of earlier calls cannot be written just now; try again.",
+            status=503,
+            code=(found.code if found is not None else None) or "database_unavailable",
+            retry_after=2.0,
+        )
+
+    def keep_unfinished(self, unfinished: Unfinished) -> None:
+        """The end of a call could not be written: keep it, and try again until it is."""
+        self.unwritten.add(unfinished, self.log)
 
     async def fail_over(self) -> FailedOver:
         """Resolve what processes that died were in the middle of."""
@@ -385,6 +439,11 @@ class Gateway:
             except Exception:  # a full disk today must not end tomorrow's housekeeping
                 self.log.exception("housekeeping failed")
             round_ += 1
+
+    async def _watch_ground(self) -> None:
+        while True:
+            await asyncio.sleep(GROUND)
+            await self.look_at_ground()
 
     async def _hear_cancellations(self) -> None:
         """Another process was asked to cancel a background response that runs in this one."""
@@ -460,6 +519,10 @@ class Gateway:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self.log.error("task %s failed", task.get_name(), exc_info=task.exception())
+
+
+def _away(error: Exception) -> GatewayFault:
+    return GatewayFault("The gateway's database does not answer.", status=503, detail=repr(error))
 
 
 def _stopping() -> GatewayFault:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.credentials import ADMIN_SECRET, derive
@@ -27,11 +28,27 @@ def server_secret(data: Path) -> bytes:
     Everything else (the pepper of keys, sessions, ...) is derived from it; see `gateway.credentials.derive`. Raises
     ConfigFault when the file is damaged or readable by others.
     """
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = data / FILE_NAME
-    if not path.exists():
-        _create(path)
-    return _read(path)
+    with data_folder(data):
+        if not path.exists():
+            _create(path)
+        return _read(path)
+
+
+@contextlib.contextmanager
+def data_folder(data: Path) -> Iterator[None]:
+    """Work in the data folder, made when it is not there. Raises ConfigFault for one that cannot be made, read or
+    written in."""
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        yield
+    except OSError as error:
+        raise ConfigFault(
+            [
+                f"{data}: the data folder cannot be used: {error.strerror or error}; give the gateway's user a folder "
+                "that it may write in (environment variable GATEWAY_DATA)"
+            ]
+        ) from error
 
 
 def _create(path: Path) -> None:

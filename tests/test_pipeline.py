@@ -154,6 +154,7 @@ def test_pipelines_keep_no_state_of_the_log() -> None:
     assert not logging.getLogger("gateway").handlers
     assert pipeline.describe() == {
         "identify_caller": [],
+        "count_request": [],
         "authorize_call": [],
         "admit_call": [],
         "choose_targets": [],

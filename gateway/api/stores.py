@@ -22,6 +22,7 @@ from gateway.credentials import (
 from gateway.payments import MAX_AMOUNT
 from gateway.stores import (
     CRASHED,
+    DISK_FULL,
     MAX_CREDITS,
     Account,
     AccountChange,
@@ -57,6 +58,7 @@ from gateway.stores import (
     Session,
     Sessions,
     SignUp,
+    Stored,
     StoredConversation,
     StoredResponse,
     Stores,
@@ -98,6 +100,7 @@ from gateway.stores.windows import SlidingWindows, window_state
 __all__ = [
     "CRASHED",
     "DATABASE_MARK",
+    "DISK_FULL",
     "KEY_PEPPER",
     "LINK_PEPPER",
     "LONGEST_GRACE",
@@ -141,6 +144,7 @@ __all__ = [
     "Sessions",
     "SignUp",
     "SlidingWindows",
+    "Stored",
     "StoredConversation",
     "StoredResponse",
     "Stores",

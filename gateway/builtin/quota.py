@@ -51,6 +51,7 @@ class Plugin:
     async def start_up(self, app: App) -> None:
         self._ledger: Ledger = app.stores.ledger
         self._provider = app.provider
+        self._aside = app.aside
         self._minimum: int = app.config.credits.minimum_output
         self._step: int | None = app.config.credits.hold_step
 
@@ -69,7 +70,7 @@ class Plugin:
                     param="model",
                 )
         choices = OPERATIONS[call.operation].choices(call.body)
-        base, unit = self._bound(call, choices)
+        base, unit = await self._aside(call.size, self._bound, call, choices)
         wanted = _wanted_output(call)
         # Registered before it is awaited: should the caller leave meanwhile, `finish_call` still releases it.
         cover = call.state[_STATE] = _Cover(choices, base=base, unit=unit, possible=math.ceil(base + unit * wanted))
@@ -104,7 +105,7 @@ class Plugin:
         cover: _Cover | None = call.state.get(_STATE)
         if cover is None:
             return
-        input_cost, unit = self._bound(call, cover.choices)
+        input_cost, unit = await self._aside(call.size, self._bound, call, cover.choices)
         wanted = _wanted_output(call)
         cover.possible += math.ceil(input_cost + unit * wanted)
         step = self._step_of(call)
@@ -156,7 +157,7 @@ class Plugin:
         target = call.target
         if target is not None and target.price is not None:
             if cover.input is None:
-                cover.input = estimate_input_tokens(call.body)
+                cover.input = await self._aside(call.size, estimate_input_tokens, call.body)
             usage = Usage(prompt_tokens=cover.input, completion_tokens=tokens)
             self._ledger.note_usage(call.id, cover.spent + target.price.charge(usage), usage)
         more = await self._ledger.grow(call.id, min(self._step, cover.most - cover.covered))
@@ -191,11 +192,17 @@ class Plugin:
     def _bound(self, call: Call, choices: int) -> tuple[Decimal, Decimal]:
         """The dearest input cost and the dearest price of one output token (for all choices) of any candidate."""
         base = unit = Decimal(0)
+        bounds: dict[tuple[str, str, int | None, int], int] = {}
         for target in call.candidates:
             price = target.price
             if price is None:
                 continue
-            tokens = OPERATIONS[call.operation].bound_input(self._provider(target.provider), call.body, target)
+            # An alias may lead to one model by many roads: its input is counted once.
+            same = (target.provider, target.upstream, target.context, id(target.options))
+            tokens = bounds.get(same, -1)
+            if tokens < 0:
+                tokens = OPERATIONS[call.operation].bound_input(self._provider(target.provider), call.body, target)
+                bounds[same] = tokens
             # A target that gives fewer choices per request reads the prompt once for each of them.
             most = target.profile.max_choices
             requests = choices if most is not None and choices > most else 1

@@ -1,4 +1,8 @@
-"""How fast: an exact sliding window of 60 seconds per account, and a smaller one per key where it has one."""
+"""How fast: exact sliding windows of 60 seconds.
+
+Model calls count in one per account, and in a smaller one per key where it has one. Every request of an account, of
+whatever kind and however it ends, counts in another that is much larger, before its body is read.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,13 @@ WINDOW = 60.0
 
 
 class Settings(BaseModel):
-    """requests_per_minute: the limit of an account that has none of its own."""
+    """requests_per_minute: model calls of an account that has no limit of its own. other_requests_per_minute: how many
+    requests an account may send besides so many model calls; what is refused is among them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     requests_per_minute: int = Field(60, ge=1, le=10**9)
+    other_requests_per_minute: int = Field(600, ge=1, le=10**9)
 
 
 class Plugin:
@@ -29,7 +35,26 @@ class Plugin:
     @hookimpl
     async def start_up(self, app: App) -> None:
         self._counters: Counters = app.stores.counters
-        self._default: int = app.section("rate_limit").requests_per_minute
+        settings = app.section("rate_limit")
+        self._default: int = settings.requests_per_minute
+        self._other: int = settings.other_requests_per_minute
+
+    @hookimpl
+    async def count_request(self, call: Call, generates: bool) -> None:
+        """A model call is looked at here, too, so that one for which there is no room is not read first; it counts
+        when it is admitted."""
+        account, *_ = limits = self._limits(call)
+        name, calls = account
+        (window,) = await self._counters.hit([(f"requests:{name}", calls + self._other)], WINDOW)
+        if not window.allowed:
+            _tell(call, [window])
+            raise too_fast(
+                f"Too many requests: an account may send {window.limit} of any kind per minute. "
+                f"Try again in {window.retry_after:.1f} seconds.",
+                retry_after=window.retry_after,
+            )
+        if generates and "idempotency-key" not in call.headers:  # an answer that is given again is no call
+            _refuse_if_full(_tell(call, await self._counters.peek(limits, WINDOW)))
 
     @hookimpl
     async def authorize_call(self, call: Call) -> None:
@@ -42,13 +67,7 @@ class Plugin:
     @hookimpl
     async def admit_call(self, call: Call) -> None:
         windows = await self._counters.hit(self._limits(call), WINDOW)
-        tightest = _tell(call, windows)
-        if not tightest.allowed:
-            raise too_fast(
-                f"Rate limit reached: {tightest.limit} requests per minute. "
-                f"Try again in {tightest.retry_after:.1f} seconds.",
-                retry_after=tightest.retry_after,
-            )
+        _refuse_if_full(_tell(call, windows))
 
     def _limits(self, call: Call) -> list[tuple[str, int]]:
         caller = call.caller
@@ -57,6 +76,14 @@ class Plugin:
         if caller.requests_per_minute is not None:
             limits.append((f"key:{caller.key_id}", caller.requests_per_minute))
         return limits
+
+
+def _refuse_if_full(window: Window) -> None:
+    if not window.allowed:
+        raise too_fast(
+            f"Rate limit reached: {window.limit} requests per minute. Try again in {window.retry_after:.1f} seconds.",
+            retry_after=window.retry_after,
+        )
 
 
 def _tell(call: Call, windows: Sequence[Window]) -> Window:

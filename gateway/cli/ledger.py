@@ -14,10 +14,11 @@ from typing import Any
 
 import orjson
 
+from gateway.claim import is_claimed
 from gateway.cli.common import add_config, add_json, blueprint_of, print_json, print_table, with_stores
 from gateway.cli.keys import find_account
-from gateway.cli.serve import is_running
 from gateway.errors import GatewayFault
+from gateway.server_secret import has_secret
 from gateway.stores import Entry, Stores
 
 _DAY = 86_400
@@ -156,17 +157,20 @@ def run_restore(options: argparse.Namespace) -> int:
     """Checks the backup first. Raises GatewayFault when it is not sound, or a database is there without --force."""
     blueprint = blueprint_of(options)
     config = blueprint.config
-    if is_running(config.data):
+    if is_claimed(config.data):
         raise GatewayFault("a gateway is running on this data folder; stop it first")
     place = asyncio.run(
         blueprint.stores_kind().restore(
             config.database.url, str(config.data.absolute()), str(options.file), replace=options.force
         )
     )
+    secret = has_secret(config.data)
     if options.json:
-        print_json({"database": place})
-    else:
-        print(f"restored {place}")
+        print_json({"database": place, "secret": secret})
+        return 0
+    print(f"restored {place}")
+    if not secret:
+        print(f"No server secret is in {config.data}: without the one of this database no key works. Put it there.")
     return 0
 
 

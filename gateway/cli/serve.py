@@ -11,24 +11,25 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from gateway.blueprint import Blueprint, catalog_of, demo_note, open_stores
+from gateway.claim import PID_FILE, Claim, holder
 from gateway.cli.common import add_config, blueprint_of
 from gateway.cli.people import console_base, link_url
 from gateway.cli.supervisor import Supervisor, inherited, listen, worker_command
 from gateway.config import Config, Server
 from gateway.console import Console
 from gateway.errors import GatewayFault
-from gateway.http.server.service import PID_FILE, Service
+from gateway.http.server.service import Service
 from gateway.runtime import Gateway
-from gateway.server_secret import admin_secret, server_secret
+from gateway.server_secret import admin_secret, data_folder, server_secret
 from gateway.siblings import Link
 from gateway.stores import KeySettings, NewLink, Stores
 
+_LOOK_FOR_SUPERVISOR = 1.0
 FIRST_ACCOUNT = "admin"
 FIRST_GRANT = 10_000_000
 """Credits of the account that the first start creates (10 USD at the default rate): the operator's own."""
@@ -47,6 +48,7 @@ def add_commands(commands: Any) -> None:
     )
     serve.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)
     serve.add_argument("--siblings-fd", type=int, help=argparse.SUPPRESS)
+    serve.add_argument("--supervisor", type=int, default=0, help=argparse.SUPPRESS)
     serve.set_defaults(run=run_serve)
     reload = commands.add_parser("reload", help="make the running gateway read its configuration again")
     add_config(reload)
@@ -74,15 +76,25 @@ def run_serve(options: argparse.Namespace) -> int:
     config = blueprint.config
     server = config.server
     workers = server.workers if options.workers is None else options.workers
-    if workers <= 1:
-        return _run_loop(_serve(options, None))
+    with data_folder(config.data):
+        claim = Claim(config.data)
+    try:
+        if workers <= 1:
+            return _run_loop(_serve(options, None))
+        return _run_workers(options, blueprint, workers)
+    finally:
+        claim.release()
+
+
+def _run_workers(options: argparse.Namespace, blueprint: Blueprint, workers: int) -> int:
+    server = blueprint.config.server
     try:
         listening = listen(options.host or server.host, server.port if options.port is None else options.port)
     except OSError as error:
         print(f"gateway: cannot listen: {error}", file=sys.stderr)
         return 1
     asyncio.run(_introduce(blueprint, listening))
-    pid = config.data / PID_FILE
+    pid = blueprint.config.data / PID_FILE
     pid.write_text(f"{os.getpid()}\n")
     try:
         command = worker_command(["serve", "--config", str(options.config)])
@@ -94,24 +106,12 @@ def run_serve(options: argparse.Namespace) -> int:
 def run_reload(options: argparse.Namespace) -> int:
     """Check the configuration and, when it is good, tell the running gateway. Raises ConfigFault, GatewayFault."""
     data = blueprint_of(options).config.data
-    if not _signal(data, signal.SIGHUP):
+    process = holder(data)
+    if process is None:
         raise GatewayFault(f"no gateway is running on the data folder {data}")
+    os.kill(process, signal.SIGHUP)
     print("reload requested; the gateway's log tells the result")
     return 0
-
-
-def is_running(data: Path) -> bool:
-    """Whether a gateway serves with this data folder."""
-    return _signal(data, 0)
-
-
-def _signal(data: Path, number: int) -> bool:
-    """Send a signal (0: none, just ask) to the gateway of this data folder; False when there is none."""
-    try:
-        os.kill(int((data / PID_FILE).read_text()), number)
-    except (FileNotFoundError, ValueError, ProcessLookupError):
-        return False
-    return True
 
 
 def _run_loop(work: Any) -> int:
@@ -144,6 +144,8 @@ async def _serve(options: argparse.Namespace, listening: socket.socket | None) -
                     runtime.demo_note,
                 )
             _spare_the_collector()
+            if listening is not None:
+                _end_with(options.supervisor, service)
             await service.serve()
     except OSError as error:
         print(f"gateway: cannot listen: {error}", file=sys.stderr)
@@ -154,6 +156,15 @@ async def _serve(options: argparse.Namespace, listening: socket.socket | None) -
         if link is not None:
             await link.close()
     return 0
+
+
+def _end_with(supervisor: int, service: Service) -> None:
+    """A worker whose supervisor is gone, however it went, drains and ends: nobody could stop, reload or replace it."""
+    if os.getppid() == supervisor:
+        asyncio.get_running_loop().call_later(_LOOK_FOR_SUPERVISOR, _end_with, supervisor, service)
+        return
+    service.gateway.log.warning("the supervisor is gone: this worker ends")
+    service.request_stop()
 
 
 def _spare_the_collector() -> None:

@@ -35,10 +35,10 @@ def listen(host: str, port: int) -> socket.socket:
 
 class Supervisor:
     """Keeps `count` workers running until it is told to stop. command: starts one worker; the sockets' numbers are
-    appended as `--listen-fd N --siblings-fd M`."""
+    appended as `--listen-fd N --siblings-fd M`, this process's as `--supervisor N`."""
 
     def __init__(self, command: Sequence[str], listening: socket.socket, count: int) -> None:
-        self._command = [*command, "--listen-fd", str(listening.fileno())]
+        self._command = [*command, "--listen-fd", str(listening.fileno()), "--supervisor", str(os.getpid())]
         self._listening = listening
         self._count = count
         self._workers: set[asyncio.subprocess.Process] = set()
@@ -61,6 +61,9 @@ class Supervisor:
         while True:
             began = loop.time()
             seat = await self._hub.add()
+            if self._stopping.is_set():
+                self._hub.remove(seat)
+                return 0
             shared = (self._listening.fileno(), seat.child.fileno())
             worker = await asyncio.create_subprocess_exec(
                 *self._command, "--siblings-fd", str(seat.child.fileno()), pass_fds=shared
@@ -85,6 +88,8 @@ class Supervisor:
 
     def _stop(self, number: signal.Signals) -> None:
         self._stopping.set()
+        # Workers that drain accept no more, and a connection that nobody will accept is better refused.
+        self._listening.close()
         self._pass_on(number)
 
     def _pass_on(self, number: signal.Signals) -> None:
@@ -100,6 +105,7 @@ def worker_command(arguments: Sequence[str]) -> list[str]:
 
 def inherited(descriptor: int) -> socket.socket:
     """The listening socket that the parent passed on."""
-    listening = socket.socket(fileno=os.dup(descriptor))
+    # Not a copy: the socket closes for good when this worker stops to accept.
+    listening = socket.socket(fileno=descriptor)
     listening.setblocking(False)
     return listening

@@ -35,6 +35,7 @@ from gateway.config.sections import (
     ProviderTerms,
     ResponsesSettings,
     Server,
+    StorageSettings,
     Timeouts,
     Upstream,
 )
@@ -99,6 +100,7 @@ __all__ = [
     "Section",
     "Server",
     "Size",
+    "StorageSettings",
     "Timeouts",
     "ToolSettings",
     "Upstream",

@@ -102,6 +102,7 @@ def build(
         keys=core.keys,
         responses=core.responses,
         idempotency=core.idempotency,
+        storage=core.storage,
         tools=core.tools,
         search=core.search,
         plugins=_absolute(core.plugins, document),

@@ -108,10 +108,12 @@ class Server(Section):
     max_body: the largest request body; json_values: the most values in it. drain: how long running answers may go on
     after a stop was asked for.
     request_head_timeout, body_timeout: how long a client may take to send head and body; a body must also not
-    come slower than min_body_rate (bytes per second). keep_alive: interval of SSE comments while an upstream is
-    silent, 0 for none. idle_connection: how long a connection may stay open between requests.
-    trusted_proxies: peers whose X-Forwarded-* headers are believed. public_url: how clients reach this gateway.
-    cors_origins: whose web pages may call the API from a browser.
+    come slower than min_body_rate (bytes per second), nor take longer than max_body_time in all. write_timeout: how
+    long a caller may read slower than that rate from an answer that waits for it. max_in_flight,
+    max_in_flight_per_account: bytes of bodies that were read and of answers that were not taken yet. keep_alive:
+    interval of SSE comments while an upstream is silent, 0 for none. idle_connection: how long a connection may stay
+    open between requests. trusted_proxies: peers whose X-Forwarded-* headers are believed. public_url: how clients
+    reach this gateway. cors_origins: whose web pages may call the API from a browser.
     """
 
     host: Annotated[Text, AfterValidator(_host)] = "127.0.0.1"
@@ -122,6 +124,10 @@ class Server(Section):
     request_head_timeout: SomeTime = 10.0
     body_timeout: SomeTime = 60.0
     min_body_rate: Size = 1 << 10
+    max_body_time: SomeTime = 10 * 60.0
+    write_timeout: SomeTime = 60.0
+    max_in_flight: SomeBytes = 512 << 20
+    max_in_flight_per_account: SomeBytes = 128 << 20
     keep_alive: Duration = 15.0
     idle_connection: SomeTime = 75.0
     max_header_size: Annotated[Size, Field(ge=1 << 10, le=1 << 20)] = 32 << 10
@@ -145,12 +151,13 @@ class Database(Section):
     url: its scheme chooses the store among those that the plugins offer (`register_stores`), which says what the rest
     means. The gateway itself brings `sqlite`.
     retention: how long rows of the usage log are kept; response_retention: stored answers of the Responses API.
-    The ledger is never shortened.
+    The ledger is never shortened. min_free: how much of the disk must be free for calls to be taken.
     """
 
     url: Annotated[Text, AfterValidator(_database_url), Field(repr=False)] = "sqlite:///data/gateway.db"
     retention: SomeTime = 90 * 86400.0
     response_retention: SomeTime = 30 * 86400.0
+    min_free: Size = 256 << 20
 
 
 class Timeouts(Section):
@@ -263,6 +270,16 @@ class ResponsesSettings(Section):
     live_events: Size = 4 << 20
 
 
+class StorageSettings(Section):
+    """How much may be kept for one account: responses, conversations and answers under an `Idempotency-Key`.
+
+    bytes_per_account: of all of them together. objects_per_account: how many, items of conversations included.
+    """
+
+    bytes_per_account: SomeBytes = 1 << 30
+    objects_per_account: Annotated[int, Field(ge=1, le=10**9)] = 100_000
+
+
 class IdempotencySettings(Section):
     """Requests with an `Idempotency-Key`. keep: how long their answers are kept; 0: the header has no meaning.
     max_answer: the largest answer (as bytes of its body) that is kept."""
@@ -345,6 +362,7 @@ class Core(Section):
     credits: CreditSettings = CreditSettings()
     keys: KeyRules = KeyRules()
     responses: ResponsesSettings = ResponsesSettings()
+    storage: StorageSettings = StorageSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
     tools: ToolSettings = ToolSettings()
     # A factory for the same reason as below: a copied default would hold ordinary dicts.

@@ -26,6 +26,7 @@ from gateway.config.sections import (
     ProviderTerms,
     ResponsesSettings,
     Server,
+    StorageSettings,
     Upstream,
 )
 from gateway.config.tool_sections import McpServerSettings, SearchSettings, ToolSettings
@@ -137,6 +138,7 @@ class Config:
     keys: KeyRules
     responses: ResponsesSettings
     idempotency: IdempotencySettings
+    storage: StorageSettings
     tools: ToolSettings
     search: SearchSettings
     plugins: PluginSettings

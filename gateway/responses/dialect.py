@@ -19,7 +19,7 @@ from gateway.dialect import Relay, StatefulInboundCall, Watch, bearer
 from gateway.errors import CallerFault, Fault, too_fast
 from gateway.profile import Dialect
 from gateway.provider import Answer
-from gateway.responses.history import conversation_of, load_earlier, load_references
+from gateway.responses.history import conversation_of, load_earlier, load_references, weight_of
 from gateway.responses.relays import BridgeRelay, NativeStream
 from gateway.responses.running import ResponseCancelled, RunningResponse
 from gateway.responses.services import ResponsesServices
@@ -149,6 +149,7 @@ class ResponsesCall(StatefulInboundCall):
     async def prepare(self) -> None:
         """Load what stands before and make the forms of the request; see `StatefulInboundCall`."""
         call, request, services = self._call, self._request, self._services
+        await self._look_for_room()
         request["store"] = self.store
         if self.background and services.running.count_background(self.account_id) >= services.settings.max_background:
             raise too_fast(
@@ -159,7 +160,12 @@ class ResponsesCall(StatefulInboundCall):
             )
         self._check_count(request.get("input"))
         earlier = self._earlier = await load_earlier(services, self.account_id, request)
+        call.size += weight_of(earlier)
         references = await load_references(services, self.account_id, request, earlier)
+        await services.aside(call.size, self._make_forms, references)
+
+    def _make_forms(self, references: Mapping[str, Mapping[str, Any]]) -> None:
+        call, request, earlier = self._call, self._request, self._earlier
         self._items = canonical_items(request.get("input"), earlier=earlier, references=references)
         native = ["responses" in target.profile.dialects for target in call.candidates]
         if self.background:
@@ -178,6 +184,16 @@ class ResponsesCall(StatefulInboundCall):
             call.forms["responses"] = Form(body, dropped)
         elif fault is not None:
             raise fault
+
+    async def _look_for_room(self) -> None:
+        """Can this response be kept? Raises Refusal for one that must be, and leaves any other unkept."""
+        quota, request = self._services.quota, self._request
+        if not self.store or await quota.has_room(self.account_id):
+            return
+        if self.background or request.get("store") is True or conversation_of(request):
+            await quota.check(self.account_id, "This response")
+        self.store = False
+        self._call.answer_headers["x-gateway-not-stored"] = "storage"
 
     def _check_count(self, given: Any) -> None:
         most = self._services.settings.max_items

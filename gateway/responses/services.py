@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.aside import Aside
 from gateway.config import ResponsesSettings
 from gateway.responses.running import RunningResponses
 from gateway.servertools.toolbox import Toolbox
+from gateway.storage import StorageQuota
 from gateway.stores import Conversations, Responses
 
 
@@ -22,6 +24,8 @@ class ResponsesServices:
     settings: the `responses` section.
     retention: seconds that a response is kept.
     toolbox: the tools that the gateway runs itself.
+    aside: where work on big requests is done.
+    quota: how much may be kept for an account.
     clock: unix seconds, whole.
     """
 
@@ -32,6 +36,8 @@ class ResponsesServices:
     retention: float
     log: logging.Logger
     toolbox: Toolbox
+    aside: Aside
+    quota: StorageQuota
     clock: Callable[[], int] = lambda: int(time.time())
 
     def expires(self) -> int:

@@ -66,6 +66,7 @@ class Answering:
         async def complete() -> None:
             nonlocal answer
             await ending.finish(200, finish_reason=came.finish_reason)
+            ending.check_settled()
             came.usage = ending.shown
             answer = self._inbound.whole(came)
 
@@ -110,6 +111,7 @@ class Answering:
         async def complete() -> None:
             nonlocal last
             await ending.finish(200, finish_reason=tally.finish_reason)
+            ending.check_settled()
             last = relay.finish(ending.shown)
 
         await ending.complete(complete)

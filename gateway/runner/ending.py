@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.call import Call, Outcome
 from gateway.dialect import StatefulInboundCall
+from gateway.errors import GatewayFault
 from gateway.pipeline import Pipeline
 from gateway.runner.rounds import Host, Rounds
 
@@ -39,6 +40,7 @@ class Ending:
         self._pipeline = pipeline
         self._rounds = rounds
         self._shown: Mapping[str, Any] = {}
+        self._unsettled: GatewayFault | None = None
 
     @property
     def begun(self) -> bool:
@@ -102,10 +104,27 @@ class Ending:
             fees=call.fees,
         )
         if self.identified:
-            work = self._pipeline.finish(call, self.outcome)
+            work = self._finish(call, self.outcome)
             if client_left and self.stateful is not None:
                 work = self._and_keep(work, self.stateful)
             self.finishing = self._host.spawn(work, f"finish {call.id}")
+
+    async def _finish(self, call: Call, outcome: Outcome) -> None:
+        unfinished = await self._pipeline.finish(call, outcome)
+        if unfinished is not None:
+            self._unsettled = unfinished.fault
+            self._host.keep_unfinished(unfinished)
+
+    def check_settled(self) -> None:
+        """Raise GatewayFault when the bill could not be written: an answer does not end well before it is."""
+        if self._unsettled is not None:
+            raise GatewayFault(
+                "The answer is complete, but its bill cannot be written just now; it will be as soon as it can.",
+                status=503,
+                code="billing_unavailable",
+                retry_after=2.0,
+                detail=self._unsettled.detail,
+            )
 
     def leave(self) -> None:
         """`begin`, for a caller who left."""

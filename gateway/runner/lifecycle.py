@@ -66,12 +66,14 @@ class CallRunner:
             await self.identify()
         await self._pipeline.authorize(self.call)
 
-    async def identify(self) -> None:
-        """Find the caller. Raises Refusal(401)."""
+    async def identify(self, *, generates: bool = False) -> None:
+        """Find the caller, and count the request. generates: it calls a model. Raises Refusal 401, 429."""
         if self.known is not None:
             self.call.caller = await self.known()
         else:
             await self._pipeline.identify(self.call)
+        # Before there is anything to finish: what is refused here leaves no more than a line in the log.
+        await self._pipeline.count(self.call, generates)
         self._ending.identified = True
 
     async def open(self, read: Callable[[], Awaitable[InboundCall]]) -> InboundCall:
@@ -79,7 +81,7 @@ class CallRunner:
         return await self.guard(self._open(read))
 
     async def _open(self, read: Callable[[], Awaitable[InboundCall]]) -> InboundCall:
-        await self.identify()
+        await self.identify(generates=True)
         inbound = await read()
         if isinstance(inbound, StatefulInboundCall):
             self._ending.stateful = inbound
@@ -94,13 +96,15 @@ class CallRunner:
         await self.guard(self._admit())
 
     async def _admit(self) -> None:
+        self._host.check_ground()
         if self._ending.stateful is not None:
             # Before the plugins look: only now `call.body` is what will be sent.
             await self._ending.stateful.prepare()
-        watch = BodyWatch(self.call)
+        aside, size = self._host.aside, self.call.size
+        watch = await aside(size, BodyWatch, self.call)
         await self._pipeline.authorize(self.call)
         await self._pipeline.admit(self.call)
-        watch.settle()
+        await aside(size, watch.settle)
         await self._pipeline.choose(self.call)
         self.call.freeze()
 

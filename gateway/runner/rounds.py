@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from gateway.aside import Aside
 from gateway.call import Call, Target
-from gateway.pipeline import Pipeline
+from gateway.pipeline import Pipeline, Unfinished
 from gateway.provider import Answer
 from gateway.runner.bill import (
     Bill,
@@ -35,7 +36,16 @@ T = TypeVar("T")
 class Host(Protocol):
     """What the runner needs of the process."""
 
+    @property
+    def aside(self) -> Aside: ...
+
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]: ...
+
+    def check_ground(self) -> None:
+        """Raises GatewayFault (503) while what calls are billed by is away."""
+
+    def keep_unfinished(self, unfinished: Unfinished) -> None:
+        """The end of a call could not be written: try again until it is."""
 
 
 @dataclass(slots=True, eq=False)

@@ -7,16 +7,17 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.api import GatewayFault
-from gateway.api.stores import DATABASE_MARK, Counters, Discrepancy, SlidingWindows, Stores, derive
+from gateway.api.stores import DATABASE_MARK, Counters, Discrepancy, SlidingWindows, Stored, Stores, derive
 from gateway.sqlite.audit import SqliteAudit
 from gateway.sqlite.engine.core import Core, Reader, Row, open_writing
+from gateway.sqlite.engine.ground import Ground
 from gateway.sqlite.engine.migrations import STEPS, migrate
 from gateway.sqlite.engine.presence import SqlitePresence
 from gateway.sqlite.engine.writer import Writer
@@ -38,6 +39,7 @@ from gateway.sqlite.usage.usage_log import SqliteUsage
 
 T = TypeVar("T")
 LEAST_SECRET = 16
+_STORED = "SELECT s.bytes, s.objects FROM stored AS s JOIN accounts AS a ON a.n = s.account WHERE a.id = ?"
 _PING = "SELECT 1 FROM facts WHERE name = 'generation'"
 
 _HOLDS = "SELECT count(*), coalesce(sum(amount), 0) FROM holds WHERE state = 0"
@@ -45,9 +47,12 @@ _HOLDS = "SELECT count(*), coalesce(sum(amount), 0) FROM holds WHERE state = 0"
 
 @dataclass(slots=True)
 class SqliteStores(Stores):
-    """`gateway.stores.Stores` on one SQLite file. core: the file's engine; opened: what `close` lets go of."""
+    """`gateway.stores.Stores` on one SQLite file. core: the file's engine; ground: the file itself; shared:
+    other processes use it, too; opened: what `close` lets go of."""
 
     core: Core = field(kw_only=True)
+    ground: Ground = field(kw_only=True)
+    shared: bool = field(default=False, kw_only=True)
     opened: AsyncExitStack = field(default_factory=AsyncExitStack, kw_only=True)
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -60,7 +65,8 @@ class SqliteStores(Stores):
         return await self.core.reader.rows(sql, values, slow=slow)
 
     async def ping(self) -> None:
-        """Read one row the way every lookup does."""
+        """Look at the file and its disk, and read one row the way every lookup does."""
+        await self.core.apart(self.ground.check)
         await self.core.reader.row(_PING)
 
     def describe(self) -> Mapping[str, str]:
@@ -92,6 +98,21 @@ class SqliteStores(Stores):
         }
         return {kind: count for kind, count in gone.items() if count}
 
+    def warnings(self) -> Sequence[str]:
+        """Whether the library has a known fault that several processes can meet."""
+        if not self.shared or resets_safely(sqlite3.sqlite_version_info):
+            return ()
+        return (
+            f"SQLite {sqlite3.sqlite_version} can damage the database, very rarely, when several workers write and "
+            "fold in the log at the same moment (https://www.sqlite.org/wal.html#walresetbug); use 3.51.3 or newer "
+            "(also 3.50.7 and 3.44.6), or one worker",
+        )
+
+    async def stored(self, account_id: str) -> Stored:
+        """One row, which triggers keep."""
+        row = await self.core.reader.row(_STORED, (account_id,))
+        return Stored(0, 0) if row is None else Stored(*row)
+
     async def backup(self, target: str) -> int:
         """Copy the file with SQLite's online backup; see `backup_database`."""
         source, copy = self.core.path, Path(target)
@@ -104,7 +125,18 @@ class SqliteStores(Stores):
 
 def backup_database(source: Path, target: Path) -> int:
     """Copy a database with SQLite's online backup; blocking. Returns the size of the copy in bytes."""
+    if not target.parent.is_dir():
+        raise GatewayFault(f"{target.parent} is not a folder: make it first, or name a file in another one.")
     making = target.with_name(target.name + ".part")
+    try:
+        return _copy(source, target, making)
+    except (OSError, sqlite3.Error) as error:
+        raise GatewayFault(f"{target} could not be written: {error}") from error
+    finally:
+        making.unlink(missing_ok=True)
+
+
+def _copy(source: Path, target: Path, making: Path) -> int:
     making.unlink(missing_ok=True)
     os.close(os.open(making, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     reading = sqlite3.connect(source, isolation_level=None, timeout=5.0)
@@ -120,6 +152,12 @@ def backup_database(source: Path, target: Path) -> int:
         os.fsync(copy.fileno())
     making.replace(target)
     return target.stat().st_size
+
+
+def resets_safely(version: tuple[int, int, int]) -> bool:
+    """Whether this SQLite has the fix of the fault by which a log that is reset during a checkpoint damages the file
+    (https://www.sqlite.org/wal.html#walresetbug: in 3.51.3, and carried back to 3.50.7 and 3.44.6)."""
+    return version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
 
 
 def _check_secret(connection: sqlite3.Connection, secret: bytes, adopt: bool) -> None:
@@ -139,9 +177,12 @@ def _check_secret(connection: sqlite3.Connection, secret: bytes, adopt: bool) ->
 
 def _connect(path: Path, secret: bytes, adopt_secret: bool) -> sqlite3.Connection:
     """The writer's connection to a database that is up to date and ours; only its owner may read the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    connection = open_writing(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        connection = open_writing(path)
+    except (OSError, sqlite3.Error) as error:
+        raise GatewayFault(f"The database {path} cannot be opened for writing: {error}.") from error
     try:
         migrate(connection)
         _check_secret(connection, secret, adopt_secret)
@@ -187,6 +228,7 @@ async def open_stores(
     queue: int = 4096,
     patience: float = 5.0,
     adopt_secret: bool = False,
+    min_free: int = 0,
     log: logging.Logger | None = None,
 ) -> SqliteStores:
     """Open (or create) the database at `path`, bring it to the newest version, and join (see `SqlitePresence`).
@@ -195,7 +237,7 @@ async def open_stores(
     over all processes of this machine that use this database, instead of in this one only. clock: unix seconds;
     monotonic: CLOCK_MONOTONIC seconds. queue: operations that may wait. patience: seconds to wait for another
     process's lock. adopt_secret: take a new secret although all keys and vouchers made under the old one die.
-    log: where a rolled back batch is reported.
+    min_free: bytes that must be free on the disk, or `ping` raises. log: where a rolled back batch is reported.
     Raises GatewayFault when the database is newer than this program, is not a gateway's, or belongs to another secret.
     """
     if len(secret) < LEAST_SECRET:
@@ -233,6 +275,8 @@ async def open_stores(
             audit=SqliteAudit(core),
             presence=presence,
             core=core,
+            shared=shared_counters,
+            ground=await core.apart(lambda: Ground(path, min_free)),
         )
         stores.opened = opened.pop_all()
         return stores

@@ -10,7 +10,11 @@ from pathlib import Path
 from gateway.api import GatewayFault
 from gateway.api.stores import Stores, StoresSettings
 from gateway.sqlite.database import backup_database, open_stores
+from gateway.sqlite.engine.presence import folder_of, in_use
 from gateway.sqlite.money.check import check_database
+
+PATIENCE = 1.5
+"""Seconds that a writer waits for another process's lock: a caller is to be told within two."""
 
 
 class SqliteKind:
@@ -50,10 +54,13 @@ class SqliteKind:
             keys_per_account=settings.keys_per_account,
             shared_counters=settings.shared,
             clock=settings.clock or time.time,
+            min_free=settings.min_free,
+            patience=PATIENCE,
         )
 
     async def restore(self, url: str, data: str, source: str, *, replace: bool) -> str:
-        """Check the backup, then copy it; what the old database left beside its file goes with it."""
+        """Check the backup, copy it, check the copy, and swap; what the old database left beside its file goes with it.
+        Refused while a process has the old one open, whatever its pid file says."""
         target = self.path(url, data)
         await asyncio.to_thread(_restore, Path(source), target, replace)
         return str(target)
@@ -68,7 +75,38 @@ def _restore(source: Path, target: Path, replace: bool) -> None:
         raise GatewayFault(f"{source} is not sound: {found[0]}")
     if target.exists() and not replace:
         raise GatewayFault(f"{target} exists; add --force to replace it")
+    if in_use(folder_of(target)):
+        raise GatewayFault(f"{target} is in use: a gateway, or one of its workers, still runs on it; stop it first")
     target.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in (target, target.with_name(target.name + "-wal"), target.with_name(target.name + "-shm")):
-        leftover.unlink(missing_ok=True)
-    backup_database(source, target)
+    # Copied and checked before anything is touched: a full disk must not cost both.
+    making = target.with_name(target.name + ".restoring")
+    try:
+        backup_database(source, making)
+        found = check_database(making)
+        if found:
+            raise GatewayFault(f"the copy of {source} is not sound: {found[0]}")
+        _swap(making, target)
+    except (OSError, sqlite3.Error) as error:
+        raise GatewayFault(f"{source} could not be restored, and nothing was changed: {error}") from error
+    finally:
+        making.unlink(missing_ok=True)
+
+
+def _swap(fresh: Path, target: Path) -> None:
+    """Put `fresh` in the place of a database that nobody has open. What the old one left beside its file is not yet in
+    it, so it moves aside with it, and is deleted when the new one stands."""
+    moved: list[tuple[Path, Path]] = []
+    try:
+        for ending in ("", "-wal", "-shm"):
+            old = target.with_name(target.name + ending)
+            if old.exists():
+                place = target.with_name(target.name + ".replaced" + ending)
+                old.replace(place)
+                moved.append((place, old))
+        fresh.replace(target)
+    except OSError:
+        for place, old in reversed(moved):
+            place.replace(old)
+        raise
+    for place, _ in moved:
+        place.unlink(missing_ok=True)

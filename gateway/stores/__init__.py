@@ -29,7 +29,7 @@ from gateway.stores.counters import Counters, Window
 from gateway.stores.failover import FailedOver, fail_over
 from gateway.stores.idempotency import Claim, ClaimState, Idempotency, KeptAnswer
 from gateway.stores.keys import Key, Keys, KeySettings
-from gateway.stores.kind import Stores, StoresKind, StoresSettings
+from gateway.stores.kind import DISK_FULL, Stored, Stores, StoresKind, StoresSettings
 from gateway.stores.ledger import (
     CRASHED,
     MAX_CREDITS,
@@ -50,6 +50,7 @@ from gateway.stores.usage import LoggedRequest, UsageLog, UsageRow, UsageSummary
 
 __all__ = [
     "CRASHED",
+    "DISK_FULL",
     "MAX_CREDITS",
     "Account",
     "AccountChange",
@@ -85,6 +86,7 @@ __all__ = [
     "Session",
     "Sessions",
     "SignUp",
+    "Stored",
     "StoredConversation",
     "StoredResponse",
     "Stores",

@@ -24,6 +24,18 @@ from gateway.stores.usage import UsageLog
 if TYPE_CHECKING:
     from typing import Self
 
+DISK_FULL = "disk_full"
+"""The code of the fault by which `Stores.ping` tells that the disk is nearly full."""
+
+
+@dataclass(slots=True, frozen=True)
+class Stored:
+    """What is kept for one account: responses, conversations and their items, answers under an `Idempotency-Key`.
+    bytes: as they are kept. objects: how many of them."""
+
+    bytes: int
+    objects: int
+
 
 @dataclass(slots=True)
 class Stores(ABC):
@@ -49,7 +61,9 @@ class Stores(ABC):
 
     @abstractmethod
     async def ping(self) -> None:
-        """A question that costs next to nothing, answered by what the requests depend on. Raises when it is away."""
+        """A question that costs next to nothing, answered by what the requests depend on; asked every second. Raises
+        GatewayFault when it is away, when it is not the one any more that was opened, and, with the code `DISK_FULL`,
+        when its disk is nearly full."""
 
     @abstractmethod
     def describe(self) -> Mapping[str, str]:
@@ -75,6 +89,15 @@ class Stores(ABC):
         ledger and audit log stay. Returns how many of each kind went, by its name, without those of which none did.
         Several processes may do it at once."""
 
+    def warnings(self) -> Sequence[str]:
+        """What the operator should know of this database, one sentence each; logged at the start."""
+        return ()
+
+    async def stored(self, account_id: str) -> Stored | None:
+        """What is kept for an account, nothing for an unknown one. None: this store does not count it, so that no
+        quota holds. Asked for every request that keeps something: it must not be slow."""
+        return None
+
     @abstractmethod
     async def backup(self, target: str) -> int:
         """Write a consistent copy to the file `target` while the store is in use; returns its size in bytes. The file
@@ -99,7 +122,8 @@ class StoresSettings:
     data: the absolute path of the data folder. secret: the server secret; what is kept of keys, codes and tokens is
     digested under subkeys of it (`gateway.credentials`). key_prefix, keys_per_account: the `keys` section. shared:
     other processes of this machine serve beside this one, so rate windows must count over all of them. clock: unix
-    seconds, None for the machine's own; a store whose server has the clock may leave it out of account.
+    seconds, None for the machine's own; a store whose server has the clock may leave it out of account. min_free: bytes
+    that must be free on the database's disk (`database.min_free`); a store on another machine looks there, or not.
     """
 
     data: str
@@ -108,6 +132,7 @@ class StoresSettings:
     keys_per_account: int = 10
     shared: bool = False
     clock: Callable[[], float] | None = field(default=None, repr=False)
+    min_free: int = 0
 
 
 class StoresKind(Protocol):

@@ -53,7 +53,10 @@ class SlidingWindows:
         """What `hit` would find."""
         now = self._monotonic()
         kept = self._by_length.get(window, {})
-        rows = [[time for time in kept.get(name, ()) if time > now - window] for name, _ in names_and_limits]
+        rows = [kept.get(name) or deque[float]() for name, _ in names_and_limits]
+        for times in rows:
+            while times and times[0] <= now - window:
+                times.popleft()
         allowed = all(len(times) < limit for (_, limit), times in zip(names_and_limits, rows, strict=True))
         return [
             window_state(allowed, limit, times, now, window)

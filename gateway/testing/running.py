@@ -77,8 +77,8 @@ class RunningGateway:
     async def post(
         self, path: str, body: Any, *, key: str | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
-        """POST a JSON body (or raw bytes) as `key`; returns status, headers and the whole answer."""
-        data = body if isinstance(body, bytes) else orjson.dumps(body)
+        """POST a JSON body (or raw bytes, or a file of them) as `key`; returns status, headers and the whole answer."""
+        data = body if isinstance(body, bytes | io.BytesIO) else orjson.dumps(body)
         sent = {
             "Authorization": f"Bearer {self.key if key is None else key}",
             "Content-Type": "application/json",

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import cast
 
+from gateway.aside import Aside
 from gateway.call import AttemptRecord, Call, Target
 from gateway.dialect import Relay
 from gateway.errors import CallerFault, Fault, UpstreamFault
@@ -43,6 +44,7 @@ class Dispatcher:
     dispatched: called right before each request goes out (the hook `before_dispatch`).
     fetcher: for providers that want media as bytes, None where the operator has not enabled `fetch`.
     observe: told of every attempt that is over.
+    aside: where big requests are translated, None for at once.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Dispatcher:
         dispatched: Callable[[Call, Target], None],
         fetcher: MediaFetcher | None = None,
         observe: Observe = unobserved,
+        aside: Aside | None = None,
     ) -> None:
         self._lanes = lanes
         self._transport = transport
@@ -62,6 +65,7 @@ class Dispatcher:
         self._dispatched = dispatched
         self._fetcher = fetcher
         self._observe = observe
+        self._aside = aside or Aside()
 
     def deadline(self) -> float:
         """The loop time at which a call that starts now must be over (`upstream.total`)."""
@@ -129,7 +133,7 @@ class Dispatcher:
             sink.close()
         if reply.status >= 300:
             raise fault_of(attempt.reader, reply)
-        return attempt.reader.read_reply(reply)
+        return await self._aside(len(reply.body), attempt.reader.read_reply, reply)
 
     async def _open(
         self,
@@ -167,14 +171,14 @@ class Dispatcher:
                 f"The model '{target.model}' {operation.cannot}.", code="unsupported_operation", param="model"
             )
         provider = plan.lane.endpoint.provider
-        spoken = speak(call, target)
+        spoken = await self._aside(call.size, speak, call, target)
         ready = spoken.call
         if target.profile.media == "bytes" and operation.takes_media and ready.dialect == "chat":
             # That such a provider names its media was checked when it was loaded.
             ready = await self._with_media(ready, cast("MediaProvider", provider), plan)
         count = parts_needed(operation.choices(call.body), target)
         views = [ready] if count == 1 else [part_of(ready) for _ in range(count)]
-        made = [provider.prepare(view, target) for view in views]
+        made = await self._aside(call.size, lambda: [provider.prepare(view, target) for view in views])
         return [Attempt(attempt.request, spoken.reader(attempt.reader)) for attempt in made]
 
     async def _with_media(self, call: Call, provider: MediaProvider, plan: Plan) -> Call:

@@ -20,7 +20,7 @@ import httptools
 
 from gateway.errors import Fault, GatewayFault, UpstreamFault
 from gateway.provider import Sink, UpstreamRequest
-from gateway.upstream.proxied import cut
+from gateway.upstream.proxied import cut, unreachable
 
 MAX_HEAD = 64 * 1024
 """Bytes of a response head."""
@@ -141,12 +141,7 @@ class PooledTransport:
             )
         except OSError as error:
             self._names.pop(origin, None)
-            fault = UpstreamFault(
-                "The provider cannot be reached.",
-                retryable=True,
-                code="upstream_unreachable",
-                detail=f"{origin[1]}:{origin[2]}: {error}",
-            )
+            fault = unreachable(error, f"{origin[1]}:{origin[2]}: {error}")
         except asyncio.CancelledError:
             self.forget(origin, exchange)
             exchange.fail(cut("the gateway closed the connection"))

@@ -7,6 +7,7 @@ environment's proxy settings are not read, and answers are asked for uncompresse
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 
 import aiohttp
@@ -79,9 +80,7 @@ class _Exchange:
         try:
             await self._exchange()
         except aiohttp.ClientConnectorError as error:
-            fault = UpstreamFault(
-                "The provider cannot be reached.", retryable=True, code="upstream_unreachable", detail=str(error)
-            )
+            fault = unreachable(error, str(error))
         except aiohttp.ConnectionTimeoutError as error:
             fault = UpstreamFault(
                 "Connecting to the provider took too long (upstream.connect).",
@@ -126,6 +125,20 @@ class _Exchange:
                     return  # cancelled from within: what is buffered already must not be delivered any more
                 if not self._flowing.is_set():
                     await self._flowing.wait()
+
+
+def unreachable(error: OSError, detail: str) -> Fault:
+    """The fault of a connection that could not be made: the provider's, unless this process ran out of descriptors."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return GatewayFault(
+            "The gateway has no file descriptors left (`ulimit -n`); try again in a moment.",
+            status=503,
+            type="overloaded",
+            code="out_of_descriptors",
+            retry_after=1.0,
+            detail=detail,
+        )
+    return UpstreamFault("The provider cannot be reached.", retryable=True, code="upstream_unreachable", detail=detail)
 
 
 def cut(detail: str) -> UpstreamFault:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from gateway.api import Call, Caller, Hold, HoldRequest, Price, Refusal, Target, Window
+from gateway.aside import Aside
 from gateway.testing import make_call, make_target
 
 CALLER = Caller("acct_1", "key_1", "mghp_...abcd")
@@ -83,7 +84,8 @@ def app(*, tokens: int = 100, minimum: int = 16, step: int | None = None, rate: 
         stores=SimpleNamespace(**stores),
         config=SimpleNamespace(credits=SimpleNamespace(minimum_output=minimum, hold_step=step)),
         provider=lambda name: Counting(tokens),
-        section=lambda name: SimpleNamespace(requests_per_minute=rate),
+        section=lambda name: SimpleNamespace(requests_per_minute=rate, other_requests_per_minute=10 * rate),
+        aside=Aside(),
     )
 
 

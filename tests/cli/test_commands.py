@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from gateway.claim import PID_FILE, Claim
 from gateway.cli import main
+from gateway.sqlite import kind
+from gateway.sqlite.engine.presence import ProcessLock, folder_of
 
 CONFIG = """
 providers: {echo: {plugin: echo}}
@@ -187,3 +192,67 @@ def test_backup_and_restore(gateway: Terminal, tmp_path: Path) -> None:
     assert "every sum is right" in gateway("ledger", "check")
     (tmp_path / "broken.db").write_bytes(b"not a database" * 100)
     assert "not a database" in gateway("restore", str(tmp_path / "broken.db"), "--force", status=1)
+    assert "is not a folder" in gateway("backup", str(tmp_path / "nowhere" / "copy.db"), status=1)
+    (tmp_path / "data" / "secret").rename(tmp_path / "secret")
+    assert "No server secret" in gateway("restore", str(copy), "--force")
+
+
+def test_restore_asks_the_locks_and_destroys_nothing_it_cannot_replace(
+    gateway: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway("accounts", "create", "Ada", "--credits", "1000")
+    copy, database = tmp_path / "copy.db", tmp_path / "data" / "gateway.db"
+    gateway("backup", str(copy))
+    gateway("accounts", "grant", "Ada", "5")
+    (tmp_path / "data" / PID_FILE).write_text("1\n")
+    lock = ProcessLock(folder_of(database))  # a worker that outlived its supervisor
+    assert "still runs on it" in gateway("restore", str(copy), "--force", status=1)
+    lock.release()
+    claim = Claim(tmp_path / "data")
+    assert "stop it first" in gateway("restore", str(copy), "--force", status=1)
+    claim.release()
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kind, "backup_database", full)
+        assert "nothing was changed" in gateway("restore", str(copy), "--force", status=1)
+    real = Path.replace
+
+    def fail_last(self: Path, target: Path) -> Path:
+        if self.name.endswith(".restoring"):
+            raise OSError("no space left on device")
+        return real(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", fail_last)
+        assert "nothing was changed" in gateway("restore", str(copy), "--force", status=1)
+    assert "1,005" in gateway("accounts", "list")
+    gateway("restore", str(copy), "--force")
+    assert "1,000" in gateway("accounts", "list")
+    assert (
+        sorted(found.name for found in database.parent.iterdir() if "restor" in found.name or "repl" in found.name)
+        == []
+    )
+
+
+def test_reload_signals_nobody_by_a_stale_number(gateway: Terminal, tmp_path: Path) -> None:
+    gateway("accounts", "create", "Ada")
+    (tmp_path / "data" / PID_FILE).write_text(f"{os.getpid()}\n")  # SIGHUP would end this process
+    assert "no gateway is running" in gateway("reload", status=1)
+
+
+def test_a_second_gateway_on_the_same_folder_is_refused(gateway: Terminal, tmp_path: Path) -> None:
+    gateway("accounts", "create", "Ada")
+    claim = Claim(tmp_path / "data")
+    assert "another gateway" in gateway("serve", "--port", "0", status=1)
+    claim.release()
+
+
+def test_a_data_folder_that_cannot_be_is_no_traceback(
+    gateway: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_DATA", str(tmp_path / "config.yaml" / "data"))
+    assert "the data folder cannot be used" in gateway("serve", "--port", "0", status=2)
+    assert "the data folder cannot be used" in gateway("accounts", "create", "Ada", status=2)

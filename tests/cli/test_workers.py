@@ -121,3 +121,27 @@ async def test_one_scrape_shows_all_workers_and_forgets_none_that_died(tmp_path:
             assert {await answered() for _ in range(6)} == {20.0}
             assert await ask(session, gateway) == 200
             assert await answered() == 21.0
+
+
+@pytest.mark.slow
+async def test_workers_end_with_a_supervisor_that_was_killed(tmp_path: Path) -> None:
+    async with served(tmp_path, 2) as gateway:
+        workers = gateway.workers()
+        os.kill(gateway.process.pid, signal.SIGKILL)
+        await gateway.process.wait()
+        async with asyncio.timeout(15):
+            while any(Path(f"/proc/{worker}").exists() for worker in workers):
+                await asyncio.sleep(0.05)
+
+
+@pytest.mark.slow
+async def test_a_worker_that_is_told_to_stop_refuses_nothing_that_another_can_take(tmp_path: Path) -> None:
+    async with served(tmp_path, 2) as gateway, aiohttp.ClientSession() as session:
+        one = gateway.workers()[0]
+        asked = [asyncio.ensure_future(ask(session, gateway)) for _ in range(5)]
+        os.kill(one, signal.SIGTERM)
+        while Path(f"/proc/{one}").exists() and one in gateway.workers():
+            asked.append(asyncio.ensure_future(ask(session, gateway)))
+            await asyncio.sleep(0.02)
+        statuses = await asyncio.gather(*asked[:50])
+        assert set(statuses) == {200}

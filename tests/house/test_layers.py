@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 FLOORS = (
-    "errors wire profile call provider readers operations dialect payments tools credentials stores config catalog "
-    "fetch hookspecs api pluginload pipeline upstream runner logs exposition metrics siblings budgets server_secret "
-    "passwords builtin sqlite own_plugins servertools responses blueprint runtime http console cli __main__ testing"
+    "errors aside claim wire profile call provider readers operations dialect payments tools credentials stores "
+    "config storage catalog fetch hookspecs api pluginload pipeline upstream runner logs exposition metrics siblings "
+    "budgets server_secret passwords builtin sqlite own_plugins servertools responses blueprint runtime http console "
+    "cli __main__ testing"
 ).split()
 
 # Entries that may use less than their floor would allow.

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from gateway.api import Answer, Call, Caller, Outcome, Profile, hookimpl, measure_chat
+from gateway.aside import Aside
 from gateway.errors import Fault
 from gateway.logs import make_logger
-from gateway.pipeline import Pipeline
+from gateway.pipeline import Pipeline, Unfinished
 from gateway.pluginload import load
 from gateway.runner.lifecycle import CallRunner
 from gateway.runner.sink import Flow
@@ -65,11 +66,19 @@ class Recorder:
 class Host:
     def __init__(self) -> None:
         self.tasks: list[asyncio.Task[None]] = []
+        self.aside = Aside()
+        self.unfinished: list[Unfinished] = []
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self.tasks.append(task)
         return task
+
+    def check_ground(self) -> None:
+        """It is always firm."""
+
+    def keep_unfinished(self, unfinished: Unfinished) -> None:
+        self.unfinished.append(unfinished)
 
     async def rest(self) -> None:
         """Until no task of the process runs any more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import shutil
 import socket
@@ -21,7 +22,7 @@ from gateway.provider import UpstreamRequest
 from gateway.testing import CollectingSink, Cut, FakeUpstream, Hold, Pause, Reply, Stall, refused_url
 from gateway.testing.pytest_plugin import fake_upstream
 from gateway.upstream.pool import PooledTransport
-from gateway.upstream.proxied import AiohttpTransport
+from gateway.upstream.proxied import AiohttpTransport, unreachable
 from gateway.wire.redact import Redactor
 
 __all__ = ["fake_upstream"]
@@ -440,3 +441,12 @@ async def test_a_server_that_never_answers_the_tls_greeting(fake_upstream: FakeU
         fault = await wire.fault(fake_upstream.url.replace("http://", "https://"))
         assert (fault.status, fault.code) == (504, "upstream_connect_timeout")
         await wire.transport.close()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_descriptors_used_up_are_our_own_fault(number: int) -> None:
+    fault = unreachable(OSError(number, "too many open files"), "host:443")
+    assert isinstance(fault, GatewayFault)
+    assert (fault.status, fault.code, fault.detail) == (503, "out_of_descriptors", "host:443")
+    other = unreachable(OSError(errno.ECONNREFUSED, "refused"), "host:443")
+    assert isinstance(other, UpstreamFault)

@@ -41,6 +41,7 @@ async def create(context: RequestContext) -> web.StreamResponse:
     account_id, services = await caller_and_services(context)
     if not services.settings.store:
         raise CallerFault("This gateway keeps no conversations (responses.store).", code="store_disabled")
+    await services.quota.check(account_id, "This conversation")
     body = await context.read_json()
     metadata = _metadata(body)
     items = _items(body, ()) if body.get("items") not in (None, []) else []
@@ -88,6 +89,7 @@ async def create_items(context: RequestContext) -> web.StreamResponse:
     """POST /conversations/{id}/items: append up to 20; the answer lists them."""
     account_id, services = await caller_and_services(context)
     conversation_id = context.values["id"]
+    await services.quota.check(account_id, "These items")
     earlier = await _all_items(services, account_id, conversation_id)
     made = _named(_items(await context.read_json(), earlier), conversation_id, len(earlier))
     if not await services.conversations.add_items(account_id, conversation_id, made, most=services.settings.max_items):

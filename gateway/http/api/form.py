@@ -18,11 +18,7 @@ _LIMITS = BodyLimits(max_body=64 * 1024, grace=20.0, min_rate=1024)
 
 async def find_caller(context: RequestContext) -> Caller:
     """Identify the caller by the same chain as a model call. Raises Refusal."""
-    runner = context.begin(context.new_call())
-    await runner.check_access()
-    caller = runner.call.caller
-    assert caller is not None
-    return caller
+    return await context.find_caller()
 
 
 async def read_object(context: RequestContext, *members: str) -> dict[str, Any]:

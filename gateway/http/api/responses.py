@@ -39,10 +39,7 @@ def add_routes(routes: RouteTable) -> None:
 
 async def caller_and_services(context: RequestContext) -> tuple[str, ResponsesServices]:
     """Who asks (an account's id), and the services. Raises Refusal."""
-    runner = context.begin(context.new_call())
-    await runner.check_access()
-    caller = runner.call.caller
-    assert caller is not None
+    caller = await context.find_caller()
     return caller.account_id, context.runtime.responses_services()
 
 
@@ -154,14 +151,15 @@ async def count_input(context: RequestContext) -> web.StreamResponse:
     runner, services = context.begin(call), context.runtime.responses_services()
     await runner.identify()
     body = await context.read_json()
-    check_request({**body, "background": None})
+    await context.aside(check_request, {**body, "background": None})
     resolution = context.runtime.catalog.resolve(body.get("model") or None)
     call.model, call.candidates = resolution.model, resolution.candidates
     # Not before there is a model to be judged.
     await runner.check_access()
     conversation = ResponsesCall(call, {**body, "background": None, "stream": None}, services)
     await conversation.prepare()
-    return context.json({"object": "response.input_tokens", "input_tokens": estimate_input_tokens(call.body)})
+    tokens = await services.aside(call.size, estimate_input_tokens, call.body)
+    return context.json({"object": "response.input_tokens", "input_tokens": tokens})
 
 
 def page_of(items: list[dict[str, Any]], query: Mapping[str, str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from aiohttp import web
 from gateway.budgets import account_budget, key_budget
 from gateway.errors import CallerFault
 from gateway.http.server.request_context import RequestContext
+from gateway.storage import StorageQuota
 from gateway.stores import Stores
 
 DEFAULT_DAYS = 30
@@ -24,12 +25,23 @@ _PARAMETERS = ("days", "start", "end", "key")
 async def get_usage(context: RequestContext) -> web.StreamResponse:
     """The caller's account: the last 30 UTC days including today, or `?days=N`, or `?start=YYYY-MM-DD&end=...`
     (both included); `?key=ID` counts one key only. Raises CallerFault 400 that names the parameter."""
-    runner = context.begin(context.new_call())
-    await runner.check_access()
-    caller = runner.call.caller
-    assert caller is not None
+    caller = await context.find_caller()
     thresholds = context.runtime.config.alerts.thresholds
-    return context.json(await usage_of(context.gateway.stores, caller.account_id, context.request.query, thresholds))
+    shown = await usage_of(context.gateway.stores, caller.account_id, context.request.query, thresholds)
+    return context.json(shown | {"storage": await storage_of(context.runtime.quota, caller.account_id)})
+
+
+async def storage_of(quota: StorageQuota, account_id: str) -> dict[str, int] | None:
+    """What is kept for an account and what may be, None where that is not counted."""
+    stored, settings = await quota.stored(account_id), quota.settings
+    if stored is None:
+        return None
+    return {
+        "bytes": stored.bytes,
+        "max_bytes": settings.bytes_per_account,
+        "objects": stored.objects,
+        "max_objects": settings.objects_per_account,
+    }
 
 
 async def usage_of(

@@ -88,8 +88,8 @@ class Idempotency:
             nonlocal key, digest
             key = _read_key(context)
             body = await context.read_json()
-            digest = _digest(body)  # before the dialect may change it
-            return open_call(context, dialect, runner, body)
+            digest = await context.aside(_digest, body)  # before the dialect may change it
+            return await open_call(context, dialect, runner, body)
 
         inbound = await runner.open(read)
         name = _name(account_of(runner), context, key)
@@ -122,6 +122,8 @@ class Idempotency:
         answers = self._gateway.stores.idempotency
         authorized = False
         while True:
+            if not await self._quota_has_room(keyed, context, runner):
+                return
             claim = await answers.claim(keyed.name, keyed.digest, context.id, account_of(runner), _expiry(context))
             if claim.state == "ours":
                 keyed.elsewhere = False
@@ -150,6 +152,18 @@ class Idempotency:
                 streamed = found.headers.get("content-type") == SSE_TYPE
                 keyed.recording.give(found.status, found.headers, found.body, streamed=streamed)
                 return
+
+    async def _quota_has_room(self, keyed: KeyedCall, context: RequestContext, runner: CallRunner) -> bool:
+        """False when there is no room for an answer; one that is there already is given all the same."""
+        quota, account = context.runtime.quota, account_of(runner)
+        if await quota.has_room(account) or await self._gateway.stores.idempotency.get(keyed.name) is not None:
+            return True
+        try:
+            await quota.check(account, "The answer to this Idempotency-Key")
+        except Fault as fault:
+            keyed.recording.fail(fault)
+            return False
+        return True
 
     async def _run(self, keyed: KeyedCall, context: RequestContext, runner: CallRunner, inbound: InboundCall) -> None:
         """Make the answer, by the way of any other call, only recorded."""

@@ -46,15 +46,15 @@ async def serve_call(context: RequestContext, dialect: InboundDialect) -> web.St
 
 async def read_call(context: RequestContext, dialect: InboundDialect, runner: CallRunner) -> InboundCall:
     """Read the body into the call, and find what its model may lead to. Raises CallerFault."""
-    return open_call(context, dialect, runner, await context.read_json())
+    return await open_call(context, dialect, runner, await context.read_json())
 
 
-def open_call(
+async def open_call(
     context: RequestContext, dialect: InboundDialect, runner: CallRunner, body: dict[str, Any]
 ) -> InboundCall:
     """`read_call` with a body that was read already."""
     call = runner.call
-    inbound = dialect.open(call, body, context.values)
+    inbound = await context.aside(dialect.open, call, body, context.values)
     context.resolve(call)
     return inbound
 

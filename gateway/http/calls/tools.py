@@ -28,7 +28,7 @@ async def plan_tools(context: RequestContext, call: Call, inbound: InboundCall) 
             return Abilities("yes", all=True)  # it gets the tools as its caller wrote them, in its own dialect
         return Abilities(target.profile.web_search)
 
-    plan = plan_hub(runtime.toolbox, call, abilities)
+    plan = await context.aside(plan_hub, runtime.toolbox, call, abilities)
     if plan is not None and context.dialect is not None and context.dialect.name != "chat":
         plan.results = True  # for dialects whose answers show what was found
     return plan

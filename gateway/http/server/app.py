@@ -14,6 +14,7 @@ from gateway.http.calls.idempotency import Idempotency
 from gateway.http.routes import ALWAYS, Part, Routes, build_routes
 from gateway.http.server.connection import Connection, RequestIds
 from gateway.http.server.cors import is_preflight, preflight_headers
+from gateway.http.server.flight import Flight, InFlight
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import check_head
 from gateway.runtime import Gateway, Runtime
@@ -30,6 +31,7 @@ class HttpApp:
         self._running: set[RequestContext] = set()
         self._keyed = Idempotency(gateway)
         gateway.metrics.figures["gateway_open_streams"] = ("Streams that are being answered.", self._streams)
+        self._in_flight = InFlight()
         # The routes of the configurations in use: two for a moment after a reload, otherwise one.
         self._routes: WeakKeyDictionary[Runtime, Routes] = WeakKeyDictionary()
 
@@ -40,13 +42,18 @@ class HttpApp:
         connection.head_complete(request.content)
         gateway = self._gateway
         runtime = gateway.acquire_runtime()
-        context = RequestContext(gateway, runtime, request, self.ids.new(), time.monotonic(), keyed=self._keyed)
+        server = runtime.config.server
+        flight = Flight(self._in_flight, server.max_in_flight, server.max_in_flight_per_account)
+        context = RequestContext(
+            gateway, runtime, request, self.ids.new(), time.monotonic(), keyed=self._keyed, flight=flight
+        )
         context.task = asyncio.current_task()
         self._running.add(context)
         status, fault = 499, None
         response: web.StreamResponse | None = None
         try:
             response = await self._answer(context)
+            self._hold_answer(context, response)
             status = response.status
         except Fault as error:
             fault = error
@@ -68,7 +75,7 @@ class HttpApp:
             status = fault.status
             response = await self._show(context, fault)
         finally:
-            connection.request_done()
+            connection.request_done(flight.release)
             context.log_answer(response)
             seconds = time.monotonic() - context.started
             rest = context.runner.unfinished if context.runner is not None else None
@@ -84,6 +91,15 @@ class HttpApp:
         show = routes.error_page if routes is not None else None
         page = await show(context, fault) if show is not None and context.dialect is None else None
         return context.error(fault) if page is None else page
+
+    @staticmethod
+    def _hold_answer(context: RequestContext, response: web.StreamResponse) -> None:
+        """A whole answer is in flight until its caller has taken it. Raises Fault for one too many, unless it is paid
+        for."""
+        body = response.body if isinstance(response, web.Response) else None
+        if context.flight is not None and isinstance(body, bytes):
+            paid = context.runner is not None and context.runner.outcome is not None
+            (context.flight.hold if paid else context.flight.take)(len(body))
 
     def _close(self, context: RequestContext, status: int, seconds: float, fault: Fault | None) -> None:
         self._running.discard(context)

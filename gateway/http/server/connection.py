@@ -50,15 +50,34 @@ class RequestIds:
 
 
 class Connection(web.RequestHandler):
-    """One caller connection. head_timeout: seconds from the first byte of a request to the end of its head."""
+    """One caller connection. head_timeout: seconds from the first byte of a request to the end of its head.
+    write_timeout, min_rate: as long as an answer waits for its caller, that many bytes per second must go, and after so
+    many seconds of less the connection is broken off."""
 
-    __slots__ = ("_body", "_busy", "_head_timeout", "_head_timer", "_ids", "_log", "_report", "_spoke", "on_flow")
+    __slots__ = (
+        "_body",
+        "_busy",
+        "_head_timeout",
+        "_head_timer",
+        "_ids",
+        "_log",
+        "_min_rate",
+        "_report",
+        "_spoke",
+        "_taken",
+        "_unsent",
+        "_write_timeout",
+        "_write_timer",
+        "on_flow",
+    )
 
     def __init__(
         self,
         server: web.Server,
         *,
         head_timeout: float,
+        write_timeout: float = 60.0,
+        min_rate: int = 0,
         log: logging.Logger,
         report: Report,
         ids: RequestIds,
@@ -74,6 +93,11 @@ class Connection(web.RequestHandler):
         self._head_timeout = head_timeout
         self._head_timer: asyncio.TimerHandle | None = None
         self._log = log
+        self._write_timeout = write_timeout
+        self._min_rate = min_rate
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._unsent = 0
+        self._taken: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -82,6 +106,8 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self.head_complete()
         self.on_flow = None
+        self._stop_write_timer()
+        self._answer_is_taken()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -107,19 +133,62 @@ class Connection(web.RequestHandler):
             self._head_timer.cancel()
             self._head_timer = None
 
-    def request_done(self) -> None:
-        """The next bytes on this connection begin a new head."""
+    def request_done(self, taken: Callable[[], None]) -> None:
+        """The next bytes on this connection begin a new head. taken: called when the answer has been written out."""
         self._busy = False
+        if self.transport is None:
+            taken()
+        else:
+            self._taken = taken
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """aiohttp's last step of a request: it writes a whole answer, and waits while the socket is full."""
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self._answer_is_taken()
+
+    def _answer_is_taken(self) -> None:
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            taken()
 
     def pause_writing(self) -> None:
         super().pause_writing()
+        self._watch_writing()
         if self.on_flow is not None:
             self.on_flow(False)
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self._stop_write_timer()
         if self.on_flow is not None:
             self.on_flow(True)
+
+    def _watch_writing(self) -> None:
+        transport = self.transport
+        if isinstance(transport, asyncio.WriteTransport):
+            self._unsent = transport.get_write_buffer_size()
+            self._write_timer = asyncio.get_running_loop().call_later(self._write_timeout, self._look_at_writing)
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def _look_at_writing(self) -> None:
+        """The socket has been full for a while: has the caller taken anything of it?"""
+        transport = self.transport
+        if transport is None:
+            return
+        went = self._unsent - transport.get_write_buffer_size()
+        if went > self._min_rate * self._write_timeout:
+            self._watch_writing()
+            return
+        self._log.info("a caller does not read its answer: broken off (server.write_timeout)", extra={"took": went})
+        transport.abort()
 
     def handle_error(
         self,

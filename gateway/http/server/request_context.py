@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import orjson
 from aiohttp import web
@@ -16,6 +16,7 @@ from gateway.dialect import InboundDialect, bearer, own_credential
 from gateway.errors import Fault, Refusal
 from gateway.http.server.connection import SERVER
 from gateway.http.server.cors import cors_headers
+from gateway.http.server.flight import Flight
 from gateway.http.server.request_reading import parse_body, read_body, remote_address
 from gateway.http.server.router import API_PREFIXES
 from gateway.http.server.sessions import SignedIn, check_forgery, find_signed_in, session_token
@@ -29,6 +30,7 @@ from gateway.wire.errors.render import error_bytes, fault_headers
 JSON_TYPE = "application/json"
 SSE_TYPE = "text/event-stream; charset=utf-8"
 IDEMPOTENCY_KEY = "Idempotency-Key"
+T = TypeVar("T")
 
 _FOR_SESSIONS = frozenset(
     prefix + path for prefix in API_PREFIXES for path in ("/chat/completions", "/responses", "/models")
@@ -59,6 +61,7 @@ class RequestContext:
     keyed: what answers requests with an `Idempotency-Key`.
     signed_in: who asks, when a session's cookie said it instead of a key; known once the caller is identified.
     streamed: the copy of a streamed answer, where bodies are logged.
+    flight: what of this request lies in memory.
     """
 
     gateway: Gateway
@@ -76,6 +79,8 @@ class RequestContext:
     keyed: KeyedCalls | None = None
     signed_in: SignedIn | None = None
     streamed: BodyCopy | None = None
+    flight: Flight | None = None
+    _size: int = 0
 
     def interrupt(self, fault: Fault) -> None:
         """End this request with `fault`, wherever its handler is, and what goes on of its call without the handler."""
@@ -128,7 +133,22 @@ class RequestContext:
     async def check_access(self) -> None:
         """Let the policies decide whether this caller may ask, as for a request that calls no model; identifies the
         caller, unless that was done. Raises Refusal."""
-        await (self.runner or self.begin(self.new_call(self.dialect))).check_access()
+        runner = self.runner or self.begin(self.new_call(self.dialect))
+        await runner.check_access()
+        self._account_for(runner.call)
+
+    async def find_caller(self) -> Caller:
+        """Who asks, of a request that calls no model, once the policies have let it pass. Raises Refusal."""
+        await self.check_access()
+        assert self.call is not None
+        assert self.call.caller is not None
+        return self.call.caller
+
+    def _account_for(self, call: Call) -> None:
+        """From now on what is in flight for this request is its account's. Raises Fault (503, 429)."""
+        if self.flight is not None and call.caller is not None:
+            self.flight.account = call.caller.account_id
+            self.flight.check()
 
     def resolve(self, call: Call) -> None:
         """Find what `call.model` may lead to: sets its public id and `call.candidates`. Raises CallerFault 404."""
@@ -202,9 +222,18 @@ class RequestContext:
 
     async def read_json(self) -> dict[str, Any]:
         """The request's body, a JSON object. Raises CallerFault 400, 408, 413, 415."""
-        raw = await read_body(self.request, self.runtime.body_limits)
+        if self.call is not None:
+            self._account_for(self.call)
+        raw = await read_body(self.request, self.runtime.body_limits, None if self.flight is None else self.flight.take)
         self.log_body("request body", raw)
-        return await parse_body(raw, self.runtime.config.server)
+        self._size = len(raw)
+        if self.call is not None:
+            self.call.size = len(raw)
+        return await parse_body(raw, self.runtime.config.server, self.gateway.aside)
+
+    async def aside(self, work: Callable[..., T], *given: Any) -> T:
+        """What `work(*given)` returns or raises, beside the event loop when the request's body is big."""
+        return await self.gateway.aside(self._size, work, *given)
 
     def copy_stream(self) -> BodyCopy | None:
         """Takes a copy of the streamed answer, where bodies are logged."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import HttpVersion11, web
 
+from gateway.aside import Aside
 from gateway.config import Server
 from gateway.errors import CallerFault
 from gateway.runtime import BodyLimits
@@ -18,9 +19,6 @@ from gateway.wire.json_body import parse_json
 
 _ONLY_ONCE = ("Authorization", "X-Api-Key", "X-Goog-Api-Key", "Content-Encoding", "Expect")
 """Headers that decide who asks and how the body is read: of two, a proxy may believe one and the gateway the other."""
-
-_PARSED_AT_ONCE = 256 * 1024
-"""Bytes. A longer body waits for a thread."""
 
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 
@@ -54,9 +52,18 @@ def check_head(request: web.BaseRequest) -> None:
         )
 
 
-async def read_body(request: web.BaseRequest, limits: BodyLimits, *, types: Sequence[str] = _JSON_TYPES) -> bytes:
+async def read_body(
+    request: web.BaseRequest,
+    limits: BodyLimits,
+    take: Callable[[int], None] | None = None,
+    *,
+    types: Sequence[str] = _JSON_TYPES,
+) -> bytes:
     """The whole body, which is of one of these media types. Raises CallerFault 413 (too large), 415 (encoding or media
-    type), 417, 408 (too slow)."""
+    type), 417, 408 (too slow).
+
+    take: told of the bytes as they come; whatever Fault it raises ends the reading, and the connection with it.
+    """
     headers = request.headers
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
@@ -80,35 +87,41 @@ async def read_body(request: web.BaseRequest, limits: BodyLimits, *, types: Sequ
         whole = content.read_nowait(-1)
         if len(whole) > limits.max_body:  # a chunked body does not say its size
             raise _too_large(limits.max_body)
+        if take is not None:
+            take(len(whole))
         return whole
-    return await _read_slowly(request, limits, length)
+    return await _read_slowly(request, limits, length, take)
 
 
-async def parse_body(raw: bytes, server: Server) -> dict[str, Any]:
-    """`parse_json`, beside the event loop when there is much to parse: the strict tests of a body made for it take
-    seconds, in which no other request would be served."""
-    if len(raw) <= _PARSED_AT_ONCE:
-        return parse_json(raw, max_depth=server.json_depth, max_values=server.json_values)
-    return await asyncio.to_thread(parse_json, raw, max_depth=server.json_depth, max_values=server.json_values)
+async def parse_body(raw: bytes, server: Server, aside: Aside) -> dict[str, Any]:
+    """`parse_json`, beside the event loop when there is much to parse."""
+    return await aside(len(raw), parse_json, raw, max_depth=server.json_depth, max_values=server.json_values)
 
 
-async def _read_slowly(request: web.BaseRequest, limits: BodyLimits, length: int | None) -> bytes:
+async def _read_slowly(
+    request: web.BaseRequest, limits: BodyLimits, length: int | None, take: Callable[[int], None] | None
+) -> bytes:
     loop = asyncio.get_running_loop()
     started = loop.time()
+    end, due = started + limits.most_time, started + limits.grace
     parts: list[bytes] = []
     size = 0
     try:
         while True:
-            # Without a rate, each piece has the grace for itself.
-            since = started + size / limits.min_rate if limits.min_rate else loop.time()
-            async with asyncio.timeout_at(since + limits.grace):
+            async with asyncio.timeout_at(min(due, end)):
                 part = await request.content.readany()
             if not part:
                 break
             size += len(part)
             if size > limits.max_body:
                 raise _too_large(limits.max_body)
+            if take is not None:
+                take(len(part))
             parts.append(part)
+            # Every piece moves the time when the next is due, but never beyond the grace: however much came at once,
+            # a stalled body does not stay for long. Without a rate, each piece has the grace for itself.
+            latest = loop.time() + limits.grace
+            due = min(due + len(part) / limits.min_rate, latest) if limits.min_rate else latest
     except TimeoutError:
         raise CallerFault(
             f"The request body arrived too slowly: {size} bytes in {loop.time() - started:.0f} s.",

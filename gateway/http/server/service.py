@@ -12,6 +12,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from gateway.claim import PID_FILE
 from gateway.errors import ConfigFault, GatewayFault
 from gateway.http.routes import Part
 from gateway.http.server.app import HttpApp
@@ -19,7 +20,6 @@ from gateway.http.server.connection import Server
 from gateway.runtime import Gateway
 
 BACKLOG = 2048
-PID_FILE = "gateway.pid"
 # After the drain time, how long handlers get to write their error events and bills.
 _LAST_WORDS = 3.0
 
@@ -65,6 +65,8 @@ class Service:
         server = Server(
             self.app.handle,
             head_timeout=config.request_head_timeout,
+            write_timeout=config.write_timeout,
+            min_rate=config.min_body_rate,
             log=self.gateway.log,
             report=self.app.report_refused,
             ids=self.app.ids,
@@ -106,7 +108,15 @@ class Service:
 
     async def drain(self) -> None:
         """Take no more calls, let the running ones finish within `server.drain`, then end them with an error."""
-        self.gateway.draining = True
+        if self._listening is not None and self._runner is not None:
+            # Another worker, or the supervisor's refusal, takes what comes from now on: nothing is accepted only to be
+            # turned away. Connections that are idle close, the others after their answer.
+            for site in list(self._runner.sites):
+                await site.stop()
+            if self._runner.server is not None:
+                self._runner.server.pre_shutdown()
+        else:
+            self.gateway.draining = True
         limit = self.gateway.runtime.config.server.drain
         self.gateway.log.info("draining", extra={"requests": self.app.busy, "seconds": limit})
         if not await self._idle(limit):

@@ -84,6 +84,13 @@ def is_dead(folder: Path, token: str) -> bool:
     return True
 
 
+def in_use(folder: Path) -> bool:
+    """Whether any process has the database of these locks open."""
+    if not folder.is_dir():
+        return False
+    return any(not is_dead(folder, found.name) for found in folder.iterdir() if not found.name.endswith(".new"))
+
+
 def remove(folder: Path, token: str) -> None:
     """Remove the file of a dead process."""
     (folder / token).unlink(missing_ok=True)

@@ -28,6 +28,8 @@ LINGER = 0.05
 GATHER = 0.004
 """Seconds from the beginning of a batch to that of the next, while more than one caller waits at a time."""
 _MOST_CARRIED = 10_000
+_IMPATIENT = 0.2
+"""Seconds to wait for the write lock after a batch that failed."""
 
 
 class Operation:
@@ -94,6 +96,7 @@ class Writer:
         self._room: deque[asyncio.Future[None]] = deque()
         self._lingering: asyncio.TimerHandle | None = None
         self._carried: list[Operation] = []
+        self._well = True
         # Of the thread: when its last batch began, and whether more than one caller waited for that.
         self._began = 0.0
         self._crowded = False
@@ -255,14 +258,17 @@ class Writer:
                 except sqlite3.Error:
                     self._log.exception("rolling back failed")
             self._settled(False)
+            self._well = not isinstance(problem, sqlite3.OperationalError)
             return problem
         self._settled(True)
+        self._well = True
         return None
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Take the write lock. SQLite's own waiting sleeps up to 100 ms at a time; commits here take about one, so
         short naps get the turn sooner."""
-        deadline = time.monotonic() + self._patience
+        # After a batch that failed, nobody shall wait long for what will fail again.
+        deadline = time.monotonic() + (self._patience if self._well else min(self._patience, _IMPATIENT))
         while True:
             try:
                 connection.execute("BEGIN IMMEDIATE")

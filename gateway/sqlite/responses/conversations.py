@@ -41,6 +41,8 @@ _SIZE = """
 _ITEMS = "SELECT item FROM conversation_items WHERE conversation = ? ORDER BY n"
 _EXPIRED = "SELECT n FROM conversations WHERE expires < ? LIMIT ?"
 _PRUNE_AT_ONCE = 100
+_SMALL = 1 << 16
+"""Bytes that take no time worth a thread."""
 
 
 def too_large(most: int) -> Refusal:
@@ -135,7 +137,9 @@ class SqliteConversations:
         if row[1] > most:
             raise too_large(most)
         items = await self._core.reader.rows(_ITEMS, (row[0],), slow=True)
-        return [orjson.loads(item[0]) for item in items]
+        if row[1] < _SMALL:
+            return _read(items)
+        return await self._core.apart(lambda: _read(items))
 
     async def add_items(
         self, account_id: str, conversation_id: str, items: Sequence[Mapping[str, Any]], *, most: int
@@ -181,6 +185,10 @@ class SqliteConversations:
         while done := await self._core.write(work):
             gone += done
         return gone
+
+
+def _read(rows: Sequence[Row]) -> list[Mapping[str, Any]]:
+    return [orjson.loads(row[0]) for row in rows]
 
 
 def _conversation(row: Row) -> StoredConversation:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -60,9 +61,10 @@ _CHAIN = """
     ORDER BY c.depth DESC
 """
 _RECENT = """
-    SELECT r.input, r.output FROM accounts AS a CROSS JOIN responses AS r ON r.account = a.n
-    WHERE a.id = ?1 AND r.expires >= ?2 AND (instr(r.output, ?3) OR instr(r.input, ?3)) ORDER BY r.n DESC LIMIT 1
+    SELECT r.n, r.size FROM accounts AS a CROSS JOIN responses AS r ON r.account = a.n
+    WHERE a.id = ?1 AND r.expires >= ?2 ORDER BY r.n DESC LIMIT ?3
 """
+_ITEMS = "SELECT input, output FROM responses WHERE n = ?"
 _ASK = """
     UPDATE responses SET cancelled = 1
     WHERE id = ?1 AND account = (SELECT n FROM accounts WHERE id = ?2) AND process IS NOT NULL
@@ -81,6 +83,9 @@ _PRUNE = """
     )
 """
 _AT_ONCE = 500
+_MOST_SEARCHED, _MOST_READ = 200, 32 << 20
+_SMALL = 1 << 16
+"""Bytes that take no time worth a thread."""
 
 
 class SqliteResponses:
@@ -128,7 +133,10 @@ class SqliteResponses:
     async def get(self, account_id: str, response_id: str) -> StoredResponse | None:
         """One row, unless it is another account's or over."""
         row = await self._core.reader.row(_GET, (response_id, account_id, self._core.now()))
-        return None if row is None else _response(row)
+        if row is None:
+            return None
+        small = len(row[6]) + len(row[8]) < _SMALL
+        return _response(row) if small else await self._core.apart(partial(_response, row))
 
     async def delete(self, account_id: str, response_id: str) -> bool:
         """One row; what continued it keeps its number."""
@@ -148,18 +156,24 @@ class SqliteResponses:
         rows = await self._core.reader.rows(_CHAIN, values, slow=size > 1 << 20) if count else []
         if not rows:
             return None
-        turns = [Turn(row[0], row[1], orjson.loads(row[2]), orjson.loads(row[3])) for row in rows]
+        turns = _turns(rows) if size < _SMALL else await self._core.apart(partial(_turns, rows))
         return Chain(turns, lost=rows[0][4] is not None)
 
     async def find_items(self, account_id: str, item_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        """Looks for the id in the text of the account's recent responses, newest first."""
+        """Reads the account's recent responses, newest first, each once for all ids: so many of them at most, and so
+        many bytes."""
         found: dict[str, Mapping[str, Any]] = {}
-        for item_id in item_ids:
-            values = (account_id, self._core.now(), orjson.dumps({"id": item_id})[1:-1])
-            for row in await self._core.reader.rows(_RECENT, values, slow=True):
-                for item in (*orjson.loads(row[0]), *orjson.loads(row[1])):
-                    if item.get("id") == item_id:
-                        found[item_id] = item
+        wanted = set(item_ids)
+        read = 0
+        for number, size in await self._core.reader.rows(_RECENT, (account_id, self._core.now(), _MOST_SEARCHED)):
+            read += size
+            if not wanted or (read > _MOST_READ and size < read):
+                break
+            row = await self._core.reader.row(_ITEMS, (number,))
+            if row is not None:
+                items = _named(row, wanted) if size < _SMALL else await self._core.apart(partial(_named, row, wanted))
+                found.update(items)
+                wanted -= items.keys()
         return found
 
     async def ask_to_cancel(self, account_id: str, response_id: str) -> None:
@@ -196,6 +210,20 @@ class SqliteResponses:
     async def prune(self, now: int) -> int:
         """In pieces."""
         return await self._core.drop(_PRUNE, now, _AT_ONCE)
+
+
+def _turns(rows: Sequence[Row]) -> list[Turn]:
+    return [Turn(row[0], row[1], orjson.loads(row[2]), orjson.loads(row[3])) for row in rows]
+
+
+def _named(row: Row, wanted: set[str]) -> dict[str, Mapping[str, Any]]:
+    """Those of the items of one response that are wanted, by their ids."""
+    return {
+        item["id"]: item
+        for items in row
+        for item in orjson.loads(items)
+        if isinstance(item.get("id"), str) and item["id"] in wanted
+    }
 
 
 def _response(row: Row) -> StoredResponse:

@@ -43,6 +43,19 @@ USAGE = Component(
             ),
         },
         by_model={"type": "array", "items": members(("model", "credits"), model=_TEXT, credits=_CREDITS)},
+        storage={
+            "oneOf": [
+                members(
+                    ("bytes", "max_bytes", "objects", "max_objects"),
+                    bytes=COUNT,
+                    max_bytes=COUNT,
+                    objects=COUNT,
+                    max_objects=COUNT,
+                ),
+                {"type": "null"},
+            ],
+            "description": "What is kept for the account, and what may be; null where that is not counted.",
+        },
     ),
 )
 GET_USAGE = Operation(

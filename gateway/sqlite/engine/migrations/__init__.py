@@ -15,6 +15,7 @@ from gateway.sqlite.engine.migrations import (
     m0004_answers,
     m0005_sessions,
     m0006_logins,
+    m0007_stored,
 )
 
 STEPS: tuple[tuple[str, ...], ...] = (
@@ -24,6 +25,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     m0004_answers.STATEMENTS,
     m0005_sessions.STATEMENTS,
     m0006_logins.STATEMENTS,
+    m0007_stored.STATEMENTS,
 )
 """The statements of each step, in order."""
 

@@ -45,13 +45,15 @@ async def count_tokens(context: RequestContext) -> Any:
     dialect = MessagesDialect(counting=True)
     call = await context.identify(dialect)
     body = await context.read_json()
-    dialect.open(call, body, context.values)
+    await context.aside(dialect.open, call, body, context.values)
     context.resolve(call)
     # Whoever may not use a model learns nothing from it.
     await context.check_access()
     tokens = await _exact(context, call, body, call.candidates[0])
     call.answer_headers["x-gateway-token-count"] = "estimated" if tokens is None else "exact"
-    return context.json({"input_tokens": estimate_input_tokens(call.body) if tokens is None else tokens})
+    if tokens is None:
+        tokens = await context.aside(estimate_input_tokens, call.body)
+    return context.json({"input_tokens": tokens})
 
 
 async def _exact(context: RequestContext, call: Call, body: dict[str, Any], target: Target) -> int | None:
@@ -59,7 +61,7 @@ async def _exact(context: RequestContext, call: Call, body: dict[str, Any], targ
     provider = context.provider(target)
     if not isinstance(provider, Counts):
         return None
-    request = provider.build_count(body, read_betas(call.headers), target)
+    request = await context.aside(provider.build_count, body, read_betas(call.headers), target)
     try:
         reply = await context.exchange(request, seconds=SECONDS, most=MOST)
     except UpstreamFault:

@@ -45,15 +45,17 @@ async def count_tokens(context: RequestContext) -> Any:
     dialect = GenerateDialect()
     call = await context.identify(dialect)
     body = await context.read_json()
-    inner = camel(body).get("generateContentRequest")
+    inner = (await context.aside(camel, body)).get("generateContentRequest")
     asked = as_dict(inner, "generateContentRequest") if inner is not None else body
-    dialect.open(call, asked, context.values)
+    await context.aside(dialect.open, call, asked, context.values)
     context.resolve(call)
     # Whoever may not use a model learns nothing from it.
     await context.check_access()
     tokens = await _exact(context, asked, call.candidates[0])
     call.answer_headers["x-gateway-token-count"] = "estimated" if tokens is None else "exact"
-    return context.json({"totalTokens": estimate_input_tokens(call.body) if tokens is None else tokens})
+    if tokens is None:
+        tokens = await context.aside(estimate_input_tokens, call.body)
+    return context.json({"totalTokens": tokens})
 
 
 async def _exact(context: RequestContext, body: dict[str, Any], target: Target) -> int | None:
@@ -62,7 +64,8 @@ async def _exact(context: RequestContext, body: dict[str, Any], target: Target) 
     if not isinstance(provider, CountsContents):
         return None
     try:
-        reply = await context.exchange(provider.build_contents_count(body, target), seconds=SECONDS, most=MOST)
+        request = await context.aside(provider.build_contents_count, body, target)
+        reply = await context.exchange(request, seconds=SECONDS, most=MOST)
     except UpstreamFault:
         return None  # unreachable or too slow: an estimate is better than no answer
     if reply.status >= 300:

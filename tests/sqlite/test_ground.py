@@ -1,0 +1,71 @@
+"""The file and the library that everything stands on."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import GatewayFault
+from gateway.sqlite import open_stores
+from gateway.sqlite.database import resets_safely
+from gateway.sqlite.engine.ground import Ground
+
+SECRET = b"s" * 32
+
+
+@pytest.mark.parametrize(
+    ("version", "safe"),
+    [
+        ((3, 40, 1), False), ((3, 44, 5), False), ((3, 44, 6), True), ((3, 45, 0), False), ((3, 50, 6), False),
+        ((3, 50, 7), True), ((3, 51, 2), False), ((3, 51, 3), True), ((3, 60, 0), True),
+    ],
+)  # fmt: skip
+async def test_several_workers_are_warned_of_a_library_without_the_fix(
+    version: tuple[int, int, int], safe: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert resets_safely(version) is safe
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
+    async with await open_stores(tmp_path / "a.db", SECRET, shared_counters=True) as stores:
+        assert len(stores.warnings()) == (not safe)
+    async with await open_stores(tmp_path / "b.db", SECRET) as stores:
+        assert not stores.warnings(), "one process alone cannot meet it"
+
+
+@pytest.mark.blocking_allowed
+def test_a_file_that_is_another_and_a_full_disk_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    path.write_bytes(b"1")
+    ground = Ground(path, 1)
+    ground.check()
+    with pytest.raises(GatewayFault) as told:
+        Ground(path, 1 << 60).check()
+    assert (told.value.status, told.value.code) == (503, "disk_full")
+    path.rename(tmp_path / "b.db")
+    for _ in range(2):
+        with pytest.raises(GatewayFault) as told:
+            ground.check()
+        assert (told.value.status, told.value.code) == (503, "database_replaced")
+        path.write_bytes(b"1")
+
+
+@pytest.mark.blocking_allowed
+async def test_an_impossible_place_is_said_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(GatewayFault, match="cannot be opened for writing"):
+        await open_stores(tmp_path / "file" / "a.db", SECRET)
+    (tmp_path / "folder.db").mkdir()
+    with pytest.raises(GatewayFault, match="cannot be opened for writing"):
+        await open_stores(tmp_path / "folder.db", SECRET)
+
+
+async def test_what_is_deleted_leaves_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    async with await open_stores(path, SECRET) as stores:
+        account = await stores.accounts.create_account("Ada")
+        item = {"id": "msg_1", "type": "message", "content": "a secret of Ada's " * 2_000}
+        made = await stores.conversations.create_conversation(account.id, {}, [item], expires=2**40)
+        assert await stores.conversations.delete_conversation(account.id, made.id)
+    raw = path.read_bytes() + b"".join(each.read_bytes() for each in tmp_path.glob("a.db-*") if each.is_file())
+    assert b"a secret of Ada's" not in raw
