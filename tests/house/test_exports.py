@@ -118,6 +118,7 @@ encode_data
 encode_event
 estimate_input_tokens
 estimate_output_tokens
+expected_text_tokens
 fault_from_openai_error
 fault_from_stream_event
 find_usage
@@ -136,6 +137,7 @@ redact_fault
 refuse_forbidden
 seal
 text_bytes
+texts_of
 text_member
 text_of
 too_fast
