@@ -45,10 +45,10 @@ class InputTokens:
         if not self._tried:
             self._tried = True
             try:
-                import bpe_openai  # type: ignore[import-untyped, unused-ignore]
+                from bpe_openai import get_encoding  # type: ignore[import-untyped, unused-ignore]
             except ImportError:  # an extra that is not installed: the estimate does
                 return None
-            self._encoding = bpe_openai.get_encoding(_ENCODING)
+            self._encoding = get_encoding(_ENCODING)
         return self._encoding
 
 

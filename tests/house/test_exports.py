@@ -137,9 +137,9 @@ redact_fault
 refuse_forbidden
 seal
 text_bytes
-texts_of
 text_member
 text_of
+texts_of
 too_fast
 unfold
 unseal
