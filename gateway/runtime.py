@@ -12,7 +12,6 @@ import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TextIO, cast
@@ -33,6 +32,7 @@ from gateway.blueprint import (
 from gateway.budgets import BudgetWatch, alert_post
 from gateway.call import AttemptRecord, Call, Outcome
 from gateway.config import Config
+from gateway.config.limits import BodyLimits
 from gateway.discovery import Discovery
 from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.exposition import merge, render
@@ -40,17 +40,17 @@ from gateway.fetch import MediaFetcher
 from gateway.logs import BodyCopy, RequestLog, attempt_entry, log_body, make_logger, request_entry, style_of
 from gateway.metrics import Metrics, store_gauges
 from gateway.passwords import Passwords
-from gateway.pipeline import Pipeline, Unfinished
+from gateway.pipeline import Pipeline
 from gateway.provider import Provider, UpstreamReply, UpstreamRequest
 from gateway.responses.running import ResponseCancelled, RunningResponses
 from gateway.responses.services import ResponsesServices
+from gateway.runner.ground import Ground
 from gateway.runner.lifecycle import CallRunner
-from gateway.runner.unwritten import Unwritten
 from gateway.server_secret import admin_secret, server_secret
 from gateway.servertools.toolbox import Toolbox
 from gateway.siblings import Alone, Siblings
 from gateway.storage import StorageQuota
-from gateway.stores import DISK_FULL, FailedOver, Stores, fail_over
+from gateway.stores import FailedOver, Stores, fail_over
 from gateway.upstream.attempts import Dispatcher
 from gateway.upstream.health import CooldownPolicy, Cooling, HealthBook
 from gateway.upstream.lanes import Lanes
@@ -64,26 +64,12 @@ from gateway.upstream.timeouts import Limits
 from gateway.wire.redact import Redactor
 from gateway.wire.responses.objects import interrupted
 
-
-@dataclass(slots=True, frozen=True)
-class BodyLimits:
-    """max_body: bytes. grace: seconds before the rate counts, and that a body may be behind it at any time. min_rate:
-    bytes per second that must arrive; what came sooner is no credit for a pause. most_time: seconds in all."""
-
-    max_body: int
-    grace: float
-    min_rate: int
-    most_time: float = 600.0
-
-
 _MOST_REASON = 1000
 """Characters that are kept of why an attempt failed."""
 HOUSEKEEPING = 30.0
 """Seconds between two rounds of housekeeping."""
 CANCELLATIONS = 0.5
 """Seconds between two looks for background responses that another process was asked to cancel."""
-GROUND = 1.0
-"""Seconds between two looks at what the stores stand on."""
 LAST_TRIES = 5.0
 """Seconds at the end of the process for what could not be written."""
 PRUNE_EVERY = 120
@@ -254,8 +240,7 @@ class Gateway:
         self.attempts = RecentAttempts()
         self.siblings: Siblings = siblings or Alone()
         self.aside = Aside()
-        self.unwritten = Unwritten()
-        self._ground: GatewayFault | None = None
+        self.ground = Ground()
         self._env = env
         self._redact = Redactor()
         self._stream = log_stream or sys.stderr
@@ -301,7 +286,7 @@ class Gateway:
             loop.create_task(self._budgets.run(), name="budgets"),
             loop.create_task(self._list_models(), name="models"),
             loop.create_task(self._hear_cancellations(), name="cancellations"),
-            loop.create_task(self._watch_ground(), name="ground"),
+            loop.create_task(self.ground.watch(self.stores, self.log), name="ground"),
         ]
         self._report(self.runtime)
 
@@ -330,7 +315,7 @@ class Gateway:
         self.running_responses.stop_background(_stopping)
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.unwritten.stop(LAST_TRIES, self.log)
+        await self.ground.unwritten.stop(LAST_TRIES, self.log)
         await self.runtime.close()
         await _end([lease])
         if self._counters is not None:
@@ -403,43 +388,8 @@ class Gateway:
 
     async def problems(self) -> list[str]:
         """Why this process should get no requests just now; empty when it should."""
-        problems = ["draining"] if self.draining else []
-        await self.look_at_ground()
-        if self._ground is not None:
-            problems.append("disk" if self._ground.code == DISK_FULL else "database")
-        if len(self.unwritten):
-            problems.append("settlements")
-        return problems
-
-    async def look_at_ground(self) -> None:
-        """Ask the stores whether they are well; see `check_ground`."""
-        found: GatewayFault | None = None
-        try:
-            await self.stores.ping()
-        except Exception as error:  # whatever the database says, it is reported, not raised
-            found = error if isinstance(error, GatewayFault) else _away(error)
-        before, self._ground = self._ground, found
-        if found is None:
-            if before is not None:
-                self.log.warning("the database is well again")
-        elif before is None or before.message != found.message:
-            self.log.error("the database is not well: %s", found.message, extra={"detail": found.detail})
-
-    def check_ground(self) -> None:
-        """No call begins while its bill could not be written. Raises GatewayFault (503)."""
-        found = self._ground
-        if found is None and not len(self.unwritten):
-            return
-        raise GatewayFault(
-            found.message if found is not None else "Bills of earlier calls cannot be written just now; try again.",
-            status=503,
-            code=(found.code if found is not None else None) or "database_unavailable",
-            retry_after=2.0,
-        )
-
-    def keep_unfinished(self, unfinished: Unfinished) -> None:
-        """The end of a call could not be written: keep it, and try again until it is."""
-        self.unwritten.add(unfinished, self.log)
+        await self.ground.look(self.stores, self.log)
+        return ["draining"] * self.draining + self.ground.problems()
 
     def degraded(self) -> list[str]:
         """What is away, though requests are served without it."""
@@ -492,11 +442,6 @@ class Gateway:
                 await self.runtime.discover()
             except Exception:  # a provider's odd list must not end this for ever
                 self.log.exception("listing models failed")
-
-    async def _watch_ground(self) -> None:
-        while True:
-            await asyncio.sleep(GROUND)
-            await self.look_at_ground()
 
     async def _hear_cancellations(self) -> None:
         """Another process was asked to cancel a background response that runs in this one."""
@@ -572,10 +517,6 @@ class Gateway:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self.log.error("task %s failed", task.get_name(), exc_info=task.exception())
-
-
-def _away(error: Exception) -> GatewayFault:
-    return GatewayFault("The gateway's database does not answer.", status=503, detail=repr(error))
 
 
 def _stopping() -> GatewayFault:

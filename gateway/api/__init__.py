@@ -91,6 +91,7 @@ from gateway.wire.responses.sealed_reasoning import is_sealed, seal, unseal
 from gateway.wire.retry_after import read_retry_after
 from gateway.wire.sse import DONE, Event, EventReader, encode_data, encode_event
 from gateway.wire.text_pattern import TextPattern, text_member
+from gateway.wire.text_tokens import expected_text_tokens, texts_of
 from gateway.wire.tokens import (
     BOUND,
     EXPECTED,
@@ -220,6 +221,7 @@ __all__ = [
     "encode_event",
     "estimate_input_tokens",
     "estimate_output_tokens",
+    "expected_text_tokens",
     "fault_from_openai_error",
     "fault_from_stream_event",
     "find_usage",
@@ -240,6 +242,7 @@ __all__ = [
     "text_bytes",
     "text_member",
     "text_of",
+    "texts_of",
     "too_fast",
     "unfold",
     "unseal",

@@ -79,7 +79,15 @@ from gateway.stores import (
     Window,
     fail_over,
 )
-from gateway.stores.amounts import affordable, asked_credits, checked_count, checked_price, cost, read_period
+from gateway.stores.amounts import (
+    affordable,
+    asked_credits,
+    checked_count,
+    checked_price,
+    cost,
+    fitting,
+    read_period,
+)
 from gateway.stores.checks import (
     LONGEST_GRACE,
     address_allowed,
@@ -187,6 +195,7 @@ __all__ = [
     "digest",
     "erased_name",
     "fail_over",
+    "fitting",
     "label_of",
     "new_code",
     "new_key",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from gateway.api import Explanation, Hold, HoldRequest, Refusal, Stores
-from gateway.api.stores import affordable, cost
+from gateway.api.stores import cost, fitting
 
 
 async def foresee(stores: Stores, request: HoldRequest, choices: int, explanation: Explanation) -> Hold:
@@ -27,11 +27,12 @@ async def foresee(stores: Stores, request: HoldRequest, choices: int, explanatio
         input_at_most=_text(request.base), output_token_price=_text(request.unit_price), output_tokens=request.units,
         choices=choices, wanted=wanted, room=room,
     )  # fmt: skip
-    units = request.units
+    base, units = request.base, request.units
     if wanted > room:
-        units = affordable(room, request.base, request.unit_price) if request.unit_price else -1
+        expected = base if request.least_base is None else min(base, request.least_base)
+        base, units = fitting(room, base, expected, request.unit_price, units)
         if units < request.least_units:
-            least = cost(request.base, request.unit_price, request.least_units)
+            least = cost(expected, request.unit_price, request.least_units)
             raise Refusal(
                 f"This request needs at least {least} credits, but {max(room, 0)} are left.",
                 status=402,
@@ -41,7 +42,7 @@ async def foresee(stores: Stores, request: HoldRequest, choices: int, explanatio
     covered = None
     if request.reserve is not None and request.reserve < units and request.unit_price:
         covered = request.reserve
-    amount = cost(request.base, request.unit_price, units if covered is None else covered)
+    amount = cost(base, request.unit_price, units if covered is None else covered)
     explanation.note(hold=amount, output_tokens=units, maximum_cost=cost(request.base, request.unit_price, units))
     return Hold(request.request_id, amount, units, covered)
 

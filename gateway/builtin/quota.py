@@ -1,8 +1,10 @@
 """What it costs: a hold before the call, one charge after it.
 
-The hold is an upper bound: the bounded input at the dearest candidate's dearest input price, plus the allowed
-output at the dearest output price. When the balance or the key's ceiling cannot pay all of the output that was asked
-for, the output is clamped, not the call refused, down to `credits.minimum_output` tokens.
+The hold is an upper bound where the balance allows: the bounded input (a token for each byte) at the dearest
+candidate's dearest input price, plus the allowed output at the dearest output price. Of a long input it is at least
+what is expected to be due, with a margin (`credits.hold`): what it costs beyond that in the rare case is booked
+visibly, as an overrun. When the balance or the key's ceiling cannot pay all of the output that was asked for, the
+output is clamped, not the call refused, down to `credits.minimum_output` tokens.
 
 The hold of a stream covers `credits.hold_step` output tokens at first and grows by as many, so that one open-ended
 request does not lock a small balance. At each step the ledger notes what was delivered so far, which is billed should
@@ -15,7 +17,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from gateway.api import (
@@ -36,12 +38,15 @@ from gateway.api import (
 )
 from gateway.api.stores import MAX_CREDITS
 from gateway.builtin.foresight import foresee
+from gateway.builtin.input_tokens import InputTokens
 
 _STATE = "quota"
 # Output tokens to hold for when neither the caller nor the model sets a limit.
 _UNKNOWN_MODEL_OUTPUT = 32_768
 # Members of the bodies of all dialects by which a provider may be made to read more than was sent.
 _HOSTED = ("tools", "web_search_options", "mcp_servers", "cachedContent", "container", "prompt")
+_LITTLE = 16_384
+"""Bytes of a request that is held for as it is bounded: counting it would cost more than holding too much."""
 _MOST_READINGS, _MOST_SEARCHES, _UNKNOWN_CONTEXT = 32, 1_000, 1_000_000
 
 
@@ -57,6 +62,8 @@ class Plugin:
         self._ledger: Ledger = app.stores.ledger
         self._provider = app.provider
         self._aside = app.aside
+        credits = app.config.credits
+        self._tokens = InputTokens(credits.hold_margin) if credits.hold == "expected" else None
         self._minimum: int = app.config.credits.minimum_output
         self._step: int | None = app.config.credits.hold_step
 
@@ -73,10 +80,12 @@ class Plugin:
                     param="model",
                 )
         choices = OPERATIONS[call.operation].choices(call.body)
-        base, unit = await self._aside(call.size, self._bound, call, choices)
+        least, base, unit = await self._aside(_weight(call), self._bound, call, choices)
         wanted = _wanted_output(call)
         cover = _Cover(choices, base=base, unit=unit, possible=math.ceil(base + unit * wanted))
         request = self._request(call, cover, wanted, min(self._minimum, wanted))
+        if least != base:
+            request = replace(request, least_base=least)
         if call.explanation is not None:
             foreseen = await foresee(self._stores, request, choices, call.explanation)
             _clamp(call, foreseen.units, wanted)
@@ -90,6 +99,8 @@ class Plugin:
             return
         cover.open = True
         hold = await self._ledger.hold(request)
+        if hold.base is not None:
+            cover.base = hold.base
         _clamp(call, hold.units, wanted)
         cover.held = hold.units if hold.covered is None else hold.covered
         if hold.covered is not None:
@@ -106,9 +117,9 @@ class Plugin:
         cover: _Cover | None = call.state.get(_STATE)
         if cover is None:
             return
-        input_cost, unit = await self._aside(call.size, self._bound, call, cover.choices)
+        input_cost, bound, unit = await self._aside(_weight(call), self._bound, call, cover.choices)
         wanted = _wanted_output(call)
-        cover.possible += math.ceil(input_cost + unit * wanted)
+        cover.possible += math.ceil(bound + unit * wanted)
         step = self._step_of(call)
         asked = wanted if step is None else min(step, wanted)
         # A price that is higher for a longer input goes into the base: the hold has one price of a unit.
@@ -226,10 +237,12 @@ class Plugin:
         """By how many output tokens this call's hold grows; None when it is held for whole."""
         return self._step if call.stream and all(_countable(target) for target in call.candidates) else None
 
-    def _bound(self, call: Call, choices: int) -> tuple[Decimal, Decimal]:
-        """The dearest input cost and the dearest price of one output token (for all choices) of any candidate."""
-        base = unit = Decimal(0)
+    def _bound(self, call: Call, choices: int) -> tuple[Decimal, Decimal, Decimal]:
+        """What the input is expected to cost, what it costs at most, and the price of one output token (for all
+        choices): the dearest of any candidate."""
+        least = base = unit = Decimal(0)
         bounds: dict[tuple[str, str, int | None, int], int] = {}
+        expected: dict[int, int] = {}
         for target in call.candidates:
             price = target.price
             if price is None:
@@ -243,9 +256,14 @@ class Plugin:
             # A target that gives fewer choices per request reads the prompt once for each of them.
             most = target.profile.max_choices
             requests = choices if most is not None and choices > most else 1
-            base = max(base, price.per_request + price.dearest_input(tokens) * tokens * requests)
+            dearest = price.dearest_input(tokens) * requests
+            base = max(base, price.per_request + dearest * tokens)
+            fewer = tokens
+            if self._tokens is not None and call.size > _LITTLE and OPERATIONS[call.operation].writes:
+                fewer = expected[tokens] = expected.get(tokens) or self._tokens.less_than(tokens, call.body)
+            least = max(least, price.per_request + dearest * fewer)
             unit = max(unit, price.dearest_output(tokens) * choices)
-        return base, unit
+        return least, base, unit
 
 
 @dataclass(slots=True)
@@ -299,6 +317,11 @@ def _read_by_tools(call: Call) -> Decimal:
             tokens = _MOST_READINGS * (target.context or _UNKNOWN_CONTEXT)
             most = max(most, target.price.dearest_input(tokens) * tokens + target.price.per_web_search * _MOST_SEARCHES)
     return most
+
+
+def _weight(call: Call) -> int:
+    """The size to do the counting by: a tokenizer is not for the loop, however short the text."""
+    return 4 * call.size + 1 if call.size > _LITTLE else call.size
 
 
 def _refused(why: str) -> Refusal:

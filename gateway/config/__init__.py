@@ -23,7 +23,6 @@ from gateway.config.sections import (
     CreditSettings,
     Database,
     FetchSettings,
-    IdempotencySettings,
     KeyRules,
     LogSettings,
     MetricsSettings,
@@ -33,13 +32,12 @@ from gateway.config.sections import (
     PriceClasses,
     PriceSettings,
     ProviderTerms,
-    ResponsesSettings,
     Server,
-    StorageSettings,
     Timeouts,
     Upstream,
 )
 from gateway.config.settings import Alias, Config, EndpointEntry, ModelEntry, PaymentEntry, ProviderEntry, SearchEntry
+from gateway.config.state_sections import IdempotencySettings, ResponsesSettings, StorageSettings
 from gateway.config.tool_sections import McpServerSettings, SearchMode, SearchSettings, ToolSettings
 from gateway.config.types import (
     ApiKey,

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
 from gateway.config.hosts import HostEntry
 from gateway.config.sign_in_sections import SignInSettings
+from gateway.config.state_sections import IdempotencySettings, ResponsesSettings, SomeBytes, StorageSettings
 from gateway.config.tool_sections import SearchSettings, ToolSettings
 from gateway.config.types import (
     Credits,
@@ -32,7 +33,6 @@ from gateway.config.types import (
 
 _LEAST_SECRET = 16
 SomeTime = Annotated[Duration, Field(gt=0)]
-SomeBytes = Annotated[Size, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[Text, ...], ListOf]
 Tokens = Annotated[int, Field(ge=1, le=10**9)]
@@ -252,12 +252,15 @@ class CreditSettings(Section):
     """per_usd: credits for one USD; the default makes USD per million tokens the same as credits per token.
     signup_grant: what a new account begins with. minimum_output: the fewest output tokens a request is worth
     sending with; a balance that cannot pay for them is refused with 402. hold_step: output tokens that the hold of a
-    streamed answer covers at first, and grows by; without one, a hold covers the whole answer."""
+    streamed answer covers at first, and grows by; without one, a hold covers the whole answer. hold: what must be there
+    for a long input: what is expected, with hold_margin percent added, or `strict`: a token for each byte."""
 
     per_usd: Annotated[int, Field(ge=1, le=10**9)] = 1_000_000
     signup_grant: Credits = 0
     minimum_output: Tokens = 16
     hold_step: Tokens | None = 4096
+    hold: Literal["expected", "strict"] = "expected"
+    hold_margin: Annotated[int, Field(ge=0, le=1000)] = 25
 
 
 class KeyRules(Section):
@@ -265,42 +268,6 @@ class KeyRules(Section):
 
     prefix: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,15}_$")] = "mghp_"
     per_account: Annotated[int, Field(ge=1, le=10_000)] = 10
-
-
-class ResponsesSettings(Section):
-    """State of the Responses API; how long it is kept says `database.response_retention`.
-
-    store: keep answers whose request does not say `store: false`; off, nothing is kept, whatever a request says.
-    max_stored: the largest answer with its own input that is kept. max_context: the most that stored turns may add to
-    a request. max_items: items of one request, and of one conversation. max_background: background responses that one
-    account may have running. live_events: how much of a running stream is kept for callers who lost their connection,
-    0 for nothing.
-    """
-
-    store: bool = True
-    max_stored: SomeBytes = 16 << 20
-    max_context: SomeBytes = 32 << 20
-    max_items: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
-    max_background: Annotated[int, Field(ge=0, le=100_000)] = 100
-    live_events: Size = 4 << 20
-
-
-class StorageSettings(Section):
-    """How much may be kept for one account: responses, conversations and answers under an `Idempotency-Key`.
-
-    bytes_per_account: of all of them together. objects_per_account: how many, items of conversations included.
-    """
-
-    bytes_per_account: SomeBytes = 1 << 30
-    objects_per_account: Annotated[int, Field(ge=1, le=10**9)] = 100_000
-
-
-class IdempotencySettings(Section):
-    """Requests with an `Idempotency-Key`. keep: how long their answers are kept; 0: the header has no meaning.
-    max_answer: the largest answer (as bytes of its body) that is kept."""
-
-    keep: Duration = 86400.0
-    max_answer: SomeBytes = 8 << 20
 
 
 class PluginSettings(Section):

@@ -18,18 +18,16 @@ from gateway.config.sections import (
     CreditSettings,
     Database,
     FetchSettings,
-    IdempotencySettings,
     KeyRules,
     LogSettings,
     MetricsSettings,
     ModelSettings,
     PluginSettings,
     ProviderTerms,
-    ResponsesSettings,
     Server,
-    StorageSettings,
     Upstream,
 )
+from gateway.config.state_sections import IdempotencySettings, ResponsesSettings, StorageSettings
 from gateway.config.tool_sections import McpServerSettings, SearchSettings, ToolSettings
 
 _FIXED = MappingProxyType({"server": ("host", "port", "workers"), "database": ("url",), "counters": ("url", "away")})

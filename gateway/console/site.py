@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, quote, unquote
 from aiohttp import web
 from multidict import MultiDict, MultiMapping
 
+from gateway.config.limits import BodyLimits
 from gateway.console.answers import HTML, PAGE_HEADERS, etag_of, pack, send
 from gateway.console.page import FLASH_COOKIE, Page, Visit
 from gateway.console.pages import PAGES
@@ -23,7 +24,7 @@ from gateway.http.routes import Routes
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import is_own_origin, own_address, read_body
 from gateway.http.server.router import Handler
-from gateway.runtime import BodyLimits, Runtime
+from gateway.runtime import Runtime
 
 THEME_COOKIE = "console_theme"
 LANGUAGE_COOKIE = "console_code"

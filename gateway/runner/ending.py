@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
@@ -28,7 +29,7 @@ class Ending:
     finishing: the task of `finish_call`.
     """
 
-    def __init__(self, call: Call, host: Host, pipeline: Pipeline, rounds: Rounds) -> None:
+    def __init__(self, call: Call, host: Host, pipeline: Pipeline, rounds: Rounds, log: logging.Logger) -> None:
         self.identified = False
         self.stateful: StatefulInboundCall | None = None
         self.first_byte: float | None = None
@@ -41,6 +42,7 @@ class Ending:
         self._rounds = rounds
         self._shown: Mapping[str, Any] = {}
         self._unsettled: GatewayFault | None = None
+        self._log = log
 
     @property
     def begun(self) -> bool:
@@ -113,7 +115,7 @@ class Ending:
         unfinished = await self._pipeline.finish(call, outcome)
         if unfinished is not None:
             self._unsettled = unfinished.fault
-            self._host.keep_unfinished(unfinished)
+            self._host.ground.keep(unfinished, self._log)
 
     def check_settled(self) -> None:
         """Raise GatewayFault when the bill could not be written: an answer does not end well before it is."""

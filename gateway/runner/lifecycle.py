@@ -45,7 +45,7 @@ class CallRunner:
         self._pipeline = pipeline
         self._log = log
         self._rounds = Rounds(call, host, pipeline, dispatcher, log)
-        self._ending = Ending(call, host, pipeline, self._rounds)
+        self._ending = Ending(call, host, pipeline, self._rounds, log)
         self._drain = Drain(self._rounds, host, log, drain_limit)
         self._interruption: Fault | None = None
         # Tasks of the process that this call was detached into; the last of them conducts it instead of the handler.
@@ -98,7 +98,7 @@ class CallRunner:
         await self.guard(self._admit())
 
     async def _admit(self) -> None:
-        self._host.check_ground()
+        self._host.ground.check()
         if self._ending.stateful is not None:
             # Before the plugins look: only now `call.body` is what will be sent.
             await self._ending.stateful.prepare()

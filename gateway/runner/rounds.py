@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from gateway.aside import Aside
 from gateway.call import Call, Target
-from gateway.pipeline import Pipeline, Unfinished
+from gateway.pipeline import Pipeline
 from gateway.provider import Answer, UpstreamRequest
 from gateway.runner.bill import (
     Bill,
@@ -26,6 +26,7 @@ from gateway.runner.bill import (
     nothing,
     sum_up,
 )
+from gateway.runner.ground import Ground
 from gateway.upstream.attempts import Dispatcher, MakeRelay
 from gateway.upstream.metering import StreamMeter
 from gateway.upstream.stream_pump import StreamPump
@@ -39,13 +40,10 @@ class Host(Protocol):
     @property
     def aside(self) -> Aside: ...
 
+    @property
+    def ground(self) -> Ground: ...
+
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]: ...
-
-    def check_ground(self) -> None:
-        """Raises GatewayFault (503) while what calls are billed by is away."""
-
-    def keep_unfinished(self, unfinished: Unfinished) -> None:
-        """The end of a call could not be written: try again until it is."""
 
 
 @dataclass(slots=True, eq=False)

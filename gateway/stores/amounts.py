@@ -30,6 +30,19 @@ def affordable(room: int, base: Decimal, unit_price: Decimal) -> int:
     return int(_DOWN.to_integral_value(_DOWN.divide(left, unit_price)))
 
 
+def fitting(room: int, base: Decimal, least_base: Decimal, unit_price: Decimal, units: int) -> tuple[Decimal, int]:
+    """The base and the units of a hold that `room` cannot pay with all of `base`: the units first, down from `units`,
+    beside `least_base`; then as much of `base` as there is room for. Units are -1 when not even `least_base` fits."""
+    if unit_price:
+        units = min(units, affordable(room, least_base, unit_price))
+    elif least_base > room:
+        units = -1
+    if units < 0:
+        return least_base, -1
+    left = _DOWN.subtract(Decimal(room), _UP.multiply(unit_price, Decimal(units)))
+    return max(least_base, min(base, left)), units
+
+
 def checked_price(value: Decimal, what: str) -> Decimal:
     """`value` when it is a finite price between 0 and MAX_CREDITS; GatewayFault otherwise (a wrong price list)."""
     if not isinstance(value, Decimal):

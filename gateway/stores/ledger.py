@@ -27,7 +27,9 @@ what a call cost beyond its hold: the part that could still be paid as `amount`,
 class HoldRequest:
     """Reserve `base + unit_price * units` credits (rounded up) for one call.
 
-    base: cost of the bounded input and of everything not measured in output tokens.
+    base: cost of the bounded input and of everything not measured in output tokens. least_base: what that is expected
+    to be; where balance and ceiling cannot pay `base` beside all `units`, the hold has this base, and as much more of
+    `base` as they can pay beside the units. None: `base`, or nothing.
     units: output tokens wanted; the hold is clamped to what balance and key ceiling can pay, down to
     least_units, below which it is refused. period: the UTC month the key's ceiling counts in.
     key_id: "" for a call without a key (the console); then no ceiling applies.
@@ -47,17 +49,19 @@ class HoldRequest:
     least_units: int
     model: str
     reserve: int | None = None
+    least_base: Decimal | None = None
 
 
 @dataclass(slots=True, frozen=True)
 class Hold:
     """What was reserved: `amount` credits. units: output tokens that balance and ceiling can pay; covered: those that
-    are reserved, None for all of them."""
+    are reserved, None for all of them. base: what of it is not for units, None for all that was asked."""
 
     request_id: str
     amount: int
     units: int
     covered: int | None = None
+    base: Decimal | None = None
 
 
 @dataclass(slots=True, frozen=True)

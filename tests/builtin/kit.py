@@ -82,7 +82,9 @@ def app(*, tokens: int = 100, minimum: int = 16, step: int | None = None, rate: 
     """An `App`. tokens: what any provider bounds an input at. The others are the settings of the same names."""
     return SimpleNamespace(
         stores=SimpleNamespace(**stores),
-        config=SimpleNamespace(credits=SimpleNamespace(minimum_output=minimum, hold_step=step)),
+        config=SimpleNamespace(
+            credits=SimpleNamespace(minimum_output=minimum, hold_step=step, hold="strict", hold_margin=25)
+        ),
         provider=lambda name: Counting(tokens),
         section=lambda name: SimpleNamespace(requests_per_minute=rate, other_requests_per_minute=10 * rate),
         aside=Aside(),

@@ -124,6 +124,7 @@ encode_data
 encode_event
 estimate_input_tokens
 estimate_output_tokens
+expected_text_tokens
 fault_from_openai_error
 fault_from_stream_event
 find_usage
@@ -144,6 +145,7 @@ seal
 text_bytes
 text_member
 text_of
+texts_of
 too_fast
 unfold
 unseal

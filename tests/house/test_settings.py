@@ -10,7 +10,9 @@ import ast
 
 import pytest
 
-DECLARING = tuple(f"gateway/config/{name}.py" for name in ("sections", "sign_in_sections", "tool_sections", "types"))
+DECLARING = tuple(
+    f"gateway/config/{name}.py" for name in ("sections", "sign_in_sections", "state_sections", "tool_sections", "types")
+)
 TALKING = ("gateway/config/checks.py", "gateway/config/explain.py", "gateway/config/hosts.py")
 BASES = {"Section", "BaseModel"}
 

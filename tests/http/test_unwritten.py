@@ -44,14 +44,14 @@ def broken(site: Any, *names: str) -> Iterator[None]:
 
 async def written(site: Any) -> None:
     async with asyncio.timeout(10):
-        while len(site.running.gateway.unwritten):
+        while len(site.running.gateway.ground.unwritten):
             await asyncio.sleep(0.005)
 
 
 @pytest.fixture
 async def quick(site: Any) -> Any:
     """A site that tries again soon, and whose log may hold errors."""
-    site.running.gateway.unwritten._pause = 0.01
+    site.running.gateway.ground.unwritten._pause = 0.01
     site.noisy = True
     return site
 
@@ -73,7 +73,7 @@ async def test_no_answer_ends_well_before_its_bill_is_written(quick: Any, path: 
             assert "response.completed" not in text
         else:
             assert status == 503
-        assert len(site.running.gateway.unwritten) == 1
+        assert len(site.running.gateway.ground.unwritten) == 1
         ready = await site.get("/readyz")
         assert (ready.status, ready.json["reasons"]) == (503, ["settlements"])
         refused = await site.ask()
@@ -95,7 +95,7 @@ async def test_the_bill_of_a_caller_who_left_is_kept_too(quick: Any) -> None:
         await client.head()
         client.abort()
         async with asyncio.timeout(5):
-            while not len(site.running.gateway.unwritten):
+            while not len(site.running.gateway.ground.unwritten):
                 await asyncio.sleep(0.005)
     await written(site)
     assert await site.spent() > 0
@@ -117,7 +117,7 @@ async def test_what_is_still_unwritten_at_the_end_of_the_process_is_in_the_log(q
     site.upstream.reply(json_reply(FINE))
     with broken(site, "settle"):
         await site.ask()
-        unwritten = site.running.gateway.unwritten
+        unwritten = site.running.gateway.ground.unwritten
         await unwritten.stop(0.0, site.running.gateway.log)
         (line,) = [line for line in site.log if line["level"] == "critical"]
         assert (line["charge"], line["basis"]) == (CHARGE, "provider")
@@ -135,7 +135,7 @@ async def test_a_database_that_is_gone_or_another_takes_no_calls(site: Any, what
     path.rename(aside)
     if what == "replaced":
         shutil.copy(aside, path)
-    await gateway.look_at_ground()
+    await gateway.ground.look(gateway.stores, gateway.log)
     refused = await site.ask()
     # Without its file SQLite may not even read any more, so that nobody is let in.
     assert refused.status == 503
@@ -144,7 +144,7 @@ async def test_a_database_that_is_gone_or_another_takes_no_calls(site: Any, what
     assert (ready.status, ready.json["reasons"]) == (503, ["database"])
     assert (await site.get("/healthz")).status == 200
     aside.rename(path)
-    await gateway.look_at_ground()
+    await gateway.ground.look(gateway.stores, gateway.log)
     site.upstream.reply(json_reply(FINE))
     assert (await site.ask()).status == 200
 
@@ -152,7 +152,8 @@ async def test_a_database_that_is_gone_or_another_takes_no_calls(site: Any, what
 async def test_calls_stop_before_the_disk_is_full(serve: Any) -> None:
     site = await serve(database={"min_free": "1000TiB"})
     site.noisy = True
-    await site.running.gateway.look_at_ground()
+    gateway = site.running.gateway
+    await gateway.ground.look(gateway.stores, gateway.log)
     refused = await site.ask()
     assert (refused.status, refused.error["code"]) == (503, "disk_full")
     assert (await site.get("/readyz")).json["reasons"] == ["disk"]

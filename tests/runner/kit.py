@@ -11,8 +11,9 @@ from gateway.api import Answer, Call, Caller, Outcome, Profile, hookimpl, measur
 from gateway.aside import Aside
 from gateway.errors import Fault
 from gateway.logs import make_logger
-from gateway.pipeline import Pipeline, Unfinished
+from gateway.pipeline import Pipeline
 from gateway.pluginload import load
+from gateway.runner.ground import Ground
 from gateway.runner.lifecycle import CallRunner
 from gateway.runner.sink import Flow
 from gateway.testing import make_call, make_target
@@ -67,18 +68,12 @@ class Host:
     def __init__(self) -> None:
         self.tasks: list[asyncio.Task[None]] = []
         self.aside = Aside()
-        self.unfinished: list[Unfinished] = []
+        self.ground = Ground()
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self.tasks.append(task)
         return task
-
-    def check_ground(self) -> None:
-        """It is always firm."""
-
-    def keep_unfinished(self, unfinished: Unfinished) -> None:
-        self.unfinished.append(unfinished)
 
     async def rest(self) -> None:
         """Until no task of the process runs any more."""

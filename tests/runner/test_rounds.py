@@ -61,7 +61,7 @@ def priced(*answers: Any, room: int = 1_000_000, step: int | None = None, **more
     """A bench with the quota plugin, whose target costs 1 per input and 2 per output token and 5 per request."""
     ledger, quota = FakeLedger(room), Plugin()
     quota._ledger = ledger  # type: ignore[assignment]
-    quota._aside = Aside()
+    quota._aside, quota._tokens = Aside(), None
     quota._provider = lambda _: SimpleNamespace(bound_input_tokens=lambda body, target: 100)  # type: ignore[assignment,return-value]
     quota._minimum, quota._step = 1, step
     bench = Bench(*answers, plugins={"quota": quota}, **more)

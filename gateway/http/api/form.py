@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.call import Caller
+from gateway.config.limits import BodyLimits
 from gateway.errors import CallerFault, too_fast
 from gateway.http.api.fields import Form
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import read_body
-from gateway.runtime import BodyLimits
 from gateway.wire.json_body import parse_json
 
 _LIMITS = BodyLimits(max_body=64 * 1024, grace=20.0, min_rate=1024)

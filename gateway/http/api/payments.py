@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from gateway.config import Config, PaymentEntry
+from gateway.config.limits import BodyLimits
 from gateway.errors import CallerFault, Fault, UpstreamFault
 from gateway.http.api.form import find_caller, read_object, throttle
 from gateway.http.api.operations.account import NEW_TOPUP
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import read_body
 from gateway.payments import Checkout, Order, PaymentEvent, PaymentMethod
-from gateway.runtime import BodyLimits
 from gateway.stores import TopUp
 
 CURRENCY = "usd"

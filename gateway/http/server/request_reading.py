@@ -13,8 +13,8 @@ from aiohttp import HttpVersion11, web
 
 from gateway.aside import Aside
 from gateway.config import Server
+from gateway.config.limits import BodyLimits
 from gateway.errors import CallerFault
-from gateway.runtime import BodyLimits
 from gateway.wire.json_body import parse_json
 
 _ONLY_ONCE = ("Authorization", "X-Api-Key", "X-Goog-Api-Key", "Content-Encoding", "Expect")

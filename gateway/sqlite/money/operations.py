@@ -25,6 +25,7 @@ from gateway.api.stores import (
     checked_count,
     checked_price,
     cost,
+    fitting,
     read_period,
 )
 from gateway.sqlite.engine.writer import Operation
@@ -70,7 +71,7 @@ class UnitOperation(Operation):
 class HoldOperation(UnitOperation):
     """`Ledger.hold`."""
 
-    __slots__ = ("base", "period", "process", "request", "unit_price", "wanted")
+    __slots__ = ("base", "least_base", "period", "process", "request", "unit_price", "wanted")
 
     def __init__(self, request: HoldRequest, now: int, process: int) -> None:
         if not request.request_id or len(request.request_id) > 200:
@@ -84,6 +85,8 @@ class HoldOperation(UnitOperation):
             checked_count(request.reserve, "reserve")
         self.request = request
         self.base = checked_price(request.base, "base")
+        least = request.least_base
+        self.least_base = self.base if least is None else min(self.base, checked_price(least, "base"))
         self.unit_price = checked_price(request.unit_price, "unit price")
         self.period = read_period(request.period)
         self.process = process
@@ -112,25 +115,25 @@ class HoldOperation(UnitOperation):
             ceiling = key.monthly_limit if ceiling is None else min(ceiling, key.monthly_limit)
         number = key.n if key is not None else 0
         room = room_of(unit, account, number, self.period, ceiling)
-        amount, units = self.wanted, request.units
+        amount, units, base = self.wanted, request.units, self.base
         if amount > room:
             # A price of nothing per unit cannot be clamped: then it is the base that is too dear.
-            units = affordable(room, self.base, self.unit_price) if self.unit_price else -1
+            base, units = fitting(room, base, self.least_base, self.unit_price, units)
             if units < max(request.least_units, 0):
                 raise self._too_poor(unit, account, number, ceiling, room)
-            amount = cost(self.base, self.unit_price, units)
+            amount = cost(base, self.unit_price, units)
         covered = None
         if request.reserve is not None and request.reserve < units and self.unit_price:
             covered = request.reserve
-            amount = cost(self.base, self.unit_price, covered)
+            amount = cost(base, self.unit_price, covered)
         hold = HoldRow(
             0, self.request_id, account.n, number, self.period, self.now,
             unit.names.number(unit.connection, request.model), amount, units if covered is None else covered,
-            OPEN, 0, 0, None, self.process, 0, str(self.base), str(self.unit_price), ceiling, None, None, None,
+            OPEN, 0, 0, None, self.process, 0, str(base), str(self.unit_price), ceiling, None, None, None,
         )  # fmt: skip
         unit.add_hold(hold)
         unit.post(account, "hold", self.now, reserved=amount, hold=hold)
-        return Hold(self.request_id, amount, units, covered)
+        return Hold(self.request_id, amount, units, covered, None if base == self.base else base)
 
     def _key(self, unit: UnitOfWork, account: AccountRow) -> KeyRow | None:
         if not self.key_id:
@@ -147,7 +150,7 @@ class HoldOperation(UnitOperation):
         raise Refusal("This request id was used before.", status=409, code="request_id_used")
 
     def _too_poor(self, unit: UnitOfWork, account: AccountRow, key: int, ceiling: int | None, room: int) -> Refusal:
-        least = cost(self.base, self.unit_price, self.request.least_units)
+        least = cost(self.least_base, self.unit_price, self.request.least_units)
         needs = f"This request needs at least {least} credits"
         if account.balance - account.held <= room:
             limit = f"but the account's balance has {max(room, 0)} credits left"

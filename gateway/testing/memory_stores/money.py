@@ -25,6 +25,7 @@ from gateway.api.stores import (
     cost,
     derive,
     digest,
+    fitting,
     new_code,
     read_code,
     read_period,
@@ -76,7 +77,8 @@ class MemoryLedger(Store):
         room = self._room(account.id, request.key_id, request.period, ceiling)
         amount, units = cost(base, price, request.units), request.units
         if amount > room:
-            units = affordable(room, base, price) if price else -1
+            least = base if request.least_base is None else min(base, checked_price(request.least_base, "base"))
+            base, units = fitting(room, base, least, price, units)
             if units < request.least_units:
                 raise self._too_poor(request, ceiling, room)
             amount = cost(base, price, units)
@@ -87,7 +89,7 @@ class MemoryLedger(Store):
                     world.now())  # fmt: skip
         world.holds[request.request_id] = held
         world.post(account.id, "hold", reserved=amount, hold=held)
-        return Hold(request.request_id, amount, units, covered)
+        return Hold(request.request_id, amount, units, covered, None if base == request.base else base)
 
     def _ceiling(self, request: HoldRequest) -> int | None:
         if not request.key_id:
@@ -99,7 +101,8 @@ class MemoryLedger(Store):
 
     def _too_poor(self, request: HoldRequest, ceiling: int | None, room: int) -> Refusal:
         account = self.world.accounts[request.account_id]
-        least = cost(request.base, request.unit_price, request.least_units)
+        base = request.base if request.least_base is None else min(request.base, request.least_base)
+        least = cost(base, request.unit_price, request.least_units)
         limit = f"the account's balance has {max(room, 0)} credits left"
         if account.balance - account.held > room:
             limit = f"the key's monthly limit of {ceiling} credits leaves {max(room, 0)} for {request.period}"

@@ -37,6 +37,29 @@ class HoldPromises:
         assert (hold.amount, hold.units) == (999, 319)  # 10 + 319 * 3.1 = 998.9; one more would be 1002
         assert await house.balance() == (1000, 999)
 
+    async def test_hold_takes_less_base_where_all_of_it_cannot_be_paid(self, house: Any) -> None:
+        def ask(name: str, base: int, **more: Any) -> Any:
+            values = {"base": Decimal(base), "least_base": Decimal(100), "unit_price": Decimal(2), "units": 300, **more}
+            return house.stores.ledger.hold(house.request(name, **values))
+
+        whole = await ask("whole", 400)
+        assert (whole.amount, whole.units, whole.base) == (1000, 300, None)
+        await house.stores.ledger.void("whole")
+        part = await ask("part", 700)
+        assert (part.amount, part.units, part.base) == (1000, 300, Decimal(400))
+        await house.stores.ledger.void("part")
+        short = await ask("short", 700, units=500, reserve=10)
+        assert (short.amount, short.units, short.covered, short.base) == (120, 450, 10, Decimal(100))
+        assert await house.stores.ledger.grow("short", 440) == 440
+        assert await house.balance() == (1000, 1000)
+        await house.stores.ledger.void("short")
+        free = await ask("free", 2_000, unit_price=Decimal(0))
+        assert (free.amount, free.base) == (1000, Decimal(1000))
+        await house.stores.ledger.void("free")
+        with pytest.raises(Refusal, match="at least 1012 credits"):
+            await ask("poor", 5_000, least_base=Decimal(1_002), least_units=5)
+        assert await house.balance() == (1000, 0)
+
     async def test_hold_clamps_to_the_keys_ceiling(self, house: Any) -> None:
         hold = await house.stores.ledger.hold(house.request(units=10_000, monthly_limit=100))
         assert (hold.amount, hold.units) == (100, 45)

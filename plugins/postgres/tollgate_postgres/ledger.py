@@ -62,7 +62,8 @@ def _faulty(answer: dict[str, Any], request: HoldRequest) -> Exception:
     if code == "key":
         return Refusal("The API key is unknown or revoked.", status=401, code="invalid_api_key")
     room, held = max(answer["room"], 0), answer["held"]
-    least = cost(request.base, request.unit_price, request.least_units)
+    base = request.base if request.least_base is None else min(request.base, request.least_base)
+    least = cost(base, request.unit_price, request.least_units)
     if answer["balance"] - held <= answer["room"]:
         limit, fix = f"but the account's balance has {room} credits left", "Add credits"
     else:
@@ -123,13 +124,18 @@ class PostgresLedger:
             {
                 "do": "hold", "r": request.request_id, "a": request.account_id, "k": request.key_id,
                 "p": read_period(request.period), "l": request.monthly_limit, "b": str(base), "u": str(price),
+                "w": str(base if request.least_base is None else checked_price(request.least_base, "base")),
                 "n": request.units, "m": request.least_units, "v": request.reserve, "d": request.model,
             }
         )  # fmt: skip
         if "e" in answer:
             self._lanes.forget(request.request_id)
             raise _faulty(answer, request)
-        return Hold(request.request_id, answer["amount"], int(answer["units"]), answer.get("covered"))
+        taken = answer.get("base")
+        return Hold(
+            request.request_id, answer["amount"], int(answer["units"]), answer.get("covered"),
+            None if taken is None else Decimal(taken),
+        )  # fmt: skip
 
     async def grow(self, request_id: str, units: int, *, base: Decimal = Decimal(0)) -> int:
         """Through the request's lane."""

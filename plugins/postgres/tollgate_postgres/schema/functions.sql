@@ -171,6 +171,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     h holds; a accounts; k record; number bigint := 0; top bigint; room bigint; wanted numeric; units numeric;
     base numeric := (op ->> 'b')::numeric; price numeric := (op ->> 'u')::numeric; covered bigint;
+    least numeric := least((op ->> 'b')::numeric, (op ->> 'w')::numeric); whole numeric := (op ->> 'b')::numeric;
 BEGIN
     SELECT * INTO h FROM holds WHERE request_id = op ->> 'r';
     IF FOUND THEN
@@ -194,9 +195,13 @@ BEGIN
     units := (op ->> 'n')::numeric;
     wanted := ceil(base + price * units);
     IF wanted > room THEN
-        -- A price of nothing per unit cannot be clamped: then it is the base that is too dear.
-        units := CASE WHEN price > 0 AND base <= room THEN div(room - base, price) ELSE -1 END;
-        IF units < (op ->> 'm')::numeric THEN
+        -- The units first, beside what the base is expected to be; then as much of the base as there is room for. A
+        -- price of nothing per unit cannot be clamped: then it is the base that is too dear.
+        IF least > room THEN units := -1;
+        ELSIF price > 0 THEN units := least(units, div(room - least, price));
+        END IF;
+        IF units >= 0 THEN base := greatest(least, least(base, room - price * units)); END IF;
+        IF units < (op ->> 'm')::numeric OR units < 0 THEN
             RETURN jsonb_build_object('e', 'poor', 'room', room, 'balance', a.balance, 'held', a.held, 'ceiling', top);
         END IF;
         wanted := ceil(base + price * units);
@@ -211,7 +216,8 @@ BEGIN
             0, false, p_lease, base, price, top)
         RETURNING * INTO h;
     PERFORM gw_post(a.n, 3, 0, h.amount, 0, p_now, h, 0, NULL, '');
-    RETURN jsonb_build_object('amount', h.amount, 'units', units, 'covered', covered);
+    RETURN jsonb_build_object('amount', h.amount, 'units', units, 'covered', covered,
+        'base', CASE WHEN base <> whole THEN base::text END);
 END $$;
 
 CREATE OR REPLACE FUNCTION gw_grow(op jsonb, p_now bigint) RETURNS jsonb LANGUAGE plpgsql AS $$

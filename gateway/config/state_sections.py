@@ -1,0 +1,47 @@
+"""The sections about what is kept for callers: `responses`, `storage` and `idempotency`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from gateway.config.types import Duration, Section, Size
+
+SomeBytes = Annotated[Size, Field(gt=0)]
+
+
+class ResponsesSettings(Section):
+    """State of the Responses API; how long it is kept says `database.response_retention`.
+
+    store: keep answers whose request does not say `store: false`; off, nothing is kept, whatever a request says.
+    max_stored: the largest answer with its own input that is kept. max_context: the most that stored turns may add to
+    a request. max_items: items of one request, and of one conversation. max_background: background responses that one
+    account may have running. live_events: how much of a running stream is kept for callers who lost their connection,
+    0 for nothing.
+    """
+
+    store: bool = True
+    max_stored: SomeBytes = 16 << 20
+    max_context: SomeBytes = 32 << 20
+    max_items: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    max_background: Annotated[int, Field(ge=0, le=100_000)] = 100
+    live_events: Size = 4 << 20
+
+
+class StorageSettings(Section):
+    """How much may be kept for one account: responses, conversations and answers under an `Idempotency-Key`.
+
+    bytes_per_account: of all of them together. objects_per_account: how many, items of conversations included.
+    """
+
+    bytes_per_account: SomeBytes = 1 << 30
+    objects_per_account: Annotated[int, Field(ge=1, le=10**9)] = 100_000
+
+
+class IdempotencySettings(Section):
+    """Requests with an `Idempotency-Key`. keep: how long their answers are kept; 0: the header has no meaning.
+    max_answer: the largest answer (as bytes of its body) that is kept."""
+
+    keep: Duration = 86400.0
+    max_answer: SomeBytes = 8 << 20
