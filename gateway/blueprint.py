@@ -25,7 +25,8 @@ from gateway.profile import Profile
 from gateway.provider import ListingProvider, MediaProvider, ProviderKind
 from gateway.server_secret import server_secret
 from gateway.servertools.toolbox import Offers, collect
-from gateway.stores import CountersKind, SpareCounters, Stores, StoresKind, StoresSettings
+from gateway.stores import CountersKind, Stores, StoresKind, StoresSettings
+from gateway.stores.counters import SpareCounters
 from gateway.upstream.lanes import Endpoint
 
 

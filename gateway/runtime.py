@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -37,12 +36,13 @@ from gateway.discovery import Discovery
 from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.exposition import merge, render
 from gateway.fetch import MediaFetcher
+from gateway.keeping import hear_cancellations, keep_house, keep_lease, keep_listing
 from gateway.logs import BodyCopy, RequestLog, attempt_entry, log_body, make_logger, request_entry, style_of
 from gateway.metrics import Metrics, store_gauges
 from gateway.passwords import Passwords
 from gateway.pipeline import Pipeline
 from gateway.provider import Provider, UpstreamReply, UpstreamRequest
-from gateway.responses.running import ResponseCancelled, RunningResponses
+from gateway.responses.running import RunningResponses
 from gateway.responses.services import ResponsesServices
 from gateway.runner.ground import Ground
 from gateway.runner.lifecycle import CallRunner
@@ -66,17 +66,8 @@ from gateway.wire.responses.objects import interrupted
 
 _MOST_REASON = 1000
 """Characters that are kept of why an attempt failed."""
-HOUSEKEEPING = 30.0
-"""Seconds between two rounds of housekeeping."""
-CANCELLATIONS = 0.5
-"""Seconds between two looks for background responses that another process was asked to cancel."""
 LAST_TRIES = 5.0
 """Seconds at the end of the process for what could not be written."""
-PRUNE_EVERY = 120
-"""Rounds between two prunings: once an hour."""
-RENEWALS = 4
-"""Renewals in the lifetime of a lease that has one: three may fail."""
-_DAY = 86_400
 
 
 class Runtime:
@@ -281,11 +272,21 @@ class Gateway:
         )
         loop = asyncio.get_running_loop()
         self._keepers = [
-            loop.create_task(self._keep_lease(), name="lease"),
-            loop.create_task(self._keep_house(), name="housekeeping"),
+            loop.create_task(keep_lease(self.stores.presence, self.log), name="lease"),
+            loop.create_task(
+                keep_house(self.stores, self.log, self.fail_over, lambda: self.runtime.config.database.retention),
+                name="housekeeping",
+            ),
             loop.create_task(self._budgets.run(), name="budgets"),
-            loop.create_task(self._list_models(), name="models"),
-            loop.create_task(self._hear_cancellations(), name="cancellations"),
+            loop.create_task(
+                keep_listing(
+                    self.log, lambda: self.runtime.config.upstream.list_models, lambda: self.runtime.discover()
+                ),
+                name="models",
+            ),
+            loop.create_task(
+                hear_cancellations(self.stores.responses, self.running_responses, self.log), name="cancellations"
+            ),
             loop.create_task(self.ground.watch(self.stores, self.log), name="ground"),
         ]
         self._report(self.runtime)
@@ -403,59 +404,6 @@ class Gateway:
         if done.responses:
             self.log.warning("marked %d responses of a process that died as failed", done.responses)
         return done
-
-    async def _keep_lease(self) -> None:
-        """Stay among the living. A process that hung so long that others took it for dead signs on anew: what it had
-        begun is theirs, what it begins from now on is its own again."""
-        presence = self.stores.presence
-        while True:
-            lifetime = presence.lease.lifetime
-            await asyncio.sleep(HOUSEKEEPING if lifetime is None else lifetime / RENEWALS)
-            try:
-                if not await presence.renew():
-                    lost = presence.lease.id
-                    self.log.error("lease %s was taken by others; signed on as %s", lost, (await presence.join()).id)
-            except Exception:  # a database that is away now may be back before the lease is over
-                self.log.exception("renewing the lease failed")
-
-    async def _keep_house(self) -> None:
-        """What has to be done now and then: resolve what dead processes left, drop what is past retention."""
-        round_ = 0
-        while True:
-            await asyncio.sleep(HOUSEKEEPING)
-            try:
-                await self.fail_over()
-                if round_ % PRUNE_EVERY == 0:
-                    now = int(time.time())
-                    kept = max(_DAY, round(self.runtime.config.database.retention / _DAY) * _DAY)
-                    for kind, count in (await self.stores.prune(now, usage_before=now - kept)).items():
-                        self.log.info("dropped %d %s past retention", count, kind)
-            except Exception:  # a full disk today must not end tomorrow's housekeeping
-                self.log.exception("housekeeping failed")
-            round_ += 1
-
-    async def _list_models(self) -> None:
-        """Keep the models of patterns up to date."""
-        while True:
-            await asyncio.sleep(self.runtime.config.upstream.list_models)
-            try:
-                await self.runtime.discover()
-            except Exception:  # a provider's odd list must not end this for ever
-                self.log.exception("listing models failed")
-
-    async def _hear_cancellations(self) -> None:
-        """Another process was asked to cancel a background response that runs in this one."""
-        while True:
-            await asyncio.sleep(CANCELLATIONS)
-            if not self.running_responses.background:
-                continue
-            try:
-                asked = await self.stores.responses.asked_to_cancel()
-            except Exception:  # a busy disk now must not end this for ever
-                self.log.exception("looking for cancellations failed")
-                continue
-            if asked:
-                self.running_responses.stop_background(ResponseCancelled, asked)
 
     async def _open(self, blueprint: Blueprint) -> Runtime:
         runtime = Runtime(blueprint, self)

@@ -160,6 +160,7 @@ def test_pipelines_keep_no_state_of_the_log() -> None:
         "choose_targets": [],
         "admit_fees": [],
         "admit_round": [],
+        "filter_answer": [],
         "extend_call": [],
         "finish_call": [],
     }

@@ -76,13 +76,11 @@ def build(
     stores: Mapping[str, StoresKind] | None = None,
     counters: Mapping[str, CountersKind] = MappingProxyType({}),
 ) -> Config:
-    """Check the whole document.
+    """Check the whole document. Raises ConfigFault with every problem, sorted by line.
 
-    sections: the models of the plugins' own top-level sections, by plugin name. kinds: by `ProviderKind.kind`.
-    payments: by `PaymentKind.kind`. searches: by `SearchKind.kind`.
-    stores: by URL scheme, None leaves `database.url` unchecked. counters: by URL scheme.
+    sections: the models of the plugins' own top-level sections, by plugin name. kinds, payments, searches: by their
+    `kind`. stores, counters: by URL scheme; stores None leaves `database.url` unchecked.
     plugins: the names of all loaded plugins, which `pipeline` may name; None leaves that unchecked.
-    Raises ConfigFault with every problem, sorted by line.
     """
     builder = _Builder(document, sections, kinds)
     core = builder.core()
@@ -94,10 +92,7 @@ def build(
     services = builder.payments(payments)
     search_services = builder.searches(searches)
     mcp_servers = builder.mcp_servers()
-    if core is not None and stores is not None:
-        builder.database(core.database.url, stores)
-    if core is not None and core.counters.url:
-        builder.counters(core.counters.url, counters)
+    builder.places(core, stores, counters)
     names = builder.names("models") | builder.names("aliases")
     checks.check_aliases(builder.checker, aliases, names)
     checks.check_names(builder.checker, names, plugins)
@@ -255,6 +250,15 @@ class _Builder:
             if [other for other, _ in provided].count(kind) > 1:
                 self.document.report(("mcp_servers", label, "provides"), f"two servers provide {quote(kind)}")
         return checked
+
+    def places(
+        self, core: Core | None, stores: Mapping[str, StoresKind] | None, counters: Mapping[str, CountersKind]
+    ) -> None:
+        """Where things are kept: the URLs of the database and of the rate windows."""
+        if core is not None and stores is not None:
+            self.database(core.database.url, stores)
+        if core is not None and core.counters.url:
+            self.counters(core.counters.url, counters)
 
     def counters(self, url: str, kinds: Mapping[str, CountersKind]) -> None:
         """The same for the URL of the rate windows."""

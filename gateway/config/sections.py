@@ -164,11 +164,11 @@ class CounterSettings(Section):
     """Where rate windows are counted.
 
     url: its scheme chooses the place among those that the plugins offer (`register_counters`), such as
-    redis://localhost:6379/0; empty for the database itself. away: what happens while that place cannot be asked:
+    redis://localhost:6379/0; none for the database itself. away: what happens while that place cannot be asked:
     `store` counts in the database meanwhile, `refuse` answers 503.
     """
 
-    url: Annotated[Text, Field(repr=False)] = ""
+    url: Annotated[OptionalText, Field(repr=False)] = None
     away: Literal["store", "refuse"] = "store"
 
 

@@ -25,7 +25,7 @@ from __future__ import annotations
 from gateway.stores.accounts import Account, AccountChange, Accounts
 from gateway.stores.audit import Audit, AuditEntry
 from gateway.stores.conversations import Conversations, StoredConversation
-from gateway.stores.counters import Counters, CountersKind, OpenCounters, SpareCounters, Window
+from gateway.stores.counters import Counters, CountersKind, OpenCounters, Window
 from gateway.stores.failover import FailedOver, fail_over
 from gateway.stores.idempotency import Claim, ClaimState, Idempotency, KeptAnswer
 from gateway.stores.keys import Key, Keys, KeySettings
@@ -89,7 +89,6 @@ __all__ = [
     "Session",
     "Sessions",
     "SignUp",
-    "SpareCounters",
     "Stored",
     "StoredConversation",
     "StoredResponse",

@@ -111,10 +111,12 @@ async def running_gateway(
     *,
     env: Mapping[str, str] | None = None,
     plugins: Mapping[str, object] = MappingProxyType({}),
+    account_name: str = "test",
 ) -> AsyncIterator[RunningGateway]:
     """Start a gateway with `config` (YAML text, or a mapping that is written as YAML) on a free port of 127.0.0.1.
 
-    folder: an empty folder for configuration and data. plugins: name -> module or class, loaded beside the gateway's
+    folder: an empty folder for configuration and data. account_name: of the account that is made for the test, for
+    gateways that share a database. plugins: name -> module or class, loaded beside the gateway's
     own and the installed ones. Raises ConfigFault like the real start.
     """
     config_path = folder / "config.yaml"
@@ -128,7 +130,7 @@ async def running_gateway(
     service = Service(gateway, host="127.0.0.1", port=0, parts=(Console().mount,))
     await service.start()
     try:
-        account = await gateway.stores.accounts.create_account("test", grant=CREDITS)
+        account = await gateway.stores.accounts.create_account(account_name, grant=CREDITS)
         _, key = await gateway.stores.keys.create_key(account.id, KeySettings(name="test"))
         async with aiohttp.ClientSession() as session:
             yield RunningGateway(gateway, service, account, key, config_path, session, stream)

@@ -22,6 +22,8 @@ LIVE = {
     "gateway_open_holds",
     "gateway_held_credits",
     "gateway_writer_queue",
+    "gateway_upstream_waiting",
+    "gateway_counters_away",
     "gateway_account_balance_credits",
     "gateway_account_held_credits",
 }

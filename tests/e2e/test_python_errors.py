@@ -186,7 +186,7 @@ UPSTREAM = [
     (json_reply(openai_error("Oops."), 503), openai.InternalServerError, 503, True),
     (json_reply(b"<html>Bad gateway</html>", 502), openai.InternalServerError, 502, True),
     (json_reply(openai_error("Incorrect API key provided: sk-x"), 401), openai.InternalServerError, 502, False),
-    (json_reply(openai_error("Not found", code="model_not_found"), 404), openai.InternalServerError, 502, False),
+    (json_reply(openai_error("Not found", code="model_not_found"), 404), openai.NotFoundError, 404, False),
     (json_reply(openai_error("Used up", code="insufficient_quota"), 429), openai.InternalServerError, 502, False),
     (json_reply(openai_error("Wrong.", "invalid_request_error"), 400), openai.BadRequestError, 400, False),
     (json_reply(b"not json"), openai.InternalServerError, 502, True),

@@ -171,5 +171,5 @@ def test_an_error(world, client, problems, recording, stream):
     error = caught.value
     assert not problems("ErrorResponse", error.response.json())
     # A wrong key or model name is the operator's mistake here, not the caller's.
-    assert error.status_code == (502 if recording.status in (401, 403, 404) else recording.status)
+    assert error.status_code == (502 if recording.status in (401, 403) else recording.status)
     assert client._should_retry(error.response) is False

@@ -20,14 +20,17 @@ ALLOWED: dict[str, str] = {
     "gateway/responses/relays.py, gateway/responses/relays.py": "two relays that begin alike",
     "gateway/runner/lifecycle.py, gateway/runner/rounds.py": "arguments of two constructors",
     "gateway/sqlite/database.py, gateway/testing/memory_stores/__init__.py": "two stores say what they are made of",
+    "gateway/testing/memory_stores/__init__.py, plugins/postgres/tollgate_postgres/kind.py": (
+        "two stores say what they are made of"
+    ),
+    "plugins/postgres/tollgate_postgres/counters.py, plugins/redis/tollgate_redis/__init__.py": (
+        "plugins are independent of each other"
+    ),
     "gateway/sqlite/database.py, plugins/postgres/tollgate_postgres/kind.py": "two stores say what they are made of",
     "gateway/sqlite/money/ledger.py, plugins/postgres/tollgate_postgres/ledger.py": (
         "stores are independent of each other"
     ),
     "gateway/sqlite/identity/logins.py, plugins/postgres/tollgate_postgres/logins.py": (
-        "stores are independent of each other"
-    ),
-    "gateway/sqlite/responses/stored_responses.py, plugins/postgres/tollgate_postgres/responses.py": (
         "stores are independent of each other"
     ),
     "gateway/sqlite/usage/usage_log.py, plugins/postgres/tollgate_postgres/usage.py": "columns of a row, by name",

@@ -244,7 +244,7 @@ class TestBackground:
         assert text_of(last["response"]) == "".join(texts)
 
     async def test_another_process_is_asked_to_cancel(self, site: Any, monkeypatch: Any) -> None:
-        monkeypatch.setattr("gateway.runtime.CANCELLATIONS", 0.02)
+        monkeypatch.setattr("gateway.keeping.CANCELLATIONS", 0.02)
         site.upstream.reply(Reply([*ANSWER[:2], Stall()]))
         async with sdk(site.running) as client:
             queued = await client.responses.create(input="Hello!", background=True)
@@ -298,6 +298,8 @@ async def test_a_process_that_is_killed_leaves_a_failed_response(site: Any, tmp_
             if event.type == "response.output_text.delta":
                 break
         await stream.close()
+        # What is written later takes with it what was handed over before: that the call went out.
+        await client.conversations.create()
     os.kill(process.pid, signal.SIGKILL)
     await process.wait()
     gateway = Gateway(place / "config.yaml", {"GATEWAY_DATA": str(place / "data")})

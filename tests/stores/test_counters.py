@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import GatewayFault
-from gateway.stores import SpareCounters
+from gateway.stores.counters import SpareCounters
 from gateway.stores.windows import SlidingWindows
 from gateway.testing.stores_contract import Clock
 

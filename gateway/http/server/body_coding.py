@@ -59,7 +59,8 @@ async def inflate_body(raw: bytes, coding: str, most: int) -> bytes:
 
 
 def inflate(raw: bytes, coding: str, most: int) -> bytes:
-    """See `inflate_body`."""
+    """The whole content of a compressed body, inflated step by step up to `most` bytes. Raises CallerFault 413 for more
+    than these, 400 for a broken one."""
     parts: list[bytes] = []
     size = 0
     rest = raw

@@ -36,57 +36,38 @@ async def sites(tmp_path, upstream, database_url):
     async with running_gateway(tmp_path / "one", config) as one:
         (tmp_path / "two" / "data").mkdir(mode=0o700)
         shutil.copy(tmp_path / "one/data/secret", tmp_path / "two/data/secret")
-        with pytest.raises(Exception, match="name"):
-            # Its own account has a name that is taken: the same database.
-            async with running_gateway(tmp_path / "two", config):
-                pass
-        yield one, config, tmp_path / "two"
+        async with running_gateway(tmp_path / "two", config, account_name="another") as two:
+            yield one, two
 
 
 async def test_what_begins_at_one_goes_on_at_the_other(sites, upstream):
-    from gateway.http.server.service import Service
-    from gateway.runtime import Gateway
-
-    one, _, folder = sites
-    other = Gateway(folder / "config.yaml", {"GATEWAY_DATA": str(folder / "data")})
-    await other.start()
-    service = Service(other, host="127.0.0.1", port=0)
-    await service.start()
-    host, port = service.address
-    url = f"http://{host}:{port}"
-    headers = {"Authorization": f"Bearer {one.key}"}
-    try:
-        upstream.reply(json_reply(openai_completion("Hi.", reported=usage(10, 5))))
-        keyed = {"Idempotency-Key": "k"}
-        status, _, first = await one.post("/v1/chat/completions", HELLO, headers=keyed)
-        assert status == 200
-        async with one.session.post(url + "/v1/chat/completions", json=HELLO, headers=headers | keyed) as answer:
-            assert (answer.status, await answer.read()) == (200, first)
-        assert len(upstream.requests) == 1
-        upstream.reply(Reply(openai_stream("Paris.", reported=usage(10, 5))))
-        status, _, body = await one.post(
-            "/v1/responses", {"model": "fake/model", "input": "Capital of France?", "stream": True}
-        )
-        assert status == 200
-        made = next(
-            orjson.loads(line[6:])["response"]["id"]
-            for line in body.splitlines()
-            if line.startswith(b'data: {"type":"resp')
-        )
-        async with one.session.get(f"{url}/v1/responses/{made}", headers=headers) as answer:
-            assert (await answer.json())["output"][0]["content"][0]["text"] == "Paris."
-        upstream.reply(json_reply(openai_completion("About two million.", reported=usage(30, 5))))
-        turn = {"model": "fake/model", "input": "How many live there?", "previous_response_id": made}
-        async with one.session.post(url + "/v1/responses", json=turn, headers=headers) as answer:
-            assert answer.status == 200
-        sent = orjson.loads(upstream.requests[-1].body)["messages"]
-        assert [message["role"] for message in sent] == ["user", "assistant", "user"]
-        revoked = await one.gateway.stores.keys.list_keys(one.account.id)
-        await one.gateway.stores.keys.revoke_key(revoked[0].id)
-        await asyncio.sleep(1.0)
-        async with one.session.post(url + "/v1/chat/completions", json=HELLO, headers=headers) as answer:
-            assert answer.status == 401
-        assert await other.stores.check() == []
-    finally:
-        await service.close()
-        await other.stop()
+    one, two = sites
+    upstream.reply(json_reply(openai_completion("Hi.", reported=usage(10, 5))))
+    keyed = {"Idempotency-Key": "k"}
+    status, _, first = await one.post("/v1/chat/completions", HELLO, headers=keyed)
+    assert status == 200
+    status, _, again = await two.post("/v1/chat/completions", HELLO, key=one.key, headers=keyed)
+    assert (status, again) == (200, first)
+    assert len(upstream.requests) == 1
+    upstream.reply(Reply(openai_stream("Paris.", reported=usage(10, 5))))
+    status, _, body = await one.post(
+        "/v1/responses", {"model": "fake/model", "input": "Capital of France?", "stream": True}
+    )
+    assert status == 200
+    made = next(
+        orjson.loads(line[6:])["response"]["id"]
+        for line in body.splitlines()
+        if line.startswith(b'data: {"type":"resp')
+    )
+    _, _, found = await two.get(f"/v1/responses/{made}", key=one.key)
+    assert orjson.loads(found)["output"][0]["content"][0]["text"] == "Paris."
+    upstream.reply(json_reply(openai_completion("About two million.", reported=usage(30, 5))))
+    turn = {"model": "fake/model", "input": "How many live there?", "previous_response_id": made}
+    assert (await two.post("/v1/responses", turn, key=one.key))[0] == 200
+    sent = orjson.loads(upstream.requests[-1].body)["messages"]
+    assert [message["role"] for message in sent] == ["user", "assistant", "user"]
+    revoked = await one.gateway.stores.keys.list_keys(one.account.id)
+    await one.gateway.stores.keys.revoke_key(revoked[0].id)
+    await asyncio.sleep(1.0)
+    assert (await two.post("/v1/chat/completions", HELLO, key=one.key))[0] == 401
+    assert await two.gateway.stores.check() == []
