@@ -113,7 +113,7 @@ async def test_code_is_copied(chromium: Browser, gateway: RunningGateway) -> Non
         await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         await page.goto(gateway.url + "/")
         await page.click(".copyable button")
-        assert await page.inner_text(".copyable button") == "Copied"
+        await page.locator(".copyable button", has_text="Copied").wait_for()
         assert await page.inner_text("#said") == "Copied"
         assert await page.evaluate("navigator.clipboard.readText()") == gateway.url + "/v1"
 
@@ -132,7 +132,7 @@ async def test_the_documentation_is_searched_in_the_browser(chromium: Browser, g
         await page.keyboard.press("Enter")
         await page.wait_for_url("**/docs/http-api#idempotency-key")
         await page.fill("#docs-q", "zzzz")
-        assert "No page has all of these words: zzzz" in await page.inner_text(".docs-found")
+        await page.locator(".docs-found p", has_text="No page has all of these words: zzzz").wait_for()
 
 
 async def test_the_catalogue_filters_while_one_types(chromium: Browser, gateway: RunningGateway) -> None:
