@@ -14,6 +14,7 @@ This module imports nothing of the gateway.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 
 class Fault(Exception):
@@ -25,8 +26,10 @@ class Fault(Exception):
     retry_after: seconds after which a retry makes sense, or None when unknown.
     headers: extra response headers (lower-case names), e.g. `x-should-retry`.
     detail: text for the operator's log only (upstream bodies, addresses); redacted before it is written.
+    usage: what an answer had used when it failed, as its provider told it inside the stream; None when it did not.
     """
 
+    usage: dict[str, Any] | None = None
     default_status = 500
     default_type = "server_error"
 

@@ -1,8 +1,8 @@
-"""docs/compatibility.md, written from the tests: every provider's `matrix_rows`, whose cells its own tests prove.
+"""docs/compatibility.md, written from the tests: the `matrix_rows` of every provider and door, whose cells tests prove.
 
-A module `plugins/<name>/tests/test_matrix.py` has `matrix_rows`, a list of dicts: `parameter` (a name; a value of it
-after a colon; a condition in brackets at the end), `provider`, `how` (a word of HOW), `note` (may be empty), `check`.
-Needs the environment of the tests, because those modules import pytest and the plugins.
+A module `plugins/<name>/tests/test_matrix.py` (for a door, `test_doors.py`) has `matrix_rows`, a list of dicts:
+`parameter` (a name; a value of it after a colon; a condition in brackets at the end), `provider`, `how` (a word of
+HOW), `note` (may be empty), `check`. Needs the environment of the tests: those modules import pytest and the plugins.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ _HEAD = """# What becomes of a parameter
 
 <!-- Written by scripts/compatibility from plugins/*/tests/test_matrix.py; edit those. -->
 
-One row per parameter of `POST /v1/chat/completions`, or value of it; one column per provider. Every filled cell is a
-test of that provider's plugin, which fails when the cell stops being true. The table speaks of the plugins: what
+One row per parameter of `POST /v1/chat/completions`, or value of it; one column per provider, then one per other door,
+which says by what name the parameter is given there. Every filled cell is a test of a plugin or of that door, which
+fails when the cell stops being true. The table speaks of the plugins: what
 the gateway refuses for every provider alike never reaches them ([HTTP API](http-api.md), "Requests"): fields that
 would move a request to another server, model or account, and service tiers that cost more than the price list says.
 """
@@ -90,7 +91,8 @@ def _row(entry: dict[str, Any], path: Path) -> Row:
 
 def find_matrices(root: Path) -> list[Path]:
     """The test modules that hold a matrix, in the order of their paths."""
-    return sorted((root / "plugins").glob("*/tests/test_matrix.py"))
+    doors = [*root.glob("tests/wire/bridge/test_doors.py"), *(root / "plugins").glob("*/tests/inbound/test_doors.py")]
+    return sorted((root / "plugins").glob("*/tests/test_matrix.py")) + sorted(doors)
 
 
 def render(rows: Iterable[Row]) -> str:
@@ -99,7 +101,8 @@ def render(rows: Iterable[Row]) -> str:
     for row in sorted(rows, key=lambda row: (_place(row.name), row.condition, row.provider)):
         cells.setdefault((row.name, row.provider), []).append(row)
     names = list(dict.fromkeys(name for name, _ in cells))
-    providers = sorted({provider for _, provider in cells})
+    # The doors, whose names begin with "at", stand behind the providers.
+    providers = sorted({provider for _, provider in cells}, key=lambda name: (name.startswith("at "), name))
     notes: dict[str, int] = {}
     lines = [f"| parameter | {' | '.join(providers)} |", "|---" * (len(providers) + 1) + "|"]
     for name in names:

@@ -59,6 +59,7 @@ from gateway.tools import (
     ToolImage,
     ToolResult,
     ToolRun,
+    search_activity,
 )
 from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
@@ -239,6 +240,7 @@ __all__ = [
     "redact_fault",
     "refuse_forbidden",
     "seal",
+    "search_activity",
     "text_bytes",
     "text_member",
     "text_of",

@@ -20,7 +20,7 @@ from gateway.errors import CallerFault, Fault, too_fast
 from gateway.profile import Dialect
 from gateway.provider import Answer
 from gateway.responses.history import conversation_of, load_earlier, load_references, weight_of
-from gateway.responses.relays import BridgeRelay, NativeStream
+from gateway.responses.relays import BridgeRelay, NativeStream, done_items
 from gateway.responses.running import ResponseCancelled, RunningResponse
 from gateway.responses.services import ResponsesServices
 from gateway.runner.recording import Recording
@@ -325,6 +325,7 @@ class ResponsesCall(StatefulInboundCall):
                 emulated=self._form.tools.emulated if self._form is not None else (),
                 aliases=self._form.aliases if self._form is not None else None,
                 usage=usage,
+                server_items=done_items(answer.body),
             )
         self._final = final
         return final

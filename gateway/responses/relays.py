@@ -128,6 +128,16 @@ class BridgeRelay:
         return encode_events(out)
 
 
+def done_items(completion: Mapping[str, Any]) -> list[Json]:
+    """The items of what was done for a whole answer, beside the model's words."""
+    choices = completion.get("choices")
+    message = (
+        choices[0].get("message") if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
+    )
+    events = message.get(MEMBER) if isinstance(message, dict) else None
+    return [event["item"] for event in events if event["event"] == "done"] if isinstance(events, Activity) else []
+
+
 def _activity_of(chunk: Mapping[str, Any]) -> list[Json] | None:
     """The events in a chunk that the gateway made itself; see `gateway.servertools.activity`."""
     choices = chunk.get("choices")

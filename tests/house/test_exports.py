@@ -142,6 +142,7 @@ redact
 redact_fault
 refuse_forbidden
 seal
+search_activity
 text_bytes
 text_member
 text_of

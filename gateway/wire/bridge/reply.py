@@ -6,7 +6,7 @@ whole answer and the final object of a streamed one cannot differ.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from gateway.errors import UpstreamFault
@@ -47,11 +47,13 @@ def response_from_chat(
     aliases: Mapping[str, Alias] | None = None,
     usage: Mapping[str, Any] | None = None,
     reason: str | None = None,
+    server_items: Sequence[Json] = (),
 ) -> Json:
     """The response object for a chat completion.
 
     request: the validated Responses body. now: unix seconds of the end; created: of the beginning (default: now).
-    usage, reason: see `BridgeStream.finish`. seed, emulated, aliases: see `BridgeStream`.
+    server_items: what was done beside the model's words, before them. usage, reason: see `BridgeStream.finish`.
+    seed, emulated, aliases: see `BridgeStream`.
     Raises UpstreamFault when the completion makes no sense.
     """
     stream = BridgeStream(
@@ -63,6 +65,10 @@ def response_from_chat(
         emulated=emulated,
         aliases=aliases,
     )
+    for item in server_items:
+        stream.start()
+        index, _ = stream.server_item(item)
+        stream.server_item_done(index, item)
     stream.feed(chunk_of_completion(completion))
     stream.finish(now, usage=usage, reason=reason)
     return stream.response

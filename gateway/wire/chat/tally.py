@@ -58,6 +58,7 @@ class ChatTally:
                     if isinstance(found, Fault):
                         return items[: place + 1]
             elif isinstance(item, Fault):
+                self.usage = item.usage or self.usage
                 return items[: place + 1]
             else:
                 try:

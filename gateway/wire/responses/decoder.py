@@ -15,6 +15,7 @@ import orjson
 from gateway.errors import Fault, UpstreamFault
 from gateway.wire.errors.render import fault_from_stream_event
 from gateway.wire.exact_json import load_exact
+from gateway.wire.responses.objects import usage_of_response
 from gateway.wire.responses.replay import events_of
 from gateway.wire.sse import DONE_DATA, EventReader
 
@@ -63,7 +64,10 @@ class ResponsesEventDecoder:
             if kind in _ENDS:
                 event = _object(payload)
                 if event is None or kind in (b"error", b"response.failed"):
-                    out.append(self._fail(_nonsense(payload) if event is None else fault_from_stream_event(event)))
+                    fault = self._fail(_nonsense(payload) if event is None else fault_from_stream_event(event))
+                    response = event.get("response") if event is not None else None
+                    fault.usage = usage_of_response(response) if isinstance(response, dict) else None
+                    out.append(fault)
                 else:
                     self.done = True
                     out.append(payload)

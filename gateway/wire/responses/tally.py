@@ -72,6 +72,7 @@ class ResponsesTally:
         """Take what the decoder gave."""
         for item in items:
             if isinstance(item, Fault):
+                self.usage = item.usage or self.usage
                 break
             self._count(_parsed(item) if isinstance(item, bytes) else item)
         return items

@@ -204,3 +204,25 @@ def _fold_events(body: bytes) -> dict[str, Any]:
             message.update({key: value for key, value in event["delta"].items() if value is not None})
             message["usage"].update(event["usage"])
     return message
+
+
+@pytest.mark.parametrize("name", ["web-search", "web-search-stream"])
+def test_searches_are_told_as_items(name: str) -> None:
+    (transcript,) = [transcript for transcript in ANSWERS if transcript.id == name]
+    said = _fold_events(transcript.body) if transcript.streamed else orjson.loads(transcript.body)
+    asked = [block["input"]["query"] for block in said["content"] if block["type"] == "server_tool_use"]
+    found = [block["content"] for block in said["content"] if block["type"] == "web_search_tool_result"]
+    activity: list[dict[str, Any]] = []
+    if transcript.streamed:
+        decoder = provider().prepare(make_call(), make_target()).reader.open_stream()
+        for item in decoder.feed(transcript.body):
+            choices = item.get("choices") if isinstance(item, dict) else None
+            activity += choices[0]["delta"].get("x_gateway", ()) if choices else ()
+    else:
+        activity = _read(transcript)[0]["message"]["x_gateway"]
+    items = [event["item"] for event in activity if event["event"] == "done"]
+    assert [item["action"]["query"] for item in items] == (asked or [""])  # one recording lacks the question
+    assert [[source["url"] for source in item["action"]["sources"]] for item in items] == [
+        [result["url"] for result in results] for results in found
+    ]
+    assert len({item["id"] for item in items}) == len(items) > 0

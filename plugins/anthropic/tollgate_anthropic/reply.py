@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from gateway.api import (
+    Activity,
     Call,
     ChatReader,
     Fault,
@@ -23,6 +24,7 @@ from .citations import Citations
 from .details import Detail, detail_of
 from .faults import fault_from_error, fault_from_reply, redact
 from .reading import Reading, checked_json, ending
+from .searches import Searches
 from .stream import MessageDecoder, extras_of
 from .usage import service_tier, translate_usage
 
@@ -115,6 +117,8 @@ class _Answer:
         self.thinking: list[str] = []
         self.details: list[Detail] = []
         self.cited = Citations()
+        self.searches = Searches()
+        self.activity = Activity()
 
     def add(self, block: dict[str, Any]) -> None:
         kind = block.get("type")
@@ -135,6 +139,7 @@ class _Answer:
             at = 0 if self.answered else len(self.text)
             detail = detail_of(writable(block), len(self.details), after_text=at, after_calls=len(self.calls))
             self.details.append(detail)
+            self.activity += self.searches.take(block) or ()
 
     def message(self, json_text: bool) -> dict[str, Any]:
         content: str | None = checked_json(self.text) if json_text else self.text
@@ -152,6 +157,8 @@ class _Answer:
             message["reasoning_content"] = "".join(self.thinking)
         if self.details:
             message["reasoning_details"] = self.details
+        if self.activity:
+            message["x_gateway"] = self.activity
         if self.cited.annotations:
             message["annotations"] = self.cited.annotations
         if self.cited.citations:

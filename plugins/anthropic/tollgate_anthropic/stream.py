@@ -34,6 +34,7 @@ from .citations import Citations
 from .details import detail_of
 from .faults import fault_from_error, redact
 from .reading import Reading, ending
+from .searches import Searches
 from .usage import merge_usage, service_tier, translate_usage
 
 INPUT = b'"input"'
@@ -123,6 +124,7 @@ class EventTranslator:
         self._usage_due = False
         self._blocks: dict[Any, _Block] = {}
         self._length = 0
+        self._searches = Searches()
         self._calls = 0
         self._answered = False
         self._details = 0
@@ -291,6 +293,9 @@ class EventTranslator:
         detail = detail_of(writable(content), self._details, after_text=at, after_calls=block.calls)
         self._put(out, {"reasoning_details": [detail]})
         self._details += 1
+        activity = self._searches.take(content)
+        if activity is not None:
+            self._put(out, {"x_gateway": activity})
 
     def _message_delta(self, event: dict[str, Any], out: list[StreamItem]) -> None:
         merge_usage(self._usage, event.get("usage"))

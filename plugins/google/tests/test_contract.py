@@ -128,6 +128,9 @@ def test_a_search_is_cited_and_counted() -> None:
             assert choice["message"]["content"][cited["start_index"] : cited["end_index"]].endswith("}")
         assert completion["usage"]["server_tool_use_details"] == {"web_search_requests": 1}
         assert choice["groundingMetadata"]["webSearchQueries"] == ["", "largest city in Mexico"]
+        items = [event["item"] for event in choice["message"]["x_gateway"] if event["event"] == "done"]
+        assert [item["action"]["query"] for item in items] == ["largest city in Mexico"]
+        assert len(items[0]["action"]["sources"]) == len(choice["groundingMetadata"]["groundingChunks"])
 
 
 def test_speech_is_audio_and_becomes_a_wav_file_when_asked() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.api import Unfence, dict_of, dump, text_of, writable
 
 from .details import SIGNATURE, WHOLE_PART, Detail, extra_content
-from .grounding import annotations_of, searches_of
+from .grounding import activity_of, annotations_of, searches_of
 from .logprobs import translate_logprobs
 from .partial import ArgumentWriter
 from .reading import FINISH, REFUSED, Reading, as_wav, refusal
@@ -200,6 +200,9 @@ class Choice:
             notes = annotations_of(self._grounding, "".join(self._pieces))
             if notes:
                 deltas.append({"annotations": notes})
+            activity = activity_of(self._grounding, f"{self._seed}{self.index}")
+            if activity:
+                deltas.append({"x_gateway": activity})
         finish = FINISH.get(self.reason, "stop") or "stop"
         last: Delta = {}
         if finish == "content_filter":

@@ -7,11 +7,26 @@ out by some answers, so the segment's own text decides.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
-from gateway.api import dict_of, dicts_of, text_of
+from gateway.api import Activity, dict_of, dicts_of, search_activity, text_of
 
 _SOURCES = ("web", "maps", "retrievedContext", "image")
+
+
+def activity_of(metadata: Any, seed: str) -> Activity:
+    """The searches that a candidate's `groundingMetadata` tells of. Which address each of them found is not told, so
+    the first has them all. seed: unique for the candidate."""
+    metadata = dict_of(metadata)
+    queries = metadata.get("webSearchQueries")
+    urls = [text_of(dict_of(chunk.get("web")).get("uri")) for chunk in dicts_of(metadata.get("groundingChunks"))]
+    made = Activity()
+    asked = [query for query in queries if isinstance(query, str) and query] if isinstance(queries, list) else []
+    for at, query in enumerate(asked):
+        identity = hashlib.sha256(f"{seed}/{at}".encode("utf-8", "replace")).hexdigest()[:24]
+        made += search_activity(identity, query, [url for url in urls if url] if not at else ())
+    return made
 
 
 def annotations_of(metadata: Any, content: str) -> list[dict[str, Any]]:

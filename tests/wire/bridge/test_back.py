@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 from gateway.errors import CallerFault, Fault, UpstreamFault
 from gateway.wire.bridge.back_reply import ChatFromResponses, chat_from_response
 from gateway.wire.bridge.back_request import responses_from_chat
+from gateway.wire.bridge.reply import response_from_chat
 from gateway.wire.bridge.request import Abilities, chat_from_responses
 from gateway.wire.bridge.stream import BridgeStream
 from gateway.wire.chat.request import ChatFold, fold_stream, validate_chat
@@ -530,3 +531,12 @@ def test_citations_of_documents_reach_callers_of_responses() -> None:
     made, same = item["content"][0]["annotations"]
     assert (made["type"], made["filename"], made["index"], made["cited_text"]) == ("file_citation", "Report", 4, "x")
     assert same == of_file
+
+
+def test_what_was_done_beside_the_words_comes_before_them() -> None:
+    item = {"id": "ws_1", "type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "q"}}
+    message = {"role": "assistant", "content": "Yes."}
+    completion = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    made = response_from_chat(completion, {}, response_id="resp_1", model="m", now=1, server_items=[item])
+    assert [entry["type"] for entry in made["output"]] == ["web_search_call", "message"]
+    assert made["output"][0] == item

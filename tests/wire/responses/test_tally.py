@@ -10,6 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.errors import Fault
+from gateway.wire.chat.tally import ChatTally
+from gateway.wire.responses.decoder import ResponsesEventDecoder
 from gateway.wire.responses.tally import ResponsesTally
 
 
@@ -81,3 +84,14 @@ def test_a_cut() -> None:
     tally = tallied({"type": "response.created"})
     tally.cut()
     assert (tally.complete, tally.finish_reason) == (False, "length")
+
+
+@pytest.mark.parametrize("tally", [ResponsesTally(), ChatTally(1)])
+def test_what_a_failed_answer_had_used_counts(tally: ResponsesTally | ChatTally) -> None:
+    usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+    failed = {"status": "failed", "output": [], "error": {"code": "server_error", "message": "x"}, "usage": usage}
+    event = {"type": "response.failed", "response": failed, "sequence_number": 1}
+    items = ResponsesEventDecoder().feed(b"data: " + orjson.dumps(event) + b"\n\n")
+    assert isinstance(items[-1], Fault)
+    tally.add(list(items))
+    assert tally.usage == usage

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from gateway.api import UpstreamFault, Watch, dump, encode_event, nonsense, text_of
+from gateway.api import UpstreamFault, Watch, dict_of, dicts_of, dump, encode_event, nonsense, text_of
 
 from .activity import blocks_of
 from .blocks import Blocks, ContentWriter, Writer
@@ -70,13 +70,16 @@ class Answer:
         self._stops = stops
         self._ending: Json = {}
         self._refusal: list[str] = []
+        self._native: set[str] = set()  # of what Anthropic's own servers did, and their blocks tell
         self._free: dict[Any, None] = {}  # calls of tools with free text, by index
 
     def add(self, delta: Json) -> None:
         """Take one delta, or a whole message. Raises UpstreamFault when it makes no sense."""
         blocks = self.blocks
+        self._native.update(_ids_of(delta.get("reasoning_details")))
         for block in blocks_of(delta.get("x_gateway")):
-            blocks.add(block)
+            if (text_of(block.get("tool_use_id")) or text_of(block.get("id"))) not in self._native:
+                blocks.add(block)
         thought = delta.get("reasoning_content") or delta.get("reasoning")
         if isinstance(thought, str) and thought:
             blocks.think(thought)
@@ -177,6 +180,12 @@ class Answer:
         for other in others if isinstance(others, list) else ():
             if isinstance(other, dict) and isinstance(other.get("type"), str):
                 self.blocks.cite(_document({key: value for key, value in other.items() if key not in _SPAN}))
+
+
+def _ids_of(details: Any) -> set[str]:
+    """The ids of what Anthropic's own servers did."""
+    blocks = [dict_of(detail.get("block")) for detail in dicts_of(details)]
+    return {text_of(block.get("tool_use_id")) or text_of(block.get("id")) for block in blocks} - {""}
 
 
 def _document(found: Json) -> Json:
