@@ -15,9 +15,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from gateway import config as configuration
 from gateway.blueprint import Blueprint, catalog_of, demo_note, open_stores
 from gateway.claim import PID_FILE, Claim, holder
-from gateway.cli.common import add_config, blueprint_of
+from gateway.cli.common import add_config, add_json, blueprint_of, print_json
 from gateway.cli.people import console_base
 from gateway.cli.supervisor import Supervisor, inherited, listen, worker_command
 from gateway.config import Config, Server
@@ -25,12 +26,15 @@ from gateway.console import Console
 from gateway.errors import GatewayFault
 from gateway.http.api.links import link_url
 from gateway.http.server.service import Service
+from gateway.reloading import forget_outcome, wait_for_outcome
 from gateway.runtime import Gateway
 from gateway.server_secret import admin_secret, data_folder, server_secret
 from gateway.siblings import Link
 from gateway.stores import KeySettings, NewLink, Stores
 
 _LOOK_FOR_SUPERVISOR = 1.0
+_RELOAD = 60.0
+"""Seconds to wait for what comes of a reload: plugins may take their time to start."""
 FIRST_ACCOUNT = "admin"
 FIRST_GRANT = 10_000_000
 """Credits of the account that the first start creates (10 USD at the default rate): the operator's own."""
@@ -53,6 +57,7 @@ def add_commands(commands: Any) -> None:
     serve.set_defaults(run=run_serve)
     reload = commands.add_parser("reload", help="make the running gateway read its configuration again")
     add_config(reload)
+    add_json(reload)
     reload.set_defaults(run=run_reload)
 
 
@@ -99,20 +104,40 @@ def _run_workers(options: argparse.Namespace, blueprint: Blueprint, workers: int
     pid.write_text(f"{os.getpid()}\n")
     try:
         command = worker_command(["serve", "--config", str(options.config)])
-        return asyncio.run(Supervisor(command, listening, workers).run())
+        return asyncio.run(Supervisor(command, listening, workers, blueprint.config.data).run())
     finally:
         pid.unlink(missing_ok=True)
 
 
 def run_reload(options: argparse.Namespace) -> int:
-    """Check the configuration and, when it is good, tell the running gateway. Raises ConfigFault, GatewayFault."""
-    data = blueprint_of(options).config.data
+    """Tell the running gateway, wait, and say what came of it; 2 when its file has faults. Raises ConfigFault,
+    GatewayFault. Which file that is says the gateway: it may be another than the one that is named here."""
+    data = configuration.read(options.config, os.environ).data
     process = holder(data)
     if process is None:
         raise GatewayFault(f"no gateway is running on the data folder {data}")
+    forget_outcome(data)
     os.kill(process, signal.SIGHUP)
-    print("reload requested; the gateway's log tells the result")
-    return 0
+    outcome = wait_for_outcome(data, _RELOAD)
+    if outcome is None:
+        raise GatewayFault(f"the gateway has not answered within {_RELOAD:g} s; its log tells what came of it")
+    if options.json:
+        print_json({"ok": not outcome["problems"], **outcome})
+    else:
+        _show_outcome(outcome)
+    return 2 if outcome["problems"] else 0
+
+
+def _show_outcome(outcome: dict[str, Any]) -> None:
+    for problem in outcome["problems"]:
+        print(problem, file=sys.stderr)
+    if outcome["problems"]:
+        print(f"gateway: not reloaded; the configuration of before stays ({outcome['config']})", file=sys.stderr)
+        return
+    for warning in outcome["warnings"]:
+        print(f"warning: {warning}")
+    processes = outcome["processes"]
+    print(f"reloaded {outcome['config']}" + (f" in {processes} processes" if processes > 1 else ""))
 
 
 def _run_loop(work: Any) -> int:
@@ -147,6 +172,8 @@ async def _serve(options: argparse.Namespace, listening: socket.socket | None) -
             _spare_the_collector()
             if listening is not None:
                 _end_with(options.supervisor, service)
+            if link is not None:
+                link.tell("ready", os.getpid())
             await service.serve()
     except OSError as error:
         print(f"gateway: cannot listen: {error}", file=sys.stderr)

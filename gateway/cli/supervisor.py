@@ -12,9 +12,12 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from gateway.exposition import keep
 from gateway.http.server.service import BACKLOG
+from gateway.reloading import write_outcome
 from gateway.siblings import Hub
 
 # A worker that dies is replaced, but one that cannot live is not replaced in a tight loop.
@@ -35,15 +38,24 @@ def listen(host: str, port: int) -> socket.socket:
 
 class Supervisor:
     """Keeps `count` workers running until it is told to stop. command: starts one worker; the sockets' numbers are
-    appended as `--listen-fd N --siblings-fd M`, this process's as `--supervisor N`."""
+    appended as `--listen-fd N --siblings-fd M`, this process's as `--supervisor N`. data: the data folder."""
 
-    def __init__(self, command: Sequence[str], listening: socket.socket, count: int) -> None:
+    def __init__(self, command: Sequence[str], listening: socket.socket, count: int, data: Path) -> None:
         self._command = [*command, "--listen-fd", str(listening.fileno()), "--supervisor", str(os.getpid())]
         self._listening = listening
         self._count = count
         self._workers: set[asyncio.subprocess.Process] = set()
         self._stopping = asyncio.Event()
         self._hub = Hub({"metrics": keep})
+        self._hub.hears["reloaded"] = self._reloaded
+        self._data = data
+        self._hub.hears["ready"] = self._is_ready
+        # Process ids of the workers that hear signals; of those that will be told to reload once they do.
+        self._ready: set[int] = set()
+        self._owed: set[int] = set()
+        # Process ids of the workers that have not said yet what came of a reload, and what the others said.
+        self._asked: set[int] = set()
+        self._reports: list[dict[str, Any]] = []
 
     async def run(self) -> int:
         """Exit status 0 when every worker drained in good order after a stop was asked for, 1 otherwise."""
@@ -75,6 +87,9 @@ class Supervisor:
             status = await worker.wait()
             self._workers.discard(worker)
             self._hub.remove(seat)
+            self._ready.discard(worker.pid)
+            self._owed.discard(worker.pid)
+            self._answered(worker.pid)
             if self._stopping.is_set():
                 return status
             pause = 0.0 if loop.time() - began > _SHORTEST_LIFE else min(max(1.0, pause * 2), _LONGEST_PAUSE)
@@ -92,8 +107,33 @@ class Supervisor:
         self._listening.close()
         self._pass_on(number)
 
+    def _is_ready(self, process: int) -> None:
+        """A worker serves, and hears signals."""
+        self._ready.add(process)
+        if process in self._owed:
+            self._owed.remove(process)
+            os.kill(process, signal.SIGHUP)
+
+    def _reloaded(self, told: dict[str, Any]) -> None:
+        """A worker says what came of a reload."""
+        self._reports.append(told)
+        self._answered(told["process"])
+
+    def _answered(self, process: int) -> None:
+        """Nothing more is to come of this worker; when all have answered or died, whoever asked is told."""
+        if process in self._asked:
+            self._asked.remove(process)
+            if not self._asked and self._reports:
+                write_outcome(self._data, self._reports)
+
     def _pass_on(self, number: signal.Signals) -> None:
+        if number == signal.SIGHUP:
+            self._asked, self._reports = {worker.pid for worker in self._workers}, []
+            # To a worker that is still starting it would be the end.
+            self._owed = self._asked - self._ready
         for worker in self._workers:
+            if number == signal.SIGHUP and worker.pid in self._owed:
+                continue
             if worker.returncode is None:
                 worker.send_signal(number)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import orjson
 import pytest
 
 CONFIG = """
@@ -145,3 +146,30 @@ async def test_a_worker_that_is_told_to_stop_refuses_nothing_that_another_can_ta
             await asyncio.sleep(0.02)
         statuses = await asyncio.gather(*asked[:50])
         assert set(statuses) == {200}
+
+
+async def reload(folder: Path, *words: str) -> tuple[int | None, str]:
+    """Exit status and all output of `gateway reload`."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", "reload", "--config", str(folder / "config.yaml"), *words),
+        env={**os.environ, "GATEWAY_DATA": str(folder / "data")},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    return process.returncode, said.decode()
+
+
+@pytest.mark.slow
+async def test_a_reload_says_what_came_of_it_in_all_workers(tmp_path: Path) -> None:
+    async with served(tmp_path, 2):
+        file = tmp_path / "config.yaml"
+        status, said = await reload(tmp_path)
+        assert (status, f"reloaded {file} in 2 processes" in said) == (0, True), said
+        await asyncio.to_thread(file.write_text, CONFIG + "modles: {}\n")
+        status, said = await reload(tmp_path)
+        assert status == 2
+        assert f"{file}:6: modles: unknown key; did you mean models?" in said
+        assert "the configuration of before stays" in said
+        status, said = await reload(tmp_path, "--json")
+        assert (status, orjson.loads(said)["ok"]) == (2, False)

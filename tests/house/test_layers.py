@@ -12,8 +12,8 @@ import pytest
 
 FLOORS = (
     "errors aside claim wire profile explanation text_filter call provider readers operations dialect payments "
-    "tools credentials stores config storage catalog fetch hookspecs api pluginload pipeline upstream runner "
-    "logs exposition metrics siblings budgets discovery server_secret passwords builtin sqlite own_plugins "
+    "tools credentials stores config storage catalog fetch hookspecs api pluginload pipeline upstream runner logs "
+    "exposition metrics siblings budgets discovery reloading server_secret passwords builtin sqlite own_plugins "
     "servertools responses keeping blueprint runtime http console cli __main__ testing"
 ).split()
 

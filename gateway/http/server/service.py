@@ -17,6 +17,7 @@ from gateway.errors import ConfigFault, GatewayFault
 from gateway.http.routes import Part
 from gateway.http.server.app import HttpApp
 from gateway.http.server.connection import Server
+from gateway.reloading import report, write_outcome
 from gateway.runtime import Gateway
 
 BACKLOG = 2048
@@ -160,11 +161,22 @@ class Service:
                 loop.remove_signal_handler(number)
 
     async def _reload(self) -> None:
+        gateway = self.gateway
+        problems: list[str] = []
         try:
-            await self.gateway.reload()
+            await gateway.reload()
         except ConfigFault as fault:
-            for problem in fault.problems:
-                self.gateway.log.error("configuration not reloaded: %s", problem)
+            problems = fault.problems
+            for problem in problems:
+                gateway.log.error("configuration not reloaded: %s", problem)
+        except Exception as error:  # whoever asked waits for an answer, whatever a plugin raises as it starts
+            gateway.log.exception("configuration not reloaded")
+            problems = [f"{type(error).__name__}: {error}"]
+        told = report(gateway.config_path, problems, gateway.runtime.config.warnings)
+        if self._listening is None:
+            await asyncio.to_thread(write_outcome, gateway.runtime.config.data, [told])
+        else:
+            gateway.siblings.tell("reloaded", told)
 
     @property
     def _pid_path(self) -> Path:
