@@ -1,6 +1,19 @@
 """All pages of the console, module by module."""
 
-from gateway.console.pages import chat, credits, docs, keys, landing, models, oidc, overview, settings, sign_in, usage
+from gateway.console.pages import (
+    admin,
+    chat,
+    credits,
+    docs,
+    keys,
+    landing,
+    models,
+    oidc,
+    overview,
+    settings,
+    sign_in,
+    usage,
+)
 
 PAGES = (
     *landing.PAGES,
@@ -14,4 +27,5 @@ PAGES = (
     *usage.PAGES,
     *credits.PAGES,
     *settings.PAGES,
+    *admin.PAGES,
 )
