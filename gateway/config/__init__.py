@@ -37,6 +37,7 @@ from gateway.config.sections import (
     Upstream,
 )
 from gateway.config.settings import Alias, Config, EndpointEntry, ModelEntry, PaymentEntry, ProviderEntry, SearchEntry
+from gateway.config.sign_in_sections import OidcSettings
 from gateway.config.state_sections import IdempotencySettings, ResponsesSettings, StorageSettings
 from gateway.config.tool_sections import McpServerSettings, SearchMode, SearchSettings, ToolSettings
 from gateway.config.types import (
@@ -82,6 +83,7 @@ __all__ = [
     "ModelEntry",
     "ModelSettings",
     "Network",
+    "OidcSettings",
     "OptionalText",
     "PaymentEntry",
     "PaymentTerms",

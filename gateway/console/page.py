@@ -33,8 +33,9 @@ class Visit:
 
     context: the HTTP request; its `values` are the places of the path. base_url: how this visitor reaches the gateway,
     such as `https://llm.example.org`, for snippets. form: the fields of a `POST`. flash: what an act before had to say.
-    theme: `light`, `dark`, or "" for what the system prefers. language: in which examples are shown first. shelf: for
-    what is made once per process; generation: once per generation of the configuration. routes: all of that one.
+    theme: `light`, `dark`, or "" for what the system prefers. language: in which examples are shown first. status: of
+    the page, when its template is rendered. shelf: for what is made once per process; generation: once per generation
+    of the configuration. routes: all of that one.
     """
 
     context: RequestContext
@@ -46,6 +47,7 @@ class Visit:
     form: MultiMapping[str] = field(default_factory=MultiDict)
     flash: str = ""
     theme: str = ""
+    status: int = 200
     language: str = ""
 
     @property

@@ -35,6 +35,8 @@ class Templates:
             "number": words.number,
             "tokens": words.tokens,
             "marked": words.marked,
+            "browser": words.browser,
+            "duration": words.duration,
             "moment": words.moment,
             "for_script": lambda value: Markup(words.json_for_script(value)),
         }

@@ -86,7 +86,7 @@ class Console:
                     answer.headers.setdefault(name, value)
                 answer.headers.setdefault("cache-control", _PERSONAL)
             return answer
-        return await self.render(visit, page.template, answer)
+        return await self.render(visit, page.template, answer, status=visit.status)
 
     def visit(self, context: RequestContext, visitor: Visitor, routes: Routes, generation: Shelf) -> Visit:
         """What a handler knows of this request."""

@@ -75,6 +75,12 @@ class Member:
         return self.who.csrf
 
 
+def member_of(visitor: Visitor) -> SignedIn:
+    """Who is signed in, for pages that need an account."""
+    assert isinstance(visitor, Member)
+    return visitor.who
+
+
 class Members:
     """Finds visitors by the session in their cookie."""
 

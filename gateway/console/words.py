@@ -37,6 +37,25 @@ def moment(seconds: int | None) -> dict[str, str]:
     return {"iso": when.strftime("%Y-%m-%dT%H:%M:%SZ"), "text": when.strftime("%Y-%m-%d %H:%M UTC")}
 
 
+_BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+_SYSTEMS = (("Windows", "Windows"), ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Mac OS", "macOS"),
+            ("Linux", "Linux"))  # fmt: skip
+
+
+def browser(agent: str) -> str:
+    """What a browser's own description comes to: `Firefox on Linux`; its beginning, when it is none that is known."""
+    name = next((name for mark, name in _BROWSERS if mark in agent), "")
+    system = next((name for mark, name in _SYSTEMS if mark in agent), "")
+    return f"{name} on {system}" if name and system else name or agent[:40] or "Unknown"
+
+
+def duration(milliseconds: int | None) -> str:
+    """A time that something took: `350 ms`, `2.4 s`; a dash when it is not known."""
+    if milliseconds is None:
+        return "-"
+    return f"{milliseconds} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
+
+
 def amount(value: Decimal) -> str:
     """Money: two places from 1 upwards, below that enough for two digits that say something."""
     places = 2

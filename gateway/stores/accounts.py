@@ -61,6 +61,6 @@ class Accounts(Protocol):
     async def erase_account(self, account_id: str) -> Account | None:
         """Erase for good what is personal of an account, and disable it: its name (`gateway.stores.checks.erased_name`
         from then on), login, identities, links, sessions, its keys' secrets, names and addresses, its stored responses
-        and conversations.
-        What it used and paid stays, under its id. None when there is no such account. Every access ends in one step;
-        what is stored may go in further ones. Idempotent: asked again, it finishes what was broken off."""
+        and conversations. What it used and paid stays, under its id. None when there is no such account. Every access
+        ends in one step; what is stored may go in further ones. Idempotent: asked again, it finishes what was broken
+        off."""

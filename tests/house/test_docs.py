@@ -19,7 +19,7 @@ from gateway import pluginload
 from gateway.api import Call, Caller, CallerFault, Fault, Provider, Refusal, Target, UpstreamFault, UpstreamReply
 from gateway.builtin import BUILTIN
 from gateway.cli import build_parser
-from gateway.config import McpServerSettings, sections
+from gateway.config import McpServerSettings, OidcSettings, sections
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -226,6 +226,7 @@ class TestSettings:
         parts = {
             "`cooldown`": sections.Cooldown,
             "`webhook`": sections.AlertWebhook,
+            "`oidc`": OidcSettings,
             "`providers`": sections.ProviderTerms,
             "`models`": sections.ModelSettings,
             "`price`": sections.PriceSettings,

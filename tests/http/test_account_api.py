@@ -255,6 +255,22 @@ async def test_a_live_view_ends_with_its_session(gateway: RunningGateway, people
         assert await Live(answer).ended()
 
 
+async def test_budgets_are_shown_with_what_they_have_passed(gateway: RunningGateway, people: list[Browser]) -> None:
+    ada, eve = people
+    _, made = await ada.ask("POST", "/account/keys", {"name": "small", "monthly_limit": 50})
+    await ada.ask("POST", "/account/keys", {"name": "without a ceiling"})
+    assert (await gateway.post("/v1/chat/completions", {**HELLO, "max_tokens": 20}, key=made["key"]))[0] == 200
+    _, listed = await ada.ask("GET", "/account/alerts")
+    account, key = listed["data"]
+    assert (account["kind"], account["limit"], account["thresholds"], account["passed"]) == (
+        "account", 100_000, [80, 100], [],
+    )  # fmt: skip
+    assert (key["kind"], key["key_id"], key["limit"]) == ("key", made["id"], 50)
+    assert key["used"] == account["used"] > 0
+    _, theirs = await eve.ask("GET", "/account/alerts")
+    assert [one["used"] for one in theirs["data"]] == [0]
+
+
 async def test_key_changes_are_limited(people: list[Browser]) -> None:
     statuses = [(await people[0].ask("POST", "/account/keys/key_none/rotate", {}))[0] for _ in range(31)]
     assert statuses == [404] * 30 + [429]

@@ -238,6 +238,7 @@ async def test_people(api):
         await ask("POST", "/chat/completions", HELLO)
         await ask("GET", "/account/usage")
         await ask("GET", "/account/requests")
+        await ask("GET", "/account/alerts")
         await ask("POST", "/account/login", {"current_password": password, "password": "another password"})
         await ask("POST", "/account/password/reset", {"link": "none", "password": password}, status=404)
         await ask("DELETE", "/account/sessions")

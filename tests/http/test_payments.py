@@ -132,7 +132,7 @@ async def test_an_order_is_paid(shop):
     sent = shop.upstream.requests[0].json
     assert (sent["order"], sent["amount"]) == (order["id"], 1000)
     assert sent["success"] == "https://app.example.org/ok"
-    assert sent["cancel"].endswith(f"/?topup={order['id']}")
+    assert sent["cancel"].endswith(f"/credits?topup={order['id']}")
     assert await shop.say(order, ("payment", 1000, 1), checkout_id="page1") == 200
     assert (await shop.topup(order))["status"] == "paid"
     account = await shop.account(shop.gateway.account.id)

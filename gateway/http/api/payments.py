@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from gateway.http.api.operations.account import NEW_TOPUP
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import read_body
 from gateway.payments import Checkout, Order, PaymentEvent, PaymentMethod
+from gateway.runtime import Runtime
 from gateway.stores import TopUp
 
 CURRENCY = "usd"
@@ -35,23 +37,29 @@ async def create_topup(context: RequestContext) -> web.StreamResponse:
 
     The order is durable before the service hears of it: whatever is paid later leads back to this account."""
     caller = await find_caller(context)
-    await throttle(context, [(f"topup:{caller.account_id}", _ORDERS_PER_MINUTE)], 60.0)
     body = await read_object(context, *NEW_TOPUP["properties"])
+    return context.json(view(await order_credits(context, caller.account_id, body)))
+
+
+async def order_credits(context: RequestContext, account_id: str, body: Mapping[str, Any]) -> TopUp:
+    """An order with its payment page. body: as `create_topup` takes it. Raises CallerFault 400, 404, 429, UpstreamFault
+    when the service makes no page."""
+    await throttle(context, [(f"topup:{account_id}", _ORDERS_PER_MINUTE)], 60.0)
     config = context.runtime.config
     method = _method(context, body.get("method"))
     amount, credits = _sum(body, config.payments[method.name], config.credits.per_usd)
     pages = [_url(body, "success_url"), _url(body, "cancel_url")]
     topups = context.gateway.stores.topups
-    topup = await topups.open(caller.account_id, method.name, currency=CURRENCY, amount=amount, credits=credits)
-    success, cancel = (page or f"{_base(config)}/?topup={topup.id}" for page in pages)
-    order = Order(topup.id, caller.account_id, amount, CURRENCY, credits, success, cancel)
+    topup = await topups.open(account_id, method.name, currency=CURRENCY, amount=amount, credits=credits)
+    own = f"{_base(config)}/{'credits' if config.console.enabled else ''}?topup={topup.id}"
+    success, cancel = (page or own for page in pages)
+    order = Order(topup.id, account_id, amount, CURRENCY, credits, success, cancel)
     try:
         checkout = await _open_checkout(context, method, order)
     except Fault as fault:
         await topups.give_up(topup.id)
         raise _service_failed(fault) from fault
-    stored = await topups.set_checkout(topup.id, checkout.id, checkout.url)
-    return context.json(_view(stored or topup))
+    return await topups.set_checkout(topup.id, checkout.id, checkout.url) or topup
 
 
 async def get_topup(context: RequestContext) -> web.StreamResponse:
@@ -60,7 +68,7 @@ async def get_topup(context: RequestContext) -> web.StreamResponse:
     topup = await context.gateway.stores.topups.get(context.values["id"], account_id=caller.account_id)
     if topup is None:
         raise CallerFault("There is no such top-up.", status=404, code="topup_not_found")
-    return context.json(_view(topup))
+    return context.json(view(topup))
 
 
 async def list_topups(context: RequestContext) -> web.StreamResponse:
@@ -69,12 +77,17 @@ async def list_topups(context: RequestContext) -> web.StreamResponse:
     topups = await context.gateway.stores.topups.list_topups(
         caller.account_id, before=context.request.query.get("before", ""), limit=_PAGE
     )
-    methods = [
+    data = [view(topup) for topup in topups]
+    return context.json({"object": "list", "data": data, "methods": methods_of(context.runtime)})
+
+
+def methods_of(runtime: Runtime) -> list[dict[str, str]]:
+    """By which services credits can be bought, and from how much to how much."""
+    return [
         {"name": name, "minimum_usd": _usd(entry.minimum), "maximum_usd": _usd(entry.maximum)}
-        for name, entry in context.runtime.config.payments.items()
-        if name in context.runtime.payments
+        for name, entry in runtime.config.payments.items()
+        if name in runtime.payments
     ]
-    return context.json({"object": "list", "data": [_view(topup) for topup in topups], "methods": methods})
 
 
 async def receive_webhook(context: RequestContext) -> web.StreamResponse:
@@ -150,7 +163,7 @@ def _method(context: RequestContext, name: Any) -> PaymentMethod:
     return methods[name]
 
 
-def _sum(body: dict[str, Any], entry: PaymentEntry, per_usd: int) -> tuple[int, int]:
+def _sum(body: Mapping[str, Any], entry: PaymentEntry, per_usd: int) -> tuple[int, int]:
     """Cents to pay, and the credits that they buy: never fewer than were asked for."""
     if ("amount_usd" in body) == ("credits" in body):
         raise CallerFault("amount_usd: give either amount_usd or credits.", param="amount_usd")
@@ -181,7 +194,7 @@ def _cents(value: Any) -> int:
     return int(found[1]) * 100 + int((found[2] or "").ljust(2, "0"))
 
 
-def _url(body: dict[str, Any], name: str) -> str:
+def _url(body: Mapping[str, Any], name: str) -> str:
     value = body.get(name)
     if value is None:
         return ""
@@ -211,7 +224,8 @@ def _usd(cents: int) -> str:
     return f"{cents // 100}.{cents % 100:02}"
 
 
-def _view(topup: TopUp) -> dict[str, Any]:
+def view(topup: TopUp) -> dict[str, Any]:
+    """An order as its owner sees it."""
     return {
         "object": "topup",
         "id": topup.id,

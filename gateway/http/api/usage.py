@@ -13,7 +13,7 @@ from gateway.budgets import account_budget, key_budget
 from gateway.errors import CallerFault
 from gateway.http.server.request_context import RequestContext
 from gateway.storage import StorageQuota
-from gateway.stores import Stores
+from gateway.stores import Stores, UsageSummary
 
 DEFAULT_DAYS = 30
 MOST_DAYS = 366
@@ -52,12 +52,12 @@ async def usage_of(
         if name not in _PARAMETERS:
             raise CallerFault(f"{name}: unknown parameter; known are {', '.join(_PARAMETERS)}.", param=name)
     now = time.time()
-    first, last = _period(query, int(now))
+    first, last = period(query, int(now))
     key_id = query.get("key")
     account = (await account_budget(stores, account_id, now)).shown(thresholds)
     key = None if key_id is None else await key_budget(stores, key_id, now)
     own = key if key is not None and key.account_id == account_id else None
-    summary = await stores.usage.summary(account_id, start=_seconds(first), end=_seconds(last) + _DAY, key_id=key_id)
+    summary = await summary_of(stores, account_id, first, last, key_id)
     return {
         "object": "usage",
         "balance": summary.balance,
@@ -70,8 +70,13 @@ async def usage_of(
     }
 
 
-def _period(query: Mapping[str, str], now: int) -> tuple[date, date]:
-    """First and last day, both included."""
+async def summary_of(stores: Stores, account_id: str, first: date, last: date, key_id: str | None) -> UsageSummary:
+    """What an account, or one of its keys, used from one UTC day to another, both included."""
+    return await stores.usage.summary(account_id, start=_seconds(first), end=_seconds(last) + _DAY, key_id=key_id)
+
+
+def period(query: Mapping[str, str], now: int) -> tuple[date, date]:
+    """First and last day that a query asks for, both included; see `get_usage`. Raises CallerFault 400."""
     today = datetime.fromtimestamp(now, UTC).date()
     if "days" in query:
         for name in ("start", "end"):

@@ -24,6 +24,8 @@ from gateway.http.server.request_reading import is_own_origin, own_address
 from gateway.stores import Account, Session, Stores
 
 CSRF_HEADER = "X-CSRF-Token"
+CONNECT = "connect"
+"""The purpose of a proof: to connect another service's identity with the account."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _SECURE_COOKIE = "__Host-session"
 _PLAIN_COOKIE = "gateway_session"
@@ -41,8 +43,12 @@ class SignedIn:
 
     @property
     def csrf(self) -> str:
-        """Made of the session's token, which it does not betray."""
-        made = hmac.digest(self.token.encode(), b"csrf", hashlib.sha256)
+        """What goes along with all that changes something."""
+        return self.proof("csrf")
+
+    def proof(self, purpose: str) -> str:
+        """That a page of this session led somewhere. Made of the session's token, which it does not betray."""
+        made = hmac.digest(self.token.encode(), purpose.encode(), hashlib.sha256)
         return base64.urlsafe_b64encode(made).decode().rstrip("=")
 
     @property

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
-from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 
+from gateway.budgets import period_of
 from gateway.errors import CallerFault
 from gateway.http.api import admin_forms as forms
 from gateway.http.api.account.access import find_member
@@ -30,15 +30,10 @@ def state(key: Key, now: float) -> str:
     return "expired" if key.expires_at is not None and key.expires_at <= now else "active"
 
 
-def month_of(now: float) -> str:
-    """The UTC month of a time, as stores name it."""
-    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m")
-
-
 async def view(stores: Stores, key: Key) -> dict[str, Any]:
     """A key as its owner sees it, with what this month's calls cost."""
     now = time.time()
-    charged, held = await stores.keys.month_use(key.id, month_of(now))
+    charged, held = await stores.keys.month_use(key.id, period_of(now))
     return {"object": "key", **asdict(key), "state": state(key, now), "month_charged": charged, "month_held": held}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.http.api.account import keys, people, requests, usage
+from gateway.http.api.account import alerts, keys, people, requests, usage
 from gateway.http.api.account.access import private
 from gateway.http.api.operations import activity
 from gateway.http.api.operations import people as said
@@ -28,6 +28,7 @@ def add_routes(routes: RouteTable) -> None:
         ("PATCH", "/keys/{id}", keys.patch_key, activity.UPDATE_KEY),
         ("DELETE", "/keys/{id}", keys.delete_key, activity.REVOKE_KEY),
         ("POST", "/keys/{id}/rotate", keys.post_rotation, activity.ROTATE_KEY),
+        ("GET", "/alerts", alerts.get_alerts, activity.LIST_ALERTS),
         ("GET", "/usage", usage.get_usage, activity.GET_USAGE),
         ("GET", "/usage.csv", usage.get_table, activity.USAGE_TABLE),
         ("GET", "/requests", requests.get_requests, activity.LIST_REQUESTS),

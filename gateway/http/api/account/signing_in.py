@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from gateway.errors import CallerFault, Refusal
+from gateway.http.api.account.oidc import Person
 from gateway.http.api.form import throttle
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import is_own_origin, remote_address
@@ -42,7 +43,7 @@ class Opened:
 async def sign_in(context: RequestContext, email: str, password: str) -> Opened:
     """By address and password. Raises Refusal 401 (one answer for all that may be wrong), 403 where no password may be
     typed in, 429."""
-    await _admit(context, email)
+    await admit(context, email)
     stores = context.gateway.stores
     login = await stores.logins.find_login(email[:_LONGEST_EMAIL])
     good = await context.gateway.passwords.matches(password, login.password_hash if login is not None else "")
@@ -55,7 +56,7 @@ async def sign_in(context: RequestContext, email: str, password: str) -> Opened:
 
 async def sign_in_by_link(context: RequestContext, token: str) -> Opened:
     """By a link that works once. Raises Refusal 404, 429."""
-    await _admit(context)
+    await admit(context)
     stores = context.gateway.stores
     link = await stores.logins.take_link(token, "sign_in")
     account = None if link is None else await stores.accounts.get_account(link.account_id)
@@ -67,7 +68,7 @@ async def sign_in_by_link(context: RequestContext, token: str) -> Opened:
 async def sign_up(context: RequestContext, email: str, password: str, invitation: str = "") -> Opened:
     """A new account, when anybody may have one (`console.sign_up`) or by an invitation. Raises Refusal 403, 404, 409,
     429, CallerFault 400."""
-    await _admit(context, email)
+    await admit(context, email)
     rule = context.runtime.config.console.sign_up
     if not invitation and rule != "open":
         raise Refusal("Accounts are made by invitation here. Ask the operator for one.", status=403, code="no_sign_up")
@@ -80,9 +81,55 @@ async def sign_up(context: RequestContext, email: str, password: str, invitation
     return await open_session(context, account)
 
 
+async def sign_in_by_service(context: RequestContext, person: Person) -> Opened:
+    """As somebody whom another service vouches for; who comes for the first time may get an account
+    (`console.oidc.create_accounts`). Raises Refusal 403, 409."""
+    stores, settings = context.gateway.stores, context.runtime.config.console.oidc
+    _check_domain(context, person)
+    known = await stores.logins.find_identity(person.issuer, person.subject)
+    account = None if known is None else await stores.accounts.get_account(known)
+    if known is not None:
+        if account is None or account.disabled:
+            raise Refusal("This account is disabled.", status=403, code="account_disabled")
+        return await open_session(context, account)
+    if not settings.create_accounts:
+        raise Refusal(
+            "No account is connected with you there. Sign in with your password, and connect it under Settings.",
+            status=403,
+            code="no_sign_up",
+        )
+    grant = context.runtime.config.credits.signup_grant
+    new = SignUp(person.email, "", grant=grant, identity=(person.issuer, person.subject))
+    try:
+        made = await stores.logins.sign_up(new)
+    except Refusal as refusal:
+        if refusal.code != "email_taken":
+            raise
+        raise Refusal(
+            "An account with your address is there already. Sign in to it, and connect this service under Settings.",
+            status=409,
+            code="email_taken",
+        ) from refusal
+    await note(context, made.id, "account.sign_up", made.id, service=person.issuer)
+    return await open_session(context, made)
+
+
+async def connect_service(context: RequestContext, who: SignedIn, person: Person) -> None:
+    """Let this person sign in to the account from now on. Raises Refusal 403, 409."""
+    _check_domain(context, person)
+    await context.gateway.stores.logins.add_identity(who.account.id, person.issuer, person.subject)
+    await note(context, who.account.id, "identity.add", who.account.id, service=person.issuer)
+
+
+def _check_domain(context: RequestContext, person: Person) -> None:
+    domains = context.runtime.config.console.oidc.domains
+    if domains and not (person.verified and person.email.rpartition("@")[2].lower() in domains):
+        raise Refusal("People with your address are not let in here.", status=403, code="wrong_domain")
+
+
 async def find_link(context: RequestContext, token: str, purpose: LinkPurpose) -> Link:
     """The link behind a token, which stays as it is. Raises Refusal 404, 429."""
-    await _admit(context)
+    await admit(context)
     link = await context.gateway.stores.logins.find_link(token, purpose)
     if link is None:
         raise no_link()
@@ -92,7 +139,7 @@ async def find_link(context: RequestContext, token: str, purpose: LinkPurpose) -
 async def reset_password(context: RequestContext, token: str, password: str, email: str = "") -> Opened:
     """A new password by a link of the operator's; all sessions end, and one begins. Raises Refusal 404, 409, 429,
     CallerFault 400."""
-    await _admit(context)
+    await admit(context)
     check_password(password, email)
     stores = context.gateway.stores
     hashed = await context.gateway.passwords.hash(password)
@@ -170,12 +217,13 @@ def no_link() -> Refusal:
     )
 
 
-async def _admit(context: RequestContext, email: str = "") -> None:
-    """May somebody try here and now? Counts every try, right ones too."""
+async def admit(context: RequestContext, email: str = "", *, from_outside: bool = False) -> None:
+    """May somebody try here and now? Counts every try, right ones too. from_outside: another site led here, as it
+    should. Raises Refusal 403, 429, CallerFault 404."""
     config = context.runtime.config
     if not config.console.enabled:
         raise CallerFault("Nobody signs in here: the console is switched off.", status=404, code="not_found")
-    if not is_own_origin(context.request, config.server):
+    if not from_outside and not is_own_origin(context.request, config.server):
         raise Refusal("This request was not sent from a page of this gateway.", status=403, code="wrong_origin")
     if not may_sign_in(context.request, config):
         raise Refusal(

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from gateway.http.api.account.access import find_account
 from gateway.http.api.account.requests import lines
-from gateway.http.api.usage import usage_of
+from gateway.http.api.usage import storage_of, usage_of
 from gateway.http.server.request_context import RequestContext
 
 
@@ -32,4 +32,5 @@ async def get_table(context: RequestContext) -> web.StreamResponse:
 async def _usage(context: RequestContext) -> dict[str, Any]:
     account = await find_account(context)
     thresholds = context.runtime.config.alerts.thresholds
-    return await usage_of(context.gateway.stores, account.id, context.request.query, thresholds)
+    shown = await usage_of(context.gateway.stores, account.id, context.request.query, thresholds)
+    return shown | {"storage": await storage_of(context.runtime.quota, account.id)}

@@ -105,6 +105,27 @@ GET_USAGE = _read("Read the account's usage", "As `GET /usage`.", parameters=USA
 USAGE_TABLE = _read(
     "Read the account's usage as CSV", parameters=USAGE_PARAMETERS, answer=_TEXT, answer_type="text/csv"
 )
+BUDGET = Component(
+    "Budget",
+    members(
+        ("object", "kind", "key_id", "name", "period", "used", "limit", "percent", "thresholds", "passed"),
+        object=constant("budget"),
+        kind={"type": "string", "enum": ["account", "key"]},
+        key_id={"type": ["string", "null"]},
+        name={"type": ["string", "null"], "description": "The key's, for people."},
+        period={"type": "string", "description": "The UTC month."},
+        used=_CREDITS,
+        limit=_CREDITS,
+        percent=COUNT,
+        thresholds={"type": "array", "items": COUNT, "description": "Percent at which the operator is told."},
+        passed={"type": "array", "items": COUNT, "description": "Those that are reached."},
+    ),
+)
+LIST_ALERTS = _read(
+    "Read how far the budgets are used",
+    "The account's of this month, and those of its keys that have a ceiling.",
+    answer=listing(BUDGET),
+)
 LIST_REQUESTS = _read(
     "List the account's calls",
     "Newest first.",

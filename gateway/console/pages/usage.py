@@ -1,0 +1,112 @@
+"""/usage: what was used, by day, model and key, and the calls themselves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlencode
+
+from gateway.console.activity import CONSOLE, call_rows, days_between, names_of, spend_chart, together
+from gateway.console.page import Answer, Visit, page
+from gateway.console.visitor import member_of
+from gateway.http.api.account.requests import PAGE
+from gateway.http.api.fields import page_number
+from gateway.http.api.usage import period, summary_of
+from gateway.stores import LoggedRequest, UsageFilter
+
+RANGES = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"))
+_MOST_COMPARED = 4
+
+
+class Wish:
+    """What the address asks for: the range (`days`, or `start` and `end`), keys to compare, which calls. All of it
+    stands in the address, so that a view can be shared."""
+
+    def __init__(self, query: Mapping[str, str], keys: Sequence[str]) -> None:
+        self.range = {name: query[name] for name in ("days", "start", "end") if query.get(name)}
+        if "start" in self.range or "end" in self.range:
+            self.range.pop("days", None)
+        self.first, self.last = period(self.range, int(time.time()))
+        self.keys = list(dict.fromkeys(key for key in keys if key))[:_MOST_COMPARED]
+        self.model = query.get("model", "")
+        self.failed = query.get("failed") == "true"
+        self.before = page_number(query, "before", 0, 2**53)
+        self.after = page_number(query, "after", 0, 2**53)
+
+    def link(self, path: str = "/usage", **changes: str | Sequence[str]) -> str:
+        """The address of this view with other values; "" takes one away."""
+        values: dict[str, str | Sequence[str]] = {
+            **self.range,
+            "key": self.keys,
+            "model": self.model,
+            "failed": "true" if self.failed else "",
+        }
+        query = urlencode({name: value for name, value in (values | changes).items() if value}, doseq=True)
+        return f"{path}?{query}" if query else path
+
+    def table(self) -> str:
+        """The address of the calls as a table to keep."""
+        return self.link("/account/requests.csv", days="", start="", end="", key=self.keys[:1])
+
+    def days_table(self) -> str:
+        """The address of the days as a table to keep."""
+        key = "" if self.keys[:1] == [CONSOLE] else self.keys[:1]
+        return self.link("/account/usage.csv", model="", failed="", key=key)
+
+    def only(self) -> UsageFilter:
+        """Which calls: those of the key, when it is one."""
+        key = None if len(self.keys) != 1 else _stored(self.keys[0])
+        return UsageFilter(key_id=key, model=self.model, failed=self.failed, after=self.after)
+
+
+def _stored(key: str) -> str:
+    return "" if key == CONSOLE else key
+
+
+@page("GET", "/usage", template="usage.html", needs="account")
+async def usage(visit: Visit) -> Answer:
+    """Balance, a chart of the days, tables by model and key, and a page of calls. Raises CallerFault 400."""
+    account = member_of(visit.visitor).account
+    stores = visit.context.gateway.stores
+    wish = Wish(visit.query, visit.context.request.query.getall("key", []))
+    keys = await stores.keys.list_keys(account.id)
+    names = names_of(keys)
+    total = await summary_of(stores, account.id, wish.first, wish.last, None)
+    own = [(names.get(_stored(key), key), await summary_of(stores, account.id, wish.first, wish.last, _stored(key)))
+           for key in wish.keys]  # fmt: skip
+    days = days_between(wish.first, wish.last)
+    found = await stores.usage.recent(account.id, before=wish.before, limit=PAGE + 1, only=wish.only())
+    newer, older = _neighbours(wish, found)
+    shown = found[-PAGE:] if wish.after else found[:PAGE]
+    return {
+        "wish": wish,
+        "ranges": RANGES,
+        "account": account,
+        "keys": keys,
+        "names": names,
+        "summary": together([one for _, one in own]) if own else total,
+        "chart": spend_chart(days, own or [("All keys", total)]),
+        "by_key": [(key or CONSOLE, names.get(key, key), spent, count) for key, spent, count in total.by_key],
+        "rows": call_rows(shown, names),
+        "newer": newer,
+        "older": older,
+        "one_key": wish.keys[0] if len(wish.keys) == 1 else "",
+    }
+
+
+def _neighbours(wish: Wish, found: Sequence[LoggedRequest]) -> tuple[str, str]:
+    """The addresses of the newer and the older page, "" for none. One row more than a page has was asked for."""
+    more = len(found) > PAGE
+    if not found:
+        return ("", "") if not (wish.before or wish.after) else (wish.link(), "")
+    if wish.after:
+        shown = found[-PAGE:]
+        return (wish.link(after=str(shown[0].seq)) if more else "", wish.link(before=str(shown[-1].seq)))
+    shown = found[:PAGE]
+    return (
+        wish.link(after=str(shown[0].seq)) if wish.before else "",
+        wish.link(before=str(shown[-1].seq)) if more else "",
+    )
+
+
+PAGES = (usage,)
