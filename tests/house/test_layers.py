@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 FLOORS = (
-    "errors aside claim wire profile explanation text_filter call provider readers operations dialect payments "
-    "tools credentials stores config storage catalog fetch hookspecs api pluginload pipeline upstream runner "
-    "logs exposition metrics siblings budgets discovery server_secret passwords builtin sqlite own_plugins "
+    "errors aside claim wire profile explanation text_filter call provider transcripts readers operations dialect "
+    "payments tools credentials stores config storage catalog fetch hookspecs api pluginload pipeline upstream "
+    "runner logs exposition metrics siblings budgets discovery server_secret passwords builtin sqlite own_plugins "
     "servertools responses keeping blueprint runtime http console cli __main__ testing"
 ).split()
 
