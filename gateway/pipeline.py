@@ -47,7 +47,8 @@ class Unfinished:
 
 
 class Pipeline:
-    """The compiled phases. Steps of one phase run in plugin order; `finish` runs in reverse."""
+    """The compiled phases. Steps of one phase run in plugin order; `finish` runs in reverse, and then what is `last`,
+    which is no plugin's."""
 
     __slots__ = (
         "_admit",
@@ -65,13 +66,13 @@ class Pipeline:
         "watchers",
     )
 
-    def __init__(self, plugins: Plugins, log: logging.Logger) -> None:
+    def __init__(self, plugins: Plugins, log: logging.Logger, last: Sequence[tuple[str, Step]] = ()) -> None:
         self._identify = compile_hook(plugins, "identify_caller")
         self._count = compile_hook(plugins, "count_request")
         self._authorize = compile_hook(plugins, "authorize_call")
         self._admit = compile_hook(plugins, "admit_call")
         self._choose = compile_hook(plugins, "choose_targets")
-        self._finish = tuple(reversed(compile_hook(plugins, "finish_call")))
+        self._finish = (*reversed(compile_hook(plugins, "finish_call")), *last)
         self._admit_round = compile_hook(plugins, "admit_round")
         self._admit_fees = compile_hook(plugins, "admit_fees")
         self._extend = compile_hook(plugins, "extend_call")

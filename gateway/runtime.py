@@ -46,6 +46,7 @@ from gateway.responses.running import RunningResponses
 from gateway.responses.services import ResponsesServices
 from gateway.runner.ground import Ground
 from gateway.runner.lifecycle import CallRunner
+from gateway.runner.recorder import make_recorder
 from gateway.server_secret import admin_secret, server_secret
 from gateway.servertools.toolbox import Toolbox
 from gateway.siblings import Alone, Siblings
@@ -56,12 +57,11 @@ from gateway.upstream.health import CooldownPolicy, Cooling, HealthBook
 from gateway.upstream.lanes import Lanes
 from gateway.upstream.limits import limits_at
 from gateway.upstream.plan import RetryPolicy
-from gateway.upstream.pool import PooledTransport
-from gateway.upstream.proxied import AiohttpTransport
 from gateway.upstream.recent import RecentAttempts
 from gateway.upstream.stream_pump import WholeReply
 from gateway.upstream.timeouts import Limits
-from gateway.wire.redact import Redactor
+from gateway.upstream.transports import make_transport
+from gateway.wire.redact import Redactor, redact
 from gateway.wire.responses.objects import interrupted
 
 _MOST_REASON = 1000
@@ -90,10 +90,12 @@ class Runtime:
         self.demo_note = demo_note(blueprint)
         server = config.server
         self.body_limits = BodyLimits(server.max_body, server.body_timeout, server.min_body_rate, server.max_body_time)
-        self.pipeline = Pipeline(blueprint.plugins, gateway.log)
+        recorder = make_recorder(config, gateway.redact, gateway.log)
+        last = () if recorder is None else (("record", recorder.finish_call),)
+        self.pipeline = Pipeline(blueprint.plugins, gateway.log, last)
         self.quota = StorageQuota(gateway.stores, config.storage)
         upstream = config.upstream
-        self._transport = _transport(config, gateway.log)
+        self._transport = make_transport(config, gateway.log)
         self._fetcher = MediaFetcher(config.fetch) if config.fetch.enabled else None
         self.post = alert_post(config.alerts)
         self.toolbox = Toolbox(config, blueprint.offers, self.exchange, gateway.log)
@@ -113,6 +115,7 @@ class Runtime:
             self._fetcher,
             gateway.record_attempt,
             gateway.aside,
+            None if recorder is None else recorder.tap,
         )
 
     @property
@@ -379,6 +382,10 @@ class Gateway:
         """One log line for a body; see `gateway.logs.log_body`."""
         log_body(self.log, request_id, what, copy, self._redact)
 
+    def redact(self, text: str) -> str:
+        """The text without the operator's secrets, and without what looks like anybody's: keys, ids, addresses."""
+        return redact(self._redact.mask(text))
+
     def mask(self, text: str) -> str:
         """The text without the operator's secrets."""
         return self._redact.mask(text)
@@ -469,18 +476,6 @@ class Gateway:
 
 def _stopping() -> GatewayFault:
     return GatewayFault("The gateway is stopping.", status=503, type="overloaded", code="stopping", retry_after=1.0)
-
-
-def _transport(config: Config, log: logging.Logger) -> PooledTransport | AiohttpTransport:
-    upstream = config.upstream
-    if upstream.proxy is None:
-        return PooledTransport(connect=upstream.connect, connections_per_host=upstream.connections_per_host, log=log)
-    return AiohttpTransport(
-        connect=upstream.connect,
-        connections_per_host=upstream.connections_per_host,
-        log=log,
-        proxy=upstream.proxy,
-    )
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -8,22 +8,26 @@ import os
 import sys
 from collections.abc import Sequence
 
-from gateway import __version__
 from gateway.cli import (
     accounts,
     audit,
+    bench,
     catalogue,
     demo_data,
+    doctor,
     explaining,
+    init,
     inspect,
     keys,
     ledger,
     plugin,
+    record,
     serve,
     tools,
     topups,
     vouchers,
 )
+from gateway.cli.version import ShowVersion
 from gateway.errors import ConfigFault, Fault
 
 
@@ -49,13 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
     parser = argparse.ArgumentParser(prog="gateway", description="Tollgate, a self-hosted LLM gateway.")
-    parser.add_argument("--version", action="version", version=f"tollgate {__version__}")
+    parser.add_argument("--version", action=ShowVersion, help="show version, build and plugins, and exit")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for module in (
         serve,
+        init,
+        doctor,
         inspect,
         explaining,
         plugin,
+        record,
         tools,
         catalogue,
         accounts,
@@ -64,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
         vouchers,
         topups,
         audit,
+        bench,
         demo_data,
     ):
         module.add_commands(commands)

@@ -140,6 +140,9 @@ class Supervisor:
 
 def worker_command(arguments: Sequence[str]) -> list[str]:
     """How this process was started, as the beginning of a worker's command line."""
+    if getattr(sys, "frozen", False):
+        # The single binary. A child of the same file takes over what its parent has unpacked.
+        return [sys.executable, *arguments]
     return [sys.executable, "-m", "gateway", *arguments]
 
 

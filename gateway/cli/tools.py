@@ -11,13 +11,10 @@ from typing import Any
 
 from gateway.blueprint import Blueprint
 from gateway.cli.common import add_config, add_json, blueprint_of, print_json, print_table
+from gateway.cli.network import exchanging
 from gateway.errors import Fault
-from gateway.provider import UpstreamReply, UpstreamRequest
 from gateway.servertools.toolbox import Toolbox
 from gateway.tools import SearchQuery, ToolFault
-from gateway.upstream.pool import PooledTransport
-from gateway.upstream.stream_pump import WholeReply
-from gateway.upstream.timeouts import Limits
 
 
 def add_commands(commands: Any) -> None:
@@ -94,23 +91,10 @@ async def _try(work: Any) -> tuple[bool, str]:
 @asynccontextmanager
 async def _toolbox(blueprint: Blueprint) -> AsyncIterator[Toolbox]:
     """The tools of a configuration, without a gateway around them."""
-    config = blueprint.config
     log = logging.Logger("gateway", logging.CRITICAL)
-    upstream = config.upstream
-    transport = PooledTransport(connect=upstream.connect, connections_per_host=upstream.connections_per_host, log=log)
-
-    async def exchange(request: UpstreamRequest, *, seconds: float, most: int) -> UpstreamReply:
-        limits = Limits(first_byte=seconds, idle=seconds, total=seconds, max_reply=most, max_event=most)
-        sink = WholeReply(limits, asyncio.get_running_loop().time() + seconds)
+    async with exchanging(blueprint.config, log) as exchange:
+        toolbox = Toolbox(blueprint.config, blueprint.offers, exchange, log)
         try:
-            sink.exchange = transport.send(request, sink)
-            return await sink.result
+            yield toolbox
         finally:
-            sink.close()
-
-    toolbox = Toolbox(config, blueprint.offers, exchange, log)
-    try:
-        yield toolbox
-    finally:
-        await toolbox.close()
-        await transport.close()
+            await toolbox.close()

@@ -119,6 +119,7 @@ def build(
         metrics=core.metrics,
         alerts=core.alerts,
         console=core.console,
+        record=core.record,
         pipeline=_pipeline(document, core, plugins),
         default_model=core.default_model,
         strict=core.strict,

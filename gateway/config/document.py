@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config import tree
+from gateway.config.dotenv import with_dotenv
 from gateway.config.environment import expand, is_file, looks_secret
 from gateway.errors import ConfigFault
 
@@ -117,8 +118,9 @@ class Document:
 
 
 def read(path: Path, env: Mapping[str, str]) -> Document:
-    """Read a configuration file. Raises ConfigFault when it cannot be read or is no YAML mapping; lesser problems
-    (duplicate keys, missing variables) stay in `document.problems` for `build` to report with the others."""
+    """Read a configuration file, with the variables of `.env` beside it. Raises ConfigFault when it cannot be read or
+    is no YAML mapping; lesser problems (duplicate keys, missing variables) stay in `document.problems` for `build` to
+    report with the others."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
@@ -127,7 +129,7 @@ def read(path: Path, env: Mapping[str, str]) -> Document:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigFault([f"{path}: cannot be read: {reason or type(error).__name__}"]) from None
-    return parse(raw, env, name=str(path), folder=folder, modified=modified)
+    return parse(raw, with_dotenv(folder, env), name=str(path), folder=folder, modified=modified)
 
 
 def parse(

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
 from gateway.config.hosts import HostEntry
+from gateway.config.record_sections import RecordSettings
 from gateway.config.sign_in_sections import SignInSettings
 from gateway.config.state_sections import IdempotencySettings, ResponsesSettings, SomeBytes, StorageSettings
 from gateway.config.tool_sections import SearchSettings, ToolSettings
@@ -356,6 +357,7 @@ class Core(Section):
     metrics: MetricsSettings = MetricsSettings()
     alerts: AlertSettings = AlertSettings()
     console: ConsoleSettings = ConsoleSettings()
+    record: RecordSettings = RecordSettings()
     pipeline: Texts = ("auth", "model_allow_list", "rate_limit", "quota", "routing", "usage_log")
     default_model: OptionalText = None
     strict: bool = False

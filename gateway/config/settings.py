@@ -10,6 +10,7 @@ from types import MappingProxyType
 from pydantic import BaseModel
 
 from gateway.call import Price
+from gateway.config.record_sections import RecordSettings
 from gateway.config.sections import (
     AlertSettings,
     AliasEntry,
@@ -146,6 +147,7 @@ class Config:
     metrics: MetricsSettings
     alerts: AlertSettings
     console: ConsoleSettings
+    record: RecordSettings
     pipeline: tuple[str, ...]
     default_model: str | None
     strict: bool

@@ -29,6 +29,8 @@ from gateway.upstream.stream_pump import StreamPump, WholeReply
 from gateway.upstream.timeouts import time_limit_passed
 from gateway.upstream.translation import speak
 
+Tap = Callable[[Call, Target, Attempt, Sink], Sink]
+
 MakeRelay = Callable[[Dialect], Relay]
 """A fresh relay for the caller's side of one attempt, by the dialect of what it will be fed."""
 
@@ -46,6 +48,7 @@ class Dispatcher:
     fetcher: for providers that want media as bytes, None where the operator has not enabled `fetch`.
     observe: told of every attempt that is over.
     aside: where big requests are translated, None for at once.
+    tap: puts a sink that records before another, None where none does.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Dispatcher:
         fetcher: MediaFetcher | None = None,
         observe: Observe = unobserved,
         aside: Aside | None = None,
+        tap: Tap | None = None,
     ) -> None:
         self._lanes = lanes
         self._transport = transport
@@ -67,6 +71,7 @@ class Dispatcher:
         self._fetcher = fetcher
         self._observe = observe
         self._aside = aside or Aside()
+        self._tap = tap
 
     def deadline(self) -> float:
         """The loop time at which a call that starts now must be over (`upstream.total`)."""
@@ -231,5 +236,7 @@ class Dispatcher:
         connect = self._lanes.of(plan.target)[1].connect
         if connect is not None:
             request = replace(request, connect=connect)
+        if self._tap is not None:
+            sink = self._tap(call, plan.target, attempt, sink)
         transport = plan.lane.endpoint.provider.transport or self._transport
         return transport.send(request, sink)

@@ -337,3 +337,13 @@ def test_on_a_terminal_tables_have_lines_and_hostile_names_are_text(
     shown = gateway("accounts", "list")
     assert "[bold]Ada[/]" in shown
     assert "\u2500" in shown
+
+
+def test_the_version_names_build_and_plugins(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    told = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert told.startswith("tollgate ")
+    assert "echo " in told
+    assert "from source" in told

@@ -24,6 +24,8 @@ from jsonschema import Draft202012Validator
 from gateway.stores import KeySettings, LoggedRequest
 from gateway.testing import FakeUpstream, Received, Reply, RunningGateway, refused_url, running_gateway, upstream_config
 
+from .binary import binary, running_binary
+
 HERE = Path(__file__).parent
 NODE = Path(__file__).parent / "node"
 T = TypeVar("T")
@@ -48,7 +50,7 @@ class World:
 
     def start(self) -> None:
         self._thread.start()
-        assert self._ready.wait(20), "the gateway did not start"
+        assert self._ready.wait(60), "the gateway did not start"
         if self._failure is not None:
             raise self._failure
 
@@ -65,7 +67,13 @@ class World:
             async with AsyncExitStack() as stack:
                 self.upstream = await stack.enter_async_context(FakeUpstream())
                 config = self._configure(self.upstream.url)
-                self.gateway = await stack.enter_async_context(running_gateway(self._folder, config))
+                program = binary()
+                serving = (
+                    running_gateway(self._folder, config)
+                    if program is None
+                    else running_binary(program, self._folder, config)
+                )
+                self.gateway = await stack.enter_async_context(serving)
                 self._ready.set()
                 await self._stopped.wait()
         except BaseException as error:

@@ -1,0 +1,139 @@
+"""gateway bench, gateway health: what a running gateway costs on this machine, and whether it answers."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from gateway.cli.common import add_config, add_json, blueprint_of, print_json, print_table
+from gateway.errors import GatewayFault
+
+_WILD = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+
+
+Measured = dict[str, Any]
+"""One way of asking: `what`, `requests`, `failed` (answers that were no success), milliseconds to the first byte and to
+the end, and `per_second`."""
+
+
+def add_commands(commands: Any) -> None:
+    """Register the commands of this module."""
+    bench = commands.add_parser("bench", help="measure a running gateway: latency and throughput, whole and streamed")
+    bench.add_argument("url", help="of the gateway, such as http://127.0.0.1:8080")
+    bench.add_argument("--key", help="an API key (or the environment variable GATEWAY_KEY)")
+    bench.add_argument("--model", help="which model; one that answers at once shows the gateway's own cost (echo/echo)")
+    bench.add_argument("--requests", type=int, default=200, help="how many of each kind (%(default)s)")
+    bench.add_argument("--concurrency", type=int, default=8, help="how many at a time (%(default)s)")
+    bench.add_argument("--direct", metavar="URL", help="the provider's own base URL with /v1: ask it, too, and compare")
+    bench.add_argument("--direct-key", help="its key (or GATEWAY_DIRECT_KEY)")
+    bench.add_argument("--direct-model", help="the model's name there")
+    add_json(bench)
+    bench.set_defaults(run=run_bench)
+    health = commands.add_parser("health", help="exit status 0 when the gateway of this configuration answers")
+    add_config(health)
+    health.set_defaults(run=run_health)
+
+
+def run_health(options: argparse.Namespace) -> int:
+    """For health checks of containers. Raises ConfigFault."""
+    server = blueprint_of(options).config.server
+    host = _WILD.get(server.host, f"[{server.host}]" if ":" in server.host else server.host)
+    try:
+        with urllib.request.urlopen(f"http://{host}:{server.port}/readyz", timeout=4):
+            return 0
+    except (OSError, urllib.error.URLError) as error:
+        print(f"gateway: not ready: {error}", file=sys.stderr)
+        return 1
+
+
+def run_bench(options: argparse.Namespace) -> int:
+    """Exit status 1 when a request failed. Raises GatewayFault when none can be sent."""
+    key = options.key or os.environ.get("GATEWAY_KEY", "")
+    if not key:
+        raise GatewayFault("give an API key with --key, or in the environment variable GATEWAY_KEY")
+    if min(options.requests, options.concurrency) < 1:
+        raise GatewayFault("--requests and --concurrency must be at least 1")
+    base = options.url.rstrip("/").removesuffix("/v1") + "/v1"
+    ways = [("gateway", base, key, options.model)]
+    if options.direct:
+        direct_key = options.direct_key or os.environ.get("GATEWAY_DIRECT_KEY", "")
+        ways.append(("direct", options.direct.rstrip("/"), direct_key, options.direct_model or options.model))
+    found: list[Measured] = []
+    for name, address, secret, model in ways:
+        for stream in (False, True):
+            what = f"{name}, {'streamed' if stream else 'whole'}"
+            found.append(asyncio.run(_measure(what, address, secret, model, stream, options)))
+    if options.json:
+        print_json(found)
+    else:
+        header = ("WHAT", "REQUESTS", "FAILED", "FIRST BYTE p50", "p50", "p95", "p99 (ms)", "PER SECOND")
+        print_table(header, [tuple(one.values()) for one in found])
+        if options.direct:
+            for ours, theirs in ((found[0], found[2]), (found[1], found[3])):
+                print(f"the gateway adds {ours['p50'] - theirs['p50']:.1f} ms at p50: {ours['what']}")
+    return 1 if any(one["failed"] for one in found) else 0
+
+
+async def _measure(
+    what: str, base: str, key: str, model: str | None, stream: bool, options: argparse.Namespace
+) -> Measured:
+    import aiohttp
+
+    body: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 64, "stream": stream}
+    if model:
+        body["model"] = model
+    raw = orjson.dumps(body)
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    times: list[tuple[float, float]] = []
+    waiting = iter(range(options.requests))
+    failed = 0
+
+    async def work(session: aiohttp.ClientSession) -> None:
+        nonlocal failed
+        for _ in waiting:
+            began = time.perf_counter()
+            async with session.post(f"{base}/chat/completions", data=raw, headers=headers) as answer:
+                await answer.content.readany()
+                first = time.perf_counter()
+                await answer.read()
+                failed += answer.status != 200
+            times.append((first - began, time.perf_counter() - began))
+
+    began = time.perf_counter()
+    try:
+        limit = aiohttp.TCPConnector(limit=options.concurrency)
+        async with aiohttp.ClientSession(connector=limit) as session, asyncio.TaskGroup() as group:
+            for _ in range(options.concurrency):
+                group.create_task(work(session))
+    except* (aiohttp.ClientError, TimeoutError) as errors:
+        raise GatewayFault(f"{base} does not answer: {errors.exceptions[0]}") from errors
+    seconds = time.perf_counter() - began
+    totals = sorted(total for _, total in times)
+    return {
+        "what": what,
+        "requests": len(times),
+        "failed": failed,
+        "first_byte_p50": _ms(statistics.median(first for first, _ in times)),
+        "p50": _ms(_at(totals, 0.5)),
+        "p95": _ms(_at(totals, 0.95)),
+        "p99": _ms(_at(totals, 0.99)),
+        "per_second": round(len(times) / seconds, 1),
+    }
+
+
+def _at(ordered: Sequence[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 2)

@@ -1,0 +1,77 @@
+"""`gateway bench` and `gateway health` against a gateway that serves in another thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from gateway.cli import main
+from gateway.testing import RunningGateway, running_gateway
+
+CONFIG = {
+    "providers": {"echo": {"plugin": "echo"}},
+    "models": {"echo/echo": {"free": True}},
+    "default_model": "echo/echo",
+    "rate_limit": {"requests_per_minute": 100_000},
+}
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Iterator[RunningGateway]:
+    ready = threading.Event()
+    found: list[RunningGateway] = []
+    loop = asyncio.new_event_loop()
+    stopped = asyncio.Event()
+
+    async def live() -> None:
+        async with running_gateway(tmp_path, CONFIG) as running:
+            found.append(running)
+            ready.set()
+            await stopped.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(live()))
+    thread.start()
+    assert ready.wait(20)
+    yield found[0]
+    loop.call_soon_threadsafe(stopped.set)
+    thread.join(20)
+    loop.close()
+
+
+def test_figures_of_both_kinds(serving: RunningGateway, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["bench", serving.url, "--key", serving.key, "--requests", "6", "--concurrency", "2"]
+    assert main([*words, "--json"]) == 0
+    figures = orjson.loads(capsys.readouterr().out)
+    assert [one["what"] for one in figures] == ["gateway, whole", "gateway, streamed"]
+    assert all(one["requests"] == 6 and one["failed"] == 0 for one in figures)
+    assert all(0 < one["p50"] <= one["p95"] <= one["p99"] for one in figures)
+    direct = [*words, "--direct", serving.url + "/v1", "--direct-key", serving.key]
+    assert main(direct) == 0
+    assert "the gateway adds" in capsys.readouterr().out
+
+
+def test_failures_are_counted(serving: RunningGateway, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["bench", serving.url + "/v1", "--key", "mghp_wrong", "--requests", "2", "--concurrency", "1", "--json"]
+    assert main(words) == 1
+    assert [one["failed"] for one in orjson.loads(capsys.readouterr().out)] == [2, 2]
+
+
+def test_nobody_there(refused_address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", refused_address, "--key", "x"]) == 1
+    assert "does not answer" in capsys.readouterr().err
+
+
+def test_health(serving: RunningGateway, tmp_path: Path, refused_address: str) -> None:
+    def ask(url: str) -> int:
+        host, port = url.removeprefix("http://").split(":")
+        file = tmp_path / "health.yaml"
+        file.write_bytes(orjson.dumps({**CONFIG, "server": {"host": host, "port": int(port)}}))
+        return main(["health", "--config", str(file)])
+
+    assert ask(serving.url) == 0
+    assert ask(refused_address) == 1
