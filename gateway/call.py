@@ -195,6 +195,7 @@ class Usage:
         return bool(
             self.cached_tokens
             or self.cache_write_tokens
+            or self.cache_write_1h_tokens
             or self.audio_input_tokens
             or self.audio_output_tokens
             or self.image_input_tokens

@@ -5,6 +5,7 @@ Metrics are in `gateway.metrics`.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -122,6 +123,8 @@ class RequestLog:
         # Methods, models and labels of keys come again and again, and looking for secrets in them costs more than all
         # the rest of a line. A change of the secrets makes a new log, so nothing here is out of date.
         self._clean: dict[str, str] = {}
+        # Of one turn of the event loop: each write lets go of the interpreter, and a busy loop waits long for it.
+        self._lines: list[str] = []
         # The text of the second that the last line was written in.
         self._second = (0, "")
 
@@ -138,7 +141,16 @@ class RequestLog:
                 )
         line = {"time": self._now(), "level": "info", "logger": REQUEST_LOG, "message": "request", **entry}
         text = to_json(line) if self._text is None else self._text.render(line)
-        self._stream.write(text + "\n")
+        self._lines.append(text + "\n")
+        if len(self._lines) == 1:
+            try:
+                asyncio.get_running_loop().call_soon(self._flush)
+            except RuntimeError:  # no loop: nobody would come back for it
+                self._flush()
+
+    def _flush(self) -> None:
+        lines, self._lines = self._lines, []
+        self._stream.write("".join(lines))
         self._stream.flush()
 
     def _now(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from typing import Any
 
@@ -214,3 +215,23 @@ def test_two_gateways_count_apart() -> None:
     pages = [render(merge([metrics.snapshot()])).decode() for metrics in (first, second)]
     assert 'gateway_requests_total{model="",route="/r",status="200",target=""} 1.0' in pages[0]
     assert 'status="200"' not in pages[1]
+
+
+async def test_the_lines_of_one_turn_of_the_loop_are_one_write() -> None:
+    writes: list[str] = []
+
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            writes.append(text)
+            return len(text)
+
+    log = RequestLog(enabled=True, style="json", redact=Redactor(), stream=Stream())
+    for number in range(3):
+        log.write({"request_id": f"req_{number}"})
+    assert writes == []
+    await asyncio.sleep(0)
+    (text,) = writes
+    assert [orjson.loads(line)["request_id"] for line in text.splitlines()] == ["req_0", "req_1", "req_2"]
+    log.write({"request_id": "req_3"})
+    await asyncio.sleep(0)
+    assert len(writes) == 2

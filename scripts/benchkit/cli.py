@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchkit import measures, report, wire
+from benchkit import history, measures, report, wire
 from benchkit.procs import Child, cores_for
 from benchkit.targets import (
     WITHOUT_BILLING,
@@ -53,9 +53,15 @@ def options(words: Sequence[str]) -> argparse.Namespace:
     add("--only", action="append", default=[], metavar="NAME", help="a measure, or how its name begins; repeatable")
     add("--targets", metavar="A,B", help="only these of: direct, nginx, gateway, and names given with --proxy or --url")
     add("--duration", type=float, metavar="S", help="seconds each window is measured (5; 2 with --quick)")
-    add("--repeat", type=int, default=1, metavar="N", help="measure all targets N times in turn, report medians")
+    add(
+        "--repeat",
+        type=int,
+        metavar="N",
+        help="measure all targets N times in turn, report medians (3; 1 with --quick)",
+    )
     add("--json", type=Path, metavar="FILE", help="write everything as JSON")
     add("--compare", type=Path, metavar="OLD.json", help="print this run beside an earlier one")
+    add("--history", type=Path, metavar="FILE", help="print this run beside those in FILE, tell what got worse, add it")
     add(
         "--gateway-command",
         default=f"{ROOT}/.venv/bin/gateway serve",
@@ -78,6 +84,8 @@ def options(words: Sequence[str]) -> argparse.Namespace:
         parser.error("--url must be on 127.0.0.1: the clock of the upstream and of the load generator is the same one")
     if parsed.duration is not None and not 0.2 <= parsed.duration <= 60:
         parser.error("--duration takes 0.2 to 60 seconds")
+    if parsed.repeat is None:
+        parsed.repeat = 1 if parsed.quick else 3
     if not 1 <= parsed.repeat <= 20:
         parser.error("--repeat takes 1 to 20")
     if any("=" not in spec for spec in parsed.proxy):
@@ -270,8 +278,8 @@ def summary(run: Run) -> dict[str, Any]:
     }
 
 
-def show(whole: dict[str, Any], old: dict[str, Any] | None) -> None:
-    """Print the report on standard output."""
+def show(whole: dict[str, Any], old: dict[str, Any] | None, past: Sequence[history.Past]) -> None:
+    """Print the report on standard output. past: earlier runs on such a machine."""
     print(f"{whole['machine']['cpu']}, target on core {whole['machine']['target_cores']}, {whole['taken']}\n")
     print(report.table(whole["results"], whole["targets"], whole["skipped"]))
     billing = report.billing_line(whole["results"])
@@ -281,7 +289,11 @@ def show(whole: dict[str, Any], old: dict[str, Any] | None) -> None:
         print(f"\nNumbers to hold, {whole['floors_of']}\n{report.floor_table(whole['floors'])}")
     if old is not None:
         print(f"\nBeside the run of {old.get('taken')}\n{report.comparison(old, whole)}")
-    for head, lines in (("Doubtful", whole["warnings"]), ("Errors", whole["errors"])):
+    if past:
+        usual = history.usual(past)
+        print(f"\nBeside the medians of the last {len(past)} runs\n{report.comparison(usual, whole)}")
+    worse = history.regressions(past, whole)
+    for head, lines in (("Regressions", worse), ("Doubtful", whole["warnings"]), ("Errors", whole["errors"])):
         if lines:
             print(f"\n{head}\n" + "\n".join(f"  {line}" for line in lines))
     for name, reason in whole["skipped"].items():
@@ -305,6 +317,7 @@ def main(words: Sequence[str] | None = None) -> int:
     args = options(sys.argv[1:] if words is None else words)
     try:
         old = json.loads(args.compare.read_text()) if args.compare else None
+        known = history.read(args.history) if args.history else []
         target_cores, load_cores, upstream_cores = cores_for(args.cores)
     except (OSError, ValueError) as fault:
         print(f"scripts/bench: {fault}", file=sys.stderr)
@@ -333,7 +346,9 @@ def main(words: Sequence[str] | None = None) -> int:
             shutil.rmtree(folder, ignore_errors=True)
     if args.json:
         args.json.write_text(json.dumps(whole, indent=1) + "\n")
-    show(whole, old)
+    show(whole, old, history.alike(known, whole))
+    if args.history:
+        history.add(args.history, whole)
     failed = [name for name, reason in whole["skipped"].items() if reason != "not installed"]
     return 1 if whole["errors"] or failed else 0
 

@@ -37,23 +37,24 @@ class Row(NamedTuple):
 
 
 ROWS = (
+    Row("requests_1", "cpu_us", "CPU us per request, 1 connection"),
     Row("requests_1", "per_second", "requests/s, 1 connection", True),
     Row("requests_1", "p50_ms", "  latency p50, ms"),
     Row("requests_1", "p99_ms", "  latency p99, ms"),
     Row("requests_1", "added_p50_ms", "  added latency p50, ms"),
+    Row("requests_32", "cpu_us", "CPU us per request, 32 connections"),
+    Row("requests_32", "per_cpu_second", "  requests per CPU second", True),
     Row("requests_32", "per_second", "requests/s, 32 connections", True),
     Row("requests_32", "p50_ms", "  latency p50, ms"),
     Row("requests_32", "p99_ms", "  latency p99, ms"),
-    Row("requests_32", "cpu_us", "  CPU us per request"),
-    Row("requests_32", "per_cpu_second", "  requests per CPU second", True),
+    Row("streams_200", "cpu_us", "CPU us per event, 200 streams"),
     Row("streams_200", "per_second", "events/s, 200 streams", True),
-    Row("streams_200", "cpu_us", "  CPU us per event"),
     Row("streams_200", "lag_p50_ms", "  lag p50, ms"),
     Row("streams_200", "lag_p99_ms", "  lag p99, ms"),
     Row("streams_200", "added_lag_p50_ms", "  added lag p50, ms"),
     Row("streams_200", "added_lag_p99_ms", "  added lag p99, ms"),
+    Row("streams_1000", "cpu_us", "CPU us per event, 1000 streams"),
     Row("streams_1000", "per_second", "events/s, 1000 streams", True),
-    Row("streams_1000", "cpu_us", "  CPU us per event"),
     Row("streams_1000", "lag_p50_ms", "  lag p50, ms"),
     Row("streams_1000", "lag_p99_ms", "  lag p99, ms"),
     Row("streams_1000", "added_lag_p50_ms", "  added lag p50, ms"),
@@ -91,6 +92,7 @@ class Floor(NamedTuple):
 
 
 FLOORS = (
+    Floor("requests_32", "cpu_us", "CPU per request / nginx, durable billing", 60, 17, by_nginx=True),
     Floor("requests_32", "per_second", "requests/s per core, durable billing", 1500, 4600, at_least=True),
     Floor("streams_200", "cpu_us", "CPU per event / nginx, 200 streams", 3.0, 1.5, by_nginx=True),
     Floor("streams_1000", "cpu_us", "CPU per event / nginx, 1000 streams", 3.0, 1.5, by_nginx=True),

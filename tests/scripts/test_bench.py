@@ -19,7 +19,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kit reads /proc")
 sys.path.insert(0, str(SCRIPTS))
 
-from benchkit import cli, load, measures, procs, report, stats, targets, translation, wire  # noqa: E402
+from benchkit import cli, history, load, measures, procs, report, stats, targets, translation, wire  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -271,6 +271,42 @@ def test_comparison_takes_the_machine_out() -> None:
     text = report.comparison({"results": RESULTS}, {"results": new})
     line = next(line for line in text.splitlines() if line.startswith("CPU us per event") and " gateway " in line)
     assert line.split()[-3:] == ["1.00", "0.500", "better"]
+
+
+def run_of(cpu_us: float, nginx_us: float, cpu: str = "a") -> dict[str, Any]:
+    results = {
+        "requests_32": {
+            "gateway": {"cpu_us": cpu_us, "runs": [{"cpu_us": cpu_us}], "errors": {}},
+            "nginx": {"cpu_us": nginx_us, "errors": {}},
+        }
+    }
+    machine = {"cpu": cpu, "cores": 2, "python": "3.11.2"}
+    return {"taken": "now", "machine": machine, "settings": {}, "results": results}
+
+
+def test_a_history_tells_what_got_worse_than_usual(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    assert history.read(path) == []
+    for cpu_us in (400, 1000, 410):
+        history.add(path, run_of(cpu_us, 10))
+    history.add(path, run_of(50, 10, cpu="another machine"))
+    known = history.read(path)
+    assert len(known) == 4
+    past = history.alike(known, run_of(1, 1))
+    assert len(past) == 3
+    assert history.usual(past)["results"]["requests_32"]["gateway"] == {"cpu_us": 410}
+    assert history.regressions(past, run_of(440, 10)) == []
+    assert history.regressions(past, run_of(820, 20)) == [], "the machine was half as fast"
+    (told,) = history.regressions(past, run_of(820, 10))
+    assert "2.00 times the usual" in told
+    assert history.regressions([], run_of(820, 10)) == []
+
+
+def test_a_file_that_is_no_history_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "other.json"
+    path.write_text("[1]\n")
+    assert cli.main(["--history", str(path)]) == 2
+    assert "no history" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
