@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from gateway.api import expected_text_tokens, text_bytes, texts_of
 
 _ENCODING = "o200k_base"
-_PIECE = 1 << 20
+# Characters at once. The tokenizer refuses a text of over 200,000 tokens, and a character makes four of them at most.
+_PIECE = 48_000
 
 
 class _Encoding(Protocol):
@@ -53,14 +54,17 @@ class InputTokens:
 
 
 def _joined(texts: list[str]) -> list[str]:
-    """The texts in pieces of a size that is worth a call."""
+    """The texts in pieces that are worth a call and not too large for one: short ones joined, long ones cut."""
     pieces: list[str] = []
     piece: list[str] = []
     size = 0
     for text in texts:
-        piece.append(text)
-        size += len(text)
-        if size > _PIECE:
+        if size + len(text) > _PIECE and piece:
             pieces.append("\n".join(piece))
             piece, size = [], 0
+        if len(text) > _PIECE:
+            pieces += (text[start : start + _PIECE] for start in range(0, len(text), _PIECE))
+            continue
+        piece.append(text)
+        size += len(text) + 1
     return [*pieces, "\n".join(piece)]

@@ -65,3 +65,10 @@ def test_many_texts_take_time_by_their_number() -> None:
         return lambda: InputTokens(0).less_than(10**9, many)
 
     assert_linear(make)
+
+
+@pytest.mark.parametrize("text", ["\U0001f9ff" * 300_000, "a b " * 600_000, "x" * 3_000_000])
+def test_a_long_text_is_counted_in_pieces_that_the_tokenizer_takes(text: str) -> None:
+    body = {"messages": [{"role": "user", "content": text}]}
+    bound = 4 * len(text)
+    assert 0 < InputTokens(10).less_than(bound, body) <= bound
