@@ -19,7 +19,7 @@ from gateway.aside import Aside
 from gateway.config import Server
 
 VALUES = Server().json_values // 2
-MOST_IN_A_TURN = 20_000
+MOST_IN_A_TURN = 30_000
 """Functions in one turn of the loop. A few milliseconds."""
 
 USER = {"role": "user", "content": "x"}
