@@ -14,7 +14,7 @@ export const ACCEPT = "image/png,image/jpeg,image/gif,image/webp,application/pdf
   + ".json,.yaml,.yml,.toml,.py,.js,.ts,.rs,.go,.java,.c,.cpp,.sh,.sql,.log,.diff";
 
 /** Which kind of attachment a file makes, null for one that no model could read. */
-export function kindOf(file) {
+function kindOf(file) {
   if (IMAGES.has(file.type)) return "image";
   if (file.type === "application/pdf") return "file";
   if (Object.hasOwn(AUDIO, file.type)) return "audio";

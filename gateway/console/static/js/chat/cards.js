@@ -6,7 +6,7 @@ import { hostOf, outside, safeAddress } from "./markdown.js";
 const RUNNING = new Set(["running", "in_progress", "searching", "calling", "interpreting", "generating", "delta", "progress"]);
 
 /** JSON text with line ends, or the text itself when it is none. */
-export function pretty(text) {
+function pretty(text) {
   try {
     return JSON.stringify(JSON.parse(text), null, 2);
   } catch {
@@ -118,7 +118,7 @@ export function callForm(calls, send) {
 }
 
 function functionField(call) {
-  const box = h("textarea", { class: "input mono", rows: "2", placeholder: '{"result": "..."}', spellcheck: "false" });
+  const box = h("textarea", { class: "mono", rows: "2", placeholder: '{"result": "..."}', spellcheck: "false" });
   return {
     element: h("label", { class: "field" }, h("span", { class: "label" }, `Result of ${call.name}`), box),
     read: (outputs) => { outputs[call.id] = box.value; },

@@ -49,7 +49,7 @@ function python(base, api, body) {
 }
 
 /** A JSON value as Python, indented. */
-export function pythonValue(value, depth) {
+function pythonValue(value, depth) {
   if (value === null) return "None";
   if (value === true) return "True";
   if (value === false) return "False";

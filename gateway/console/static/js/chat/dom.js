@@ -34,21 +34,6 @@ export function fill(element, ...children) {
   return element;
 }
 
-const SVG = "http://www.w3.org/2000/svg";
-
-/** A small line icon of our own, hidden from screen readers: the button around it has the name. */
-export function icon(path, size = 16) {
-  const svg = document.createElementNS(SVG, "svg");
-  for (const [name, value] of Object.entries({
-    viewBox: "0 0 16 16", width: size, height: size, fill: "none", stroke: "currentColor",
-    "stroke-width": 1.5, "stroke-linecap": "round", "stroke-linejoin": "round", "aria-hidden": "true",
-  })) svg.setAttribute(name, value);
-  const line = document.createElementNS(SVG, "path");
-  line.setAttribute("d", path);
-  svg.append(line);
-  return svg;
-}
-
 /** Whole numbers with thin groups, as the reader's language writes them. */
 export function count(number) {
   return new Intl.NumberFormat().format(number);

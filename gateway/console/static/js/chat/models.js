@@ -29,7 +29,7 @@ function perMillion(price) {
 }
 
 /** A model's prices in a few words. */
-export function priceOf(model) {
+function priceOf(model) {
   const { pricing } = model;
   if (pricing === null) return "no price";
   if (Number(pricing.prompt) === 0 && Number(pricing.completion) === 0) return "free";
@@ -43,7 +43,7 @@ export function tokens(number) {
 }
 
 /** The models that hold every word of `search` and all of the `abilities` (labels), in the order of the list. */
-export function matching(models, search, abilities) {
+function matching(models, search, abilities) {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
   const wanted = ABILITIES.filter(([label]) => abilities.has(label));
   return models.filter((model) => {
@@ -63,7 +63,7 @@ export class ModelPicker {
   constructor(models) {
     this.#models = models;
     this.search = h("input", {
-      type: "search", class: "input", role: "combobox", "aria-expanded": "true", "aria-controls": "model-options",
+      type: "search", role: "combobox", "aria-expanded": "true", "aria-controls": "model-options",
       "aria-autocomplete": "list", "aria-label": "Search models", placeholder: "Search models", autocomplete: "off",
       spellcheck: "false", oninput: () => this.#show(0), onkeydown: (event) => this.#key(event),
     });

@@ -2,7 +2,7 @@
 
 import { fill, h } from "./dom.js";
 import { takes } from "./models.js";
-import { apiOf, DEFAULTS, readFunctions } from "./request.js";
+import { DEFAULTS, readFunctions } from "./request.js";
 
 const EFFORTS = ["", "minimal", "low", "medium", "high"];
 const EXAMPLE = `[{
@@ -228,11 +228,6 @@ export class SettingsPanel {
     return h("details", { class: "add" }, h("summary", {}, "Add an MCP server by its address"),
       h("form", { autocomplete: "off", novalidate: true, onsubmit: add }, label.element, url.element, token.element,
         h("button", { type: "submit", class: "button plain small" }, "Add server")));
-  }
-
-  /** Which API the settings use now. */
-  get api() {
-    return apiOf(this.#settings);
   }
 }
 

@@ -1,7 +1,7 @@
 /** Server-sent events out of a response's body (WHATWG HTML, "parsing an event stream"). */
 
 /** Splits pieces of text into the data of events. */
-export class EventSplitter {
+class EventSplitter {
   #rest = "";
   #data = [];
 

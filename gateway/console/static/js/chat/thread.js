@@ -25,7 +25,7 @@ export function path(thread) {
 }
 
 /** The shown nodes down to `id`, that one included. */
-export function pathTo(thread, id) {
+function pathTo(thread, id) {
   const found = [];
   for (let node = thread.nodes[id]; node !== undefined; node = thread.nodes[node.parent]) found.unshift(node);
   return found;

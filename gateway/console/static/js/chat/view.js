@@ -103,7 +103,7 @@ class UserView {
   edit() {
     const { node, owner } = this;
     this.editing = true;
-    const box = h("textarea", { class: "input", rows: "3", value: node.text, "aria-label": "Edit your message",
+    const box = h("textarea", { rows: "3", value: node.text, "aria-label": "Edit your message",
       onkeydown: (event) => {
         if (event.key === "Escape") close();
         else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save();
