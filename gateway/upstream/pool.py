@@ -21,6 +21,7 @@ import httptools
 from gateway.errors import Fault, GatewayFault, UpstreamFault
 from gateway.provider import Sink, UpstreamRequest
 from gateway.upstream.proxied import cut, unreachable
+from gateway.upstream.reading import NOBODY
 
 MAX_HEAD = 64 * 1024
 """Bytes of a response head."""
@@ -253,7 +254,7 @@ class _Exchange:
         self.dialling: asyncio.Task[None] | None = None
         self.over = False
         self.paused = False
-        self._sink = sink
+        self._sink: Sink = sink
 
     def pause(self) -> None:
         self.paused = True
@@ -269,6 +270,7 @@ class _Exchange:
         if self.over:
             return
         self.over = True
+        self._sink = NOBODY
         if self.connection is not None:
             self.connection.abort("cancelled")
         elif self.dialling is not None:
@@ -294,7 +296,9 @@ class _Exchange:
         self.connection = None
         if not self.over:
             self.over = True
-            self._sink.end(fault)
+            # Sink and exchange know each other: without this, each answer would stay until cycles are collected.
+            sink, self._sink = self._sink, NOBODY
+            sink.end(fault)
 
 
 class _Connection(asyncio.Protocol):

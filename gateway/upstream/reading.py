@@ -134,3 +134,19 @@ def let_go(exchange: Exchange) -> None:
 
 LAST_BYTES = 1.0
 """Seconds."""
+
+
+class Nobody:
+    """The sink of an exchange that is over."""
+
+    def head(self, status: int, headers: Mapping[str, str]) -> None:
+        return None
+
+    def data(self, chunk: bytes) -> None:
+        return None
+
+    def end(self, fault: Fault | None) -> None:
+        return None
+
+
+NOBODY = Nobody()

@@ -78,8 +78,9 @@ class WholeReply:
     def close(self) -> None:
         """The caller left or the attempt is given up: end the exchange now."""
         self._watchdog.stop()
-        if self.exchange is not None:
-            self.exchange.cancel()
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.cancel()
 
     def _fail(self, fault: Fault) -> None:
         self.close()
@@ -179,7 +180,8 @@ class StreamPump:
 
     def attach(self, outlet: Outlet) -> None:
         """Write what waits to `outlet`, and from now on everything."""
-        self._outlet = outlet
+        if not self.ended:
+            self._outlet = outlet
         self.silent = False
         self._watchdog.touch_out()
         if self._backlog:
@@ -227,6 +229,7 @@ class StreamPump:
         self._watchdog.stop()
         if self.exchange is not None:
             self.exchange.cancel()
+        self._let_loose()
         if self.attempt is not None:
             self.attempt.give_up()
 
@@ -292,9 +295,14 @@ class StreamPump:
                 self.exchange.cancel()
             elif self._reading.done:
                 let_go(self.exchange)
+        self._let_loose()
         if self.attempt is not None:
             self.attempt.end(fault)
         self._wake()
+
+    def _let_loose(self) -> None:
+        """Caller and meter know the pump: without this a call would stay until cycles are collected."""
+        self._outlet = self.meter = None
 
     def _expire(self, fault: Fault) -> None:
         if not self.ended:

@@ -31,6 +31,10 @@ class Limits:
     connect: float | None = None
 
 
+def _ignore(*_: object) -> None:
+    return None
+
+
 class Watchdog:
     """Calls `expire(fault)` when a limit passes, and `silence()` whenever `quiet` seconds went by without
     `touch_out` (nothing was written to the caller); `quiet` 0 means never."""
@@ -46,8 +50,8 @@ class Watchdog:
         self._loop = asyncio.get_running_loop()
         self._limits = limits
         self._deadline = deadline
-        self._expire = expire
-        self._silence = silence
+        self._expire: Callable[[UpstreamFault], None] = expire
+        self._silence: Callable[[], None] = silence
         self._quiet = quiet
         self.began = self.last_in = self.last_out = self._loop.time()
         self.receiving = False
@@ -77,6 +81,7 @@ class Watchdog:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._expire, self._silence = _ignore, _ignore  # they know this watchdog: no cycle shall remain
 
     def _next(self) -> tuple[float, str]:
         if self.suspended:
