@@ -301,8 +301,8 @@ class StreamPump:
         self._wake()
 
     def _let_loose(self) -> None:
-        """Whom the pump knows knows it too: without this a call would stay until cycles are collected."""
-        self.exchange = self._outlet = self.meter = None
+        """Caller and meter know the pump: without this a call would stay until cycles are collected."""
+        self._outlet = self.meter = None
 
     def _expire(self, fault: Fault) -> None:
         if not self.ended:
