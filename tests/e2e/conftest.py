@@ -12,6 +12,7 @@ import json
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -129,8 +130,14 @@ class World:
                 await asyncio.sleep(0.01)
 
     def log_lines(self, **members: Any) -> list[dict[str, Any]]:
-        """The request log's lines that have these members."""
-        return [line for line in self.gateway.log if all(line.get(name) == value for name, value in members.items())]
+        """The request log's lines that have these members, of which there must be one: a line is written just after its
+        answer has left."""
+        for _ in range(500):
+            lines = [line for line in self.gateway.log if all(line.get(name) == it for name, it in members.items())]
+            if lines:
+                return lines
+            time.sleep(0.02)
+        return []
 
 
 def everything(url: str, dead: str) -> dict[str, Any]:
