@@ -158,6 +158,8 @@ async def _serve(options: argparse.Namespace, listening: socket.socket | None) -
     service = Service(gateway, host=options.host, port=options.port, listening=listening, parts=(Console().mount,))
     try:
         with service.signals():
+            # Whoever waits for /readyz to find the first key in what was printed finds it there.
+            gateway.introducing = listening is None
             await service.start()
             if listening is None:
                 runtime = gateway.runtime
@@ -169,6 +171,7 @@ async def _serve(options: argparse.Namespace, listening: socket.socket | None) -
                     runtime.catalog.usable(),
                     runtime.demo_note,
                 )
+                gateway.introducing = False
             _spare_the_collector()
             if listening is not None:
                 _end_with(options.supervisor, service)

@@ -370,3 +370,11 @@ async def test_secrets_of_an_earlier_configuration_stay_masked(site: Any) -> Non
         await site.running.gateway.reload()
     site.running.gateway.log.info("first-upstream-key second-upstream-key")
     assert site.log[-1]["message"] == "[redacted] [redacted]", "requests of the old configuration may still run"
+
+
+async def test_it_is_not_ready_before_the_first_key_was_shown(site: Any) -> None:
+    site.running.gateway.introducing = True
+    answer = await site.get("/readyz")
+    assert (answer.status, answer.json["reasons"]) == (503, ["starting"])
+    site.running.gateway.introducing = False
+    assert (await site.get("/readyz")).status == 200
