@@ -171,7 +171,7 @@ async def test_pages_are_light(chromium: Browser, gateway: RunningGateway) -> No
     """All that a reader gets the first time, as it was sent."""
     async with looking(chromium, "weight") as look:
         await invited(gateway, look.page, "light@example.org")
-        await look.page.goto(gateway.url + "/usage")
+        await look.page.goto(gateway.url + "/usage", wait_until="networkidle")
         sizes = await look.page.evaluate(
             "performance.getEntries().map(one => one.encodedBodySize ?? 0).reduce((sum, size) => sum + size)"
         )

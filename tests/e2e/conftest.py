@@ -130,14 +130,16 @@ class World:
                 await asyncio.sleep(0.01)
 
     def log_lines(self, **members: Any) -> list[dict[str, Any]]:
-        """The request log's lines that have these members, of which there must be one: a line is written just after its
-        answer has left."""
+        """The request log's lines that have these members."""
+        return [line for line in self.gateway.log if all(line.get(name) == value for name, value in members.items())]
+
+    def logged(self, **members: Any) -> dict[str, Any]:
+        """The first such line, waited for: it is written just after its answer has left. Not for the gateway's loop."""
         for _ in range(500):
-            lines = [line for line in self.gateway.log if all(line.get(name) == it for name, it in members.items())]
-            if lines:
-                return lines
+            if lines := self.log_lines(**members):
+                return lines[0]
             time.sleep(0.02)
-        return []
+        raise AssertionError(f"no line of the log has {members}")
 
 
 def everything(url: str, dead: str) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def test_no_credits_is_not_retried(world):
     error = caught.value
     assert (error.status_code, error.type, error.code) == (402, "insufficient_quota", "insufficient_quota")
     assert error.response.headers["x-should-retry"] == "false"
-    assert len(world.log_lines(status=402, account=world.log_lines(request_id=error.request_id)[0]["account"])) == 1
+    assert len(world.log_lines(status=402, account=world.logged(request_id=error.request_id)["account"])) == 1
 
 
 def test_too_many_requests(world):
