@@ -104,6 +104,9 @@ def clean(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
+_Needle = tuple[str, str, re.RegexFlag, bool]
+
+
 class Redactor:
     """Masks known secrets in text, however they are spelled: as they are, in other case, percent-encoded, as JSON
     writes them, in hex or base64 (the whole run of it, since it may hold a user's name beside the secret), and broken
@@ -114,8 +117,9 @@ class Redactor:
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._values: frozenset[str] = frozenset()
-        # By length: (what to look for in the text without breaks and in lower case, what to mask then).
-        self._needles: list[tuple[str, re.Pattern[str], bool]] = []
+        # By length: (what to look for in the text without breaks and in lower case, the pattern to mask then, its
+        # flags, whether it stands in an encoded run). Compiled when they are needed, which is nearly never.
+        self._needles: list[_Needle] = []
         self.add(values)
 
     def add(self, values: Iterable[str]) -> None:
@@ -131,8 +135,9 @@ class Redactor:
             return text
         plain = _BREAKS.sub("", text).lower()
         # The longest first: of two values, one may begin with the other.
-        for needle, pattern, encoded in reversed(self._needles):
+        for needle, source, flags, encoded in reversed(self._needles):
             if len(needle) <= len(plain) and needle in plain:
+                pattern = re.compile(source, flags)
                 text = _mask_encoded(pattern, text) if encoded else pattern.sub(MASK, text)
         return text
 
@@ -155,7 +160,7 @@ def redact_fault(fault: Fault, secrets: Iterable[str]) -> Fault:
     return fault
 
 
-def _needles(value: str) -> list[tuple[str, re.Pattern[str], bool]]:
+def _needles(value: str) -> list[_Needle]:
     # As JSON writes it: with its quotes and backslashes escaped.
     spelled = {value, quote(value, safe="", errors="replace")}
     spelled |= {json.dumps(value, ensure_ascii=plain)[1:-1] for plain in (True, False)}
@@ -168,10 +173,10 @@ def _needles(value: str) -> list[tuple[str, re.Pattern[str], bool]]:
     return found
 
 
-def _needle(text: str, *, ignore_case: bool, encoded: bool) -> tuple[str, re.Pattern[str], bool]:
+def _needle(text: str, *, ignore_case: bool, encoded: bool) -> _Needle:
     text = "".join(text.split())
     pattern = _BETWEEN.join(re.escape(char) for char in text)
-    return _BREAKS.sub("", text).lower(), re.compile(pattern, re.IGNORECASE if ignore_case else 0), encoded
+    return _BREAKS.sub("", text).lower(), pattern, re.IGNORECASE if ignore_case else re.NOFLAG, encoded
 
 
 def _base64_cores(raw: bytes, at: int) -> tuple[str, str]:
