@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -77,25 +77,24 @@ class SpareCounters:
 
     async def hit(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
         """Count at the first, else at the spare ones."""
-        if self._asks_first():
-            try:
-                return self._well(await self._first.hit(names_and_limits, window))
-            except GatewayFault:
-                self._note_away()
-                if self._spare is None:
-                    raise
-        return await self._in_place().hit(names_and_limits, window)
+        return await self._ask(lambda counters: counters.hit(names_and_limits, window))
 
     async def peek(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
         """Look where `hit` would count."""
+        return await self._ask(lambda counters: counters.peek(names_and_limits, window))
+
+    async def _ask(self, question: Callable[[Counters], Awaitable[Sequence[Window]]]) -> Sequence[Window]:
         if self._asks_first():
             try:
-                return self._well(await self._first.peek(names_and_limits, window))
+                windows = await question(self._first)
             except GatewayFault:
-                self._note_away()
+                self.away, self._until = True, self._monotonic() + self._again
                 if self._spare is None:
                     raise
-        return await self._in_place().peek(names_and_limits, window)
+            else:
+                self.away = False
+                return windows
+        return await question(self._in_place())
 
     def _asks_first(self) -> bool:
         if not self.away:
@@ -106,14 +105,6 @@ class SpareCounters:
         # The others do not wait for the answer of the one that tries.
         self._until = now + self._again
         return True
-
-    def _well(self, windows: Sequence[Window]) -> Sequence[Window]:
-        self.away = False
-        return windows
-
-    def _note_away(self) -> None:
-        self.away = True
-        self._until = self._monotonic() + self._again
 
     def _in_place(self) -> Counters:
         if self._spare is None:

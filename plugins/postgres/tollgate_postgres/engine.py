@@ -117,7 +117,7 @@ class Database:
                 init=_prepare, server_settings={"application_name": "tollgate", "timezone": "UTC"},
             )  # fmt: skip
             await self.measure_clock()
-        except Exception as error:
+        except Exception as error:  # only to sort it: what does not mean "away" is raised as it is
             if is_away(error):
                 raise away(error) from error
             raise
@@ -160,7 +160,7 @@ class Database:
             try:
                 async with self._pool.acquire(timeout=WAIT_WITHIN) as connection:
                     return await work(connection)  # type: ignore[arg-type]  # the pool's proxy is a connection
-            except Exception as error:
+            except Exception as error:  # only to sort it: faults of `work` are raised as they are
                 if is_conflict(error):
                     continue
                 if not is_away(error):
@@ -191,6 +191,7 @@ class Database:
         """The first column of the first row."""
         return await self.run(lambda connection: connection.fetchval(sql, *values))
 
-    async def execute(self, sql: str, *values: Any) -> int:
-        """One statement, a transaction of its own; how many rows it touched."""
-        return count_of(await self.run(lambda connection: connection.execute(sql, *values)))
+    async def execute(self, sql: str, *values: Any, again: bool = True) -> int:
+        """One statement, a transaction of its own; how many rows it touched. again: it may be run once more when the
+        connection broke, because twice means the same as once."""
+        return count_of(await self.run(lambda connection: connection.execute(sql, *values), again=again))

@@ -185,6 +185,7 @@ class PostgresSessions:
             "INSERT INTO sessions (id, digest, account, created, expires, seen, remote, agent) "
             "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             session.id, digest(self._pepper, token), owner, now, session.expires_at, now, session.remote, session.agent,
+            again=False,
         )  # fmt: skip
         return session, token
 
@@ -240,7 +241,7 @@ class PostgresAudit:
         kept = orjson.loads(text) if len(text) <= 8_000 else {"note": f"{len(text)} bytes, so it was not kept"}
         await self._database.execute(
             "INSERT INTO audit (at, actor, remote, action, subject, detail) VALUES ($1, $2, $3, $4, $5, $6)",
-            self._database.now(), actor[:200], remote[:200], action[:200], subject[:200], kept,
+            self._database.now(), actor[:200], remote[:200], action[:200], subject[:200], kept, again=False,
         )  # fmt: skip
 
     async def entries(

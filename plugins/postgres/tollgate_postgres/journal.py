@@ -50,7 +50,9 @@ class Journal:
         os.fsync(self._lock)
 
     def forget(self) -> None:
-        """All of it is written in the database."""
+        """All of it is written in the database. Costs nothing when there was nothing."""
+        if not self._kept:
+            return
         self._kept.clear()
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()

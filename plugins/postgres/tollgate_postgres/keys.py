@@ -159,8 +159,8 @@ class PostgresKeys:
         async def quietly() -> None:
             try:
                 await work
-            except Exception:
-                return  # When the key was last used is worth no request.
+            except Exception:  # when the key was last used is worth no request
+                return
 
         task = asyncio.get_running_loop().create_task(quietly())
         self._tasks.add(task)

@@ -161,7 +161,7 @@ async def open_stores(
         await database.run(lambda connection: migrate(connection, settings.secret, scripts))
         presence = PostgresPresence(database, lifetime=lifetime)
         await presence.join()
-    except BaseException as error:
+    except BaseException as error:  # cancellation too: nothing stays open, and it is raised again
         await database.close()
         if is_away(error):
             raise away(error) from error

@@ -128,6 +128,8 @@ class Lane:
                 self._batch = [self._queue.popleft() for _ in range(min(len(self._queue), _MOST))]
                 await self._apply(self._batch)
                 self._batch = []
+            # Not before the queue is empty: what waited in it lies in the journal, too.
+            self._journal.forget()
             self._wake.clear()
             self._idle.set()
 
@@ -172,7 +174,7 @@ class Lane:
                     "SELECT gw_run($1, $2, $3, $4, $5)",
                     self._lease(), self._number, self._seq, self._database.now(), operations,
                 )  # fmt: skip
-            except Exception as error:
+            except Exception as error:  # only to sort it: what the batch itself did wrong is raised as it is
                 if is_conflict(error):
                     continue
                 if not is_away(error):
@@ -189,7 +191,6 @@ class Lane:
             else:
                 if kept:
                     self._log.warning("the database is back")
-                    self._journal.forget()
                 return answer
 
     async def _disconnect(self) -> None:

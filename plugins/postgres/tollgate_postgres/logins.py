@@ -148,7 +148,7 @@ class PostgresLogins:
                 raise no_account()
         await self._database.execute(
             _ADD_LINK, link.id, digest(self._pepper, token), link.purpose, number, email, role, credits, now,
-            link.expires_at,
+            link.expires_at, again=False,
         )  # fmt: skip
         return link, token
 
