@@ -109,6 +109,7 @@ from gateway.stores.orders import (
     take,
     worth,
 )
+from gateway.stores.refusals import email_taken, identity_taken, invalid_link, name_taken, no_account, too_poor
 from gateway.stores.windows import SlidingWindows, window_of, window_state
 
 __all__ = [
@@ -193,20 +194,26 @@ __all__ = [
     "cost",
     "derive",
     "digest",
+    "email_taken",
     "erased_name",
     "fail_over",
     "fitting",
+    "identity_taken",
+    "invalid_link",
     "label_of",
+    "name_taken",
     "new_code",
     "new_key",
     "new_token",
     "newer_parts",
     "next_state",
+    "no_account",
     "random_text",
     "read_code",
     "read_period",
     "sums_of",
     "take",
+    "too_poor",
     "well_formed",
     "window_of",
     "window_state",

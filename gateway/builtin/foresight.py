@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from gateway.api import Explanation, Hold, HoldRequest, Refusal, Stores
-from gateway.api.stores import cost, fitting
+from gateway.api import Explanation, Hold, HoldRequest, Stores
+from gateway.api.stores import cost, fitting, too_poor
 
 
 async def foresee(stores: Stores, request: HoldRequest, choices: int, explanation: Explanation) -> Hold:
@@ -32,13 +32,7 @@ async def foresee(stores: Stores, request: HoldRequest, choices: int, explanatio
         expected = base if request.least_base is None else min(base, request.least_base)
         base, units = fitting(room, base, expected, request.unit_price, units)
         if units < request.least_units:
-            least = cost(expected, request.unit_price, request.least_units)
-            raise Refusal(
-                f"This request needs at least {least} credits, but {max(room, 0)} are left.",
-                status=402,
-                type="insufficient_quota",
-                code="insufficient_quota",
-            )
+            raise too_poor(request, balance=balance, held=held, room=room, ceiling=request.monthly_limit)
     covered = None
     if request.reserve is not None and request.reserve < units and request.unit_price:
         covered = request.reserve

@@ -257,29 +257,20 @@ class _Builder:
     ) -> None:
         """Where things are kept: the URLs of the database and of the rate windows."""
         if core is not None and stores is not None:
-            self.database(core.database.url, stores)
+            self.place(("database", "url"), core.database.url, "a store", stores)
         if core is not None and core.counters.url:
-            self.counters(core.counters.url, counters)
+            self.place(("counters", "url"), core.counters.url, "counters", counters)
 
-    def counters(self, url: str, kinds: Mapping[str, CountersKind]) -> None:
-        """The same for the URL of the rate windows."""
+    def place(
+        self, path: tuple[str, ...], url: str, what: str, kinds: Mapping[str, StoresKind] | Mapping[str, CountersKind]
+    ) -> None:
+        """The scheme of the URL must be offered, and the rest must mean something to who offers it."""
         scheme = url.partition("://")[0]
         kind = kinds.get(scheme)
-        path = ("counters", "url")
         if kind is None:
             known = ", ".join(f"{name}://" for name in sorted(kinds)) or "none"
-            self.document.report(path, f"no plugin offers counters for {quote(scheme)}; there are: {known}")
-        elif problem := kind.check(url):
-            self.document.report(path, problem)
-
-    def database(self, url: str, kinds: Mapping[str, StoresKind]) -> None:
-        """The scheme of the database's URL must be offered, and the rest must mean something to who offers it."""
-        scheme = url.partition("://")[0]
-        kind = kinds.get(scheme)
-        path = ("database", "url")
-        if kind is None:
-            known = ", ".join(f"{name}://" for name in sorted(kinds)) or "none"
-            self.document.report(path, f"no plugin offers a store for {scheme}://; the kinds of stores are: {known}")
+            said = f"no plugin offers {what} for {scheme[:40]}://; the kinds that there are: {known}"
+            self.document.report(path, said)
         elif problem := kind.check(url):
             self.document.report(path, problem)
 

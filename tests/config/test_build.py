@@ -147,7 +147,7 @@ strict: true
         ("database: {url: gateway.db}",
          '1: database.url: must be a URL such as sqlite:///data/gateway.db (found "gateway.db")'),
         ("database: {url: 'postgresql://u@h/d'}",
-         "1: database.url: no plugin offers a store for postgresql://; the kinds of stores are: sqlite://"),
+         "1: database.url: no plugin offers a store for postgresql://; the kinds that there are: sqlite://"),
         ("database: {url: 'sqlite://a.db'}", f'1: database.url: {SLASHES}'),
         ("database: {url: 'sqlite:///:memory:'}",
          "1: database.url: the database must be a file: balances have to survive a restart"),

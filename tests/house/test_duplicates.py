@@ -30,9 +30,6 @@ ALLOWED: dict[str, str] = {
     "gateway/sqlite/money/ledger.py, plugins/postgres/tollgate_postgres/ledger.py": (
         "stores are independent of each other"
     ),
-    "gateway/sqlite/identity/logins.py, plugins/postgres/tollgate_postgres/logins.py": (
-        "stores are independent of each other"
-    ),
     "gateway/sqlite/usage/usage_log.py, plugins/postgres/tollgate_postgres/usage.py": "columns of a row, by name",
     "gateway/wire/responses/decoder.py, plugins/anthropic/tollgate_anthropic/inbound/native.py": (
         "not yet: one helper for both"

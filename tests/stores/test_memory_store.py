@@ -103,6 +103,6 @@ async def test_an_unknown_scheme_names_the_line_and_the_known_ones(tmp_path, ups
     with pytest.raises(ConfigFault) as fault:
         async with running_gateway(tmp_path, config(tmp_path, upstream, "sqlite:///data/gateway.db")):
             pass
-    assert "database.url: no plugin offers a store for sqlite://; the kinds of stores are: memory://" in str(
+    assert "database.url: no plugin offers a store for sqlite://; the kinds that there are: memory://" in str(
         fault.value
     )

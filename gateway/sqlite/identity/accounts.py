@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-from gateway.api import CallerFault, Refusal
+from gateway.api import CallerFault
 from gateway.api.stores import (
     Account,
     AccountChange,
@@ -13,6 +13,7 @@ from gateway.api.stores import (
     checked_rate,
     checked_role,
     checked_text,
+    name_taken,
     random_text,
 )
 from gateway.sqlite.engine.core import Core, Row
@@ -57,7 +58,7 @@ def add_account(
     """A new account with its first entry, inside the writer's transaction; the values were checked.
     Raises Refusal(409)."""
     if connection.execute(_TAKEN, (name, account_id)).fetchone():
-        raise _taken()
+        raise name_taken()
     connection.execute(_ADD, (account_id, name, role, now))
     if grant:
         unit = UnitOfWork(connection, names)
@@ -124,7 +125,7 @@ class SqliteAccounts:
 
         def work(connection: sqlite3.Connection, _: Names) -> Account | None:
             if "name" in values and connection.execute(_TAKEN, (change.name, account_id)).fetchone():
-                raise _taken()
+                raise name_taken()
             for member, value in values.items():
                 connection.execute(_SETTERS[member], (value, account_id))
             connection.execute(NEW_GENERATION)
@@ -143,7 +144,3 @@ class SqliteAccounts:
         finally:
             self._changed()
         return await self.get_account(account_id) if known else None
-
-
-def _taken() -> Refusal:
-    return Refusal("name: there is an account with this name.", status=409, code="account_exists", param="name")

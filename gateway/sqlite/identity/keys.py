@@ -18,6 +18,7 @@ from gateway.api.stores import (
     digest,
     label_of,
     new_key,
+    no_account,
     random_text,
     read_period,
 )
@@ -121,7 +122,7 @@ class SqliteKeys:
         def work(connection: sqlite3.Connection, _: Names) -> Key:
             account = connection.execute("SELECT n FROM accounts WHERE id = ?", (account_id,)).fetchone()
             if account is None:
-                raise Refusal("There is no such account.", status=404, code="account_not_found")
+                raise no_account()
             if connection.execute(_ACTIVE, (account[0], now)).fetchone()[0] >= self._per_account:
                 raise Refusal(
                     f"This account has {self._per_account} active keys, the most it may have: revoke one first.",

@@ -18,7 +18,11 @@ from gateway.api.stores import (
     checked_role,
     derive,
     digest,
+    email_taken,
+    identity_taken,
+    invalid_link,
     new_token,
+    no_account,
     random_text,
 )
 from gateway.sqlite.engine.core import Core, Row
@@ -123,15 +127,15 @@ class SqliteLogins:
             if stored is not None:
                 link = _held(connection, stored, "invitation", now)
                 if link is None or link.email not in ("", address):
-                    raise _no_link()
+                    raise invalid_link()
                 role, credits = link.role, asked_credits(new.grant + link.credits, "grant", least=0)
                 connection.execute(_DROP_LINK, (link.id,))
             if connection.execute(_TAKEN, (address, 0)).fetchone():
-                raise _email_taken()
+                raise email_taken()
             try:
                 account = add_account(connection, names, account_id, address, role, credits, now)
             except Refusal as taken:
-                raise _email_taken() from taken
+                raise email_taken() from taken
             _put(connection, account_id, address, new.password_hash, "", now)
             if new.identity is not None:
                 _add_identity(connection, account_id, *new.identity)
@@ -217,7 +221,7 @@ class SqliteLogins:
 def _number(connection: sqlite3.Connection, account_id: str) -> int:
     row: Row | None = connection.execute(_NUMBER, (account_id,)).fetchone()
     if row is None:
-        raise Refusal("There is no such account.", status=404, code="account_not_found")
+        raise no_account()
     return int(row[0])
 
 
@@ -237,7 +241,7 @@ def _put(
         before.changed_at if password is None else now,
     )
     if connection.execute(_TAKEN, (login.email, number)).fetchone():
-        raise _email_taken()
+        raise email_taken()
     connection.execute(_PUT, (number, login.email, login.password_hash, login.changed_at))
     if password is not None:
         connection.execute(_END_SESSIONS, (number, keep))
@@ -247,21 +251,9 @@ def _put(
 def _add_identity(connection: sqlite3.Connection, account_id: str, issuer: str, subject: str) -> None:
     connection.execute(_ADD_IDENTITY, (issuer, subject, _number(connection, account_id)))
     if connection.execute(_IDENTITY, (issuer, subject)).fetchone()[0] != account_id:
-        raise Refusal("This identity belongs to another account.", status=409, code="identity_taken")
+        raise identity_taken()
 
 
 def _held(connection: sqlite3.Connection, stored: bytes, purpose: str, now: int) -> Link | None:
     row: Row | None = connection.execute(_LINK, (stored, purpose, now)).fetchone()
     return None if row is None else Link(*row)
-
-
-def _no_link() -> Refusal:
-    return Refusal(
-        "This link does not hold (any more): it was used, has expired, or is for another address. Ask for a new one.",
-        status=404,
-        code="invalid_link",
-    )
-
-
-def _email_taken() -> Refusal:
-    return Refusal("email: an account has this address already.", status=409, code="email_taken", param="email")

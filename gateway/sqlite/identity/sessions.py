@@ -6,7 +6,7 @@ from __future__ import annotations
 import sqlite3
 
 from gateway.api import Refusal
-from gateway.api.stores import SESSION_PEPPER, Session, derive, digest, new_token, random_text
+from gateway.api.stores import SESSION_PEPPER, Session, derive, digest, new_token, no_account, random_text
 from gateway.sqlite.engine.core import Core, Row
 from gateway.sqlite.money.operations import SqlOperation
 from gateway.sqlite.money.unit_of_work import Names
@@ -68,7 +68,7 @@ class SqliteSessions:
             if account_id:
                 account = connection.execute(_ACCOUNT, (account_id,)).fetchone()
                 if account is None:
-                    raise Refusal("There is no such account.", status=404, code="account_not_found")
+                    raise no_account()
                 if account[1]:
                     raise Refusal(
                         "This account is disabled.", status=403, type="account_disabled", code="account_disabled"

@@ -15,6 +15,7 @@ from gateway.api.stores import (
     derive,
     digest,
     new_code,
+    no_account,
     read_code,
 )
 from gateway.sqlite.engine.core import Core
@@ -49,7 +50,7 @@ def _account(unit: UnitOfWork, account_id: str) -> AccountRow:
     unit.load((), (account_id,))
     account = unit.account_by_id.get(account_id)
     if account is None:
-        raise Refusal("There is no such account.", status=404, code="account_not_found")
+        raise no_account()
     return account
 
 

@@ -27,6 +27,7 @@ from gateway.api.stores import (
     cost,
     fitting,
     read_period,
+    too_poor,
 )
 from gateway.sqlite.engine.writer import Operation
 from gateway.sqlite.money.rows import FORSAKEN, OPEN, SETTLED, VOIDED, AccountRow, HoldRow, KeyRow, Rows
@@ -34,7 +35,6 @@ from gateway.sqlite.money.unit_of_work import BASIS_NUMBER, Names, UnitOfWork
 
 DISPUTED = "disputed usage"
 """Note of what a provider told beyond what the request can have caused."""
-NO_RETRY = {"x-should-retry": "false"}
 
 
 class SqlOperation(Operation):
@@ -120,7 +120,7 @@ class HoldOperation(UnitOperation):
             # A price of nothing per unit cannot be clamped: then it is the base that is too dear.
             base, units = fitting(room, base, self.least_base, self.unit_price, units)
             if units < max(request.least_units, 0):
-                raise self._too_poor(unit, account, number, ceiling, room)
+                raise too_poor(request, balance=account.balance, held=account.held, room=room, ceiling=ceiling)
             amount = cost(base, self.unit_price, units)
         covered = None
         if request.reserve is not None and request.reserve < units and self.unit_price:
@@ -148,24 +148,6 @@ class HoldOperation(UnitOperation):
         if earlier.state == OPEN and unit.accounts[earlier.account].id == self.account_id:
             return Hold(self.request_id, earlier.amount, earlier.units)
         raise Refusal("This request id was used before.", status=409, code="request_id_used")
-
-    def _too_poor(self, unit: UnitOfWork, account: AccountRow, key: int, ceiling: int | None, room: int) -> Refusal:
-        least = cost(self.least_base, self.unit_price, self.request.least_units)
-        needs = f"This request needs at least {least} credits"
-        if account.balance - account.held <= room:
-            limit = f"but the account's balance has {max(room, 0)} credits left"
-            fix = "Add credits, shorten the input or ask for fewer output tokens."
-        else:
-            limit = f"but the key's monthly limit of {ceiling} credits leaves {max(room, 0)} for {self.request.period}"
-            fix = "Raise the key's monthly limit, shorten the input or ask for fewer output tokens."
-        held = f" ({account.held} more are held by running requests)" if account.held else ""
-        return Refusal(
-            f"{needs}, {limit}{held}. {fix}",
-            status=402,
-            type="insufficient_quota",
-            code="insufficient_quota",
-            headers=NO_RETRY,
-        )
 
 
 def room_of(unit: UnitOfWork, account: AccountRow, key: int, period: int, ceiling: int | None) -> int:

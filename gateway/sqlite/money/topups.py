@@ -19,6 +19,7 @@ from gateway.api.stores import (
     check_parts,
     newer_parts,
     next_state,
+    no_account,
     random_text,
     sums_of,
     take,
@@ -75,7 +76,7 @@ class SqliteTopUps:
         def work(connection: sqlite3.Connection, _: Names) -> TopUp:
             values = (topup_id, method, currency, amount, credits, now, account_id)
             if connection.execute(_ADD, values).rowcount != 1:
-                raise Refusal("There is no such account.", status=404, code="account_not_found")
+                raise no_account()
             return TopUp(topup_id, account_id, method, currency, amount, credits, now)
 
         return await self._core.write(work)

@@ -29,6 +29,7 @@ from gateway.api.stores import (
     digest,
     erased_name,
     label_of,
+    name_taken,
     new_key,
     new_token,
     random_text,
@@ -54,7 +55,7 @@ class MemoryAccounts(Store):
 
     def _check_free(self, name: str, own: str) -> None:
         if any(one.name == name and one.id != own for one in self.world.accounts.values()):
-            raise Refusal("name: there is an account with this name.", status=409, code="account_exists", param="name")
+            raise name_taken()
 
     async def get_account(self, account_id: str) -> Account | None:
         """By id."""

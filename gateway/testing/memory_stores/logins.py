@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gateway.api import CallerFault, Refusal
+from gateway.api import CallerFault
 from gateway.api.stores import (
     LINK_PEPPER,
     Account,
@@ -18,6 +18,9 @@ from gateway.api.stores import (
     checked_role,
     derive,
     digest,
+    email_taken,
+    identity_taken,
+    invalid_link,
     new_token,
     random_text,
 )
@@ -59,7 +62,7 @@ class MemoryLogins(Store):
 
     def _check_free(self, email: str, own: str) -> None:
         if any(one.email == email and one.account_id != own for one in self.world.logins.values()):
-            raise Refusal("email: an account has this address already.", status=409, code="email_taken", param="email")
+            raise email_taken()
 
     def _end_sessions(self, account_id: str, keep: str) -> None:
         kept = {stored: one for stored, one in self.world.sessions.items()
@@ -84,13 +87,13 @@ class MemoryLogins(Store):
         link = self._held(new.invitation, "invitation") if new.invitation else None
         if new.invitation:
             if link is None or link.email not in ("", address):
-                raise Refusal("This link does not hold.", status=404, code="invalid_link")
+                raise invalid_link()
             role, grant = link.role, asked_credits(grant + link.credits, "grant", least=0)
         self._check_free(address, "")
         if any(one.name == address for one in self.world.accounts.values()):
-            raise Refusal("email: an account has this address already.", status=409, code="email_taken", param="email")
+            raise email_taken()
         if identity is not None and identity in self.world.identities:
-            raise Refusal("This identity belongs to another account.", status=409, code="identity_taken")
+            raise identity_taken()
         if link is not None:
             del self.world.links[self._digest(new.invitation)]
         account = Account("acct_" + random_text(16), address, role, 0, 0, self.world.now())
@@ -110,7 +113,7 @@ class MemoryLogins(Store):
         """The first account has it."""
         self.world.account(account_id)
         if self.world.identities.setdefault((issuer, subject), account_id) != account_id:
-            raise Refusal("This identity belongs to another account.", status=409, code="identity_taken")
+            raise identity_taken()
 
     def _digest(self, token: str) -> bytes:
         return digest(derive(self.settings.secret, LINK_PEPPER), token)

@@ -29,6 +29,7 @@ from gateway.api.stores import (
     new_code,
     read_code,
     read_period,
+    too_poor,
 )
 from gateway.testing.memory_stores.usage import log
 from gateway.testing.memory_stores.world import Held, Store, World, page
@@ -80,7 +81,7 @@ class MemoryLedger(Store):
             least = base if request.least_base is None else min(base, checked_price(request.least_base, "base"))
             base, units = fitting(room, base, least, price, units)
             if units < request.least_units:
-                raise self._too_poor(request, ceiling, room)
+                raise too_poor(request, balance=account.balance, held=account.held, room=room, ceiling=ceiling)
             amount = cost(base, price, units)
         covered = None
         if request.reserve is not None and request.reserve < units and price:
@@ -98,22 +99,6 @@ class MemoryLedger(Store):
         if key is None or key.account_id != request.account_id or key.revoked_at is not None:
             raise Refusal("The API key is unknown or revoked.", status=401, code="invalid_api_key")
         return min((one for one in (request.monthly_limit, key.monthly_limit) if one is not None), default=None)
-
-    def _too_poor(self, request: HoldRequest, ceiling: int | None, room: int) -> Refusal:
-        account = self.world.accounts[request.account_id]
-        base = request.base if request.least_base is None else min(request.base, request.least_base)
-        least = cost(base, request.unit_price, request.least_units)
-        limit = f"the account's balance has {max(room, 0)} credits left"
-        if account.balance - account.held > room:
-            limit = f"the key's monthly limit of {ceiling} credits leaves {max(room, 0)} for {request.period}"
-        more = f" ({account.held} more are held by running requests)" if account.held else ""
-        return Refusal(
-            f"This request needs at least {least} credits, but {limit}{more}.",
-            status=402,
-            type="insufficient_quota",
-            code="insufficient_quota",
-            headers={"x-should-retry": "false"},
-        )
 
     async def grow(self, request_id: str, units: int, *, base: Decimal = Decimal(0)) -> int:
         """More of an open hold, as far as it can be paid."""

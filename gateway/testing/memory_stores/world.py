@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from gateway.api import Refusal, Usage
+from gateway.api import Usage
 from gateway.api.stores import (
     Account,
     AuditEntry,
@@ -27,6 +27,7 @@ from gateway.api.stores import (
     StoresSettings,
     TopUp,
     Voucher,
+    no_account,
 )
 
 T = TypeVar("T")
@@ -111,7 +112,7 @@ class World:
         """Raises Refusal(404)."""
         found = self.accounts.get(account_id)
         if found is None:
-            raise Refusal("There is no such account.", status=404, code="account_not_found")
+            raise no_account()
         return found
 
     def month(self, key_id: str, period: str) -> tuple[int, int]:

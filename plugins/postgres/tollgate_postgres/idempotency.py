@@ -6,9 +6,8 @@ import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from gateway.api.stores import Claim, KeptAnswer
+from gateway.api.stores import Claim, KeptAnswer, no_account
 from tollgate_postgres.engine import Database
-from tollgate_postgres.identity import no_account
 from tollgate_postgres.presence import PostgresPresence
 
 if TYPE_CHECKING:

@@ -21,7 +21,9 @@ from gateway.api.stores import (
     derive,
     digest,
     erased_name,
+    name_taken,
     new_token,
+    no_account,
     random_text,
 )
 from tollgate_postgres.engine import Database
@@ -53,15 +55,6 @@ _END_ALL = """
     DELETE FROM sessions WHERE id <> $2 AND expires > $3 AND CASE WHEN $1 = '' THEN account IS NULL
         ELSE account = (SELECT n FROM accounts WHERE id = $1) END
 """
-
-
-def no_account() -> Refusal:
-    """404"""
-    return Refusal("There is no such account.", status=404, code="account_not_found")
-
-
-def _taken() -> Refusal:
-    return Refusal("name: there is an account with this name.", status=409, code="account_exists", param="name")
 
 
 async def add_account(
@@ -102,7 +95,7 @@ class PostgresAccounts:
         try:
             return await self._database.transaction(work)
         except asyncpg.UniqueViolationError:
-            raise _taken() from None
+            raise name_taken() from None
 
     async def get_account(self, account_id: str) -> Account | None:
         """By id."""
@@ -142,7 +135,7 @@ class PostgresAccounts:
                 change.requests_per_minute,
             )  # fmt: skip
         except asyncpg.UniqueViolationError:
-            raise _taken() from None
+            raise name_taken() from None
         self._changed()
         return None if row is None else Account(*row[:8])
 

@@ -26,12 +26,12 @@ from gateway.api.stores import (
     digest,
     label_of,
     new_key,
+    no_account,
     random_text,
     read_period,
     well_formed,
 )
 from tollgate_postgres.engine import Database
-from tollgate_postgres.identity import no_account
 
 if TYPE_CHECKING:
     import asyncpg

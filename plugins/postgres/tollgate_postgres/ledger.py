@@ -21,12 +21,13 @@ from gateway.api.stores import (
     checked_count,
     checked_price,
     checked_text,
-    cost,
     derive,
     digest,
     new_code,
+    no_account,
     read_code,
     read_period,
+    too_poor,
 )
 from tollgate_postgres.engine import Database
 from tollgate_postgres.lanes import Lanes
@@ -61,27 +62,16 @@ def _faulty(answer: dict[str, Any], request: HoldRequest) -> Exception:
         return Refusal("This account is disabled.", status=403, type="account_disabled", code="account_disabled")
     if code == "key":
         return Refusal("The API key is unknown or revoked.", status=401, code="invalid_api_key")
-    room, held = max(answer["room"], 0), answer["held"]
-    base = request.base if request.least_base is None else min(request.base, request.least_base)
-    least = cost(base, request.unit_price, request.least_units)
-    if answer["balance"] - held <= answer["room"]:
-        limit, fix = f"but the account's balance has {room} credits left", "Add credits"
-    else:
-        limit = f"but the key's monthly limit of {answer['ceiling']} credits leaves {room} for {request.period}"
-        fix = "Raise the key's monthly limit"
-    more = f" ({held} more are held by running requests)" if held else ""
-    return Refusal(
-        f"This request needs at least {least} credits, {limit}{more}. {fix}, shorten the input or ask for fewer output "
-        "tokens.",
-        status=402, type="insufficient_quota", code="insufficient_quota", headers={"x-should-retry": "false"},
-    )  # fmt: skip
+    return too_poor(
+        request, balance=answer["balance"], held=answer["held"], room=answer["room"], ceiling=answer["ceiling"]
+    )
 
 
 def _refused(answer: dict[str, Any]) -> Exception:
     """What `gw_credit` refused, in words."""
     code = answer["e"]
     if code == "account":
-        return Refusal("There is no such account.", status=404, code="account_not_found")
+        return no_account()
     if code == "charge":
         return Refusal("There is no charge for this request.", status=404, code="charge_not_found")
     if code == "voucher":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.api import CallerFault, Refusal
+from gateway.api import CallerFault
 from gateway.api.stores import (
     LINK_PEPPER,
     Account,
@@ -18,11 +18,15 @@ from gateway.api.stores import (
     checked_role,
     derive,
     digest,
+    email_taken,
+    identity_taken,
+    invalid_link,
     new_token,
+    no_account,
     random_text,
 )
 from tollgate_postgres.engine import Database, count_of
-from tollgate_postgres.identity import add_account, no_account
+from tollgate_postgres.identity import add_account
 
 if TYPE_CHECKING:
     import asyncpg
@@ -105,7 +109,7 @@ class PostgresLogins:
             if new.invitation:
                 link = await self._take(connection, new.invitation, "invitation", now)
                 if link is None or link.email not in ("", address):
-                    raise _no_link()
+                    raise invalid_link()
                 role, credits = link.role, asked_credits(new.grant + link.credits, "grant", least=0)
             account = await add_account(connection, address, role, credits, now)
             await _put(connection, account.id, address, new.password_hash, "", now)
@@ -118,7 +122,7 @@ class PostgresLogins:
         try:
             return await self._database.transaction(work)
         except asyncpg.UniqueViolationError:
-            raise _email_taken() from None
+            raise email_taken() from None
 
     async def find_identity(self, issuer: str, subject: str) -> str | None:
         """By both of its names."""
@@ -224,7 +228,7 @@ async def _put(
     )
     other = await connection.fetchrow(_BY_EMAIL, login.email)
     if other is not None and other["n"] != number:
-        raise _email_taken()
+        raise email_taken()
     await connection.execute(_PUT, number, login.email, login.password_hash, login.changed_at)
     if password is not None:
         await connection.execute("DELETE FROM sessions WHERE account = $1 AND id <> $2", number, keep)
@@ -240,16 +244,4 @@ async def _add_identity(connection: Connection, account_id: str, issuer: str, su
     if owner is None and not count_of(done):
         raise no_account()
     if owner != account_id:
-        raise Refusal("This identity belongs to another account.", status=409, code="identity_taken")
-
-
-def _no_link() -> Refusal:
-    return Refusal(
-        "This link does not hold (any more): it was used, has expired, or is for another address. Ask for a new one.",
-        status=404,
-        code="invalid_link",
-    )
-
-
-def _email_taken() -> Refusal:
-    return Refusal("email: an account has this address already.", status=409, code="email_taken", param="email")
+        raise identity_taken()

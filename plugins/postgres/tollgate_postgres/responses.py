@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from gateway.api import Refusal
-from gateway.api.stores import Chain, StoredConversation, StoredResponse, Turn, random_text
+from gateway.api.stores import Chain, StoredConversation, StoredResponse, Turn, no_account, random_text
 from tollgate_postgres.engine import Database
-from tollgate_postgres.identity import no_account
 from tollgate_postgres.presence import PostgresPresence
 
 if TYPE_CHECKING:

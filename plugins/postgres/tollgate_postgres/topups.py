@@ -14,12 +14,12 @@ from gateway.api.stores import (
     check_parts,
     newer_parts,
     next_state,
+    no_account,
     random_text,
     sums_of,
     take,
 )
 from tollgate_postgres.engine import Database
-from tollgate_postgres.identity import no_account
 
 if TYPE_CHECKING:
     import asyncpg
