@@ -187,10 +187,9 @@ def _copies_beside(path: Path) -> tuple[Path, ...]:
     return tuple(copy for copy in copies if copy.exists())
 
 
-def _keep_as_it_was(connection: sqlite3.Connection, path: Path) -> None:
+def _keep_as_it_was(path: Path, version: int) -> None:
     """Copy a database that is about to be upgraded, once for each version: a gateway of before cannot read it after."""
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if 0 < version < len(STEPS) and not copy_of_version(path, version).exists():
+    if not copy_of_version(path, version).exists():
         backup_database(path, copy_of_version(path, version))
 
 
@@ -203,8 +202,7 @@ def _connect(path: Path, secret: bytes, adopt_secret: bool) -> sqlite3.Connectio
     except (OSError, sqlite3.Error) as error:
         raise GatewayFault(f"The database {path} cannot be opened for writing: {error}.") from error
     try:
-        _keep_as_it_was(connection, path)
-        migrate(connection)
+        migrate(connection, lambda version: _keep_as_it_was(path, version))
         _check_secret(connection, secret, adopt_secret)
         connection.execute("PRAGMA busy_timeout = 0")  # the writer waits by itself, in shorter naps
     except BaseException:  # cancellation too; raised again once things are put right

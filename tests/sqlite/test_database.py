@@ -34,6 +34,25 @@ class TestOpening:
         for stores in opened:
             await stores.close()
 
+    def test_nobody_sees_a_version_between(self, monkeypatch, tmp_path):
+        """Else a process that starts beside another one takes a new database for an old one, and copies it."""
+        place = tmp_path / "gateway.db"
+        connection = sqlite3.connect(place, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL")
+        seen = set()
+        other = sqlite3.connect(place, isolation_level=None)
+
+        def look(*_):
+            seen.add(other.execute("PRAGMA user_version").fetchone()[0])
+
+        connection.set_trace_callback(look)
+        migrations.migrate(connection, lambda version: seen.add(f"copied {version}"))
+        connection.set_trace_callback(None)
+        assert seen == {0}
+        assert other.execute("PRAGMA user_version").fetchone() == (len(migrations.STEPS),)
+        connection.close()
+        other.close()
+
     async def test_only_the_owner_may_read_it(self, house, tmp_path):
         for file in tmp_path.glob("gateway.db*"):
             assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0, file
@@ -68,7 +87,7 @@ class TestOpening:
 
     def test_a_failing_step_changes_nothing(self, monkeypatch):
         connection = sqlite3.connect(":memory:", isolation_level=None)
-        last = len(migrations.STEPS)
+        last = migrations.migrate(connection)
         bad = (*migrations.STEPS, ("CREATE TABLE half (x)", "CREATE TABLE accounts (x)"))
         versions = (*migrations._SET_VERSION, "PRAGMA user_version = " + str(last + 1))
         monkeypatch.setattr(migrations, "STEPS", bad)

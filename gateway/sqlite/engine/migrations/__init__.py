@@ -6,6 +6,7 @@ A step, once released, is never edited; a change is a new step. The version is `
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 
 from gateway.api import GatewayFault
 from gateway.sqlite.engine.migrations import (
@@ -32,31 +33,32 @@ STEPS: tuple[tuple[str, ...], ...] = (
 _SET_VERSION = tuple("PRAGMA user_version = " + str(number) for number in range(len(STEPS) + 1))
 
 
-def migrate(connection: sqlite3.Connection) -> int:
-    """Bring a database to the newest version, each step in a transaction of its own; returns the version.
+def migrate(connection: sqlite3.Connection, before: Callable[[int], None] = lambda version: None) -> int:
+    """Bring a database to the newest version, all steps in one transaction; returns the version.
 
-    Safe when several processes start at once: the version is read again inside each transaction.
+    Safe when several processes start at once: who waited for the lock finds it done, and nobody sees a version between.
+    before: called with the version of a database that is about to be upgraded, under the lock; not for a new one.
     Raises GatewayFault when the database is newer than this program, or is not a gateway's.
     """
-    while True:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-            if version > len(STEPS):
-                raise GatewayFault(
-                    f"The database has version {version}, but this gateway knows only up to {len(STEPS)}: "
-                    "it was made by a newer gateway. Install that version, or restore a backup."
-                )
-            if version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-                raise GatewayFault("The database file exists, but it was not made by this gateway.")
-            if version < len(STEPS):
-                for statement in STEPS[version]:
-                    connection.execute(statement)
-                connection.execute(_SET_VERSION[version + 1])
-            connection.execute("COMMIT")
-        except BaseException:  # cancellation too; raised again once things are put right
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        if version >= len(STEPS):
-            return version
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        if version > len(STEPS):
+            raise GatewayFault(
+                f"The database has version {version}, but this gateway knows only up to {len(STEPS)}: "
+                "it was made by a newer gateway. Install that version, or restore a backup."
+            )
+        if version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+            raise GatewayFault("The database file exists, but it was not made by this gateway.")
+        if 0 < version < len(STEPS):
+            before(version)
+        for number, step in enumerate(STEPS[version:], version + 1):
+            for statement in step:
+                connection.execute(statement)
+            connection.execute(_SET_VERSION[number])
+        connection.execute("COMMIT")
+    except BaseException:  # cancellation too; raised again once things are put right
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return len(STEPS)
