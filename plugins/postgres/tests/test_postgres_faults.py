@@ -13,7 +13,7 @@ import pytest
 from tollgate_postgres.kind import open_stores
 
 from gateway.api import GatewayFault, Usage
-from gateway.api.stores import HoldRequest, StoresSettings
+from gateway.api.stores import HoldRequest, StoresSettings, UsageRow
 
 from .way import Way
 
@@ -135,3 +135,11 @@ async def test_a_line_of_a_journal_that_was_cut_short_is_left_out(way, stores, a
     other = await open_stores(way.url, StoresSettings(str(tmp_path), SECRET))
     assert not list(tmp_path.glob("postgres-pending-*"))
     await other.close()
+
+
+async def test_a_usage_row_of_nobody_is_dropped_with_a_word(stores, account, caplog):
+    row = UsageRow("r", "acct_unknown", "", "m", "", "/x", 200, Usage(), "void", 0)
+    stores.usage.record(row)
+    await stores.lanes.drain()
+    assert [record.detail for record in caplog.records if "unknown account" in record.message] == ["r"]
+    assert await stores.usage.recent() == []

@@ -153,6 +153,10 @@ class Lane:
 
     def _answer(self, one: Waiting, answer: Any) -> None:
         if one.future is None:
+            if isinstance(answer, dict):
+                # Nobody waits for it, so the log is where it is heard of.
+                self._log.warning("a row of the usage log names an unknown account and was dropped",
+                                  extra={"detail": one.operation["r"]})  # fmt: skip
             return
         if not one.future.done():
             if isinstance(answer, GatewayFault):
