@@ -97,26 +97,30 @@ async def _measure(
     times: list[tuple[float, float]] = []
     waiting = iter(range(options.requests))
     failed = 0
+    broken: list[Exception] = []
 
     async def work(session: aiohttp.ClientSession) -> None:
         nonlocal failed
         for _ in waiting:
             began = time.perf_counter()
-            async with session.post(f"{base}/chat/completions", data=raw, headers=headers) as answer:
-                await answer.content.readany()
-                first = time.perf_counter()
-                await answer.read()
-                failed += answer.status != 200
+            try:
+                async with session.post(f"{base}/chat/completions", data=raw, headers=headers) as answer:
+                    await answer.content.readany()
+                    first = time.perf_counter()
+                    await answer.read()
+                    failed += answer.status != 200
+            except (aiohttp.ClientError, TimeoutError) as error:
+                broken.append(error)
+                return
             times.append((first - began, time.perf_counter() - began))
 
     began = time.perf_counter()
-    try:
-        limit = aiohttp.TCPConnector(limit=options.concurrency)
-        async with aiohttp.ClientSession(connector=limit) as session, asyncio.TaskGroup() as group:
-            for _ in range(options.concurrency):
-                group.create_task(work(session))
-    except* (aiohttp.ClientError, TimeoutError) as errors:
-        raise GatewayFault(f"{base} does not answer: {errors.exceptions[0]}") from errors
+    limit = aiohttp.TCPConnector(limit=options.concurrency)
+    async with aiohttp.ClientSession(connector=limit) as session, asyncio.TaskGroup() as group:
+        for _ in range(options.concurrency):
+            group.create_task(work(session))
+    if broken:
+        raise GatewayFault(f"{base} does not answer: {broken[0]}") from broken[0]
     seconds = time.perf_counter() - began
     totals = sorted(total for _, total in times)
     return {

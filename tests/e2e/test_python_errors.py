@@ -29,6 +29,7 @@ def test_a_wrong_key(world, key):
     assert (error.status_code, error.type, error.code) == (401, "invalid_request_error", "invalid_api_key")
     assert error.request_id.startswith("req_")
     assert key not in error.message
+    assert world.logged(request_id=error.request_id)["status"] == 401
     assert len(world.log_lines(request_id=error.request_id)) == 1
 
 

@@ -57,7 +57,9 @@ NEEDED = frozenset(
 )
 OWN = ("gateway", "tollgate_")
 # Found beside others without costing anything: namespaces, and what the interpreter's environment brings.
-BESIDE = frozenset({"backports", "cython_runtime", "google", "mpl_toolkits", "sphinxcontrib", "zope"})
+BESIDE = frozenset(
+    {"backports", "cython_runtime", "google", "mpl_toolkits", "sitecustomize", "sphinxcontrib", "usercustomize", "zope"}
+)
 
 
 def foreign(modules: list[str]) -> set[str]:
