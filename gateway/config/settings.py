@@ -10,6 +10,7 @@ from types import MappingProxyType
 from pydantic import BaseModel
 
 from gateway.call import Price
+from gateway.config.provider_sections import ProviderTerms
 from gateway.config.record_sections import RecordSettings
 from gateway.config.sections import (
     AlertSettings,
@@ -24,7 +25,6 @@ from gateway.config.sections import (
     MetricsSettings,
     ModelSettings,
     PluginSettings,
-    ProviderTerms,
     Server,
     Upstream,
 )

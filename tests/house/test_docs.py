@@ -20,6 +20,7 @@ from gateway.api import Call, Caller, CallerFault, Fault, Provider, Refusal, Tar
 from gateway.builtin import BUILTIN
 from gateway.cli import build_parser
 from gateway.config import McpServerSettings, OidcSettings, sections
+from gateway.config.provider_sections import ProviderTerms
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -227,7 +228,7 @@ class TestSettings:
             "`cooldown`": sections.Cooldown,
             "`webhook`": sections.AlertWebhook,
             "`oidc`": OidcSettings,
-            "`providers`": sections.ProviderTerms,
+            "`providers`": ProviderTerms,
             "`models`": sections.ModelSettings,
             "`price`": sections.PriceSettings,
             "`aliases`": sections.AliasEntry,

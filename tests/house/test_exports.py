@@ -108,6 +108,7 @@ UsageRow
 Watch
 Weights
 Window
+allows_tool
 as_dict
 as_list
 as_text
@@ -131,6 +132,8 @@ find_usage
 fold_stream
 hookimpl
 is_sealed
+kept_fault
+kept_ids
 load_exact
 measure_chat
 nonsense
@@ -148,6 +151,7 @@ text_member
 text_of
 texts_of
 too_fast
+tool_fault
 unfold
 unseal
 writable

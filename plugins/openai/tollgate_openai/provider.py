@@ -29,7 +29,7 @@ from gateway.api import (
     bound_text_tokens,
     redact_fault,
 )
-from tollgate_openai.hosted import refuse_hosted
+from tollgate_openai.hosted import TOOLS, check_members
 from tollgate_openai.members import without_foreign_members
 from tollgate_openai.quirks import Quirks, QuirkSettings, compatible_quirks, openai_quirks
 from tollgate_openai.request import chat_body
@@ -106,15 +106,15 @@ class OpenAIProvider:
             operations=frozenset({"chat", "embeddings"}),
             understands=frozenset({"custom_tools", "allowed_tools"} if official else ()),
             on_disconnect=self._settings.on_disconnect,
+            tools=TOOLS,
         )
 
     def prepare(self, call: Call, target: Target) -> Attempt:
         """See `Provider`. Raises CallerFault for a body that cannot be written as JSON."""
         if call.operation == "embeddings":
             return self._attempt(call, self._embeddings_url, {**call.body, "model": target.upstream}, _Embeddings)
+        check_members(call.body, target)
         if call.dialect == "responses":
-            if self._settings.is_openai:
-                refuse_hosted(call.body, self._settings.hosted_tools)
             body = responses_body(call, target.upstream, self.quirks(target), table=self._settings.is_openai)
             return self._attempt(call, self._responses_url, body, _Responses)
         body = chat_body(call, target.upstream, self.quirks(target))

@@ -41,8 +41,6 @@ class OpenAISettings(BaseModel):
     responses: whether the server speaks the Responses API too: `native` (yes), `bridge` (no, or it shall not be used),
     `only` (it does not speak Chat Completions), `auto` (OpenAI itself does). A model's own `options.responses` counts
     instead where it is given.
-    hosted_tools: tools that OpenAI runs and bills beside the tokens (`tollgate_openai.hosted`), to be let through all
-    the same: their callers pay the tokens, the operator the rest.
     quirks: overrides of what the models tolerate (`tollgate_openai.quirks`).
     """
 
@@ -55,7 +53,6 @@ class OpenAISettings(BaseModel):
     headers: dict[str, str] = Field(default_factory=dict)
     on_disconnect: Literal["cancel", "drain"] = "cancel"
     responses: ResponsesMode = "auto"
-    hosted_tools: tuple[str, ...] = ()
     quirks: QuirkSettings = QuirkSettings()
 
     @field_validator("api_key")
