@@ -24,6 +24,7 @@ from gateway.provider import Answer, Attempt, Exchange, MediaProvider, Sink, Tra
 from gateway.upstream.fan_out import FanOut, gather_all, merge_answers, part_of, parts_needed
 from gateway.upstream.filtering import FilteredReader
 from gateway.upstream.lanes import Lanes, Observe, Try
+from gateway.upstream.output_limit import OutputLimit
 from gateway.upstream.plan import Plan, RetryPolicy
 from gateway.upstream.reading import fault_of
 from gateway.upstream.stream_pump import StreamPump, WholeReply
@@ -169,9 +170,12 @@ class Dispatcher:
     ) -> StreamPump:
         attempts = await self._prepare(call, plan)
         reader = attempts[0].reader
-        tally = reader.open_tally(OPERATIONS[call.operation].choices(call.body))
+        choices = OPERATIONS[call.operation].choices(call.body)
+        tally = reader.open_tally(choices)
         pump = StreamPump(reader, tally, make_relay(reader.dialect), *plan.limits(), quiet)
         pump.attempt = self._try(call, plan)
+        if call.max_output is not None:
+            pump.limit = OutputLimit(call.max_output * choices)
         try:
             pump.exchange = self._begin(call, plan, attempts, pump)
             while not (pump.started or pump.ended):
