@@ -17,7 +17,7 @@ from gateway.call import AttemptRecord, Call, Target
 from gateway.costs import Owns, check_kept, check_tools, nobody_owns
 from gateway.dialect import Relay
 from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault
-from gateway.fetch import CallMedia, MediaFetcher
+from gateway.fetch import CallMedia, Links, MediaFetcher
 from gateway.operations import OPERATIONS
 from gateway.profile import Dialect
 from gateway.provider import Answer, Attempt, Exchange, MediaProvider, Sink, Transport, UpstreamRequest
@@ -54,6 +54,7 @@ class Dispatcher:
     observe: told of every attempt that is over.
     aside: where big requests are translated, None for at once.
     tap: puts a sink that records before another, None where none does.
+    links: judges the URLs of media that providers fetch themselves, None for no judge.
     owns: whether an account got an id at a provider through this gateway.
     """
 
@@ -68,6 +69,7 @@ class Dispatcher:
         observe: Observe = unobserved,
         aside: Aside | None = None,
         tap: Tap | None = None,
+        links: Links | None = None,
         owns: Owns = nobody_owns,
     ) -> None:
         self._lanes = lanes
@@ -79,6 +81,7 @@ class Dispatcher:
         self._observe = observe
         self._aside = aside or Aside()
         self._tap = tap
+        self._links = links
         self._owns = owns
 
     def deadline(self) -> float:
@@ -210,6 +213,8 @@ class Dispatcher:
         count = parts_needed(operation.choices(call.body), target)
         views = [ready] if count == 1 else [part_of(ready) for _ in range(count)]
         made = await self._aside(call.size, lambda: [provider.prepare(view, target) for view in views])
+        if self._links is not None and operation.takes_media:
+            await self._links.check(ready.body, made[0].request.url)
         readers = [spoken.reader(attempt.reader) for attempt in made]
         if call.answer_filters:
             readers = [FilteredReader(reader, call.answer_filters) for reader in readers]

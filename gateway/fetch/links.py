@@ -1,0 +1,85 @@
+"""URLs of media that a provider fetches itself: none leads it into a network that only the operator's machines see.
+
+A provider on the internet cannot be led there, but a server of the operator's own can, so there names are resolved,
+too; elsewhere a host is judged by what it says of itself. What the operator lets the gateway fetch
+(`fetch.allow_hosts`) may be passed on as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from gateway.config import FetchSettings
+from gateway.errors import CallerFault
+from gateway.fetch.addresses import is_public
+from gateway.fetch.body import links
+from gateway.fetch.guard import Resolve
+from gateway.fetch.policy import is_listed, is_named
+from gateway.fetch.urls import MediaUrl, UrlProblem, parse_url
+
+_NO_NAMES = ("localhost", "local", "internal", "intranet", "lan", "home", "corp", "private", "arpa")
+"""Last labels of names that are not on the internet (RFC 6761, 6762, 8375; ICANN's `internal`; the usual others)."""
+_PATIENCE = 2.0
+"""Seconds to wait for a name; one that is not known here is the provider's business."""
+
+
+class Links:
+    """settings: the `fetch` section; of it `private_links` and `allow_hosts` count. resolve: for tests; by default the
+    system's."""
+
+    def __init__(self, settings: FetchSettings, resolve: Resolve | None = None) -> None:
+        self._settings = settings
+        self._resolve = resolve or _ask_system
+
+    async def check(self, body: Mapping[str, Any], upstream: str) -> None:
+        """Raise CallerFault for the first URL in a body that its provider, at the URL `upstream`, must not fetch."""
+        if self._settings.private_links:
+            return
+        inside: bool | None = None
+        for path, text in links(body):
+            try:
+                url = parse_url(text)
+            except UrlProblem as problem:
+                raise _refused(path, str(problem)) from None
+            if is_named(self._settings, url) or (url.literal and is_listed(self._settings, url, url.host)):
+                continue
+            if not (is_public(url.host) if url.literal else _is_public_name(url.host)):
+                raise _refused(path, "the URL's host is not on the public internet")
+            if inside is None:
+                inside = _is_inside(upstream)
+            if inside and not url.literal:
+                await self._check_name(path, url)
+
+    async def _check_name(self, path: str, url: MediaUrl) -> None:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                addresses = await self._resolve(url.host, url.port)
+        except (OSError, TimeoutError):
+            return
+        if not all(is_public(address) or is_listed(self._settings, url, address) for address in addresses):
+            raise _refused(path, "the URL's host is not on the public internet")
+
+
+async def _ask_system(host: str, port: int) -> Sequence[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(info[4][0]) for info in found]
+
+
+def _is_public_name(host: str) -> bool:
+    head, _, last = host.rpartition(".")
+    return bool(head) and last not in _NO_NAMES
+
+
+def _is_inside(upstream: str) -> bool:
+    """Whether a provider is a server of the operator's own network."""
+    host = urlsplit(upstream).hostname or ""
+    literal = ":" in host or host.rpartition(".")[2].isdigit()
+    return not (is_public(host) if literal else _is_public_name(host))
+
+
+def _refused(path: str, why: str) -> CallerFault:
+    return CallerFault(f"{path}: {why}; send the content as a data: URL.", code="private_url", param=path)
