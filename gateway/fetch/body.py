@@ -26,9 +26,10 @@ def find_references(body: Mapping[str, Any], urls: Collection[str]) -> dict[str,
     return found
 
 
-def links(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def find_links(body: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Path and URL of all media that a body of any dialect has its provider fetch; not of `data:` URLs, and not what an
     earlier answer told of its sources."""
+    found: list[tuple[str, str]] = []
     for name, held in (("messages", _HOLDERS), ("input", _HOLDERS), ("contents", ("parts",))):
         turns = body.get(name)
         for index, turn in enumerate(turns if isinstance(turns, list) else ()):
@@ -37,7 +38,8 @@ def links(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 if isinstance(content, list | dict):
                     for path, text in _search(content, f"{name}[{index}].{holder}", _TOLD):
                         if "://" in text[:_LONGEST_SCHEME] and text[:5].lower() != "data:":
-                            yield path, text
+                            found.append((path, text))
+    return found
 
 
 def with_media(body: Mapping[str, Any], media: Mapping[str, str]) -> dict[str, Any]:
@@ -64,7 +66,7 @@ def _search(value: Any, path: str, beside: Collection[str] = ()) -> Iterator[tup
     """beside: members that are not looked into."""
     if isinstance(value, list):
         for index, item in enumerate(value):
-            if isinstance(item, list | dict):
+            if isinstance(item, (dict, list)):
                 yield from _search(item, f"{path}[{index}]", beside)
     elif isinstance(value, dict):
         for key, item in value.items():

@@ -16,13 +16,14 @@ from urllib.parse import urlsplit
 from gateway.config import FetchSettings
 from gateway.errors import CallerFault
 from gateway.fetch.addresses import is_public
-from gateway.fetch.body import links
+from gateway.fetch.body import find_links
 from gateway.fetch.guard import Resolve
 from gateway.fetch.policy import is_listed, is_named
 from gateway.fetch.urls import MediaUrl, UrlProblem, parse_url
 
 _NO_NAMES = ("localhost", "local", "internal", "intranet", "lan", "home", "corp", "private", "arpa")
 """Last labels of names that are not on the internet (RFC 6761, 6762, 8375; ICANN's `internal`; the usual others)."""
+_PRIVATE = "the URL's host is not on the public internet"
 _PATIENCE = 2.0
 """Seconds to wait for a name; one that is not known here is the provider's business."""
 
@@ -35,12 +36,13 @@ class Links:
         self._settings = settings
         self._resolve = resolve or _ask_system
 
-    async def check(self, body: Mapping[str, Any], upstream: str) -> None:
-        """Raise CallerFault for the first URL in a body that its provider, at the URL `upstream`, must not fetch."""
+    def judge(self, body: Mapping[str, Any]) -> dict[str, tuple[str, MediaUrl]]:
+        """Raise CallerFault for the first URL of a body whose host says of itself that no provider must fetch it.
+        Returns the names whose addresses would tell more, each with its first place and URL. Linear, no I/O."""
+        names: dict[str, tuple[str, MediaUrl]] = {}
         if self._settings.private_links:
-            return
-        inside: bool | None = None
-        for path, text in links(body):
+            return names
+        for path, text in find_links(body):
             try:
                 url = parse_url(text)
             except UrlProblem as problem:
@@ -48,11 +50,21 @@ class Links:
             if is_named(self._settings, url) or (url.literal and is_listed(self._settings, url, url.host)):
                 continue
             if not (is_public(url.host) if url.literal else _is_public_name(url.host)):
-                raise _refused(path, "the URL's host is not on the public internet")
-            if inside is None:
-                inside = _is_inside(upstream)
-            if inside and not url.literal:
-                await self._check_name(path, url)
+                raise _refused(path, _PRIVATE)
+            if not url.literal:
+                names.setdefault(url.host, (path, url))
+        return names
+
+    async def check(self, names: Mapping[str, tuple[str, MediaUrl]], upstream: str) -> None:
+        """Raise CallerFault when the provider at the URL `upstream` is in a network of the operator's own and one of
+        these names, as `judge` gives them, leads there, too."""
+        if not names or not _is_inside(upstream):
+            return
+        most = self._settings.max_per_request
+        if len(names) > most:
+            path = list(names.values())[most][0]
+            raise _refused(path, f"more than {most} different hosts in one request (fetch.max_per_request)")
+        await asyncio.gather(*(self._check_name(path, url) for path, url in names.values()))
 
     async def _check_name(self, path: str, url: MediaUrl) -> None:
         try:
@@ -61,7 +73,7 @@ class Links:
         except (OSError, TimeoutError):
             return
         if not all(is_public(address) or is_listed(self._settings, url, address) for address in addresses):
-            raise _refused(path, "the URL's host is not on the public internet")
+            raise _refused(path, _PRIVATE)
 
 
 async def _ask_system(host: str, port: int) -> Sequence[str]:

@@ -14,7 +14,7 @@ from typing import cast
 
 from gateway.aside import Aside
 from gateway.call import AttemptRecord, Call, Target
-from gateway.costs import Owns, check_kept, check_tools, nobody_owns
+from gateway.costs import Owns, check_kept, nobody_owns, read_costs
 from gateway.dialect import Relay
 from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault
 from gateway.fetch import CallMedia, Links, MediaFetcher
@@ -205,8 +205,8 @@ class Dispatcher:
         spoken = await self._aside(call.size, speak, call, target)
         ready = spoken.call
         if operation.in_dialects and ready.dialect in _CHECKED:
-            check_tools(ready.body, ready.dialect, target)
-            await check_kept(ready, ready.body, target, self._owns)
+            kept = await self._aside(call.size, read_costs, ready.body, ready.dialect, target)
+            await check_kept(ready, kept, target, self._owns)
         if target.profile.media == "bytes" and operation.takes_media and ready.dialect == "chat":
             # That such a provider names its media was checked when it was loaded.
             ready = await self._with_media(ready, cast("MediaProvider", provider), plan)
@@ -214,7 +214,8 @@ class Dispatcher:
         views = [ready] if count == 1 else [part_of(ready) for _ in range(count)]
         made = await self._aside(call.size, lambda: [provider.prepare(view, target) for view in views])
         if self._links is not None and operation.takes_media:
-            await self._links.check(ready.body, made[0].request.url)
+            names = await self._aside(call.size, self._links.judge, ready.body)
+            await self._links.check(names, made[0].request.url)
         readers = [spoken.reader(attempt.reader) for attempt in made]
         if call.answer_filters:
             readers = [FilteredReader(reader, call.answer_filters) for reader in readers]

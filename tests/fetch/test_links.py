@@ -28,7 +28,8 @@ async def refused(body: dict[str, Any], upstream: str = OUTSIDE, **settings: Any
     """The field that is named; "" when nothing is refused."""
     fault: CallerFault | None = None
     try:
-        await Links(FetchSettings(**settings), resolve).check(body, upstream)
+        links = Links(FetchSettings(**settings), resolve)
+        await links.check(links.judge(body), upstream)
     except CallerFault as error:
         fault = error
     if fault is None:
@@ -77,6 +78,13 @@ async def test_names_are_resolved_for_servers_of_ones_own(upstream: str) -> None
     assert await refused(image("http://inward.example.com/x"), upstream) == PATH
     assert await refused(image("http://inward.example.com/x"), OUTSIDE) == ""
     assert await refused(image("http://unknown.example.com/x"), upstream) == ""
+
+
+async def test_only_so_many_names_are_resolved() -> None:
+    parts = [image(f"https://host{n}.example.com/x")["messages"][0]["content"][0] for n in range(17)]
+    body = {"messages": [{"role": "user", "content": parts * 50}]}
+    assert await refused(body, OUTSIDE) == ""
+    assert await refused(body, INSIDE) == "messages[0].content[16].image_url.url"
 
 
 async def test_what_the_gateway_may_fetch_may_be_passed_on() -> None:
