@@ -7,20 +7,23 @@ class Reader(ChatReader):
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from gateway.call import Call
 from gateway.errors import Fault
-from gateway.profile import Dialect
+from gateway.profile import COMPLETIONS, Dialect
 from gateway.provider import Answer, StreamDecoder, StreamItem, Tally, UpstreamReply
 from gateway.wire.bridge.back_reply import chat_from_response
-from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion
+from gateway.wire.chat.decoder import ChatStreamDecoder, read_choices, read_completion
 from gateway.wire.chat.fold import unfold
-from gateway.wire.chat.repair import repair_completion
+from gateway.wire.chat.repair import read_broken, repair_completion
 from gateway.wire.chat.tally import ChatTally
+from gateway.wire.completions import chat_from_chunk, chat_from_completion
 from gateway.wire.errors.parse import fault_from_openai_error
+from gateway.wire.exact_json import load_exact
 from gateway.wire.lenient import check_depth, nonsense
 from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response, unfold_response
 from gateway.wire.responses.objects import usage_of_response
@@ -117,6 +120,59 @@ class ResponsesReader(ChatReader):
     def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
         """The stream's items for a whole answer that came although a stream was asked for."""
         return list(unfold_response(self.read_reply(reply).body))
+
+
+class CompletionsReader(ChatReader):
+    """Reads OpenAI's older completions; gives out what they say as chat completions and chunks."""
+
+    dialect: Dialect = COMPLETIONS
+
+    def read_body(self, reply: UpstreamReply) -> Json:
+        """The completion as a chat. Raises UpstreamFault when it holds no texts."""
+        body = read_choices(reply.body)
+        for choice in body["choices"]:
+            if not isinstance(choice, dict) or not isinstance(choice.get("text"), str):
+                raise nonsense("The provider's answer has a choice without a text.", reply.body)
+        return chat_from_completion(body)
+
+    def make_decoder(self) -> StreamDecoder:
+        """Gives chunks as a chat's."""
+        return _CompletionsDecoder(super().make_decoder())
+
+    def measure(self, body: Json) -> Answer:
+        """What a chat of the same texts comes to."""
+        return replace(super().measure(body), dialect=self.dialect)
+
+
+class _CompletionsDecoder:
+    """Chunks of texts as chat chunks. What is none of them is left to whoever reads chunks."""
+
+    def __init__(self, decoder: StreamDecoder) -> None:
+        self._decoder = decoder
+
+    @property
+    def done(self) -> bool:
+        return self._decoder.done
+
+    @done.setter
+    def done(self, value: bool) -> None:
+        self._decoder.done = value
+
+    def feed(self, data: bytes) -> list[StreamItem]:
+        return [_as_chat(item) for item in self._decoder.feed(data)]
+
+    def finish(self) -> list[StreamItem]:
+        return [_as_chat(item) for item in self._decoder.finish()]
+
+
+def _as_chat(item: StreamItem) -> StreamItem:
+    if not isinstance(item, bytes):
+        return item
+    try:
+        chunk = load_exact(item)
+    except orjson.JSONDecodeError:
+        chunk = read_broken(item)
+    return chat_from_chunk(chunk) if isinstance(chunk, dict) and not chunk.get("error") else item
 
 
 class EmbeddingsReader(ChatReader):

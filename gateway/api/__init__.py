@@ -21,7 +21,7 @@ from gateway.explanation import ExplainedStep, Explanation
 from gateway.hookspecs import App, RequestContext, Router, hookimpl
 from gateway.operations import OPERATIONS, ModelOperation
 from gateway.payments import Checkout, CheckoutState, Order, Part, PaymentEvent, PaymentKind, PaymentMethod
-from gateway.profile import Dialect, Profile
+from gateway.profile import COMPLETIONS, Dialect, Profile
 from gateway.provider import (
     Answer,
     Attempt,
@@ -40,7 +40,7 @@ from gateway.provider import (
     UpstreamReply,
     UpstreamRequest,
 )
-from gateway.readers import ChatReader, EmbeddingsReader, ResponsesReader, measure_chat
+from gateway.readers import ChatReader, CompletionsReader, EmbeddingsReader, ResponsesReader, measure_chat
 from gateway.stores import Counters, Hold, HoldRequest, Keys, Ledger, Stores, UsageLog, UsageRow, Window
 from gateway.text_filter import MakeFilter, TextFilter
 from gateway.tools import (
@@ -106,6 +106,7 @@ from gateway.wire.usage import find_usage, read_usage
 
 __all__ = [
     "BOUND",
+    "COMPLETIONS",
     "DONE",
     "EXPECTED",
     "OPERATIONS",
@@ -128,6 +129,7 @@ __all__ = [
     "ChatTally",
     "Checkout",
     "CheckoutState",
+    "CompletionsReader",
     "Component",
     "Counters",
     "Dialect",

@@ -16,6 +16,7 @@ BOUND
 BaseUrl
 Basis
 BilledRound
+COMPLETIONS
 Call
 CallProgress
 Caller
@@ -27,6 +28,7 @@ ChatStreamDecoder
 ChatTally
 Checkout
 CheckoutState
+CompletionsReader
 Component
 Counters
 DONE

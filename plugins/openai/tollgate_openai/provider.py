@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 from pydantic import ValidationError
 
 from gateway.api import (
+    COMPLETIONS,
     Attempt,
     Call,
     CallerFault,
     ChatReader,
+    CompletionsReader,
     Dialect,
     EmbeddingsReader,
     Fault,
@@ -29,6 +31,7 @@ from gateway.api import (
     bound_text_tokens,
     redact_fault,
 )
+from tollgate_openai.completions import CompletionsMode, completions_body, knows_no_chat
 from tollgate_openai.hosted import refuse_hosted
 from tollgate_openai.members import without_foreign_members
 from tollgate_openai.quirks import Quirks, QuirkSettings, compatible_quirks, openai_quirks
@@ -46,6 +49,7 @@ _SPEAKS: Mapping[str, frozenset[Dialect]] = MappingProxyType(
     }
 )
 
+_CHAT: frozenset[str] = frozenset({"chat", "embeddings"})
 
 # vLLM, OpenRouter and Groq, LM Studio.
 _CONTEXTS = ("max_model_len", "context_length", "context_window", "max_context_length")
@@ -61,6 +65,7 @@ class OpenAIProvider:
         self._settings = settings
         self._url = settings.base_url + "/chat/completions"
         self._responses_url = settings.base_url + "/responses"
+        self._completions_url = settings.base_url + "/completions"
         self._embeddings_url = settings.base_url + "/embeddings"
         self._models_url = settings.base_url + "/models"
         self._headers = _headers(settings)
@@ -101,12 +106,29 @@ class OpenAIProvider:
         if mode == "auto":
             mode = self._settings.responses
         official = self._settings.is_openai
+        dialects, operations = _SPEAKS["native" if mode == "auto" and official else mode], _CHAT
+        texts = self._completions(target)
+        if texts == "only":
+            dialects = operations = frozenset({COMPLETIONS})
+        elif texts == "native":
+            dialects |= {COMPLETIONS}
         return Profile(
-            dialects=_SPEAKS["native" if mode == "auto" and official else mode],
-            operations=frozenset({"chat", "embeddings"}),
+            dialects=dialects,
+            operations=operations,
             understands=frozenset({"custom_tools", "allowed_tools"} if official else ()),
             on_disconnect=self._settings.on_disconnect,
         )
+
+    def _completions(self, target: Target) -> str:
+        mode = target.options.get("completions", self._settings.completions)
+        if mode not in get_args(CompletionsMode):
+            raise GatewayFault(
+                f"The model {target.model} is not configured correctly.",
+                detail=f"models.{target.model}.options.completions: must be one of {', '.join(_SPEAKS)}",
+            )
+        if mode == "auto":
+            return "only" if self._settings.is_openai and knows_no_chat(target.upstream) else "bridge"
+        return str(mode)
 
     def prepare(self, call: Call, target: Target) -> Attempt:
         """See `Provider`. Raises CallerFault for a body that cannot be written as JSON."""
@@ -117,6 +139,9 @@ class OpenAIProvider:
                 refuse_hosted(call.body, self._settings.hosted_tools)
             body = responses_body(call, target.upstream, self.quirks(target), table=self._settings.is_openai)
             return self._attempt(call, self._responses_url, body, _Responses)
+        if call.dialect == COMPLETIONS:
+            body = completions_body(call, target.upstream, self.quirks(target))
+            return self._attempt(call, self._completions_url, body, _Completions)
         body = chat_body(call, target.upstream, self.quirks(target))
         if self._settings.is_openai and "messages" in body:
             body["messages"] = without_foreign_members(body["messages"], call)
@@ -179,6 +204,10 @@ class _Chat(_Clean):
 
 class _Responses(_Clean, ResponsesReader):
     """Responses: events as raw JSON bytes."""
+
+
+class _Completions(_Clean, CompletionsReader):
+    """OpenAI's older completions."""
 
 
 class _Embeddings(_Clean, EmbeddingsReader):
