@@ -7,15 +7,16 @@ class Reader(ChatReader):
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from gateway.call import Call
-from gateway.errors import Fault
+from gateway.errors import Fault, UpstreamFault
 from gateway.profile import COMPLETIONS, Dialect
-from gateway.provider import Answer, StreamDecoder, StreamItem, Tally, UpstreamReply
+from gateway.provider import Answer, ListedModel, StreamDecoder, StreamItem, Tally, UpstreamReply
 from gateway.wire.bridge.back_reply import chat_from_response
 from gateway.wire.chat.decoder import ChatStreamDecoder, read_choices, read_completion
 from gateway.wire.chat.fold import unfold
@@ -207,3 +208,37 @@ def measure_chat(body: Json) -> Answer:
     first = choices[0] if isinstance(choices, list) and choices else None
     reason = str(first.get("finish_reason") or "") if isinstance(first, dict) else ""
     return Answer(body, "chat", find_usage(body), reason, estimate_output_tokens(body))
+
+
+def listed_models(
+    reply: UpstreamReply,
+    *,
+    entries: str = "data",
+    name: str = "id",
+    contexts: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    keep: Callable[[Json], bool] = lambda entry: True,
+) -> list[ListedModel]:
+    """A provider's list of models, for `ListingProvider.read_models`.
+
+    entries: the member that holds the list. name: of an entry's name. contexts, outputs: members of an entry that may
+    tell its limits in tokens; the first that is a number counts. keep: which entries are models for the gateway.
+    Raises UpstreamFault for an answer that is no list of models.
+    """
+    if reply.status >= 300:
+        raise UpstreamFault(
+            "The provider did not list its models.", upstream_status=reply.status, detail=repr(reply.body[:500])
+        )
+    try:
+        data = orjson.loads(reply.body)[entries]
+        return [
+            ListedModel(entry[name], _limit(entry, contexts), _limit(entry, outputs))
+            for entry in data
+            if isinstance(entry, dict) and isinstance(entry.get(name), str) and keep(entry)
+        ]
+    except (ValueError, TypeError, KeyError) as error:
+        raise UpstreamFault("The provider's list of models is none.", detail=repr(reply.body[:500])) from error
+
+
+def _limit(entry: Json, names: Sequence[str]) -> int | None:
+    return next((found for name in names if type(found := entry.get(name)) is int and 0 < found <= 10**9), None)

@@ -40,7 +40,14 @@ from gateway.provider import (
     UpstreamReply,
     UpstreamRequest,
 )
-from gateway.readers import ChatReader, CompletionsReader, EmbeddingsReader, ResponsesReader, measure_chat
+from gateway.readers import (
+    ChatReader,
+    CompletionsReader,
+    EmbeddingsReader,
+    ResponsesReader,
+    listed_models,
+    measure_chat,
+)
 from gateway.stores import Counters, Hold, HoldRequest, Keys, Ledger, Stores, UsageLog, UsageRow, Window
 from gateway.text_filter import MakeFilter, TextFilter
 from gateway.tools import (
@@ -231,6 +238,7 @@ __all__ = [
     "fold_stream",
     "hookimpl",
     "is_sealed",
+    "listed_models",
     "load_exact",
     "measure_chat",
     "nonsense",

@@ -133,6 +133,7 @@ find_usage
 fold_stream
 hookimpl
 is_sealed
+listed_models
 load_exact
 measure_chat
 nonsense

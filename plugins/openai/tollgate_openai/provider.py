@@ -25,10 +25,10 @@ from gateway.api import (
     ResponsesReader,
     Target,
     Transport,
-    UpstreamFault,
     UpstreamReply,
     UpstreamRequest,
     bound_text_tokens,
+    listed_models,
     redact_fault,
 )
 from tollgate_openai.completions import CompletionsMode, completions_body, knows_no_chat
@@ -161,19 +161,7 @@ class OpenAIProvider:
 
     def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
         """See `ListingProvider`. Servers that tell a model's limits do so in members of their own."""
-        if reply.status >= 300:
-            raise UpstreamFault(
-                "The provider did not list its models.", upstream_status=reply.status, detail=repr(reply.body[:500])
-            )
-        try:
-            data = orjson.loads(reply.body)["data"]
-            return [
-                ListedModel(entry["id"], _limit(entry, _CONTEXTS), _limit(entry, _OUTPUTS))
-                for entry in data
-                if isinstance(entry, dict) and isinstance(entry.get("id"), str)
-            ]
-        except (ValueError, TypeError, KeyError) as error:
-            raise UpstreamFault("The provider's list of models is none.", detail=repr(reply.body[:500])) from error
+        return listed_models(reply, contexts=_CONTEXTS, outputs=_OUTPUTS)
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `Provider`. Pictures cost differently from model to model."""
@@ -212,11 +200,6 @@ class _Completions(_Clean, CompletionsReader):
 
 class _Embeddings(_Clean, EmbeddingsReader):
     """OpenAI's lists of embeddings."""
-
-
-def _limit(entry: dict[str, Any], names: tuple[str, ...]) -> int | None:
-    """The first of these members that is a number of tokens."""
-    return next((found for name in names if type(found := entry.get(name)) is int and 0 < found <= 10**9), None)
 
 
 def _headers(settings: OpenAISettings) -> dict[str, str]:
