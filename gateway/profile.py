@@ -39,6 +39,9 @@ class Profile:
     on_disconnect: what happens upstream when the caller leaves: `cancel` closes the connection and bills what was
         received; `drain` reads on (bounded) and bills in full.
     web_search: whether it takes `{"type": "web_search"}` among chat's tools, and searches itself.
+    tools: types of tools, with `*` for any rest, that it may be asked to run or to call beside functions, because they
+        cost no more than the model's prices say: tokens, and searches that its usage counts. Others are refused, unless
+        the operator lets them through.
     tool_names: a pattern that the whole name of a function must match there, "" for any name. In chat and in Responses
         the gateway renames what does not, and gives the answer back with the caller's own names.
     """
@@ -50,6 +53,7 @@ class Profile:
     media: MediaForm = "any"
     on_disconnect: DisconnectPolicy = "cancel"
     web_search: WebSearch = "no"
+    tools: tuple[str, ...] = ()
     tool_names: str = COMMON_NAMES
 
 

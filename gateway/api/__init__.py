@@ -15,6 +15,7 @@ from gateway.call import (
     Usage,
 )
 from gateway.config import ApiKey, BaseUrl
+from gateway.costs import allows_tool, kept_fault, tool_fault
 from gateway.dialect import ChatDialect, InboundCall, InboundDialect, Relay, Watch, bearer
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault, too_fast
 from gateway.explanation import ExplainedStep, Explanation
@@ -78,6 +79,7 @@ from gateway.wire.embeddings import embedding_input_tokens
 from gateway.wire.errors.parse import fault_from_openai_error, fault_from_stream_event
 from gateway.wire.exact_json import load_exact
 from gateway.wire.json_schema import Component
+from gateway.wire.kept_ids import kept_ids
 from gateway.wire.lenient import (
     as_dict,
     as_list,
@@ -215,6 +217,7 @@ __all__ = [
     "Watch",
     "Weights",
     "Window",
+    "allows_tool",
     "as_dict",
     "as_list",
     "as_text",
@@ -239,6 +242,8 @@ __all__ = [
     "hookimpl",
     "is_sealed",
     "listed_models",
+    "kept_fault",
+    "kept_ids",
     "load_exact",
     "measure_chat",
     "nonsense",
@@ -256,6 +261,7 @@ __all__ = [
     "text_of",
     "texts_of",
     "too_fast",
+    "tool_fault",
     "unfold",
     "unseal",
     "writable",

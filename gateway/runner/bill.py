@@ -89,6 +89,13 @@ def measure_ended_stream(call: Call, tally: Tally) -> Measured:
     return _measure(call, tally.usage, _written(tally))
 
 
+def limit_output(measured: Measured, most: int) -> Measured:
+    """The same with at most so many output tokens: of a stream that its provider was told to end there."""
+    if measured.usage.completion_tokens <= most:
+        return measured
+    return _estimated(replace(measured.usage, completion_tokens=most))
+
+
 def _written(tally: Tally) -> int:
     # Providers send at least one token per chunk, so a stream is never estimated below its number of chunks.
     return max(estimate_tokens(tally.text_bytes), tally.chunks)

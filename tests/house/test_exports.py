@@ -110,6 +110,7 @@ UsageRow
 Watch
 Weights
 Window
+allows_tool
 as_dict
 as_list
 as_text
@@ -134,6 +135,8 @@ fold_stream
 hookimpl
 is_sealed
 listed_models
+kept_fault
+kept_ids
 load_exact
 measure_chat
 nonsense
@@ -151,6 +154,7 @@ text_member
 text_of
 texts_of
 too_fast
+tool_fault
 unfold
 unseal
 writable

@@ -21,7 +21,7 @@ from gateway.api import (
     listed_models,
 )
 
-from .costs import check_costs
+from .costs import TOOLS, check_costs
 from .estimate import bound_input
 from .faults import fault_from_reply, redact
 from .inbound import add_routes
@@ -54,6 +54,7 @@ class AnthropicProvider:
             understands=frozenset({"allowed_tools", "tool_media", "tool_marks"}),
             on_disconnect=self.settings.on_disconnect,
             web_search="yes",
+            tools=TOOLS,
             tool_names=TOOL_NAMES,
         )
 
@@ -61,11 +62,11 @@ class AnthropicProvider:
         """The request for this call, and the reader of its answer."""
         if call.dialect == MESSAGES:
             body, betas = native_body(call, target)
-            check_costs(body, target.price)
+            check_costs(body, target)
             request = post(self.settings.endpoint, body, betas, self.settings, stream=call.stream)
             return Attempt(request, NativeReader(call, Reading(), self._secret))
         draft = draft_request(call, target, self.settings)
-        check_costs(draft.out, target.price)
+        check_costs(draft.out, target)
         reading = Reading(json_tool=draft.json_tool, json_text=draft.json_text)
         return Attempt(build(draft, self.settings), MessageReader(call, reading, self._secret))
 

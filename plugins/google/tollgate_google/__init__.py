@@ -20,7 +20,7 @@ from gateway.api import (
     hookimpl,
 )
 
-from .costs import check_costs
+from .costs import TOOLS, check_costs
 from .embeddings import ListReader, embeddings_body
 from .estimate import bound_input
 from .faults import fault_from_reply, tidy
@@ -59,6 +59,7 @@ class GoogleProvider:
             on_disconnect=self.settings.on_disconnect,
             # Most models refuse Google's search beside functions.
             web_search="alone",
+            tools=TOOLS,
             tool_names=TOOL_NAMES,
         )
 
@@ -71,12 +72,12 @@ class GoogleProvider:
         if call.dialect == GENERATE:
             method = "streamGenerateContent?alt=sse" if call.stream else "generateContent"
             body = native_body(call, self.settings.safety_settings)
-            check_costs(body, self.settings.root)
+            check_costs(body, self.settings.root, target)
             request = post(target, method, body, self.settings, stream=call.stream)
             reading = Reading(every_search=quirks_of(target, self.settings).searches == "each")
             return Attempt(request, NativeReader(call, reading, self._secret))
         draft, reading = draft_request(call, target, self.settings)
-        check_costs(draft.out, self.settings.root)
+        check_costs(draft.out, self.settings.root, target)
         return Attempt(build(draft, target, self.settings), GeminiReader(call, reading, self._secret))
 
     def read_fault(self, reply: UpstreamReply) -> Fault:

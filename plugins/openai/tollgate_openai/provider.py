@@ -32,7 +32,7 @@ from gateway.api import (
     redact_fault,
 )
 from tollgate_openai.completions import CompletionsMode, completions_body, knows_no_chat
-from tollgate_openai.hosted import refuse_hosted
+from tollgate_openai.hosted import TOOLS, check_members
 from tollgate_openai.members import without_foreign_members
 from tollgate_openai.quirks import Quirks, QuirkSettings, compatible_quirks, openai_quirks
 from tollgate_openai.request import chat_body
@@ -117,6 +117,7 @@ class OpenAIProvider:
             operations=operations,
             understands=frozenset({"custom_tools", "allowed_tools"} if official else ()),
             on_disconnect=self._settings.on_disconnect,
+            tools=TOOLS,
         )
 
     def _completions(self, target: Target) -> str:
@@ -134,9 +135,8 @@ class OpenAIProvider:
         """See `Provider`. Raises CallerFault for a body that cannot be written as JSON."""
         if call.operation == "embeddings":
             return self._attempt(call, self._embeddings_url, {**call.body, "model": target.upstream}, _Embeddings)
+        check_members(call.body, target)
         if call.dialect == "responses":
-            if self._settings.is_openai:
-                refuse_hosted(call.body, self._settings.hosted_tools)
             body = responses_body(call, target.upstream, self.quirks(target), table=self._settings.is_openai)
             return self._attempt(call, self._responses_url, body, _Responses)
         if call.dialect == COMPLETIONS:

@@ -44,8 +44,6 @@ class OpenAISettings(BaseModel):
     instead where it is given.
     completions: the same of the older `/completions`: `native`, `bridge`, `only` (it does not chat), `auto` (`only` for
     OpenAI's models that know no chat, `bridge` for all others). A model's own `options.completions` counts instead.
-    hosted_tools: tools that OpenAI runs and bills beside the tokens (`tollgate_openai.hosted`), to be let through all
-    the same: their callers pay the tokens, the operator the rest.
     quirks: overrides of what the models tolerate (`tollgate_openai.quirks`).
     """
 
@@ -59,7 +57,6 @@ class OpenAISettings(BaseModel):
     on_disconnect: Literal["cancel", "drain"] = "cancel"
     responses: ResponsesMode = "auto"
     completions: CompletionsMode = "auto"
-    hosted_tools: tuple[str, ...] = ()
     quirks: QuirkSettings = QuirkSettings()
 
     @field_validator("api_key")
