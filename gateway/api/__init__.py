@@ -61,6 +61,7 @@ from gateway.tools import (
     ToolRun,
     search_activity,
 )
+from gateway.wire.chat.activity import activity_event, activity_notes
 from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
 from gateway.wire.chat.request import refuse_forbidden
@@ -206,6 +207,8 @@ __all__ = [
     "Watch",
     "Weights",
     "Window",
+    "activity_event",
+    "activity_notes",
     "as_dict",
     "as_list",
     "as_text",

@@ -269,12 +269,7 @@ class ResponsesCall(StatefulInboundCall):
                 own = target.profile.understands
                 common = own if common is None else common & own
         has = common or frozenset()
-        return Abilities(
-            custom_tools="custom_tools" in has,
-            allowed_tools="allowed_tools" in has,
-            tool_media="tool_media" in has,
-            tool_marks="tool_marks" in has,
-        )
+        return Abilities(custom_tools="custom_tools" in has, allowed_tools="allowed_tools" in has)
 
     # -- during ------------------------------------------------------------------------------------------------
 

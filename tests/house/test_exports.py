@@ -108,6 +108,8 @@ UsageRow
 Watch
 Weights
 Window
+activity_event
+activity_notes
 as_dict
 as_list
 as_text

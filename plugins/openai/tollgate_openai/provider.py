@@ -104,7 +104,7 @@ class OpenAIProvider:
         return Profile(
             dialects=_SPEAKS["native" if mode == "auto" and official else mode],
             operations=frozenset({"chat", "embeddings"}),
-            understands=frozenset({"custom_tools", "allowed_tools"} if official else ()),
+            understands=frozenset({"custom_tools", "allowed_tools", "functions"} if official else ()),
             on_disconnect=self._settings.on_disconnect,
         )
 

@@ -18,6 +18,7 @@ from gateway.wire.bridge.back_request import responses_from_chat
 from gateway.wire.bridge.reply import response_from_chat
 from gateway.wire.bridge.request import Abilities, chat_from_responses
 from gateway.wire.bridge.stream import BridgeStream
+from gateway.wire.chat.activity import activity_event
 from gateway.wire.chat.request import ChatFold, fold_stream, validate_chat
 from gateway.wire.responses.decoder import ResponsesEventDecoder
 from gateway.wire.responses.events import encode_events
@@ -122,14 +123,6 @@ ROWS: list[tuple[Json, Json, list[str]]] = [
         [],
     ),
     (
-        {"functions": [{"name": "f"}], "function_call": {"name": "f"}},
-        {
-            "tools": [{"type": "function", "parameters": None, "strict": False, "name": "f"}],
-            "tool_choice": {"type": "function", "name": "f"},
-        },
-        [],
-    ),
-    (
         {"web_search_options": {"search_context_size": "low"}},
         {"tools": [{"type": "web_search", "search_context_size": "low"}]},
         [],
@@ -209,15 +202,21 @@ def test_messages_become_items() -> None:
     ]
 
 
-def test_older_function_messages_pair_by_order() -> None:
-    body, _ = back(
-        messages=[
-            {"role": "user", "content": "q"},
-            {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
-            {"role": "function", "name": "f", "content": "1"},
-        ]
-    )
-    assert [item.get("call_id") for item in body["input"]] == [None, "call_1", "call_1"]
+def test_searches_of_earlier_turns_are_items_and_the_rest_is_words() -> None:
+    action = {"type": "search", "query": "q"}
+    search = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": action}
+    found = {**search, "id": "ws_2", "results": [{"url": "https://a.example/", "title": "A"}]}
+    code = {"type": "code_interpreter_call", "id": "ci_1", "code": "1+1", "outputs": []}
+    events = [activity_event(item) for item in (search, found, code)]
+    said = {"role": "assistant", "content": "2", "x_gateway": events}
+    body, dropped = back(messages=[{"role": "user", "content": "q"}, said])
+    sources = [{"type": "url", "url": "https://a.example/"}]
+    assert body["input"][1:] == [
+        {"type": "web_search_call", "status": "completed", "action": action},
+        {"type": "web_search_call", "status": "completed", "action": {**action, "sources": sources}},
+        {"type": "message", "role": "assistant", "content": "(Ran this code:\n1+1\n)\n\n2"},
+    ]
+    assert dropped == []
 
 
 def test_thoughts_that_cannot_be_proved_are_reported() -> None:
