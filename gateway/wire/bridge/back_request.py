@@ -14,7 +14,7 @@ from gateway.wire.bridge.tools import tool_choice_from_chat, tools_from_chat
 from gateway.wire.chat.activity import MEMBER, tell_activity
 from gateway.wire.lenient import dict_of, dicts_of, text_of
 from gateway.wire.responses.native import ENCRYPTED, sent_item
-from gateway.wire.responses.sealed_reasoning import FOREIGN, reasoning_of_delta
+from gateway.wire.responses.sealed_reasoning import FOREIGN, PHASE, reasoning_of_delta
 from gateway.wire.validators import refuse
 
 Json = dict[str, Any]
@@ -134,17 +134,18 @@ def items_from_messages(messages: Sequence[Mapping[str, Any]], dropped: list[str
 
 def _assistant(message: Mapping[str, Any], path: str, dropped: list[str]) -> list[Json]:
     text, details = reasoning_of_delta(message)
-    items = [dict(detail["item"]) for detail in details if detail.get("type") == FOREIGN and _has_item(detail)]
-    if text and not items:
+    thoughts = [dict(detail["item"]) for detail in details if detail.get("type") == FOREIGN and _has_item(detail)]
+    if text and not thoughts:
         dropped.append(f"{path}.reasoning_content")
     searches = _searches(message)
-    items += searches
-    message = tell_activity(dict(message), {item["id"] for item in searches})
-    content = assistant_content_from_chat(message.get("content"))
+    told = tell_activity(dict(message), {item["id"] for item in searches})
+    content = assistant_content_from_chat(told.get("content"))
     if message.get("refusal"):
         content.append({"type": "refusal", "refusal": message["refusal"]})
-    if content:
-        items.append({"type": "message", "role": "assistant", "content": content})
+    said = [{"type": "message", "role": "assistant", "content": content}] if content else []
+    if told.get("content") == message.get("content") and not message.get("refusal"):
+        said = _phased(message.get("content"), details) or said
+    items = [*thoughts, *searches, *said]
     for call in message.get("tool_calls") or ():
         custom = call.get("custom")
         if isinstance(custom, Mapping):
@@ -154,6 +155,26 @@ def _assistant(message: Mapping[str, Any], path: str, dropped: list[str]) -> lis
             function = call["function"]
             items.append(_call(call["id"], function["name"], function.get("arguments") or "{}"))
     return items
+
+
+def _phased(content: Any, details: Sequence[Mapping[str, Any]]) -> list[Json]:
+    """The messages of an answer, each with what it was meant as; none when that was not told, or of another text."""
+    told = [(detail.get("start"), detail.get("end"), detail) for detail in details if detail.get("type") == PHASE]
+    if not told or not isinstance(content, str):
+        return []
+    pieces: list[tuple[Any, str]] = []
+    said = 0
+    for start, end, detail in told:
+        if type(start) is not int or type(end) is not int or not said <= start < end <= len(content):
+            return []
+        pieces += [(None, content[said:start]), (detail.get("phase"), content[start:end])]
+        said = end
+    pieces.append((None, content[said:]))
+    return [
+        {"type": "message", "role": "assistant", "content": piece, **({"phase": phase} if phase else {})}
+        for phase, piece in pieces
+        if piece
+    ]
 
 
 def _searches(message: Mapping[str, Any]) -> list[Json]:

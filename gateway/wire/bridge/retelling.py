@@ -31,7 +31,11 @@ def retell(body: Json, understands: Container[str]) -> Retold:
     if not isinstance(messages, list):
         return Retold(body)
     talk = _Talk(understands)
-    if not any(type(message) is dict and talk.concerns(message) for message in messages):
+    for message in messages:
+        # Of most messages no more has to be asked than this.
+        if type(message) is dict and (MEMBER in message or message.get("role") == "tool") and talk.concerns(message):
+            break
+    else:
         return Retold(body)
     for at, message in enumerate(messages):
         talk.add(message, at)

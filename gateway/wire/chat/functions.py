@@ -22,10 +22,10 @@ def has_functions(body: Mapping[str, Any]) -> bool:
     if body.get("functions") is not None or body.get("function_call") is not None:
         return True
     messages = body.get("messages")
-    return isinstance(messages, list) and any(
-        type(message) is dict and (message.get("role") == "function" or message.get("function_call"))
-        for message in messages
-    )
+    for message in messages if isinstance(messages, list) else ():
+        if type(message) is dict and (message.get("role") == "function" or message.get("function_call")):
+            return True
+    return False
 
 
 def with_tools(body: Mapping[str, Any]) -> Json:

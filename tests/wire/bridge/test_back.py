@@ -219,6 +219,47 @@ def test_searches_of_earlier_turns_are_items_and_the_rest_is_words() -> None:
     assert dropped == []
 
 
+def test_what_messages_were_meant_as_comes_back() -> None:
+    def item(place: str, phase: str, text: str) -> Json:
+        part = {"type": "output_text", "text": text, "annotations": []}
+        return {"type": "message", "id": place, "role": "assistant", "phase": phase, "content": [part]}
+
+    output = [item("msg_1", "commentary", "Let me look. "), item("msg_2", "final_answer", "Done.")]
+    completion = chat_from_response(
+        {"object": "response", "status": "completed", "output": output}, completion_id="c", model="m", created=1
+    )
+    answer = completion["choices"][0]["message"]
+    assert answer["content"] == "Let me look. Done."
+    assert [detail["index"] for detail in answer["reasoning_details"]] == [0, 1]
+    question = {"role": "user", "content": "q"}
+    body, dropped = back(messages=[question, answer, question])
+    assert dropped == []
+    assert body["input"][1:3] == [
+        {"type": "message", "role": "assistant", "content": "Let me look. ", "phase": "commentary"},
+        {"type": "message", "role": "assistant", "content": "Done.", "phase": "final_answer"},
+    ]
+    shorter = {**answer, "content": "Done."}
+    nonsense = {**answer, "reasoning_details": [{"type": "responses.phase"}]}
+    for odd in ({**answer, "content": None, "refusal": "no"}, shorter, nonsense):
+        assert all("phase" not in one for one in back(messages=[question, odd, question])[0]["input"])
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish", "native"),
+    [("max_output_tokens", "length", None), ("content_filter", "content_filter", None), ("odd", "length", "odd")],
+)
+def test_why_an_answer_is_incomplete_is_told(reason: str, finish: str, native: str | None) -> None:
+    part = {"type": "output_text", "text": "Hi", "annotations": []}
+    response = {
+        "object": "response",
+        "status": "incomplete",
+        "incomplete_details": {"reason": reason},
+        "output": [{"type": "message", "id": "m", "role": "assistant", "content": [part]}],
+    }
+    (choice,) = chat_from_response(response, completion_id="c", model="m", created=1)["choices"]
+    assert (choice["finish_reason"], choice.get("native_finish_reason")) == (finish, native)
+
+
 def test_thoughts_that_cannot_be_proved_are_reported() -> None:
     _, dropped = back(
         messages=[
