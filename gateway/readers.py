@@ -21,6 +21,7 @@ from gateway.wire.chat.fold import unfold
 from gateway.wire.chat.repair import repair_completion
 from gateway.wire.chat.tally import ChatTally
 from gateway.wire.errors.parse import fault_from_openai_error
+from gateway.wire.exact_json import load_exact
 from gateway.wire.lenient import check_depth, nonsense
 from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response, unfold_response
 from gateway.wire.responses.objects import usage_of_response
@@ -117,6 +118,25 @@ class ResponsesReader(ChatReader):
     def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
         """The stream's items for a whole answer that came although a stream was asked for."""
         return list(unfold_response(self.read_reply(reply).body))
+
+
+class CompactionReader(ResponsesReader):
+    """Reads a conversation that such a server compacted."""
+
+    def read_body(self, reply: UpstreamReply) -> Json:
+        """The object. Raises UpstreamFault when it is none."""
+        try:
+            answer = load_exact(reply.body)
+        except orjson.JSONDecodeError:
+            answer = None
+        if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
+            raise nonsense("The provider's answer is no compacted conversation.", reply.body)
+        check_depth(answer, reply.body)
+        return answer
+
+    def measure(self, body: Json) -> Answer:
+        """What was written for it is opaque; the usage tells how much."""
+        return Answer(body, self.dialect, usage_of_response(body), "stop")
 
 
 class EmbeddingsReader(ChatReader):

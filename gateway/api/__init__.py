@@ -40,7 +40,7 @@ from gateway.provider import (
     UpstreamReply,
     UpstreamRequest,
 )
-from gateway.readers import ChatReader, EmbeddingsReader, ResponsesReader, measure_chat
+from gateway.readers import ChatReader, CompactionReader, EmbeddingsReader, ResponsesReader, measure_chat
 from gateway.stores import Counters, Hold, HoldRequest, Keys, Ledger, Stores, UsageLog, UsageRow, Window
 from gateway.text_filter import MakeFilter, TextFilter
 from gateway.tools import (
@@ -129,6 +129,7 @@ __all__ = [
     "ChatTally",
     "Checkout",
     "CheckoutState",
+    "CompactionReader",
     "Component",
     "Counters",
     "Dialect",

@@ -27,6 +27,7 @@ ChatStreamDecoder
 ChatTally
 Checkout
 CheckoutState
+CompactionReader
 Component
 Counters
 DONE

@@ -14,6 +14,7 @@ from gateway.api import (
     Call,
     CallerFault,
     ChatReader,
+    CompactionReader,
     Dialect,
     EmbeddingsReader,
     Fault,
@@ -101,9 +102,11 @@ class OpenAIProvider:
         if mode == "auto":
             mode = self._settings.responses
         official = self._settings.is_openai
+        dialects = _SPEAKS["native" if mode == "auto" and official else mode]
+        compacts = {"compact"} if official and "responses" in dialects else set()
         return Profile(
-            dialects=_SPEAKS["native" if mode == "auto" and official else mode],
-            operations=frozenset({"chat", "embeddings"}),
+            dialects=dialects,
+            operations=frozenset({"chat", "embeddings"} | compacts),
             understands=frozenset({"custom_tools", "allowed_tools", "functions"} if official else ()),
             on_disconnect=self._settings.on_disconnect,
         )
@@ -116,6 +119,9 @@ class OpenAIProvider:
             if self._settings.is_openai:
                 refuse_hosted(call.body, self._settings.hosted_tools)
             body = responses_body(call, target.upstream, self.quirks(target), table=self._settings.is_openai)
+            if call.operation == "compact":
+                body.pop("max_output_tokens", None)  # how long it gets is the provider's to say
+                return self._attempt(call, self._responses_url + "/compact", body, _Compaction)
             return self._attempt(call, self._responses_url, body, _Responses)
         body = chat_body(call, target.upstream, self.quirks(target))
         if self._settings.is_openai and "messages" in body:
@@ -179,6 +185,10 @@ class _Chat(_Clean):
 
 class _Responses(_Clean, ResponsesReader):
     """Responses: events as raw JSON bytes."""
+
+
+class _Compaction(_Clean, CompactionReader):
+    """Compacted conversations."""
 
 
 class _Embeddings(_Clean, EmbeddingsReader):
