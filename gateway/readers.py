@@ -176,6 +176,25 @@ def _as_chat(item: StreamItem) -> StreamItem:
     return chat_from_chunk(chunk) if isinstance(chunk, dict) and not chunk.get("error") else item
 
 
+class CompactionReader(ResponsesReader):
+    """Reads a conversation that such a server compacted."""
+
+    def read_body(self, reply: UpstreamReply) -> Json:
+        """The object. Raises UpstreamFault when it is none."""
+        try:
+            answer = load_exact(reply.body)
+        except orjson.JSONDecodeError:
+            answer = None
+        if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
+            raise nonsense("The provider's answer is no compacted conversation.", reply.body)
+        check_depth(answer, reply.body)
+        return answer
+
+    def measure(self, body: Json) -> Answer:
+        """What was written for it is opaque; the usage tells how much."""
+        return Answer(body, self.dialect, usage_of_response(body), "stop")
+
+
 class EmbeddingsReader(ChatReader):
     """Reads OpenAI's list of embeddings."""
 

@@ -43,6 +43,7 @@ from gateway.provider import (
 )
 from gateway.readers import (
     ChatReader,
+    CompactionReader,
     CompletionsReader,
     EmbeddingsReader,
     ResponsesReader,
@@ -69,6 +70,7 @@ from gateway.tools import (
     ToolRun,
     search_activity,
 )
+from gateway.wire.chat.activity import activity_event, activity_notes
 from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
 from gateway.wire.chat.request import refuse_forbidden
@@ -138,6 +140,7 @@ __all__ = [
     "ChatTally",
     "Checkout",
     "CheckoutState",
+    "CompactionReader",
     "CompletionsReader",
     "Component",
     "Counters",
@@ -217,6 +220,8 @@ __all__ = [
     "Watch",
     "Weights",
     "Window",
+    "activity_event",
+    "activity_notes",
     "allows_tool",
     "as_dict",
     "as_list",
@@ -241,9 +246,9 @@ __all__ = [
     "fold_stream",
     "hookimpl",
     "is_sealed",
-    "listed_models",
     "kept_fault",
     "kept_ids",
+    "listed_models",
     "load_exact",
     "measure_chat",
     "nonsense",

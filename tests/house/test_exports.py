@@ -29,6 +29,7 @@ ChatTally
 Checkout
 CheckoutState
 CompletionsReader
+CompactionReader
 Component
 Counters
 DONE
@@ -111,6 +112,8 @@ Watch
 Weights
 Window
 allows_tool
+activity_event
+activity_notes
 as_dict
 as_list
 as_text

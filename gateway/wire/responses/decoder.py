@@ -64,10 +64,7 @@ class ResponsesEventDecoder:
             if kind in _ENDS:
                 event = _object(payload)
                 if event is None or kind in (b"error", b"response.failed"):
-                    fault = self._fail(_nonsense(payload) if event is None else fault_from_stream_event(event))
-                    response = event.get("response") if event is not None else None
-                    fault.usage = usage_of_response(response) if isinstance(response, dict) else None
-                    out.append(fault)
+                    out.append(self._fail(_nonsense(payload) if event is None else _failure(event)))
                 else:
                     self.done = True
                     out.append(payload)
@@ -112,7 +109,7 @@ def read_response(body: bytes) -> Json:
             detail=body[:500].decode("utf-8", "replace"),
         )
     if value.get("status") == "failed":
-        raise fault_from_stream_event({"response": value})
+        raise _failure({"response": value})
     if value.get("status") not in ("completed", "incomplete", None):
         raise UpstreamFault("The provider's answer is not finished.", code="upstream_invalid_response")
     return value
@@ -121,6 +118,14 @@ def read_response(body: bytes) -> Json:
 def unfold_response(response: Json) -> list[bytes]:
     """The events that would have said a whole response, as their JSON bytes."""
     return [orjson.dumps(event) for event in events_of(response)]
+
+
+def _failure(event: Json) -> Fault:
+    """What an event that tells of a failure means, with what the response had used by then."""
+    fault = fault_from_stream_event(event)
+    response = event.get("response")
+    fault.usage = usage_of_response(response) if isinstance(response, dict) else None
+    return fault
 
 
 def _object(data: bytes) -> Json | None:

@@ -55,7 +55,7 @@ class GoogleProvider:
             operations=frozenset({"chat", "embeddings"}),
             max_choices=quirks_of(target, self.settings).candidates,
             media="bytes",
-            understands=frozenset({"allowed_tools", "tool_media", "tool_marks"}),
+            understands=frozenset({"activity", "allowed_tools", "tool_media", "tool_marks"}),
             on_disconnect=self.settings.on_disconnect,
             # Most models refuse Google's search beside functions.
             web_search="alone",

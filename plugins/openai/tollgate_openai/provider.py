@@ -15,6 +15,7 @@ from gateway.api import (
     Call,
     CallerFault,
     ChatReader,
+    CompactionReader,
     CompletionsReader,
     Dialect,
     EmbeddingsReader,
@@ -107,6 +108,8 @@ class OpenAIProvider:
             mode = self._settings.responses
         official = self._settings.is_openai
         dialects, operations = _SPEAKS["native" if mode == "auto" and official else mode], _CHAT
+        if official and "responses" in dialects:
+            operations |= {"compact"}
         texts = self._completions(target)
         if texts == "only":
             dialects = operations = frozenset({COMPLETIONS})
@@ -115,7 +118,7 @@ class OpenAIProvider:
         return Profile(
             dialects=dialects,
             operations=operations,
-            understands=frozenset({"custom_tools", "allowed_tools"} if official else ()),
+            understands=frozenset({"custom_tools", "allowed_tools", "functions"} if official else ()),
             on_disconnect=self._settings.on_disconnect,
             tools=TOOLS,
         )
@@ -138,6 +141,9 @@ class OpenAIProvider:
         check_members(call.body, target)
         if call.dialect == "responses":
             body = responses_body(call, target.upstream, self.quirks(target), table=self._settings.is_openai)
+            if call.operation == "compact":
+                body.pop("max_output_tokens", None)  # how long it gets is the provider's to say
+                return self._attempt(call, self._responses_url + "/compact", body, _Compaction)
             return self._attempt(call, self._responses_url, body, _Responses)
         if call.dialect == COMPLETIONS:
             body = completions_body(call, target.upstream, self.quirks(target))
@@ -196,6 +202,10 @@ class _Responses(_Clean, ResponsesReader):
 
 class _Completions(_Clean, CompletionsReader):
     """OpenAI's older completions."""
+
+
+class _Compaction(_Clean, CompactionReader):
+    """Compacted conversations."""
 
 
 class _Embeddings(_Clean, EmbeddingsReader):
