@@ -61,7 +61,7 @@ from gateway.tools import (
     ToolRun,
     search_activity,
 )
-from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion
+from gateway.wire.chat.decoder import ChatChunkEditor, ChatStreamDecoder, read_completion
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
 from gateway.wire.chat.request import refuse_forbidden
 from gateway.wire.chat.tally import ChatTally
@@ -69,6 +69,7 @@ from gateway.wire.code_fences import Unfence
 from gateway.wire.dropped import DroppedParams
 from gateway.wire.embeddings import embedding_input_tokens
 from gateway.wire.errors.parse import fault_from_openai_error, fault_from_stream_event
+from gateway.wire.event_decoder import EventDecoder, JsonEventDecoder
 from gateway.wire.exact_json import load_exact
 from gateway.wire.json_schema import Component
 from gateway.wire.lenient import (
@@ -121,6 +122,7 @@ __all__ = [
     "CallProgress",
     "Caller",
     "CallerFault",
+    "ChatChunkEditor",
     "ChatDialect",
     "ChatFold",
     "ChatReader",
@@ -135,6 +137,7 @@ __all__ = [
     "DroppedParams",
     "EmbeddingsReader",
     "Event",
+    "EventDecoder",
     "EventReader",
     "Exchange",
     "ExplainedStep",
@@ -146,6 +149,7 @@ __all__ = [
     "HoldRequest",
     "InboundCall",
     "InboundDialect",
+    "JsonEventDecoder",
     "Keys",
     "Ledger",
     "ListedModel",

@@ -20,6 +20,7 @@ Call
 CallProgress
 Caller
 CallerFault
+ChatChunkEditor
 ChatDialect
 ChatFold
 ChatReader
@@ -36,6 +37,7 @@ DroppedParams
 EXPECTED
 EmbeddingsReader
 Event
+EventDecoder
 EventReader
 Exchange
 ExplainedStep
@@ -47,6 +49,7 @@ Hold
 HoldRequest
 InboundCall
 InboundDialect
+JsonEventDecoder
 Keys
 Ledger
 ListedModel
