@@ -40,6 +40,7 @@ from gateway.provider import (
     UpstreamReply,
     UpstreamRequest,
 )
+from gateway.quirks import EFFORTS, InstanceQuirks, ModelQuirks, QuirkTable, longest_match, nearest_effort
 from gateway.readers import ChatReader, EmbeddingsReader, ResponsesReader, measure_chat
 from gateway.stores import Counters, Hold, HoldRequest, Keys, Ledger, Stores, UsageLog, UsageRow, Window
 from gateway.text_filter import MakeFilter, TextFilter
@@ -108,6 +109,7 @@ from gateway.wire.usage import find_usage, read_usage
 __all__ = [
     "BOUND",
     "DONE",
+    "EFFORTS",
     "EXPECTED",
     "OPERATIONS",
     "Activity",
@@ -149,6 +151,7 @@ __all__ = [
     "HoldRequest",
     "InboundCall",
     "InboundDialect",
+    "InstanceQuirks",
     "JsonEventDecoder",
     "Keys",
     "Ledger",
@@ -157,6 +160,7 @@ __all__ = [
     "MakeFilter",
     "MediaProvider",
     "ModelOperation",
+    "ModelQuirks",
     "Net",
     "Operation",
     "Order",
@@ -173,6 +177,7 @@ __all__ = [
     "Profile",
     "Provider",
     "ProviderKind",
+    "QuirkTable",
     "Reader",
     "Refusal",
     "Relay",
@@ -234,7 +239,9 @@ __all__ = [
     "hookimpl",
     "is_sealed",
     "load_exact",
+    "longest_match",
     "measure_chat",
+    "nearest_effort",
     "nonsense",
     "read_completion",
     "read_response",

@@ -46,18 +46,6 @@ ALLOWED: dict[str, str] = {
     "plugins/anthropic/tollgate_anthropic/messages.py, plugins/google/tollgate_google/messages.py": (
         "plugins are independent of each other"
     ),
-    "plugins/anthropic/tollgate_anthropic/quirks.py, plugins/google/tollgate_google/quirks.py": (
-        "plugins are independent of each other"
-    ),
-    "plugins/anthropic/tollgate_anthropic/request.py, plugins/google/tollgate_google/request.py": (
-        "plugins are independent of each other"
-    ),
-    "plugins/anthropic/tollgate_anthropic/request.py, plugins/mistral/tollgate_mistral/request.py": (
-        "plugins are independent of each other"
-    ),
-    "plugins/anthropic/tollgate_anthropic/request.py, plugins/moonshot/tollgate_moonshot/request.py": (
-        "plugins are independent of each other"
-    ),
     "plugins/btcpay/tollgate_btcpay/settings.py, plugins/stripe/tollgate_stripe/settings.py": (
         "plugins are independent of each other"
     ),

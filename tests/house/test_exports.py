@@ -34,6 +34,7 @@ DONE
 Dialect
 Document
 DroppedParams
+EFFORTS
 EXPECTED
 EmbeddingsReader
 Event
@@ -49,6 +50,7 @@ Hold
 HoldRequest
 InboundCall
 InboundDialect
+InstanceQuirks
 JsonEventDecoder
 Keys
 Ledger
@@ -57,6 +59,7 @@ ListingProvider
 MakeFilter
 MediaProvider
 ModelOperation
+ModelQuirks
 Net
 OPERATIONS
 Operation
@@ -74,6 +77,7 @@ Price
 Profile
 Provider
 ProviderKind
+QuirkTable
 Reader
 Refusal
 Relay
@@ -135,7 +139,9 @@ fold_stream
 hookimpl
 is_sealed
 load_exact
+longest_match
 measure_chat
+nearest_effort
 nonsense
 read_completion
 read_response

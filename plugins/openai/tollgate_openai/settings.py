@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from tollgate_openai.quirks import QuirkSettings
+from tollgate_openai.quirks import AT_OPENAI
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 OPENAI_HOST = "api.openai.com"
@@ -43,7 +43,7 @@ class OpenAISettings(BaseModel):
     instead where it is given.
     hosted_tools: tools that OpenAI runs and bills beside the tokens (`tollgate_openai.hosted`), to be let through all
     the same: their callers pay the tokens, the operator the rest.
-    quirks: overrides of what the models tolerate (`tollgate_openai.quirks`).
+    quirks: members of `tollgate_openai.quirks.Quirks` that hold for every model of this instance.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,7 +56,7 @@ class OpenAISettings(BaseModel):
     on_disconnect: Literal["cancel", "drain"] = "cancel"
     responses: ResponsesMode = "auto"
     hosted_tools: tuple[str, ...] = ()
-    quirks: QuirkSettings = QuirkSettings()
+    quirks: dict[str, Any] = {}
 
     @field_validator("api_key")
     @classmethod
@@ -100,6 +100,11 @@ class OpenAISettings(BaseModel):
                 raise ValueError(f"{name!r} is given twice")
             checked[lower] = _clean(text, f"the value of {name!r}")
         return checked
+
+    @field_validator("quirks")
+    @classmethod
+    def _check_quirks(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return AT_OPENAI.check(value)
 
     @property
     def is_openai(self) -> bool:
