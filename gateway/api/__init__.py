@@ -41,6 +41,7 @@ from gateway.provider import (
     UpstreamReply,
     UpstreamRequest,
 )
+from gateway.quirks import EFFORTS, InstanceQuirks, ModelQuirks, QuirkTable, longest_match, nearest_effort
 from gateway.readers import (
     ChatReader,
     CompactionReader,
@@ -71,7 +72,7 @@ from gateway.tools import (
     search_activity,
 )
 from gateway.wire.chat.activity import activity_event, activity_notes
-from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion
+from gateway.wire.chat.decoder import ChatChunkEditor, ChatStreamDecoder, read_completion
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
 from gateway.wire.chat.request import refuse_forbidden
 from gateway.wire.chat.tally import ChatTally
@@ -79,6 +80,7 @@ from gateway.wire.code_fences import Unfence
 from gateway.wire.dropped import DroppedParams
 from gateway.wire.embeddings import embedding_input_tokens
 from gateway.wire.errors.parse import fault_from_openai_error, fault_from_stream_event
+from gateway.wire.event_decoder import EventDecoder, JsonEventDecoder
 from gateway.wire.exact_json import load_exact
 from gateway.wire.json_schema import Component
 from gateway.wire.kept_ids import kept_ids
@@ -119,6 +121,7 @@ __all__ = [
     "BOUND",
     "COMPLETIONS",
     "DONE",
+    "EFFORTS",
     "EXPECTED",
     "OPERATIONS",
     "Activity",
@@ -133,6 +136,7 @@ __all__ = [
     "CallProgress",
     "Caller",
     "CallerFault",
+    "ChatChunkEditor",
     "ChatDialect",
     "ChatFold",
     "ChatReader",
@@ -149,6 +153,7 @@ __all__ = [
     "DroppedParams",
     "EmbeddingsReader",
     "Event",
+    "EventDecoder",
     "EventReader",
     "Exchange",
     "ExplainedStep",
@@ -160,6 +165,8 @@ __all__ = [
     "HoldRequest",
     "InboundCall",
     "InboundDialect",
+    "InstanceQuirks",
+    "JsonEventDecoder",
     "Keys",
     "Ledger",
     "ListedModel",
@@ -167,6 +174,7 @@ __all__ = [
     "MakeFilter",
     "MediaProvider",
     "ModelOperation",
+    "ModelQuirks",
     "Net",
     "Operation",
     "Order",
@@ -183,6 +191,7 @@ __all__ = [
     "Profile",
     "Provider",
     "ProviderKind",
+    "QuirkTable",
     "Reader",
     "Refusal",
     "Relay",
@@ -250,7 +259,9 @@ __all__ = [
     "kept_ids",
     "listed_models",
     "load_exact",
+    "longest_match",
     "measure_chat",
+    "nearest_effort",
     "nonsense",
     "read_completion",
     "read_response",

@@ -21,6 +21,7 @@ Call
 CallProgress
 Caller
 CallerFault
+ChatChunkEditor
 ChatDialect
 ChatFold
 ChatReader
@@ -36,9 +37,11 @@ DONE
 Dialect
 Document
 DroppedParams
+EFFORTS
 EXPECTED
 EmbeddingsReader
 Event
+EventDecoder
 EventReader
 Exchange
 ExplainedStep
@@ -50,6 +53,8 @@ Hold
 HoldRequest
 InboundCall
 InboundDialect
+InstanceQuirks
+JsonEventDecoder
 Keys
 Ledger
 ListedModel
@@ -57,6 +62,7 @@ ListingProvider
 MakeFilter
 MediaProvider
 ModelOperation
+ModelQuirks
 Net
 OPERATIONS
 Operation
@@ -74,6 +80,7 @@ Price
 Profile
 Provider
 ProviderKind
+QuirkTable
 Reader
 Refusal
 Relay
@@ -141,7 +148,9 @@ listed_models
 kept_fault
 kept_ids
 load_exact
+longest_match
 measure_chat
+nearest_effort
 nonsense
 read_completion
 read_response

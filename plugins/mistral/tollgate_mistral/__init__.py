@@ -24,8 +24,9 @@ from gateway.api import (
 
 from .embeddings import ListReader, embeddings_body
 from .estimate import bound_input
+from .quirks import TABLE
 from .reader import MistralReader
-from .request import chat_body, quirks_of
+from .request import chat_body
 from .settings import Settings
 
 __all__ = ["MistralProvider", "Settings", "create", "ready", "register_providers"]
@@ -39,12 +40,13 @@ class MistralProvider:
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
         self.settings = settings
+        self.quirks = TABLE.of_instance(settings.quirks)
         self._secrets = (settings.api_key.get_secret_value(),)
 
     def profile(self, target: Target) -> Profile:
         """See `gateway.api.Provider`. Mistral itself makes several choices, and bills the input once. What it
         understands is emulated here already (see `messages` and `tools`)."""
-        quirks_of(target, self.settings)
+        self.quirks.of(target)
         return Profile(
             operations=frozenset({"chat", "embeddings"}),
             understands=frozenset({"allowed_tools", "tool_media"}),
@@ -56,7 +58,7 @@ class MistralProvider:
         if call.operation == "embeddings":
             request = self._request("/embeddings", embeddings_body(call, target), stream=False)
             return Attempt(request, ListReader(call, self._secrets))
-        request = self._request("/chat/completions", chat_body(call, target, self.settings), call.stream)
+        request = self._request("/chat/completions", chat_body(call, target, self.quirks.of(target)), call.stream)
         return Attempt(request, MistralReader(call, self._secrets))
 
     def models_request(self) -> UpstreamRequest:
@@ -69,7 +71,7 @@ class MistralProvider:
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """An upper bound in tokens of the input that this chat body makes at `target`."""
-        return bound_input(body, target, quirks_of(target, self.settings).image_tokens)
+        return bound_input(body, target, self.quirks.of(target).image_tokens)
 
     def _request(self, path: str, body: dict[str, Any], stream: bool) -> UpstreamRequest:
         try:
