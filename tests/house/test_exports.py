@@ -29,8 +29,8 @@ ChatStreamDecoder
 ChatTally
 Checkout
 CheckoutState
-CompletionsReader
 CompactionReader
+CompletionsReader
 Component
 Counters
 DONE
