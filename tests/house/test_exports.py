@@ -118,9 +118,9 @@ UsageRow
 Watch
 Weights
 Window
-allows_tool
 activity_event
 activity_notes
+allows_tool
 as_dict
 as_list
 as_text
@@ -144,9 +144,9 @@ find_usage
 fold_stream
 hookimpl
 is_sealed
-listed_models
 kept_fault
 kept_ids
+listed_models
 load_exact
 longest_match
 measure_chat
