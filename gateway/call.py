@@ -18,6 +18,7 @@ from gateway.explanation import Explanation
 from gateway.profile import PLAIN, Dialect, Profile
 from gateway.text_filter import MakeFilter
 from gateway.wire.dropped import DroppedParams
+from gateway.wire.spend_tags import Tags
 
 Basis = Literal["provider", "estimated", "void"]
 """Where the numbers of a bill come from: reported by the provider, counted by us, or nothing to bill."""
@@ -360,6 +361,7 @@ class Call:
     size: bytes of the request as it was read, and of what it continues: what work on it takes time by.
     explanation: set when the caller only wants to know what would happen: nothing is sent. A policy then reserves and
         counts nothing, but decides as ever, and may `note` the figures that it goes by.
+    tags: for whom it is made, as its spending is told apart by (`user`, and what `usage.tag_metadata` names).
     answer_filters: what changes the text of its answer, as plugins said in `filter_answer`.
     started: monotonic seconds at the request's head; created: unix seconds.
     """
@@ -387,6 +389,7 @@ class Call:
     size: int = 0
     explanation: Explanation | None = None
     answer_filters: Sequence[MakeFilter] = ()
+    tags: Tags = ()
 
     @property
     def target(self) -> Target | None:

@@ -226,6 +226,7 @@ class Plugin:
             least_units=least,
             model=call.model,
             reserve=self._step_of(call),
+            tags=call.tags,
         )
 
     def _period(self, created: int) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from gateway.aside import Aside
 from gateway.call import Call, Target
+from gateway.errors import Fault
 from gateway.pipeline import Pipeline
 from gateway.provider import Answer, UpstreamRequest
 from gateway.runner.bill import (
@@ -22,6 +23,7 @@ from gateway.runner.bill import (
     limit_output,
     measure_abandoned,
     measure_ended_stream,
+    measure_failed,
     measure_stream,
     measure_whole,
     nothing,
@@ -116,6 +118,9 @@ class Rounds:
         found = await self._begin(body)
         try:
             await self._outliving(self._fetch(found))
+        except Fault as fault:
+            _measure_failure(found, fault)
+            raise
         finally:
             self._note(found)
         return found
@@ -142,6 +147,9 @@ class Rounds:
         found = await self._begin(body)
         try:
             await self._outliving(self._open(found, make_relay, quiet, on_silence))
+        except Fault as fault:
+            _measure_failure(found, fault)
+            raise
         finally:
             self._note(found)
         if found.sent.covered is not None and found.pump is not None:
@@ -251,3 +259,8 @@ class Rounds:
     def _note(self, found: Round) -> None:
         """The copy that a further round sent has learnt what the call must know."""
         self._call.attempts, self._call.target = found.sent.attempts, found.sent.target
+
+
+def _measure_failure(found: Round, fault: Fault) -> None:
+    if fault.usage is not None:
+        found.measured = measure_failed(found.sent, fault.usage)

@@ -197,7 +197,9 @@ class Dispatcher:
         """What goes out to the target of `plan`: one request, or one for each choice. Raises Fault."""
         target = plan.target
         operation = OPERATIONS[call.operation]
-        if call.operation not in target.profile.operations:
+        able = target.profile.operations
+        # A chat that came in another dialect's words can be done by who knows just those (`completions`).
+        if call.operation not in able and not able & call.forms.keys():
             raise CallerFault(
                 f"The model '{target.model}' {operation.cannot}.", code="unsupported_operation", param="model"
             )
