@@ -130,8 +130,7 @@ class Target:
     options: free-form per-model settings of the provider plugin (from YAML).
     thinks: it may write output that is billed but not shown (its `supported_parameters` name `reasoning_effort`).
     profile: what it can, as its provider said at start.
-    hosted_tools: types of tools that the operator lets through although they have no price.
-    shared_ids: of what is kept at the provider, those that all accounts may use.
+    hosted_tools, shared_ids: tools without a price, ids of what is kept there: what the operator lets everybody use.
     """
 
     model: str
@@ -174,13 +173,13 @@ class Caller:
 
     def may_call(self, model: str, candidates: Sequence[Target]) -> bool:
         """Whether the allow-list names a model, or everything that it may lead to."""
-        if self.models is None or _listed(model, self.models):
-            return True
-        return bool(candidates) and all(_listed(target.model, self.models) for target in candidates)
 
+        def listed(name: str) -> bool:
+            return any(name == pattern or fnmatchcase(name, pattern) for pattern in self.models or ())
 
-def _listed(model: str, patterns: Sequence[str]) -> bool:
-    return any(model == pattern or fnmatchcase(model, pattern) for pattern in patterns)
+        return (
+            self.models is None or listed(model) or (bool(candidates) and all(listed(one.model) for one in candidates))
+        )
 
 
 @dataclass(slots=True)

@@ -49,7 +49,7 @@ from gateway.responses.services import ResponsesServices
 from gateway.runner.ground import Ground
 from gateway.runner.lifecycle import CallRunner
 from gateway.runner.recorder import make_recorder
-from gateway.server_secret import admin_secret, server_secret
+from gateway.server_secret import AdminSecrets, server_secret
 from gateway.servertools.toolbox import Toolbox
 from gateway.siblings import Alone, Siblings
 from gateway.storage import StorageQuota
@@ -255,9 +255,9 @@ class Gateway:
         blueprint = await asyncio.to_thread(read_blueprint, self.config_path, self._env, self._plugins)
         self._set_up_logs(blueprint.config)
         secret = await asyncio.to_thread(server_secret, blueprint.config.data)
-        self._admin_secret = admin_secret(secret)
+        self._admin = await asyncio.to_thread(AdminSecrets, blueprint.config.data, self._redact.add)
         self.sealer = Sealer(derive(secret, COMPACTION_KEY))
-        self._redact.add((self._admin_secret, secret.hex()))
+        self._redact.add((secret.hex(),))
         self.stores = await open_stores(blueprint, shared=self._shared)
         self.log.info("opened the database", extra=dict(self.stores.describe()))
         for warning in self.stores.warnings():
@@ -398,8 +398,12 @@ class Gateway:
         return self._redact.mask(text)
 
     def admin_secret(self) -> str:
-        """What signs in to the console and the admin API; derived from the server secret."""
-        return self._admin_secret
+        """What signs in to the console and the admin API; derived from the newest server secret."""
+        return self._admin.newest
+
+    async def opens_admin(self, given: bytes) -> bool:
+        """Whether this is an admin secret that is good now."""
+        return await asyncio.to_thread(self._admin.opens, given)
 
     async def problems(self) -> list[str]:
         """Why this process should get no requests just now; empty when it should."""

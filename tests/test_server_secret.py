@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigFault
-from gateway.server_secret import FILE_NAME, admin_secret, derive, server_secret
+from gateway.server_secret import (
+    FILE_NAME,
+    AdminSecrets,
+    admin_secret,
+    admin_secrets,
+    derive,
+    rotate,
+    server_secret,
+    undo_rotation,
+)
 
 
 def test_it_is_made_once_and_private(tmp_path: Path) -> None:
@@ -58,3 +67,54 @@ def test_the_admin_secret_says_nothing_about_the_server_secret() -> None:
     assert found == admin_secret(b"s" * 32) != admin_secret(b"t" * 32)
     assert found.startswith("mgas_")
     assert len(found) == 5 + 32
+
+
+def test_a_rotation_makes_a_new_admin_secret_and_keeps_what_keys_stand_on(tmp_path: Path) -> None:
+    root = server_secret(tmp_path)
+    first = admin_secret(root)
+    assert rotate(tmp_path, until=100.0) == 2
+    second, *others = admin_secrets(tmp_path, now=99.0)
+    assert (others, first != second) == ([first], True)
+    assert admin_secrets(tmp_path, now=100.0) == [second]
+    assert rotate(tmp_path, until=0.0) == 3
+    third = admin_secrets(tmp_path, now=1.0)
+    assert third == [third[0], first]
+    assert server_secret(tmp_path) == root
+    assert stat.S_IMODE((tmp_path / FILE_NAME).stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_a_rotation_is_undone(tmp_path: Path) -> None:
+    root = server_secret(tmp_path)
+    rotate(tmp_path, until=1e12)
+    [new, _] = admin_secrets(tmp_path, now=1.0)
+    assert undo_rotation(tmp_path) == 1
+    assert admin_secrets(tmp_path, now=1.0) == [admin_secret(root)] != [new]
+    with pytest.raises(ConfigFault, match="never rotated"):
+        undo_rotation(tmp_path)
+    assert server_secret(tmp_path) == root
+
+
+@pytest.mark.parametrize("line", ["x until=5", "until=5", "ab" * 32 + " until=soon", ""])
+def test_a_damaged_version_is_refused(tmp_path: Path, line: str) -> None:
+    server_secret(tmp_path)
+    path = tmp_path / FILE_NAME
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(ConfigFault, match="not a server secret"):
+        rotate(tmp_path, until=1.0)
+
+
+def test_a_running_gateway_takes_a_rotation_at_once(tmp_path: Path) -> None:
+    server_secret(tmp_path)
+    told: list[str] = []
+    admin = AdminSecrets(tmp_path, told.extend)
+    first = admin.newest
+    rotate(tmp_path, until=1e12)
+    assert admin.opens(first.encode())
+    second = admin.newest
+    assert second != first
+    assert {first, second} <= set(told)
+    undo_rotation(tmp_path)
+    assert not admin.opens(second.encode())
+    (tmp_path / FILE_NAME).unlink()
+    assert admin.opens(first.encode())

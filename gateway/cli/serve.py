@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +29,7 @@ from gateway.http.api.links import link_url
 from gateway.http.server.service import Service
 from gateway.reloading import forget_outcome, wait_for_outcome
 from gateway.runtime import Gateway
-from gateway.server_secret import admin_secret, data_folder, server_secret
+from gateway.server_secret import admin_secrets, data_folder
 from gateway.siblings import Link
 from gateway.stores import KeySettings, NewLink, Stores
 
@@ -211,7 +212,7 @@ async def _introduce(blueprint: Blueprint, listening: socket.socket) -> None:
     try:
         await _greet(
             stores,
-            admin_secret(server_secret(blueprint.config.data)),
+            admin_secrets(blueprint.config.data, time.time())[0],
             blueprint.config,
             listening.getsockname()[:2],
             catalog_of(blueprint).usable(),

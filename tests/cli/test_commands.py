@@ -68,6 +68,24 @@ def test_accounts_and_keys(gateway: Terminal) -> None:
     assert "revoked" in gateway("keys", "list")
 
 
+def test_the_secret_is_rotated_and_the_rotation_undone(gateway: Terminal) -> None:
+    assert "no gateway has used" in gateway("secret", "show", status=2)
+    gateway("accounts", "create", "Ada")
+    first = gateway("secret", "show").strip()
+    assert first.startswith("mgas_")
+    turned = gateway.json("secret", "rotate", "--grace", "60")
+    assert isinstance(turned, dict)
+    assert (turned["versions"], turned["admin_secret"] != first) == (2, True)
+    assert gateway.json("secret", "show") == {"admin_secrets": [turned["admin_secret"], first]}
+    assert first in gateway("secret", "undo")
+    assert gateway("secret", "show").strip() == first
+    assert "never rotated" in gateway("secret", "undo", status=2)
+    third = gateway.json("secret", "rotate", "--grace", "0")
+    assert isinstance(third, dict)
+    assert gateway.json("secret", "show") == {"admin_secrets": [third["admin_secret"]]}
+    assert "Ada" in gateway("accounts", "list"), "the database knows it still"
+
+
 def test_updates_touch_what_they_name(gateway: Terminal) -> None:
     gateway("accounts", "create", "Ada")
     changed = gateway.json("accounts", "update", "Ada", "--requests-per-minute", "5", "--disabled", "yes")

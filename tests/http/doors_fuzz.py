@@ -50,6 +50,20 @@ CHAT: dict[str, Any] = {
     "metadata": {"a": "b"},
     "reasoning_effort": "low",
 }
+COMPLETION: dict[str, Any] = {
+    "model": "",
+    "prompt": ["Once upon", "a time"],
+    "suffix": "end",
+    "max_tokens": 9,
+    "n": 2,
+    "best_of": 2,
+    "echo": True,
+    "logprobs": 2,
+    "stop": ["x"],
+    "stream": True,
+    "logit_bias": {"1": 2},
+    "user": "u",
+}
 RESPONSES: dict[str, Any] = {
     "model": "",
     "input": [
@@ -112,6 +126,8 @@ ROUTES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/v1/responses", RESPONSES),
     ("/v1/responses", {**RESPONSES, "stream": True}),
     ("/v1/responses/input_tokens", RESPONSES),
+    ("/v1/responses/compact", {key: RESPONSES[key] for key in ("model", "input", "instructions")}),
+    ("/v1/completions", COMPLETION),
     ("/v1/messages", MESSAGES),
     ("/v1/messages/count_tokens", MESSAGES),
     ("/v1beta/models/{model}:generateContent", GEMINI),
