@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
-from fnmatch import fnmatchcase
 from typing import Any, Literal, NoReturn
 
 from gateway.errors import CallerFault
@@ -18,6 +17,7 @@ from gateway.explanation import Explanation
 from gateway.profile import PLAIN, Dialect, Profile
 from gateway.text_filter import MakeFilter
 from gateway.wire.dropped import DroppedParams
+from gateway.wire.lenient import matches_any
 from gateway.wire.spend_tags import Tags
 
 Basis = Literal["provider", "estimated", "void"]
@@ -173,13 +173,9 @@ class Caller:
 
     def may_call(self, model: str, candidates: Sequence[Target]) -> bool:
         """Whether the allow-list names a model, or everything that it may lead to."""
-
-        def listed(name: str) -> bool:
-            return any(name == pattern or fnmatchcase(name, pattern) for pattern in self.models or ())
-
-        return (
-            self.models is None or listed(model) or (bool(candidates) and all(listed(one.model) for one in candidates))
-        )
+        if self.models is None or matches_any(model, self.models):
+            return True
+        return bool(candidates) and all(matches_any(target.model, self.models) for target in candidates)
 
 
 @dataclass(slots=True)

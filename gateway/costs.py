@@ -9,13 +9,12 @@ provider's section. A plugin's own dialect is checked by that plugin, with the f
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from fnmatch import fnmatchcase
 from typing import Any
 
 from gateway.call import Call, Target
 from gateway.errors import CallerFault
 from gateway.wire.kept_ids import KeptId, kept_ids
-from gateway.wire.lenient import text_of
+from gateway.wire.lenient import matches_any, text_of
 
 Owns = Callable[[Call, Target, KeptId], Awaitable[bool]]
 """Whether the account of a call got an id at the provider of a target, through this gateway."""
@@ -41,7 +40,7 @@ def allows_tool(target: Target, kind: str, known: Iterable[str]) -> bool:
     there, `Profile.tools`."""
     if kind in _CALLERS_OWN or kind in target.hosted_tools:
         return True
-    return any(fnmatchcase(kind, pattern) for pattern in known)
+    return matches_any(kind, known)
 
 
 def tool_fault(path: str, kind: str, target: Target) -> CallerFault:
@@ -78,7 +77,7 @@ def check_tools(body: Mapping[str, Any], dialect: str, target: Target) -> None:
 def _covered(tool: Mapping[str, Any], kind: str, dialect: str, target: Target) -> bool:
     if kind in target.hosted_tools:
         return True
-    if dialect == "chat" and any(fnmatchcase(kind, pattern) for pattern in _SEARCH):
+    if dialect == "chat" and matches_any(kind, _SEARCH):
         # In chat no usage tells of searches but that of targets which say that they search.
         return target.profile.web_search != "no"
     environment = tool.get("environment")

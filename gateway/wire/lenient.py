@@ -3,6 +3,8 @@ caller, a CallerFault that names the field."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from typing import Any
 
 import orjson
@@ -99,3 +101,8 @@ def as_text(value: Any, path: str) -> str:
     if not isinstance(value, str):
         raise CallerFault(f"{path}: must be a string", param=path)
     return value
+
+
+def matches_any(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a name is one of the patterns, or fits one, as `openai/*` is fitted."""
+    return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
