@@ -49,3 +49,11 @@ async def test_callers_who_leave_pay_for_what_came(soak: ModuleType, tmp_path: P
 
 async def test_months_over_clock_steps(soak: ModuleType, tmp_path: Path) -> None:
     assert "exactly 5 in each" in await soak.calendar(tmp_path / "calendar")
+
+
+async def test_a_killed_supervisor_leaves_nothing(soak: ModuleType, tmp_path: Path) -> None:
+    assert "no worker stayed" in await soak.supervisor(tmp_path / "supervisor", 1, 11, streams=40)
+
+
+async def test_bills_of_a_locked_database_are_written_later(soak: ModuleType, tmp_path: Path) -> None:
+    assert "40 answers ended" in await soak.locked(tmp_path / "locked", 1, streams=40, seconds=3.0)
