@@ -85,7 +85,7 @@ ROWS: list[tuple[Json, Json, list[str]]] = [
     ),
     ({"stop": "x", "seed": 1, "frequency_penalty": 1}, {}, ["stop", "seed", "frequency_penalty"]),
     ({"stream": True, "stream_options": {"include_usage": True}}, {"stream": True}, []),
-    ({"parallel_tool_calls": False, "brand_new": 1}, {"parallel_tool_calls": False, "brand_new": 1}, []),
+    ({"parallel_tool_calls": False, "tools": [], "tool_choice": "auto", "brand_new": 1}, {"brand_new": 1}, []),
     ({"n": 1, "modalities": ["text"], "store": True}, {}, []),
     (
         {"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}], "tool_choice": "required"},
