@@ -7,9 +7,8 @@ class Reader(ChatReader):
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
-
-import orjson
 
 from gateway.call import Call
 from gateway.errors import Fault
@@ -21,7 +20,6 @@ from gateway.wire.chat.fold import unfold
 from gateway.wire.chat.repair import repair_completion
 from gateway.wire.chat.tally import ChatTally
 from gateway.wire.errors.parse import fault_from_openai_error
-from gateway.wire.lenient import check_depth, nonsense
 from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response, unfold_response
 from gateway.wire.responses.objects import usage_of_response
 from gateway.wire.responses.tally import ResponsesTally, finish_reason_of
@@ -75,6 +73,10 @@ class ChatReader:
         repair_completion(body, chat_id(self.call), self.call.created)
         return measure_chat(body)
 
+    def is_stream(self, headers: Mapping[str, str]) -> bool:
+        """Whether an answer with these headers is a stream, as far as can be told."""
+        return not headers.get("content-type", "").startswith("application/json")
+
     def open_stream(self) -> StreamDecoder:
         """A fresh decoder for the streamed answer."""
         return self.make_decoder()
@@ -117,27 +119,6 @@ class ResponsesReader(ChatReader):
     def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
         """The stream's items for a whole answer that came although a stream was asked for."""
         return list(unfold_response(self.read_reply(reply).body))
-
-
-class EmbeddingsReader(ChatReader):
-    """Reads OpenAI's list of embeddings."""
-
-    dialect: Dialect = "embeddings"
-
-    def read_body(self, reply: UpstreamReply) -> Json:
-        """The list object. Raises UpstreamFault when it holds no embeddings."""
-        try:
-            answer = orjson.loads(reply.body)
-        except orjson.JSONDecodeError:
-            answer = None
-        if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
-            raise nonsense("The provider's answer holds no embeddings.", reply.body)
-        check_depth(answer, reply.body)
-        return answer
-
-    def measure(self, body: Json) -> Answer:
-        """What makes embeddings writes nothing."""
-        return Answer(body, self.dialect, find_usage(body))
 
 
 def chat_id(call: Call) -> str:

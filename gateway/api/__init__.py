@@ -21,6 +21,14 @@ from gateway.explanation import ExplainedStep, Explanation
 from gateway.hookspecs import App, RequestContext, Router, hookimpl
 from gateway.operations import OPERATIONS, ModelOperation
 from gateway.payments import Checkout, CheckoutState, Order, Part, PaymentEvent, PaymentKind, PaymentMethod
+from gateway.plain_readers import (
+    EmbeddingsReader,
+    ImagesReader,
+    ModerationReader,
+    PlainReader,
+    SpeechReader,
+    TranscriptionReader,
+)
 from gateway.profile import Dialect, Profile
 from gateway.provider import (
     Answer,
@@ -40,7 +48,7 @@ from gateway.provider import (
     UpstreamReply,
     UpstreamRequest,
 )
-from gateway.readers import ChatReader, EmbeddingsReader, ResponsesReader, measure_chat
+from gateway.readers import ChatReader, ResponsesReader, measure_chat
 from gateway.stores import Counters, Hold, HoldRequest, Keys, Ledger, Stores, UsageLog, UsageRow, Window
 from gateway.text_filter import MakeFilter, TextFilter
 from gateway.tools import (
@@ -84,6 +92,7 @@ from gateway.wire.lenient import (
     text_of,
     writable,
 )
+from gateway.wire.multipart import Upload, form_of_body, has_uploads, read_form, write_form
 from gateway.wire.openapi import Operation, Parameter, SecurityScheme
 from gateway.wire.pdf import PageCounter
 from gateway.wire.redact import clean, redact, redact_fault
@@ -144,6 +153,7 @@ __all__ = [
     "GatewayFault",
     "Hold",
     "HoldRequest",
+    "ImagesReader",
     "InboundCall",
     "InboundDialect",
     "Keys",
@@ -153,6 +163,7 @@ __all__ = [
     "MakeFilter",
     "MediaProvider",
     "ModelOperation",
+    "ModerationReader",
     "Net",
     "Operation",
     "Order",
@@ -165,6 +176,7 @@ __all__ = [
     "PaymentEvent",
     "PaymentKind",
     "PaymentMethod",
+    "PlainReader",
     "Price",
     "Profile",
     "Provider",
@@ -184,6 +196,7 @@ __all__ = [
     "ServerTool",
     "Sink",
     "Source",
+    "SpeechReader",
     "Stores",
     "StreamDecoder",
     "StreamItem",
@@ -195,8 +208,10 @@ __all__ = [
     "ToolImage",
     "ToolResult",
     "ToolRun",
+    "TranscriptionReader",
     "Transport",
     "Unfence",
+    "Upload",
     "UpstreamFault",
     "UpstreamReply",
     "UpstreamRequest",
@@ -227,12 +242,15 @@ __all__ = [
     "fault_from_stream_event",
     "find_usage",
     "fold_stream",
+    "form_of_body",
+    "has_uploads",
     "hookimpl",
     "is_sealed",
     "load_exact",
     "measure_chat",
     "nonsense",
     "read_completion",
+    "read_form",
     "read_response",
     "read_retry_after",
     "read_usage",
@@ -249,4 +267,5 @@ __all__ = [
     "unfold",
     "unseal",
     "writable",
+    "write_form",
 ]

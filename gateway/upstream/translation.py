@@ -127,6 +127,10 @@ class NamesReader:
         answer = self._reader.read_reply(reply)
         return replace(answer, body=_ANSWER[self.dialect](answer.body, self._names.restore))
 
+    def is_stream(self, headers: Mapping[str, str]) -> bool:
+        """The reader's own."""
+        return self._reader.is_stream(headers)
+
     def open_stream(self) -> StreamDecoder:
         """A decoder whose items have the caller's names."""
         return _NamesDecoder(self._reader.open_stream(), self.restore)
@@ -194,6 +198,10 @@ class BackReader:
     def read_reply(self, reply: UpstreamReply) -> Answer:
         """A whole response, turned back into a completion and measured."""
         return measure_chat(chat_from_response(self._reader.read_reply(reply).body, **self._envelope))
+
+    def is_stream(self, headers: Mapping[str, str]) -> bool:
+        """The reader's own."""
+        return self._reader.is_stream(headers)
 
     def open_stream(self) -> StreamDecoder:
         """A decoder that turns the events of a response back into chunks."""

@@ -45,6 +45,7 @@ Form
 GatewayFault
 Hold
 HoldRequest
+ImagesReader
 InboundCall
 InboundDialect
 Keys
@@ -54,6 +55,7 @@ ListingProvider
 MakeFilter
 MediaProvider
 ModelOperation
+ModerationReader
 Net
 OPERATIONS
 Operation
@@ -67,6 +69,7 @@ Part
 PaymentEvent
 PaymentKind
 PaymentMethod
+PlainReader
 Price
 Profile
 Provider
@@ -86,6 +89,7 @@ SecurityScheme
 ServerTool
 Sink
 Source
+SpeechReader
 Stores
 StreamDecoder
 StreamItem
@@ -97,8 +101,10 @@ ToolFault
 ToolImage
 ToolResult
 ToolRun
+TranscriptionReader
 Transport
 Unfence
+Upload
 UpstreamFault
 UpstreamReply
 UpstreamRequest
@@ -129,12 +135,15 @@ fault_from_openai_error
 fault_from_stream_event
 find_usage
 fold_stream
+form_of_body
+has_uploads
 hookimpl
 is_sealed
 load_exact
 measure_chat
 nonsense
 read_completion
+read_form
 read_response
 read_retry_after
 read_usage
@@ -151,6 +160,7 @@ too_fast
 unfold
 unseal
 writable
+write_form
 """.split()
 
 

@@ -18,19 +18,27 @@ from gateway.api import (
     EmbeddingsReader,
     Fault,
     GatewayFault,
+    ImagesReader,
     ListedModel,
+    ModerationReader,
     Profile,
     ResponsesReader,
+    SpeechReader,
     Target,
+    TranscriptionReader,
     Transport,
     UpstreamFault,
     UpstreamReply,
     UpstreamRequest,
     bound_text_tokens,
+    form_of_body,
+    has_uploads,
     redact_fault,
+    write_form,
 )
 from tollgate_openai.hosted import refuse_hosted
 from tollgate_openai.members import without_foreign_members
+from tollgate_openai.plain import EVERYTHING, PATHS, operations_of, plain_body
 from tollgate_openai.quirks import Quirks, QuirkSettings, compatible_quirks, openai_quirks
 from tollgate_openai.request import chat_body
 from tollgate_openai.responses import responses_body
@@ -61,7 +69,6 @@ class OpenAIProvider:
         self._settings = settings
         self._url = settings.base_url + "/chat/completions"
         self._responses_url = settings.base_url + "/responses"
-        self._embeddings_url = settings.base_url + "/embeddings"
         self._models_url = settings.base_url + "/models"
         self._headers = _headers(settings)
         secrets = (settings.api_key.get_secret_value(), settings.organization, settings.project)
@@ -103,15 +110,15 @@ class OpenAIProvider:
         official = self._settings.is_openai
         return Profile(
             dialects=_SPEAKS["native" if mode == "auto" and official else mode],
-            operations=frozenset({"chat", "embeddings"}),
+            operations=operations_of(target.upstream) if official else EVERYTHING,
             understands=frozenset({"custom_tools", "allowed_tools"} if official else ()),
             on_disconnect=self._settings.on_disconnect,
         )
 
     def prepare(self, call: Call, target: Target) -> Attempt:
         """See `Provider`. Raises CallerFault for a body that cannot be written as JSON."""
-        if call.operation == "embeddings":
-            return self._attempt(call, self._embeddings_url, {**call.body, "model": target.upstream}, _Embeddings)
+        if call.operation in PATHS:
+            return self._plain(call, target)
         if call.dialect == "responses":
             if self._settings.is_openai:
                 refuse_hosted(call.body, self._settings.hosted_tools)
@@ -122,12 +129,27 @@ class OpenAIProvider:
             body["messages"] = without_foreign_members(body["messages"], call)
         return self._attempt(call, self._url, body, _Chat)
 
+    def _plain(self, call: Call, target: Target) -> Attempt:
+        """A call that is no conversation."""
+        url = self._settings.base_url + PATHS[call.operation]
+        body = plain_body(call, target.upstream, official=self._settings.is_openai)
+        if not has_uploads(body):
+            return self._attempt(call, url, body, _PLAIN[call.operation])
+        content_type, data = write_form(form_of_body(body), call.id)
+        return self._send(call, url, data, _PLAIN[call.operation], content_type)
+
     def _attempt(self, call: Call, url: str, body: dict[str, Any], reader: type[_Clean]) -> Attempt:
         try:
             data = orjson.dumps(body)
         except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
             raise CallerFault(f"The request body cannot be sent on as JSON: {error}.") from error
-        headers = {**self._headers, "accept": "text/event-stream" if call.stream else "application/json"}
+        return self._send(call, url, data, reader, "application/json")
+
+    def _send(self, call: Call, url: str, data: bytes, reader: type[_Clean], content_type: str) -> Attempt:
+        accepted = "text/event-stream" if call.stream else "application/json"
+        if call.operation in ("speech", "transcriptions", "translations"):
+            accepted = "*/*"
+        headers = {**self._headers, "content-type": content_type, "accept": accepted}
         return Attempt(UpstreamRequest(url, headers, data, stream=call.stream), reader(call, self._secrets))
 
     def models_request(self) -> UpstreamRequest:
@@ -182,7 +204,36 @@ class _Responses(_Clean, ResponsesReader):
 
 
 class _Embeddings(_Clean, EmbeddingsReader):
-    """OpenAI's lists of embeddings."""
+    """Lists of embeddings."""
+
+
+class _Images(_Clean, ImagesReader):
+    """Lists of images."""
+
+
+class _Speech(_Clean, SpeechReader):
+    """Audio."""
+
+
+class _Transcription(_Clean, TranscriptionReader):
+    """What was heard."""
+
+
+class _Moderation(_Clean, ModerationReader):
+    """Verdicts."""
+
+
+_PLAIN: Mapping[str, type[_Clean]] = MappingProxyType(
+    {
+        "embeddings": _Embeddings,
+        "images": _Images,
+        "image_edits": _Images,
+        "speech": _Speech,
+        "transcriptions": _Transcription,
+        "translations": _Transcription,
+        "moderations": _Moderation,
+    }
+)
 
 
 def _limit(entry: dict[str, Any], names: tuple[str, ...]) -> int | None:
@@ -199,5 +250,4 @@ def _headers(settings: OpenAISettings) -> dict[str, str]:
         headers["openai-organization"] = settings.organization
     if settings.project:
         headers["openai-project"] = settings.project
-    headers["content-type"] = "application/json"
     return headers
