@@ -170,6 +170,10 @@ class BackReader:
         """A whole response, turned back into a completion and measured."""
         return measure_chat(chat_from_response(self._reader.read_reply(reply).body, **self._envelope))
 
+    def is_stream(self, headers: Mapping[str, str]) -> bool:
+        """The reader's own."""
+        return self._reader.is_stream(headers)
+
     def open_stream(self) -> StreamDecoder:
         """A decoder that turns the events of a response back into chunks."""
         return _BackDecoder(self._reader.open_stream(), self._envelope)
