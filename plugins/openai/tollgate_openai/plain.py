@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from gateway.api import OPERATIONS, Call, CallerFault
+from gateway.api import Call, CallerFault
 
 PATHS: Mapping[str, str] = MappingProxyType(
     {
@@ -27,7 +27,7 @@ PATHS: Mapping[str, str] = MappingProxyType(
 )
 """Where each operation is done, below the base URL."""
 
-EVERYTHING = frozenset(OPERATIONS)
+EVERYTHING = frozenset({"chat", *PATHS})
 """What a server may do of which no more is known than that it speaks this dialect."""
 
 
