@@ -7,7 +7,7 @@ class Reader(ChatReader):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from gateway.wire.chat.tally import ChatTally
 from gateway.wire.completions import chat_from_chunk, chat_from_completion
 from gateway.wire.errors.parse import fault_from_openai_error
 from gateway.wire.exact_json import load_exact
-from gateway.wire.lenient import check_depth, nonsense
+from gateway.wire.lenient import nonsense
 from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response, unfold_response
 from gateway.wire.responses.objects import usage_of_response
 from gateway.wire.responses.tally import ResponsesTally, finish_reason_of
@@ -78,6 +78,10 @@ class ChatReader:
         """A completion with what it comes to, once it is put right. Raises the Fault that it may mean."""
         repair_completion(body, chat_id(self.call), self.call.created)
         return measure_chat(body)
+
+    def is_stream(self, headers: Mapping[str, str]) -> bool:
+        """Whether an answer with these headers is a stream, as far as can be told."""
+        return not headers.get("content-type", "").startswith("application/json")
 
     def open_stream(self) -> StreamDecoder:
         """A fresh decoder for the streamed answer."""
@@ -174,27 +178,6 @@ def _as_chat(item: StreamItem) -> StreamItem:
     except orjson.JSONDecodeError:
         chunk = read_broken(item)
     return chat_from_chunk(chunk) if isinstance(chunk, dict) and not chunk.get("error") else item
-
-
-class EmbeddingsReader(ChatReader):
-    """Reads OpenAI's list of embeddings."""
-
-    dialect: Dialect = "embeddings"
-
-    def read_body(self, reply: UpstreamReply) -> Json:
-        """The list object. Raises UpstreamFault when it holds no embeddings."""
-        try:
-            answer = orjson.loads(reply.body)
-        except orjson.JSONDecodeError:
-            answer = None
-        if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
-            raise nonsense("The provider's answer holds no embeddings.", reply.body)
-        check_depth(answer, reply.body)
-        return answer
-
-    def measure(self, body: Json) -> Answer:
-        """What makes embeddings writes nothing."""
-        return Answer(body, self.dialect, find_usage(body))
 
 
 def chat_id(call: Call) -> str:

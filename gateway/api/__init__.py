@@ -21,6 +21,14 @@ from gateway.explanation import ExplainedStep, Explanation
 from gateway.hookspecs import App, RequestContext, Router, hookimpl
 from gateway.operations import OPERATIONS, ModelOperation
 from gateway.payments import Checkout, CheckoutState, Order, Part, PaymentEvent, PaymentKind, PaymentMethod
+from gateway.plain_readers import (
+    EmbeddingsReader,
+    ImagesReader,
+    ModerationReader,
+    PlainReader,
+    SpeechReader,
+    TranscriptionReader,
+)
 from gateway.profile import COMPLETIONS, Dialect, Profile
 from gateway.provider import (
     Answer,
@@ -43,7 +51,6 @@ from gateway.provider import (
 from gateway.readers import (
     ChatReader,
     CompletionsReader,
-    EmbeddingsReader,
     ResponsesReader,
     listed_models,
     measure_chat,
@@ -91,6 +98,7 @@ from gateway.wire.lenient import (
     text_of,
     writable,
 )
+from gateway.wire.multipart import Upload, form_of_body, has_uploads, read_form, write_form
 from gateway.wire.openapi import Operation, Parameter, SecurityScheme
 from gateway.wire.pdf import PageCounter
 from gateway.wire.redact import clean, redact, redact_fault
@@ -153,6 +161,7 @@ __all__ = [
     "GatewayFault",
     "Hold",
     "HoldRequest",
+    "ImagesReader",
     "InboundCall",
     "InboundDialect",
     "Keys",
@@ -162,6 +171,7 @@ __all__ = [
     "MakeFilter",
     "MediaProvider",
     "ModelOperation",
+    "ModerationReader",
     "Net",
     "Operation",
     "Order",
@@ -174,6 +184,7 @@ __all__ = [
     "PaymentEvent",
     "PaymentKind",
     "PaymentMethod",
+    "PlainReader",
     "Price",
     "Profile",
     "Provider",
@@ -193,6 +204,7 @@ __all__ = [
     "ServerTool",
     "Sink",
     "Source",
+    "SpeechReader",
     "Stores",
     "StreamDecoder",
     "StreamItem",
@@ -204,8 +216,10 @@ __all__ = [
     "ToolImage",
     "ToolResult",
     "ToolRun",
+    "TranscriptionReader",
     "Transport",
     "Unfence",
+    "Upload",
     "UpstreamFault",
     "UpstreamReply",
     "UpstreamRequest",
@@ -236,6 +250,8 @@ __all__ = [
     "fault_from_stream_event",
     "find_usage",
     "fold_stream",
+    "form_of_body",
+    "has_uploads",
     "hookimpl",
     "is_sealed",
     "listed_models",
@@ -243,6 +259,7 @@ __all__ = [
     "measure_chat",
     "nonsense",
     "read_completion",
+    "read_form",
     "read_response",
     "read_retry_after",
     "read_usage",
@@ -259,4 +276,5 @@ __all__ = [
     "unfold",
     "unseal",
     "writable",
+    "write_form",
 ]

@@ -82,12 +82,13 @@ def _say(call: Call, target: Target) -> Spoken:
             call.report_dropped(path)
         if dialect != "chat":
             return Spoken(call.view(dialect, form.body))
+    said_as = OPERATIONS[call.operation].over
     if "chat" in dialects:
-        return Spoken(call if call.dialect == "chat" else call.view("chat", call.body))
+        return Spoken(call if call.dialect == "chat" and not said_as else call.view("chat", call.body, said_as))
     body, dropped = responses_from_chat(call.body)
     for path in dropped:
         call.report_dropped(path)
-    return Spoken(call.view("responses", body), back=True)
+    return Spoken(call.view("responses", body, said_as), back=True)
 
 
 _PLAN: Mapping[Dialect, Callable[[Json, str], Renaming | None]] = MappingProxyType(
@@ -126,6 +127,10 @@ class NamesReader:
         """A whole answer, measured."""
         answer = self._reader.read_reply(reply)
         return replace(answer, body=_ANSWER[self.dialect](answer.body, self._names.restore))
+
+    def is_stream(self, headers: Mapping[str, str]) -> bool:
+        """The reader's own."""
+        return self._reader.is_stream(headers)
 
     def open_stream(self) -> StreamDecoder:
         """A decoder whose items have the caller's names."""
@@ -194,6 +199,10 @@ class BackReader:
     def read_reply(self, reply: UpstreamReply) -> Answer:
         """A whole response, turned back into a completion and measured."""
         return measure_chat(chat_from_response(self._reader.read_reply(reply).body, **self._envelope))
+
+    def is_stream(self, headers: Mapping[str, str]) -> bool:
+        """The reader's own."""
+        return self._reader.is_stream(headers)
 
     def open_stream(self) -> StreamDecoder:
         """A decoder that turns the events of a response back into chunks."""

@@ -47,6 +47,7 @@ Form
 GatewayFault
 Hold
 HoldRequest
+ImagesReader
 InboundCall
 InboundDialect
 Keys
@@ -56,6 +57,7 @@ ListingProvider
 MakeFilter
 MediaProvider
 ModelOperation
+ModerationReader
 Net
 OPERATIONS
 Operation
@@ -69,6 +71,7 @@ Part
 PaymentEvent
 PaymentKind
 PaymentMethod
+PlainReader
 Price
 Profile
 Provider
@@ -88,6 +91,7 @@ SecurityScheme
 ServerTool
 Sink
 Source
+SpeechReader
 Stores
 StreamDecoder
 StreamItem
@@ -99,8 +103,10 @@ ToolFault
 ToolImage
 ToolResult
 ToolRun
+TranscriptionReader
 Transport
 Unfence
+Upload
 UpstreamFault
 UpstreamReply
 UpstreamRequest
@@ -131,6 +137,8 @@ fault_from_openai_error
 fault_from_stream_event
 find_usage
 fold_stream
+form_of_body
+has_uploads
 hookimpl
 is_sealed
 listed_models
@@ -138,6 +146,7 @@ load_exact
 measure_chat
 nonsense
 read_completion
+read_form
 read_response
 read_retry_after
 read_usage
@@ -154,6 +163,7 @@ too_fast
 unfold
 unseal
 writable
+write_form
 """.split()
 
 
