@@ -24,7 +24,8 @@ ImagePrices = Annotated[
 
 class PriceClasses(Section):
     """USD per million tokens of each class, or characters, and USD per event for `per_*`. See `gateway.price.Price` for
-    what a class that is not listed costs. per_image: one price, or prices by `QUALITY/SIZE`, `QUALITY`, `SIZE`, `default`."""
+    what a class that is not listed costs. per_image: one price, or prices by `QUALITY/SIZE`, `QUALITY`, `SIZE`,
+    `default`."""
 
     input: UsdPrice | None = None
     output: UsdPrice | None = None

@@ -68,6 +68,9 @@ EDIT_FIELDS: Mapping[str, Validator] = {
 def _check_edit(body: Mapping[str, Any]) -> None:
     if body.get("image") is None:
         EDIT_FIELDS["image"].check("image", None)
+    if body.get("images") is not None:
+        # What it links to would go to the provider unseen.
+        refuse("images", "stands for `image` in JSON; give one of the two")
 
 
 GENERATION_REQUEST = plain_request(GENERATION_FIELDS, ("prompt",))

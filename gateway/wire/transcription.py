@@ -18,7 +18,18 @@ from gateway.wire.lenient import dict_of, text_of
 from gateway.wire.multipart import Upload, upload_of
 from gateway.wire.plain_request import plain_request, word
 from gateway.wire.tokens import text_bytes
-from gateway.wire.validators import Validator, any_of, array, boolean, filled_string, mapping, number, one_of, string
+from gateway.wire.validators import (
+    Validator,
+    any_of,
+    array,
+    boolean,
+    filled_string,
+    mapping,
+    number,
+    one_of,
+    refuse,
+    string,
+)
 
 LARGEST = 25 << 20
 LONGEST = 12 * 3600
@@ -54,9 +65,18 @@ TRANSLATION_FIELDS: Mapping[str, Validator] = {
     "response_format": one_of(_FORMATS).about("`json` without it."),
     "temperature": number(0, 1),
 }
-TRANSCRIPTION_REQUEST = plain_request(TRANSCRIPTION_FIELDS, ("file",))
+
+
+def _check_source(body: Mapping[str, Any]) -> None:
+    for name in ("file_url", "file_id"):
+        if body.get(name) is not None:
+            # A provider that knows it would read a recording whose length nobody here has seen.
+            refuse(name, "send the recording itself as `file`", code="unsupported_parameter")
+
+
+TRANSCRIPTION_REQUEST = plain_request(TRANSCRIPTION_FIELDS, ("file",), _check_source)
 """A whole request, with its recording as a file. Raises CallerFault 400 that names the field."""
-TRANSLATION_REQUEST = plain_request(TRANSLATION_FIELDS, ("file",))
+TRANSLATION_REQUEST = plain_request(TRANSLATION_FIELDS, ("file",), _check_source)
 """The same for a translation into English."""
 
 
