@@ -327,9 +327,11 @@ class Call:
         # Another class of the same layout: costs one assignment, and nothing while the call is being made.
         self.__class__ = FrozenCall
 
-    def view(self, dialect: Dialect, body: dict[str, Any]) -> Call:
-        """This call with another body, frozen, for one attempt; it shares `progress` and `state`."""
+    def view(self, dialect: Dialect, body: dict[str, Any], operation: str = "") -> Call:
+        """This call with another body, frozen, for one attempt; it shares `progress` and `state`. operation: as which
+        it is asked for there, "" for its own."""
         made = self._copied(dialect, body)
+        made.operation = operation or self.operation
         made.freeze()
         return made
 

@@ -57,7 +57,6 @@ _SPEAKS: Mapping[str, frozenset[Dialect]] = MappingProxyType(
     }
 )
 
-
 # vLLM, OpenRouter and Groq, LM Studio.
 _CONTEXTS = ("max_model_len", "context_length", "context_window", "max_context_length")
 _OUTPUTS = ("max_output_tokens", "max_completion_tokens")
