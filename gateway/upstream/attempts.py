@@ -197,9 +197,7 @@ class Dispatcher:
         """What goes out to the target of `plan`: one request, or one for each choice. Raises Fault."""
         target = plan.target
         operation = OPERATIONS[call.operation]
-        able = target.profile.operations
-        # A chat that came in another dialect's words can be done by who knows just those (`completions`).
-        if call.operation not in able and not able & call.forms.keys():
+        if not operation.done_by(target.profile):
             raise CallerFault(
                 f"The model '{target.model}' {operation.cannot}.", code="unsupported_operation", param="model"
             )

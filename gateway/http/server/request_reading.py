@@ -22,7 +22,8 @@ _ONLY_ONCE = ("Authorization", "X-Api-Key", "X-Goog-Api-Key", "Content-Encoding"
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 
-_JSON_TYPES = ("application/json", "text/json", "")
+JSON_TYPES = ("application/json", "text/json", "")
+"""Media types of JSON; most clients name the first."""
 
 
 def check_head(request: web.BaseRequest) -> None:
@@ -65,7 +66,7 @@ async def read_body(
     limits: BodyLimits,
     take: Callable[[int], None] | None = None,
     *,
-    types: Sequence[str] = _JSON_TYPES,
+    types: Sequence[str] = JSON_TYPES,
     coded: bool = False,
 ) -> bytes:
     """The whole body, which is of one of these media types. coded: it may be compressed, and is given as it came.
@@ -89,13 +90,13 @@ async def read_body(
         )
     length = request.content_length
     if length is not None and length > limits.max_body:
-        raise _too_large(limits.max_body)
+        raise _too_large(limits)
     _continue_if_expected(request)
     content = request.content
     if content.is_eof():
         whole = content.read_nowait(-1)
         if len(whole) > limits.max_body:  # a chunked body does not say its size
-            raise _too_large(limits.max_body)
+            raise _too_large(limits)
         if take is not None:
             take(len(whole))
         return whole
@@ -123,7 +124,7 @@ async def _read_slowly(
                 break
             size += len(part)
             if size > limits.max_body:
-                raise _too_large(limits.max_body)
+                raise _too_large(limits)
             if take is not None:
                 take(len(part))
             parts.append(part)
@@ -145,9 +146,9 @@ async def _read_slowly(
     return b"".join(parts)
 
 
-def _too_large(limit: int) -> CallerFault:
+def _too_large(limits: BodyLimits) -> CallerFault:
     return CallerFault(
-        f"The request body is larger than {limit} bytes (server.max_body).",
+        f"The request body is larger than {limits.max_body} bytes ({limits.setting}).",
         status=413,
         code="request_too_large",
         headers={"connection": "close"},
