@@ -20,6 +20,7 @@ from gateway.price import Usage as Usage
 from gateway.profile import PLAIN, Dialect, Profile
 from gateway.text_filter import MakeFilter
 from gateway.wire.dropped import DroppedParams
+from gateway.wire.spend_tags import Tags
 
 Basis = Literal["provider", "estimated", "void"]
 """Where the numbers of a bill come from: reported by the provider, counted by us, or nothing to bill."""
@@ -221,6 +222,7 @@ class Call:
     size: bytes of the request as it was read, and of what it continues: what work on it takes time by.
     explanation: set when the caller only wants to know what would happen: nothing is sent. A policy then reserves and
         counts nothing, but decides as ever, and may `note` the figures that it goes by.
+    tags: for whom it is made, as its spending is told apart by (`user`, and what `usage.tag_metadata` names).
     answer_filters: what changes the text of its answer, as plugins said in `filter_answer`.
     started: monotonic seconds at the request's head; created: unix seconds.
     """
@@ -248,6 +250,7 @@ class Call:
     size: int = 0
     explanation: Explanation | None = None
     answer_filters: Sequence[MakeFilter] = ()
+    tags: Tags = ()
 
     @property
     def target(self) -> Target | None:
@@ -309,9 +312,11 @@ class Call:
         # Another class of the same layout: costs one assignment, and nothing while the call is being made.
         self.__class__ = FrozenCall
 
-    def view(self, dialect: Dialect, body: dict[str, Any]) -> Call:
-        """This call with another body, frozen, for one attempt; it shares `progress` and `state`."""
+    def view(self, dialect: Dialect, body: dict[str, Any], operation: str = "") -> Call:
+        """This call with another body, frozen, for one attempt; it shares `progress` and `state`. operation: as which
+        it is asked for there, "" for its own."""
         made = self._copied(dialect, body)
+        made.operation = operation or self.operation
         made.freeze()
         return made
 

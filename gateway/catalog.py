@@ -80,9 +80,9 @@ class Catalog:
             operation: {
                 name: replace(found, candidates=able)
                 for name, found in self._resolutions.items()
-                if (able := tuple(one for one in found.candidates if operation in one.profile.operations))
+                if (able := tuple(one for one in found.candidates if row.done_by(one.profile)))
             }
-            for operation in OPERATIONS
+            for operation, row in OPERATIONS.items()
         }
 
     @classmethod

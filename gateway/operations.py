@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gateway.call import Target
+from gateway.profile import COMPLETIONS, Profile
 from gateway.provider import Provider
 from gateway.wire import images, moderation, speech, transcription
 from gateway.wire.embeddings import embedding_input_tokens, estimate_embedding_tokens
@@ -34,7 +35,7 @@ class ModelOperation:
     in_dialects: its body may be said in several dialects (`Call.forms`), and bridged from one into another.
     takes_media: its body may hold URLs of media, which some upstreams need as bytes.
     writes: the answer is text that is billed by its tokens and bounded by `max_output`.
-    choices: how many answers a body asks for.
+    choices: how many answers a body asks for. over: an operation that it can be said as, for targets that do only that.
 
     For what is neither text nor vectors, so that its answer is paid for whole, whoever waits for it:
     count: what an answer comes to besides tokens, by the request and the answer's body (empty where it is not known).
@@ -51,11 +52,16 @@ class ModelOperation:
     takes_media: bool = False
     writes: bool = False
     choices: Callable[[Body], int] = _one
+    over: str = ""
     count: Callable[[Body, Mapping[str, Any]], Counts] | None = None
     bound_output: Callable[[Body, Target], int] | None = None
     estimate_output: Callable[[Body, Target | None], int] | None = None
     bound_counts: Callable[[Body], Counts] | None = None
     expect_counts: Callable[[Body], Counts] | None = None
+
+    def done_by(self, profile: Profile) -> bool:
+        """Whether a target does it, as it is or as what it can be said as."""
+        return self.name in profile.operations or self.over in profile.operations
 
 
 def _choices(body: Body) -> int:
@@ -117,6 +123,16 @@ OPERATIONS: Mapping[str, ModelOperation] = MappingProxyType(
                 takes_media=True,
                 writes=True,
                 choices=_choices,
+            ),
+            ModelOperation(
+                name=COMPLETIONS,
+                cannot="goes on from no texts",
+                bound_input=_bound_chat,
+                estimate_input=estimate_input_tokens,
+                in_dialects=True,
+                writes=True,
+                choices=_choices,
+                over="chat",
             ),
             ModelOperation(
                 name="embeddings",

@@ -18,12 +18,16 @@ WebSearch = Literal["no", "alone", "yes"]
 
 CHAT: frozenset[Dialect] = frozenset({"chat"})
 
+COMPLETIONS: Dialect = "completions"
+"""Of OpenAI's older `POST /completions`: the name of its dialect, and of what a model does that knows no chat."""
+
 
 @dataclass(slots=True, frozen=True)
 class Profile:
     """The capabilities of one target.
 
-    dialects: which the upstream is spoken to in. Without `chat`, a chat call is bridged into `responses`.
+    dialects: which the upstream is spoken to in. Without `chat`, a chat call is bridged into `responses`. With
+        `completions`, texts to go on from are sent as they are; without it, as a chat.
     operations: names of `gateway.operations.OPERATIONS` that it does.
     max_choices: the most choices (`n`) of one request, None for any number. For more, the gateway sends as many
         requests as it takes, each with a body without `n`, and the prompt is paid for each time.

@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.http.api import admin_forms
 from gateway.wire.chat.request import CHAT_REQUEST
+from gateway.wire.completions import COMPLETION_REQUEST
 from gateway.wire.embeddings import EMBEDDINGS_REQUEST
 from gateway.wire.images import EDIT_REQUEST, GENERATION_REQUEST
 from gateway.wire.json_schema import inlined
@@ -22,6 +23,7 @@ PAGES = ("http-api.md", "operations.md", "images.md", "audio.md")
 TABLES: Mapping[str, Mapping[str, Any]] = {
     "chat": CHAT_REQUEST.tree,
     "responses": RESPONSES_REQUEST.tree,
+    "completions": COMPLETION_REQUEST.tree,
     "embeddings": EMBEDDINGS_REQUEST.tree,
     "images": GENERATION_REQUEST.tree,
     "image edits": EDIT_REQUEST.tree,

@@ -29,7 +29,7 @@ from gateway.plain_readers import (
     SpeechReader,
     TranscriptionReader,
 )
-from gateway.profile import Dialect, Profile
+from gateway.profile import COMPLETIONS, Dialect, Profile
 from gateway.provider import (
     Answer,
     Attempt,
@@ -48,7 +48,13 @@ from gateway.provider import (
     UpstreamReply,
     UpstreamRequest,
 )
-from gateway.readers import ChatReader, ResponsesReader, measure_chat
+from gateway.readers import (
+    ChatReader,
+    CompletionsReader,
+    ResponsesReader,
+    listed_models,
+    measure_chat,
+)
 from gateway.stores import Counters, Hold, HoldRequest, Keys, Ledger, Stores, UsageLog, UsageRow, Window
 from gateway.text_filter import MakeFilter, TextFilter
 from gateway.tools import (
@@ -115,6 +121,7 @@ from gateway.wire.usage import find_usage, read_usage
 
 __all__ = [
     "BOUND",
+    "COMPLETIONS",
     "DONE",
     "EXPECTED",
     "OPERATIONS",
@@ -137,6 +144,7 @@ __all__ = [
     "ChatTally",
     "Checkout",
     "CheckoutState",
+    "CompletionsReader",
     "Component",
     "Counters",
     "Dialect",
@@ -246,6 +254,7 @@ __all__ = [
     "has_uploads",
     "hookimpl",
     "is_sealed",
+    "listed_models",
     "load_exact",
     "measure_chat",
     "nonsense",

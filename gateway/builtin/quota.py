@@ -220,6 +220,7 @@ class Plugin:
             least_units=least,
             model=call.model,
             reserve=self._step_of(call),
+            tags=call.tags,
         )
 
     def _period(self, created: int) -> str:

@@ -12,13 +12,13 @@ explain; checks, build.
 
 from __future__ import annotations
 
+from gateway.config.alert_sections import AlertSettings
 from gateway.config.build import build, plugin_settings, to_credits
 from gateway.config.document import Document, Problem, parse, read
 from gateway.config.environment import looks_secret
 from gateway.config.hosts import AllowedHost
 from gateway.config.price_sections import PriceClasses, PriceSettings
 from gateway.config.sections import (
-    AlertSettings,
     AliasEntry,
     ConsoleSettings,
     CreditSettings,

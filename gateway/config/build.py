@@ -117,6 +117,7 @@ def build(
         log=core.log,
         metrics=core.metrics,
         alerts=core.alerts,
+        usage=core.usage,
         console=core.console,
         record=core.record,
         pipeline=_pipeline(document, core, plugins),

@@ -9,15 +9,21 @@ import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
+from gateway.config.alert_sections import AlertSettings
 from gateway.config.hosts import HostEntry
 from gateway.config.price_sections import PriceSettings
 from gateway.config.record_sections import RecordSettings
 from gateway.config.sign_in_sections import SignInSettings
-from gateway.config.state_sections import IdempotencySettings, ResponsesSettings, SomeBytes, StorageSettings
+from gateway.config.state_sections import (
+    IdempotencySettings,
+    ResponsesSettings,
+    SomeBytes,
+    StorageSettings,
+    UsageSettings,
+)
 from gateway.config.tool_sections import SearchSettings, ToolSettings
 from gateway.config.types import (
     Credits,
@@ -31,10 +37,10 @@ from gateway.config.types import (
     Tokens,
     UsdPrice,
     freeze,
+    is_address,
     refuse,
 )
 
-_LEAST_SECRET = 16
 SomeTime = Annotated[Duration, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[Text, ...], ListOf]
@@ -51,7 +57,7 @@ def _host(value: str) -> str:
 def _public_url(value: str | None) -> str | None:
     if value is None:
         return None
-    if not _is_address(value):
+    if not is_address(value):
         refuse("must be an address such as https://llm.example.org, without user, query or fragment")
     return value.rstrip("/")
 
@@ -60,22 +66,6 @@ def _proxy(value: str | None) -> str | None:
     if value is not None and not re.fullmatch(r"https?://([^\s@/]+@)?[^\s@/?#]+", value):
         refuse("must be an address such as http://proxy.example.org:3128")
     return value
-
-
-def _public_address(value: str | None) -> str | None:
-    if value is not None and not _is_address(value.partition("?")[0]):
-        refuse("must be an address such as https://hooks.example.org/budget")
-    return value
-
-
-def _is_address(value: str) -> bool:
-    try:
-        parts = urlsplit(value)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return False
-    clean = value.isascii() and not re.search(r"[\s\\?#@]", value)
-    return clean and parts.scheme in ("http", "https") and bool(host) and port != 0
 
 
 def _database_url(value: str) -> str:
@@ -311,34 +301,6 @@ class ConsoleSettings(SignInSettings):
     currency_per_usd: Annotated[UsdPrice, Field(gt=0)] = Decimal(1)
 
 
-class AlertWebhook(Section):
-    """Where alerts are sent. secret: signs them. allow_hosts: what may be reached although it is not on the public
-    internet, as in `fetch`."""
-
-    url: Annotated[OptionalText, AfterValidator(_public_address)] = None
-    secret: Annotated[OptionalText, Field(repr=False)] = None
-    allow_hosts: Annotated[tuple[HostEntry, ...], ListOf] = ()
-
-    @model_validator(mode="after")
-    def _signed(self) -> AlertWebhook:
-        if self.url is not None and len(self.secret or "") < _LEAST_SECRET:
-            refuse(f"needs a secret of at least {_LEAST_SECRET} characters to sign with")
-        return self
-
-
-class AlertSettings(Section):
-    """Telling that a budget of the month is nearly used up. thresholds: percent, ascending; none: nothing is told."""
-
-    thresholds: Annotated[tuple[Annotated[int, Field(ge=1, le=100)], ...], ListOf] = (80, 100)
-    webhook: AlertWebhook = AlertWebhook()
-
-    @model_validator(mode="after")
-    def _ascending(self) -> AlertSettings:
-        if list(self.thresholds) != sorted(set(self.thresholds)):
-            refuse("thresholds must be in ascending order, each once")
-        return self
-
-
 class Core(Section):
     """All keys of the file that belong to the core, except providers, models and aliases."""
 
@@ -359,6 +321,7 @@ class Core(Section):
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     alerts: AlertSettings = AlertSettings()
+    usage: UsageSettings = UsageSettings()
     console: ConsoleSettings = ConsoleSettings()
     record: RecordSettings = RecordSettings()
     pipeline: Texts = ("auth", "model_allow_list", "rate_limit", "quota", "routing", "usage_log")

@@ -20,6 +20,7 @@ from gateway.http.server.request_context import IDEMPOTENCY_KEY, RequestContext
 from gateway.http.server.router import API_PREFIXES, Handler, RouteTable
 from gateway.responses.dialect import ResponsesDialect
 from gateway.runtime import Runtime
+from gateway.text_dialect import CompletionsDialect
 from gateway.wire.openapi import Operation
 
 ALWAYS = (health.healthz, health.readyz, health.metrics)
@@ -71,6 +72,7 @@ def build_routes(runtime: Runtime, parts: Sequence[Part] = ()) -> Routes:
     """The routes of one generation of the configuration; a plugin's route replaces ours of the same name."""
     routes = Routes(API_PREFIXES)
     routes.add_dialect("POST", "/chat/completions", ChatDialect(), calls.CHAT)
+    routes.add_dialect("POST", "/completions", CompletionsDialect(), calls.COMPLETIONS)
     add_plain_routes(routes)
     routes.add_dialect("POST", "/responses", ResponsesDialect(runtime.responses_services()), calls.RESPONSES)
     responses.add_routes(routes)

@@ -183,7 +183,7 @@ class Dispatcher:
         """What goes out to the target of `plan`: one request, or one for each choice. Raises Fault."""
         target = plan.target
         operation = OPERATIONS[call.operation]
-        if call.operation not in target.profile.operations:
+        if not operation.done_by(target.profile):
             raise CallerFault(
                 f"The model '{target.model}' {operation.cannot}.", code="unsupported_operation", param="model"
             )

@@ -82,12 +82,13 @@ def _say(call: Call, target: Target) -> Spoken:
             call.report_dropped(path)
         if dialect != "chat":
             return Spoken(call.view(dialect, form.body))
+    said_as = OPERATIONS[call.operation].over
     if "chat" in dialects:
-        return Spoken(call if call.dialect == "chat" else call.view("chat", call.body))
+        return Spoken(call if call.dialect == "chat" and not said_as else call.view("chat", call.body, said_as))
     body, dropped = responses_from_chat(call.body)
     for path in dropped:
         call.report_dropped(path)
-    return Spoken(call.view("responses", body), back=True)
+    return Spoken(call.view("responses", body, said_as), back=True)
 
 
 _PLAN: Mapping[Dialect, Callable[[Json, str], Renaming | None]] = MappingProxyType(

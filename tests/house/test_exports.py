@@ -16,6 +16,7 @@ BOUND
 BaseUrl
 Basis
 BilledRound
+COMPLETIONS
 Call
 CallProgress
 Caller
@@ -27,6 +28,7 @@ ChatStreamDecoder
 ChatTally
 Checkout
 CheckoutState
+CompletionsReader
 Component
 Counters
 DONE
@@ -139,6 +141,7 @@ form_of_body
 has_uploads
 hookimpl
 is_sealed
+listed_models
 load_exact
 measure_chat
 nonsense

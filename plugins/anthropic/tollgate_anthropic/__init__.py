@@ -9,6 +9,7 @@ from gateway.api import (
     Attempt,
     Call,
     Fault,
+    ListedModel,
     Profile,
     ProviderKind,
     Router,
@@ -17,6 +18,7 @@ from gateway.api import (
     UpstreamReply,
     UpstreamRequest,
     hookimpl,
+    listed_models,
 )
 
 from .costs import check_costs
@@ -26,7 +28,7 @@ from .inbound import add_routes
 from .inbound.native import MESSAGES, NativeReader, native_body
 from .reading import Reading
 from .reply import MessageReader
-from .request import build, draft_request, post, quirks_of
+from .request import build, draft_request, models, post, quirks_of
 from .settings import ANTHROPIC, Settings
 from .tools import TOOL_NAMES
 
@@ -75,6 +77,14 @@ class AnthropicProvider:
         """The request that lets Anthropic count the input of a Messages body, at no cost."""
         out = {**body, "model": target.upstream}
         return post(self.settings.endpoint + "/count_tokens", out, betas, self.settings, stream=False)
+
+    def models_request(self) -> UpstreamRequest:
+        """See `ListingProvider`: `GET /v1/models`, a page of a thousand."""
+        return models(self.settings)
+
+    def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
+        """The models in the answer, with the limits that it tells. Raises UpstreamFault when it is no list."""
+        return listed_models(reply, contexts=("max_input_tokens",), outputs=("max_tokens",))
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """An upper bound in tokens of the input that this chat body makes at `target`."""

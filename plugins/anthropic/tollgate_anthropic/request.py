@@ -57,16 +57,23 @@ def build(draft: Draft, settings: Settings) -> UpstreamRequest:
     return post(settings.endpoint, draft.out, draft.betas, settings, stream=draft.call.stream)
 
 
+def models(settings: Settings) -> UpstreamRequest:
+    """The request for Anthropic's list of models: one page of the most that it gives at once."""
+    return UpstreamRequest(settings.base_url + "/v1/models?limit=1000", _headers(settings), b"", method="GET")
+
+
+def _headers(settings: Settings) -> dict[str, str]:
+    headers = {"accept": "application/json", "anthropic-version": settings.version}
+    key = settings.api_key.get_secret_value()
+    return {**headers, "x-api-key": key} if key else headers
+
+
 def post(url: str, out: dict[str, Any], betas: list[str], settings: Settings, *, stream: bool) -> UpstreamRequest:
     """A request with the body `out` and the operator's credentials. Raises CallerFault for what cannot be written."""
-    headers = {
-        "accept": "text/event-stream" if stream else "application/json",
-        "anthropic-version": settings.version,
-        "content-type": "application/json",
-    }
-    key = settings.api_key.get_secret_value()
-    if key:
-        headers["x-api-key"] = key
+    headers = _headers(settings)
+    headers["content-type"] = "application/json"
+    if stream:
+        headers["accept"] = "text/event-stream"
     betas = list(dict.fromkeys([*settings.beta, *betas]))
     if betas:
         headers["anthropic-beta"] = ",".join(betas)

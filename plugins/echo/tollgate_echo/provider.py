@@ -10,6 +10,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from gateway.api import (
+    COMPLETIONS,
     OPERATIONS,
     Attempt,
     Call,
@@ -74,7 +75,8 @@ class EchoProvider:
 
     def profile(self, target: Target) -> Profile:
         """Everything; any number of choices, any name of a function."""
-        return Profile(operations=frozenset(OPERATIONS), on_disconnect=self._on_disconnect, tool_names="")
+        does = frozenset(OPERATIONS) - {COMPLETIONS}
+        return Profile(operations=does, on_disconnect=self._on_disconnect, tool_names="")
 
     def prepare(self, call: Call, target: Target) -> Attempt:
         """See `Provider`. Raises CallerFault for a directive that cannot be followed, and for what the model cannot do

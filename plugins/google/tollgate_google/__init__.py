@@ -9,6 +9,7 @@ from gateway.api import (
     Attempt,
     Call,
     Fault,
+    ListedModel,
     Profile,
     ProviderKind,
     Router,
@@ -26,6 +27,7 @@ from .faults import fault_from_reply, tidy
 from .images import GoogleImagesReader, images_request, operations_of
 from .inbound import add_routes
 from .inbound.native import GENERATE, NativeReader, native_body
+from .models import models, read_models
 from .parts import media_urls
 from .reading import Reading
 from .reply import GeminiReader
@@ -88,6 +90,14 @@ class GoogleProvider:
         """The request that lets Google count the input of a generateContent body, at no cost."""
         inner = {**body, "model": resource(target)}
         return post(target, "countTokens", {"generateContentRequest": inner}, self.settings, stream=False)
+
+    def models_request(self) -> UpstreamRequest:
+        """See `ListingProvider`: `GET /models`, a page of a thousand."""
+        return models(self.settings)
+
+    def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
+        """The models in the answer, with the limits that it tells. Raises UpstreamFault when it is no list."""
+        return read_models(reply)
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `gateway.api.Provider`. Media cost differently from model to model; its context bounds the whole."""

@@ -70,16 +70,18 @@ def resource(target: Target) -> str:
     return target.upstream if "/" in target.upstream else f"models/{target.upstream}"
 
 
+def headers(settings: Settings) -> dict[str, str]:
+    """Of every request, with the operator's credentials."""
+    key = settings.api_key.get_secret_value()
+    return {"accept": "application/json", **({"x-goog-api-key": key} if key else {})}
+
+
 def post(target: Target, method: str, body: dict[str, Any], settings: Settings, *, stream: bool) -> UpstreamRequest:
     """A request to `{model}:{method}`, with the operator's credentials in a header. Raises CallerFault for a body that
     cannot be written as JSON."""
-    headers = {
-        "accept": "text/event-stream" if stream else "application/json",
-        "content-type": "application/json",
-    }
-    key = settings.api_key.get_secret_value()
-    if key:
-        headers["x-goog-api-key"] = key
+    sent = headers(settings) | {"content-type": "application/json"}
+    if stream:
+        sent["accept"] = "text/event-stream"
     try:
         data = orjson.dumps(body)
     except TypeError:
@@ -89,4 +91,4 @@ def post(target: Target, method: str, body: dict[str, Any], settings: Settings, 
             param="messages",
         ) from None
     url = f"{settings.root}/{quote(resource(target), safe='/')}:{method}"
-    return UpstreamRequest(url=url, headers=headers, body=data, stream=stream)
+    return UpstreamRequest(url=url, headers=sent, body=data, stream=stream)

@@ -11,12 +11,15 @@ from gateway.api import (
     Attempt,
     Call,
     CallerFault,
+    ListedModel,
     Profile,
     ProviderKind,
     Target,
     Transport,
+    UpstreamReply,
     UpstreamRequest,
     hookimpl,
+    listed_models,
 )
 
 from .embeddings import ListReader, embeddings_body
@@ -64,6 +67,14 @@ class MistralProvider:
         request = self._request("/chat/completions", chat_body(call, target, self.settings), call.stream)
         return Attempt(request, MistralReader(call, self._secrets))
 
+    def models_request(self) -> UpstreamRequest:
+        """See `ListingProvider`: `GET /models`."""
+        return UpstreamRequest(self.settings.base_url + "/models", self._headers(), b"", method="GET")
+
+    def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
+        """The models in the answer, with the limits that it tells. Raises UpstreamFault when it is no list."""
+        return listed_models(reply, contexts=("max_context_length",))
+
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """An upper bound in tokens of the input that this chat body makes at `target`."""
         return bound_input(body, target, quirks_of(target, self.settings).image_tokens)
@@ -76,10 +87,14 @@ class MistralProvider:
         return self._send(path, data, "application/json", stream=stream)
 
     def _send(self, path: str, data: bytes, content_type: str, *, stream: bool) -> UpstreamRequest:
-        headers = {"accept": "text/event-stream" if stream else "application/json", "content-type": content_type}
-        if self._secrets[0]:
-            headers["authorization"] = f"Bearer {self._secrets[0]}"
+        headers = self._headers() | {"content-type": content_type}
+        if stream:
+            headers["accept"] = "text/event-stream"
         return UpstreamRequest(self.settings.base_url + path, headers, data, stream=stream)
+
+    def _headers(self) -> dict[str, str]:
+        key = self._secrets[0]
+        return {"accept": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
 
 
 def create(name: str, settings: Settings) -> MistralProvider:

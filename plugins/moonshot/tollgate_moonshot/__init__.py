@@ -13,13 +13,16 @@ from gateway.api import (
     Attempt,
     Call,
     CallerFault,
+    ListedModel,
     Profile,
     ProviderKind,
     Target,
     Transport,
+    UpstreamReply,
     UpstreamRequest,
     bound_text_tokens,
     hookimpl,
+    listed_models,
 )
 
 from .messages import media_urls
@@ -64,14 +67,23 @@ class MoonshotProvider:
             data = orjson.dumps(draft.out)
         except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
             raise CallerFault(f"The request body cannot be sent on as JSON: {error}.") from error
-        headers = {
-            "accept": "text/event-stream" if call.stream else "application/json",
-            "content-type": "application/json",
-        }
-        if self._secrets[0]:
-            headers["authorization"] = f"Bearer {self._secrets[0]}"
+        headers = self._headers() | {"content-type": "application/json"}
+        if call.stream:
+            headers["accept"] = "text/event-stream"
         request = UpstreamRequest(self.settings.endpoint, headers, data, stream=call.stream)
         return Attempt(request, MoonshotReader(call, self._secrets))
+
+    def models_request(self) -> UpstreamRequest:
+        """See `ListingProvider`: `GET /models`."""
+        return UpstreamRequest(self.settings.base_url + "/models", self._headers(), b"", method="GET")
+
+    def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
+        """The models in the answer, with the limits that it tells. Raises UpstreamFault when it is no list."""
+        return listed_models(reply, contexts=("context_length",))
+
+    def _headers(self) -> dict[str, str]:
+        key = self._secrets[0]
+        return {"accept": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `gateway.api.Provider`. A picture makes at most 4,096 patches (Kimi's image processor, pre-merge limit

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 from pydantic import ValidationError
 
 from gateway.api import (
+    COMPLETIONS,
     Attempt,
     Call,
     CallerFault,
     ChatReader,
+    CompletionsReader,
     Dialect,
     EmbeddingsReader,
     Fault,
@@ -27,15 +29,16 @@ from gateway.api import (
     Target,
     TranscriptionReader,
     Transport,
-    UpstreamFault,
     UpstreamReply,
     UpstreamRequest,
     bound_text_tokens,
     form_of_body,
     has_uploads,
+    listed_models,
     redact_fault,
     write_form,
 )
+from tollgate_openai.completions import CompletionsMode, completions_body, knows_no_chat
 from tollgate_openai.hosted import refuse_hosted
 from tollgate_openai.members import without_foreign_members
 from tollgate_openai.plain import EVERYTHING, PATHS, operations_of, plain_body
@@ -54,7 +57,6 @@ _SPEAKS: Mapping[str, frozenset[Dialect]] = MappingProxyType(
     }
 )
 
-
 # vLLM, OpenRouter and Groq, LM Studio.
 _CONTEXTS = ("max_model_len", "context_length", "context_window", "max_context_length")
 _OUTPUTS = ("max_output_tokens", "max_completion_tokens")
@@ -69,6 +71,7 @@ class OpenAIProvider:
         self._settings = settings
         self._url = settings.base_url + "/chat/completions"
         self._responses_url = settings.base_url + "/responses"
+        self._completions_url = settings.base_url + "/completions"
         self._models_url = settings.base_url + "/models"
         self._headers = _headers(settings)
         secrets = (settings.api_key.get_secret_value(), settings.organization, settings.project)
@@ -108,12 +111,30 @@ class OpenAIProvider:
         if mode == "auto":
             mode = self._settings.responses
         official = self._settings.is_openai
+        dialects = _SPEAKS["native" if mode == "auto" and official else mode]
+        operations = operations_of(target.upstream) if official else EVERYTHING
+        texts = self._completions(target)
+        if texts == "only":
+            dialects = operations = frozenset({COMPLETIONS})
+        elif texts == "native":
+            dialects, operations = dialects | {COMPLETIONS}, operations | {COMPLETIONS}
         return Profile(
-            dialects=_SPEAKS["native" if mode == "auto" and official else mode],
-            operations=operations_of(target.upstream) if official else EVERYTHING,
+            dialects=dialects,
+            operations=operations,
             understands=frozenset({"custom_tools", "allowed_tools"} if official else ()),
             on_disconnect=self._settings.on_disconnect,
         )
+
+    def _completions(self, target: Target) -> str:
+        mode = target.options.get("completions", self._settings.completions)
+        if mode not in get_args(CompletionsMode):
+            raise GatewayFault(
+                f"The model {target.model} is not configured correctly.",
+                detail=f"models.{target.model}.options.completions: must be one of {', '.join(_SPEAKS)}",
+            )
+        if mode == "auto":
+            return "only" if self._settings.is_openai and knows_no_chat(target.upstream) else "bridge"
+        return str(mode)
 
     def prepare(self, call: Call, target: Target) -> Attempt:
         """See `Provider`. Raises CallerFault for a body that cannot be written as JSON."""
@@ -124,6 +145,9 @@ class OpenAIProvider:
                 refuse_hosted(call.body, self._settings.hosted_tools)
             body = responses_body(call, target.upstream, self.quirks(target), table=self._settings.is_openai)
             return self._attempt(call, self._responses_url, body, _Responses)
+        if call.dialect == COMPLETIONS:
+            body = completions_body(call, target.upstream, self.quirks(target))
+            return self._attempt(call, self._completions_url, body, _Completions)
         body = chat_body(call, target.upstream, self.quirks(target))
         if self._settings.is_openai and "messages" in body:
             body["messages"] = without_foreign_members(body["messages"], call)
@@ -158,19 +182,7 @@ class OpenAIProvider:
 
     def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
         """See `ListingProvider`. Servers that tell a model's limits do so in members of their own."""
-        if reply.status >= 300:
-            raise UpstreamFault(
-                "The provider did not list its models.", upstream_status=reply.status, detail=repr(reply.body[:500])
-            )
-        try:
-            data = orjson.loads(reply.body)["data"]
-            return [
-                ListedModel(entry["id"], _limit(entry, _CONTEXTS), _limit(entry, _OUTPUTS))
-                for entry in data
-                if isinstance(entry, dict) and isinstance(entry.get("id"), str)
-            ]
-        except (ValueError, TypeError, KeyError) as error:
-            raise UpstreamFault("The provider's list of models is none.", detail=repr(reply.body[:500])) from error
+        return listed_models(reply, contexts=_CONTEXTS, outputs=_OUTPUTS)
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `Provider`. Pictures cost differently from model to model."""
@@ -201,6 +213,10 @@ class _Chat(_Clean):
 
 class _Responses(_Clean, ResponsesReader):
     """Responses: events as raw JSON bytes."""
+
+
+class _Completions(_Clean, CompletionsReader):
+    """OpenAI's older completions."""
 
 
 class _Embeddings(_Clean, EmbeddingsReader):
@@ -234,11 +250,6 @@ _PLAIN: Mapping[str, type[_Clean]] = MappingProxyType(
         "moderations": _Moderation,
     }
 )
-
-
-def _limit(entry: dict[str, Any], names: tuple[str, ...]) -> int | None:
-    """The first of these members that is a number of tokens."""
-    return next((found for name in names if type(found := entry.get(name)) is int and 0 < found <= 10**9), None)
 
 
 def _headers(settings: OpenAISettings) -> dict[str, str]:

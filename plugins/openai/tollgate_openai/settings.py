@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from tollgate_openai.completions import CompletionsMode
 from tollgate_openai.quirks import QuirkSettings
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
@@ -41,6 +42,8 @@ class OpenAISettings(BaseModel):
     responses: whether the server speaks the Responses API too: `native` (yes), `bridge` (no, or it shall not be used),
     `only` (it does not speak Chat Completions), `auto` (OpenAI itself does). A model's own `options.responses` counts
     instead where it is given.
+    completions: the same of the older `/completions`: `native`, `bridge`, `only` (it does not chat), `auto` (`only` for
+    OpenAI's models that know no chat, `bridge` for all others). A model's own `options.completions` counts instead.
     hosted_tools: tools that OpenAI runs and bills beside the tokens (`tollgate_openai.hosted`), to be let through all
     the same: their callers pay the tokens, the operator the rest.
     quirks: overrides of what the models tolerate (`tollgate_openai.quirks`).
@@ -55,6 +58,7 @@ class OpenAISettings(BaseModel):
     headers: dict[str, str] = Field(default_factory=dict)
     on_disconnect: Literal["cancel", "drain"] = "cancel"
     responses: ResponsesMode = "auto"
+    completions: CompletionsMode = "auto"
     hosted_tools: tuple[str, ...] = ()
     quirks: QuirkSettings = QuirkSettings()
 

@@ -14,6 +14,7 @@ from gateway.http.api.operations.common import (
 )
 from gateway.wire.chat.answers import CHAT_EVENTS, COMPLETION, constant, listing, members
 from gateway.wire.chat.request import CHAT_REQUEST
+from gateway.wire.completions import COMPLETION_REQUEST, TEXT_COMPLETION, TEXT_EVENTS
 from gateway.wire.json_schema import Component, Tree, or_null
 from gateway.wire.openapi import KEY, SESSION, Operation, Parameter
 from gateway.wire.responses import answers
@@ -32,6 +33,17 @@ CHAT = Operation(
     request=Component("ChatCompletionRequest", CHAT_REQUEST.tree),
     answer=COMPLETION,
     events=CHAT_EVENTS,
+    errors=CALL_ERRORS,
+    headers=CALL_HEADERS,
+)
+COMPLETIONS = Operation(
+    "Create a completion",
+    "Completions",
+    "OpenAI's older completions, on every model: where its provider does not have this API, the prompt is a message.",
+    parameters=CALL_PARAMETERS,
+    request=Component("CompletionRequest", COMPLETION_REQUEST.tree),
+    answer=TEXT_COMPLETION,
+    events=TEXT_EVENTS,
     errors=CALL_ERRORS,
     headers=CALL_HEADERS,
 )
