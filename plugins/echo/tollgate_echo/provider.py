@@ -10,8 +10,6 @@ import orjson
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from gateway.api import (
-    COMPLETIONS,
-    OPERATIONS,
     Attempt,
     Call,
     CallerFault,
@@ -75,7 +73,7 @@ class EchoProvider:
 
     def profile(self, target: Target) -> Profile:
         """Everything; any number of choices, any name of a function."""
-        does = frozenset(OPERATIONS) - {COMPLETIONS}
+        does = frozenset({"chat", *_READERS})
         return Profile(operations=does, on_disconnect=self._on_disconnect, tool_names="")
 
     def prepare(self, call: Call, target: Target) -> Attempt:
