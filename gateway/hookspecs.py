@@ -267,7 +267,7 @@ def extend_call(call: Call, tokens: int) -> bool:
 
 @hookspec
 def watch_event(call: Call, event: Mapping[str, Any]) -> None:
-    """Sync, for every chunk of a stream, parsed. Costs nothing as long as no plugin implements it."""
+    """Sync, for every chunk of a streamed chat, parsed. Costs nothing as long as no plugin implements it."""
 
 
 @hookspec

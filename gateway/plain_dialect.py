@@ -94,7 +94,8 @@ class _PlainCall:
         self.stream_type = dialect.stream_type(call.body)
 
     def relay(self, watch: Watch | None, dialect: Dialect = "chat") -> Relay:
-        return EventRelay(watch) if self.stream_type == EVENT_STREAM else BytesRelay()
+        # Whoever watches knows the chunks of chats; what streams here is none.
+        return EventRelay() if self.stream_type == EVENT_STREAM else BytesRelay()
 
     def whole(self, answer: Answer) -> Json | RawAnswer:
         if self._dialect.names_model:
@@ -129,8 +130,7 @@ class EventRelay:
     The event with the usage is kept until the call is billed: what it tells is then the caller's bill.
     """
 
-    def __init__(self, watch: Watch | None) -> None:
-        self._watch = watch
+    def __init__(self) -> None:
         self._last: Json | None = None
 
     def feed(self, items: list[StreamItem]) -> tuple[bytes, Fault | None]:
@@ -140,8 +140,6 @@ class EventRelay:
             if isinstance(item, Fault):
                 return b"".join(out), item
             event = dict_of(orjson.loads(item) if isinstance(item, bytes) else item)
-            if self._watch is not None:
-                self._watch(event)
             if self._last is not None:
                 out.append(_event(self._last))
                 self._last = None

@@ -11,16 +11,25 @@ from gateway.http.api import admin_forms
 from gateway.wire.chat.request import CHAT_REQUEST
 from gateway.wire.completions import COMPLETION_REQUEST
 from gateway.wire.embeddings import EMBEDDINGS_REQUEST
+from gateway.wire.images import EDIT_REQUEST, GENERATION_REQUEST
 from gateway.wire.json_schema import inlined
+from gateway.wire.moderation import MODERATION_REQUEST
 from gateway.wire.responses.request import RESPONSES_REQUEST
+from gateway.wire.speech import SPEECH_REQUEST
+from gateway.wire.transcription import TRANSCRIPTION_REQUEST
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-PAGES = ("http-api.md", "operations.md")
+PAGES = ("http-api.md", "operations.md", "images.md", "audio.md")
 TABLES: Mapping[str, Mapping[str, Any]] = {
     "chat": CHAT_REQUEST.tree,
     "responses": RESPONSES_REQUEST.tree,
     "completions": COMPLETION_REQUEST.tree,
     "embeddings": EMBEDDINGS_REQUEST.tree,
+    "images": GENERATION_REQUEST.tree,
+    "image edits": EDIT_REQUEST.tree,
+    "speech": SPEECH_REQUEST.tree,
+    "transcriptions": TRANSCRIPTION_REQUEST.tree,
+    "moderations": MODERATION_REQUEST.tree,
     "new account": admin_forms.NEW_ACCOUNT.tree,
     "account": admin_forms.ACCOUNT.tree,
     "key": admin_forms.KEY.tree,
@@ -36,6 +45,8 @@ _MOST = 2**52
 
 def shape(tree: Mapping[str, Any]) -> str:
     """What a value must be, in a few words; null, which is as good as absent, is not mentioned."""
+    if "contentMediaType" in tree:
+        return "file"
     if "anyOf" in tree:
         found = list(dict.fromkeys(shape(part) for part in tree["anyOf"] if part != {"type": "null"}))
         return " or ".join(found)

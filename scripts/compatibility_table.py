@@ -30,7 +30,8 @@ _HEAD = """# What becomes of a parameter
 
 <!-- Written by scripts/compatibility from plugins/*/tests/test_matrix.py; edit those. -->
 
-One row per parameter of `POST /v1/chat/completions`, or value of it; one column per provider, then one per other door,
+One row per parameter of `POST /v1/chat/completions`, or value of it, and of other routes one for the route and for
+what of it goes another way; one column per provider, then one per other door,
 which says by what name the parameter is given there. Every filled cell is a test of a plugin or of that door, which
 fails when the cell stops being true. The table speaks of the plugins: what
 the gateway refuses for every provider alike never reaches them ([HTTP API](http-api.md), "Requests"): fields that

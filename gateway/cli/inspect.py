@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -75,18 +76,36 @@ def run_models(options: argparse.Namespace) -> int:
     rows = []
     for model in models:
         pricing = model.get("pricing") or {}
+        other = _other_prices(pricing)
+        # Of a model that is priced by something else alone, the two are there for other programs' sake.
+        by_tokens = not other or any(Decimal(pricing[name]) for name in ("prompt", "completion"))
         rows.append(
             (
                 model["id"],
                 model.get("alias_of") or "",
                 "yes" if model.get("available") else "no",
-                _per_million(pricing.get("prompt")),
-                _per_million(pricing.get("completion")),
+                "chat" if "chat" in model["operations"] else ", ".join(model["operations"]),
+                _per_million(pricing.get("prompt")) if by_tokens else None,
+                _per_million(pricing.get("completion")) if by_tokens else None,
+                other,
                 model.get("context_length"),
             )
         )
-    print_table(("MODEL", "ALIAS OF", "AVAILABLE", "USD/M IN", "USD/M OUT", "CONTEXT"), rows)
+    print_table(("MODEL", "ALIAS OF", "AVAILABLE", "DOES", "USD/M IN", "USD/M OUT", "USD", "CONTEXT"), rows)
     return 0
+
+
+def _other_prices(pricing: Mapping[str, Any]) -> str:
+    """What costs something beside tokens, where a model makes no text: `0.006 a minute`."""
+    found = []
+    if "character" in pricing:
+        found.append(f"{_per_million(pricing['character'])} a million characters")
+    if "minute" in pricing:
+        found.append(f"{pricing['minute']} a minute")
+    if "images" in pricing:
+        least, most = (choose(pricing["images"].values(), key=Decimal) for choose in (min, max))
+        found.append(f"{least} an image" if least == most else f"{least} to {most} an image")
+    return ", ".join(found)
 
 
 def _per_million(price: str | None) -> str | None:

@@ -107,7 +107,12 @@ def shown_models(catalog: Catalog) -> list[ShownModel]:
 
 
 def _shown(entry: Mapping[str, Any], aliases: Iterable[str]) -> ShownModel:
-    pricing = entry["pricing"] or {}
+    pricing = dict(entry["pricing"] or {})
+    if pricing.keys() & {"character", "minute", "images"} and not any(
+        Decimal(pricing[name]) for name in ("prompt", "completion")
+    ):
+        # It is not priced by tokens: the two are there for other programs' sake.
+        del pricing["prompt"], pricing["completion"]
     architecture = entry["architecture"]
     can = [_INPUTS.get(kind) for kind in architecture["input_modalities"]]
     can += [_OUTPUTS.get(kind) for kind in architecture["output_modalities"]]

@@ -21,7 +21,7 @@ MOST_PARTS = 256
 _LONGEST_HEAD = 8 * 1024
 _LONGEST_TEXT = 1 << 20
 _BOUNDARY = re.compile(r';\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))\s*(?:;|$)', re.IGNORECASE)
-_PARAMETER = re.compile(r';\s*([A-Za-z*]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))')
+_PARAMETER = re.compile(r';\s*(?:([A-Za-z*]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*)))?\s*')
 _PLAIN = frozenset({"", "binary", "8bit", "7bit"})
 
 
@@ -97,13 +97,8 @@ def _field(head: bytes, content: bytes) -> Field:
         if not colon or name in headers:
             raise _broken(f"a part has the header {printable(name, 40)!r} twice, or without a value")
         headers[name] = value.strip()
-    disposition = headers.get("content-disposition", "")
-    given: dict[str, str] = {}
-    for found in _PARAMETER.finditer(disposition):
-        if found[1].lower() in given:
-            raise _broken(f"a part says {found[1].lower()} twice")
-        given[found[1].lower()] = re.sub(r"\\(.)", r"\1", found[2]) if found[2] is not None else found[3]
-    if disposition.partition(";")[0].strip().lower() != "form-data" or not given.get("name"):
+    kind, given = _disposition(headers.get("content-disposition", ""))
+    if kind != "form-data" or not given.get("name"):
         raise _broken("a part has no Content-Disposition with a name")
     if headers.get("content-transfer-encoding", "").lower() not in _PLAIN:
         raise _broken("a part is encoded (Content-Transfer-Encoding); send it as it is")
@@ -118,6 +113,26 @@ def _field(head: bytes, content: bytes) -> Field:
         return name, content.decode()
     except UnicodeDecodeError:
         refuse(name, "expected text in UTF-8; a file needs a filename")
+
+
+def _disposition(header: str) -> tuple[str, dict[str, str]]:
+    """Kind and parameters of a Content-Disposition. One parameter is looked for where the one before ended, so that no
+    text is looked through twice."""
+    kind = header.partition(";")[0]
+    given: dict[str, str] = {}
+    place = len(kind)
+    while place < len(header):
+        found = _PARAMETER.match(header, place)
+        if found is None:
+            raise _broken("the Content-Disposition of a part is malformed")
+        place = found.end()
+        if found[1] is None:
+            continue
+        name = found[1].lower()
+        if name in given:
+            raise _broken(f"a part says {name} twice")
+        given[name] = found[3] if found[2] is None else re.sub(r"\\(.)", r"\1", found[2])
+    return kind.strip().lower(), given
 
 
 def body_of_form(fields: Iterable[Field], members: Mapping[str, Validator]) -> dict[str, Any]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from gateway.wire.chat.request import NOT_FORBIDDEN, refuse_forbidden
+from gateway.wire.chat.request import NOT_FORBIDDEN, refuse_forbidden, service_tier
 from gateway.wire.validators import Validator, mapping, object_tree, refuse, refuse_type
+
+_EVERYWHERE: Mapping[str, Validator] = MappingProxyType({"service_tier": service_tier})
+"""Members that have a price wherever a provider knows them."""
 
 
 def plain_request(
@@ -24,7 +28,7 @@ def plain_request(
         mapping.check(path, body)
         for name, value in body.items():
             refuse_forbidden(name)
-            field = fields.get(name)
+            field = fields.get(name) or _EVERYWHERE.get(name)
             if field is not None and value is not None:
                 field.check(name, value)
         for name in required:

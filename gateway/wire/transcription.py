@@ -41,6 +41,7 @@ _LEAST_RATE = 750
 # Audio tokens for a second: 10 at OpenAI, 12.5 at Mistral, 32 at Google. Text tokens: fast speech has 5.
 _MOST_HEARD, _MOST_WRITTEN, _EXPECTED_HEARD, _EXPECTED_WRITTEN = 32, 16, 12, 6
 _AT_LEAST = 256
+_MOST_READS = 4_000
 _PCM = frozenset({1, 3, 0xFFFE})
 
 _FILE: Validator = upload_of(LARGEST, "a recording").about("The recording: flac, mp3, mp4, m4a, ogg, wav or webm.")
@@ -96,10 +97,24 @@ def seconds_of(content: bytes) -> float | None:
     from tinytag import TinyTag  # only who transcribes pays for it
 
     try:
-        told = TinyTag.get(None, file_obj=io.BytesIO(content), tags=False, image=False).duration
+        told = TinyTag.get(None, file_obj=_Bounded(content), tags=False, image=False).duration
     except Exception:  # bytes of a stranger in a library's parser: whatever it stumbles over says nothing of the length
         return None
     return float(told) if isinstance(told, int | float) and 0 < told <= LONGEST else None
+
+
+class _Bounded(io.BytesIO):
+    """A file that is read in so many pieces only: a parser that looks for a header through megabytes of a stranger's
+    bytes, a few at a time, would take seconds. Headers of real recordings take some hundreds."""
+
+    _left = _MOST_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As of any file. Raises EOFError when that is enough."""
+        self._left -= 1
+        if self._left < 0:
+            raise EOFError
+        return super().read(size)
 
 
 def _wav_seconds(content: bytes) -> float | None:

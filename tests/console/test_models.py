@@ -187,6 +187,7 @@ async def test_models_that_do_not_talk(open_site: Open) -> None:
     assert "Each image, otherwise" in page
     assert "Try it in the chat" not in page
     assert 'href="/docs/images"' in page
+    assert ">Input<" not in page
     assert "Characters spoken" in (await site.get("/models/echo/voice")).text
     assert "Each minute of sound" in (await site.get("/models/echo/ear")).text
     assert shown((await site.get("/models?ability=transcribes")).text) == ["echo/ear"]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import wave
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,15 @@ PAGES: dict[str, list[str]] = {
     "models": ["openai/gpt-4.1-mini"],
     "errors": ["Hello!"],
     "authentication": ["models", "balance"],
+    "images": ["house.png is made", "winter.png is made"],
+    "audio": ["morning.wav is made", "2.0 seconds", "flagged: "],
 }
-CURL_SAYS = {"function-calling": ["get_weather", "get_weather"], "authentication": ["openai/gpt-4.1-mini", "balance"]}
+CURL_SAYS = {
+    "function-calling": ["get_weather", "get_weather"],
+    "authentication": ["openai/gpt-4.1-mini", "balance"],
+    "images": ["b64_json", "b64_json"],
+    "audio": ["200 audio/wav", "2.0 seconds", '"flagged":false'],
+}
 """Where a command does only the first of what the programs beside it do."""
 
 
@@ -49,7 +57,13 @@ def pages_world(make_world: Callable[..., Any]) -> Any:
     echo = {"provider": "echo", "upstream": "echo", "price": {"input": 1, "output": 2}}
     config = {
         "providers": {"echo": {"plugin": "echo"}},
-        "models": {"openai/gpt-4.1-mini": {**echo, "context": 128_000, "input_modalities": ["text", "image"]}},
+        "models": {
+            "openai/gpt-4.1-mini": {**echo, "context": 128_000, "input_modalities": ["text", "image"]},
+            "openai/gpt-image-1-mini": {**echo, "operations": ["images", "image_edits"]},
+            "openai/gpt-4o-mini-tts": {**echo, "operations": ["speech"]},
+            "openai/gpt-4o-transcribe": {**echo, "operations": ["transcriptions"]},
+            "openai/omni-moderation-latest": {**echo, "operations": ["moderations"]},
+        },
         "aliases": {"muh-chat": "openai/gpt-4.1-mini"},
         "default_model": "muh-chat",
         "rate_limit": {"requests_per_minute": 10_000},
@@ -74,20 +88,45 @@ def test_every_page_has_programs_in_three_languages() -> None:
         assert named | ({"errors"} if language == "bash" else set()) == set(PAGES), language
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a program finds the files that it reads, and writes its own."""
+    (tmp_path / "house.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    with wave.open(str(tmp_path / "hello.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes(32_000))
+    return tmp_path
+
+
 @pytest.mark.parametrize(("page", "number", "text"), programs("python"))
-def test_python(pages_world: Any, page: str, number: int, text: str) -> None:
-    assert PAGES[page][number] in run_python(adapted(text, pages_world))
+def test_python(
+    pages_world: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, page: str, number: int, text: str
+) -> None:
+    monkeypatch.chdir(folder)
+    said = run_python(adapted(text, pages_world))
+    assert PAGES[page][number] in said
+    check_made(said, folder)
+
+
+def check_made(said: str, folder: Path) -> None:
+    """Programs that say that they made a file did."""
+    for name in re.findall(r"^(\S+) is made$", said, re.M):
+        assert (folder / name).read_bytes()[:4] == (b"RIFF" if name.endswith(".wav") else b"\x89PNG")
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize(("page", "number", "text"), programs("bash"))
-def test_curl(pages_world: Any, page: str, number: int, text: str) -> None:
-    said = run("bash", "-c", adapted(text, pages_world).replace("curl ", "curl -sS --fail-with-body ", 1))
+def test_curl(pages_world: Any, folder: Path, page: str, number: int, text: str) -> None:
+    said = run("bash", "-c", adapted(text, pages_world).replace("curl ", "curl -sS --fail-with-body ", 1), cwd=folder)
     assert CURL_SAYS.get(page, PAGES[page])[number] in said
 
 
 @pytest.mark.parametrize(("page", "number", "text"), programs("javascript"))
-def test_javascript(pages_world: Any, modules: Path, tmp_path: Path, page: str, number: int, text: str) -> None:
-    (tmp_path / "node_modules").symlink_to(modules)
-    (tmp_path / "program.mjs").write_text(adapted(text, pages_world))
-    assert PAGES[page][number] in run("node", "program.mjs", cwd=tmp_path)
+def test_javascript(pages_world: Any, modules: Path, folder: Path, page: str, number: int, text: str) -> None:
+    (folder / "node_modules").symlink_to(modules)
+    (folder / "program.mjs").write_text(adapted(text, pages_world))
+    said = run("node", "program.mjs", cwd=folder)
+    assert PAGES[page][number] in said
+    check_made(said, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import wave
@@ -17,7 +18,7 @@ import pytest_asyncio
 
 from gateway.stores import KeySettings
 from gateway.testing import FakeUpstream, Reply, RunningGateway, json_reply, running_gateway, upstream_config
-from gateway.testing.upstream import Cut
+from gateway.testing.upstream import Cut, Stall
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n...").decode()
 TOKENS = {"input_tokens": 10, "output_tokens": 20, "total_tokens": 30}
@@ -507,6 +508,44 @@ class TestPolicies:
         assert (await spent(site), len(fake_upstream.requests)) == (cost, 1)
         with pytest.raises(openai.ConflictError):
             await ask("y")
+
+    async def test_a_part_of_audio_is_never_given_again_as_the_whole(
+        self, site: RunningGateway, fake_upstream: FakeUpstream
+    ) -> None:
+        fake_upstream.reply(Reply([b"half", Cut()], media_type="audio/mpeg"))
+        body, key = {"model": "fake/voice", "input": "Hello"}, {"Idempotency-Key": "one"}
+        with pytest.raises(aiohttp.ClientError):
+            await site.post("/v1/audio/speech", body, headers=key)
+        for _ in range(2):
+            status, headers, raw = await site.post("/v1/audio/speech", body, headers=key)
+            assert (status, headers["content-type"]) == (502, "application/json")
+            assert orjson.loads(raw)["error"]["type"] == "upstream_error"
+        assert (await spent(site), len(fake_upstream.requests)) == (50, 1)
+
+    async def test_what_is_explained(self, site: RunningGateway, fake_upstream: FakeUpstream) -> None:
+        body = {"model": "fake/drawing", "prompt": "x", "n": 2, "quality": "low"}
+        _, _, raw = await site.post("/v1/explain", {"path": "/v1/images/generations", "body": body})
+        found = orjson.loads(raw)
+        assert (found["hold"], found["maximum_cost"]) == (20_000, 20_000)
+        assert found["candidates"][0]["price"]["per_image low"] == "10000.00"
+        assert found["targets"][0]["requests"][0]["url"].endswith("/images/generations")
+        link = {"image_url": f"data:image/png;base64,{PNG}"}
+        _, _, raw = await site.post("/v1/explain", {"path": "/v1/images/edits", "body": {**body, "images": [link]}})
+        assert "multipart/form-data" in orjson.loads(raw)["targets"][0]["requests"][0]["headers"]["content-type"]
+        assert not fake_upstream.requests
+
+    async def test_who_leaves_pays_for_what_is_made(
+        self, site: RunningGateway, client: openai.AsyncOpenAI, fake_upstream: FakeUpstream
+    ) -> None:
+        fake_upstream.reply(Reply([Stall()], media_type="application/json"))
+        with pytest.raises(openai.APITimeoutError):
+            await client.images.generate(model="fake/drawing", prompt="x", quality="low", timeout=0.5)
+        for _ in range(200):
+            account = await site.gateway.stores.accounts.get_account(site.account.id)
+            if account is not None and not account.held:
+                break
+            await asyncio.sleep(0.02)
+        assert await spent(site) == 10_000
 
     async def test_a_dead_target_stands_aside_for_the_next(self, tmp_path: Path, fake_upstream: FakeUpstream) -> None:
         config = upstream_config(fake_upstream.url, models=MODELS, aliases={"any": ["fake/drawing", "fake/tokens"]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 import aiohttp
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import CallerFault
+from gateway.wire import multipart
 from gateway.wire.multipart import (
     MOST_PARTS,
     Upload,
@@ -43,6 +45,29 @@ def test_texts_and_files() -> None:
     assert read_form(TYPE, body) == [("a", "hello"), ("f", Upload(b"\x00\r\n--\r\n\xff", "x.wav", "audio/wav"))]
 
 
+@pytest.mark.parametrize(
+    "head", [PLAIN + ";", PLAIN + " ; ", 'content-disposition:form-data;NAME="a"', PLAIN + ';odd="\\""']
+)
+def test_other_spellings(head: str) -> None:
+    assert read_form(TYPE, form(part(head))) == [("a", "x")]
+
+
+def test_a_hostile_header_is_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quotes that never close, each of which a search would follow to the end."""
+    tried: list[int] = []
+
+    class Counted:
+        def match(self, text: str, place: int) -> Any:
+            tried.append(len(text) - place)
+            return pattern.match(text, place)
+
+    pattern = multipart._PARAMETER
+    monkeypatch.setattr(multipart, "_PARAMETER", Counted())
+    with pytest.raises(CallerFault):
+        read_form(TYPE, form(part("Content-Disposition: form-data" + '; a="' * 1500)))
+    assert sum(tried) < 2 * 8192
+
+
 @pytest.mark.parametrize("preamble", [b"", b"ignored\r\n", b"\r\n"])
 @pytest.mark.parametrize("epilogue", [b"", b"ignored", b"\r\n--b\r\n"])
 def test_what_surrounds_a_form_is_ignored(preamble: bytes, epilogue: bytes) -> None:
@@ -73,6 +98,9 @@ def test_empty_contents() -> None:
         (TYPE, b"--b\r\n" + PLAIN.encode(), "headers of a part"),
         (TYPE, b"--b\r\nX: " + b"y" * 9000 + b"\r\n\r\nx\r\n--b--", "headers of a part"),
         (TYPE, form(part("X: y")), "with a name"),
+        (TYPE, form(part(PLAIN + '; filename="x')), "malformed"),
+        (TYPE, form(part(PLAIN + "; =x")), "malformed"),
+        (TYPE, form(part(PLAIN + "; filename=x y")), "malformed"),
         (TYPE, form(part('Content-Disposition: form-data; name=""')), "with a name"),
         (TYPE, form(part('Content-Disposition: attachment; name="a"')), "with a name"),
         (TYPE, form(part(PLAIN + '; name="b"')), "twice"),

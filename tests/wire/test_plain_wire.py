@@ -58,6 +58,14 @@ class TestRecordings:
         body = heard(bytes(content))
         assert 1 <= transcription.expected_seconds(body) <= transcription.most_seconds(body)
 
+    @pytest.mark.parametrize("content", [b"\xff" * (1 << 20), b"fLaC" + b"\1\0\0\0" * (1 << 18)])
+    def test_no_header_is_looked_for_without_end(self, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+        read = transcription._Bounded.read
+        reads: list[Any] = []
+        monkeypatch.setattr(transcription._Bounded, "read", lambda *given: (reads.append(given), read(*given))[1])
+        assert transcription.seconds_of(content) is None
+        assert 0 < len(reads) <= 4_001
+
     @pytest.mark.parametrize(
         ("answer", "seconds"),
         [

@@ -84,7 +84,12 @@ def _candidate(target: Target) -> dict[str, Any]:
 
 
 def _price(price: Price) -> dict[str, str]:
-    return {"input": str(price.input), "output": str(price.output), "per_request": str(price.per_request)}
+    shown = {"input": str(price.input), "output": str(price.output), "per_request": str(price.per_request)}
+    if price.characters:
+        shown["characters"] = str(price.characters)
+    if price.per_minute:
+        shown["per_minute"] = str(price.per_minute)
+    return shown | {f"per_image {kind}": str(amount) for kind, amount in price.per_image.items()}
 
 
 def describe_target(

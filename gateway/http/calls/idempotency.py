@@ -169,8 +169,8 @@ class Idempotency:
     async def _run(self, keyed: KeyedCall, context: RequestContext, runner: CallRunner, inbound: InboundCall) -> None:
         """Make the answer, by the way of any other call, only recorded."""
 
-        async def keep(headers: Mapping[str, str], body: bytes, fault: Fault | None) -> None:
-            await self._keep(keyed, context, headers, body, fault)
+        async def keep(status: int, headers: Mapping[str, str], body: bytes, fault: Fault | None) -> None:
+            await self._keep(keyed, context, status, headers, body, fault)
 
         answer = KeyedAnswer(keyed.recording, context, inbound, keep)
         try:
@@ -183,7 +183,13 @@ class Idempotency:
             raise
 
     async def _keep(
-        self, keyed: KeyedCall, context: RequestContext, headers: Mapping[str, str], body: bytes, fault: Fault | None
+        self,
+        keyed: KeyedCall,
+        context: RequestContext,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        fault: Fault | None,
     ) -> None:
         """Store a finished answer before its last byte is given out. One that we broke off ourselves may run again."""
         if isinstance(fault, GatewayFault):
@@ -191,7 +197,7 @@ class Idempotency:
         elif keyed.recording.too_large or len(body) > context.runtime.config.idempotency.max_answer:
             await self._store(keyed, context, 0, {}, b"")
         else:
-            await self._store(keyed, context, 200, headers, body)
+            await self._store(keyed, context, status, headers, body)
 
     async def _store(
         self, keyed: KeyedCall, context: RequestContext, status: int, headers: Mapping[str, str], body: bytes

@@ -14,12 +14,13 @@ from gateway.http.server.request_context import JSON_TYPE, RequestContext
 from gateway.http.streaming.sse_response import stream_header
 from gateway.runner.recording import Recording
 from gateway.runner.sink import Flow
+from gateway.wire.errors.render import error_bytes, fault_headers
 
 # What belongs to one request, not to its answer.
 _OF_THE_REQUEST = re.compile(r"server|date|content-length|x-ratelimit-.*")
 
-Keep = Callable[[Mapping[str, str], bytes, Fault | None], Awaitable[None]]
-"""Stores a finished answer: its headers, its body, and the fault that ended it. Does not raise."""
+Keep = Callable[[int, Mapping[str, str], bytes, Fault | None], Awaitable[None]]
+"""Stores a finished answer: its status, its headers, its body, and the fault that ended it. Does not raise."""
 
 
 class KeyedAnswer:
@@ -53,11 +54,15 @@ class KeyedAnswer:
 
     async def end(self, last: bytes, fault: Fault | None, seconds: float) -> None:
         """Store it, then give out the rest."""
-        recording = self._recording
-        await self._keep(relevant_headers(recording.headers), recording.whole + last, fault)
-        self.write(last)
+        recording, context = self._recording, self._context
         if fault is not None and self._media_type != EVENT_STREAM:
+            # Who comes back must not take a part for the whole, and nothing in it tells.
+            told = error_bytes(fault, context.id)
+            await self._keep(fault.status, {**fault_headers(fault), "content-type": JSON_TYPE}, told, fault)
             recording.fail(fault)
+            return
+        await self._keep(200, relevant_headers(recording.headers), recording.whole + last, fault)
+        self.write(last)
         recording.end()
 
     async def give(self, answer: dict[str, Any] | RawAnswer) -> None:
@@ -66,7 +71,7 @@ class KeyedAnswer:
             headers, body = self._headers(answer.media_type), answer.content
         else:
             headers, body = self._headers(JSON_TYPE), orjson.dumps(answer)
-        await self._keep(relevant_headers(headers), body, None)
+        await self._keep(200, relevant_headers(headers), body, None)
         self._recording.give(200, headers, body, streamed=False)
 
     def _headers(self, content_type: str) -> dict[str, str]:

@@ -250,6 +250,8 @@ class RequestContext:
     async def read_form(self) -> list[Field]:
         """The request's body, the parts of a form (`multipart/form-data`). Raises CallerFault 400, 408, 413, 415."""
         raw = await self._read((FORM,), self.runtime.form_limits)
+        if self.flight is not None:
+            self.flight.take(len(raw))  # once as its files, once as it goes out to a provider
         return await self.aside(read_form, self.request.headers.get("Content-Type", ""), raw)
 
     async def read_body_for(self, dialect: InboundDialect) -> dict[str, Any]:

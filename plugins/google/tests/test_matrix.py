@@ -16,7 +16,7 @@ import orjson
 import pytest
 from tollgate_google import Settings, create
 
-from gateway.api import Call, CallerFault
+from gateway.api import Call, CallerFault, Upload
 from gateway.testing import make_call, make_target
 
 USER = [{"role": "user", "content": "Hi"}]
@@ -163,7 +163,50 @@ def parts(*made: Any) -> dict[str, Any]:
 BLOB = {"inlineData": {"mimeType": "image/png", "data": "QQ=="}}
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,QQ=="}}
 
+
+def draw(body: dict[str, Any], **more: Any) -> tuple[dict[str, Any], Call]:
+    call = make_call({"prompt": "x", **body}, **more)
+    call.operation = "image_edits" if "image" in body else "images"
+    request = create("test", Settings(api_key="k")).prepare(call, make_target("gemini-2.5-flash-image")).request
+    return orjson.loads(request.body), call
+
+
+def draws(body: dict[str, Any], **config: Any) -> Callable[[], None]:
+    def check() -> None:
+        out, call = draw(body, strict=True)
+        assert out["generationConfig"] == {"responseModalities": ["IMAGE"], **config}
+        assert call.dropped == []
+
+    return check
+
+
+def does_not_draw(body: dict[str, Any], path: str) -> Callable[[], None]:
+    def check() -> None:
+        with pytest.raises(CallerFault) as caught:
+            draw(body)
+        assert caught.value.param == path
+
+    return check
+
+
+def reports_quality() -> None:
+    assert draw({"quality": "high"})[1].dropped == ["quality"]
+    with pytest.raises(CallerFault):
+        draw({"quality": "high"}, strict=True)
+
+
 matrix_rows: list[dict[str, Any]] = [
+    row("images/generations", "mapped", draws({})),
+    row(
+        "images/generations: size",
+        "mapped",
+        draws({"size": "1024x1024"}, imageConfig={"aspectRatio": "1:1"}),
+        "the nearest shape, in 1K, 2K or 4K",
+    ),
+    row("images/generations: n (Gemini)", "refused", does_not_draw({"n": 2}, "n"), "Imagen makes several"),
+    row("images/generations: quality, style, moderation", "reported", reports_quality),
+    row("images/edits", "mapped", draws({"image": [Upload(b"1")]})),
+    row("images/edits: mask", "refused", does_not_draw({"image": [Upload(b"1")], "mask": Upload(b"2")}, "mask")),
     row("messages", "mapped", gives({}, parts({"text": "Hi"}))),
     row(
         "messages: system, developer",

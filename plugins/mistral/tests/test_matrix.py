@@ -17,7 +17,7 @@ import pytest
 from tollgate_mistral import Settings, create
 from tollgate_mistral.draft import short_id
 
-from gateway.api import Call, CallerFault
+from gateway.api import Call, CallerFault, Upload, UpstreamRequest, read_form
 from gateway.testing import make_call, make_target
 
 USER = [{"role": "user", "content": "Hi"}]
@@ -142,7 +142,57 @@ PICTURE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"
 AUDIO = {"type": "input_audio", "input_audio": {"data": "SUQz", "format": "mp3"}}
 FILE = {"type": "file", "file": {"file_data": "https://example.com/a.pdf"}}
 
+RECORDING = Upload(b"RIFF", "a.wav", "audio/wav")
+
+
+def elsewhere(operation: str, body: dict[str, Any], strict: bool = False) -> tuple[UpstreamRequest, Call]:
+    call = make_call({"model": "test/model", **body}, strict=strict)
+    call.operation = operation
+    return create("test", Settings()).prepare(call, make_target("m")).request, call
+
+
+def transcribes() -> None:
+    request, call = elsewhere("transcriptions", {"file": RECORDING, "language": "en"}, strict=True)
+    fields = dict(read_form(request.headers["content-type"], request.body))
+    assert (fields["language"], fields["model"], call.dropped) == ("en", "m", [])
+
+
+def refuses_elsewhere(operation: str, body: dict[str, Any], path: str) -> Callable[[], None]:
+    def check() -> None:
+        with pytest.raises(CallerFault) as caught:
+            elsewhere(operation, body)
+        assert caught.value.param == path
+
+    return check
+
+
+def reports_the_prompt() -> None:
+    body = {"file": RECORDING, "prompt": "x"}
+    assert elsewhere("transcriptions", body)[1].dropped == ["prompt"]
+    with pytest.raises(CallerFault):
+        elsewhere("transcriptions", body, strict=True)
+
+
+def moderates() -> None:
+    request, call = elsewhere("moderations", {"input": ["x"]}, strict=True)
+    assert orjson.loads(request.body) == {"model": "m", "input": ["x"]}
+    assert call.dropped == []
+
+
 matrix_rows: list[dict[str, Any]] = [
+    row("audio/transcriptions", "mapped", transcribes),
+    row("audio/transcriptions: prompt", "reported", reports_the_prompt),
+    row(
+        "audio/transcriptions: srt, vtt",
+        "refused",
+        refuses_elsewhere("transcriptions", {"file": RECORDING, "response_format": "vtt"}, "response_format"),
+    ),
+    row("moderations", "mapped", moderates, "flagged is any of the categories"),
+    row(
+        "moderations: image_url",
+        "refused",
+        refuses_elsewhere("moderations", {"input": [{"type": "image_url", "image_url": {"url": "x"}}]}, "input[0]"),
+    ),
     row("messages", "mapped", gives({}, {"messages": USER}), "instructions move to the top; see the README"),
     row("messages: image_url", "mapped", gives(message(PICTURE), message(PICTURE)), "Mistral fetches addresses itself"),
     row(

@@ -16,7 +16,7 @@ import orjson
 import pytest
 from tollgate_openai import OpenAIProvider, OpenAISettings
 
-from gateway.api import Call, CallerFault
+from gateway.api import Call, CallerFault, Upload, UpstreamRequest, form_of_body, has_uploads, read_form
 from gateway.testing import make_call, make_target
 
 USER = [{"role": "user", "content": "Hi"}]
@@ -199,7 +199,75 @@ SAID = {"role": "user", "content": [{"type": "text", "text": "x"}]}
 DEVELOPER = {"messages": [{"role": "developer", "content": "A"}]}
 SYSTEM = {"messages": [{"role": "system", "content": "A"}]}
 
+FILE = Upload(b"RIFF", "a.wav", "audio/wav")
+OTHER_ROUTES: dict[str, tuple[str, Body]] = {
+    "images/generations": ("images", {"prompt": "x", "n": 2, "size": "1024x1024", "quality": "high", "new": 1}),
+    "images/edits": ("image_edits", {"prompt": "x", "image": [FILE], "mask": FILE}),
+    "audio/speech": ("speech", {"input": "x", "voice": "alloy", "speed": 2}),
+    "audio/transcriptions": ("transcriptions", {"file": FILE, "language": "en"}),
+    "audio/translations": ("translations", {"file": FILE, "prompt": "x"}),
+    "moderations": ("moderations", {"input": ["x"]}),
+}
+
+
+def call_elsewhere(operation: str, body: Body, to: str, model: str = "m") -> tuple[UpstreamRequest, Call]:
+    call = make_call({"model": "test/model", **body}, strict=True)
+    call.operation = operation
+    settings = OpenAISettings.model_validate({"api_key": "key-0123456789", "base_url": URLS[to]})
+    return OpenAIProvider("test", settings).prepare(call, make_target(model)).request, call
+
+
+def passes_elsewhere(route: str, to: str) -> Check:
+    """The body goes to the same route as it is, in JSON, or as a form where there are files in it."""
+
+    def check() -> None:
+        operation, body = OTHER_ROUTES[route]
+        request, call = call_elsewhere(operation, body, to)
+        assert request.url == f"{URLS[to]}/{route}"
+        assert call.dropped == []
+        if has_uploads(body):
+            fields = read_form(request.headers["content-type"], request.body)
+            assert sorted(name for name, _ in fields) == sorted(
+                name for name, _ in form_of_body({**body, "model": "m"})
+            )
+        else:
+            assert orjson.loads(request.body) == {**body, "model": "m"}
+
+    return check
+
+
+def asks_for_json_instead(to: str) -> Check:
+    def check() -> None:
+        request, _ = call_elsewhere("transcriptions", {"file": FILE, "response_format": "text"}, to)
+        assert ("response_format", "json") in read_form(request.headers["content-type"], request.body)
+
+    return check
+
+
+def refuses_svg() -> None:
+    for more, path in (({"output_format": "svg"}, "output_format"), ({"svg": {"model": "x"}}, "svg")):
+        with pytest.raises(CallerFault) as caught:
+            call_elsewhere("images", {"prompt": "x", **more}, OPENAI)
+        assert caught.value.param == path
+        assert call_elsewhere("images", {"prompt": "x", **more}, OTHER)
+
+
+def gives_images_in_base64() -> None:
+    body = {"prompt": "x", "response_format": "b64_json"}
+    request, _ = call_elsewhere("images", body, OPENAI, "gpt-image-2")
+    assert orjson.loads(request.body) == {"prompt": "x", "model": "gpt-image-2"}
+    with pytest.raises(CallerFault) as caught:
+        call_elsewhere("images", {**body, "response_format": "url"}, OPENAI, "gpt-image-2")
+    assert caught.value.param == "response_format"
+
+
 matrix_rows: list[dict[str, Any]] = [
+    *(row(route, "passed", passes_elsewhere(route, OPENAI)) for route in OTHER_ROUTES),
+    *(other(route, "passed", passes_elsewhere(route, OTHER)) for route in OTHER_ROUTES),
+    row("audio/transcriptions: text", "emulated", asks_for_json_instead(OPENAI), "asked for as json, for its usage"),
+    other("audio/transcriptions: text", "emulated", asks_for_json_instead(OTHER), "asked for as json, for its usage"),
+    row("images/generations: svg", "refused", refuses_svg, "another model writes it"),
+    row("images/generations: response_format", "reported", gives_images_in_base64, "b64_json, but for old models"),
     *(row(name, "passed", passes(body, PLAIN, REASONS, ON_REQUEST)) for name, body in SAME.items()),
     *(row(name, "passed", passes(body, PLAIN, REASONS, ON_REQUEST)) for name, body in OLDER.items()),
     *(row(name, "passed", passes({name: value}, PLAIN, ON_REQUEST)) for name, value in SAMPLING.items()),
