@@ -12,6 +12,7 @@ from gateway.wire.chat.request import CHAT_REQUEST
 from gateway.wire.completions import COMPLETION_REQUEST
 from gateway.wire.embeddings import EMBEDDINGS_REQUEST
 from gateway.wire.json_schema import inlined
+from gateway.wire.rerank import RERANK_REQUEST
 from gateway.wire.responses.request import RESPONSES_REQUEST
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -20,6 +21,7 @@ TABLES: Mapping[str, Mapping[str, Any]] = {
     "chat": CHAT_REQUEST.tree,
     "responses": RESPONSES_REQUEST.tree,
     "completions": COMPLETION_REQUEST.tree,
+    "rerank": RERANK_REQUEST.tree,
     "embeddings": EMBEDDINGS_REQUEST.tree,
     "new account": admin_forms.NEW_ACCOUNT.tree,
     "account": admin_forms.ACCOUNT.tree,

@@ -26,6 +26,7 @@ from gateway.plain_readers import (
     ImagesReader,
     ModerationReader,
     PlainReader,
+    RerankReader,
     SpeechReader,
     TranscriptionReader,
 )
@@ -193,6 +194,7 @@ __all__ = [
     "Refusal",
     "Relay",
     "RequestContext",
+    "RerankReader",
     "ResponsesEventDecoder",
     "ResponsesReader",
     "Router",

@@ -80,6 +80,7 @@ Reader
 Refusal
 Relay
 RequestContext
+RerankReader
 ResponsesEventDecoder
 ResponsesReader
 Router

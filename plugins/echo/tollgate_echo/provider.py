@@ -21,6 +21,7 @@ from gateway.api import (
     ModerationReader,
     PlainReader,
     Profile,
+    RerankReader,
     SpeechReader,
     Target,
     TranscriptionReader,
@@ -122,6 +123,7 @@ _READERS: Mapping[str, type[PlainReader]] = MappingProxyType(
         "transcriptions": TranscriptionReader,
         "translations": TranscriptionReader,
         "moderations": ModerationReader,
+        "rerank": RerankReader,
     }
 )
 

@@ -23,6 +23,7 @@ PATHS: Mapping[str, str] = MappingProxyType(
         "transcriptions": "/audio/transcriptions",
         "translations": "/audio/translations",
         "moderations": "/moderations",
+        "rerank": "/rerank",
     }
 )
 """Where each operation is done, below the base URL."""

@@ -24,6 +24,7 @@ from gateway.api import (
     ListedModel,
     ModerationReader,
     Profile,
+    RerankReader,
     ResponsesReader,
     SpeechReader,
     Target,
@@ -239,6 +240,10 @@ class _Moderation(_Clean, ModerationReader):
     """Verdicts."""
 
 
+class _Rerank(_Clean, RerankReader):
+    """Rankings of documents."""
+
+
 _PLAIN: Mapping[str, type[_Clean]] = MappingProxyType(
     {
         "embeddings": _Embeddings,
@@ -248,6 +253,7 @@ _PLAIN: Mapping[str, type[_Clean]] = MappingProxyType(
         "transcriptions": _Transcription,
         "translations": _Transcription,
         "moderations": _Moderation,
+        "rerank": _Rerank,
     }
 )
 
