@@ -41,6 +41,8 @@ class Target:
     options: free-form per-model settings of the provider plugin (from YAML).
     thinks: it may write output that is billed but not shown (its `supported_parameters` name `reasoning_effort`).
     profile: what it can, as its provider said at start.
+    hosted_tools: types of tools that the operator lets through although they have no price.
+    shared_ids: of what is kept at the provider, those that all accounts may use.
     """
 
     model: str
@@ -57,6 +59,8 @@ class Target:
     options: Mapping[str, Any] = field(default_factory=dict)
     thinks: bool = False
     profile: Profile = field(default=PLAIN)
+    hosted_tools: frozenset[str] = frozenset()
+    shared_ids: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True, frozen=True)

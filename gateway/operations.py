@@ -135,6 +135,16 @@ OPERATIONS: Mapping[str, ModelOperation] = MappingProxyType(
                 over="chat",
             ),
             ModelOperation(
+                name="compact",
+                cannot="compacts no conversations",
+                in_dialects=True,
+                takes_media=True,
+                writes=True,
+                choices=_one,
+                bound_input=_bound_chat,
+                estimate_input=estimate_input_tokens,
+            ),
+            ModelOperation(
                 name="embeddings",
                 cannot="makes no embeddings",
                 bound_input=_bound_by(embedding_input_tokens),

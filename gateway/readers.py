@@ -25,7 +25,7 @@ from gateway.wire.chat.tally import ChatTally
 from gateway.wire.completions import chat_from_chunk, chat_from_completion
 from gateway.wire.errors.parse import fault_from_openai_error
 from gateway.wire.exact_json import load_exact
-from gateway.wire.lenient import nonsense
+from gateway.wire.lenient import check_depth, nonsense
 from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response, unfold_response
 from gateway.wire.responses.objects import usage_of_response
 from gateway.wire.responses.tally import ResponsesTally, finish_reason_of
@@ -178,6 +178,25 @@ def _as_chat(item: StreamItem) -> StreamItem:
     except orjson.JSONDecodeError:
         chunk = read_broken(item)
     return chat_from_chunk(chunk) if isinstance(chunk, dict) and not chunk.get("error") else item
+
+
+class CompactionReader(ResponsesReader):
+    """Reads a conversation that such a server compacted."""
+
+    def read_body(self, reply: UpstreamReply) -> Json:
+        """The object. Raises UpstreamFault when it is none."""
+        try:
+            answer = load_exact(reply.body)
+        except orjson.JSONDecodeError:
+            answer = None
+        if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
+            raise nonsense("The provider's answer is no compacted conversation.", reply.body)
+        check_depth(answer, reply.body)
+        return answer
+
+    def measure(self, body: Json) -> Answer:
+        """What was written for it is opaque; the usage tells how much."""
+        return Answer(body, self.dialect, usage_of_response(body), "stop")
 
 
 def chat_id(call: Call) -> str:

@@ -15,6 +15,7 @@ from gateway.call import (
     Usage,
 )
 from gateway.config import ApiKey, BaseUrl
+from gateway.costs import allows_tool, kept_fault, tool_fault
 from gateway.dialect import ChatDialect, InboundCall, InboundDialect, Relay, Watch, bearer
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault, too_fast
 from gateway.explanation import ExplainedStep, Explanation
@@ -49,8 +50,10 @@ from gateway.provider import (
     UpstreamReply,
     UpstreamRequest,
 )
+from gateway.quirks import EFFORTS, InstanceQuirks, ModelQuirks, QuirkTable, longest_match, nearest_effort
 from gateway.readers import (
     ChatReader,
+    CompactionReader,
     CompletionsReader,
     ResponsesReader,
     listed_models,
@@ -76,7 +79,8 @@ from gateway.tools import (
     ToolRun,
     search_activity,
 )
-from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion
+from gateway.wire.chat.activity import activity_event, activity_notes
+from gateway.wire.chat.decoder import ChatChunkEditor, ChatStreamDecoder, read_completion
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
 from gateway.wire.chat.request import refuse_forbidden
 from gateway.wire.chat.tally import ChatTally
@@ -84,8 +88,10 @@ from gateway.wire.code_fences import Unfence
 from gateway.wire.dropped import DroppedParams
 from gateway.wire.embeddings import embedding_input_tokens
 from gateway.wire.errors.parse import fault_from_openai_error, fault_from_stream_event
+from gateway.wire.event_decoder import EventDecoder, JsonEventDecoder
 from gateway.wire.exact_json import load_exact
 from gateway.wire.json_schema import Component
+from gateway.wire.kept_ids import kept_ids
 from gateway.wire.lenient import (
     as_dict,
     as_list,
@@ -124,6 +130,7 @@ __all__ = [
     "BOUND",
     "COMPLETIONS",
     "DONE",
+    "EFFORTS",
     "EXPECTED",
     "OPERATIONS",
     "Activity",
@@ -138,6 +145,7 @@ __all__ = [
     "CallProgress",
     "Caller",
     "CallerFault",
+    "ChatChunkEditor",
     "ChatDialect",
     "ChatFold",
     "ChatReader",
@@ -145,6 +153,7 @@ __all__ = [
     "ChatTally",
     "Checkout",
     "CheckoutState",
+    "CompactionReader",
     "CompletionsReader",
     "Component",
     "Counters",
@@ -153,6 +162,7 @@ __all__ = [
     "DroppedParams",
     "EmbeddingsReader",
     "Event",
+    "EventDecoder",
     "EventReader",
     "Exchange",
     "ExplainedStep",
@@ -165,6 +175,8 @@ __all__ = [
     "ImagesReader",
     "InboundCall",
     "InboundDialect",
+    "InstanceQuirks",
+    "JsonEventDecoder",
     "Keys",
     "Ledger",
     "ListedModel",
@@ -172,6 +184,7 @@ __all__ = [
     "MakeFilter",
     "MediaProvider",
     "ModelOperation",
+    "ModelQuirks",
     "ModerationReader",
     "Net",
     "Operation",
@@ -190,6 +203,7 @@ __all__ = [
     "Profile",
     "Provider",
     "ProviderKind",
+    "QuirkTable",
     "Reader",
     "Refusal",
     "Relay",
@@ -231,6 +245,9 @@ __all__ = [
     "Watch",
     "Weights",
     "Window",
+    "activity_event",
+    "activity_notes",
+    "allows_tool",
     "as_dict",
     "as_list",
     "as_text",
@@ -256,9 +273,13 @@ __all__ = [
     "has_uploads",
     "hookimpl",
     "is_sealed",
+    "kept_fault",
+    "kept_ids",
     "listed_models",
     "load_exact",
+    "longest_match",
     "measure_chat",
+    "nearest_effort",
     "nonsense",
     "read_completion",
     "read_form",
@@ -275,6 +296,7 @@ __all__ = [
     "text_of",
     "texts_of",
     "too_fast",
+    "tool_fault",
     "unfold",
     "unseal",
     "writable",

@@ -97,6 +97,8 @@ class Plugin:
         hold = await self._ledger.hold(request)
         if hold.base is not None:
             cover.base = hold.base
+        # What the upstream is told is its limit: of a clamped answer no more is believed.
+        cover.possible = math.ceil(base + unit * hold.units)
         _clamp(call, hold.units, wanted)
         cover.held = hold.units if hold.covered is None else hold.covered
         if hold.covered is not None:

@@ -18,6 +18,7 @@ from gateway.config.document import Document, Problem, parse, read
 from gateway.config.environment import looks_secret
 from gateway.config.hosts import AllowedHost
 from gateway.config.price_sections import PriceClasses, PriceSettings
+from gateway.config.provider_sections import ProviderTerms
 from gateway.config.sections import (
     AliasEntry,
     ConsoleSettings,
@@ -30,7 +31,6 @@ from gateway.config.sections import (
     ModelSettings,
     PaymentTerms,
     PluginSettings,
-    ProviderTerms,
     Server,
     Timeouts,
     Upstream,

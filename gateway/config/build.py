@@ -18,13 +18,13 @@ from gateway.config.document import Document, quote
 from gateway.config.endpoints import read_endpoints
 from gateway.config.explain import Checker
 from gateway.config.price_sections import PriceClasses, PriceSettings
+from gateway.config.provider_sections import ProviderTerms
 from gateway.config.sections import (
     AliasEntry,
     Core,
     ModelSettings,
     PaymentTerms,
     PluginSettings,
-    ProviderTerms,
 )
 from gateway.config.settings import Alias, Config, ModelEntry, PaymentEntry, ProviderEntry, SearchEntry
 from gateway.config.tool_sections import McpServerSettings

@@ -329,34 +329,6 @@ class Core(Section):
     strict: bool = False
 
 
-class ProviderTerms(Section):
-    """What the core reads of a provider's section; the other keys are its plugin's.
-
-    keys: several keys for the same address, in the place of `api_key`. endpoints: several addresses; each entry's keys
-    stand in the place of the section's own. balance: how one of several is chosen: the one with the fewest running
-    requests for its weight, or by lot in proportion to the weights. timeouts: in the place of those of `upstream`.
-    """
-
-    keys: Annotated[tuple[str, ...] | None, ListOf, Field(repr=False)] = None
-    endpoints: Annotated[tuple[dict[str, Any], ...] | None, ListOf, Field(repr=False, min_length=1)] = None
-    balance: Literal["least_busy", "weighted"] = "least_busy"
-    timeouts: Timeouts = Timeouts()
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> ProviderTerms:
-        if self.keys is not None and self.endpoints is not None:
-            refuse("has keys and endpoints: give each endpoint its api_key instead")
-        return self
-
-
-class EndpointTerms(Section):
-    """What the core reads of one entry of `endpoints`. name: what it is called in logs and metrics, by default its
-    number. weight: its share of the requests."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")] | None = None
-    weight: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
-
-
 class ModelSettings(Section):
     """One model. provider: the name of a provider section, by default what stands before the id's first slash.
     upstream: the model's name there, by default what stands after it. context, max_output: limits in tokens.

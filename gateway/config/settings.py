@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from gateway.call import Price
 from gateway.config.alert_sections import AlertSettings
+from gateway.config.provider_sections import ProviderTerms
 from gateway.config.record_sections import RecordSettings
 from gateway.config.sections import (
     AliasEntry,
@@ -24,7 +25,6 @@ from gateway.config.sections import (
     MetricsSettings,
     ModelSettings,
     PluginSettings,
-    ProviderTerms,
     Server,
     Upstream,
 )

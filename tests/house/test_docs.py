@@ -21,6 +21,7 @@ from gateway.builtin import BUILTIN
 from gateway.cli import build_parser
 from gateway.config import McpServerSettings, OidcSettings, sections
 from gateway.config.alert_sections import AlertWebhook
+from gateway.config.provider_sections import ProviderTerms
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -228,7 +229,7 @@ class TestSettings:
             "`cooldown`": sections.Cooldown,
             "`webhook`": AlertWebhook,
             "`oidc`": OidcSettings,
-            "`providers`": sections.ProviderTerms,
+            "`providers`": ProviderTerms,
             "`models`": sections.ModelSettings,
             "`price`": sections.PriceSettings,
             "`aliases`": sections.AliasEntry,

@@ -21,6 +21,7 @@ Call
 CallProgress
 Caller
 CallerFault
+ChatChunkEditor
 ChatDialect
 ChatFold
 ChatReader
@@ -28,6 +29,7 @@ ChatStreamDecoder
 ChatTally
 Checkout
 CheckoutState
+CompactionReader
 CompletionsReader
 Component
 Counters
@@ -35,9 +37,11 @@ DONE
 Dialect
 Document
 DroppedParams
+EFFORTS
 EXPECTED
 EmbeddingsReader
 Event
+EventDecoder
 EventReader
 Exchange
 ExplainedStep
@@ -50,6 +54,8 @@ HoldRequest
 ImagesReader
 InboundCall
 InboundDialect
+InstanceQuirks
+JsonEventDecoder
 Keys
 Ledger
 ListedModel
@@ -57,6 +63,7 @@ ListingProvider
 MakeFilter
 MediaProvider
 ModelOperation
+ModelQuirks
 ModerationReader
 Net
 OPERATIONS
@@ -76,6 +83,7 @@ Price
 Profile
 Provider
 ProviderKind
+QuirkTable
 Reader
 Refusal
 Relay
@@ -117,6 +125,9 @@ UsageRow
 Watch
 Weights
 Window
+activity_event
+activity_notes
+allows_tool
 as_dict
 as_list
 as_text
@@ -142,9 +153,13 @@ form_of_body
 has_uploads
 hookimpl
 is_sealed
+kept_fault
+kept_ids
 listed_models
 load_exact
+longest_match
 measure_chat
+nearest_effort
 nonsense
 read_completion
 read_form
@@ -161,6 +176,7 @@ text_member
 text_of
 texts_of
 too_fast
+tool_fault
 unfold
 unseal
 writable

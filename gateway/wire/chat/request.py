@@ -274,7 +274,7 @@ _FIELDS: dict[str, Validator] = {
         "Token ids with what is added to their logits."
     ),
     "response_format": _RESPONSE_FORMAT.about("Text, any JSON object, or JSON after a schema."),
-    "tools": TOOLS.about("What the model may call. Kinds of tools that are not known travel on."),
+    "tools": TOOLS.about("What the model may call. Tools that have a price of their own are refused."),
     "parallel_tool_calls": boolean.about("Whether one answer may call several tools."),
     "functions": array(FUNCTION, filled=True).about("The older form of `tools`."),
     "reasoning_effort": filled_string.about("How much to think, in the provider's words: `low`, `medium`, `high`."),

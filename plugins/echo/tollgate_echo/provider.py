@@ -76,7 +76,7 @@ class EchoProvider:
 
     def profile(self, target: Target) -> Profile:
         """Everything; any number of choices, any name of a function."""
-        does = frozenset(OPERATIONS) - {COMPLETIONS}
+        does = frozenset(OPERATIONS) - {COMPLETIONS, "compact"}
         return Profile(operations=does, on_disconnect=self._on_disconnect, tool_names="")
 
     def prepare(self, call: Call, target: Target) -> Attempt:

@@ -25,8 +25,9 @@ from gateway.api import (
 from .embeddings import ListReader, embeddings_body
 from .estimate import bound_input
 from .plain import TranscriptReader, VerdictReader, moderation_body, operations_of, transcription_form
+from .quirks import TABLE
 from .reader import MistralReader
-from .request import chat_body, quirks_of
+from .request import chat_body
 from .settings import Settings
 
 __all__ = ["MistralProvider", "Settings", "create", "ready", "register_providers"]
@@ -40,12 +41,13 @@ class MistralProvider:
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
         self.settings = settings
+        self.quirks = TABLE.of_instance(settings.quirks)
         self._secrets = (settings.api_key.get_secret_value(),)
 
     def profile(self, target: Target) -> Profile:
         """See `gateway.api.Provider`. Mistral itself makes several choices, and bills the input once. What it
         understands is emulated here already (see `messages` and `tools`)."""
-        quirks_of(target, self.settings)
+        self.quirks.of(target)
         return Profile(
             operations=operations_of(target.upstream),
             understands=frozenset({"allowed_tools", "tool_media"}),
@@ -64,7 +66,7 @@ class MistralProvider:
         if call.operation == "moderations":
             request = self._request("/moderations", moderation_body(call, target), stream=False)
             return Attempt(request, VerdictReader(call, self._secrets))
-        request = self._request("/chat/completions", chat_body(call, target, self.settings), call.stream)
+        request = self._request("/chat/completions", chat_body(call, target, self.quirks.of(target)), call.stream)
         return Attempt(request, MistralReader(call, self._secrets))
 
     def models_request(self) -> UpstreamRequest:
@@ -77,7 +79,7 @@ class MistralProvider:
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """An upper bound in tokens of the input that this chat body makes at `target`."""
-        return bound_input(body, target, quirks_of(target, self.settings).image_tokens)
+        return bound_input(body, target, self.quirks.of(target).image_tokens)
 
     def _request(self, path: str, body: dict[str, Any], stream: bool) -> UpstreamRequest:
         try:

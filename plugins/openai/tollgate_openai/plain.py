@@ -28,9 +28,9 @@ PATHS: Mapping[str, str] = MappingProxyType(
 )
 """Where each operation is done, below the base URL."""
 
-EVERYTHING = frozenset(OPERATIONS) - {COMPLETIONS}
-"""What a server may do of which no more is known than that it speaks this dialect; texts to go on from are then said as
-chats."""
+EVERYTHING = frozenset(OPERATIONS) - {COMPLETIONS, "compact"}
+"""What a server may do of which no more is known than that it speaks this dialect; texts to go on from and
+conversations to compact are then said as chats."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -7,7 +7,6 @@ from types import MappingProxyType
 from typing import Any, get_args
 
 import orjson
-from pydantic import ValidationError
 
 from gateway.api import (
     COMPLETIONS,
@@ -15,6 +14,7 @@ from gateway.api import (
     Call,
     CallerFault,
     ChatReader,
+    CompactionReader,
     CompletionsReader,
     Dialect,
     EmbeddingsReader,
@@ -40,10 +40,10 @@ from gateway.api import (
     write_form,
 )
 from tollgate_openai.completions import CompletionsMode, completions_body, knows_no_chat
-from tollgate_openai.hosted import refuse_hosted
+from tollgate_openai.hosted import TOOLS, check_members
 from tollgate_openai.members import without_foreign_members
 from tollgate_openai.plain import EVERYTHING, PATHS, operations_of, plain_body
-from tollgate_openai.quirks import Quirks, QuirkSettings, compatible_quirks, openai_quirks
+from tollgate_openai.quirks import AT_OPENAI, ELSEWHERE
 from tollgate_openai.request import chat_body
 from tollgate_openai.responses import responses_body
 from tollgate_openai.settings import OpenAISettings
@@ -70,6 +70,7 @@ class OpenAIProvider:
         self.name = name
         self.transport: Transport | None = None
         self._settings = settings
+        self.quirks = (AT_OPENAI if settings.is_openai else ELSEWHERE).of_instance(settings.quirks)
         self._url = settings.base_url + "/chat/completions"
         self._responses_url = settings.base_url + "/responses"
         self._completions_url = settings.base_url + "/completions"
@@ -78,31 +79,11 @@ class OpenAIProvider:
         secrets = (settings.api_key.get_secret_value(), settings.organization, settings.project)
         # Extra headers may carry a second credential (a proxy's key): their values are secrets as well.
         self._secrets = tuple(secret for secret in (*secrets, *settings.headers.values()) if secret)
-        self._table: dict[str, Quirks] = {}
-
-    def quirks(self, target: Target) -> Quirks:
-        """What the target's model tolerates: the table's row, the instance's overrides, then the model's own.
-        Raises GatewayFault when the `quirks` in the model's options are not valid."""
-        row = self._table.get(target.upstream)
-        if row is None:
-            known = openai_quirks if self._settings.is_openai else compatible_quirks
-            row = known(target.upstream)
-            row = self._table[target.upstream] = self._settings.quirks.apply(row)
-        own = target.options.get("quirks")
-        if own is None:
-            return row
-        try:
-            return QuirkSettings.model_validate(own).apply(row)
-        except ValidationError as error:
-            raise GatewayFault(
-                f"The model {target.model} is not configured correctly.",
-                detail=f"models.{target.model}.options.quirks: {error}",
-            ) from error
 
     def profile(self, target: Target) -> Profile:
         """See `Provider`: the model's own `options.responses` counts before the instance's setting. Raises GatewayFault
         when that is none of the known words, or the model's `options.quirks` are not valid."""
-        self.quirks(target)
+        self.quirks.of(target)
         mode = target.options.get("responses", "auto")
         if mode not in _SPEAKS:
             raise GatewayFault(
@@ -114,6 +95,8 @@ class OpenAIProvider:
         official = self._settings.is_openai
         dialects = _SPEAKS["native" if mode == "auto" and official else mode]
         operations = operations_of(target.upstream) if official else EVERYTHING
+        if official and "responses" in dialects and "chat" in operations:
+            operations |= {"compact"}
         texts = self._completions(target)
         if texts == "only":
             dialects = operations = frozenset({COMPLETIONS})
@@ -122,8 +105,9 @@ class OpenAIProvider:
         return Profile(
             dialects=dialects,
             operations=operations,
-            understands=frozenset({"custom_tools", "allowed_tools"} if official else ()),
+            understands=frozenset({"custom_tools", "allowed_tools", "functions"} if official else ()),
             on_disconnect=self._settings.on_disconnect,
+            tools=TOOLS,
         )
 
     def _completions(self, target: Target) -> str:
@@ -141,15 +125,17 @@ class OpenAIProvider:
         """See `Provider`. Raises CallerFault for a body that cannot be written as JSON."""
         if call.operation in PATHS:
             return self._plain(call, target)
+        check_members(call.body, target)
         if call.dialect == "responses":
-            if self._settings.is_openai:
-                refuse_hosted(call.body, self._settings.hosted_tools)
-            body = responses_body(call, target.upstream, self.quirks(target), table=self._settings.is_openai)
+            body = responses_body(call, target.upstream, self.quirks.of(target), table=self._settings.is_openai)
+            if call.operation == "compact":
+                body.pop("max_output_tokens", None)  # how long it gets is the provider's to say
+                return self._attempt(call, self._responses_url + "/compact", body, _Compaction)
             return self._attempt(call, self._responses_url, body, _Responses)
         if call.dialect == COMPLETIONS:
-            body = completions_body(call, target.upstream, self.quirks(target))
+            body = completions_body(call, target.upstream, self.quirks.of(target))
             return self._attempt(call, self._completions_url, body, _Completions)
-        body = chat_body(call, target.upstream, self.quirks(target))
+        body = chat_body(call, target.upstream, self.quirks.of(target))
         if self._settings.is_openai and "messages" in body:
             body["messages"] = without_foreign_members(body["messages"], call)
         return self._attempt(call, self._url, body, _Chat)
@@ -190,7 +176,7 @@ class OpenAIProvider:
         return cap(bound_text_tokens(body, weights(self._image_cost(target))), target)
 
     def _image_cost(self, target: Target) -> ImageCost | None:
-        most = self.quirks(target).image_tokens
+        most = self.quirks.of(target).image_tokens
         if most is None and self._settings.is_openai:
             return image_cost(target.upstream)
         return None if most is None else ImageCost(most, most)
@@ -218,6 +204,10 @@ class _Responses(_Clean, ResponsesReader):
 
 class _Completions(_Clean, CompletionsReader):
     """OpenAI's older completions."""
+
+
+class _Compaction(_Clean, CompactionReader):
+    """Compacted conversations."""
 
 
 class _Embeddings(_Clean, EmbeddingsReader):

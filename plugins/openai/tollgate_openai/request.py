@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import Call, CallerFault
-from tollgate_openai.quirks import NEUTRAL, Quirks, nearest_effort, reasoning_is_on
+from gateway.api import EFFORTS, Call, CallerFault, nearest_effort
+from tollgate_openai.quirks import NEUTRAL, Quirks, reasoning_is_on
 
 _LIMITS: tuple[str, ...] = ("max_completion_tokens", "max_tokens")
 _MISSING = object()
@@ -82,8 +82,7 @@ def _set_effort(body: dict[str, Any], call: Call, quirks: Quirks) -> None:
         else:
             drop_parameter(body, call, "reasoning_effort")
         return
-    stand_in = nearest_effort(effort, quirks.efforts) if isinstance(effort, str) else None
-    if stand_in is None:
+    if effort not in EFFORTS:
         return  # no effort anybody knows: the upstream's own error explains it best
     if call.strict:
         raise CallerFault(
@@ -91,7 +90,7 @@ def _set_effort(body: dict[str, Any], call: Call, quirks: Quirks) -> None:
             param="reasoning_effort",
             code="unsupported_value",
         )
-    body["reasoning_effort"] = stand_in
+    body["reasoning_effort"] = nearest_effort(effort, quirks.efforts)
     report(call, "reasoning_effort")
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from tollgate_openai.completions import CompletionsMode
-from tollgate_openai.quirks import QuirkSettings
+from tollgate_openai.quirks import AT_OPENAI
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 OPENAI_HOST = "api.openai.com"
@@ -44,9 +44,7 @@ class OpenAISettings(BaseModel):
     instead where it is given.
     completions: the same of the older `/completions`: `native`, `bridge`, `only` (it does not chat), `auto` (`only` for
     OpenAI's models that know no chat, `bridge` for all others). A model's own `options.completions` counts instead.
-    hosted_tools: tools that OpenAI runs and bills beside the tokens (`tollgate_openai.hosted`), to be let through all
-    the same: their callers pay the tokens, the operator the rest.
-    quirks: overrides of what the models tolerate (`tollgate_openai.quirks`).
+    quirks: members of `tollgate_openai.quirks.Quirks` that hold for every model of this instance.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,8 +57,7 @@ class OpenAISettings(BaseModel):
     on_disconnect: Literal["cancel", "drain"] = "cancel"
     responses: ResponsesMode = "auto"
     completions: CompletionsMode = "auto"
-    hosted_tools: tuple[str, ...] = ()
-    quirks: QuirkSettings = QuirkSettings()
+    quirks: dict[str, Any] = {}
 
     @field_validator("api_key")
     @classmethod
@@ -104,6 +101,11 @@ class OpenAISettings(BaseModel):
                 raise ValueError(f"{name!r} is given twice")
             checked[lower] = _clean(text, f"the value of {name!r}")
         return checked
+
+    @field_validator("quirks")
+    @classmethod
+    def _check_quirks(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return AT_OPENAI.check(value)
 
     @property
     def is_openai(self) -> bool:

@@ -105,10 +105,13 @@ COUNT_INPUT = Operation(
 COMPACT = Operation(
     "Compact a conversation",
     "Responses",
-    "Not offered: every such request is refused, in words that say what serves instead.",
+    "A shorter conversation to go on with: the user's latest messages, and an item that stands for the rest.",
+    auth=(KEY, SESSION),
+    parameters=CALL_PARAMETERS,
     request=_RESPONSES_REQUEST,
-    answer=answers.RESPONSE,
-    errors=WRITE_ERRORS,
+    answer=answers.COMPACTED,
+    errors=CALL_ERRORS,
+    headers=CALL_HEADERS,
 )
 GET_RESPONSE = Operation(
     "Read a response",
