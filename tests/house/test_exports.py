@@ -47,6 +47,7 @@ Exchange
 ExplainedStep
 Explanation
 Fault
+FilesProvider
 Form
 GatewayFault
 Hold
