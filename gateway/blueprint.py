@@ -22,7 +22,7 @@ from gateway.own_plugins import OWN_PLUGINS
 from gateway.payments import PaymentKind, PaymentMethod
 from gateway.pluginload import Plugins, check_providers, load, registered_providers
 from gateway.profile import Profile
-from gateway.provider import ListingProvider, MediaProvider, ProviderKind
+from gateway.provider import FilesProvider, ListingProvider, MediaProvider, ProviderKind
 from gateway.server_secret import server_secret
 from gateway.servertools.toolbox import Offers, collect
 from gateway.stores import CountersKind, Stores, StoresKind, StoresSettings
@@ -106,6 +106,10 @@ def read_blueprint(path: Path, env: Mapping[str, str], more: Mapping[str, object
     check_providers(owned.values())
     listing = dict.fromkeys(pattern.provider for pattern in config.patterns.values())
     check_providers((owned[name] for name in listing if name in owned), ListingProvider)
+    for at, name in enumerate(config.files.providers):
+        if name not in config.providers:
+            document.report(("files", "providers", at), f"there is no provider {name!r}")
+    check_providers((owned[name] for name in config.files.providers if name in owned), FilesProvider)
     profiles = resolve_profiles(config, providers, document)
     by_bytes = {config.models[model].provider for model, profile in profiles.items() if profile.media == "bytes"}
     check_providers((owned[name] for name in by_bytes), MediaProvider)

@@ -41,6 +41,7 @@ _PER_EVENT: Mapping[str, str] = MappingProxyType(
         "request": "per_request",
         "web_search": "per_web_search",
         "minute": "per_minute",
+        "search": "per_search",
     }
 )
 

@@ -11,7 +11,7 @@ from typing import Any
 from gateway.call import Target
 from gateway.profile import COMPLETIONS, Profile
 from gateway.provider import Provider
-from gateway.wire import images, moderation, speech, transcription
+from gateway.wire import images, moderation, rerank, speech, transcription
 from gateway.wire.embeddings import embedding_input_tokens, estimate_embedding_tokens
 from gateway.wire.tokens import estimate_input_tokens
 
@@ -164,6 +164,17 @@ OPERATIONS: Mapping[str, ModelOperation] = MappingProxyType(
             ),
             _hearing_row("transcriptions", "transcribes no recordings"),
             _hearing_row("translations", "translates no recordings"),
+            ModelOperation(
+                name="rerank",
+                cannot="ranks no documents",
+                bound_input=_bound_by(rerank.rerank_input_tokens),
+                estimate_input=rerank.estimate_rerank_input,
+                count=lambda body, answer: {"searches": rerank.searches_of(body, answer)},
+                bound_output=lambda body, target: 0,
+                estimate_output=lambda body, target: 0,
+                bound_counts=lambda body: {"searches": rerank.most_searches(body)},
+                expect_counts=lambda body: {"searches": rerank.searches_of(body, {})},
+            ),
             ModelOperation(
                 name="moderations",
                 cannot="moderates no content",

@@ -17,6 +17,7 @@ from gateway.wire.errors.parse import fault_from_stream_event
 from gateway.wire.exact_json import load_exact
 from gateway.wire.images import images_wanted
 from gateway.wire.lenient import check_depth, dicts_of, nonsense, text_of
+from gateway.wire.rerank import documents_of, ranked, rerank_usage
 from gateway.wire.speech import as_events
 from gateway.wire.transcription import TEXTS
 from gateway.wire.usage import add_usage, find_usage
@@ -76,6 +77,25 @@ class ModerationReader(PlainReader):
     dialect: Dialect = "moderations"
     member = "results"
     missing = "The provider's answer holds no verdicts."
+
+
+class RerankReader(PlainReader):
+    """Reads the ranking of documents, as Cohere, Jina and vLLM tell it."""
+
+    dialect: Dialect = "rerank"
+    member = "results"
+    missing = "The provider's answer ranks no documents."
+
+    def read_body(self, reply: UpstreamReply) -> Json:
+        """The object. Raises UpstreamFault when its results are not of this request's documents."""
+        answer = super().read_body(reply)
+        if not ranked(answer, len(documents_of(self.call.body))):
+            raise nonsense(self.missing, reply.body)
+        return answer
+
+    def measure(self, body: Json) -> Answer:
+        """Tokens, where they are told; searches are counted where they are billed."""
+        return Answer(body, self.dialect, rerank_usage(body))
 
 
 class ImagesReader(PlainReader):

@@ -14,7 +14,8 @@ class Usage:
     """Token counts in OpenAI's sense: prompt_tokens includes cached, cache-write and audio tokens;
     completion_tokens includes reasoning and audio tokens; cache_write_1h_tokens are among cache_write_tokens.
     images: that were made, of `image_kind` (`QUALITY/SIZE`, what is not known of it empty); characters: of text that
-    was spoken; seconds: of sound that was heard. All counts are >= 0."""
+    was spoken; seconds: of sound that was heard; searches: of a query among up to a hundred documents, which were
+    ranked. All counts are >= 0."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -30,12 +31,13 @@ class Usage:
     images: int = 0
     characters: int = 0
     seconds: int = 0
+    searches: int = 0
     image_kind: str = ""
 
     @property
     def counts(self) -> bool:
         """Whether there is anything that is counted otherwise than in tokens."""
-        return bool(self.images or self.characters or self.seconds)
+        return bool(self.images or self.characters or self.seconds or self.searches)
 
     @property
     def total_tokens(self) -> int:
@@ -67,7 +69,8 @@ class Price:
     cached_input, cache_write, audio_input and image_input as input; cache_write_1h (what stays there for an hour) as
     cache_write; audio_output and image_output as output.
     characters: of text that is spoken; per_minute: of sound that is heard; per_image: that is made, by
-    `QUALITY/SIZE`, `QUALITY`, `SIZE` or `default`, of which the first that is there counts.
+    `QUALITY/SIZE`, `QUALITY`, `SIZE` or `default`, of which the first that is there counts; per_search: for each
+    ranking of up to a hundred documents.
     tiers: (tokens, price) in ascending order; a request whose input is more than so many tokens is billed, all of it,
     by that price instead.
     """
@@ -85,6 +88,7 @@ class Price:
     per_web_search: Decimal = Decimal(0)
     characters: Decimal = Decimal(0)
     per_minute: Decimal = Decimal(0)
+    per_search: Decimal = Decimal(0)
     per_image: Mapping[str, Decimal] = field(default_factory=_no_images, hash=False)
     tiers: tuple[tuple[int, Price], ...] = ()
     _dearest: tuple[Decimal, Decimal] = field(init=False, repr=False, compare=False)
@@ -150,13 +154,14 @@ class Price:
     @property
     def charges(self) -> bool:
         """Whether anything costs anything."""
-        others = (self.per_request, self.per_web_search, self.characters, self.per_minute, *self.per_image.values())
-        return self.by_tokens or any(others)
+        others = (self.per_request, self.per_web_search, self.characters, self.per_minute, self.per_search)
+        return self.by_tokens or any(others) or any(self.per_image.values())
 
     def of_counts(self, usage: Usage) -> Decimal:
         """What `usage` costs besides its tokens, searches and the request itself."""
         images = self.of_image(usage.image_kind) * usage.images if usage.images else Decimal(0)
-        return images + self.characters * usage.characters + self.per_minute * usage.seconds / 60
+        others = self.characters * usage.characters + self.per_search * usage.searches
+        return images + others + self.per_minute * usage.seconds / 60
 
     def of_image(self, kind: str) -> Decimal:
         """The price of one image. kind: `QUALITY/SIZE`; for what is not known of it, or not listed, the dearest that it

@@ -238,6 +238,17 @@ class ListingProvider(Provider, Protocol):
         """The list in an answer, whatever its status. Raises UpstreamFault when it is none."""
 
 
+class FilesProvider(Provider, Protocol):
+    """A provider that keeps files for the operator's account, as OpenAI's `/files` does (API reference); named in
+    `files.providers`."""
+
+    def files_request(self, method: str, path: str, content_type: str = "", body: bytes = b"") -> UpstreamRequest:
+        """The request to `path` below its files: "" for all of them, `/ID`, `/ID/content`. body: a form, for POST."""
+
+    def read_files_fault(self, reply: UpstreamReply) -> Fault:
+        """What an error answer (status >= 300) to such a request means. Never repeats the operator's credentials."""
+
+
 @dataclass(slots=True, frozen=True)
 class ProviderKind:
     """A kind of provider that a plugin registers: `create(name, settings)` builds one instance.

@@ -44,6 +44,7 @@ from gateway.metrics import Metrics, store_gauges
 from gateway.passwords import Passwords
 from gateway.pipeline import Pipeline
 from gateway.provider import Provider, UpstreamReply, UpstreamRequest
+from gateway.provider_files import ProviderFiles
 from gateway.responses.running import RunningResponses
 from gateway.responses.sealer import Sealer
 from gateway.responses.services import ResponsesServices
@@ -110,6 +111,7 @@ class Runtime:
             lambda provider: config.providers[provider].terms.balance,
         )
         self.endpoint_versions = {found.version for several in blueprint.endpoints.values() for found in several}
+        self.files = ProviderFiles(config.files, self._providers, gateway, self.quota, self.exchange)
         self._dispatcher = Dispatcher(
             self.lanes,
             self._transport,
@@ -121,6 +123,7 @@ class Runtime:
             gateway.aside,
             None if recorder is None else recorder.tap,
             Links(config.fetch),
+            owns=self.files.owns,
         )
 
     @property

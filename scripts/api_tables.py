@@ -14,6 +14,7 @@ from gateway.wire.embeddings import EMBEDDINGS_REQUEST
 from gateway.wire.images import EDIT_REQUEST, GENERATION_REQUEST
 from gateway.wire.json_schema import inlined
 from gateway.wire.moderation import MODERATION_REQUEST
+from gateway.wire.rerank import RERANK_REQUEST
 from gateway.wire.responses.request import RESPONSES_REQUEST
 from gateway.wire.speech import SPEECH_REQUEST
 from gateway.wire.transcription import TRANSCRIPTION_REQUEST
@@ -24,6 +25,7 @@ TABLES: Mapping[str, Mapping[str, Any]] = {
     "chat": CHAT_REQUEST.tree,
     "responses": RESPONSES_REQUEST.tree,
     "completions": COMPLETION_REQUEST.tree,
+    "rerank": RERANK_REQUEST.tree,
     "embeddings": EMBEDDINGS_REQUEST.tree,
     "images": GENERATION_REQUEST.tree,
     "image edits": EDIT_REQUEST.tree,

@@ -279,7 +279,8 @@ def _other_answer(
     assert operation.estimate_output is not None
     written = operation.bound_output(body, target)
     most = price.most_for(Usage(prompt_tokens=tokens, completion_tokens=written, **operation.bound_counts(body)))
-    if not most and not price.per_request and price.charges:
+    # Where nothing is written, the tokens of the input are all that there is.
+    if not most and not price.per_request and price.charges and (written or not price.by_tokens):
         raise _unpriced(target, " for this: its price names nothing that such an answer has")
     if operation.expect_counts is None:
         return most, most, tokens

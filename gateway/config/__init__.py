@@ -37,7 +37,7 @@ from gateway.config.sections import (
 )
 from gateway.config.settings import Alias, Config, EndpointEntry, ModelEntry, PaymentEntry, ProviderEntry, SearchEntry
 from gateway.config.sign_in_sections import OidcSettings
-from gateway.config.state_sections import IdempotencySettings, ResponsesSettings, StorageSettings
+from gateway.config.state_sections import FilesSettings, IdempotencySettings, ResponsesSettings, StorageSettings
 from gateway.config.tool_sections import McpServerSettings, SearchMode, SearchSettings, ToolSettings
 from gateway.config.types import (
     ApiKey,
@@ -72,6 +72,7 @@ __all__ = [
     "Duration",
     "EndpointEntry",
     "FetchSettings",
+    "FilesSettings",
     "FrozenDict",
     "IdempotencySettings",
     "KeyRules",

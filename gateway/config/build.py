@@ -85,8 +85,7 @@ def build(
     core = builder.core()
     plugin_sections = builder.plugin_sections()
     providers = builder.providers()
-    per_usd = core.credits.per_usd if core else 1_000_000
-    models, patterns = builder.models(per_usd)
+    models, patterns = builder.models(core.credits.per_usd if core else 1_000_000)
     aliases = builder.aliases()
     services = builder.payments(payments)
     search_services = builder.searches(searches)
@@ -118,6 +117,7 @@ def build(
         metrics=core.metrics,
         alerts=core.alerts,
         usage=core.usage,
+        files=core.files,
         console=core.console,
         record=core.record,
         pipeline=_pipeline(document, core, plugins),

@@ -40,6 +40,7 @@ class PriceClasses(Section):
     per_web_search: UsdPrice | None = None
     characters: UsdPrice | None = None
     per_minute: UsdPrice | None = None
+    per_search: UsdPrice | None = None
     per_image: ImagePrices | None = None
 
     def given(self) -> dict[str, Decimal | Mapping[str, Decimal]]:

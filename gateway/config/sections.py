@@ -18,6 +18,7 @@ from gateway.config.price_sections import PriceSettings
 from gateway.config.record_sections import RecordSettings
 from gateway.config.sign_in_sections import SignInSettings
 from gateway.config.state_sections import (
+    FilesSettings,
     IdempotencySettings,
     ResponsesSettings,
     SomeBytes,
@@ -324,6 +325,7 @@ class Core(Section):
     metrics: MetricsSettings = MetricsSettings()
     alerts: AlertSettings = AlertSettings()
     usage: UsageSettings = UsageSettings()
+    files: FilesSettings = FilesSettings()
     console: ConsoleSettings = ConsoleSettings()
     record: RecordSettings = RecordSettings()
     pipeline: Texts = ("auth", "model_allow_list", "rate_limit", "quota", "routing", "usage_log")

@@ -28,7 +28,13 @@ from gateway.config.sections import (
     Server,
     Upstream,
 )
-from gateway.config.state_sections import IdempotencySettings, ResponsesSettings, StorageSettings, UsageSettings
+from gateway.config.state_sections import (
+    FilesSettings,
+    IdempotencySettings,
+    ResponsesSettings,
+    StorageSettings,
+    UsageSettings,
+)
 from gateway.config.tool_sections import McpServerSettings, SearchSettings, ToolSettings
 
 _FIXED = MappingProxyType({"server": ("host", "port", "workers"), "database": ("url",), "counters": ("url", "away")})
@@ -147,6 +153,7 @@ class Config:
     metrics: MetricsSettings
     alerts: AlertSettings
     usage: UsageSettings
+    files: FilesSettings
     console: ConsoleSettings
     record: RecordSettings
     pipeline: tuple[str, ...]

@@ -65,3 +65,10 @@ class UsageSettings(Section):
 
     tag_user: bool = True
     tag_metadata: Annotated[tuple[_TagName, ...], ListOf, Field(max_length=8), AfterValidator(_own_names)] = ()
+
+
+class FilesSettings(Section):
+    """Files that callers keep at a provider. providers: the sections of those that do, the first for whoever names
+    none; empty: no files are taken. What is kept counts against `storage`."""
+
+    providers: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], ListOf] = ()

@@ -42,6 +42,7 @@ ABILITIES = {
     "transcribes": "Transcribes",
     "translates": "Translates audio",
     "moderates": "Moderates",
+    "ranks": "Ranks documents",
     "embeds": "Embeddings",
 }
 """What a model may be able to do, by the name in addresses."""
@@ -54,6 +55,7 @@ _OPERATIONS = {
     "transcriptions": "transcribes",
     "translations": "translates",
     "moderations": "moderates",
+    "rerank": "ranks",
     "embeddings": "embeds",
 }
 _PARAMETERS = {"tools": "tools", "reasoning_effort": "reasoning", "reasoning": "reasoning", "response_format": "json"}

@@ -19,7 +19,7 @@ from gateway.dialect import Relay
 from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault
 from gateway.fetch import CallMedia, Links, MediaFetcher
 from gateway.operations import OPERATIONS
-from gateway.profile import Dialect
+from gateway.profile import COMPLETIONS, Dialect
 from gateway.provider import Answer, Attempt, Exchange, MediaProvider, Sink, Transport, UpstreamRequest
 from gateway.upstream.fan_out import FanOut, gather_all, merge_answers, part_of, parts_needed
 from gateway.upstream.filtering import FilteredReader
@@ -204,8 +204,10 @@ class Dispatcher:
         provider = plan.lane.endpoint.provider
         spoken = await self._aside(call.size, speak, call, target)
         ready = spoken.call
-        if operation.in_dialects and ready.dialect in _CHECKED:
-            kept = await self._aside(call.size, read_costs, ready.body, ready.dialect, target)
+        # A completion's own words are those of a chat, but for the prompts, which name nothing.
+        said, dialect = (call.body, "chat") if ready.dialect == COMPLETIONS else (ready.body, ready.dialect)
+        if operation.in_dialects and dialect in _CHECKED:
+            kept = await self._aside(call.size, read_costs, said, dialect, target)
             await check_kept(ready, kept, target, self._owns)
         if target.profile.media == "bytes" and operation.takes_media and ready.dialect == "chat":
             # That such a provider names its media was checked when it was loaded.

@@ -92,7 +92,6 @@ def _say(call: Call, target: Target) -> Spoken:
             call.report_dropped(path)
         if dialect != "chat":
             return Spoken(call.view(dialect, form.body))
-    said_as = OPERATIONS[call.operation].over
     back = "chat" not in dialects
     understands = _IN_ITEMS if back else target.profile.understands
     body = call.body
@@ -103,6 +102,7 @@ def _say(call: Call, target: Target) -> Spoken:
     for path in retold.dropped:
         call.report_dropped(path)
     call.dropped.extend(retold.moved)
+    said_as = OPERATIONS[call.operation].over
     if not back:
         same = retold.body is call.body and call.dialect == "chat" and not said_as
         return Spoken(call if same else call.view("chat", retold.body, said_as), functions=functions)

@@ -47,6 +47,7 @@ Exchange
 ExplainedStep
 Explanation
 Fault
+FilesProvider
 Form
 GatewayFault
 Hold
@@ -88,6 +89,7 @@ Reader
 Refusal
 Relay
 RequestContext
+RerankReader
 ResponsesEventDecoder
 ResponsesReader
 Router

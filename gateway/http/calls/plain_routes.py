@@ -13,6 +13,7 @@ from gateway.wire import images, speech, transcription
 from gateway.wire.embeddings import EMBEDDINGS_REQUEST
 from gateway.wire.lenient import text_of
 from gateway.wire.moderation import MODERATION_REQUEST
+from gateway.wire.rerank import RERANK_REQUEST, shown_ranking
 
 Json = dict[str, Any]
 
@@ -38,6 +39,10 @@ def _show_transcript(answer: Answer, body: Json) -> Json | RawAnswer:
         return show_costs(answer)
     media_type = _TEXT_TYPES.get(wanted, "text/plain")
     return RawAnswer(f"{media_type}; charset=utf-8", text_of(answer.body.get("text")).encode("utf-8", "replace"))
+
+
+def _show_ranking(answer: Answer, body: Json) -> Json | RawAnswer:
+    return {**shown_ranking(answer.body, body), "usage": answer.usage}
 
 
 def add_plain_routes(router: Router) -> None:
@@ -93,6 +98,12 @@ def add_plain_routes(router: Router) -> None:
             show=_show_transcript,
         ),
         plain.TRANSLATIONS,
+    )
+    router.add_dialect(
+        "POST",
+        "/rerank",
+        PlainDialect("rerank", RERANK_REQUEST, streams=_never, show=_show_ranking, names_model=True),
+        plain.RERANK,
     )
     router.add_dialect(
         "POST",

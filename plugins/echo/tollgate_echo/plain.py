@@ -164,6 +164,24 @@ def _moderations(body: Json, headers: Mapping[str, str]) -> Iterator[Step]:
     return _json({"id": "modr-echo", "model": body.get("model"), "results": [verdict] * count})
 
 
+def _rerank(body: Json, headers: Mapping[str, str]) -> Iterator[Step]:
+    """By plain overlap of words: the part of those of the query that a document has."""
+    query, tokens = _words(text_of(body.get("query"))), 0
+    results = []
+    for index, given in enumerate(body.get("documents") or ()):
+        text = given if isinstance(given, str) else text_of(dict_of(given).get("text"))
+        tokens += len(split_tokens(text))
+        shared = query & _words(text)
+        results.append({"index": index, "relevance_score": len(shared) / (len(query) or 1)})
+    results.sort(key=lambda one: (-one["relevance_score"], one["index"]))
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return _json({"model": body.get("model"), "results": results[: body.get("top_n")], "usage": usage})
+
+
+def _words(text: str) -> set[str]:
+    return {word.casefold() for word in re.findall(r"\w+", text)}
+
+
 _ANSWERS: Mapping[str, Callable[[Json, Mapping[str, str]], Iterator[Step]]] = {
     "embeddings": _embeddings,
     "images": _images,
@@ -172,4 +190,5 @@ _ANSWERS: Mapping[str, Callable[[Json, Mapping[str, str]], Iterator[Step]]] = {
     "transcriptions": _heard,
     "translations": _heard,
     "moderations": _moderations,
+    "rerank": _rerank,
 }

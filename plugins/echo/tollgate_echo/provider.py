@@ -19,6 +19,7 @@ from gateway.api import (
     ModerationReader,
     PlainReader,
     Profile,
+    RerankReader,
     SpeechReader,
     Target,
     TranscriptionReader,
@@ -119,6 +120,7 @@ _READERS: Mapping[str, type[PlainReader]] = MappingProxyType(
         "transcriptions": TranscriptionReader,
         "translations": TranscriptionReader,
         "moderations": ModerationReader,
+        "rerank": RerankReader,
     }
 )
 

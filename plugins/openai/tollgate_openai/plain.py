@@ -23,13 +23,14 @@ PATHS: Mapping[str, str] = MappingProxyType(
         "transcriptions": "/audio/transcriptions",
         "translations": "/audio/translations",
         "moderations": "/moderations",
+        "rerank": "/rerank",
     }
 )
 """Where each operation is done, below the base URL."""
 
 EVERYTHING = frozenset({"chat", *PATHS})
-"""What a server may do of which no more is known than that it speaks this dialect; texts to go on from are then said as
-chats."""
+"""What a server may do of which no more is known than that it speaks this dialect; texts to go on from and
+conversations to compact are then said as chats."""
 
 
 @dataclass(slots=True, frozen=True)

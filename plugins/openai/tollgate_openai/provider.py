@@ -24,6 +24,7 @@ from gateway.api import (
     ListedModel,
     ModerationReader,
     Profile,
+    RerankReader,
     ResponsesReader,
     SpeechReader,
     Target,
@@ -32,6 +33,7 @@ from gateway.api import (
     UpstreamReply,
     UpstreamRequest,
     bound_text_tokens,
+    fault_from_openai_error,
     form_of_body,
     has_uploads,
     listed_models,
@@ -170,6 +172,15 @@ class OpenAIProvider:
         """See `ListingProvider`. Servers that tell a model's limits do so in members of their own."""
         return listed_models(reply, contexts=_CONTEXTS, outputs=_OUTPUTS)
 
+    def files_request(self, method: str, path: str, content_type: str = "", body: bytes = b"") -> UpstreamRequest:
+        """See `FilesProvider`: OpenAI's `/files`."""
+        headers = {**self._headers, **({"content-type": content_type} if content_type else {})}
+        return UpstreamRequest(f"{self._settings.base_url}/files{path}", headers, body, method=method)
+
+    def read_files_fault(self, reply: UpstreamReply) -> Fault:
+        """What an error answer to `files_request` means, without secrets."""
+        return redact_fault(fault_from_openai_error(reply.status, reply.body, reply.headers), self._secrets)
+
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `Provider`. Pictures cost differently from model to model."""
         return cap(bound_text_tokens(body, weights(self._image_cost(target))), target)
@@ -229,6 +240,10 @@ class _Moderation(_Clean, ModerationReader):
     """Verdicts."""
 
 
+class _Rerank(_Clean, RerankReader):
+    """Rankings of documents."""
+
+
 _PLAIN: Mapping[str, type[_Clean]] = MappingProxyType(
     {
         "embeddings": _Embeddings,
@@ -238,6 +253,7 @@ _PLAIN: Mapping[str, type[_Clean]] = MappingProxyType(
         "transcriptions": _Transcription,
         "translations": _Transcription,
         "moderations": _Moderation,
+        "rerank": _Rerank,
     }
 )
 

@@ -27,6 +27,7 @@ async def erase(admin: Admin, id_or_name: str, body: Mapping[str, Any]) -> Accou
         raise CallerFault(f"name: does not match; write {account.name!r} to erase this account.", param="name")
     if account.id == admin.actor:
         raise CallerFault("This is your own account; let another administrator erase it.", code="own_account")
+    await admin.context.runtime.files.delete_all(account.id)
     erased = found(await admin.stores.accounts.erase_account(account.id), "account")
     await admin.record("account.erase", account.id)
     return erased

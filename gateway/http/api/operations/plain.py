@@ -1,4 +1,4 @@
-"""Model calls beside conversations: embeddings, images, audio, moderations."""
+"""Model calls beside conversations: embeddings, images, audio, moderations, rankings."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from gateway.wire.plain_answers import (
     TRANSCRIPT_EVENTS,
     TRANSCRIPTION,
 )
+from gateway.wire.rerank import RANKING, RERANK_REQUEST
 from gateway.wire.speech import MEDIA_TYPES, SPEECH_REQUEST
 from gateway.wire.transcription import TRANSCRIPTION_REQUEST, TRANSLATION_REQUEST
 
@@ -81,6 +82,13 @@ TRANSLATIONS = _call(
     form=Component("TranslationRequest", TRANSLATION_REQUEST.tree),
     answer=TRANSCRIPTION,
     other_types=_TEXT_TYPES,
+)
+RERANK = _call(
+    "Rank documents",
+    "Rerank",
+    "Texts in the order of their relevance to a query, in the shape that most servers share.",
+    request=Component("RerankRequest", RERANK_REQUEST.tree),
+    answer=RANKING,
 )
 MODERATIONS = _call(
     "Judge content",

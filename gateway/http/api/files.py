@@ -1,0 +1,135 @@
+"""`/files`: what callers keep at a provider, through the gateway (OpenAI's API reference, files)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from gateway.errors import CallerFault
+from gateway.http.api.fields import Form, page_number
+from gateway.http.api.operations import files as operations
+from gateway.http.server.request_context import RequestContext
+from gateway.http.server.router import RouteTable
+from gateway.provider_files import FILE, no_file
+from gateway.stores import KeptObject, Objects
+from gateway.wire.multipart import body_of_form, upload_of
+from gateway.wire.plain_request import word
+from gateway.wire.validators import integer, refuse
+
+_PAGE, _MOST = 100, 1000
+_PARAMETERS = ("after", "limit", "order", "purpose")
+_EXPIRES = "expires_after"
+UPLOAD = {
+    "purpose": word.about("What it is for, in the provider's words, such as `user_data` or `vision`."),
+    "provider": word.about("Which of the providers that keep files; the first of them without it."),
+    f"{_EXPIRES}[anchor]": word.about("`created_at`."),
+    f"{_EXPIRES}[seconds]": integer(3600, 2_592_000).about("How long it is kept there."),
+}
+
+
+def add_routes(routes: RouteTable) -> None:
+    """The routes of this module."""
+    routes.add("POST", "/files", create, operations.CREATE)
+    routes.add("GET", "/files", list_files, operations.LIST)
+    routes.add("GET", "/files/{id}", retrieve, operations.GET)
+    routes.add("DELETE", "/files/{id}", delete, operations.DELETE)
+    routes.add("GET", "/files/{id}/content", content, operations.CONTENT)
+
+
+async def create(context: RequestContext) -> web.StreamResponse:
+    """POST /files: a form with `file` and `purpose`. Raises Fault."""
+    caller = await context.find_caller()
+    file_of = upload_of(context.runtime.config.server.max_upload, "a file")
+    members = {"file": file_of, **UPLOAD}
+    body = Form(members, required=("file", "purpose")).read(body_of_form(await context.read_form(), members))
+    file, provider = body.pop("file"), body.pop("provider", None)
+    if (f"{_EXPIRES}[anchor]" in body) != (f"{_EXPIRES}[seconds]" in body):
+        refuse(_EXPIRES, "needs both anchor and seconds")
+    fields = {name: str(value) for name, value in body.items()}
+    kept = await context.runtime.files.upload(caller.account_id, provider, file, fields, context.id)
+    return context.json(shown(kept))
+
+
+async def list_files(context: RequestContext) -> web.StreamResponse:
+    """GET /files: newest first; `after`, `limit`, `purpose`."""
+    caller = await context.find_caller()
+    query = context.request.query
+    for name in query:
+        if name not in _PARAMETERS:
+            raise CallerFault(f"{name}: unknown parameter; known are {', '.join(_PARAMETERS)}.", param=name)
+    if query.get("order", "desc") != "desc":
+        raise CallerFault("order: files are listed newest first (desc).", param="order")
+    objects, limit = context.gateway.stores.objects, max(1, page_number(query, "limit", _PAGE, _MOST))
+    found = await _page(objects, caller.account_id, query, limit + 1)
+    data = [shown(kept) for kept in found[:limit]]
+    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
+    return context.json({"object": "list", "data": data, **ends, "has_more": len(found) > limit})
+
+
+async def _page(objects: Objects, account_id: str, query: Mapping[str, str], most: int) -> list[KeptObject]:
+    before, purpose = 0, query.get("purpose")
+    if after := query.get("after"):
+        last = await objects.find_object(account_id, FILE, after)
+        if last is None:
+            raise CallerFault(f"after: there is no file {after[:100]!r}.", param="after")
+        before = last.seq
+    found: list[KeptObject] = []
+    while len(found) < most:
+        page = await objects.list_objects(account_id, FILE, before=before, limit=_MOST)
+        found += [kept for kept in page if purpose in (None, kept.details.get("purpose"))]
+        if len(page) < _MOST:
+            break
+        before = page[-1].seq
+    return found[:most]
+
+
+async def retrieve(context: RequestContext) -> web.StreamResponse:
+    """GET /files/{id}, as it was uploaded."""
+    return context.json(shown(await _find(context)))
+
+
+async def delete(context: RequestContext) -> web.StreamResponse:
+    """DELETE /files/{id}, at its provider too."""
+    kept = await _find(context)
+    await context.runtime.files.delete(kept)
+    return context.json({"id": kept.id, "object": "file", "deleted": True})
+
+
+async def content(context: RequestContext) -> web.StreamResponse:
+    """GET /files/{id}/content: the bytes, never to be shown as a page."""
+    body = await context.runtime.files.content(await _find(context))
+    headers = {
+        **context.headers(),
+        "content-type": "application/octet-stream",
+        "content-disposition": "attachment",
+        "x-content-type-options": "nosniff",
+        "cache-control": "no-store",
+    }
+    return web.Response(body=body, headers=headers)
+
+
+async def _find(context: RequestContext) -> KeptObject:
+    caller = await context.find_caller()
+    file_id = context.values["id"]
+    found = await context.gateway.stores.objects.find_object(caller.account_id, FILE, file_id)
+    if found is None:
+        raise no_file(file_id)
+    return found
+
+
+def shown(kept: KeptObject) -> dict[str, Any]:
+    """A file as its owner sees it: OpenAI's object, and where it is kept."""
+    details = kept.details
+    return {
+        "id": kept.id,
+        "object": "file",
+        "bytes": kept.size,
+        "created_at": kept.created,
+        "expires_at": details.get("expires_at"),
+        "filename": details.get("filename", ""),
+        "purpose": details.get("purpose", ""),
+        "status": "processed",
+        "provider": kept.provider,
+    }

@@ -1,0 +1,77 @@
+"""Files."""
+
+from __future__ import annotations
+
+from gateway.http.api.operations.common import READ_ERRORS, WRITE_ERRORS, whole
+from gateway.wire.chat.answers import COUNT, constant, listing, members
+from gateway.wire.json_schema import Component, Tree, or_null
+from gateway.wire.openapi import Operation, Parameter
+
+_TEXT: Tree = {"type": "string"}
+_TAG = "Files"
+_ID = Parameter("id", "The file's id.", place="path")
+_UPSTREAM = (502, 504)
+FILE = Component(
+    "File",
+    members(
+        ("id", "object", "bytes", "created_at", "filename", "purpose", "status", "provider"),
+        id=_TEXT,
+        object=constant("file"),
+        bytes=COUNT,
+        created_at={"type": "integer", "description": "Unix seconds."},
+        expires_at=or_null({"type": "integer"}),
+        filename=_TEXT,
+        purpose=_TEXT,
+        status=_TEXT,
+        provider={"type": "string", "description": "Where it is kept."},
+    ),
+)
+_FORM: Tree = {
+    "type": "object",
+    "properties": {
+        "file": {"type": "string", "contentMediaType": "application/octet-stream"},
+        "purpose": {"type": "string", "description": "What it is for, in the provider's words, such as `user_data`."},
+        "provider": {"type": "string", "description": "Which of the providers that keep files."},
+        "expires_after[anchor]": _TEXT,
+        "expires_after[seconds]": {"type": "integer", "minimum": 3600, "maximum": 2_592_000},
+    },
+    "required": ["file", "purpose"],
+    "additionalProperties": False,
+}
+CREATE = Operation(
+    "Upload a file",
+    _TAG,
+    "Kept at a provider, and usable there by this account alone.",
+    form=Component("FileUpload", _FORM),
+    answer=FILE,
+    errors=(*WRITE_ERRORS, *_UPSTREAM),
+)
+LIST = Operation(
+    "List files",
+    _TAG,
+    "Newest first.",
+    parameters=(
+        Parameter("after", "The id of the last file of the page before."),
+        Parameter("limit", "How many.", whole(1, 1000, 100)),
+        Parameter("order", "Only `desc`.", {"type": "string", "enum": ["desc"]}),
+        Parameter("purpose", "Only files for this."),
+    ),
+    answer=listing(FILE, ("has_more",), has_more={"type": "boolean"}, first_id=or_null(_TEXT), last_id=or_null(_TEXT)),
+)
+GET = Operation("Read a file's object", _TAG, parameters=(_ID,), answer=FILE)
+DELETE = Operation(
+    "Delete a file",
+    _TAG,
+    "At its provider, too.",
+    parameters=(_ID,),
+    answer=members(("id", "object", "deleted"), id=_TEXT, object=constant("file"), deleted={"type": "boolean"}),
+    errors=(*READ_ERRORS, *_UPSTREAM),
+)
+CONTENT = Operation(
+    "Read a file's content",
+    _TAG,
+    parameters=(_ID,),
+    answer={"type": "string"},
+    answer_type="application/octet-stream",
+    errors=(*READ_ERRORS, *_UPSTREAM),
+)

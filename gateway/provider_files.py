@@ -1,0 +1,206 @@
+"""Files that callers keep at a provider, through the gateway.
+
+A provider knows one account, the operator's. So whose a file is, is remembered here (`gateway.stores.Objects`), and an
+id is taken from the account alone that uploaded it: at these routes and in every request that names one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final, Protocol, cast
+from urllib.parse import quote
+
+import orjson
+
+from gateway.call import Call, Target
+from gateway.config import FilesSettings
+from gateway.discovery import Exchange
+from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault
+from gateway.provider import FilesProvider, Provider, UpstreamReply
+from gateway.storage import StorageQuota
+from gateway.stores import KeptObject, Stores
+from gateway.wire.kept_ids import KeptId
+from gateway.wire.multipart import Upload, write_form
+
+FILE: Final = "file"
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}", re.ASCII)
+_SECONDS = 120.0
+_MOST_REPLY = 1 << 20
+MOST_CONTENT = 256 << 20
+"""Bytes of a file that is read back."""
+
+
+class Host(Protocol):
+    """What the process gives."""
+
+    @property
+    def stores(self) -> Stores: ...
+
+    @property
+    def log(self) -> logging.Logger: ...
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]: ...
+
+
+class ProviderFiles:
+    """The files of one generation of the configuration. providers: by name, those that have what they need."""
+
+    def __init__(
+        self,
+        settings: FilesSettings,
+        providers: Mapping[str, Provider],
+        host: Host,
+        quota: StorageQuota,
+        exchange: Exchange,
+    ) -> None:
+        self._names = settings.providers
+        self._providers = providers
+        self._stores = host.stores
+        self._quota = quota
+        self._exchange = exchange
+        self._spawn = host.spawn
+        self._log = host.log
+
+    async def owns(self, call: Call, target: Target, kept: KeptId) -> bool:
+        """Whether a call may name this at its target: a file that its account uploaded there."""
+        if kept.kind != FILE or call.caller is None or target.provider not in self._names:
+            return False
+        return await self._stores.objects.owns_object(call.caller.account_id, target.provider, FILE, kept.id)
+
+    async def upload(
+        self, account_id: str, provider: str | None, file: Upload, fields: Mapping[str, str], seed: str
+    ) -> KeptObject:
+        """Send a file to a provider (None: the first that keeps files) and remember whose it is. fields: what the form
+        has besides. seed: something unique. Goes on when its caller leaves, so that nothing is kept there that nobody
+        owns. Raises Fault."""
+        name, keeper = self._keeper(provider)
+        await self._quota.check(account_id, "This file")
+        ends: list[KeptObject | Fault] = []
+
+        async def work() -> None:
+            try:
+                ends.append(await self._upload(account_id, name, keeper, file, fields, seed))
+            except Fault as fault:
+                ends.append(fault)
+
+        await asyncio.shield(self._spawn(work(), f"upload {seed}"))
+        end = ends[0] if ends else GatewayFault("The gateway failed to keep this file.")
+        if isinstance(end, Fault):
+            raise end
+        return end
+
+    async def _upload(
+        self, account_id: str, name: str, keeper: FilesProvider, file: Upload, fields: Mapping[str, str], seed: str
+    ) -> KeptObject:
+        content_type, body = write_form([*fields.items(), ("file", file)], seed)
+        reply = await self._exchange(
+            keeper.files_request("POST", "", content_type, body), seconds=_SECONDS, most=_MOST_REPLY
+        )
+        told = _told(keeper, reply)
+        made = told.get("id")
+        if not isinstance(made, str) or not _ID.fullmatch(made):
+            raise UpstreamFault("The provider gave the file no id.", code="upstream_invalid_response")
+        expires = told.get("expires_at")
+        details: dict[str, Any] = {"filename": file.name or "file", **fields}
+        if type(expires) is int:
+            details["expires_at"] = expires
+        kept = KeptObject(made, account_id, name, FILE, len(file.content), int(time.time()), details)
+        try:
+            await self._stores.objects.add_object(kept)
+        except Fault:
+            await self._delete(name, keeper, made)
+            raise
+        return kept
+
+    async def content(self, kept: KeptObject) -> bytes:
+        """What is in a file. Raises Fault."""
+        keeper = self._of(kept)
+        request = keeper.files_request("GET", f"/{quote(kept.id, safe='')}/content")
+        reply = await self._exchange(request, seconds=_SECONDS, most=MOST_CONTENT)
+        if reply.status == 404:
+            await self._stores.objects.remove_object(kept.account_id, kept.provider, kept.id)
+            raise no_file(kept.id)
+        if reply.status >= 300:
+            raise keeper.read_files_fault(reply)
+        return reply.body
+
+    async def delete(self, kept: KeptObject) -> None:
+        """Delete a file at its provider, then forget it. Raises Fault."""
+        keeper = self._of(kept)
+        reply = await self._exchange(
+            keeper.files_request("DELETE", f"/{quote(kept.id, safe='')}"), seconds=_SECONDS, most=_MOST_REPLY
+        )
+        if reply.status >= 300 and reply.status != 404:
+            raise keeper.read_files_fault(reply)
+        await self._stores.objects.remove_object(kept.account_id, kept.provider, kept.id)
+
+    async def delete_all(self, account_id: str) -> int:
+        """Delete the files of an account that is to be erased; returns how many could not be deleted at their provider:
+        they are logged, for the operator to do it."""
+        left, before = 0, 0
+        while page := await self._stores.objects.list_objects(account_id, FILE, before=before, limit=100):
+            for kept in page:
+                try:
+                    await self.delete(kept)
+                except Fault as fault:
+                    left += 1
+                    self._log.warning("a file of an erased account stays at its provider: %s", fault.message,
+                                      extra={"provider": kept.provider, "object": kept.id})  # fmt: skip
+            before = page[-1].seq
+        return left
+
+    async def _delete(self, name: str, keeper: FilesProvider, object_id: str) -> None:
+        try:
+            request = keeper.files_request("DELETE", f"/{quote(object_id, safe='')}")
+            await self._exchange(request, seconds=_SECONDS, most=_MOST_REPLY)
+        except Fault as fault:
+            self._log.warning("a file that nobody owns stays at its provider: %s", fault.message,
+                              extra={"provider": name, "object": object_id})  # fmt: skip
+
+    def _keeper(self, name: str | None) -> tuple[str, FilesProvider]:
+        if not self._names:
+            raise CallerFault(
+                "This gateway keeps no files: its operator names no provider that does (files.providers).",
+                status=404,
+                code="files_disabled",
+            )
+        if name is None:
+            name = next((one for one in self._names if one in self._providers), self._names[0])
+        if name not in self._names:
+            raise CallerFault(f"provider: expected one of {', '.join(self._names)}.", param="provider")
+        if name not in self._providers:
+            raise _off(name)
+        # That it keeps files was checked when it was loaded.
+        return name, cast(FilesProvider, self._providers[name])
+
+    def _of(self, kept: KeptObject) -> FilesProvider:
+        if kept.provider not in self._names or kept.provider not in self._providers:
+            raise _off(kept.provider)
+        return cast(FilesProvider, self._providers[kept.provider])
+
+
+def no_file(file_id: str) -> CallerFault:
+    """What is told of a file that is not there, or is another account's."""
+    return CallerFault(f"There is no file {file_id[:100]!r}.", status=404, code="file_not_found", param="id")
+
+
+def _off(name: str) -> GatewayFault:
+    return GatewayFault(
+        f"The provider {name!r} is switched off, or keeps no files any more.", status=503, code="provider_off"
+    )
+
+
+def _told(keeper: FilesProvider, reply: UpstreamReply) -> dict[str, Any]:
+    if reply.status >= 300:
+        raise keeper.read_files_fault(reply)
+    try:
+        told = orjson.loads(reply.body)
+    except orjson.JSONDecodeError:
+        told = None
+    if not isinstance(told, dict):
+        raise UpstreamFault("The provider's answer is no file object.", code="upstream_invalid_response")
+    return told
