@@ -37,6 +37,7 @@ class Profile:
     web_search: whether it takes `{"type": "web_search"}` among chat's tools, and searches itself.
     tool_names: a pattern that the whole name of a function must match there, "" for any name. In chat and in Responses
         the gateway renames what does not, and gives the answer back with the caller's own names.
+    counts: the dialect of which the upstream counts tokens, "" for none; see `gateway.provider.CountingProvider`.
     """
 
     dialects: frozenset[Dialect] = CHAT
@@ -47,6 +48,7 @@ class Profile:
     on_disconnect: DisconnectPolicy = "cancel"
     web_search: WebSearch = "no"
     tool_names: str = COMMON_NAMES
+    counts: Dialect = ""
 
 
 PLAIN = Profile()

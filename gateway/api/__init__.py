@@ -15,16 +15,19 @@ from gateway.call import (
     Usage,
 )
 from gateway.config import ApiKey, BaseUrl
+from gateway.counting import count_in, count_input_tokens
 from gateway.dialect import ChatDialect, InboundCall, InboundDialect, Relay, Watch, bearer
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault, too_fast
 from gateway.explanation import ExplainedStep, Explanation
 from gateway.hookspecs import App, RequestContext, Router, hookimpl
+from gateway.inbound import Notes
 from gateway.operations import OPERATIONS, ModelOperation
 from gateway.payments import Checkout, CheckoutState, Order, Part, PaymentEvent, PaymentKind, PaymentMethod
 from gateway.profile import Dialect, Profile
 from gateway.provider import (
     Answer,
     Attempt,
+    CountingProvider,
     Exchange,
     ListedModel,
     ListingProvider,
@@ -93,6 +96,7 @@ from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response
 from gateway.wire.responses.sealed_reasoning import is_sealed, seal, unseal
 from gateway.wire.retry_after import read_retry_after
 from gateway.wire.sse import DONE, Event, EventReader, encode_data, encode_event
+from gateway.wire.stream_relay import StreamRelay
 from gateway.wire.text_pattern import TextPattern, text_member
 from gateway.wire.text_tokens import expected_text_tokens, texts_of
 from gateway.wire.tokens import (
@@ -134,6 +138,7 @@ __all__ = [
     "CheckoutState",
     "Component",
     "Counters",
+    "CountingProvider",
     "Dialect",
     "Document",
     "DroppedParams",
@@ -162,6 +167,7 @@ __all__ = [
     "ModelOperation",
     "ModelQuirks",
     "Net",
+    "Notes",
     "Operation",
     "Order",
     "Outcome",
@@ -196,6 +202,7 @@ __all__ = [
     "Stores",
     "StreamDecoder",
     "StreamItem",
+    "StreamRelay",
     "Tally",
     "Target",
     "TextFilter",
@@ -222,6 +229,8 @@ __all__ = [
     "bound_text_tokens",
     "check_depth",
     "clean",
+    "count_in",
+    "count_input_tokens",
     "count_of",
     "dict_of",
     "dicts_of",

@@ -30,6 +30,7 @@ Checkout
 CheckoutState
 Component
 Counters
+CountingProvider
 DONE
 Dialect
 Document
@@ -61,6 +62,7 @@ MediaProvider
 ModelOperation
 ModelQuirks
 Net
+Notes
 OPERATIONS
 Operation
 Order
@@ -96,6 +98,7 @@ Source
 Stores
 StreamDecoder
 StreamItem
+StreamRelay
 Tally
 Target
 TextFilter
@@ -122,6 +125,8 @@ bearer
 bound_text_tokens
 check_depth
 clean
+count_in
+count_input_tokens
 count_of
 dict_of
 dicts_of

@@ -12,9 +12,10 @@ import pytest
 
 FLOORS = (
     "errors aside certificates claim wire profile explanation text_filter call provider transcripts readers quirks "
-    "operations dialect payments tools credentials stores config storage catalog fetch hookspecs api pluginload "
-    "pipeline upstream runner logs exposition metrics siblings budgets discovery reloading server_secret passwords "
-    "builtin sqlite own_plugins servertools responses keeping blueprint runtime http console cli __main__ testing"
+    "operations dialect inbound payments tools credentials stores config storage catalog fetch hookspecs counting "
+    "api pluginload pipeline upstream runner logs exposition metrics siblings budgets discovery reloading "
+    "server_secret passwords builtin sqlite own_plugins servertools responses keeping blueprint runtime http "
+    "console cli __main__ testing"
 ).split()
 
 # Entries that may use less than their floor would allow.

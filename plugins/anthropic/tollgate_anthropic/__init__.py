@@ -16,6 +16,7 @@ from gateway.api import (
     Transport,
     UpstreamReply,
     UpstreamRequest,
+    count_in,
     hookimpl,
 )
 
@@ -23,7 +24,7 @@ from .costs import check_costs
 from .estimate import bound_input
 from .faults import fault_from_reply, redact
 from .inbound import add_routes
-from .inbound.native import MESSAGES, NativeReader, native_body
+from .inbound.native import MESSAGES, NativeReader, native_body, read_betas
 from .quirks import TABLE
 from .reading import Reading
 from .reply import MessageReader
@@ -35,7 +36,7 @@ __all__ = ["AnthropicProvider", "Settings", "create", "ready", "register_provide
 
 
 class AnthropicProvider:
-    """One configured instance; implements `gateway.api.Provider`. Holds nothing but its settings."""
+    """One configured instance; implements `gateway.api.CountingProvider`. Holds nothing but its settings."""
 
     transport: Transport | None = None
 
@@ -55,6 +56,7 @@ class AnthropicProvider:
             on_disconnect=self.settings.on_disconnect,
             web_search="yes",
             tool_names=TOOL_NAMES,
+            counts=MESSAGES,
         )
 
     def prepare(self, call: Call, target: Target) -> Attempt:
@@ -73,10 +75,14 @@ class AnthropicProvider:
         """What an error answer to `build_count` means."""
         return redact(fault_from_reply(reply), self._secret)
 
-    def build_count(self, body: Mapping[str, Any], betas: list[str], target: Target) -> UpstreamRequest:
+    def build_count(self, call: Call, body: Mapping[str, Any], target: Target) -> UpstreamRequest:
         """The request that lets Anthropic count the input of a Messages body, at no cost."""
-        out = {**body, "model": target.upstream}
+        out, betas = {**body, "model": target.upstream}, read_betas(call.headers)
         return post(self.settings.endpoint + "/count_tokens", out, betas, self.settings, stream=False)
+
+    def read_count(self, reply: UpstreamReply) -> int | None:
+        """The number in an answer to `build_count`."""
+        return count_in(reply, "input_tokens")
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """An upper bound in tokens of the input that this chat body makes at `target`."""

@@ -16,6 +16,7 @@ from gateway.api import (
     Transport,
     UpstreamReply,
     UpstreamRequest,
+    count_in,
     hookimpl,
 )
 
@@ -37,7 +38,7 @@ __all__ = ["GoogleProvider", "Settings", "create", "ready", "register_providers"
 
 
 class GoogleProvider:
-    """One configured instance; implements `gateway.api.Provider`. Holds nothing but its settings."""
+    """One configured instance; implements `gateway.api.CountingProvider`. Holds nothing but its settings."""
 
     transport: Transport | None = None
 
@@ -60,6 +61,7 @@ class GoogleProvider:
             # Most models refuse Google's search beside functions.
             web_search="alone",
             tool_names=TOOL_NAMES,
+            counts=GENERATE,
         )
 
     def prepare(self, call: Call, target: Target) -> Attempt:
@@ -80,13 +82,17 @@ class GoogleProvider:
         return Attempt(build(draft, target, self.settings), GeminiReader(call, reading, self._secret))
 
     def read_fault(self, reply: UpstreamReply) -> Fault:
-        """What an error answer to `build_contents_count` means."""
+        """What an error answer to `build_count` means."""
         return tidy(fault_from_reply(reply), self._secret)
 
-    def build_contents_count(self, body: Mapping[str, Any], target: Target) -> UpstreamRequest:
+    def build_count(self, call: Call, body: Mapping[str, Any], target: Target) -> UpstreamRequest:
         """The request that lets Google count the input of a generateContent body, at no cost."""
         inner = {**body, "model": resource(target)}
         return post(target, "countTokens", {"generateContentRequest": inner}, self.settings, stream=False)
+
+    def read_count(self, reply: UpstreamReply) -> int | None:
+        """The number in an answer to `build_count`."""
+        return count_in(reply, "totalTokens")
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `gateway.api.Provider`. Media cost differently from model to model; its context bounds the whole."""

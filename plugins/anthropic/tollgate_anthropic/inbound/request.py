@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from gateway.api import as_dict, as_text, refuse_forbidden
+from gateway.api import Notes, as_dict, as_list, as_text, refuse_forbidden
 from tollgate_anthropic.costs import refuse_thread
 from tollgate_anthropic.draft import refuse
 
-from .notes import Notes, as_list
 from .turns import chat_messages
 
 Json = dict[str, Any]

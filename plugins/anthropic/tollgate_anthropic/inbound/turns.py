@@ -11,11 +11,10 @@ from typing import Any
 
 import orjson
 
-from gateway.api import as_dict, as_text, is_sealed, unseal
+from gateway.api import Notes, as_dict, as_list, as_text, is_sealed, unseal
 from tollgate_anthropic.details import detail_of
 from tollgate_anthropic.draft import refuse
 
-from .notes import Notes, as_list
 from .parts import Part, opaque, parts_of, parts_of_block
 
 Message = dict[str, Any]

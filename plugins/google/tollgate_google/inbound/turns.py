@@ -12,12 +12,12 @@ from typing import Any
 
 import orjson
 
-from gateway.api import as_dict, as_list, as_text
+from gateway.api import Notes, as_dict, as_list, as_text
 from tollgate_google.details import SIGNATURE, WHOLE_PART
 from tollgate_google.draft import refuse
 
-from .notes import Notes, camel
 from .sealing import details_in, envelope_in
+from .spelling import camel
 
 Part = dict[str, Any]
 Message = dict[str, Any]
