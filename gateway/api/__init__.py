@@ -14,7 +14,7 @@ from gateway.call import (
     Target,
     Usage,
 )
-from gateway.config import ApiKey, BaseUrl
+from gateway.config import ApiKey, BaseUrl, SecretWord
 from gateway.counting import count_in, count_input_tokens
 from gateway.dialect import ChatDialect, InboundCall, InboundDialect, Relay, Watch, bearer
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault, too_fast
@@ -45,6 +45,7 @@ from gateway.provider import (
 )
 from gateway.quirks import EFFORTS, InstanceQuirks, ModelQuirks, QuirkTable, longest_match, nearest_effort
 from gateway.readers import ChatReader, EmbeddingsReader, ResponsesReader, measure_chat
+from gateway.sending import bearer_header, json_request
 from gateway.stores import Counters, Hold, HoldRequest, Keys, Ledger, Stores, UsageLog, UsageRow, Window
 from gateway.text_filter import MakeFilter, TextFilter
 from gateway.tools import (
@@ -67,6 +68,7 @@ from gateway.tools import (
 )
 from gateway.wire.chat.decoder import ChatChunkEditor, ChatStreamDecoder, read_completion
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
+from gateway.wire.chat.members import allowed_tools_of, arguments_of, output_limit_of, stops_of
 from gateway.wire.chat.request import refuse_forbidden
 from gateway.wire.chat.tally import ChatTally
 from gateway.wire.code_fences import Unfence
@@ -75,7 +77,7 @@ from gateway.wire.embeddings import embedding_input_tokens
 from gateway.wire.errors.parse import fault_from_openai_error, fault_from_stream_event
 from gateway.wire.event_decoder import EventDecoder, JsonEventDecoder
 from gateway.wire.exact_json import load_exact
-from gateway.wire.json_schema import Component
+from gateway.wire.json_schema import Component, is_closed
 from gateway.wire.lenient import (
     as_dict,
     as_list,
@@ -87,6 +89,7 @@ from gateway.wire.lenient import (
     dump,
     nonsense,
     text_of,
+    with_cached,
     writable,
 )
 from gateway.wire.openapi import Operation, Parameter, SecurityScheme
@@ -195,6 +198,7 @@ __all__ = [
     "SearchKind",
     "SearchQuery",
     "SearchResult",
+    "SecretWord",
     "SecurityScheme",
     "ServerTool",
     "Sink",
@@ -222,10 +226,13 @@ __all__ = [
     "Watch",
     "Weights",
     "Window",
+    "allowed_tools_of",
+    "arguments_of",
     "as_dict",
     "as_list",
     "as_text",
     "bearer",
+    "bearer_header",
     "bound_text_tokens",
     "check_depth",
     "clean",
@@ -246,12 +253,15 @@ __all__ = [
     "find_usage",
     "fold_stream",
     "hookimpl",
+    "is_closed",
     "is_sealed",
+    "json_request",
     "load_exact",
     "longest_match",
     "measure_chat",
     "nearest_effort",
     "nonsense",
+    "output_limit_of",
     "read_completion",
     "read_response",
     "read_retry_after",
@@ -261,6 +271,7 @@ __all__ = [
     "refuse_forbidden",
     "seal",
     "search_activity",
+    "stops_of",
     "text_bytes",
     "text_member",
     "text_of",
@@ -268,5 +279,6 @@ __all__ = [
     "too_fast",
     "unfold",
     "unseal",
+    "with_cached",
     "writable",
 ]

@@ -33,15 +33,6 @@ ALLOWED: dict[str, str] = {
     "plugins/anthropic/tollgate_anthropic/__init__.py, plugins/google/tollgate_google/__init__.py": (
         "plugins are independent of each other"
     ),
-    "plugins/anthropic/tollgate_anthropic/inbound/request.py, plugins/google/tollgate_google/inbound/schema.py": (
-        "plugins are independent of each other"
-    ),
-    "plugins/anthropic/tollgate_anthropic/messages.py, plugins/google/tollgate_google/messages.py": (
-        "plugins are independent of each other"
-    ),
-    "plugins/btcpay/tollgate_btcpay/settings.py, plugins/stripe/tollgate_stripe/settings.py": (
-        "plugins are independent of each other"
-    ),
     "plugins/mistral/tollgate_mistral/__init__.py, plugins/moonshot/tollgate_moonshot/__init__.py": (
         "plugins are independent of each other"
     ),
@@ -49,12 +40,6 @@ ALLOWED: dict[str, str] = {
         "plugins are independent of each other"
     ),
     "plugins/mistral/tollgate_mistral/settings.py, plugins/moonshot/tollgate_moonshot/settings.py": (
-        "plugins are independent of each other"
-    ),
-    "plugins/mistral/tollgate_mistral/tools.py, plugins/moonshot/tollgate_moonshot/tools.py": (
-        "plugins are independent of each other"
-    ),
-    "plugins/mistral/tollgate_mistral/usage.py, plugins/moonshot/tollgate_moonshot/usage.py": (
         "plugins are independent of each other"
     ),
 }

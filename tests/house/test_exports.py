@@ -91,6 +91,7 @@ SearchBackend
 SearchKind
 SearchQuery
 SearchResult
+SecretWord
 SecurityScheme
 ServerTool
 Sink
@@ -118,10 +119,13 @@ UsageRow
 Watch
 Weights
 Window
+allowed_tools_of
+arguments_of
 as_dict
 as_list
 as_text
 bearer
+bearer_header
 bound_text_tokens
 check_depth
 clean
@@ -142,12 +146,15 @@ fault_from_stream_event
 find_usage
 fold_stream
 hookimpl
+is_closed
 is_sealed
+json_request
 load_exact
 longest_match
 measure_chat
 nearest_effort
 nonsense
+output_limit_of
 read_completion
 read_response
 read_retry_after
@@ -157,6 +164,7 @@ redact_fault
 refuse_forbidden
 seal
 search_activity
+stops_of
 text_bytes
 text_member
 text_of
@@ -164,6 +172,7 @@ texts_of
 too_fast
 unfold
 unseal
+with_cached
 writable
 """.split()
 

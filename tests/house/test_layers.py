@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 FLOORS = (
-    "errors aside certificates claim wire profile explanation text_filter call provider transcripts readers quirks "
-    "operations dialect inbound payments tools credentials stores config storage catalog fetch hookspecs counting "
-    "api pluginload pipeline upstream runner logs exposition metrics siblings budgets discovery reloading "
+    "errors aside certificates claim wire profile explanation text_filter call provider transcripts readers sending "
+    "quirks operations dialect inbound payments tools credentials stores config storage catalog fetch hookspecs "
+    "counting api pluginload pipeline upstream runner logs exposition metrics siblings budgets discovery reloading "
     "server_secret passwords builtin sqlite own_plugins servertools responses keeping blueprint runtime http "
     "console cli __main__ testing"
 ).split()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
-from gateway.api import Call, CallerFault, Target, UpstreamRequest
+from gateway.api import Call, Target, UpstreamRequest, json_request
 
 from .draft import Draft
 from .messages import translate_messages
@@ -47,20 +45,11 @@ def build(draft: Draft, settings: Settings) -> UpstreamRequest:
 
 def post(url: str, out: dict[str, Any], betas: list[str], settings: Settings, *, stream: bool) -> UpstreamRequest:
     """A request with the body `out` and the operator's credentials. Raises CallerFault for what cannot be written."""
-    headers = {
-        "accept": "text/event-stream" if stream else "application/json",
-        "anthropic-version": settings.version,
-        "content-type": "application/json",
-    }
+    headers = {"anthropic-version": settings.version}
     key = settings.api_key.get_secret_value()
     if key:
         headers["x-api-key"] = key
     betas = list(dict.fromkeys([*settings.beta, *betas]))
     if betas:
         headers["anthropic-beta"] = ",".join(betas)
-    try:
-        body = orjson.dumps(out)
-    except TypeError:
-        # Only nesting can get here (orjson writes 254 levels): a tool call's arguments are parsed JSON in a string.
-        raise CallerFault("messages: a tool call's arguments nest too deeply; flatten them", param="messages") from None
-    return UpstreamRequest(url=url, headers=headers, body=body, stream=stream)
+    return json_request(url, out, headers, stream=stream)

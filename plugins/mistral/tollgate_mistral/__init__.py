@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
-
 from gateway.api import (
     Attempt,
     Call,
-    CallerFault,
     Profile,
     ProviderKind,
     Target,
     Transport,
-    UpstreamRequest,
+    bearer_header,
     hookimpl,
+    json_request,
 )
 
 from .embeddings import ListReader, embeddings_body
@@ -52,25 +50,17 @@ class MistralProvider:
 
     def prepare(self, call: Call, target: Target) -> Attempt:
         """See `gateway.api.Provider`. Raises CallerFault for a body that cannot be written as JSON."""
+        url, key = self.settings.base_url, bearer_header(self._secrets[0])
         if call.operation == "embeddings":
-            request = self._request("/embeddings", embeddings_body(call, target), stream=False)
+            request = json_request(f"{url}/embeddings", embeddings_body(call, target), key, stream=False)
             return Attempt(request, ListReader(call, self._secrets))
-        request = self._request("/chat/completions", chat_body(call, target, self.quirks.of(target)), call.stream)
+        body = chat_body(call, target, self.quirks.of(target))
+        request = json_request(f"{url}/chat/completions", body, key, stream=call.stream)
         return Attempt(request, MistralReader(call, self._secrets))
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """An upper bound in tokens of the input that this chat body makes at `target`."""
         return bound_input(body, target, self.quirks.of(target).image_tokens)
-
-    def _request(self, path: str, body: dict[str, Any], stream: bool) -> UpstreamRequest:
-        try:
-            data = orjson.dumps(body)
-        except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
-            raise CallerFault(f"The request body cannot be sent on as JSON: {error}.") from error
-        headers = {"accept": "text/event-stream" if stream else "application/json", "content-type": "application/json"}
-        if self._secrets[0]:
-            headers["authorization"] = f"Bearer {self._secrets[0]}"
-        return UpstreamRequest(self.settings.base_url + path, headers, data, stream=stream)
 
 
 def create(name: str, settings: Settings) -> MistralProvider:

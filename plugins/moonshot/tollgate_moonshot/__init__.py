@@ -6,20 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
 from gateway.api import (
     BOUND,
     Attempt,
     Call,
-    CallerFault,
     Profile,
     ProviderKind,
     Target,
     Transport,
-    UpstreamRequest,
+    bearer_header,
     bound_text_tokens,
     hookimpl,
+    json_request,
 )
 
 from .messages import media_urls
@@ -62,17 +60,7 @@ class MoonshotProvider:
     def prepare(self, call: Call, target: Target) -> Attempt:
         """See `gateway.api.Provider`. Raises CallerFault for a body that cannot be written as JSON."""
         draft = draft_request(call, target, self.quirks.of(target))
-        try:
-            data = orjson.dumps(draft.out)
-        except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
-            raise CallerFault(f"The request body cannot be sent on as JSON: {error}.") from error
-        headers = {
-            "accept": "text/event-stream" if call.stream else "application/json",
-            "content-type": "application/json",
-        }
-        if self._secrets[0]:
-            headers["authorization"] = f"Bearer {self._secrets[0]}"
-        request = UpstreamRequest(self.settings.endpoint, headers, data, stream=call.stream)
+        request = json_request(self.settings.endpoint, draft.out, bearer_header(self._secrets[0]), stream=call.stream)
         return Attempt(request, MoonshotReader(call, self._secrets))
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:

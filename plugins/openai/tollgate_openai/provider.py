@@ -11,7 +11,6 @@ import orjson
 from gateway.api import (
     Attempt,
     Call,
-    CallerFault,
     ChatReader,
     Dialect,
     EmbeddingsReader,
@@ -26,6 +25,7 @@ from gateway.api import (
     UpstreamReply,
     UpstreamRequest,
     bound_text_tokens,
+    json_request,
     redact_fault,
 )
 from tollgate_openai.hosted import refuse_hosted
@@ -103,16 +103,11 @@ class OpenAIProvider:
         return self._attempt(call, self._url, body, _Chat)
 
     def _attempt(self, call: Call, url: str, body: dict[str, Any], reader: type[_Clean]) -> Attempt:
-        try:
-            data = orjson.dumps(body)
-        except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
-            raise CallerFault(f"The request body cannot be sent on as JSON: {error}.") from error
-        headers = {**self._headers, "accept": "text/event-stream" if call.stream else "application/json"}
-        return Attempt(UpstreamRequest(url, headers, data, stream=call.stream), reader(call, self._secrets))
+        return Attempt(json_request(url, body, self._headers, stream=call.stream), reader(call, self._secrets))
 
     def models_request(self) -> UpstreamRequest:
         """See `ListingProvider`: `GET /models`."""
-        return UpstreamRequest(self._models_url, self._headers, b"", method="GET")
+        return UpstreamRequest(self._models_url, {**self._headers, "accept": "application/json"}, b"", method="GET")
 
     def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
         """See `ListingProvider`. Servers that tell a model's limits do so in members of their own."""
@@ -179,5 +174,4 @@ def _headers(settings: OpenAISettings) -> dict[str, str]:
         headers["openai-organization"] = settings.organization
     if settings.project:
         headers["openai-project"] = settings.project
-    headers["content-type"] = "application/json"
     return headers

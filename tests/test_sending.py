@@ -1,0 +1,37 @@
+"""Requests to upstreams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.errors import CallerFault
+from gateway.sending import bearer_header, json_request
+
+
+def test_a_request_of_json() -> None:
+    request = json_request("http://x/y", {"a": 1}, {**bearer_header("k"), "accept": "text/html"}, stream=False)
+    assert (request.method, request.url, request.body, request.stream) == ("POST", "http://x/y", b'{"a":1}', False)
+    assert request.headers == {
+        "authorization": "Bearer k", "accept": "application/json", "content-type": "application/json",
+    }  # fmt: skip
+
+
+def test_a_stream_without_a_key() -> None:
+    request = json_request("http://x", {}, bearer_header(""), stream=True)
+    assert request.headers == {"accept": "text/event-stream", "content-type": "application/json"}
+    assert request.stream
+
+
+def nested(levels: int) -> Any:
+    value: Any = {}
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("body", [nested(300), {"a": "\ud800"}, {"a": 2**70}], ids=["deep", "surrogate", "big"])
+def test_what_cannot_be_written_is_the_callers_fault(body: dict[str, Any]) -> None:
+    with pytest.raises(CallerFault, match="cannot be sent on as JSON"):
+        json_request("http://x", body, stream=False)
