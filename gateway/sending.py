@@ -30,6 +30,11 @@ def json_request(
     return UpstreamRequest(url, {**(headers or {}), **types}, data, stream=stream)
 
 
+def get_request(url: str, headers: Mapping[str, str] | None = None) -> UpstreamRequest:
+    """A GET that asks for JSON. headers: those beside the type of content, such as `bearer_header`."""
+    return UpstreamRequest(url, {**(headers or {}), "accept": "application/json"}, b"", method="GET")
+
+
 def bearer_header(secret: str) -> dict[str, str]:
     """The header that carries a key, or none where there is no key."""
     return {"authorization": f"Bearer {secret}"} if secret else {}

@@ -15,6 +15,7 @@ from gateway.call import (
     Usage,
 )
 from gateway.config import ApiKey, BaseUrl, SecretWord
+from gateway.costs import allows_tool, kept_fault, tool_fault
 from gateway.counting import count_in, count_input_tokens
 from gateway.dialect import ChatDialect, InboundCall, InboundDialect, Relay, Watch, bearer
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault, too_fast
@@ -23,7 +24,7 @@ from gateway.hookspecs import App, RequestContext, Router, hookimpl
 from gateway.inbound import Notes
 from gateway.operations import OPERATIONS, ModelOperation
 from gateway.payments import Checkout, CheckoutState, Order, Part, PaymentEvent, PaymentKind, PaymentMethod
-from gateway.profile import Dialect, Profile
+from gateway.profile import COMPLETIONS, Dialect, Profile
 from gateway.provider import (
     Answer,
     Attempt,
@@ -44,8 +45,16 @@ from gateway.provider import (
     UpstreamRequest,
 )
 from gateway.quirks import EFFORTS, InstanceQuirks, ModelQuirks, QuirkTable, longest_match, nearest_effort
-from gateway.readers import ChatReader, EmbeddingsReader, ResponsesReader, measure_chat
-from gateway.sending import bearer_header, json_request
+from gateway.readers import (
+    ChatReader,
+    CompactionReader,
+    CompletionsReader,
+    EmbeddingsReader,
+    ResponsesReader,
+    listed_models,
+    measure_chat,
+)
+from gateway.sending import bearer_header, get_request, json_request
 from gateway.stores import Counters, Hold, HoldRequest, Keys, Ledger, Stores, UsageLog, UsageRow, Window
 from gateway.text_filter import MakeFilter, TextFilter
 from gateway.tools import (
@@ -66,6 +75,7 @@ from gateway.tools import (
     ToolRun,
     search_activity,
 )
+from gateway.wire.chat.activity import activity_event, activity_notes
 from gateway.wire.chat.decoder import ChatChunkEditor, ChatStreamDecoder, read_completion
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
 from gateway.wire.chat.members import allowed_tools_of, arguments_of, output_limit_of, stops_of
@@ -78,6 +88,7 @@ from gateway.wire.errors.parse import fault_from_openai_error, fault_from_stream
 from gateway.wire.event_decoder import EventDecoder, JsonEventDecoder
 from gateway.wire.exact_json import load_exact
 from gateway.wire.json_schema import Component, is_closed
+from gateway.wire.kept_ids import kept_ids
 from gateway.wire.lenient import (
     as_dict,
     as_list,
@@ -115,6 +126,7 @@ from gateway.wire.usage import find_usage, read_usage
 
 __all__ = [
     "BOUND",
+    "COMPLETIONS",
     "DONE",
     "EFFORTS",
     "EXPECTED",
@@ -139,6 +151,8 @@ __all__ = [
     "ChatTally",
     "Checkout",
     "CheckoutState",
+    "CompactionReader",
+    "CompletionsReader",
     "Component",
     "Counters",
     "CountingProvider",
@@ -226,7 +240,10 @@ __all__ = [
     "Watch",
     "Weights",
     "Window",
+    "activity_event",
+    "activity_notes",
     "allowed_tools_of",
+    "allows_tool",
     "arguments_of",
     "as_dict",
     "as_list",
@@ -252,10 +269,14 @@ __all__ = [
     "fault_from_stream_event",
     "find_usage",
     "fold_stream",
+    "get_request",
     "hookimpl",
     "is_closed",
     "is_sealed",
     "json_request",
+    "kept_fault",
+    "kept_ids",
+    "listed_models",
     "load_exact",
     "longest_match",
     "measure_chat",
@@ -277,6 +298,7 @@ __all__ = [
     "text_of",
     "texts_of",
     "too_fast",
+    "tool_fault",
     "unfold",
     "unseal",
     "with_cached",

@@ -16,6 +16,7 @@ BOUND
 BaseUrl
 Basis
 BilledRound
+COMPLETIONS
 Call
 CallProgress
 Caller
@@ -28,6 +29,8 @@ ChatStreamDecoder
 ChatTally
 Checkout
 CheckoutState
+CompactionReader
+CompletionsReader
 Component
 Counters
 CountingProvider
@@ -119,7 +122,10 @@ UsageRow
 Watch
 Weights
 Window
+activity_event
+activity_notes
 allowed_tools_of
+allows_tool
 arguments_of
 as_dict
 as_list
@@ -145,10 +151,14 @@ fault_from_openai_error
 fault_from_stream_event
 find_usage
 fold_stream
+get_request
 hookimpl
 is_closed
 is_sealed
 json_request
+kept_fault
+kept_ids
+listed_models
 load_exact
 longest_match
 measure_chat
@@ -170,6 +180,7 @@ text_member
 text_of
 texts_of
 too_fast
+tool_fault
 unfold
 unseal
 with_cached

@@ -92,6 +92,16 @@ def read_completion(body: bytes) -> dict[str, Any]:
     Raises UpstreamFault when it is no JSON object, is an error object in spite of its status, or has no `choices`
     with a `message` each.
     """
+    value = read_choices(body)
+    for choice in value["choices"]:
+        if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
+            raise nonsense("The provider's answer has a choice without a message.", body)
+    return value
+
+
+def read_choices(body: bytes) -> dict[str, Any]:
+    """A whole answer as an object with some `choices`, whatever those are. Raises UpstreamFault when it is none, or an
+    error object in spite of its status."""
     value = _object(body)
     if value is None:
         raise nonsense("The provider's answer is not a JSON object.", body)
@@ -100,9 +110,6 @@ def read_completion(body: bytes) -> dict[str, Any]:
     choices = value.get("choices")
     if not isinstance(choices, list) or not choices:
         raise nonsense("The provider's answer has no choices.", body)
-    for choice in choices:
-        if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
-            raise nonsense("The provider's answer has a choice without a message.", body)
     return value
 
 

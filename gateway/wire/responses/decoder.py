@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from gateway.errors import UpstreamFault
+from gateway.errors import Fault, UpstreamFault
 from gateway.wire.errors.render import fault_from_stream_event
 from gateway.wire.event_decoder import EventDecoder, StreamItem
 from gateway.wire.exact_json import load_exact
@@ -68,12 +68,8 @@ def _check_failure(kind: bytes, payload: bytes) -> None:
     event = _object(payload)
     if event is None:
         raise _no_event(payload)
-    if kind not in (b"error", b"response.failed"):
-        return
-    fault = fault_from_stream_event(event)
-    response = event.get("response")
-    fault.usage = usage_of_response(response) if isinstance(response, dict) else None
-    raise fault
+    if kind in (b"error", b"response.failed"):
+        raise _failure(event)
 
 
 def read_response(body: bytes) -> Json:
@@ -94,7 +90,7 @@ def read_response(body: bytes) -> Json:
             detail=body[:500].decode("utf-8", "replace"),
         )
     if value.get("status") == "failed":
-        raise fault_from_stream_event({"response": value})
+        raise _failure({"response": value})
     if value.get("status") not in ("completed", "incomplete", None):
         raise UpstreamFault("The provider's answer is not finished.", code="upstream_invalid_response")
     return value
@@ -103,6 +99,14 @@ def read_response(body: bytes) -> Json:
 def unfold_response(response: Json) -> list[bytes]:
     """The events that would have said a whole response, as their JSON bytes."""
     return [orjson.dumps(event) for event in events_of(response)]
+
+
+def _failure(event: Json) -> Fault:
+    """What an event that tells of a failure means, with what the response had used by then."""
+    fault = fault_from_stream_event(event)
+    response = event.get("response")
+    fault.usage = usage_of_response(response) if isinstance(response, dict) else None
+    return fault
 
 
 def _object(data: bytes) -> Json | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import Call, Target, UpstreamRequest, json_request
+from gateway.api import Call, Target, UpstreamRequest, get_request, json_request
 
 from .draft import Draft
 from .messages import translate_messages
@@ -43,12 +43,20 @@ def build(draft: Draft, settings: Settings) -> UpstreamRequest:
     return post(settings.endpoint, draft.out, draft.betas, settings, stream=draft.call.stream)
 
 
-def post(url: str, out: dict[str, Any], betas: list[str], settings: Settings, *, stream: bool) -> UpstreamRequest:
-    """A request with the body `out` and the operator's credentials. Raises CallerFault for what cannot be written."""
+def models(settings: Settings) -> UpstreamRequest:
+    """The request for Anthropic's list of models: one page of the most that it gives at once."""
+    return get_request(settings.base_url + "/v1/models?limit=1000", _headers(settings))
+
+
+def _headers(settings: Settings) -> dict[str, str]:
     headers = {"anthropic-version": settings.version}
     key = settings.api_key.get_secret_value()
-    if key:
-        headers["x-api-key"] = key
+    return {**headers, "x-api-key": key} if key else headers
+
+
+def post(url: str, out: dict[str, Any], betas: list[str], settings: Settings, *, stream: bool) -> UpstreamRequest:
+    """A request with the body `out` and the operator's credentials. Raises CallerFault for what cannot be written."""
+    headers = _headers(settings)
     betas = list(dict.fromkeys([*settings.beta, *betas]))
     if betas:
         headers["anthropic-beta"] = ",".join(betas)

@@ -9,6 +9,7 @@ from gateway.api import (
     Attempt,
     Call,
     Fault,
+    ListedModel,
     Profile,
     ProviderKind,
     Router,
@@ -20,12 +21,13 @@ from gateway.api import (
     hookimpl,
 )
 
-from .costs import check_costs
+from .costs import TOOLS, check_costs
 from .embeddings import ListReader, embeddings_body
 from .estimate import bound_input
 from .faults import fault_from_reply, tidy
 from .inbound import add_routes
 from .inbound.native import GENERATE, NativeReader, native_body
+from .models import models, read_models
 from .parts import media_urls
 from .quirks import TABLE
 from .reading import Reading
@@ -56,10 +58,11 @@ class GoogleProvider:
             operations=frozenset({"chat", "embeddings"}),
             max_choices=self.quirks.of(target).candidates,
             media="bytes",
-            understands=frozenset({"allowed_tools", "tool_media", "tool_marks"}),
+            understands=frozenset({"activity", "allowed_tools", "tool_media", "tool_marks"}),
             on_disconnect=self.settings.on_disconnect,
             # Most models refuse Google's search beside functions.
             web_search="alone",
+            tools=TOOLS,
             tool_names=TOOL_NAMES,
             counts=GENERATE,
         )
@@ -73,12 +76,12 @@ class GoogleProvider:
         if call.dialect == GENERATE:
             method = "streamGenerateContent?alt=sse" if call.stream else "generateContent"
             body = native_body(call, self.settings.safety_settings)
-            check_costs(body, self.settings.root)
+            check_costs(body, self.settings.root, target)
             request = post(target, method, body, self.settings, stream=call.stream)
             reading = Reading(every_search=self.quirks.of(target).searches == "each")
             return Attempt(request, NativeReader(call, reading, self._secret))
         draft, reading = draft_request(call, target, self.settings, self.quirks.of(target))
-        check_costs(draft.out, self.settings.root)
+        check_costs(draft.out, self.settings.root, target)
         return Attempt(build(draft, target, self.settings), GeminiReader(call, reading, self._secret))
 
     def read_fault(self, reply: UpstreamReply) -> Fault:
@@ -93,6 +96,14 @@ class GoogleProvider:
     def read_count(self, reply: UpstreamReply) -> int | None:
         """The number in an answer to `build_count`."""
         return count_in(reply, "totalTokens")
+
+    def models_request(self) -> UpstreamRequest:
+        """See `ListingProvider`: `GET /models`, a page of a thousand."""
+        return models(self.settings)
+
+    def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
+        """The models in the answer, with the limits that it tells. Raises UpstreamFault when it is no list."""
+        return read_models(reply)
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `gateway.api.Provider`. Media cost differently from model to model; its context bounds the whole."""

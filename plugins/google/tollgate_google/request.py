@@ -56,9 +56,14 @@ def resource(target: Target) -> str:
     return target.upstream if "/" in target.upstream else f"models/{target.upstream}"
 
 
+def headers(settings: Settings) -> dict[str, str]:
+    """Of every request, with the operator's credentials."""
+    key = settings.api_key.get_secret_value()
+    return {"x-goog-api-key": key} if key else {}
+
+
 def post(target: Target, method: str, body: dict[str, Any], settings: Settings, *, stream: bool) -> UpstreamRequest:
     """A request to `{model}:{method}`, with the operator's credentials in a header. Raises CallerFault for a body that
     cannot be written as JSON."""
-    key = settings.api_key.get_secret_value()
     url = f"{settings.root}/{quote(resource(target), safe='/')}:{method}"
-    return json_request(url, body, {"x-goog-api-key": key} if key else {}, stream=stream)
+    return json_request(url, body, headers(settings), stream=stream)

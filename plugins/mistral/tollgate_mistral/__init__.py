@@ -8,13 +8,18 @@ from typing import Any
 from gateway.api import (
     Attempt,
     Call,
+    ListedModel,
     Profile,
     ProviderKind,
     Target,
     Transport,
+    UpstreamReply,
+    UpstreamRequest,
     bearer_header,
+    get_request,
     hookimpl,
     json_request,
+    listed_models,
 )
 
 from .embeddings import ListReader, embeddings_body
@@ -57,6 +62,14 @@ class MistralProvider:
         body = chat_body(call, target, self.quirks.of(target))
         request = json_request(f"{url}/chat/completions", body, key, stream=call.stream)
         return Attempt(request, MistralReader(call, self._secrets))
+
+    def models_request(self) -> UpstreamRequest:
+        """See `ListingProvider`: `GET /models`."""
+        return get_request(self.settings.base_url + "/models", bearer_header(self._secrets[0]))
+
+    def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
+        """The models in the answer, with the limits that it tells. Raises UpstreamFault when it is no list."""
+        return listed_models(reply, contexts=("max_context_length",))
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """An upper bound in tokens of the input that this chat body makes at `target`."""

@@ -10,14 +10,19 @@ from gateway.api import (
     BOUND,
     Attempt,
     Call,
+    ListedModel,
     Profile,
     ProviderKind,
     Target,
     Transport,
+    UpstreamReply,
+    UpstreamRequest,
     bearer_header,
     bound_text_tokens,
+    get_request,
     hookimpl,
     json_request,
+    listed_models,
 )
 
 from .messages import media_urls
@@ -62,6 +67,14 @@ class MoonshotProvider:
         draft = draft_request(call, target, self.quirks.of(target))
         request = json_request(self.settings.endpoint, draft.out, bearer_header(self._secrets[0]), stream=call.stream)
         return Attempt(request, MoonshotReader(call, self._secrets))
+
+    def models_request(self) -> UpstreamRequest:
+        """See `ListingProvider`: `GET /models`."""
+        return get_request(self.settings.base_url + "/models", bearer_header(self._secrets[0]))
+
+    def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
+        """The models in the answer, with the limits that it tells. Raises UpstreamFault when it is no list."""
+        return listed_models(reply, contexts=("context_length",))
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `gateway.api.Provider`. A picture makes at most 4,096 patches (Kimi's image processor, pre-merge limit

@@ -22,7 +22,7 @@ def chat_body(call: Call, upstream: str, quirks: Quirks) -> dict[str, Any]:
     """
     body = dict(call.body)
     body["model"] = upstream
-    _set_stream(body, call, quirks)
+    set_stream(body, call, quirks)
     _set_limit(body, call.max_output, quirks)
     _set_effort(body, call, quirks)
     _rename_roles(body, quirks)
@@ -35,7 +35,8 @@ def chat_body(call: Call, upstream: str, quirks: Quirks) -> dict[str, Any]:
     return body
 
 
-def _set_stream(body: dict[str, Any], call: Call, quirks: Quirks) -> None:
+def set_stream(body: dict[str, Any], call: Call, quirks: Quirks) -> None:
+    """Ask for a stream and its usage, or for neither, as the call goes on."""
     if not call.stream:
         if body.get("stream"):
             # The gateway itself decided to take the answer whole.

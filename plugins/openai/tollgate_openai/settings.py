@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from tollgate_openai.completions import CompletionsMode
 from tollgate_openai.quirks import AT_OPENAI
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
@@ -41,8 +42,8 @@ class OpenAISettings(BaseModel):
     responses: whether the server speaks the Responses API too: `native` (yes), `bridge` (no, or it shall not be used),
     `only` (it does not speak Chat Completions), `auto` (OpenAI itself does). A model's own `options.responses` counts
     instead where it is given.
-    hosted_tools: tools that OpenAI runs and bills beside the tokens (`tollgate_openai.hosted`), to be let through all
-    the same: their callers pay the tokens, the operator the rest.
+    completions: the same of the older `/completions`: `native`, `bridge`, `only` (it does not chat), `auto` (`only` for
+    OpenAI's models that know no chat, `bridge` for all others). A model's own `options.completions` counts instead.
     quirks: members of `tollgate_openai.quirks.Quirks` that hold for every model of this instance.
     """
 
@@ -55,7 +56,7 @@ class OpenAISettings(BaseModel):
     headers: dict[str, str] = Field(default_factory=dict)
     on_disconnect: Literal["cancel", "drain"] = "cancel"
     responses: ResponsesMode = "auto"
-    hosted_tools: tuple[str, ...] = ()
+    completions: CompletionsMode = "auto"
     quirks: dict[str, Any] = {}
 
     @field_validator("api_key")
