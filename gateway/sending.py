@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
 
+from gateway.call import Call
 from gateway.errors import CallerFault
 from gateway.provider import UpstreamRequest
 
@@ -28,6 +29,26 @@ def json_request(
         ) from error
     types = {"accept": "text/event-stream" if stream else "application/json", "content-type": "application/json"}
     return UpstreamRequest(url, {**(headers or {}), **types}, data, stream=stream)
+
+
+def carry_rest(
+    call: Call,
+    body: Mapping[str, Any],
+    out: dict[str, Any],
+    *,
+    handled: Collection[str],
+    lost: Mapping[str, tuple[Collection[Any], str]],
+) -> None:
+    """Put into `out`, under their own names, the members of a chat body that were not read by name. handled: those that
+    were. lost: those that the provider has nothing for: the values that ask for nothing, and why every other value is
+    reported. Raises CallerFault instead of reporting when the call is strict."""
+    for name, (neutral, why) in lost.items():
+        value = body.get(name)
+        if value is not None and value not in neutral:
+            call.report_dropped(name, why)
+    for key, value in body.items():
+        if key not in handled and key not in lost and value is not None:
+            out[key] = value
 
 
 def get_request(url: str, headers: Mapping[str, str] | None = None) -> UpstreamRequest:

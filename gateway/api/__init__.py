@@ -54,7 +54,7 @@ from gateway.readers import (
     listed_models,
     measure_chat,
 )
-from gateway.sending import bearer_header, get_request, json_request
+from gateway.sending import bearer_header, carry_rest, get_request, json_request
 from gateway.stores import Counters, Hold, HoldRequest, Keys, Ledger, Stores, UsageLog, UsageRow, Window
 from gateway.text_filter import MakeFilter, TextFilter
 from gateway.tools import (
@@ -251,6 +251,7 @@ __all__ = [
     "bearer",
     "bearer_header",
     "bound_text_tokens",
+    "carry_rest",
     "check_depth",
     "clean",
     "count_in",

@@ -36,12 +36,6 @@ ALLOWED: dict[str, str] = {
     "plugins/mistral/tollgate_mistral/__init__.py, plugins/moonshot/tollgate_moonshot/__init__.py": (
         "plugins are independent of each other"
     ),
-    "plugins/mistral/tollgate_mistral/params.py, plugins/moonshot/tollgate_moonshot/params.py": (
-        "plugins are independent of each other"
-    ),
-    "plugins/mistral/tollgate_mistral/settings.py, plugins/moonshot/tollgate_moonshot/settings.py": (
-        "plugins are independent of each other"
-    ),
 }
 TRIVIAL = set(") ] } ), ], }, ( [ { else: try: return pass continue break )] }) }] ()".split())
 

@@ -133,6 +133,7 @@ as_text
 bearer
 bearer_header
 bound_text_tokens
+carry_rest
 check_depth
 clean
 count_in

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import as_text, output_limit_of, stops_of
+from gateway.api import as_text, carry_rest, output_limit_of, stops_of
 
 from .draft import Draft, refuse
 
@@ -97,10 +97,4 @@ def add_rest(draft: Draft) -> None:
     body = draft.body
     if body.get("modalities") not in (None, ["text"]):
         raise refuse("modalities", "Moonshot's models answer in text only")
-    for name, (neutral, why) in CANNOT.items():
-        value = body.get(name)
-        if value is not None and value not in neutral:
-            draft.report(name, why)
-    for key, value in body.items():
-        if key not in HANDLED and key not in CANNOT and value is not None:
-            draft.out[key] = value
+    carry_rest(draft.call, body, draft.out, handled=HANDLED, lost=CANNOT)
