@@ -13,9 +13,9 @@ from gateway.provider import UpstreamRequest
 
 
 def json_request(
-    url: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None, *, stream: bool
+    url: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None, *, stream: bool, accept: str = ""
 ) -> UpstreamRequest:
-    """A POST of `body` as JSON. headers: those beside the types of content, such as `bearer_header`.
+    """A POST of `body` as JSON; see `post_request`.
 
     Raises CallerFault for a body that cannot be written: nested deeper than orjson's 254 levels, half a surrogate pair,
     a number above 64 bits.
@@ -27,8 +27,23 @@ def json_request(
             "The request body cannot be sent on as JSON: it nests too deeply, or holds a number above 64 bits or text "
             f"that is no Unicode ({error})."
         ) from error
-    types = {"accept": "text/event-stream" if stream else "application/json", "content-type": "application/json"}
-    return UpstreamRequest(url, {**(headers or {}), **types}, data, stream=stream)
+    return post_request(url, data, "application/json", headers, stream=stream, accept=accept)
+
+
+def post_request(
+    url: str,
+    data: bytes,
+    content_type: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    stream: bool,
+    accept: str = "",
+) -> UpstreamRequest:
+    """A POST of bytes. headers: those beside the types of content, such as `bearer_header`. accept: for an answer that
+    is neither JSON nor a stream of events."""
+    accepted = accept or ("text/event-stream" if stream else "application/json")
+    sent = {**(headers or {}), "accept": accepted, "content-type": content_type}
+    return UpstreamRequest(url, sent, data, stream=stream)
 
 
 def carry_rest(

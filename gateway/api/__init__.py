@@ -24,6 +24,14 @@ from gateway.hookspecs import App, RequestContext, Router, hookimpl
 from gateway.inbound import Notes
 from gateway.operations import OPERATIONS, ModelOperation
 from gateway.payments import Checkout, CheckoutState, Order, Part, PaymentEvent, PaymentKind, PaymentMethod
+from gateway.plain_readers import (
+    EmbeddingsReader,
+    ImagesReader,
+    ModerationReader,
+    PlainReader,
+    SpeechReader,
+    TranscriptionReader,
+)
 from gateway.profile import COMPLETIONS, Dialect, Profile
 from gateway.provider import (
     Answer,
@@ -49,12 +57,11 @@ from gateway.readers import (
     ChatReader,
     CompactionReader,
     CompletionsReader,
-    EmbeddingsReader,
     ResponsesReader,
     listed_models,
     measure_chat,
 )
-from gateway.sending import bearer_header, carry_rest, get_request, json_request
+from gateway.sending import bearer_header, carry_rest, get_request, json_request, post_request
 from gateway.stores import Counters, Hold, HoldRequest, Keys, Ledger, Stores, UsageLog, UsageRow, Window
 from gateway.text_filter import MakeFilter, TextFilter
 from gateway.tools import (
@@ -103,6 +110,7 @@ from gateway.wire.lenient import (
     with_cached,
     writable,
 )
+from gateway.wire.multipart import Upload, form_of_body, has_uploads, read_form, write_form
 from gateway.wire.openapi import Operation, Parameter, SecurityScheme
 from gateway.wire.pdf import PageCounter
 from gateway.wire.redact import clean, redact, redact_fault
@@ -171,6 +179,7 @@ __all__ = [
     "GatewayFault",
     "Hold",
     "HoldRequest",
+    "ImagesReader",
     "InboundCall",
     "InboundDialect",
     "InstanceQuirks",
@@ -183,6 +192,7 @@ __all__ = [
     "MediaProvider",
     "ModelOperation",
     "ModelQuirks",
+    "ModerationReader",
     "Net",
     "Notes",
     "Operation",
@@ -196,6 +206,7 @@ __all__ = [
     "PaymentEvent",
     "PaymentKind",
     "PaymentMethod",
+    "PlainReader",
     "Price",
     "Profile",
     "Provider",
@@ -217,6 +228,7 @@ __all__ = [
     "ServerTool",
     "Sink",
     "Source",
+    "SpeechReader",
     "Stores",
     "StreamDecoder",
     "StreamItem",
@@ -229,8 +241,10 @@ __all__ = [
     "ToolImage",
     "ToolResult",
     "ToolRun",
+    "TranscriptionReader",
     "Transport",
     "Unfence",
+    "Upload",
     "UpstreamFault",
     "UpstreamReply",
     "UpstreamRequest",
@@ -270,7 +284,9 @@ __all__ = [
     "fault_from_stream_event",
     "find_usage",
     "fold_stream",
+    "form_of_body",
     "get_request",
+    "has_uploads",
     "hookimpl",
     "is_closed",
     "is_sealed",
@@ -284,7 +300,9 @@ __all__ = [
     "nearest_effort",
     "nonsense",
     "output_limit_of",
+    "post_request",
     "read_completion",
+    "read_form",
     "read_response",
     "read_retry_after",
     "read_usage",
@@ -304,4 +322,5 @@ __all__ = [
     "unseal",
     "with_cached",
     "writable",
+    "write_form",
 ]

@@ -52,6 +52,7 @@ Form
 GatewayFault
 Hold
 HoldRequest
+ImagesReader
 InboundCall
 InboundDialect
 InstanceQuirks
@@ -64,6 +65,7 @@ MakeFilter
 MediaProvider
 ModelOperation
 ModelQuirks
+ModerationReader
 Net
 Notes
 OPERATIONS
@@ -78,6 +80,7 @@ Part
 PaymentEvent
 PaymentKind
 PaymentMethod
+PlainReader
 Price
 Profile
 Provider
@@ -99,6 +102,7 @@ SecurityScheme
 ServerTool
 Sink
 Source
+SpeechReader
 Stores
 StreamDecoder
 StreamItem
@@ -111,8 +115,10 @@ ToolFault
 ToolImage
 ToolResult
 ToolRun
+TranscriptionReader
 Transport
 Unfence
+Upload
 UpstreamFault
 UpstreamReply
 UpstreamRequest
@@ -152,7 +158,9 @@ fault_from_openai_error
 fault_from_stream_event
 find_usage
 fold_stream
+form_of_body
 get_request
+has_uploads
 hookimpl
 is_closed
 is_sealed
@@ -166,7 +174,9 @@ measure_chat
 nearest_effort
 nonsense
 output_limit_of
+post_request
 read_completion
+read_form
 read_response
 read_retry_after
 read_usage
@@ -186,6 +196,7 @@ unfold
 unseal
 with_cached
 writable
+write_form
 """.split()
 
 

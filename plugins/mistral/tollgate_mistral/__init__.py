@@ -20,10 +20,12 @@ from gateway.api import (
     hookimpl,
     json_request,
     listed_models,
+    post_request,
 )
 
 from .embeddings import ListReader, embeddings_body
 from .estimate import bound_input
+from .plain import TranscriptReader, VerdictReader, moderation_body, operations_of, transcription_form
 from .quirks import TABLE
 from .reader import MistralReader
 from .request import chat_body
@@ -48,7 +50,7 @@ class MistralProvider:
         understands is emulated here already (see `messages` and `tools`)."""
         self.quirks.of(target)
         return Profile(
-            operations=frozenset({"chat", "embeddings"}),
+            operations=operations_of(target.upstream),
             understands=frozenset({"allowed_tools", "tool_media"}),
             on_disconnect=self.settings.on_disconnect,
         )
@@ -59,6 +61,13 @@ class MistralProvider:
         if call.operation == "embeddings":
             request = json_request(f"{url}/embeddings", embeddings_body(call, target), key, stream=False)
             return Attempt(request, ListReader(call, self._secrets))
+        if call.operation == "transcriptions":
+            content_type, data = transcription_form(call, target)
+            request = post_request(f"{url}/audio/transcriptions", data, content_type, key, stream=False)
+            return Attempt(request, TranscriptReader(call, self._secrets))
+        if call.operation == "moderations":
+            request = json_request(f"{url}/moderations", moderation_body(call, target), key, stream=False)
+            return Attempt(request, VerdictReader(call, self._secrets))
         body = chat_body(call, target, self.quirks.of(target))
         request = json_request(f"{url}/chat/completions", body, key, stream=call.stream)
         return Attempt(request, MistralReader(call, self._secrets))

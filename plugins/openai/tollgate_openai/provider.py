@@ -17,22 +17,31 @@ from gateway.api import (
     EmbeddingsReader,
     Fault,
     GatewayFault,
+    ImagesReader,
     ListedModel,
+    ModerationReader,
     Profile,
     ResponsesReader,
+    SpeechReader,
     Target,
+    TranscriptionReader,
     Transport,
     UpstreamReply,
     UpstreamRequest,
     bound_text_tokens,
+    form_of_body,
     get_request,
+    has_uploads,
     json_request,
     listed_models,
+    post_request,
     redact_fault,
+    write_form,
 )
 from tollgate_openai.completions import CompletionsMode, completions_body, knows_no_chat
 from tollgate_openai.hosted import TOOLS, check_members
 from tollgate_openai.members import without_foreign_members
+from tollgate_openai.plain import EVERYTHING, PATHS, operations_of, plain_body
 from tollgate_openai.quirks import AT_OPENAI, ELSEWHERE
 from tollgate_openai.request import chat_body
 from tollgate_openai.responses import responses_body
@@ -47,8 +56,6 @@ _SPEAKS: Mapping[str, frozenset[Dialect]] = MappingProxyType(
         "only": frozenset({"responses"}),
     }
 )
-
-_CHAT: frozenset[str] = frozenset({"chat", "embeddings"})
 
 # vLLM, OpenRouter and Groq, LM Studio.
 _CONTEXTS = ("max_model_len", "context_length", "context_window", "max_context_length")
@@ -66,7 +73,6 @@ class OpenAIProvider:
         self._url = settings.base_url + "/chat/completions"
         self._responses_url = settings.base_url + "/responses"
         self._completions_url = settings.base_url + "/completions"
-        self._embeddings_url = settings.base_url + "/embeddings"
         self._models_url = settings.base_url + "/models"
         self._headers = _headers(settings)
         secrets = (settings.api_key.get_secret_value(), settings.organization, settings.project)
@@ -86,14 +92,15 @@ class OpenAIProvider:
         if mode == "auto":
             mode = self._settings.responses
         official = self._settings.is_openai
-        dialects, operations = _SPEAKS["native" if mode == "auto" and official else mode], _CHAT
-        if official and "responses" in dialects:
+        dialects = _SPEAKS["native" if mode == "auto" and official else mode]
+        operations = operations_of(target.upstream) if official else EVERYTHING
+        if official and "responses" in dialects and "chat" in operations:
             operations |= {"compact"}
         texts = self._completions(target)
         if texts == "only":
             dialects = operations = frozenset({COMPLETIONS})
         elif texts == "native":
-            dialects |= {COMPLETIONS}
+            dialects, operations = dialects | {COMPLETIONS}, operations | {COMPLETIONS}
         return Profile(
             dialects=dialects,
             operations=operations,
@@ -115,8 +122,8 @@ class OpenAIProvider:
 
     def prepare(self, call: Call, target: Target) -> Attempt:
         """See `Provider`. Raises CallerFault for a body that cannot be written as JSON."""
-        if call.operation == "embeddings":
-            return self._attempt(call, self._embeddings_url, {**call.body, "model": target.upstream}, _Embeddings)
+        if call.operation in PATHS:
+            return self._plain(call, target)
         check_members(call.body, target)
         if call.dialect == "responses":
             body = responses_body(call, target.upstream, self.quirks.of(target), table=self._settings.is_openai)
@@ -132,8 +139,19 @@ class OpenAIProvider:
             body["messages"] = without_foreign_members(body["messages"], call)
         return self._attempt(call, self._url, body, _Chat)
 
+    def _plain(self, call: Call, target: Target) -> Attempt:
+        """A call that is no conversation."""
+        url = self._settings.base_url + PATHS[call.operation]
+        body = plain_body(call, target.upstream, official=self._settings.is_openai)
+        if not has_uploads(body):
+            return self._attempt(call, url, body, _PLAIN[call.operation])
+        content_type, data = write_form(form_of_body(body), call.id)
+        request = post_request(url, data, content_type, self._headers, stream=call.stream, accept=_accepted(call))
+        return Attempt(request, _PLAIN[call.operation](call, self._secrets))
+
     def _attempt(self, call: Call, url: str, body: dict[str, Any], reader: type[_Clean]) -> Attempt:
-        return Attempt(json_request(url, body, self._headers, stream=call.stream), reader(call, self._secrets))
+        request = json_request(url, body, self._headers, stream=call.stream, accept=_accepted(call))
+        return Attempt(request, reader(call, self._secrets))
 
     def models_request(self) -> UpstreamRequest:
         """See `ListingProvider`: `GET /models`."""
@@ -183,7 +201,41 @@ class _Compaction(_Clean, CompactionReader):
 
 
 class _Embeddings(_Clean, EmbeddingsReader):
-    """OpenAI's lists of embeddings."""
+    """Lists of embeddings."""
+
+
+class _Images(_Clean, ImagesReader):
+    """Lists of images."""
+
+
+class _Speech(_Clean, SpeechReader):
+    """Audio."""
+
+
+class _Transcription(_Clean, TranscriptionReader):
+    """What was heard."""
+
+
+class _Moderation(_Clean, ModerationReader):
+    """Verdicts."""
+
+
+_PLAIN: Mapping[str, type[_Clean]] = MappingProxyType(
+    {
+        "embeddings": _Embeddings,
+        "images": _Images,
+        "image_edits": _Images,
+        "speech": _Speech,
+        "transcriptions": _Transcription,
+        "translations": _Transcription,
+        "moderations": _Moderation,
+    }
+)
+
+
+def _accepted(call: Call) -> str:
+    """What the answer is, where it is not what is usual."""
+    return "*/*" if call.operation in ("speech", "transcriptions", "translations") else ""
 
 
 def _headers(settings: OpenAISettings) -> dict[str, str]:

@@ -18,6 +18,7 @@ from gateway.sqlite.engine.migrations import (
     m0006_logins,
     m0007_stored,
     m0008_tags,
+    m0009_objects,
 )
 
 STEPS: tuple[tuple[str, ...], ...] = (
@@ -29,6 +30,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     m0006_logins.STATEMENTS,
     m0007_stored.STATEMENTS,
     m0008_tags.STATEMENTS,
+    m0009_objects.STATEMENTS,
 )
 """The statements of each step, in order."""
 
