@@ -22,7 +22,7 @@ from gateway.own_plugins import OWN_PLUGINS
 from gateway.payments import PaymentKind, PaymentMethod
 from gateway.pluginload import Plugins, check_providers, load, registered_providers
 from gateway.profile import Profile
-from gateway.provider import FilesProvider, ListingProvider, MediaProvider, ProviderKind
+from gateway.provider import CountingProvider, FilesProvider, ListingProvider, MediaProvider, ProviderKind
 from gateway.server_secret import server_secret
 from gateway.servertools.toolbox import Offers, collect
 from gateway.stores import CountersKind, Stores, StoresKind, StoresSettings
@@ -111,11 +111,20 @@ def read_blueprint(path: Path, env: Mapping[str, str], more: Mapping[str, object
             document.report(("files", "providers", at), f"there is no provider {name!r}")
     check_providers((owned[name] for name in config.files.providers if name in owned), FilesProvider)
     profiles = resolve_profiles(config, providers, document)
-    by_bytes = {config.models[model].provider for model, profile in profiles.items() if profile.media == "bytes"}
-    check_providers((owned[name] for name in by_bytes), MediaProvider)
+    for protocol, asked in ((MediaProvider, _takes_bytes), (CountingProvider, _counts)):
+        bound = {config.models[model].provider for model, profile in profiles.items() if asked(profile)}
+        check_providers((owned[name] for name in sorted(bound)), protocol)
     return Blueprint(
         config, plugins.order(config.pipeline), kinds, payments, offers, stores, counters, endpoints, profiles, demo
     )
+
+
+def _takes_bytes(profile: Profile) -> bool:
+    return profile.media == "bytes"
+
+
+def _counts(profile: Profile) -> bool:
+    return bool(profile.counts)
 
 
 def _endpoints(name: str, entry: ProviderEntry, kind: ProviderKind) -> tuple[Endpoint, ...]:

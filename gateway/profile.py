@@ -46,6 +46,7 @@ class Profile:
         the operator lets them through.
     tool_names: a pattern that the whole name of a function must match there, "" for any name. In chat and in Responses
         the gateway renames what does not, and gives the answer back with the caller's own names.
+    counts: the dialect of which the upstream counts tokens, "" for none; see `gateway.provider.CountingProvider`.
     """
 
     dialects: frozenset[Dialect] = CHAT
@@ -57,6 +58,7 @@ class Profile:
     web_search: WebSearch = "no"
     tools: tuple[str, ...] = ()
     tool_names: str = COMMON_NAMES
+    counts: Dialect = ""
 
 
 PLAIN = Profile()

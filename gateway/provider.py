@@ -228,6 +228,19 @@ class MediaProvider(Provider, Protocol):
         """The URLs in the content parts of this chat body that are needed as bytes, in order. Never raises."""
 
 
+class CountingProvider(Provider, Protocol):
+    """A provider whose profile names a dialect that its upstream counts tokens of (`counts`), at no cost."""
+
+    def build_count(self, call: Call, body: Mapping[str, Any], target: Target) -> UpstreamRequest:
+        """The request that has `body`, in that dialect, counted. Raises CallerFault for what cannot be sent."""
+
+    def read_count(self, reply: UpstreamReply) -> int | None:
+        """The number in a successful answer, None when it holds none. Never raises."""
+
+    def read_fault(self, reply: UpstreamReply) -> Fault:
+        """What an error answer to that request means. Never repeats the operator's credentials."""
+
+
 class ListingProvider(Provider, Protocol):
     """A provider that can be asked which models it has, for entries such as `local/*` under `models`."""
 

@@ -14,12 +14,14 @@ from gateway.call import (
     Target,
     Usage,
 )
-from gateway.config import ApiKey, BaseUrl
+from gateway.config import ApiKey, BaseUrl, SecretWord
 from gateway.costs import allows_tool, kept_fault, tool_fault
+from gateway.counting import count_in, count_input_tokens
 from gateway.dialect import ChatDialect, InboundCall, InboundDialect, Relay, Watch, bearer
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault, too_fast
 from gateway.explanation import ExplainedStep, Explanation
 from gateway.hookspecs import App, RequestContext, Router, hookimpl
+from gateway.inbound import Notes
 from gateway.operations import OPERATIONS, ModelOperation
 from gateway.payments import Checkout, CheckoutState, Order, Part, PaymentEvent, PaymentKind, PaymentMethod
 from gateway.plain_readers import (
@@ -35,6 +37,7 @@ from gateway.profile import COMPLETIONS, Dialect, Profile
 from gateway.provider import (
     Answer,
     Attempt,
+    CountingProvider,
     Exchange,
     FilesProvider,
     ListedModel,
@@ -60,6 +63,7 @@ from gateway.readers import (
     listed_models,
     measure_chat,
 )
+from gateway.sending import bearer_header, carry_rest, get_request, json_request, post_request
 from gateway.stores import Counters, Hold, HoldRequest, Keys, Ledger, Stores, UsageLog, UsageRow, Window
 from gateway.text_filter import MakeFilter, TextFilter
 from gateway.tools import (
@@ -83,6 +87,7 @@ from gateway.tools import (
 from gateway.wire.chat.activity import activity_event, activity_notes
 from gateway.wire.chat.decoder import ChatChunkEditor, ChatStreamDecoder, read_completion
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
+from gateway.wire.chat.members import allowed_tools_of, arguments_of, output_limit_of, stops_of
 from gateway.wire.chat.request import refuse_forbidden
 from gateway.wire.chat.tally import ChatTally
 from gateway.wire.code_fences import Unfence
@@ -91,7 +96,7 @@ from gateway.wire.embeddings import embedding_input_tokens
 from gateway.wire.errors.parse import fault_from_openai_error, fault_from_stream_event
 from gateway.wire.event_decoder import EventDecoder, JsonEventDecoder
 from gateway.wire.exact_json import load_exact
-from gateway.wire.json_schema import Component
+from gateway.wire.json_schema import Component, is_closed
 from gateway.wire.kept_ids import kept_ids
 from gateway.wire.lenient import (
     as_dict,
@@ -104,6 +109,7 @@ from gateway.wire.lenient import (
     dump,
     nonsense,
     text_of,
+    with_cached,
     writable,
 )
 from gateway.wire.multipart import Upload, form_of_body, has_uploads, read_form, write_form
@@ -114,6 +120,7 @@ from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response
 from gateway.wire.responses.sealed_reasoning import is_sealed, seal, unseal
 from gateway.wire.retry_after import read_retry_after
 from gateway.wire.sse import DONE, Event, EventReader, encode_data, encode_event
+from gateway.wire.stream_relay import StreamRelay
 from gateway.wire.text_pattern import TextPattern, text_member
 from gateway.wire.text_tokens import expected_text_tokens, texts_of
 from gateway.wire.tokens import (
@@ -158,6 +165,7 @@ __all__ = [
     "CompletionsReader",
     "Component",
     "Counters",
+    "CountingProvider",
     "Dialect",
     "Document",
     "DroppedParams",
@@ -189,6 +197,7 @@ __all__ = [
     "ModelQuirks",
     "ModerationReader",
     "Net",
+    "Notes",
     "Operation",
     "Order",
     "Outcome",
@@ -218,6 +227,7 @@ __all__ = [
     "SearchKind",
     "SearchQuery",
     "SearchResult",
+    "SecretWord",
     "SecurityScheme",
     "ServerTool",
     "Sink",
@@ -226,6 +236,7 @@ __all__ = [
     "Stores",
     "StreamDecoder",
     "StreamItem",
+    "StreamRelay",
     "Tally",
     "Target",
     "TextFilter",
@@ -249,14 +260,20 @@ __all__ = [
     "Window",
     "activity_event",
     "activity_notes",
+    "allowed_tools_of",
     "allows_tool",
+    "arguments_of",
     "as_dict",
     "as_list",
     "as_text",
     "bearer",
+    "bearer_header",
     "bound_text_tokens",
+    "carry_rest",
     "check_depth",
     "clean",
+    "count_in",
+    "count_input_tokens",
     "count_of",
     "dict_of",
     "dicts_of",
@@ -272,9 +289,12 @@ __all__ = [
     "find_usage",
     "fold_stream",
     "form_of_body",
+    "get_request",
     "has_uploads",
     "hookimpl",
+    "is_closed",
     "is_sealed",
+    "json_request",
     "kept_fault",
     "kept_ids",
     "listed_models",
@@ -283,6 +303,8 @@ __all__ = [
     "measure_chat",
     "nearest_effort",
     "nonsense",
+    "output_limit_of",
+    "post_request",
     "read_completion",
     "read_form",
     "read_response",
@@ -293,6 +315,7 @@ __all__ = [
     "refuse_forbidden",
     "seal",
     "search_activity",
+    "stops_of",
     "text_bytes",
     "text_member",
     "text_of",
@@ -301,6 +324,7 @@ __all__ = [
     "tool_fault",
     "unfold",
     "unseal",
+    "with_cached",
     "writable",
     "write_form",
 ]

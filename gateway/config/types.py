@@ -176,6 +176,13 @@ def _api_key(value: SecretStr) -> SecretStr:
     return SecretStr(key)
 
 
+def _word(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value().strip()
+    if not text.isascii() or any(character.isspace() or not character.isprintable() for character in text):
+        refuse("must be one word of ASCII characters")
+    return SecretStr(text)
+
+
 def _base_url(value: str) -> str:
     value = value.strip().rstrip("/")
     parts = urlsplit(value)
@@ -189,6 +196,9 @@ def _base_url(value: str) -> str:
 
 ApiKey = Annotated[SecretStr, AfterValidator(_api_key)]
 """A provider's credential: one line of printable ASCII, "" for none; never shown."""
+
+SecretWord = Annotated[SecretStr, AfterValidator(_word)]
+"""A secret without spaces, as payment services give them; "" for none; never shown."""
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 """Where a provider's server is: http or https, without credentials, query, fragment, or a slash at the end."""

@@ -21,23 +21,41 @@ from gateway.wire.chat.activity import MEMBER
 from gateway.wire.responses.events import encode_event, encode_events
 from gateway.wire.responses.native import NativeRelay
 from gateway.wire.responses.objects import shown_usage
+from gateway.wire.stream_relay import StreamRelay
 from gateway.wire.usage import find_usage
 
 Json = dict[str, Any]
 
 
-class BridgeRelay:
+class _TakenRelay(StreamRelay):
+    """taken: sees all that goes to the caller, or None. watch: see `InboundCall.relay`."""
+
+    def __init__(self, watch: Watch | None, taken: Callable[[bytes], None] | None) -> None:
+        self._watch = watch
+        self._taken = taken
+
+    def feed(self, items: list[StreamItem]) -> tuple[bytes, Fault | None]:
+        """As every relay; what it sends is taken."""
+        data, fault = super().feed(items)
+        return self._send(data), fault
+
+    def _send(self, data: bytes) -> bytes:
+        if data and self._taken is not None:
+            self._taken(data)
+        return data
+
+
+class BridgeRelay(_TakenRelay):
     """Chat chunks in, Responses events out. clock: unix seconds. taken: sees all that goes to the caller, or None."""
 
     def __init__(
         self, stream: BridgeStream, watch: Watch | None, clock: Callable[[], int], taken: Callable[[bytes], None] | None
     ) -> None:
+        super().__init__(watch, taken)
         self._usage: Json | None = None
         self._reason: str | None = None
         self._stream = stream
-        self._watch = watch
         self._clock = clock
-        self._taken = taken
         self._places: dict[str, int] = {}
 
     @property
@@ -54,23 +72,9 @@ class BridgeRelay:
         """What of the answer the Responses API cannot say."""
         return self._stream.dropped
 
-    def feed(self, items: list[StreamItem]) -> tuple[bytes, Fault | None]:
-        """Take decoded items, as the tally passed them on."""
-        out: list[bytes] = []
-        fault: Fault | None = None
-        for item in items:
-            try:
-                if isinstance(item, Fault):
-                    fault = item
-                elif isinstance(item, bytes):
-                    out.append(self._raw(item))
-                else:
-                    out.append(self._chunk(item))
-            except Fault as error:
-                fault = error
-            if fault is not None:
-                break
-        return self._send(b"".join(out)), fault
+    def write(self, item: bytes | Json, out: list[bytes]) -> None:
+        """Append the events that one chunk makes. Raises UpstreamFault when it makes no sense."""
+        out.append(self._raw(item) if isinstance(item, bytes) else self._chunk(item))
 
     def cut(self) -> None:
         """The gateway ends the answer here."""
@@ -87,11 +91,6 @@ class BridgeRelay:
     def cancel(self, usage: Mapping[str, Any]) -> bytes:
         """The bytes that end a stream which its caller stopped. usage: what was billed, empty for nothing."""
         return self._send(encode_events(self._stream.cancel(self._clock(), usage=usage or None)))
-
-    def _send(self, data: bytes) -> bytes:
-        if data and self._taken is not None:
-            self._taken(data)
-        return data
 
     def _raw(self, item: bytes) -> bytes:
         if self._watch is not None:
@@ -147,13 +146,12 @@ def _activity_of(chunk: Mapping[str, Any]) -> list[Json] | None:
     return events if isinstance(events, Activity) else None
 
 
-class NativeStream:
+class NativeStream(_TakenRelay):
     """Events of an upstream that speaks Responses, as ours. begun: our response object at its beginning."""
 
     def __init__(self, begun: Json, watch: Watch | None, taken: Callable[[bytes], None] | None) -> None:
+        super().__init__(watch, taken)
         self._relay = NativeRelay(begun, remember=True)
-        self._watch = watch
-        self._taken = taken
         self._last: Json | None = None
         self._told = False
         self._closing = b""
@@ -172,31 +170,21 @@ class NativeStream:
         """Nothing: the answer is relayed as it is."""
         return []
 
-    def feed(self, items: list[StreamItem]) -> tuple[bytes, Fault | None]:
-        """Take decoded items, as the tally passed them on."""
-        out: list[bytes] = []
-        fault: Fault | None = None
-        for item in items:
-            if isinstance(item, Fault):
-                fault = item
-                break
-            data = item if isinstance(item, bytes) else orjson.dumps(item)
-            try:
-                if self._watch is not None and isinstance(event := orjson.loads(data), dict):
-                    self._watch(event)
-                event_bytes = self._relay.feed(data)
-            except Fault as error:
-                fault = error
-                break
-            if self._relay.fault is not None:
-                fault = self._relay.fault
-                break
-            if self._relay.ended:
-                # Told again, with the bill in it, by `finish`.
-                self._last = self._relay.final
-                break
+    def write(self, item: bytes | Json, out: list[bytes]) -> None:
+        """Append the event as ours. Raises the fault that it means. Nothing is said behind the terminal one, which
+        `finish` tells again, with the bill in it."""
+        if self._relay.ended:
+            return
+        data = item if isinstance(item, bytes) else orjson.dumps(item)
+        if self._watch is not None and isinstance(event := orjson.loads(data), dict):
+            self._watch(event)
+        event_bytes = self._relay.feed(data)
+        if self._relay.fault is not None:
+            raise self._relay.fault
+        if self._relay.ended:
+            self._last = self._relay.final
+        else:
             out.append(event_bytes)
-        return self._send(b"".join(out)), fault
 
     def cut(self) -> None:
         """The gateway ends the answer here."""
@@ -240,8 +228,3 @@ class NativeStream:
         events = self._relay.fail(fault)
         self._last = self._relay.final
         return events
-
-    def _send(self, data: bytes) -> bytes:
-        if data and self._taken is not None:
-            self._taken(data)
-        return data

@@ -31,8 +31,20 @@ def dicts_of(value: Any) -> list[dict[str, Any]]:
 
 
 def count_of(value: Any) -> int | None:
-    """`value` if it is a believable number of tokens."""
+    """`value` if it is a believable number of tokens, whole, though some servers write `7.0`."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
     return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
+
+
+def with_cached(usage: dict[str, Any], member: str) -> dict[str, Any]:
+    """A copy of a `usage` whose cached tokens, which some servers name `member` at its top, stand where OpenAI has
+    them: among the details of the prompt's tokens, unless there is a number already."""
+    details = dict(dict_of(usage.get("prompt_tokens_details")))
+    cached = count_of(usage.get(member))
+    if cached is not None and details.get("cached_tokens") is None:
+        details["cached_tokens"] = cached
+    return {**usage, "prompt_tokens_details": details} if details else dict(usage)
 
 
 def nonsense(message: str, raw: bytes = b"") -> UpstreamFault:

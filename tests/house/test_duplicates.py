@@ -17,7 +17,6 @@ ALLOWED: dict[str, str] = {
     "gateway/price.py, gateway/wire/usage.py": "classes of usage, as billed and as read",
     "gateway/errors.py, gateway/errors.py": "keyword arguments of the two constructors",
     "gateway/logs.py, gateway/runtime.py": "arguments of one record",
-    "gateway/responses/relays.py, gateway/responses/relays.py": "two relays that begin alike",
     "gateway/runner/lifecycle.py, gateway/runner/rounds.py": "arguments of two constructors",
     "gateway/sqlite/database.py, gateway/testing/memory_stores/__init__.py": "two stores say what they are made of",
     "gateway/testing/memory_stores/__init__.py, plugins/postgres/tollgate_postgres/kind.py": (
@@ -34,34 +33,7 @@ ALLOWED: dict[str, str] = {
     "plugins/anthropic/tollgate_anthropic/__init__.py, plugins/google/tollgate_google/__init__.py": (
         "plugins are independent of each other"
     ),
-    "plugins/anthropic/tollgate_anthropic/inbound/counting.py, plugins/google/tollgate_google/inbound/counting.py": (
-        "plugins are independent of each other"
-    ),
-    "plugins/anthropic/tollgate_anthropic/inbound/notes.py, plugins/google/tollgate_google/inbound/notes.py": (
-        "plugins are independent of each other"
-    ),
-    "plugins/anthropic/tollgate_anthropic/inbound/request.py, plugins/google/tollgate_google/inbound/schema.py": (
-        "plugins are independent of each other"
-    ),
-    "plugins/anthropic/tollgate_anthropic/messages.py, plugins/google/tollgate_google/messages.py": (
-        "plugins are independent of each other"
-    ),
-    "plugins/btcpay/tollgate_btcpay/settings.py, plugins/stripe/tollgate_stripe/settings.py": (
-        "plugins are independent of each other"
-    ),
     "plugins/mistral/tollgate_mistral/__init__.py, plugins/moonshot/tollgate_moonshot/__init__.py": (
-        "plugins are independent of each other"
-    ),
-    "plugins/mistral/tollgate_mistral/params.py, plugins/moonshot/tollgate_moonshot/params.py": (
-        "plugins are independent of each other"
-    ),
-    "plugins/mistral/tollgate_mistral/settings.py, plugins/moonshot/tollgate_moonshot/settings.py": (
-        "plugins are independent of each other"
-    ),
-    "plugins/mistral/tollgate_mistral/tools.py, plugins/moonshot/tollgate_moonshot/tools.py": (
-        "plugins are independent of each other"
-    ),
-    "plugins/mistral/tollgate_mistral/usage.py, plugins/moonshot/tollgate_moonshot/usage.py": (
         "plugins are independent of each other"
     ),
 }

@@ -33,6 +33,7 @@ CompactionReader
 CompletionsReader
 Component
 Counters
+CountingProvider
 DONE
 Dialect
 Document
@@ -67,6 +68,7 @@ ModelOperation
 ModelQuirks
 ModerationReader
 Net
+Notes
 OPERATIONS
 Operation
 Order
@@ -97,6 +99,7 @@ SearchBackend
 SearchKind
 SearchQuery
 SearchResult
+SecretWord
 SecurityScheme
 ServerTool
 Sink
@@ -105,6 +108,7 @@ SpeechReader
 Stores
 StreamDecoder
 StreamItem
+StreamRelay
 Tally
 Target
 TextFilter
@@ -128,14 +132,20 @@ Weights
 Window
 activity_event
 activity_notes
+allowed_tools_of
 allows_tool
+arguments_of
 as_dict
 as_list
 as_text
 bearer
+bearer_header
 bound_text_tokens
+carry_rest
 check_depth
 clean
+count_in
+count_input_tokens
 count_of
 dict_of
 dicts_of
@@ -151,9 +161,12 @@ fault_from_stream_event
 find_usage
 fold_stream
 form_of_body
+get_request
 has_uploads
 hookimpl
+is_closed
 is_sealed
+json_request
 kept_fault
 kept_ids
 listed_models
@@ -162,6 +175,8 @@ longest_match
 measure_chat
 nearest_effort
 nonsense
+output_limit_of
+post_request
 read_completion
 read_form
 read_response
@@ -172,6 +187,7 @@ redact_fault
 refuse_forbidden
 seal
 search_activity
+stops_of
 text_bytes
 text_member
 text_of
@@ -180,6 +196,7 @@ too_fast
 tool_fault
 unfold
 unseal
+with_cached
 writable
 write_form
 """.split()

@@ -74,8 +74,8 @@ BROKEN = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("right", "wrong", "told"), BROKEN)
-def test_a_wrong_provider_stops_the_start(tmp_path: Path, right: str, wrong: str, told: str) -> None:
+def problems_of(tmp_path: Path, right: str, wrong: str) -> list[str]:
+    """What stops the start when `right` in the example becomes `wrong`."""
     plugin = example()
     assert right in plugin
     made = configured(tmp_path, plugin.replace(right, wrong), "http://127.0.0.1:9")
@@ -83,7 +83,18 @@ def test_a_wrong_provider_stops_the_start(tmp_path: Path, right: str, wrong: str
     path.write_bytes(orjson.dumps(made))
     with pytest.raises(ConfigFault) as caught:
         read_blueprint(path, {"GATEWAY_DATA": str(tmp_path / "data")})
-    (problem,) = caught.value.problems
+    return caught.value.problems
+
+
+def test_a_provider_that_counts_has_what_counting_takes(tmp_path: Path) -> None:
+    problems = problems_of(tmp_path, "Profile(max_choices=1)", 'Profile(counts="plain.words")')
+    missing = ("build_count(self, call, body, target)", "read_count(self, reply)", "read_fault(self, reply)")
+    assert [problem.partition(" needs the method ")[2] for problem in problems] == list(missing)
+
+
+@pytest.mark.parametrize(("right", "wrong", "told"), BROKEN)
+def test_a_wrong_provider_stops_the_start(tmp_path: Path, right: str, wrong: str, told: str) -> None:
+    (problem,) = problems_of(tmp_path, right, wrong)
     assert re.match(r"plugin plain: \S+/plain\.py:\d+: ", problem)
     assert told in problem
 

@@ -60,6 +60,12 @@ def test_a_stream_that_broke_off_counts_what_it_told_and_what_came() -> None:
     assert found.usage.cached_tokens == 10_000, "what the cache served is not paid for as fresh"
 
 
+def test_what_came_after_the_last_word_about_usage_counts_when_a_stream_breaks_off() -> None:
+    told = {**chunk({"content": "word00001 "}), "usage": usage(9, 2)}
+    tally = tally_of(told, *(chunk({"content": "word00001 "}) for _ in range(7)))
+    assert counts(measure_stream(call_of(), tally)) == (9, 20, "estimated")
+
+
 def test_what_broke_off_without_an_answer_costs_nothing() -> None:
     assert counts(measure_stream(call_of(), ChatTally())) == (0, 0, "void")
     told = {**chunk({"role": "assistant"}), "usage": usage(9, 0)}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import UpstreamFault
-from gateway.wire.lenient import dump, nests_deeper, shallow, writable
+from gateway.wire.lenient import count_of, dump, nests_deeper, shallow, with_cached, writable
 
 
 def nested(levels: int, inside: Any = 1, *, objects: bool = False) -> Any:
@@ -37,3 +37,24 @@ def test_what_is_too_deep_is_the_providers_fault() -> None:
     for check in (shallow, dump, writable):
         with pytest.raises(UpstreamFault):
             check(nested(300))
+
+
+@pytest.mark.parametrize(("value", "count"), [(7, 7), (7.0, 7), (7.5, None), (True, None), (-1, None), (1e300, None)])
+def test_a_count_of_tokens_is_whole_and_believable(value: object, count: int | None) -> None:
+    assert count_of(value) == count
+
+
+@pytest.mark.parametrize(
+    ("usage", "details"),
+    [
+        ({"cached": 3}, {"cached_tokens": 3}),
+        ({"cached": 3, "prompt_tokens_details": {"cached_tokens": 2, "x": 1}}, {"cached_tokens": 2, "x": 1}),
+        ({"cached": 3, "prompt_tokens_details": {"cached_tokens": None}}, {"cached_tokens": 3}),
+        ({"cached": "3"}, None),
+        ({}, None),
+    ],
+)
+def test_cached_tokens_are_put_where_openai_has_them(usage: dict[str, object], details: object) -> None:
+    before = {**usage}
+    assert with_cached(usage, "cached").get("prompt_tokens_details") == details
+    assert usage == before

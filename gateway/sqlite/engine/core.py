@@ -76,7 +76,7 @@ class Reader:
 
 
 class Core:
-    """See the module. clock: unix seconds; monotonic: seconds that never go back."""
+    """The writer, readers and clocks of one process. clock: unix seconds; monotonic: seconds that never go back."""
 
     def __init__(
         self,

@@ -63,7 +63,8 @@ def unavailable(problem: BaseException) -> GatewayFault:
 
 
 class Writer:
-    """See the module. Made and used on one event loop; `start` opens the connection, `close` finishes the queue.
+    """Takes operations in batches, each batch one transaction. Made and used on one event loop; `start` opens the
+    connection, `close` finishes the queue.
 
     connect: opens the connection, on the thread. run: see `Runner`. settled: told after each transaction whether it
     was committed, on the thread. limit: operations that may wait before callers have to queue for a place.

@@ -119,7 +119,7 @@ def to_json(rows: Iterable[Any]) -> str:
 
 
 class Rows:
-    """See the module. Lives on the writer's thread."""
+    """All rows that the writer knows. Lives on its thread."""
 
     def __init__(self) -> None:
         self.holds: dict[str, HoldRow] = {}

@@ -13,7 +13,7 @@ from gateway.stores import MAX_CREDITS, KeySettings
 
 
 class GrantPromises:
-    """See the module and `StoresContract`."""
+    """Credits come in by grants: once per reference, in whole credits, and never below zero."""
 
     async def test_grant_once_per_key_also_at_once(self, house: Any) -> None:
         grants = (house.stores.ledger.grant(house.account.id, 70, kind="topup", key="pay_1") for _ in range(50))
@@ -61,7 +61,7 @@ class GrantPromises:
 
 
 class RefundPromises:
-    """See the module and `StoresContract`."""
+    """A charge that was settled can be given back, once and at most for whole."""
 
     async def test_refund_gives_back_at_most_the_charge(self, house: Any) -> None:
         ledger = house.stores.ledger
@@ -85,7 +85,7 @@ class RefundPromises:
 
 
 class VouchersPromises:
-    """See the module and `StoresContract`."""
+    """A code gives its credits once, until its time, and is never listed in plain."""
 
     async def test_vouchers_redeemed_once_also_at_once(self, house: Any) -> None:
         code, other = await house.stores.ledger.create_vouchers(2, 500, note="fair")
@@ -142,7 +142,7 @@ class VouchersPromises:
 
 
 class EntriesPromises:
-    """See the module and `StoresContract`."""
+    """What happened to a balance can be read back, newest first, and adds up to it."""
 
     async def test_entries_of_one_request(self, house: Any) -> None:
         await house.stores.ledger.hold(house.request("one"))

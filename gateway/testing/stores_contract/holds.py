@@ -21,7 +21,7 @@ async def settle(house: Any, request_id: Any, charge: Any, basis: Any = "provide
 
 
 class HoldPromises:
-    """See the module and `StoresContract`."""
+    """Nothing is held that cannot be paid: by the balance, by the ceiling of a key, by an account that is open."""
 
     async def test_hold_reserves_the_upper_bound(self, house: Any) -> None:
         assert await house.stores.ledger.hold(house.request("r")) == Hold("r", 50, 20)
@@ -176,7 +176,7 @@ class HoldPromises:
 
 
 class StepsPromises:
-    """See the module and `StoresContract`."""
+    """A hold that is made for a part says what it covers, and what could be paid in all."""
 
     async def test_steps_reserves_the_first_step_of_what_could_be_paid(self, house: Any) -> None:
         ledger = house.stores.ledger
@@ -206,7 +206,7 @@ class StepsPromises:
 
 
 class GrowPromises:
-    """See the module and `StoresContract`."""
+    """A hold grows within what can be paid, or not at all."""
 
     async def test_grow_in_steps_until_the_balance_ends(self, house: Any) -> None:
         await house.stores.ledger.hold(house.request("r", units=100))
@@ -242,7 +242,7 @@ class GrowPromises:
 
 
 class SettlePromises:
-    """See the module and `StoresContract`."""
+    """A hold becomes one charge, once; what it did not cover is paid as far as there is room, and told."""
 
     async def test_settle_charges_and_releases_the_rest(self, house: Any) -> None:
         await house.stores.ledger.hold(house.request("r"))

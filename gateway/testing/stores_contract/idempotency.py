@@ -39,7 +39,7 @@ async def bill(stores: Any, house: Any, request_id: Any) -> Any:
 
 
 class IdempotencyPromises:
-    """See the module and `StoresContract`."""
+    """A name is claimed by one request; its answer is kept for whoever asks again."""
 
     @pytest.mark.parametrize("size", [0, 10, 300_000])
     async def test_keyed_one_runs_the_others_get_the_answer(self, house: Any, opening: Any, size: Any) -> None:

@@ -18,7 +18,7 @@ async def who(house: Any, plain: Any, remote: Any = "192.0.2.7") -> Any:
 
 
 class AccountsPromises:
-    """See the module and `StoresContract`."""
+    """Accounts are found by id or name, change only in what is named, and leave nothing personal when erased."""
 
     async def test_accounts_create_with_a_grant(self, stores: Any, clock: Any) -> None:
         account = await stores.accounts.create_account("ada", role="admin", grant=70)
@@ -100,7 +100,7 @@ class AccountsPromises:
 
 
 class CreateKeysPromises:
-    """See the module and `StoresContract`."""
+    """A key is told once, counted against its account, and never kept in plain."""
 
     async def test_keys_create_tells_everything_but_the_secret(self, house: Any) -> None:
         settings = KeySettings("lab", house.clock.unix + 60, 500, ("openai/*",), 5, ("192.0.2.0/24", "::1"))
@@ -152,7 +152,7 @@ class CreateKeysPromises:
 
 
 class AuthenticateKeysPromises:
-    """See the module and `StoresContract`."""
+    """A key stands for its account and its limits, as long as it is valid."""
 
     async def test_keys_authenticate_finds_the_caller(self, house: Any) -> None:
         caller = await who(house, house.plain)
@@ -185,7 +185,7 @@ class AuthenticateKeysPromises:
 
 
 class RevocationKeysPromises:
-    """See the module and `StoresContract`."""
+    """A key that was revoked or replaced is worth nothing from its time on."""
 
     async def test_keys_revocation_counts_at_once_here_and_within_a_second_elsewhere(
         self, house: Any, opening: Any
@@ -216,7 +216,7 @@ class RevocationKeysPromises:
 
 
 class ChangeKeysPromises:
-    """See the module and `StoresContract`."""
+    """Limits, lists and labels of a key can be changed, and count from the next request."""
 
     async def test_keys_change_update_replaces_the_settings(self, house: Any) -> None:
         changed = await house.stores.keys.update_key(house.key.id, KeySettings(name="new", models=("a/*",)))
@@ -266,7 +266,7 @@ class ChangeKeysPromises:
 
 
 class SessionsPromises:
-    """See the module and `StoresContract`."""
+    """A session ends by itself, by its owner, and with its account."""
 
     async def test_sessions_a_session_from_sign_in_to_its_end(self, house: Any) -> None:
         sessions = house.stores.sessions

@@ -12,7 +12,7 @@ from gateway.stores import Account, AccountChange, Link, NewLink, SignUp
 
 
 class LoginsPromises:
-    """See the module and `StoresContract`."""
+    """An address, and an identity of elsewhere, is one account's; erasing leaves no way in."""
 
     async def test_logins_are_found_by_address_in_any_case_and_hide_the_hash(self, house: Any) -> None:
         logins = house.stores.logins
@@ -82,7 +82,7 @@ class LoginsPromises:
 
 
 class SignUpPromises:
-    """See the module and `StoresContract`."""
+    """Account, login and grant come in one step, once per address; an invitation is used up by it, or not at all."""
 
     async def test_sign_up_makes_account_login_and_grant_in_one_step(self, house: Any) -> None:
         made = await house.stores.logins.sign_up(SignUp("New@example.org", "h", grant=70, identity=("https://i", "1")))
@@ -126,7 +126,7 @@ class SignUpPromises:
 
 
 class LinksPromises:
-    """See the module and `StoresContract`."""
+    """A link works once, until its time, for what it was made for."""
 
     async def test_links_work_once_and_for_one_purpose(self, house: Any, opening: Any) -> None:
         logins, other = house.stores.logins, (await opening()).logins

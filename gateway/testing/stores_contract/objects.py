@@ -22,7 +22,7 @@ async def ids(found: Any) -> list[str]:
 
 
 class ObjectsPromises:
-    """See the module and `StoresContract`."""
+    """What is kept at providers belongs to the account that made it, and is found by it alone."""
 
     async def test_objects_belong_to_the_account_that_made_them(self, house: Any) -> None:
         objects, mine = house.stores.objects, house.account.id

@@ -19,7 +19,7 @@ ERROR = {"code": "server_error"}
 
 
 class FailOverPromises:
-    """See the module and `StoresContract`."""
+    """Holds of a process that died are settled by what is known, and once."""
 
     @pytest_asyncio.fixture
     async def after_crash(self, house: Any, opening: Any, stores_factory: Any) -> Any:
@@ -102,7 +102,7 @@ class FailOverPromises:
 
 
 class LeasePromises:
-    """See the module and `StoresContract`."""
+    """A process is there as long as it says so, and is taken for dead afterwards."""
 
     async def test_lease_a_lease_lives_with_its_process(self, house: Any, opening: Any) -> None:
         other = await opening()

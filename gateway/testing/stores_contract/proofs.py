@@ -14,7 +14,7 @@ USAGE = Usage(prompt_tokens=10, completion_tokens=20)
 
 
 class ProofsPromises:
-    """See the module and `StoresContract`."""
+    """However many ask at once, over several processes, nothing is paid or spent twice, and no balance is overdrawn."""
 
     async def test_proof_exactly_what_the_balance_pays_for(self, house: Any, opening: Any) -> None:
         everybody = [house.stores, await opening(), await opening()]
@@ -105,7 +105,7 @@ class ProofsPromises:
 
 
 class LifePromises:
-    """See the module and `StoresContract`."""
+    """What was done, and noted, is there for the next who opens the store; what is over is dropped by `prune`."""
 
     async def test_life_it_answers_and_tells_what_it_is(self, house: Any) -> None:
         await house.stores.ping()

@@ -31,7 +31,7 @@ def response(house: Any, name: str, **changes: Any) -> StoredResponse:
 
 
 class ResponsesPromises:
-    """See the module and `StoresContract`."""
+    """Stored responses are their account's alone, chain up, and go when their time is over."""
 
     async def test_responses_come_back_to_their_account_alone(self, house: Any) -> None:
         store = house.stores.responses
@@ -98,7 +98,7 @@ class ResponsesPromises:
 
 
 class ConversationsPromises:
-    """See the module and `StoresContract`."""
+    """Conversations are their account's alone; their items keep their order."""
 
     async def test_conversations_grow_in_order(self, house: Any) -> None:
         store, account = house.stores.conversations, house.account.id
@@ -139,7 +139,7 @@ class ConversationsPromises:
 
 
 class CountersPromises:
-    """See the module and `StoresContract`."""
+    """Windows count all that came within them, whoever counts."""
 
     async def test_counters_count_down_and_refuse(self, stores: Any, clock: Any) -> None:
         async def hit() -> Window:

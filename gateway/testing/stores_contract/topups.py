@@ -29,7 +29,7 @@ async def balance(stores: Any, order: Any) -> Any:
 
 
 class TopupsPromises:
-    """See the module and `StoresContract`."""
+    """A payment is credited once, whatever its service says how often."""
 
     async def test_topups_every_order_of_arrival_has_the_same_end(self, stores: Any) -> None:
         statements = [

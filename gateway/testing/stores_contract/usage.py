@@ -28,7 +28,7 @@ async def call(house: Any, request_id: Any, cost: Any, **changes: Any) -> Any:
 
 
 class UsagePromises:
-    """See the module and `StoresContract`."""
+    """Each request is logged once, and sums agree with what was charged."""
 
     async def test_usage_rows_come_back_as_they_went_in(self, house: Any) -> None:
         await call(house, "held", 30)

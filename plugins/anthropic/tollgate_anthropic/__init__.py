@@ -17,6 +17,7 @@ from gateway.api import (
     Transport,
     UpstreamReply,
     UpstreamRequest,
+    count_in,
     hookimpl,
     listed_models,
 )
@@ -25,7 +26,7 @@ from .costs import TOOLS, check_costs
 from .estimate import bound_input
 from .faults import fault_from_reply, redact
 from .inbound import add_routes
-from .inbound.native import MESSAGES, NativeReader, native_body
+from .inbound.native import MESSAGES, NativeReader, native_body, read_betas
 from .quirks import TABLE
 from .reading import Reading
 from .reply import MessageReader
@@ -37,7 +38,7 @@ __all__ = ["AnthropicProvider", "Settings", "create", "ready", "register_provide
 
 
 class AnthropicProvider:
-    """One configured instance; implements `gateway.api.Provider`. Holds nothing but its settings."""
+    """One configured instance; implements `gateway.api.CountingProvider`. Holds nothing but its settings."""
 
     transport: Transport | None = None
 
@@ -58,6 +59,7 @@ class AnthropicProvider:
             web_search="yes",
             tools=TOOLS,
             tool_names=TOOL_NAMES,
+            counts=MESSAGES,
         )
 
     def prepare(self, call: Call, target: Target) -> Attempt:
@@ -76,10 +78,14 @@ class AnthropicProvider:
         """What an error answer to `build_count` means."""
         return redact(fault_from_reply(reply), self._secret)
 
-    def build_count(self, body: Mapping[str, Any], betas: list[str], target: Target) -> UpstreamRequest:
+    def build_count(self, call: Call, body: Mapping[str, Any], target: Target) -> UpstreamRequest:
         """The request that lets Anthropic count the input of a Messages body, at no cost."""
-        out = {**body, "model": target.upstream}
+        out, betas = {**body, "model": target.upstream}, read_betas(call.headers)
         return post(self.settings.endpoint + "/count_tokens", out, betas, self.settings, stream=False)
+
+    def read_count(self, reply: UpstreamReply) -> int | None:
+        """The number in an answer to `build_count`."""
+        return count_in(reply, "input_tokens")
 
     def models_request(self) -> UpstreamRequest:
         """See `ListingProvider`: `GET /v1/models`, a page of a thousand."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from gateway.api import as_dict, as_text, load_exact
+from gateway.api import arguments_of, as_dict, as_text
 
 from .details import blocks_from_details, in_order, told_activity
 from .draft import Draft, refuse, safe_id
@@ -198,7 +198,7 @@ class _Turns:
             "type": "tool_use",
             "id": sent,
             "name": as_text(function.get("name"), f"{path}.function.name"),
-            "input": _arguments(function.get("arguments"), f"{path}.function.arguments"),
+            "input": arguments_of(function.get("arguments"), f"{path}.function.arguments"),
         }
         block.update({key: call[key] for key in _CALL_KEYS if call.get(key) is not None})
         return block
@@ -231,20 +231,3 @@ def _merged(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _filled(blocks: list[Block]) -> list[Block]:
     """Without blank text blocks, which Anthropic refuses."""
     return [b for b in blocks if b.get("type") != "text" or not isinstance(b.get("text"), str) or b["text"].strip()]
-
-
-def _arguments(value: Any, path: str) -> dict[str, Any]:
-    """The `input` of a call from its JSON `arguments`; nothing at all means no arguments."""
-    if value is None or value == "":
-        return {}
-    if isinstance(value, dict):
-        return value
-    try:
-        parsed = load_exact(as_text(value, path))
-    except orjson.JSONDecodeError as error:
-        raise refuse(path, f"must be JSON: {error.msg} at character {error.pos}") from None
-    if parsed is None:
-        return {}
-    if not isinstance(parsed, dict):
-        raise refuse(path, "must be a JSON object")
-    return parsed

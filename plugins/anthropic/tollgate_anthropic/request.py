@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
-from gateway.api import Call, CallerFault, Target, UpstreamRequest
+from gateway.api import Call, Target, UpstreamRequest, get_request, json_request
 
 from .draft import Draft
 from .messages import translate_messages
@@ -47,11 +45,11 @@ def build(draft: Draft, settings: Settings) -> UpstreamRequest:
 
 def models(settings: Settings) -> UpstreamRequest:
     """The request for Anthropic's list of models: one page of the most that it gives at once."""
-    return UpstreamRequest(settings.base_url + "/v1/models?limit=1000", _headers(settings), b"", method="GET")
+    return get_request(settings.base_url + "/v1/models?limit=1000", _headers(settings))
 
 
 def _headers(settings: Settings) -> dict[str, str]:
-    headers = {"accept": "application/json", "anthropic-version": settings.version}
+    headers = {"anthropic-version": settings.version}
     key = settings.api_key.get_secret_value()
     return {**headers, "x-api-key": key} if key else headers
 
@@ -59,15 +57,7 @@ def _headers(settings: Settings) -> dict[str, str]:
 def post(url: str, out: dict[str, Any], betas: list[str], settings: Settings, *, stream: bool) -> UpstreamRequest:
     """A request with the body `out` and the operator's credentials. Raises CallerFault for what cannot be written."""
     headers = _headers(settings)
-    headers["content-type"] = "application/json"
-    if stream:
-        headers["accept"] = "text/event-stream"
     betas = list(dict.fromkeys([*settings.beta, *betas]))
     if betas:
         headers["anthropic-beta"] = ",".join(betas)
-    try:
-        body = orjson.dumps(out)
-    except TypeError:
-        # Only nesting can get here (orjson writes 254 levels): a tool call's arguments are parsed JSON in a string.
-        raise CallerFault("messages: a tool call's arguments nest too deeply; flatten them", param="messages") from None
-    return UpstreamRequest(url=url, headers=headers, body=body, stream=stream)
+    return json_request(url, out, headers, stream=stream)

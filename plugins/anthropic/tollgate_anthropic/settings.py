@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from gateway.api import ApiKey, BaseUrl
 
@@ -33,7 +33,7 @@ class Settings(BaseModel):
     beta: tuple[str, ...] = ()
     on_disconnect: Literal["cancel", "drain"] = "cancel"
     default_max_tokens: int = Field(4096, ge=1)
-    quirks: dict[str, Any] = {}
+    quirks: Annotated[dict[str, Any], AfterValidator(TABLE.check)] = {}
 
     @field_validator("base_url")
     @classmethod
@@ -46,11 +46,6 @@ class Settings(BaseModel):
         if any(not name or set(name) & set(" ,\r\n\t") for name in value):
             raise ValueError("each entry must be one name without spaces or commas")
         return value
-
-    @field_validator("quirks")
-    @classmethod
-    def _known(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return TABLE.check(value)
 
     @property
     def endpoint(self) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-_MOST = 2**40
+from gateway.api import count_of
+
 _TAKEN = frozenset({
     "input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens",
     "output_tokens_details", "server_tool_use", "service_tier",
@@ -32,15 +33,15 @@ def translate_usage(raw: Any) -> dict[str, Any] | None:
     """
     if not isinstance(raw, dict):
         return None
-    fresh, completion = _count(raw.get("input_tokens")), _count(raw.get("output_tokens"))
+    fresh, completion = count_of(raw.get("input_tokens")), count_of(raw.get("output_tokens"))
     if fresh is None or completion is None:
         return None
-    read = _count(raw.get("cache_read_input_tokens")) or 0
-    written = _count(raw.get("cache_creation_input_tokens")) or 0
+    read = count_of(raw.get("cache_read_input_tokens")) or 0
+    written = count_of(raw.get("cache_creation_input_tokens")) or 0
     prompt = fresh + read + written
     usage: dict[str, Any] = {key: value for key, value in raw.items() if key not in _TAKEN and value is not None}
     split = usage.get("cache_creation")
-    if isinstance(split, dict) and sum(_count(part) or 0 for part in split.values()) != written:
+    if isinstance(split, dict) and sum(count_of(part) or 0 for part in split.values()) != written:
         # A stream gives the split of cache writes only at its beginning, when there were fewer of them.
         del usage["cache_creation"]
     usage.update(
@@ -50,12 +51,12 @@ def translate_usage(raw: Any) -> dict[str, Any] | None:
         prompt_tokens_details={"cached_tokens": read, "cache_write_tokens": written},
     )
     details = raw.get("output_tokens_details")
-    thinking = _count(details.get("thinking_tokens")) if isinstance(details, dict) else None
+    thinking = count_of(details.get("thinking_tokens")) if isinstance(details, dict) else None
     if thinking is not None:
         usage["completion_tokens_details"] = {"reasoning_tokens": min(thinking, completion)}
     served = raw.get("server_tool_use")
     if isinstance(served, dict):
-        counts = {key: _count(value) for key, value in served.items()}
+        counts = {key: count_of(value) for key, value in served.items()}
         usage["server_tool_use_details"] = {key: count for key, count in counts.items() if count is not None}
     return usage
 
@@ -64,9 +65,3 @@ def service_tier(raw: Any) -> str | None:
     """OpenAI's name for the tier that served the answer, or None."""
     tier = raw.get("service_tier") if isinstance(raw, dict) else None
     return TIERS.get(tier) if isinstance(tier, str) else None
-
-
-def _count(value: Any) -> int | None:
-    if type(value) is float and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value <= _MOST else None

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from gateway.api import SecretWord
+
 
 class BtcPaySettings(BaseModel):
     """url: of the server, such as https://pay.example.org. store_id: the store that makes the invoices.
@@ -19,18 +21,10 @@ class BtcPaySettings(BaseModel):
 
     url: str = ""
     store_id: str = ""
-    api_key: SecretStr = SecretStr("")
-    webhook_secret: SecretStr = SecretStr("")
+    api_key: SecretWord = SecretStr("")
+    webhook_secret: SecretWord = SecretStr("")
     product: Annotated[str, Field(min_length=1, max_length=200)] = "{credits} credits"
     expiration: Annotated[int, Field(ge=0, le=10_080)] = 0
-
-    @field_validator("api_key", "webhook_secret")
-    @classmethod
-    def _check_secret(cls, value: SecretStr) -> SecretStr:
-        text = value.get_secret_value().strip()
-        if not text.isascii() or any(character.isspace() or not character.isprintable() for character in text):
-            raise ValueError("must be one word of ASCII characters")
-        return SecretStr(text)
 
     @field_validator("url")
     @classmethod

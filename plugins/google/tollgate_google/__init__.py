@@ -17,6 +17,7 @@ from gateway.api import (
     Transport,
     UpstreamReply,
     UpstreamRequest,
+    count_in,
     hookimpl,
 )
 
@@ -40,7 +41,7 @@ __all__ = ["GoogleProvider", "Settings", "create", "ready", "register_providers"
 
 
 class GoogleProvider:
-    """One configured instance; implements `gateway.api.Provider`. Holds nothing but its settings."""
+    """One configured instance; implements `gateway.api.CountingProvider`. Holds nothing but its settings."""
 
     transport: Transport | None = None
 
@@ -64,6 +65,7 @@ class GoogleProvider:
             web_search="alone",
             tools=TOOLS,
             tool_names=TOOL_NAMES,
+            counts=GENERATE,
         )
 
     def prepare(self, call: Call, target: Target) -> Attempt:
@@ -86,13 +88,17 @@ class GoogleProvider:
         return Attempt(build(draft, target, self.settings), GeminiReader(call, reading, self._secret))
 
     def read_fault(self, reply: UpstreamReply) -> Fault:
-        """What an error answer to `build_contents_count` means."""
+        """What an error answer to `build_count` means."""
         return tidy(fault_from_reply(reply), self._secret)
 
-    def build_contents_count(self, body: Mapping[str, Any], target: Target) -> UpstreamRequest:
+    def build_count(self, call: Call, body: Mapping[str, Any], target: Target) -> UpstreamRequest:
         """The request that lets Google count the input of a generateContent body, at no cost."""
         inner = {**body, "model": resource(target)}
         return post(target, "countTokens", {"generateContentRequest": inner}, self.settings, stream=False)
+
+    def read_count(self, reply: UpstreamReply) -> int | None:
+        """The number in an answer to `build_count`."""
+        return count_in(reply, "totalTokens")
 
     def models_request(self) -> UpstreamRequest:
         """See `ListingProvider`: `GET /models`, a page of a thousand."""

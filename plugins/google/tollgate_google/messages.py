@@ -11,9 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
-from gateway.api import as_dict, as_list, as_text, load_exact
+from gateway.api import arguments_of, as_dict, as_list, as_text
 
 from .details import SKIP, Given, assemble, signature_in
 from .draft import Draft, refuse
@@ -127,7 +125,7 @@ class _Turns:
         name = as_text(function.get("name"), f"{path}.function.name")
         self.waiting[identity] = (name, f"{path}.id")
         self.order.append(identity)
-        arguments = _arguments(function.get("arguments"), f"{path}.function.arguments")
+        arguments = arguments_of(function.get("arguments"), f"{path}.function.arguments")
         part: Part = {"functionCall": {"id": identity, "name": name, "args": arguments}}
         signature = signature_in(call) or given.calls.get(identity, "")
         if signature:
@@ -204,18 +202,3 @@ _ROLES = {
 
 def _has_results(turn: dict[str, Any]) -> bool:
     return any("functionResponse" in part for part in turn["parts"][:1])  # beside results there is nothing else
-
-
-def _arguments(value: Any, path: str) -> dict[str, Any]:
-    """The `args` of a call from its JSON `arguments`; nothing at all means no arguments."""
-    if value is None or value == "":
-        return {}
-    if isinstance(value, dict):
-        return value
-    try:
-        parsed = load_exact(as_text(value, path))
-    except orjson.JSONDecodeError as error:
-        raise refuse(path, f"must be JSON: {error.msg} at character {error.pos}") from None
-    if parsed is None:
-        return {}
-    return as_dict(parsed, path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from gateway.api import ListedModel, UpstreamReply, UpstreamRequest, listed_models
+from gateway.api import ListedModel, UpstreamReply, UpstreamRequest, get_request, listed_models
 
 from .request import headers
 from .settings import Settings
@@ -16,7 +16,7 @@ _DOES = frozenset({"generateContent", "embedContent", "batchEmbedContents", "pre
 
 def models(settings: Settings) -> UpstreamRequest:
     """The request for the list: one page of the most that is given at once."""
-    return UpstreamRequest(settings.root + "/models?pageSize=1000", headers(settings), b"", method="GET")
+    return get_request(settings.root + "/models?pageSize=1000", headers(settings))
 
 
 def read_models(reply: UpstreamReply) -> list[ListedModel]:

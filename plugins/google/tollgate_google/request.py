@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-import orjson
-
-from gateway.api import Call, CallerFault, Target, UpstreamRequest
+from gateway.api import Call, Target, UpstreamRequest, json_request
 
 from .draft import Draft
 from .messages import add_messages
@@ -61,22 +59,11 @@ def resource(target: Target) -> str:
 def headers(settings: Settings) -> dict[str, str]:
     """Of every request, with the operator's credentials."""
     key = settings.api_key.get_secret_value()
-    return {"accept": "application/json", **({"x-goog-api-key": key} if key else {})}
+    return {"x-goog-api-key": key} if key else {}
 
 
 def post(target: Target, method: str, body: dict[str, Any], settings: Settings, *, stream: bool) -> UpstreamRequest:
     """A request to `{model}:{method}`, with the operator's credentials in a header. Raises CallerFault for a body that
     cannot be written as JSON."""
-    sent = headers(settings) | {"content-type": "application/json"}
-    if stream:
-        sent["accept"] = "text/event-stream"
-    try:
-        data = orjson.dumps(body)
-    except TypeError:
-        # Nesting (orjson writes 254 levels; a call's arguments are parsed JSON in a string), or half a surrogate pair.
-        raise CallerFault(
-            "messages: a tool call's arguments or a schema nest too deeply, or a text is no valid Unicode",
-            param="messages",
-        ) from None
     url = f"{settings.root}/{quote(resource(target), safe='/')}:{method}"
-    return UpstreamRequest(url=url, headers=sent, body=data, stream=stream)
+    return json_request(url, body, headers(settings), stream=stream)

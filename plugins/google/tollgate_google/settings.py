@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from .quirks import TABLE
 
@@ -33,7 +33,7 @@ class Settings(BaseModel):
     on_disconnect: Literal["cancel", "drain"] = "cancel"
     safety_settings: dict[str, str] = {}
     include_thoughts: bool = False
-    quirks: dict[str, Any] = {}
+    quirks: Annotated[dict[str, Any], AfterValidator(TABLE.check)] = {}
 
     @field_validator("api_key")
     @classmethod
@@ -62,11 +62,6 @@ class Settings(BaseModel):
             if not category.startswith("HARM_CATEGORY_"):
                 raise ValueError(f"{category!r} is no harm category; they begin with HARM_CATEGORY_")
         return value
-
-    @field_validator("quirks")
-    @classmethod
-    def _known(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return TABLE.check(value)
 
     @property
     def root(self) -> str:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import writable
+from gateway.api import count_of, writable
 
-_MOST = 2**40
 _TAKEN = frozenset({
     "promptTokenCount", "candidatesTokenCount", "totalTokenCount", "thoughtsTokenCount", "toolUsePromptTokenCount",
     "cachedContentTokenCount", "promptTokensDetails", "candidatesTokensDetails", "toolUsePromptTokensDetails",
@@ -25,11 +24,11 @@ _PLAIN = frozenset({"promptTokenCount", "candidatesTokenCount", "totalTokenCount
 
 def main_counts(raw: dict[str, Any]) -> tuple[int, int, int] | None:
     """(prompt, completion, reasoning) tokens of one report, or None when it has none that can be believed."""
-    prompt, total = _count(raw.get("promptTokenCount")), _count(raw.get("totalTokenCount"))
-    answer, thoughts = _count(raw.get("candidatesTokenCount")), _count(raw.get("thoughtsTokenCount"))
+    prompt, total = count_of(raw.get("promptTokenCount")), count_of(raw.get("totalTokenCount"))
+    answer, thoughts = count_of(raw.get("candidatesTokenCount")), count_of(raw.get("thoughtsTokenCount"))
     if prompt is None and total is None:
         return None
-    tools = _count(raw.get("toolUsePromptTokenCount")) or 0
+    tools = count_of(raw.get("toolUsePromptTokenCount")) or 0
     completion = (answer or 0) + (thoughts or 0)
     if prompt is None:
         prompt = max((total or 0) - completion - tools, 0)
@@ -57,7 +56,7 @@ def translate_usage(raw: dict[str, Any]) -> dict[str, Any] | None:
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": min(_count(raw.get("cachedContentTokenCount")) or 0, prompt)},
+        "prompt_tokens_details": {"cached_tokens": min(count_of(raw.get("cachedContentTokenCount")) or 0, prompt)},
         "completion_tokens_details": {"reasoning_tokens": reasoning},
     }
     if raw.keys() <= _PLAIN:
@@ -77,7 +76,7 @@ def _add_media(details: dict[str, Any], listed: Any, most: int) -> None:
     """Counts by kind of media, as `audio_tokens`, `image_tokens`, ..., added up over several lists."""
     for entry in listed if isinstance(listed, list) else ():
         kind = entry.get("modality") if isinstance(entry, dict) else None
-        count = _count(entry.get("tokenCount")) if isinstance(entry, dict) else None
+        count = count_of(entry.get("tokenCount")) if isinstance(entry, dict) else None
         if isinstance(kind, str) and kind.isalpha() and len(kind) < 20 and count is not None:
             name = f"{kind.lower()}_tokens"
             details[name] = min(details.get(name, 0) + count, most)
@@ -87,9 +86,3 @@ def service_tier(raw: Any) -> str | None:
     """OpenAI's name for the tier that served the answer, or None."""
     tier = raw.get("serviceTier") if isinstance(raw, dict) else None
     return TIERS.get(tier.lower()) if isinstance(tier, str) else None
-
-
-def _count(value: Any) -> int | None:
-    if type(value) is float and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value <= _MOST else None

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
-
 from gateway.api import (
     Attempt,
     Call,
-    CallerFault,
     ListedModel,
     Profile,
     ProviderKind,
@@ -18,8 +15,12 @@ from gateway.api import (
     Transport,
     UpstreamReply,
     UpstreamRequest,
+    bearer_header,
+    get_request,
     hookimpl,
+    json_request,
     listed_models,
+    post_request,
 )
 
 from .embeddings import ListReader, embeddings_body
@@ -56,22 +57,24 @@ class MistralProvider:
 
     def prepare(self, call: Call, target: Target) -> Attempt:
         """See `gateway.api.Provider`. Raises CallerFault for a body that cannot be written as JSON."""
+        url, key = self.settings.base_url, bearer_header(self._secrets[0])
         if call.operation == "embeddings":
-            request = self._request("/embeddings", embeddings_body(call, target), stream=False)
+            request = json_request(f"{url}/embeddings", embeddings_body(call, target), key, stream=False)
             return Attempt(request, ListReader(call, self._secrets))
         if call.operation == "transcriptions":
             content_type, data = transcription_form(call, target)
-            request = self._send("/audio/transcriptions", data, content_type, stream=False)
+            request = post_request(f"{url}/audio/transcriptions", data, content_type, key, stream=False)
             return Attempt(request, TranscriptReader(call, self._secrets))
         if call.operation == "moderations":
-            request = self._request("/moderations", moderation_body(call, target), stream=False)
+            request = json_request(f"{url}/moderations", moderation_body(call, target), key, stream=False)
             return Attempt(request, VerdictReader(call, self._secrets))
-        request = self._request("/chat/completions", chat_body(call, target, self.quirks.of(target)), call.stream)
+        body = chat_body(call, target, self.quirks.of(target))
+        request = json_request(f"{url}/chat/completions", body, key, stream=call.stream)
         return Attempt(request, MistralReader(call, self._secrets))
 
     def models_request(self) -> UpstreamRequest:
         """See `ListingProvider`: `GET /models`."""
-        return UpstreamRequest(self.settings.base_url + "/models", self._headers(), b"", method="GET")
+        return get_request(self.settings.base_url + "/models", bearer_header(self._secrets[0]))
 
     def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
         """The models in the answer, with the limits that it tells. Raises UpstreamFault when it is no list."""
@@ -80,23 +83,6 @@ class MistralProvider:
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """An upper bound in tokens of the input that this chat body makes at `target`."""
         return bound_input(body, target, self.quirks.of(target).image_tokens)
-
-    def _request(self, path: str, body: dict[str, Any], stream: bool) -> UpstreamRequest:
-        try:
-            data = orjson.dumps(body)
-        except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
-            raise CallerFault(f"The request body cannot be sent on as JSON: {error}.") from error
-        return self._send(path, data, "application/json", stream=stream)
-
-    def _send(self, path: str, data: bytes, content_type: str, *, stream: bool) -> UpstreamRequest:
-        headers = self._headers() | {"content-type": content_type}
-        if stream:
-            headers["accept"] = "text/event-stream"
-        return UpstreamRequest(self.settings.base_url + path, headers, data, stream=stream)
-
-    def _headers(self) -> dict[str, str]:
-        key = self._secrets[0]
-        return {"accept": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
 
 
 def create(name: str, settings: Settings) -> MistralProvider:

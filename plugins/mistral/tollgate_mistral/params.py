@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import EFFORTS, as_dict, as_list, as_text, nearest_effort
+from gateway.api import EFFORTS, as_dict, carry_rest, nearest_effort, output_limit_of, stops_of
 
 from .draft import Draft, refuse
 
@@ -42,24 +42,11 @@ def add_limits(draft: Draft) -> None:
     """`max_tokens` and `stop`."""
     limit = draft.call.max_output
     if limit is None:
-        given = [_whole(draft.body[key], key) for key in ("max_completion_tokens", "max_tokens") if key in draft.body]
-        limit = min((value for value in given if value is not None), default=None)
+        limit = output_limit_of(draft.body)
     if limit is not None:
         draft.out["max_tokens"] = limit
-    stop = draft.body.get("stop")
-    if stop is not None:
-        for at, entry in enumerate([stop] if isinstance(stop, str) else as_list(stop, "stop")):
-            as_text(entry, f"stop[{at}]")
-        if stop:
-            draft.out["stop"] = stop
-
-
-def _whole(value: Any, path: str) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise refuse(path, "must be a whole number of at least 1")
-    return value
+    if any(stops_of(draft.body)):
+        draft.out["stop"] = draft.body["stop"]
 
 
 def add_sampling(draft: Draft) -> None:
@@ -130,10 +117,4 @@ def add_rest(draft: Draft) -> None:
     body = draft.body
     if body.get("modalities") not in (None, ["text"]):
         raise refuse("modalities", "Mistral's chat models answer in text only")
-    for name, (neutral, why) in CANNOT.items():
-        value = body.get(name)
-        if value is not None and value not in neutral:
-            draft.report(name, why)
-    for key, value in body.items():
-        if key not in HANDLED and key not in CANNOT and value is not None:
-            draft.out[key] = value
+    carry_rest(draft.call, body, draft.out, handled=HANDLED, lost=CANNOT)

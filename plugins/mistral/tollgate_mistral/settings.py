@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, field_validator
 
 from gateway.api import ApiKey, BaseUrl
 
@@ -29,17 +29,12 @@ class Settings(BaseModel):
     api_key: ApiKey = SecretStr("")
     base_url: BaseUrl = MISTRAL
     on_disconnect: Literal["cancel", "drain"] = "cancel"
-    quirks: dict[str, Any] = {}
+    quirks: Annotated[dict[str, Any], AfterValidator(TABLE.check)] = {}
 
     @field_validator("base_url")
     @classmethod
     def _without_endpoint(cls, value: str) -> str:
         return value.removesuffix("/chat/completions")
-
-    @field_validator("quirks")
-    @classmethod
-    def _known(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return TABLE.check(value)
 
     @property
     def needs_key(self) -> bool:

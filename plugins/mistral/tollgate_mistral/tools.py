@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import as_dict, as_list, as_text
+from gateway.api import allowed_tools_of, as_dict, as_list, as_text
 
 from .draft import Draft, refuse
 
@@ -56,17 +56,12 @@ def _choice(tools: list[dict[str, Any]], choice: Any) -> Any:
     choice = as_dict(choice, "tool_choice")
     if choice.get("type") != "allowed_tools":
         return choice
-    allowed = as_dict(choice.get("allowed_tools", choice), "tool_choice.allowed_tools")
-    names = []
-    for at, entry in enumerate(as_list(allowed.get("tools"), "tool_choice.allowed_tools.tools")):
-        path = f"tool_choice.allowed_tools.tools[{at}]"
-        entry = as_dict(entry, path)
-        names.append(as_text(as_dict(entry.get("function", entry), path).get("name"), f"{path}.function.name"))
+    required, names = allowed_tools_of(choice)
     kept = [tool for tool in tools if _name(tool) in names]
     if not kept:
         raise refuse("tool_choice.allowed_tools.tools", "names none of the tools")
     tools[:] = kept
-    return "any" if allowed.get("mode") == "required" else "auto"
+    return "any" if required else "auto"
 
 
 def _name(tool: dict[str, Any]) -> Any:

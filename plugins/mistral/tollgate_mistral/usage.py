@@ -8,21 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import count_of
+from gateway.api import count_of, dict_of, with_cached
 
 
 def translate_usage(raw: Any) -> Any:
     """The `usage` of an answer; every member of Mistral's own stays. What is no object is passed on as it is."""
     if not isinstance(raw, dict):
         return raw
-    usage = dict(raw)
-    details = raw.get("prompt_tokens_details")
-    details = dict(details) if isinstance(details, dict) else {}
-    cached = count_of(raw.get("num_cached_tokens"))
-    if cached is not None and details.get("cached_tokens") is None:
-        details["cached_tokens"] = cached
-    if details:
-        usage["prompt_tokens_details"] = details
+    usage = with_cached(raw, "num_cached_tokens")
+    details = dict_of(usage.get("prompt_tokens_details"))
     prompt, completion = count_of(raw.get("prompt_tokens")), count_of(raw.get("completion_tokens"))
     if prompt is None or completion is None:
         return usage

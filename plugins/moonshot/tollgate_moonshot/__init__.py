@@ -6,13 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
 from gateway.api import (
     BOUND,
     Attempt,
     Call,
-    CallerFault,
     ListedModel,
     Profile,
     ProviderKind,
@@ -20,8 +17,11 @@ from gateway.api import (
     Transport,
     UpstreamReply,
     UpstreamRequest,
+    bearer_header,
     bound_text_tokens,
+    get_request,
     hookimpl,
+    json_request,
     listed_models,
 )
 
@@ -65,27 +65,16 @@ class MoonshotProvider:
     def prepare(self, call: Call, target: Target) -> Attempt:
         """See `gateway.api.Provider`. Raises CallerFault for a body that cannot be written as JSON."""
         draft = draft_request(call, target, self.quirks.of(target))
-        try:
-            data = orjson.dumps(draft.out)
-        except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
-            raise CallerFault(f"The request body cannot be sent on as JSON: {error}.") from error
-        headers = self._headers() | {"content-type": "application/json"}
-        if call.stream:
-            headers["accept"] = "text/event-stream"
-        request = UpstreamRequest(self.settings.endpoint, headers, data, stream=call.stream)
+        request = json_request(self.settings.endpoint, draft.out, bearer_header(self._secrets[0]), stream=call.stream)
         return Attempt(request, MoonshotReader(call, self._secrets))
 
     def models_request(self) -> UpstreamRequest:
         """See `ListingProvider`: `GET /models`."""
-        return UpstreamRequest(self.settings.base_url + "/models", self._headers(), b"", method="GET")
+        return get_request(self.settings.base_url + "/models", bearer_header(self._secrets[0]))
 
     def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
         """The models in the answer, with the limits that it tells. Raises UpstreamFault when it is no list."""
         return listed_models(reply, contexts=("context_length",))
-
-    def _headers(self) -> dict[str, str]:
-        key = self._secrets[0]
-        return {"accept": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `gateway.api.Provider`. A picture makes at most 4,096 patches (Kimi's image processor, pre-merge limit

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import as_list, as_text
+from gateway.api import as_text, carry_rest, output_limit_of, stops_of
 
 from .draft import Draft, refuse
 
@@ -52,29 +52,17 @@ def add_limits(draft: Draft) -> None:
     """The output limit and `stop`."""
     limit = draft.call.max_output
     if limit is None:
-        given = [_whole(draft.body[key], key) for key in ("max_completion_tokens", "max_tokens") if key in draft.body]
-        limit = min((value for value in given if value is not None), default=None)
+        limit = output_limit_of(draft.body)
     if limit is not None:
         draft.out[draft.quirks.limit] = limit
-    stop = draft.body.get("stop")
-    if stop is None:
-        return
-    listed = [stop] if isinstance(stop, str) else as_list(stop, "stop")
-    if len(listed) > MOST_STOPS:
+    stops = stops_of(draft.body)
+    if len(stops) > MOST_STOPS:
         raise refuse("stop", f"Moonshot takes at most {MOST_STOPS} sequences")
-    for at, entry in enumerate(listed):
-        if len(as_text(entry, f"stop[{at}]").encode("utf-8", "surrogatepass")) > STOP_BYTES:
+    for at, stop in enumerate(stops):
+        if len(stop.encode("utf-8", "surrogatepass")) > STOP_BYTES:
             raise refuse(f"stop[{at}]", f"Moonshot takes at most {STOP_BYTES} bytes in a sequence")
-    if listed:
-        draft.out["stop"] = stop
-
-
-def _whole(value: Any, path: str) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise refuse(path, "must be a whole number of at least 1")
-    return value
+    if stops:
+        draft.out["stop"] = draft.body["stop"]
 
 
 def add_sampling(draft: Draft) -> None:
@@ -109,10 +97,4 @@ def add_rest(draft: Draft) -> None:
     body = draft.body
     if body.get("modalities") not in (None, ["text"]):
         raise refuse("modalities", "Moonshot's models answer in text only")
-    for name, (neutral, why) in CANNOT.items():
-        value = body.get(name)
-        if value is not None and value not in neutral:
-            draft.report(name, why)
-    for key, value in body.items():
-        if key not in HANDLED and key not in CANNOT and value is not None:
-            draft.out[key] = value
+    carry_rest(draft.call, body, draft.out, handled=HANDLED, lost=CANNOT)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import as_dict, as_list, as_text
+from gateway.api import allowed_tools_of, as_dict, as_list, as_text
 
 from .draft import Draft, refuse
 from .thinking import stop_thinking
@@ -94,13 +94,8 @@ def _read_choice(choice: Any) -> tuple[str, list[str] | None]:
         return "named", [as_text(function.get("name"), "tool_choice.function.name")]
     if choice.get("type") != "allowed_tools":
         raise refuse("tool_choice.type", "must be function or allowed_tools")
-    allowed = as_dict(choice.get("allowed_tools", choice), "tool_choice.allowed_tools")
-    names = []
-    for at, entry in enumerate(as_list(allowed.get("tools"), "tool_choice.allowed_tools.tools")):
-        path = f"tool_choice.allowed_tools.tools[{at}]"
-        entry = as_dict(entry, path)
-        names.append(as_text(as_dict(entry.get("function", entry), path).get("name"), f"{path}.function.name"))
-    return ("required" if allowed.get("mode") == "required" else "auto"), names
+    required, names = allowed_tools_of(choice)
+    return "required" if required else "auto", names
 
 
 def _only(draft: Draft, tools: list[dict[str, Any]], names: list[str], mode: str) -> list[dict[str, Any]]:

@@ -5,21 +5,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import count_of
+from gateway.api import count_of, with_cached
 
 
 def translate_usage(raw: Any) -> Any:
     """The `usage` of an answer; every member of Moonshot's own stays. What is no object is passed on as it is."""
     if not isinstance(raw, dict):
         return raw
-    usage = dict(raw)
-    details = raw.get("prompt_tokens_details")
-    details = dict(details) if isinstance(details, dict) else {}
-    cached = count_of(raw.get("cached_tokens"))
-    if cached is not None and details.get("cached_tokens") is None:
-        details["cached_tokens"] = cached
-    if details:
-        usage["prompt_tokens_details"] = details
+    usage = with_cached(raw, "cached_tokens")
     prompt, completion = count_of(raw.get("prompt_tokens")), count_of(raw.get("completion_tokens"))
     if raw.get("total_tokens") is None and prompt is not None and completion is not None:
         usage["total_tokens"] = prompt + completion

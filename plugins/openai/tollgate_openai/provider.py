@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, get_args
 
-import orjson
-
 from gateway.api import (
     COMPLETIONS,
     Attempt,
     Call,
-    CallerFault,
     ChatReader,
     CompactionReader,
     CompletionsReader,
@@ -35,8 +32,11 @@ from gateway.api import (
     bound_text_tokens,
     fault_from_openai_error,
     form_of_body,
+    get_request,
     has_uploads,
+    json_request,
     listed_models,
+    post_request,
     redact_fault,
     write_form,
 )
@@ -148,25 +148,16 @@ class OpenAIProvider:
         if not has_uploads(body):
             return self._attempt(call, url, body, _PLAIN[call.operation])
         content_type, data = write_form(form_of_body(body), call.id)
-        return self._send(call, url, data, _PLAIN[call.operation], content_type)
+        request = post_request(url, data, content_type, self._headers, stream=call.stream, accept=_accepted(call))
+        return Attempt(request, _PLAIN[call.operation](call, self._secrets))
 
     def _attempt(self, call: Call, url: str, body: dict[str, Any], reader: type[_Clean]) -> Attempt:
-        try:
-            data = orjson.dumps(body)
-        except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
-            raise CallerFault(f"The request body cannot be sent on as JSON: {error}.") from error
-        return self._send(call, url, data, reader, "application/json")
-
-    def _send(self, call: Call, url: str, data: bytes, reader: type[_Clean], content_type: str) -> Attempt:
-        accepted = "text/event-stream" if call.stream else "application/json"
-        if call.operation in ("speech", "transcriptions", "translations"):
-            accepted = "*/*"
-        headers = {**self._headers, "content-type": content_type, "accept": accepted}
-        return Attempt(UpstreamRequest(url, headers, data, stream=call.stream), reader(call, self._secrets))
+        request = json_request(url, body, self._headers, stream=call.stream, accept=_accepted(call))
+        return Attempt(request, reader(call, self._secrets))
 
     def models_request(self) -> UpstreamRequest:
         """See `ListingProvider`: `GET /models`."""
-        return UpstreamRequest(self._models_url, self._headers, b"", method="GET")
+        return get_request(self._models_url, self._headers)
 
     def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
         """See `ListingProvider`. Servers that tell a model's limits do so in members of their own."""
@@ -256,6 +247,11 @@ _PLAIN: Mapping[str, type[_Clean]] = MappingProxyType(
         "rerank": _Rerank,
     }
 )
+
+
+def _accepted(call: Call) -> str:
+    """What the answer is, where it is not what is usual."""
+    return "*/*" if call.operation in ("speech", "transcriptions", "translations") else ""
 
 
 def _headers(settings: OpenAISettings) -> dict[str, str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from tollgate_openai.completions import CompletionsMode
 from tollgate_openai.quirks import AT_OPENAI
@@ -57,7 +57,7 @@ class OpenAISettings(BaseModel):
     on_disconnect: Literal["cancel", "drain"] = "cancel"
     responses: ResponsesMode = "auto"
     completions: CompletionsMode = "auto"
-    quirks: dict[str, Any] = {}
+    quirks: Annotated[dict[str, Any], AfterValidator(AT_OPENAI.check)] = {}
 
     @field_validator("api_key")
     @classmethod
@@ -101,11 +101,6 @@ class OpenAISettings(BaseModel):
                 raise ValueError(f"{name!r} is given twice")
             checked[lower] = _clean(text, f"the value of {name!r}")
         return checked
-
-    @field_validator("quirks")
-    @classmethod
-    def _check_quirks(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return AT_OPENAI.check(value)
 
     @property
     def is_openai(self) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from gateway.api import BaseUrl, SecretWord
 
 
 class StripeSettings(BaseModel):
@@ -15,27 +16,11 @@ class StripeSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    secret_key: SecretStr = SecretStr("")
-    webhook_secret: SecretStr = SecretStr("")
+    secret_key: SecretWord = SecretStr("")
+    webhook_secret: SecretWord = SecretStr("")
     product: Annotated[str, Field(min_length=1, max_length=200)] = "{credits} credits"
     tolerance: Annotated[int, Field(ge=1, le=3600)] = 300
-    base_url: str = "https://api.stripe.com"
-
-    @field_validator("secret_key", "webhook_secret")
-    @classmethod
-    def _check_secret(cls, value: SecretStr) -> SecretStr:
-        text = value.get_secret_value().strip()
-        if not text.isascii() or any(character.isspace() or not character.isprintable() for character in text):
-            raise ValueError("must be one word of ASCII characters")
-        return SecretStr(text)
-
-    @field_validator("base_url")
-    @classmethod
-    def _check_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("must be an absolute http or https URL, such as https://api.stripe.com")
-        return value.rstrip("/")
+    base_url: BaseUrl = "https://api.stripe.com"
 
 
 def why_not_ready(settings: StripeSettings) -> str:

@@ -1,43 +1,13 @@
-"""`POST /messages/count_tokens`: how many input tokens a request would make. It calls no model and costs nothing.
-
-Where the model's provider speaks Anthropic's dialect it counts itself, exactly. Elsewhere, and where that fails, the
-number is the gateway's estimate. The header `x-gateway-token-count` says which it is.
-"""
+"""`POST /messages/count_tokens`: how many input tokens a request would make. It calls no model and costs nothing."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-import orjson
-
-from gateway.api import (
-    Call,
-    Fault,
-    RequestContext,
-    Target,
-    UpstreamFault,
-    UpstreamReply,
-    UpstreamRequest,
-    estimate_input_tokens,
-)
+from gateway.api import RequestContext, count_input_tokens
 
 from .dialect import MessagesDialect
-from .native import read_betas
-
-SECONDS = 10.0
-"""How long the provider may count before the estimate answers instead."""
-
-MOST = 65_536
-"""Bytes of the provider's answer."""
-
-
-@runtime_checkable
-class Counts(Protocol):
-    """A provider whose upstream counts tokens in Anthropic's dialect."""
-
-    def build_count(self, body: dict[str, Any], betas: list[str], target: Target) -> UpstreamRequest: ...
-
-    def read_fault(self, reply: UpstreamReply) -> Fault: ...
+from .native import MESSAGES
 
 
 async def count_tokens(context: RequestContext) -> Any:
@@ -46,34 +16,4 @@ async def count_tokens(context: RequestContext) -> Any:
     call = await context.identify(dialect)
     body = await context.read_json()
     await context.aside(dialect.open, call, body, context.values)
-    context.resolve(call)
-    # Whoever may not use a model learns nothing from it.
-    await context.check_access()
-    tokens = await _exact(context, call, body, call.candidates[0])
-    call.answer_headers["x-gateway-token-count"] = "estimated" if tokens is None else "exact"
-    if tokens is None:
-        tokens = await context.aside(estimate_input_tokens, call.body)
-    return context.json({"input_tokens": tokens})
-
-
-async def _exact(context: RequestContext, call: Call, body: dict[str, Any], target: Target) -> int | None:
-    """The provider's own count, None when it cannot be had. Raises Fault when the provider finds the request wrong."""
-    provider = context.provider(target)
-    if not isinstance(provider, Counts):
-        return None
-    request = await context.aside(provider.build_count, body, read_betas(call.headers), target)
-    try:
-        reply = await context.exchange(request, seconds=SECONDS, most=MOST)
-    except UpstreamFault:
-        return None  # unreachable or too slow: an estimate is better than no answer
-    if reply.status >= 300:
-        fault = provider.read_fault(reply) if reply.status >= 400 else None
-        if fault is not None and fault.status in (400, 413):
-            raise fault
-        return None
-    try:
-        answer = orjson.loads(reply.body)
-    except orjson.JSONDecodeError:
-        return None
-    tokens = answer.get("input_tokens") if isinstance(answer, dict) else None
-    return tokens if type(tokens) is int and tokens >= 0 else None
+    return context.json({"input_tokens": await count_input_tokens(context, call, body, MESSAGES)})

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.api import Answer, Call, CallerFault, ChatDialect, Dialect, Fault, Form, Relay, Watch, bearer
+from gateway.api import Answer, Call, Dialect, Fault, Form, Notes, Relay, Watch, bearer
 
 from .faults import error_json
 from .native import BETA, MESSAGES, read_betas
-from .notes import Notes
 from .relay import MessagesRelay
 from .request import chat_body, check
 from .stream import message_of
@@ -38,20 +37,13 @@ class MessagesDialect:
         """Validate `body` (parsed JSON) and put its hub form into `call`."""
         check(body, counting=self._counting)
         betas = read_betas(call.headers)
-        notes = Notes()
+        notes = Notes("Anthropic")
         if betas:
             notes.report(BETA)
         chat = chat_body(body, notes)
-        fault = notes.fault
-        try:
-            # Names of tools, addresses, base64: what chat upstreams rely on. One of the same dialect judges for itself.
-            ChatDialect().open(call, chat, {})
-        except CallerFault as error:
-            fault = fault or error
-        call.body = chat
+        call.forms = {"chat": notes.form(call, chat), MESSAGES: Form(body)}
         call.model = body.get("model") or ""
         call.stream = body.get("stream") is True
-        call.forms = {"chat": Form(chat, notes.dropped, fault), MESSAGES: Form(body)}
         return MessagesCall(call, body)
 
     def error_body(self, fault: Fault, request_id: str) -> bytes:

@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gateway.api import as_dict, as_text
+from gateway.api import Notes, as_dict, as_list, as_text
 from tollgate_anthropic.draft import refuse
-
-from .notes import Notes, as_list
 
 Part = dict[str, Any]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, Fault, StreamItem, Watch, dump, encode_event, nonsense, text_of
+from gateway.api import Call, Fault, StreamItem, StreamRelay, Watch, dump, encode_event, nonsense, text_of
 from tollgate_anthropic.reading import Reading
 from tollgate_anthropic.stream import EventTranslator
 from tollgate_anthropic.usage import merge_usage, translate_usage
@@ -23,7 +23,7 @@ _HEAD = b"event: content_block_delta\ndata: "
 _TAIL = b"\n\n"
 
 
-class MessagesRelay:
+class MessagesRelay(StreamRelay):
     """Implements `gateway.api.Relay`. Which side of it works is seen by what comes: an upstream of the same dialect
     may still answer a request for a stream with a whole message, which the gateway takes apart into chunks."""
 
@@ -35,21 +35,13 @@ class MessagesRelay:
         self._chat = ChatStream(message_id, call.model, stops, watch)
         self._used: NativeStream | ChatStream = self._events if self._native else self._chat
 
-    def feed(self, items: list[StreamItem]) -> tuple[bytes, Fault | None]:
-        """Take decoded items, as the tally passed them on."""
-        out: list[bytes] = []
-        try:
-            for item in items:
-                if isinstance(item, Fault):
-                    return b"".join(out), item
-                if self._native and isinstance(item, bytes):
-                    self._events.feed(item, out)
-                else:
-                    self._used = self._chat
-                    out.append(self._chat.feed(item))
-        except Fault as fault:
-            return b"".join(out), fault
-        return b"".join(out), None
+    def write(self, item: bytes | Json, out: list[bytes]) -> None:
+        """Append the events that one item makes. Raises UpstreamFault when it makes no sense."""
+        if self._native and isinstance(item, bytes):
+            self._events.feed(item, out)
+        else:
+            self._used = self._chat
+            out.append(self._chat.feed(item))
 
     def cut(self) -> None:
         """The gateway ends the answer here."""

@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from gateway.api import as_dict, as_text, refuse_forbidden
+from gateway.api import Notes, as_dict, as_list, as_text, is_closed, refuse_forbidden
 from tollgate_anthropic.costs import refuse_thread
 from tollgate_anthropic.draft import refuse
 
-from .notes import Notes, as_list
 from .turns import chat_messages
 
 Json = dict[str, Any]
@@ -251,29 +250,8 @@ def _add_format(out: Json, body: Json, notes: Notes) -> None:
         notes.blame(f"{path}.type", f"an answer in the format {str(wanted.get('type'))[:60]!r}")
         return
     schema = as_dict(wanted.get("schema"), f"{path}.schema")
-    spec = {"name": "answer", "schema": schema, "strict": _closed(schema)}
+    spec = {"name": "answer", "schema": schema, "strict": is_closed(schema)}
     out["response_format"] = {"type": "json_schema", "json_schema": spec}
-
-
-def _closed(schema: Json) -> bool:
-    """Whether every object in the schema lists all it may have and requires all of it: only then does OpenAI's strict
-    mode accept it."""
-    todo: list[Any] = [schema]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, list):
-            todo += node
-        elif isinstance(node, dict):
-            members = node.get("properties")
-            if node.get("type") == "object" or isinstance(members, dict):
-                known = members if isinstance(members, dict) else {}
-                required = node.get("required")
-                if node.get("additionalProperties") is not False or not isinstance(required, list):
-                    return False
-                if {name for name in required if isinstance(name, str)} != set(known):
-                    return False
-            todo += node.values()
-    return True
 
 
 def _add_identity(out: Json, body: Json, notes: Notes) -> None:

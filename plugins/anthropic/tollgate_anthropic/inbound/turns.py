@@ -10,12 +10,11 @@ from typing import Any
 
 import orjson
 
-from gateway.api import activity_event, as_dict, as_text, is_sealed, unseal
+from gateway.api import Notes, activity_event, as_dict, as_list, as_text, is_sealed, unseal
 from tollgate_anthropic.details import detail_of
 from tollgate_anthropic.draft import refuse
 
 from .activity import item_of_use, outcome_of
-from .notes import Notes, as_list
 from .parts import Part, opaque, parts_of, parts_of_block
 
 Message = dict[str, Any]

@@ -14,7 +14,6 @@ from tollgate_google.inbound import GenerateDialect
 from tollgate_google.inbound.answer import response_of
 from tollgate_google.inbound.faults import error_object
 from tollgate_google.inbound.native import GENERATE, NativeDecoder
-from tollgate_google.inbound.notes import Notes
 from tollgate_google.inbound.relay import GenerateRelay
 from tollgate_google.inbound.schema import json_schema
 from tollgate_google.inbound.sealing import details_in, envelope_in, signature_of
@@ -22,7 +21,7 @@ from tollgate_google.inbound.tally import GenerateTally
 from tollgate_google.inbound.turns import chat_messages
 from tollgate_google.reading import Reading
 
-from gateway.api import Call, CallerFault, Fault, UpstreamFault, UpstreamReply, activity_notes
+from gateway.api import Call, CallerFault, Fault, Notes, UpstreamFault, UpstreamReply, activity_notes
 from gateway.testing import HOSTILE_BODIES, all_splits, load_transcripts, make_call, make_target
 
 Json = dict[str, Any]
@@ -127,7 +126,7 @@ def test_what_google_did_is_told_in_words_to_others() -> None:
         {"toolResponse": {"toolType": "GOOGLE_SEARCH_WEB", "response": {"a": "b"}}},
         {"text": "Two."},
     ]
-    (message,) = chat_messages(Notes(), None, [{"role": "model", "parts": parts}])
+    (message,) = chat_messages(Notes("Google"), None, [{"role": "model", "parts": parts}])
     assert message["content"] == "Let me see.Two."
     assert activity_notes(message) == [
         (11, "(Ran this code:\nprint(2)\n)"),

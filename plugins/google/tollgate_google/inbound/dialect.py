@@ -13,11 +13,11 @@ from gateway.api import (
     Answer,
     Call,
     CallerFault,
-    ChatDialect,
     Dialect,
     Fault,
     Form,
     InboundCall,
+    Notes,
     Relay,
     Watch,
     bearer,
@@ -28,7 +28,6 @@ from .answer import response_of
 from .embedding import open_embeddings
 from .faults import error_json
 from .native import GENERATE
-from .notes import Notes
 from .relay import KEEP_ALIVE, GenerateRelay
 from .request import chat_body, check
 
@@ -54,19 +53,13 @@ class GenerateDialect:
         if method in ("embedContent", "batchEmbedContents"):
             return open_embeddings(call, body, model, batch=method == "batchEmbedContents")
         check(body)
-        notes = Notes()
+        notes = Notes("Google")
         chat = {"model": model, **chat_body(body, notes)}
         stream = method == "streamGenerateContent"
         if stream:
             chat["stream"] = True
-        fault = notes.fault
-        try:
-            # Names of tools, addresses, base64: what chat upstreams rely on. One of the same dialect judges for itself.
-            ChatDialect().open(call, chat, {})
-        except CallerFault as error:
-            fault = fault or error
-        call.body, call.model, call.stream = chat, model, stream
-        forms = {"chat": Form(chat, notes.dropped, fault)}
+        forms = {"chat": notes.form(call, chat)}
+        call.model, call.stream = model, stream
         choices = chat.get("n") or 1
         if choices == 1:
             # Several choices are made out of several calls where a model gives one at a time: by way of chat.

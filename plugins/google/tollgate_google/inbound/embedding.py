@@ -12,8 +12,8 @@ from typing import Any
 from gateway.api import Answer, Call, Dialect, Relay, Watch, as_dict, as_list, dict_of, dicts_of
 from tollgate_google.draft import refuse
 
-from .notes import camel
 from .request import check
+from .spelling import camel
 from .turns import texts_of
 
 Json = dict[str, Any]

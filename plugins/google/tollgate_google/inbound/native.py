@@ -27,8 +27,8 @@ from tollgate_google.faults import fault_from_event
 from tollgate_google.reply import GeminiReader, completion_of, responses_in
 from tollgate_google.stream import EventStreamDecoder, place_of
 
-from .notes import camel
 from .sealing import envelope_in
+from .spelling import camel
 from .tally import GenerateTally
 
 Json = dict[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, Fault, StreamItem, Watch, dict_of, dicts_of, dump, encode_data, nonsense
+from gateway.api import Call, Fault, StreamItem, StreamRelay, Watch, dict_of, dicts_of, dump, encode_data, nonsense
 from tollgate_google.reading import Reading
 from tollgate_google.stream import ChunkTranslator, place_of
 
@@ -21,7 +21,7 @@ KEEP_ALIVE = b"\n"
 """An empty line: Google's clients take a comment for broken JSON."""
 
 
-class GenerateRelay:
+class GenerateRelay(StreamRelay):
     """Implements `gateway.api.Relay`. native: the upstream speaks Google's dialect."""
 
     keep_alive = KEEP_ALIVE
@@ -29,17 +29,9 @@ class GenerateRelay:
     def __init__(self, call: Call, identity: str, watch: Watch | None, *, native: bool = False) -> None:
         self._stream = NativeStream(call, watch) if native else ChatStream(identity, call.model, watch)
 
-    def feed(self, items: list[StreamItem]) -> tuple[bytes, Fault | None]:
-        """Take decoded items, as the tally passed them on."""
-        out: list[bytes] = []
-        try:
-            for item in items:
-                if isinstance(item, Fault):
-                    return b"".join(out), item
-                out.append(self._stream.feed(item))
-        except Fault as fault:
-            return b"".join(out), fault
-        return b"".join(out), None
+    def write(self, item: bytes | Json, out: list[bytes]) -> None:
+        """Append the events that one item makes. Raises UpstreamFault when it makes no sense."""
+        out.append(self._stream.feed(item))
 
     def cut(self) -> None:
         """The gateway ends the answer here."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import as_dict, as_list, as_text, refuse_forbidden
+from gateway.api import Notes, as_dict, as_list, as_text, is_closed, refuse_forbidden
 from tollgate_google.draft import refuse
 
-from .notes import Notes, camel
-from .schema import is_closed, json_schema
+from .schema import json_schema
+from .spelling import camel
 from .tools import add_tools
 from .turns import chat_messages
 

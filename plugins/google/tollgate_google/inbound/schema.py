@@ -35,25 +35,6 @@ def json_schema(schema: Schema) -> Schema:
     return _nullable(out) if schema.get("nullable") is True else out
 
 
-def is_closed(schema: Any) -> bool:
-    """Whether every object lists all it may have and requires all of it: only then OpenAI's strict mode takes it."""
-    todo: list[Any] = [schema]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, list):
-            todo += node
-        elif isinstance(node, dict):
-            members = node.get("properties")
-            if node.get("type") == "object" or isinstance(members, dict):
-                known = set(members) if isinstance(members, dict) else set()
-                required = node.get("required")
-                listed = {name for name in required if isinstance(name, str)} if isinstance(required, list) else set()
-                if node.get("additionalProperties") is not False or listed != known:
-                    return False
-            todo += node.values()
-    return True
-
-
 def _inner(child: Any) -> Any:
     return json_schema(child) if isinstance(child, dict) else child
 

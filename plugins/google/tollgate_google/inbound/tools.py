@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import as_dict, as_list, as_text
+from gateway.api import Notes, as_dict, as_list, as_text
 from tollgate_google.draft import refuse
 
-from .notes import Notes, camel
 from .schema import json_schema
+from .spelling import camel
 
 Json = dict[str, Any]
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import orjson
 
-from gateway.api import activity_event, as_dict, as_list, as_text, dict_of, text_of
+from gateway.api import Notes, activity_event, as_dict, as_list, as_text, dict_of, text_of
 from tollgate_google.details import SIGNATURE, WHOLE_PART
 from tollgate_google.draft import refuse
 
-from .notes import Notes, camel
 from .sealing import details_in, envelope_in
+from .spelling import camel
 
 Part = dict[str, Any]
 Message = dict[str, Any]

@@ -1,0 +1,69 @@
+"""Members of a chat request, as a provider's plugin reads them on the way to another dialect.
+
+Each raises the CallerFault that names the path of what is wrong: a body was validated when it came in, but a plugin of
+the chain may have changed it, and what only some providers look at is not validated for all.
+Source: OpenAI's API reference, create chat completion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from gateway.errors import CallerFault
+from gateway.wire.exact_json import load_exact
+from gateway.wire.lenient import as_dict, as_list, as_text
+
+_LIMITS = ("max_completion_tokens", "max_tokens")
+
+
+def arguments_of(value: Any, path: str) -> dict[str, Any]:
+    """A tool call's `arguments` as an object, their digits kept. Nothing at all means no arguments; an object is what
+    some clients send instead of its JSON."""
+    if value is None or value == "":
+        return {}
+    if isinstance(value, dict):
+        return value
+    try:
+        parsed = load_exact(as_text(value, path))
+    except orjson.JSONDecodeError as error:
+        raise CallerFault(f"{path}: must be JSON: {error.msg} at character {error.pos}", param=path) from None
+    if parsed is None:
+        return {}
+    if not isinstance(parsed, dict):
+        raise CallerFault(f"{path}: must be a JSON object", param=path)
+    return parsed
+
+
+def output_limit_of(body: Mapping[str, Any]) -> int | None:
+    """The output limit in tokens under either of its names, the smaller one where both stand; None without any."""
+    given = [(key, body[key]) for key in _LIMITS if body.get(key) is not None]
+    for key, value in given:
+        if type(value) is not int or value < 1:
+            raise CallerFault(f"{key}: must be a whole number of at least 1", param=key)
+    return min((value for _, value in given), default=None)
+
+
+def stops_of(body: Mapping[str, Any]) -> list[str]:
+    """The sequences in `stop`, one or several."""
+    stop = body.get("stop")
+    if stop is None:
+        return []
+    return [
+        as_text(entry, f"stop[{at}]")
+        for at, entry in enumerate([stop] if isinstance(stop, str) else as_list(stop, "stop"))
+    ]
+
+
+def allowed_tools_of(choice: Mapping[str, Any]) -> tuple[bool, list[str]]:
+    """What a `tool_choice` of type `allowed_tools` says: whether a call is required, and the names of the tools. The
+    Responses API has the members one level higher; both forms are taken."""
+    allowed = as_dict(choice.get("allowed_tools", choice), "tool_choice.allowed_tools")
+    names = []
+    for at, entry in enumerate(as_list(allowed.get("tools"), "tool_choice.allowed_tools.tools")):
+        path = f"tool_choice.allowed_tools.tools[{at}]"
+        entry = as_dict(entry, path)
+        names.append(as_text(as_dict(entry.get("function", entry), path).get("name"), f"{path}.function.name"))
+    return allowed.get("mode") == "required", names
