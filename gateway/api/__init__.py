@@ -44,7 +44,6 @@ from gateway.readers import ChatReader, CompactionReader, EmbeddingsReader, Resp
 from gateway.stores import Counters, Hold, HoldRequest, Keys, Ledger, Stores, UsageLog, UsageRow, Window
 from gateway.text_filter import MakeFilter, TextFilter
 from gateway.tools import (
-    Activity,
     Document,
     Net,
     Page,
@@ -59,9 +58,8 @@ from gateway.tools import (
     ToolImage,
     ToolResult,
     ToolRun,
-    search_activity,
 )
-from gateway.wire.chat.activity import activity_event, activity_notes
+from gateway.wire.chat.activity import Activity, activity_event, activity_notes, search_activity
 from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
 from gateway.wire.chat.request import refuse_forbidden

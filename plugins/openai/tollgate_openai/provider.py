@@ -109,6 +109,8 @@ class OpenAIProvider:
             operations=frozenset({"chat", "embeddings"} | compacts),
             understands=frozenset({"custom_tools", "allowed_tools", "functions"} if official else ()),
             on_disconnect=self._settings.on_disconnect,
+            # The Responses API has a tool for it, and whoever is spoken to in nothing else is asked for that.
+            web_search="no" if "chat" in dialects else "yes",
         )
 
     def prepare(self, call: Call, target: Target) -> Attempt:
