@@ -55,33 +55,6 @@ class ToolFault(Exception):
         self.detail = detail
 
 
-class Activity(list[dict[str, Any]]):
-    """What is done for an answer beside the model's words, by the gateway or by a provider's own search, as
-    `delta.x_gateway` of a hub chunk or `x_gateway` of a whole message. Events in order, `added` and `done` with an item
-    in the form of OpenAI's Responses API (`gateway.servertools.activity`). A dialect's relay shows what it can; being
-    of this class, it is certainly not what an upstream calls so."""
-
-
-def search_activity(identity: str, query: str, urls: Sequence[str], *, failed: bool = False) -> Activity:
-    """A web search that a provider made and that is over, with the addresses that it found. identity: unique within the
-    answer."""
-    item: dict[str, Any] = {
-        "id": f"ws_{identity}",
-        "type": "web_search_call",
-        "status": "failed" if failed else "completed",
-        "action": {
-            "type": "search",
-            "query": query,
-            "queries": [query],
-            "sources": [{"type": "url", "url": url} for url in urls],
-        },
-    }
-    steps = [f"response.web_search_call.{word}" for word in ("in_progress", "searching", "completed")]
-    begun = {"event": "added", "id": item["id"], "item": {**item, "status": "in_progress"}}
-    between = [{"event": "event", "id": item["id"], "type": kind, "members": {}} for kind in steps]
-    return Activity([begun, *between, {"event": "done", "id": item["id"], "item": item}])
-
-
 # -- search ----------------------------------------------------------------------------------------------------
 
 

@@ -67,7 +67,6 @@ from gateway.sending import bearer_header, carry_rest, get_request, json_request
 from gateway.stores import Counters, Hold, HoldRequest, Keys, Ledger, Stores, UsageLog, UsageRow, Window
 from gateway.text_filter import MakeFilter, TextFilter
 from gateway.tools import (
-    Activity,
     Document,
     Net,
     Page,
@@ -82,9 +81,8 @@ from gateway.tools import (
     ToolImage,
     ToolResult,
     ToolRun,
-    search_activity,
 )
-from gateway.wire.chat.activity import activity_event, activity_notes
+from gateway.wire.chat.activity import Activity, activity_event, activity_notes, search_activity
 from gateway.wire.chat.decoder import ChatChunkEditor, ChatStreamDecoder, read_completion
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
 from gateway.wire.chat.members import allowed_tools_of, arguments_of, output_limit_of, stops_of

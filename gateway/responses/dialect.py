@@ -225,7 +225,7 @@ class ResponsesCall(StatefulInboundCall):
         if not found.own:
             if found.native and not all("responses" in target.profile.dialects for target in call.candidates):
                 # The targets search themselves, in chat's words too. That it must be done cannot be said there.
-                if form.tools.hosted_choice is not None:
+                if form.tools.hosted_choice is not None or (request.get("tool_choice") == "required" and not functions):
                     form.dropped.append("tool_choice")
                 form.body.setdefault("tools", []).extend(dict(tool) for _, tool in found.native)
                 form.tools.hosted = [dict(tool) for _, tool in found.unknown]

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.tools import Activity
-from gateway.wire.chat.activity import MEMBER
+from gateway.wire.chat.activity import MEMBER, Activity
 
 Json = dict[str, Any]
 

@@ -39,8 +39,8 @@ from gateway.servertools.offer import (
 )
 from gateway.servertools.rounds import RoundRelay, Shown
 from gateway.servertools.toolbox import Toolbox
-from gateway.tools import Activity, ToolResult
-from gateway.wire.chat.activity import MEMBER
+from gateway.tools import ToolResult
+from gateway.wire.chat.activity import MEMBER, Activity
 from gateway.wire.chat.fold import ChatFold, unfold
 from gateway.wire.lenient import dict_of, dicts_of, text_of
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.errors import Fault, UpstreamFault
 from gateway.wire.bridge.deltas import cited_to_chat, logprobs_to_chat
+from gateway.wire.chat.activity import MEMBER, TOLD, item_activity
 from gateway.wire.chat.fold import ChatFold
 from gateway.wire.errors.render import fault_from_stream_event
 from gateway.wire.lenient import shallow
@@ -221,6 +222,8 @@ class ChatFromResponses:
             return chunks
         if kind == "web_search_call":
             self.web_searches += 1
+        if isinstance(kind, str) and kind in _SERVED and isinstance(item.get("id"), str):
+            return [self._chunk({MEMBER: item_activity(shallow(dict(item)))})]
         if kind == "image_generation_call" and isinstance(item.get("result"), str):
             image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + item["result"]}}
             return [self._chunk({"images": [image]})]
@@ -296,6 +299,10 @@ class ChatFromResponses:
 
     def _failed(self, event: Mapping[str, Any]) -> list[Json | Fault]:
         return [fault_from_stream_event(event)]
+
+
+_SERVED = TOLD - {"image_generation_call"}
+"""Types of items that tell of something done; a picture is told as one."""
 
 
 def _place(event: Mapping[str, Any]) -> int:

@@ -106,7 +106,7 @@ def _tools(body: Json, request: Mapping[str, Any]) -> None:
     tools = tools_from_chat(request.get("tools") or ())
     options = request.get("web_search_options")
     if options is not None:
-        tools.append({"type": "web_search", **options})
+        tools.append({"type": "web_search", **options, **_located(options)})
     if not tools:
         body.pop("parallel_tool_calls", None)
         return
@@ -114,6 +114,13 @@ def _tools(body: Json, request: Mapping[str, Any]) -> None:
     choice = request.get("tool_choice")
     if choice is not None:
         body["tool_choice"] = tool_choice_from_chat(choice)
+
+
+def _located(options: Mapping[str, Any]) -> Json:
+    """Where the user is, without the frame that chat puts around the place."""
+    place = options.get("user_location")
+    inner = place.get("approximate") if isinstance(place, Mapping) else None
+    return {"user_location": {"type": "approximate", **inner}} if isinstance(inner, Mapping) else {}
 
 
 def items_from_messages(messages: Sequence[Mapping[str, Any]], dropped: list[str] | None = None) -> list[Json]:

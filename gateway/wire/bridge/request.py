@@ -14,7 +14,7 @@ from gateway.errors import CallerFault
 from gateway.wire.bridge.client_tools import Alias, flatten
 from gateway.wire.bridge.messages import MessageBuilder
 from gateway.wire.bridge.tools import ChatTools, tools_to_chat
-from gateway.wire.responses.items import require_answers
+from gateway.wire.responses.items import missing_answer, require_answers
 from gateway.wire.validators import refuse
 
 Json = dict[str, Any]
@@ -99,8 +99,8 @@ def chat_from_responses(
     """
     if request.get("prompt") is not None:
         refuse("prompt", "prompt templates live at one provider and cannot be used with this model; send the text")
+    require_answers([*earlier, *items])
     flat = flatten(request.get("tools") or (), [*earlier, *items], request.get("tool_choice"))
-    require_answers(flat.items)
     tools = tools_to_chat(
         flat.tools,
         flat.choice,
@@ -111,7 +111,9 @@ def chat_from_responses(
     messages = builder.build(flat.items, len(earlier))
     if request.get("instructions"):
         messages.insert(0, {"role": abilities.instructions_role, "content": request["instructions"]})
-    form = ChatForm({"messages": messages}, tools, [*tools.dropped, *builder.dropped], flat.aliases, builder.fault)
+    # Calls of other kinds become functions here, and chat wants a result of each.
+    fault = builder.fault or missing_answer(flat.items)
+    form = ChatForm({"messages": messages}, tools, [*tools.dropped, *builder.dropped], flat.aliases, fault)
     _parameters(form, request)
     _text(form, request.get("text") or {})
     _reasoning(form, request.get("reasoning") or {})

@@ -1,4 +1,5 @@
-"""What was done beside the model's words in an earlier turn, in words: searches, pages, code, tools of a server.
+"""What is done beside the model's words, in answers and, of earlier turns, told in words: searches, pages, code, tools
+of a server.
 
 An assistant message tells of it in `x_gateway`, as answers do: a list of events, of which `done` has an item in the
 form of OpenAI's Responses API, and here also `after_text`, the characters of the message's text that stood before it
@@ -20,6 +21,35 @@ MEMBER = "x_gateway"
 
 _MOST_RESULTS = 50
 """Addresses of one search that are told."""
+
+
+class Activity(list[Json]):
+    """What is done for an answer beside the model's words, by the gateway or by a provider's own tools, as
+    `delta.x_gateway` of a hub chunk or `x_gateway` of a whole message. Events in order, `added` and `done` with an item
+    in the form of OpenAI's Responses API (`gateway.servertools.activity`). A dialect's relay shows what it can; being
+    of this class, it is certainly not what an upstream calls so."""
+
+
+def item_activity(item: Json) -> Activity:
+    """That an item, which has an `id`, was worked on and is over."""
+    begun = {"event": "added", "id": item["id"], "item": {**item, "status": "in_progress"}}
+    words = ("in_progress", "searching", "completed") if item.get("type") == "web_search_call" else ()
+    kinds = [f"response.web_search_call.{word}" for word in words]
+    between = [{"event": "event", "id": item["id"], "type": kind, "members": {}} for kind in kinds]
+    return Activity([begun, *between, {"event": "done", "id": item["id"], "item": item}])
+
+
+def search_activity(identity: str, query: str, urls: Sequence[str], *, failed: bool = False) -> Activity:
+    """A web search that a provider made and that is over, with the addresses that it found. identity: unique within
+    the answer."""
+    action = {
+        "type": "search",
+        "query": query,
+        "queries": [query],
+        "sources": [{"type": "url", "url": url} for url in urls],
+    }
+    status = "failed" if failed else "completed"
+    return item_activity({"id": f"ws_{identity}", "type": "web_search_call", "status": status, "action": action})
 
 
 def activity_event(item: Json, after_text: int = 0) -> Json:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable
+from copy import copy
 from typing import Any
 
 from gateway.wire.errors.render import fault_from_stream_event
@@ -19,7 +20,7 @@ from gateway.wire.usage import find_usage
 _JOINED = frozenset({"content", "refusal", "reasoning_content", "reasoning"})
 """Members of a delta whose strings are pieces of one text."""
 
-_EXTENDED = frozenset({"annotations", "citations", "images", "reasoning_details"})
+_EXTENDED = frozenset({"annotations", "citations", "images", "reasoning_details", "x_gateway"})
 """Members of a delta whose lists are pieces of one list."""
 
 _FIRST_WINS = frozenset({"id", "created", "model"})
@@ -170,7 +171,7 @@ def _merge_lists(into: dict[str, Any], more: dict[str, Any]) -> None:
             if isinstance(held, list):
                 held.extend(value)
             else:
-                into[key] = list(value)
+                into[key] = copy(value)  # of the same class: an `Activity` stays one
         else:
             _keep(into, key, value)
 

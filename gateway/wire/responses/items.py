@@ -150,13 +150,21 @@ def unanswered_calls(items: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def require_answers(items: Iterable[Mapping[str, Any]]) -> None:
     """Raise CallerFault when a call has no output: every upstream refuses such a conversation."""
+    fault = missing_answer(items)
+    if fault is not None:
+        raise fault
+
+
+def missing_answer(items: Iterable[Mapping[str, Any]]) -> CallerFault | None:
+    """The fault of a call among the items that has no output."""
     missing = unanswered_calls(items)
-    if missing:
-        raise CallerFault(
-            f"input: no tool output found for function call {missing[0]}; "
-            "add a function_call_output item with this call_id.",
-            param="input",
-        )
+    if not missing:
+        return None
+    return CallerFault(
+        f"input: no tool output found for function call {missing[0]}; "
+        "add a function_call_output item with this call_id.",
+        param="input",
+    )
 
 
 def _note(calls: _Calls, known: dict[str, Mapping[str, Any]], item: Mapping[str, Any]) -> None:

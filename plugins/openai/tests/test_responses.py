@@ -37,8 +37,9 @@ def sent(model: str, body: dict[str, Any], made: OpenAIProvider | None = None, *
     ],
 )
 def test_what_it_speaks(settings: dict[str, Any], speaks: set[str]) -> None:
-    made = provider(**settings)
-    assert made.profile(make_target()).dialects == speaks
+    profile = provider(**settings).profile(make_target())
+    assert profile.dialects == speaks
+    assert profile.web_search == ("no" if "chat" in speaks else "yes")
 
 
 def test_a_models_own_word_counts() -> None:

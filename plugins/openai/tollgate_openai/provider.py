@@ -109,6 +109,8 @@ class OpenAIProvider:
             understands=frozenset({"custom_tools", "allowed_tools", "functions"} if official else ()),
             on_disconnect=self._settings.on_disconnect,
             tools=TOOLS,
+            # The Responses API has a tool for it, and whoever is spoken to in nothing else is asked for that.
+            web_search="yes" if dialects == {"responses"} else "no",
         )
 
     def _completions(self, target: Target) -> str:

@@ -18,7 +18,7 @@ from gateway.wire.bridge.back_request import responses_from_chat
 from gateway.wire.bridge.reply import response_from_chat
 from gateway.wire.bridge.request import Abilities, chat_from_responses
 from gateway.wire.bridge.stream import BridgeStream
-from gateway.wire.chat.activity import activity_event
+from gateway.wire.chat.activity import Activity, activity_event
 from gateway.wire.chat.request import ChatFold, fold_stream, validate_chat
 from gateway.wire.responses.decoder import ResponsesEventDecoder
 from gateway.wire.responses.events import encode_events
@@ -125,6 +125,11 @@ ROWS: list[tuple[Json, Json, list[str]]] = [
     (
         {"web_search_options": {"search_context_size": "low"}},
         {"tools": [{"type": "web_search", "search_context_size": "low"}]},
+        [],
+    ),
+    (
+        {"web_search_options": {"user_location": {"type": "approximate", "approximate": {"country": "DE"}}}},
+        {"tools": [{"type": "web_search", "user_location": {"type": "approximate", "country": "DE"}}]},
         [],
     ),
 ]
@@ -241,6 +246,28 @@ def test_what_messages_were_meant_as_comes_back() -> None:
     nonsense = {**answer, "reasoning_details": [{"type": "responses.phase"}]}
     for odd in ({**answer, "content": None, "refusal": "no"}, shorter, nonsense):
         assert all("phase" not in one for one in back(messages=[question, odd, question])[0]["input"])
+
+
+def test_what_its_servers_did_is_told_beside_the_words() -> None:
+    action = {"type": "search", "query": "q"}
+    search = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": action}
+    code = {"type": "code_interpreter_call", "id": "ci_1", "status": "completed", "code": "1", "outputs": []}
+    part = {"type": "output_text", "text": "Hi", "annotations": []}
+    said = {"type": "message", "id": "msg_1", "role": "assistant", "content": [part]}
+    completion = chat_from_response(
+        {"object": "response", "status": "completed", "output": [search, code, said, {**search, "id": None}]},
+        completion_id="c",
+        model="m",
+        created=1,
+    )
+    message = completion["choices"][0]["message"]
+    assert isinstance(message["x_gateway"], Activity)
+    assert [event["item"] for event in message["x_gateway"] if event["event"] == "done"] == [search, code]
+    assert completion["choices"][0]["finish_reason"] == "stop"
+    machine = ChatFromResponses(completion_id="c", model="m", created=1)
+    (chunk,) = machine.feed({"type": "response.output_item.done", "output_index": 0, "item": search})
+    assert isinstance(chunk["choices"][0]["delta"]["x_gateway"], Activity)
+    assert machine.web_searches == 1
 
 
 @pytest.mark.parametrize(
@@ -447,7 +474,7 @@ def test_our_own_events_come_back_as_the_chunks_they_were() -> None:
 def test_web_searches_are_counted_and_images_kept() -> None:
     machine = ChatFromResponses(completion_id="c", model="m", created=1)
     search = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
-    assert machine.feed({"type": "response.output_item.done", "output_index": 0, "item": search}) == []
+    assert machine.feed({"type": "response.output_item.done", "output_index": 0, "item": search})
     assert machine.web_searches == 1
     image = {"type": "image_generation_call", "id": "ig_1", "result": "AAAA"}
     (chunk,) = machine.feed({"type": "response.output_item.done", "output_index": 1, "item": image})

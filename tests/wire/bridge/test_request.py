@@ -184,6 +184,13 @@ def test_a_call_without_answer_is_refused_as_by_openai() -> None:
     assert caught.value.param == "input"
 
 
+def test_a_call_of_another_kind_without_answer_is_for_chat_alone_to_refuse() -> None:
+    shell = {"type": "local_shell_call", "call_id": "l", "action": {"type": "exec", "command": ["ls"]}}
+    form = bridge(input=[user("q"), shell])
+    assert form.fault is not None
+    assert "function call l" in form.fault.message
+
+
 def test_media_and_marks_of_results_stay_with_them() -> None:
     result = [{"type": "input_text", "text": "see"}, {"type": "input_image", "image_url": "https://x/a.png"}]
     image = {"type": "image_url", "image_url": {"url": "https://x/a.png"}}

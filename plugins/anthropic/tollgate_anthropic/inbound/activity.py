@@ -62,7 +62,7 @@ def _search(item: Json) -> list[Json]:
             "encrypted_content": "",
             "page_age": None,
         }
-        for result in dicts_of(item.get("results"))
+        for result in dicts_of(item.get("results")) or dicts_of(action.get("sources"))
     ]
     if failed:
         results = {"type": "web_search_tool_result_error", "error_code": "unavailable"}
