@@ -46,6 +46,7 @@ from gateway.stores.presence import Lease, Presence
 from gateway.stores.responses import Chain, Responses, StoredResponse, Turn
 from gateway.stores.sessions import Session, Sessions
 from gateway.stores.topups import TopUp, TopUps, TopUpStatus
+from gateway.stores.tries import pack_tries, unpack_tries
 from gateway.stores.usage import ALL_USE, LoggedRequest, UsageFilter, UsageLog, UsageRow, UsageSummary
 
 __all__ = [
@@ -106,4 +107,6 @@ __all__ = [
     "Voucher",
     "Window",
     "fail_over",
+    "pack_tries",
+    "unpack_tries",
 ]

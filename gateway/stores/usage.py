@@ -12,7 +12,8 @@ from gateway.call import Basis, Usage
 @dataclass(slots=True, frozen=True)
 class UsageRow:
     """One request in the usage log. created: unix seconds; milliseconds for the two durations.
-    model: what the caller asked for; target: the model that answered, "" when none did."""
+    model: what the caller asked for; target: the model that answered, "" when none did. tries: its attempts at
+    targets, as `pack_tries` makes them."""
 
     request_id: str
     account_id: str
@@ -27,6 +28,7 @@ class UsageRow:
     first_byte_ms: int | None = None
     total_ms: int = 0
     error: str = ""
+    tries: str = ""
 
 
 @dataclass(slots=True, frozen=True)
@@ -58,11 +60,12 @@ class UsageSummary:
 class UsageFilter:
     """Which rows of the log; what is None or "" is not asked about.
 
-    key_id: "" for calls without a key. model: as the caller named it. failed: only those with a status of 400 or more.
-    after: only rows after the one with this `seq`, and of a page those that came next after it.
+    key_ids: those of any of these keys, "" for calls without one; empty for all. model: as the caller named it.
+    failed: only those with a status of 400 or more. after: only rows after the one with this `seq`, and of a page those
+    that came next after it.
     """
 
-    key_id: str | None = None
+    key_ids: tuple[str, ...] = ()
     model: str = ""
     failed: bool = False
     after: int = 0

@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
-from gateway.console.activity import CONSOLE, call_rows, days_between, names_of, spend_chart, together
+from gateway.console.activity import call_rows, days_between, names_of, spend_chart, together
 from gateway.console.page import Answer, Visit, page
 from gateway.console.visitor import member_of
 from gateway.http.api.account.requests import PAGE
 from gateway.http.api.fields import page_number
-from gateway.http.api.usage import period, summary_of
+from gateway.http.api.usage import NO_KEY, period, stored_key, summary_of
 from gateway.stores import LoggedRequest, UsageFilter
 
 RANGES = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"))
@@ -46,21 +46,16 @@ class Wish:
 
     def table(self) -> str:
         """The address of the calls as a table to keep."""
-        return self.link("/account/requests.csv", days="", start="", end="", key=self.keys[:1])
+        return self.link("/account/requests.csv", days="", start="", end="")
 
     def days_table(self) -> str:
-        """The address of the days as a table to keep."""
-        key = "" if self.keys[:1] == [CONSOLE] else self.keys[:1]
-        return self.link("/account/usage.csv", model="", failed="", key=key)
+        """The address of the days as a table to keep, "" with several keys: it is of all of them, or of one."""
+        return "" if len(self.keys) > 1 else self.link("/account/usage.csv", model="", failed="")
 
     def only(self) -> UsageFilter:
-        """Which calls: those of the key, when it is one."""
-        key = None if len(self.keys) != 1 else _stored(self.keys[0])
-        return UsageFilter(key_id=key, model=self.model, failed=self.failed, after=self.after)
-
-
-def _stored(key: str) -> str:
-    return "" if key == CONSOLE else key
+        """Which calls."""
+        keys = tuple(stored_key(key) for key in self.keys)
+        return UsageFilter(key_ids=keys, model=self.model, failed=self.failed, after=self.after)
 
 
 @page("GET", "/usage", template="usage.html", needs="account")
@@ -72,8 +67,10 @@ async def usage(visit: Visit) -> Answer:
     keys = await stores.keys.list_keys(account.id)
     names = names_of(keys)
     total = await summary_of(stores, account.id, wish.first, wish.last, None)
-    own = [(names.get(_stored(key), key), await summary_of(stores, account.id, wish.first, wish.last, _stored(key)))
-           for key in wish.keys]  # fmt: skip
+    own = [
+        (names.get(key, key), await summary_of(stores, account.id, wish.first, wish.last, key))
+        for key in map(stored_key, wish.keys)
+    ]
     days = days_between(wish.first, wish.last)
     found = await stores.usage.recent(account.id, before=wish.before, limit=PAGE + 1, only=wish.only())
     newer, older = _neighbours(wish, found)
@@ -86,7 +83,7 @@ async def usage(visit: Visit) -> Answer:
         "names": names,
         "summary": together([one for _, one in own]) if own else total,
         "chart": spend_chart(days, own or [("All keys", total)]),
-        "by_key": [(key or CONSOLE, names.get(key, key), spent, count) for key, spent, count in total.by_key],
+        "by_key": [(key or NO_KEY, names.get(key, key), spent, count) for key, spent, count in total.by_key],
         "rows": call_rows(shown, names),
         "newer": newer,
         "older": older,

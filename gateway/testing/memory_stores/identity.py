@@ -111,6 +111,9 @@ class MemoryAccounts(Store):
         drop(world.responses, lambda kept: kept[0].account_id == account_id and not kept[0].running)
         drop(world.conversations, lambda kept: kept[0].account_id == account_id)
         world.logins.pop(account_id, None)
+        for at, one in enumerate(world.usage):
+            if one.row.account_id == account_id:
+                world.usage[at] = replace(one, row=replace(one.row, tries=""))
         world.accounts[account_id] = replace(account, name=erased_name(account_id), role="user", disabled=True)
         return world.accounts[account_id]
 

@@ -72,7 +72,7 @@ REQUEST = Component(
 )  # fmt: skip
 _BEFORE = Parameter("before", "The `seq` of the last one of the page before.", whole(0, 2**53, 0))
 _ONLY = (
-    Parameter("key", "Only calls of this key; `console` for those without one."),
+    Parameter("key", "Only calls of this key, or of several: give it again; `console` for those without one."),
     Parameter("model", "Only calls for this model."),
     Parameter("failed", "Only calls that failed.", {"type": "boolean", "default": False}),
     Parameter("after", "Only calls after the one with this `seq`: the page next to it.", whole(0, 2**53, 0)),

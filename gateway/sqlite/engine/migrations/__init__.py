@@ -17,6 +17,7 @@ from gateway.sqlite.engine.migrations import (
     m0005_sessions,
     m0006_logins,
     m0007_stored,
+    m0008_tries,
 )
 
 STEPS: tuple[tuple[str, ...], ...] = (
@@ -27,6 +28,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     m0005_sessions.STATEMENTS,
     m0006_logins.STATEMENTS,
     m0007_stored.STATEMENTS,
+    m0008_tries.STATEMENTS,
 )
 """The statements of each step, in order."""
 
