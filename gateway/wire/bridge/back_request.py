@@ -101,12 +101,21 @@ def _text(body: Json, request: Mapping[str, Any]) -> None:
         body["text"] = text
 
 
+def _search(options: Mapping[str, Any]) -> Json:
+    """chat's search as the built-in tool, which says a place without a frame and knows no `max_uses`."""
+    tool = {"type": "web_search", **{name: value for name, value in options.items() if name != "max_uses"}}
+    place = options.get("user_location")
+    if isinstance(place, Mapping) and isinstance(place.get("approximate"), Mapping):
+        tool["user_location"] = {"type": "approximate", **place["approximate"]}
+    return tool
+
+
 def _tools(body: Json, request: Mapping[str, Any]) -> None:
     tools = tools_from_chat(request.get("tools") or ())
     tools += tools_from_chat([{"type": "function", "function": entry} for entry in request.get("functions") or ()])
     options = request.get("web_search_options")
     if options is not None:
-        tools.append({"type": "web_search", **options})
+        tools.append(_search(options))
     if tools:
         body["tools"] = tools
     choice = request.get("tool_choice")

@@ -30,7 +30,7 @@ from gateway.api import (
     redact_fault,
 )
 from tollgate_openai.hosted import refuse_hosted
-from tollgate_openai.members import without_foreign_members
+from tollgate_openai.members import without_foreign_members, without_foreign_search
 from tollgate_openai.quirks import Quirks, QuirkSettings, compatible_quirks, openai_quirks
 from tollgate_openai.request import chat_body
 from tollgate_openai.responses import responses_body
@@ -120,6 +120,8 @@ class OpenAIProvider:
         body = chat_body(call, target.upstream, self.quirks(target))
         if self._settings.is_openai and "messages" in body:
             body["messages"] = without_foreign_members(body["messages"], call)
+            if "web_search_options" in body:
+                body["web_search_options"] = without_foreign_search(body["web_search_options"], call)
         return self._attempt(call, self._url, body, _Chat)
 
     def _attempt(self, call: Call, url: str, body: dict[str, Any], reader: type[_Clean]) -> Attempt:
