@@ -84,6 +84,7 @@ EXPLAIN = Operation(
     "Account",
     "What would happen to a request, in any dialect: checks, targets, the upstream request, the most it can cost. "
     "Nothing is sent or charged.",
+    auth=(KEY, SESSION),
     request=members(
         ("body",),
         path={"type": "string", "description": "Where it would be sent.", "default": "/v1/chat/completions"},
