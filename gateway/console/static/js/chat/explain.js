@@ -52,9 +52,10 @@ function stepsOf(steps) {
   if (steps.length === 0) return null;
   return [
     h("h3", {}, "Checks"),
-    h("table", {}, h("thead", {}, h("tr", {}, ["Plugin", "Phase", "Figures"].map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, steps.map((step) => h("tr", {}, h("th", { scope: "row" }, step.plugin), h("td", {}, step.phase),
-        h("td", {}, step.refused ? `refuses: ${step.refused}` : figuresOf(step.figures)))))),
+    h("table", { class: "cards" }, h("thead", {}, h("tr", {}, ["Plugin", "Phase", "Figures"].map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", {}, steps.map((step) => h("tr", {}, h("th", { scope: "row" }, step.plugin),
+        h("td", { "data-label": "Phase" }, step.phase),
+        h("td", { "data-label": "Figures" }, step.refused ? `refuses: ${step.refused}` : figuresOf(step.figures)))))),
   ];
 }
 
