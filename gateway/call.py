@@ -17,6 +17,7 @@ from gateway.explanation import Explanation
 from gateway.profile import PLAIN, Dialect, Profile
 from gateway.text_filter import MakeFilter
 from gateway.wire.dropped import DroppedParams
+from gateway.wire.spend_tags import Tags
 
 Basis = Literal["provider", "estimated", "void"]
 """Where the numbers of a bill come from: reported by the provider, counted by us, or nothing to bill."""
@@ -128,6 +129,8 @@ class Target:
     options: free-form per-model settings of the provider plugin (from YAML).
     thinks: it may write output that is billed but not shown (its `supported_parameters` name `reasoning_effort`).
     profile: what it can, as its provider said at start.
+    hosted_tools: types of tools that the operator lets through although they have no price.
+    shared_ids: of what is kept at the provider, those that all accounts may use.
     """
 
     model: str
@@ -144,6 +147,8 @@ class Target:
     options: Mapping[str, Any] = field(default_factory=dict)
     thinks: bool = False
     profile: Profile = field(default=PLAIN)
+    hosted_tools: frozenset[str] = frozenset()
+    shared_ids: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True, frozen=True)
@@ -345,6 +350,7 @@ class Call:
     size: bytes of the request as it was read, and of what it continues: what work on it takes time by.
     explanation: set when the caller only wants to know what would happen: nothing is sent. A policy then reserves and
         counts nothing, but decides as ever, and may `note` the figures that it goes by.
+    tags: for whom it is made, as its spending is told apart by (`user`, and what `usage.tag_metadata` names).
     answer_filters: what changes the text of its answer, as plugins said in `filter_answer`.
     started: monotonic seconds at the request's head; created: unix seconds.
     """
@@ -372,6 +378,7 @@ class Call:
     size: int = 0
     explanation: Explanation | None = None
     answer_filters: Sequence[MakeFilter] = ()
+    tags: Tags = ()
 
     @property
     def target(self) -> Target | None:

@@ -25,6 +25,7 @@ from gateway.stores import (
     CRASHED,
     DISK_FULL,
     MAX_CREDITS,
+    MOST_TAG_VALUES,
     Account,
     AccountChange,
     Accounts,
@@ -67,6 +68,7 @@ from gateway.stores import (
     Stores,
     StoresKind,
     StoresSettings,
+    TagSum,
     TopUp,
     TopUps,
     TopUpStatus,
@@ -113,6 +115,7 @@ from gateway.stores.orders import (
 )
 from gateway.stores.refusals import email_taken, identity_taken, invalid_link, name_taken, no_account, too_poor
 from gateway.stores.windows import SlidingWindows, window_of, window_state
+from gateway.wire.spend_tags import Tags
 
 __all__ = [
     "ALL_USE",
@@ -124,6 +127,7 @@ __all__ = [
     "LONGEST_GRACE",
     "MAX_AMOUNT",
     "MAX_CREDITS",
+    "MOST_TAG_VALUES",
     "SESSION_PEPPER",
     "VOUCHER_PEPPER",
     "Account",
@@ -170,6 +174,8 @@ __all__ = [
     "Stores",
     "StoresKind",
     "StoresSettings",
+    "TagSum",
+    "Tags",
     "TopUp",
     "TopUpStatus",
     "TopUps",

@@ -35,5 +35,6 @@ class Plugin:
                 total_ms=round(outcome.total * 1000),
                 error=outcome.fault_code,
                 tries=pack_tries(call.progress.tries),
+                tags=call.tags,
             )
         )

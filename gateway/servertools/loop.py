@@ -23,7 +23,7 @@ from gateway.profile import Dialect
 from gateway.provider import Answer
 from gateway.runner.rounds import Round
 from gateway.runner.sink import EventStream, Flow
-from gateway.servertools.activity import MEMBER, added, done, next_round, step
+from gateway.servertools.activity import added, done, next_round, step
 from gateway.servertools.citations import CitationFinder, Sources
 from gateway.servertools.execute import Executor, HostedCall, new_id
 from gateway.servertools.mcp.results import shown_tools
@@ -40,6 +40,7 @@ from gateway.servertools.offer import (
 from gateway.servertools.rounds import RoundRelay, Shown
 from gateway.servertools.toolbox import Toolbox
 from gateway.tools import Activity, ToolResult
+from gateway.wire.chat.activity import MEMBER
 from gateway.wire.chat.fold import ChatFold, unfold
 from gateway.wire.lenient import dict_of, dicts_of, text_of
 

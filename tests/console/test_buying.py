@@ -85,7 +85,8 @@ class Till:
         order = self.orders.get(request.path.strip("/"))
         if order is None:  # a browser looks for a picture
             return Reply(status=404, framing="length")
-        page = f'<h1>Till</h1><a id="paid" href="{escape(order["back"])}">Paid</a> <a href="{escape(order["away"])}">No</a>'
+        back, away = escape(order["back"]), escape(order["away"])
+        page = f'<h1>Till</h1><a id="paid" href="{back}">Paid</a> <a href="{away}">No</a>'
         return Reply([page.encode()], media_type="text/html", framing="length")
 
     async def pay(self, name: str) -> int:

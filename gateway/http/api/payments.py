@@ -42,9 +42,9 @@ async def create_topup(context: RequestContext) -> web.StreamResponse:
 
 
 async def order_credits(context: RequestContext, account_id: str, body: Mapping[str, Any], *, base: str = "") -> TopUp:
-    """An order with its payment page. body: as `create_topup` takes it. base: this gateway's address as the payer has it,
-    for pages that `body` does not name; "" for the configured one. Raises CallerFault 400, 404, 429, UpstreamFault when
-    the service makes no page."""
+    """An order with its payment page. body: as `create_topup` takes it. base: this gateway's address as the payer has
+    it, for pages that `body` does not name; "" for the configured one. Raises CallerFault 400, 404, 429, UpstreamFault
+    when the service makes no page."""
     await throttle(context, [(f"topup:{account_id}", _ORDERS_PER_MINUTE)], 60.0)
     config = context.runtime.config
     method = _method(context, body.get("method"))
