@@ -42,6 +42,7 @@ from gateway.stores.ledger import (
     Voucher,
 )
 from gateway.stores.logins import Link, LinkPurpose, Login, Logins, NewLink, SignUp
+from gateway.stores.objects import KeptObject, ObjectKind, Objects
 from gateway.stores.presence import Lease, Presence
 from gateway.stores.responses import Chain, Responses, StoredResponse, Turn
 from gateway.stores.sessions import Session, Sessions
@@ -83,6 +84,7 @@ __all__ = [
     "HoldRequest",
     "Idempotency",
     "KeptAnswer",
+    "KeptObject",
     "Key",
     "KeySettings",
     "Keys",
@@ -94,6 +96,8 @@ __all__ = [
     "Login",
     "Logins",
     "NewLink",
+    "ObjectKind",
+    "Objects",
     "OpenCounters",
     "Presence",
     "Responses",

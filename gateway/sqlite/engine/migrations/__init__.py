@@ -18,7 +18,8 @@ from gateway.sqlite.engine.migrations import (
     m0006_logins,
     m0007_stored,
     m0008_tags,
-    m0009_tries,
+    m0009_objects,
+    m0010_tries,
 )
 
 STEPS: tuple[tuple[str, ...], ...] = (
@@ -30,7 +31,8 @@ STEPS: tuple[tuple[str, ...], ...] = (
     m0006_logins.STATEMENTS,
     m0007_stored.STATEMENTS,
     m0008_tags.STATEMENTS,
-    m0009_tries.STATEMENTS,
+    m0009_objects.STATEMENTS,
+    m0010_tries.STATEMENTS,
 )
 """The statements of each step, in order."""
 

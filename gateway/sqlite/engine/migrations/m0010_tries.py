@@ -1,4 +1,4 @@
-"""Version 9: the attempts of a request at its targets, in its row of the usage log."""
+"""Version 10: the attempts of a request at its targets, in its row of the usage log."""
 
 from __future__ import annotations
 
