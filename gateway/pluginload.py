@@ -83,14 +83,14 @@ def load(
             continue
         try:
             found[point.name] = point.load()
-        except Exception as error:  # a plugin is foreign code: whatever it raises becomes a start-up problem
+        except (Exception, SystemExit) as error:  # a plugin is foreign code: what it raises becomes a start-up problem
             problems.append(f"plugin {point.name} ({point.value}): cannot be imported: {_describe(error)}")
     for path in sorted(directory.glob("*.py")) if directory else ():
         if path.stem.startswith("_") or not wanted(path.stem):
             continue
         try:
             found[path.stem] = import_file(path)
-        except Exception as error:  # as above
+        except (Exception, SystemExit) as error:  # as above
             problems.append(f"plugin {path.stem}: {path}: cannot be imported: {_describe(error)}")
 
     manager = pluggy.PluginManager(hookspecs.PROJECT)
@@ -99,7 +99,7 @@ def load(
     for name in names:
         try:
             plugin = _instance(found[name])
-        except Exception as error:  # as above
+        except (Exception, SystemExit) as error:  # as above
             problems.append(f"plugin {name}: cannot be created: {_describe(error)}")
             continue
         faults = [*_version_faults(name, found[name], plugin), *_check(name, plugin, manager)]

@@ -381,8 +381,9 @@ class Gateway:
     def record_attempt(self, call: Call, record: AttemptRecord) -> None:
         """One attempt at a target is over: counted, kept for a while, and logged when it failed."""
         self.metrics.observe_attempt(record)
+        if record.reason:
+            record.reason = self.redact(record.reason[:_MOST_REASON])
         if record.outcome == "failed":
-            record.reason = self._redact(record.reason[:_MOST_REASON])
             self.log.warning("attempt failed", extra=attempt_entry(call.id, record))
         self.attempts.add(call.id, record)
 

@@ -67,6 +67,14 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     assert found[4].startswith(f"plugin d: {tmp_path / 'd.py'}: cannot be imported: SyntaxError")
 
 
+def test_one_that_ends_the_process_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "a", "import sys\nsys.exit(0)\n")
+    write(tmp_path, "b", "class Plugin:\n    def __init__(self):\n        raise SystemExit('bye')\n")
+    first, second = sorted(problems(directory=tmp_path))
+    assert first == f"plugin a: {tmp_path / 'a.py'}: cannot be imported: SystemExit: 0"
+    assert second == "plugin b: cannot be created: SystemExit: bye"
+
+
 def test_a_plain_file_is_a_plugin(tmp_path: Path) -> None:
     write(tmp_path, "mine", "@hookimpl\ndef config_model():\n    return int\n")
     write(tmp_path, "_helper", "raise RuntimeError('not a plugin')\n")

@@ -83,6 +83,8 @@ from gateway.stores import (
     Voucher,
     Window,
     fail_over,
+    pack_tries,
+    unpack_tries,
 )
 from gateway.stores.amounts import (
     affordable,
@@ -220,12 +222,14 @@ __all__ = [
     "newer_parts",
     "next_state",
     "no_account",
+    "pack_tries",
     "random_text",
     "read_code",
     "read_period",
     "sums_of",
     "take",
     "too_poor",
+    "unpack_tries",
     "well_formed",
     "window_of",
     "window_state",

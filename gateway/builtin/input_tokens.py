@@ -47,9 +47,10 @@ class InputTokens:
             self._tried = True
             try:
                 from bpe_openai import get_encoding  # type: ignore[import-untyped, unused-ignore]
-            except ImportError:  # an extra that is not installed: the estimate does
+
+                self._encoding = get_encoding(_ENCODING)
+            except (ImportError, OSError):  # an extra that is not installed, or not whole: the estimate does
                 return None
-            self._encoding = get_encoding(_ENCODING)
         return self._encoding
 
 

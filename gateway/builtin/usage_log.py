@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.api import App, Call, Outcome, UsageLog, UsageRow, hookimpl
+from gateway.api.stores import pack_tries
 
 
 class Plugin:
@@ -33,6 +34,7 @@ class Plugin:
                 first_byte_ms=None if outcome.first_byte is None else round(outcome.first_byte * 1000),
                 total_ms=round(outcome.total * 1000),
                 error=outcome.fault_code,
+                tries=pack_tries(call.progress.tries),
                 tags=call.tags,
             )
         )

@@ -6,13 +6,14 @@ import argparse
 import re
 import subprocess
 import sys
+import tempfile
 from importlib import resources
 from importlib.resources.abc import Traversable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.common import add_json, is_frozen
+from gateway.cli.common import add_json, is_frozen, print_json
 from gateway.errors import GatewayFault
 
 KINDS = {
@@ -41,6 +42,9 @@ def add_commands(commands: Any) -> None:
     check = actions.add_parser("check", help="run the contract and the checks of hooks on a plugin")
     check.add_argument("plugin", help="the name of an installed plugin, a .py file, or the folder of a package")
     check.add_argument("--transcripts", type=Path, help="recorded exchanges of a provider (the package's own)")
+    check.add_argument(
+        "--timeout", type=float, default=600.0, metavar="SECONDS", help="how long all of it may take (600)"
+    )
     add_json(check)
     check.set_defaults(run=run_check)
 
@@ -112,4 +116,21 @@ def run_check(options: argparse.Namespace) -> int:
     command = [sys.executable, "-m", "gateway.testing.check", options.plugin]
     if options.transcripts is not None:
         command += ["--transcripts", str(options.transcripts)]
-    return subprocess.call(command + (["--json"] if options.json else []))
+    if options.json:
+        command.append("--json")
+    with tempfile.TemporaryDirectory() as folder:
+        # A plugin may end the process it is checked in; what counts is that the checks came to their end.
+        verdict = Path(folder) / "verdict"
+        try:
+            status = subprocess.call([*command, "--verdict", str(verdict)], timeout=options.timeout)
+        except subprocess.TimeoutExpired:
+            problem = f"its checks did not end within {options.timeout:g} seconds"
+        else:
+            if verdict.exists():
+                return status
+            problem = f"it ended the process, with status {status}, before it was checked"
+    if options.json:
+        print_json({"ok": False, "checks": [{"name": "load", "ok": False, "detail": problem}]})
+    else:
+        print(f"FAILED load: {problem}")
+    return 1

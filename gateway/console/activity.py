@@ -11,9 +11,6 @@ from gateway.console.charts import Chart, bar_chart
 from gateway.http.api.account import requests
 from gateway.stores import Key, LoggedRequest, UsageSummary
 
-CONSOLE = "console"
-"""What stands for calls without a key."""
-
 _REASONS: Mapping[str, str] = MappingProxyType(
     {
         "insufficient_quota": "No credits left, or the key's monthly limit is reached",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -77,6 +78,7 @@ class Executor:
         self._tell = tell
         self._log = log
         self.searches = 0
+        self.pages = 0
         self.calls = 0
 
     async def run(self, made: HostedCall, seconds: float) -> ToolResult:
@@ -90,6 +92,19 @@ class Executor:
             return await self._page(arguments, seconds)
         return await self._called(made, arguments, seconds)
 
+    def fees(self, calls: Sequence[HostedCall]) -> Decimal:
+        """What these calls cost; those cost nothing that are beyond what the request allows of their kind."""
+        total = Decimal(0)
+        asked = {"search": self.searches, "page": self.pages}
+        for made in calls:
+            kind = made.hosted.kind
+            most = {"search": self._plan.most_searches, "page": self._plan.most_pages}.get(kind)
+            if most is not None and asked[kind] >= most:
+                continue
+            asked[kind] = asked.get(kind, 0) + 1
+            total += made.hosted.price
+        return total
+
     # -- search ------------------------------------------------------------------------------------------------
 
     async def _search(self, arguments: Json | None, seconds: float) -> ToolResult:
@@ -97,20 +112,23 @@ class Executor:
         item: Json = {"id": new_id("ws"), "type": "web_search_call", "status": "in_progress"}
         action: Json = {"type": "search", "query": query, "queries": [query]}
         self._begin_search({**item, "action": action})
+        item["action"] = action
         if not query:
-            return self._end_search({**item, "status": "failed", "action": action}, _fault("query is missing"))
+            return self._fail_search(item, "query is missing", "invalid_input")
+        if self._plan.most_searches is not None and self.searches >= self._plan.most_searches:
+            return self._fail_search(item, "The request allows no more searches.", "max_uses_exceeded")
         self.searches += 1
         wanted = replace(self._plan.search or SearchQuery(""), text=query)
         try:
             async with asyncio.timeout(seconds):
                 found = await self._toolbox.search.search(wanted, free=self._plan.free)
         except (ToolFault, TimeoutError) as error:
-            return self._end_search({**item, "status": "failed", "action": action}, _fault(_text(error)))
+            return self._fail_search(item, _text(error))
         for result in found:
             self._sources.add(Source(result.url, result.title))
         if self._plan.sources:
             action["sources"] = [{"type": "url", "url": result.url} for result in found]
-        item = {**item, "status": "completed", "action": action}
+        item["status"] = "completed"
         if self._plan.results:
             item["results"] = [{"url": r.url, "title": r.title, "text": r.text} for r in found]
         parts = [
@@ -125,23 +143,33 @@ class Executor:
     async def _page(self, arguments: Json | None, seconds: float) -> ToolResult:
         url = str((arguments or {}).get("url") or "").strip()
         item: Json = {"id": new_id("ws"), "type": "web_search_call", "status": "in_progress"}
-        action = {"type": "open_page", "url": url}
-        self._begin_search({**item, "action": action})
+        item["action"] = {"type": "open_page", "url": url}
+        self._begin_search(dict(item))
+        if self._plan.most_pages is not None and self.pages >= self._plan.most_pages:
+            return self._fail_search(item, "The request allows no more pages.", "max_uses_exceeded")
+        self.pages += 1
         try:
             async with asyncio.timeout(seconds):
-                page = await self._toolbox.search.open(url, self._plan.search or SearchQuery(""), free=self._plan.free)
+                page = await self._toolbox.search.open(url, self._plan.pages or SearchQuery(""), free=self._plan.free)
         except (ToolFault, TimeoutError) as error:
-            return self._end_search({**item, "status": "failed", "action": action}, _fault(_text(error)))
+            return self._fail_search(item, _text(error))
         self._sources.add(Source(url, page.title))
-        text = f"{page.title}\nAddress: {url}\n\n{page.text}" if page.title else page.text
+        read = page.text[: self._plan.page_text]
+        text = f"{page.title}\nAddress: {url}\n\n{read}" if page.title else read
         result = ToolResult(text, (Source(url, page.title),))
         if self._plan.results:
-            item["text"] = page.text
-        return self._end_search({**item, "status": "completed", "action": action}, result)
+            item["text"] = read
+        return self._end_search({**item, "status": "completed"}, result)
 
     def _begin_search(self, item: Json) -> None:
         kind = "response.web_search_call"
         self._tell([added(item), step(item["id"], f"{kind}.in_progress"), step(item["id"], f"{kind}.searching")])
+
+    def _fail_search(self, item: Json, text: str, code: str = "unavailable") -> ToolResult:
+        """code: Anthropic's word for what is wrong."""
+        if self._plan.results:
+            item["error_code"] = code
+        return self._end_search({**item, "status": "failed"}, _fault(text))
 
     def _end_search(self, item: Json, result: ToolResult) -> ToolResult:
         self._tell([step(item["id"], "response.web_search_call.completed"), done(item)])

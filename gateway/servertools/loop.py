@@ -134,7 +134,7 @@ class ToolLoop:
         plan = self._plan
         if plan.search is not None:
             self._functions.add("web_search", SEARCH_FUNCTION, "search", price=self._price("price"))
-        if plan.pages and self._toolbox.search.reads():
+        if plan.pages is not None and self._toolbox.search.reads():
             self._functions.add("open_page", PAGE_FUNCTION, "page", price=self._price("page_price"))
         for tool in plan.tools:
             function = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
@@ -293,7 +293,7 @@ class ToolLoop:
                 continue
             self._made += 1
             allowed.append(made)
-        fees = sum((made.hosted.price for made in allowed), Decimal(0))
+        fees = self._executor.fees(allowed)
         if fees:
             await self._cover(self._call, int(-(-(self._call.fees + fees) // 1)))
             self._call.fees += fees
@@ -409,10 +409,10 @@ class ToolLoop:
         return {**made, "usage": self.counted(usage)}
 
     def counted(self, usage: Mapping[str, Any]) -> Json:
-        """The usage to show, with the searches in it, which are billed as fees."""
-        if not self._executor.searches:
-            return dict(usage)
-        return {**usage, "server_tool_use_details": {"web_search_requests": self._executor.searches}}
+        """The usage to show, with the searches in it, which are billed as fees, and the pages, which are not."""
+        made = {"web_search_requests": self._executor.searches, "web_fetch_requests": self._executor.pages}
+        shown = {name: count for name, count in made.items() if count}
+        return {**usage, "server_tool_use_details": shown} if shown else dict(usage)
 
 
 async def _all(work: Any) -> None:

@@ -30,6 +30,8 @@ Kind = Literal["search", "page", "mcp", "tool"]
 _SEARCH = re.compile(r"web_search(_preview)?(_\d{4}_?\d{2}_?\d{2})?", re.ASCII)
 _PAGE = re.compile(r"web_fetch(_\d{8})?", re.ASCII)
 _LONGEST_NAME = 64
+_CHARACTERS_PER_TOKEN = 4
+"""Of running text, about: a bound in tokens is one of characters here."""
 
 SEARCH_FUNCTION: Json = {
     "name": "web_search",
@@ -84,12 +86,17 @@ class McpEntry:
 
 @dataclass(slots=True)
 class ToolPlan:
-    """What the gateway runs for one request. search: options of its web search, None for none. pages: whether pages may
-    be opened. choice: the caller demands a hosted tool (tool_choice as given). free: no model of it costs anything.
-    sources: the answer shall list what was searched."""
+    """What the gateway runs for one request. search: options of its web search, None for none. pages: the filters for
+    pages that may be opened, None when none may; page_text: characters of one, None for the gateway's own bound.
+    most_searches, most_pages: how many of each, None for the bound of all calls. choice: the caller demands a hosted
+    tool (tool_choice as given). free: no model of it costs anything. sources: the answer shall list what was searched.
+    results: what was found and why a search failed go into the items, for dialects whose answers show it."""
 
     search: SearchQuery | None = None
-    pages: bool = False
+    pages: SearchQuery | None = None
+    page_text: int | None = None
+    most_searches: int | None = None
+    most_pages: int | None = None
     servers: list[McpEntry] = field(default_factory=list)
     tools: list[ServerTool] = field(default_factory=list)
     choice: Json | None = None
@@ -99,7 +106,7 @@ class ToolPlan:
     most: int | None = None
 
     def __bool__(self) -> bool:
-        return self.search is not None or self.pages or bool(self.servers or self.tools)
+        return self.search is not None or self.pages is not None or bool(self.servers or self.tools)
 
 
 def is_hosted(kind: Any, toolbox: Toolbox) -> bool:
@@ -137,13 +144,17 @@ def _add(toolbox: Toolbox, call: Call, plan: ToolPlan, kind: str, tool: Mapping[
         if not toolbox.search.available(plan.free):
             raise _unsupported(f"{path}: {NOT_CONFIGURED}.", path)
         plan.search = search_options(toolbox, tool, path)
-        plan.pages = True
+        plan.most_searches = _count(tool, "max_uses", path)
+        plan.pages = plan.pages or plan.search
     elif _PAGE.fullmatch(kind):
         if not toolbox.search.reads():
             raise _unsupported(
                 f"{path}: this gateway does not read pages; its operator can install the plugin for it.", path
             )
-        plan.pages = True
+        plan.pages = search_options(toolbox, tool, path)
+        plan.most_pages = _count(tool, "max_uses", path)
+        tokens = _count(tool, "max_content_tokens", path)
+        plan.page_text = None if tokens is None else tokens * _CHARACTERS_PER_TOKEN
     elif kind == "mcp":
         plan.servers.append(mcp_entry(toolbox, call, tool, path))
     elif kind in toolbox.tools:
@@ -181,6 +192,13 @@ def search_options(toolbox: Toolbox, tool: Mapping[str, Any], path: str) -> Sear
         location={name: value for name, value in location.items() if value},
         size=size,
     )
+
+
+def _count(tool: Mapping[str, Any], name: str, path: str) -> int | None:
+    value = tool.get(name)
+    if value is None or (type(value) is int and value > 0):
+        return value
+    _refuse(f"{path}.{name}", "must be a whole number of at least 1")
 
 
 def _domains(value: Any, path: str) -> tuple[str, ...]:
@@ -238,7 +256,8 @@ def mcp_entry(toolbox: Toolbox, call: Call, tool: Mapping[str, Any], path: str) 
 
 
 def _allowed(value: Any, path: str) -> Callable[[Json], bool]:
-    """`allowed_tools`: names, or a filter."""
+    """`allowed_tools`: names, or a filter; beside OpenAI's members one may have `except_tool_names`, for dialects whose
+    callers say which tools they do not want."""
     if value is None:
         return lambda tool: True
     if isinstance(value, list) and all(isinstance(name, str) for name in value):
@@ -250,17 +269,20 @@ def _allowed(value: Any, path: str) -> Callable[[Json], bool]:
 
 
 def _filter(value: Json) -> Callable[[Json], bool]:
-    listed = value.get("tool_names")
-    names = frozenset(name for name in listed if isinstance(name, str)) if isinstance(listed, list) else None
+    names, but = _names(value.get("tool_names")), _names(value.get("except_tool_names"))
     read_only = value.get("read_only")
 
     def matches(tool: Json) -> bool:
-        if names is not None and tool["name"] not in names:
+        if (names is not None and tool["name"] not in names) or (but is not None and tool["name"] in but):
             return False
         hint = dict_of(tool.get("annotations")).get("readOnlyHint") is True
         return read_only is None or hint == (read_only is True)
 
     return matches
+
+
+def _names(listed: Any) -> frozenset[str] | None:
+    return frozenset(name for name in listed if isinstance(name, str)) if isinstance(listed, list) else None
 
 
 def _approval(value: Any, path: str) -> Callable[[Json], bool]:

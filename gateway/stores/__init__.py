@@ -47,6 +47,7 @@ from gateway.stores.presence import Lease, Presence
 from gateway.stores.responses import Chain, Responses, StoredResponse, Turn
 from gateway.stores.sessions import Session, Sessions
 from gateway.stores.topups import TopUp, TopUps, TopUpStatus
+from gateway.stores.tries import pack_tries, unpack_tries
 from gateway.stores.usage import (
     ALL_USE,
     MOST_TAG_VALUES,
@@ -121,4 +122,6 @@ __all__ = [
     "Voucher",
     "Window",
     "fail_over",
+    "pack_tries",
+    "unpack_tries",
 ]

@@ -17,7 +17,7 @@ MOST_TAG_VALUES = 1000
 class UsageRow:
     """One request in the usage log. created: unix seconds; milliseconds for the two durations.
     model: what the caller asked for; target: the model that answered, "" when none did. tags: for whom it was; those
-    of a held request are its hold's."""
+    of a held request are its hold's. tries: its attempts at targets, as `pack_tries` makes them."""
 
     request_id: str
     account_id: str
@@ -33,6 +33,7 @@ class UsageRow:
     total_ms: int = 0
     error: str = ""
     tags: Tags = ()
+    tries: str = ""
 
 
 @dataclass(slots=True, frozen=True)
@@ -74,12 +75,12 @@ class TagSum:
 class UsageFilter:
     """Which rows of the log; what is None or "" is not asked about.
 
-    key_id: "" for calls without a key. model: as the caller named it. failed: only those with a status of 400 or more.
-    after: only rows after the one with this `seq`, and of a page those that came next after it. tag: a name and
-        a value.
+    key_ids: those of any of these keys, "" for calls without one; empty for all. model: as the caller named it.
+    failed: only those with a status of 400 or more. after: only rows after the one with this `seq`, and of a page those
+    that came next after it. tag: a name and a value.
     """
 
-    key_id: str | None = None
+    key_ids: tuple[str, ...] = ()
     model: str = ""
     failed: bool = False
     after: int = 0

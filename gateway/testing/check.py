@@ -33,10 +33,12 @@ from gateway.testing.running import running_gateway, upstream_config
 from gateway.testing.streams import openai_completion, openai_stream
 from gateway.testing.transcripts import Transcript
 from gateway.testing.upstream import FakeUpstream, Received, Reply, json_reply
+from gateway.wire.redact import clean
 
 SECRET = "sk-secret-of-the-check-0123456789"
 _SUBJECT = "GATEWAY_PLUGIN_UNDER_CHECK"
 _SCOPE = "asyncio_default_fixture_loop_scope=function"
+_MOST_DETAIL = 2000
 _CONTRACTS = "from gateway.testing.check import contracts\n\nglobals().update(contracts())\n"
 
 
@@ -77,7 +79,7 @@ def find_plugin(given: str, transcripts: Path | None = None) -> Subject:
                 return Subject(given, module, None, transcripts or _beside(place) or _beside(place.parent))
     except ConfigFault:
         raise
-    except Exception as error:  # a plugin is foreign code: whatever it raises is what is wrong with it
+    except (Exception, SystemExit) as error:  # a plugin is foreign code: whatever it raises is what is wrong with it
         raise ConfigFault([f"{given}: cannot be imported: {type(error).__name__}: {error}"]) from error
     raise ConfigFault([f"{given}: no installed plugin has this name, and it is neither a file nor a folder"])
 
@@ -266,6 +268,7 @@ def main(given: list[str] | None = None) -> int:
     parser.add_argument("plugin")
     parser.add_argument("--transcripts", type=Path)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--verdict", type=Path, help="a file that is written when all checks have ended")
     options = parser.parse_args(given)
     os.environ[_SUBJECT] = orjson.dumps([options.plugin, str(options.transcripts or "")]).decode()
     try:
@@ -273,12 +276,15 @@ def main(given: list[str] | None = None) -> int:
     except ConfigFault as fault:
         results = [Result("load", False, problem) for problem in fault.problems]
     good = all(result.ok for result in results)
+    if options.verdict is not None:
+        options.verdict.touch()
     if options.json:
         shown = [{"name": one.name, "ok": one.ok, "detail": one.detail} for one in results]
         sys.stdout.write(orjson.dumps({"ok": good, "checks": shown}, option=orjson.OPT_INDENT_2).decode() + "\n")
     else:
         for result in results:
-            told = f": {result.detail}" if result.detail else ""
+            # What a plugin raises is its own text, and goes to a terminal.
+            told = f": {clean(result.detail, _MOST_DETAIL)}" if result.detail else ""
             sys.stdout.write(f"{'ok    ' if result.ok else 'FAILED'} {result.name}{told}\n")
     return 0 if good else 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import random
 import sys
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -34,8 +35,22 @@ def test_the_estimate_by_script_is_near_and_rather_above(text: str, tokens: int)
     assert tokens * 0.75 <= expected_text_tokens(text) <= tokens * 2.5
 
 
-def test_the_estimate_is_taken_where_no_tokenizer_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "bpe_openai", None)
+def broken(error: Exception) -> ModuleType:
+    """A tokenizer that is there, but not whole."""
+
+    def get_encoding(name: str) -> None:
+        raise error
+
+    module = ModuleType("bpe_openai")
+    module.get_encoding = get_encoding  # type: ignore[attr-defined]
+    return module
+
+
+@pytest.mark.parametrize("module", [None, broken(ImportError("_bindings")), broken(FileNotFoundError("o200k_base"))])
+def test_the_estimate_is_taken_where_no_tokenizer_is_installed(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType | None
+) -> None:
+    monkeypatch.setitem(sys.modules, "bpe_openai", module)
     text = PROSE * 500
     found = InputTokens(0).less_than(len(text), body(text))
     assert expected_text_tokens(text) <= found <= expected_text_tokens(text) + 5

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from gateway.api import Outcome, Usage, UsageRow
+from gateway.api.stores import unpack_tries
 from gateway.builtin.usage_log import Plugin
+from gateway.call import AttemptRecord
 
 from .kit import app, call_for, priced
 
@@ -34,7 +36,14 @@ async def test_a_call_is_written_down() -> None:
     assert (row.request_id, row.account_id, row.key_id) == ("req_test", "acct_1", "key_1")
     assert (row.model, row.target, row.route, row.status) == ("test/a", "test/a", "/chat/completions", 200)
     assert (row.usage, row.basis, row.created) == (Usage(3, 4), "provider", 1_750_000_000)
-    assert (row.first_byte_ms, row.total_ms, row.error) == (13, 1500, "")
+    assert (row.first_byte_ms, row.total_ms, row.error, row.tries) == (13, 1500, "", "")
+
+
+async def test_its_attempts_are_kept() -> None:
+    call = call_for(priced("a"))
+    call.progress.tries.append(AttemptRecord("test/a", "test", "x", "failed", 503, "down", "off", 1.0, 0.5, None))
+    [row] = await rows_of(call, Outcome(502, Usage(), "void"))
+    assert unpack_tries(row.tries) == call.progress.tries
 
 
 async def test_a_call_that_reached_no_target_is_written_down() -> None:

@@ -74,6 +74,44 @@ def test_what_is_wrong_with_a_file_is_found(tmp_path: Path, wrong: str, told: st
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("import sys\nsys.exit(0)\n", "SystemExit: 0"),
+        ("import os\nos._exit(0)\n", "ended the process, with status 0, before it was checked"),
+        ("while True:\n    pass\n", "did not end within 5 seconds"),
+        ("raise ValueError('\x1b[2J' + 'x' * 100_000)\n", "ValueError: [2Jxxx"),
+    ],
+    ids=["exit", "hard exit", "loop", "escapes"],
+)
+def test_a_plugin_that_ends_or_holds_up_the_check_does_not_pass(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    limit = ["--timeout", "5"] if "while" in text else []
+    ran = python("-m", "gateway", "plugin", "check", "mine.py", *limit, at=tmp_path)
+    assert ran.returncode == 1
+    assert told in ran.stdout
+    assert "\x1b" not in ran.stdout
+    assert len(ran.stdout) < 5000
+
+
+@pytest.mark.slow
+def test_all_kinds_are_installed_as_packages_and_found(tmp_path: Path) -> None:
+    """By their entry points, as `pip install` of what was written leaves them."""
+    names = [f"my_{kind}" for kind in KINDS]
+    folders = [str(write(tmp_path, f"my_{kind}", kind)) for kind in KINDS]
+    words = ("install", "-q", "--no-deps", "--no-index", "--no-build-isolation", "--target", str(tmp_path / "site"))
+    installed = python("-m", "pip", *words, *folders, at=tmp_path)
+    assert installed.returncode == 0, installed.stderr
+    (tmp_path / "config.yaml").write_text("providers: {echo: {plugin: echo}}\nmodels: {echo/echo: {free: true}}\n")
+    code = (
+        f"import sys, site; site.addsitedir({str(tmp_path / 'site')!r}); from gateway.cli import main; sys.exit(main())"
+    )
+    ran = python("-c", code, "plugins", "--config", "config.yaml", "--json", at=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert [name for name in names if f'"{name}"' not in ran.stdout] == []
+
+
+@pytest.mark.slow
 def test_a_broken_provider_does_not_pass(tmp_path: Path) -> None:
     folder = write(tmp_path, "mine", "provider")
     module = folder / "tollgate_mine" / "__init__.py"

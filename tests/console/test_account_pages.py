@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import time
 from collections.abc import AsyncIterator
@@ -235,6 +237,13 @@ async def test_hostile_names_are_text_everywhere(gateway: RunningGateway, ada: R
     assert token not in (await ada.get("/settings")).text
 
 
+def link(text: str, words: str) -> str:
+    """The address that a page has under these words."""
+    found = re.search(rf'href="([^"]+)">{words}</a>', text)
+    assert found is not None, words
+    return unescape(found[1])
+
+
 async def test_usage_is_read_in_pages_and_its_view_stands_in_the_address(gateway: RunningGateway, ada: Reader) -> None:
     stores = gateway.gateway.stores
     account = await stores.accounts.find_account("ada@example.org")
@@ -250,11 +259,6 @@ async def test_usage_is_read_in_pages_and_its_view_stands_in_the_address(gateway
 
     def rows(text: str) -> list[str]:
         return re.findall(r'<tr title="(req_\d+)"', text)
-
-    def link(text: str, words: str) -> str:
-        found = re.search(rf'href="([^"]+)">{words}</a>', text)
-        assert found is not None, words
-        return unescape(found[1])
 
     first = (await ada.get("/usage")).text
     assert rows(first) == [f"req_{n:03d}" for n in range(119, 69, -1)]
@@ -315,6 +319,12 @@ async def test_several_keys_are_compared(gateway: RunningGateway, ada: Reader) -
     assert "Spent by 2 keys" in text
     assert f"<dd>{spent[first] + spent[second]:,}<" in text
     assert text.count('class="legend"') == 1
+    shown = re.findall(r'data-label="Key"><div>([^<]+)<', text)
+    assert sorted(shown) == ["one", "two"], "the calls are those of the keys, too"
+    assert "Requests of one and two" in text
+    assert "Days as CSV" not in text, "that table is of one key, or of all"
+    table = (await ada.get(link(text, "CSV"))).text
+    assert sorted(row["key_id"] for row in csv.DictReader(io.StringIO(table))) == sorted([first, second])
     assert "Spent by 1 key" in (await ada.get(f"/usage?key={first}")).text
     assert (await ada.get("/usage?key=key_of_somebody_else")).status == 200
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
+from decimal import Decimal
 from typing import Any
 
 import orjson
 import pytest
 
+from gateway.stores import HoldRequest
 from gateway.testing import DONE_EVENT, Cut, Hold, Reply, chunk, json_reply, sse, usage
 
 from .chat_kit import open_chat
@@ -456,6 +459,46 @@ class TestForEverybody:
         await chat.page.keyboard.press("Escape")
         await chat.click("View code")
         await chat.check_axe()
+        await chat.page.keyboard.press("Escape")
+        await chat.click("Dry run")
+        await chat.page.locator(".explained dl").wait_for()
+        await chat.check_axe()
+
+
+class TestDryRun:
+    async def test_it_tells_what_a_send_then_does(self, open_chat):
+        chat = await open_chat()
+        await chat.page.get_by_label("System prompt").fill("<img src=x onerror=boom()>")
+        await chat.write("Hi there")
+        before = await chat.site.spent()
+        await chat.click("Dry run")
+        await chat.page.locator(".explained dl").wait_for()
+        told = await chat.page.locator(".explained").inner_text()
+        assert "fake/model" in told
+        assert "The only target of fake/model." in told
+        assert "quota" in told
+        limit = int(re.search(r"Costs at most\s+([\d,]+) credits", told)[1].replace(",", ""))
+        shown = await chat.page.locator(".explained pre").text_content()
+        assert (chat.model.requests, await chat.site.spent()) == ([], before)
+        await chat.page.keyboard.press("Escape")
+        chat.model.reply(says("ok"))
+        await chat.send("Hi there")
+        [sent] = chat.model.requests
+        assert orjson.loads(shown) == sent.json, "what was shown is what went out"
+        assert 0 < await chat.site.spent() - before <= limit
+        assert chat.problems == []
+
+    async def test_a_refusal_says_who_and_why(self, open_chat):
+        chat = await open_chat()
+        account = chat.site.person.account
+        everything = HoldRequest(
+            "all", account.id, "", "2026-11", None, Decimal(account.balance), Decimal(0), 0, 0, "x"
+        )
+        await chat.site.running.gateway.stores.ledger.hold(everything)
+        await chat.write("Hi")
+        await chat.click("Dry run")
+        told = await chat.page.locator(".explained .banner").inner_text()
+        assert "refused by quota with status 402" in told
 
 
 class TestCode:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import openai
@@ -14,6 +13,7 @@ from gateway.testing import (
     Cut,
     Hold,
     Pause,
+    Received,
     Reply,
     Stall,
     chunk,
@@ -24,6 +24,8 @@ from gateway.testing import (
     slices,
     sse,
 )
+
+from .conftest import PATIENCE
 
 pytestmark = pytest.mark.sdk
 
@@ -209,16 +211,22 @@ def test_pieces_arrive_when_they_are_sent(world, client):
     assert naive(stream) == " world"
 
 
-def test_comments_while_the_upstream_thinks_do_not_disturb(hurried):
+def test_comments_while_the_upstream_thinks_do_not_disturb(restless):
     """The gateway's keep-alive comes every 100 ms here; the SDK does not notice."""
     first, *rest = openai_stream("Hello")
-    hurried.play(Reply([b": OPENROUTER PROCESSING\n\n", Pause(0.25), first, Pause(0.15), *rest]))
-    with hurried.client() as client:
+    go_on, release = restless.event()
+    waiting = Reply([b": OPENROUTER PROCESSING\n\n", first, Hold(go_on), *rest])
+    restless.play(Reply([b": OPENROUTER PROCESSING\n\n", Pause(0.25), first, Pause(0.15), *rest]), waiting)
+    lines: list[str] = []
+    with restless.client() as client:
         assert naive(client.chat.completions.create(model="fake/model", messages=HELLO, stream=True)) == "Hello"
         with client.chat.completions.with_streaming_response.create(
             model="fake/model", messages=HELLO, stream=True
         ) as response:
-            lines = list(response.iter_lines())
+            for line in response.iter_lines():
+                lines.append(line)
+                if lines.count(": keep-alive") == 2:
+                    release()
     assert lines.count(": keep-alive") >= 2
     assert lines[-2:] == ["data: [DONE]", ""]
 
@@ -278,18 +286,23 @@ def test_an_early_close_reaches_the_upstream_and_the_bill(world, client):
         if piece.choices[0].delta.content == " world":
             break
     stream.close()
-    world.run(requests[0].wait_closed(2))
+    world.run(requests[0].wait_closed(PATIENCE))
     row = world.usage_row(raw.request_id).row
     assert (row.status, row.error, row.basis) == (499, "client_disconnected", "estimated")
     assert 2 <= row.usage.completion_tokens <= 4
     assert world.usage_row(raw.request_id).credits == row.usage.prompt_tokens + 2 * row.usage.completion_tokens
 
 
-def test_a_client_that_leaves_before_the_first_byte(world, client):
+async def test_a_client_that_leaves_before_the_first_byte(world):
     requests = world.play(Reply([Stall()]))
-    with pytest.raises(openai.APITimeoutError):
-        client.with_options(timeout=0.15).chat.completions.create(model="fake/model", messages=HELLO)
-    world.run(requests[0].wait_closed(2))
+    async with world.async_client() as client, asyncio.timeout(PATIENCE):
+        call = asyncio.create_task(client.chat.completions.create(model="fake/model", messages=HELLO))
+        while not requests:
+            await asyncio.sleep(0.01)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    world.run(requests[0].wait_closed(PATIENCE))
     request_id = world.run(last_request_of(world, 499))
     row = world.usage_row(request_id).row
     assert (row.status, row.basis, row.usage.completion_tokens) == (499, "estimated", 0)
@@ -297,7 +310,7 @@ def test_a_client_that_leaves_before_the_first_byte(world, client):
 
 
 async def last_request_of(world, status: int) -> str:
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(PATIENCE):
         while not (lines := world.log_lines(status=status, model="fake/model", stream=False)):
             await asyncio.sleep(0.01)
     return lines[-1]["request_id"]
@@ -305,31 +318,36 @@ async def last_request_of(world, status: int) -> str:
 
 def test_the_sdks_own_time_limit_inside_a_stream(world, client):
     requests = world.play(Reply([*openai_stream("Hello")[:2], Stall()]))
-    stream = client.with_options(timeout=0.15).chat.completions.create(model="fake/model", messages=HELLO, stream=True)
+    stream = client.chat.completions.create(model="fake/model", messages=HELLO, stream=True)
+    # The limit between two pieces, which holds from the first one on: the answer has begun, however long that took.
+    stream.response.request.extensions["timeout"]["read"] = 0.15
     with pytest.raises(openai.APITimeoutError):
         naive(stream)
-    world.run(requests[0].wait_closed(2))
+    world.run(requests[0].wait_closed(PATIENCE))
 
 
 async def test_fifty_streams_at_once(world):
-    async def ask(client: openai.AsyncOpenAI, number: int) -> str:
-        text = ""
-        stream = await client.chat.completions.create(
-            model="echo/echo",
-            messages=[{"role": "user", "content": f"caller {number}"}],
-            stream=True,
-            extra_body={"echo": {"pace": "10ms"}},
-        )
-        async for piece in stream:
-            text += piece.choices[0].delta.content or ""
-        return text
+    """All of them are open before the first one goes on."""
+    go_on, release = world.event()
 
-    started = time.monotonic()
-    async with world.async_client() as client:
-        texts = await asyncio.gather(*(ask(client, number) for number in range(50)))
-    assert [f'"caller {number}"' in text for number, text in enumerate(texts)] == [True] * 50
-    # One after the other they would take more than ten seconds.
-    assert time.monotonic() - started < 5
+    def answer(received: Received) -> Reply:
+        first, *rest = openai_stream(received.json["messages"][0]["content"])
+        return Reply([first, Hold(go_on), *rest])
+
+    requests = world.play(Reply())
+    world.upstream.answer(answer)
+
+    async def ask(client: openai.AsyncOpenAI, number: int) -> str:
+        messages: Any = [{"role": "user", "content": f"caller {number}"}]
+        stream = await client.chat.completions.create(model="fake/model", messages=messages, stream=True)
+        return "".join([piece.choices[0].delta.content or "" async for piece in stream])
+
+    async with world.async_client() as client, asyncio.timeout(PATIENCE):
+        asking = asyncio.gather(*(ask(client, number) for number in range(50)))
+        while len(requests) < 50:
+            await asyncio.sleep(0.01)
+        release()
+        assert await asking == [f"caller {number}" for number in range(50)]
 
 
 def test_a_long_line_in_a_stream(world, client):

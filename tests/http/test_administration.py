@@ -202,6 +202,27 @@ async def test_the_whole_path_of_a_request(house: House) -> None:
     assert (await house.admin.ask("GET", f"{PREFIX}/requests/req_unknown"))[0] == 404
 
 
+async def test_the_path_of_a_request_outlives_the_process(tmp_path: Path) -> None:
+    async with FakeUpstream() as upstream:
+        upstream.queue(json_reply({"error": {"message": "busy with sk-1" + "a" * 40}}, 503))
+        upstream.reply(json_reply(openai_completion("ok")))
+        config = upstream_config(upstream.url + "/v1")
+        async with running_gateway(tmp_path, config) as gateway:
+            _, headers, _ = await gateway.post("/v1/chat/completions", HELLO)
+            secret = {"authorization": f"Bearer {gateway.gateway.admin_secret()}"}
+            place = f"{PREFIX}/requests/{headers['x-request-id']}"
+            async with gateway.session.get(gateway.url + place, headers=secret) as answer:
+                before = await answer.json()
+        async with running_gateway(tmp_path, config, account_name="later") as gateway:
+            async with gateway.session.get(gateway.url + place, headers=secret) as answer:
+                assert await answer.json() == before
+    failed, ok = before["attempts"]
+    assert (failed["outcome"], failed["status"], failed["target"]) == ("failed", 503, "fake/model")
+    assert "busy with [redacted]" in failed["reason"]
+    assert ok["outcome"] == "ok"
+    assert 0 < ok["first_byte"] <= ok["seconds"]
+
+
 async def test_calls_are_filtered(house: House) -> None:
     house.upstream.reply(json_reply(openai_completion("ok")))
     await house.gateway.post("/v1/chat/completions", HELLO)

@@ -118,6 +118,15 @@ def embeddings(r: random.Random) -> tuple[str, dict[str, Any]]:
     return "/v1/embeddings", {"model": "fake/vectors", "input": given}
 
 
+def completions(r: random.Random) -> tuple[str, dict[str, Any]]:
+    body: dict[str, Any] = {"model": model(r), "prompt": texts(r), "stream": r.random() < 0.3}
+    if r.random() < 0.6:
+        body["max_tokens"] = r.choice([1, 50, 5000, 90_000])
+    if r.random() < 0.4:
+        body |= dict([r.choice([("seed", 7), ("logit_bias", {"1": 2}), ("temperature", 0.5), ("stop", ["x"])])])
+    return "/v1/completions", body
+
+
 def model(r: random.Random) -> str:
     return r.choice(["fake/model", "claude/x", "gem/x", "smart", "cheap"])
 
@@ -188,7 +197,7 @@ async def three(tmp_path: Path) -> AsyncIterator[Site]:
             await site.check()
 
 
-@pytest.mark.parametrize("dialect", [chat, responses, messages, gemini, embeddings])
+@pytest.mark.parametrize("dialect", [chat, completions, responses, messages, gemini, embeddings])
 async def test_what_is_explained_is_what_happens(three: Site, dialect: Any) -> None:
     """Route, upstream bytes and headers, refusals and dropped parameters are the same, and nothing costs more."""
     site = three

@@ -61,6 +61,8 @@ ROUTES: Mapping[str, tuple[Needs, Any]] = {
     "POST /api/v1/chat/completions": ("key", CHAT),
     "POST /v1/responses": ("key", {"input": "Hi", "max_output_tokens": 16}),
     "POST /api/v1/responses": ("key", {"input": "Hi", "max_output_tokens": 16}),
+    "POST /v1/explain": ("key", {"body": CHAT}),
+    "POST /api/v1/explain": ("key", {"body": CHAT}),
     "GET /v1/models": ("key", None),
     "GET /api/v1/models": ("key", None),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 from google import genai
 from google.genai import types
@@ -41,10 +42,25 @@ async def test_search(bench, client, stream):
     await client.aio.aclose()
 
 
+@pytest.mark.parametrize("name", ["google_search", "googleSearchRetrieval"])
+async def test_hosts_that_are_not_wanted(bench, name):
+    bench.model.script(Turn(calls=[call("web_search", {"query": "moon"})]), Turn("ok"))
+    body = {"contents": [{"parts": [{"text": "?"}]}], "tools": [{name: {"exclude_domains": ["sun.example"]}}]}
+    status, _, raw = await bench.gateway.post("/v1beta/models/fake/model:generateContent", body)
+    assert status == 200, raw
+    [candidate] = orjson.loads(raw)["candidates"]
+    assert [chunk["web"]["uri"] for chunk in candidate["groundingMetadata"]["groundingChunks"]] == [
+        "https://moon.example/a"
+    ]
+
+
 async def test_pages(bench, client):
     bench.model.script(Turn(calls=[call("open_page", {"url": "http://127.0.0.1/"})]), Turn("No."))
     config = types.GenerateContentConfig(tools=[types.Tool(url_context=types.UrlContext())])
     answer = await client.aio.models.generate_content(model="fake/model", contents="?", config=config)
     assert answer.text == "No."
     assert [tool["function"]["name"] for tool in bench.model.bodies[0]["tools"]] == ["open_page"]
+    [opened] = answer.candidates[0].url_context_metadata.url_metadata
+    assert opened.retrieved_url == "http://127.0.0.1/"
+    assert opened.url_retrieval_status == types.UrlRetrievalStatus.URL_RETRIEVAL_STATUS_ERROR
     await client.aio.aclose()

@@ -56,15 +56,12 @@ async def credits(visit: Visit) -> Answer:
 async def buy(visit: Visit) -> Answer:
     """Order credits; the page that comes next leads to the payment service."""
     account = member_of(visit.visitor).account
-    back = visit.base_url + HERE
     body = {
         "method": visit.form.get("method", ""),
         "amount_usd": visit.form.get("amount_usd", "").strip().replace(",", "."),
-        "success_url": back,
-        "cancel_url": back,
     }
     try:
-        topup = await payments.order_credits(visit.context, account.id, body)
+        topup = await payments.order_credits(visit.context, account.id, body, base=visit.base_url)
     except Fault as fault:
         return await _shown(visit, beside(visit, fault))
     return visit.redirect(f"{HERE}?topup={topup.id}")

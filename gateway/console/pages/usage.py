@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
-from gateway.console.activity import CONSOLE, call_rows, days_between, names_of, spend_chart, together
+from gateway.console.activity import call_rows, days_between, names_of, spend_chart, together
 from gateway.console.page import Answer, Visit, page
 from gateway.console.visitor import member_of
 from gateway.http.api.account.requests import PAGE
 from gateway.http.api.fields import page_number
-from gateway.http.api.usage import groups_of, period, summary_of
+from gateway.http.api.usage import NO_KEY, groups_of, period, stored_key, summary_of
 from gateway.stores import LoggedRequest, UsageFilter
 from gateway.wire.spend_tags import USER
 
@@ -50,22 +50,17 @@ class Wish:
 
     def table(self) -> str:
         """The address of the calls as a table to keep."""
-        return self.link("/account/requests.csv", days="", start="", end="", key=self.keys[:1])
+        return self.link("/account/requests.csv", days="", start="", end="")
 
     def days_table(self) -> str:
-        """The address of the days as a table to keep."""
-        key = "" if self.keys[:1] == [CONSOLE] else self.keys[:1]
-        return self.link("/account/usage.csv", model="", failed="", user="", key=key)
+        """The address of the days as a table to keep, "" with several keys: it is of all of them, or of one."""
+        return "" if len(self.keys) > 1 else self.link("/account/usage.csv", model="", failed="", user="")
 
     def only(self) -> UsageFilter:
-        """Which calls: those of the key, when it is one, and of the end user."""
-        key = None if len(self.keys) != 1 else _stored(self.keys[0])
+        """Which calls: those of the keys, and of the end user."""
+        keys = tuple(stored_key(key) for key in self.keys)
         tag = (USER, self.user) if self.user else None
-        return UsageFilter(key_id=key, model=self.model, failed=self.failed, after=self.after, tag=tag)
-
-
-def _stored(key: str) -> str:
-    return "" if key == CONSOLE else key
+        return UsageFilter(key_ids=keys, model=self.model, failed=self.failed, after=self.after, tag=tag)
 
 
 @page("GET", "/usage", template="usage.html", needs="account")
@@ -77,9 +72,11 @@ async def usage(visit: Visit) -> Answer:
     keys = await stores.keys.list_keys(account.id)
     names = names_of(keys)
     total = await summary_of(stores, account.id, wish.first, wish.last, None)
-    own = [(names.get(_stored(key), key), await summary_of(stores, account.id, wish.first, wish.last, _stored(key)))
-           for key in wish.keys]  # fmt: skip
-    only_key = _stored(wish.keys[0]) if len(wish.keys) == 1 else None
+    own = [
+        (names.get(key, key), await summary_of(stores, account.id, wish.first, wish.last, key))
+        for key in map(stored_key, wish.keys)
+    ]
+    only_key = stored_key(wish.keys[0]) if len(wish.keys) == 1 else None
     users = await groups_of(
         stores, account.id, USER, own[0][1] if only_key is not None else total, wish.first, wish.last, only_key
     )
@@ -95,7 +92,7 @@ async def usage(visit: Visit) -> Answer:
         "names": names,
         "summary": together([one for _, one in own]) if own else total,
         "chart": spend_chart(days, own or [("All keys", total)]),
-        "by_key": [(key or CONSOLE, names.get(key, key), spent, count) for key, spent, count in total.by_key],
+        "by_key": [(key or NO_KEY, names.get(key, key), spent, count) for key, spent, count in total.by_key],
         "by_user": users if any(one["value"] is not None for one in users) else [],
         "most_users": _MOST_USERS,
         "rows": call_rows(shown, names),

@@ -41,8 +41,9 @@ async def create_topup(context: RequestContext) -> web.StreamResponse:
     return context.json(view(await order_credits(context, caller.account_id, body)))
 
 
-async def order_credits(context: RequestContext, account_id: str, body: Mapping[str, Any]) -> TopUp:
-    """An order with its payment page. body: as `create_topup` takes it. Raises CallerFault 400, 404, 429, UpstreamFault
+async def order_credits(context: RequestContext, account_id: str, body: Mapping[str, Any], *, base: str = "") -> TopUp:
+    """An order with its payment page. body: as `create_topup` takes it. base: this gateway's address as the payer has
+    it, for pages that `body` does not name; "" for the configured one. Raises CallerFault 400, 404, 429, UpstreamFault
     when the service makes no page."""
     await throttle(context, [(f"topup:{account_id}", _ORDERS_PER_MINUTE)], 60.0)
     config = context.runtime.config
@@ -51,7 +52,7 @@ async def order_credits(context: RequestContext, account_id: str, body: Mapping[
     pages = [_url(body, "success_url"), _url(body, "cancel_url")]
     topups = context.gateway.stores.topups
     topup = await topups.open(account_id, method.name, currency=CURRENCY, amount=amount, credits=credits)
-    own = f"{_base(config)}/{'credits' if config.console.enabled else ''}?topup={topup.id}"
+    own = f"{base or _base(config)}/{'credits' if config.console.enabled else ''}?topup={topup.id}"
     success, cancel = (page or own for page in pages)
     order = Order(topup.id, account_id, amount, CURRENCY, credits, success, cancel)
     try:

@@ -22,6 +22,8 @@ _DAY = 86_400
 _FIRST_YEAR = 1970
 _LONGEST_TAG = 64
 _PARAMETERS = ("days", "start", "end", "key", "group_by")
+NO_KEY = "console"
+"""What stands for calls without a key in place of one's id."""
 
 
 async def get_usage(context: RequestContext) -> web.StreamResponse:
@@ -56,7 +58,7 @@ async def usage_of(
             raise CallerFault(f"{name}: unknown parameter; known are {', '.join(_PARAMETERS)}.", param=name)
     now = time.time()
     first, last = period(query, int(now))
-    key_id = query.get("key")
+    key_id = stored_key(query["key"]) if "key" in query else None
     account = (await account_budget(stores, account_id, now)).shown(thresholds)
     key = None if key_id is None else await key_budget(stores, key_id, now)
     own = key if key is not None and key.account_id == account_id else None
@@ -76,6 +78,11 @@ async def usage_of(
         "by_key": [{"key_id": key or None, "credits": spent, "requests": n} for key, spent, n in summary.by_key],
         **grouped,
     }
+
+
+def stored_key(key: str) -> str:
+    """The key's id as the usage log has it: "" for calls without one."""
+    return "" if key == NO_KEY else key
 
 
 async def summary_of(stores: Stores, account_id: str, first: date, last: date, key_id: str | None) -> UsageSummary:

@@ -29,6 +29,11 @@ _CONTENT = (
         WHERE c.account = ? LIMIT ?
     )
     """,
+    # What a provider wrote of a fault may quote what was asked.
+    """
+    UPDATE usage SET tries = NULL
+    WHERE n IN (SELECT n FROM usage WHERE account = ? AND tries IS NOT NULL LIMIT ?)
+    """,
     "DELETE FROM conversations WHERE n IN (SELECT n FROM conversations WHERE account = ? LIMIT ?)",
     "DELETE FROM objects WHERE n IN (SELECT n FROM objects WHERE account = ? AND is_open = 0 LIMIT ?)",
     "UPDATE usage SET tags = NULL WHERE n IN (SELECT n FROM usage WHERE account = ? AND tags IS NOT NULL LIMIT ?)",

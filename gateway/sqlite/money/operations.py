@@ -383,6 +383,7 @@ def log_row(
             account, key, hold.n if hold is not None else None, None if hold is not None else row.request_id, model,
             target, number(unit.connection, row.route), row.status, BASIS_NUMBER[row.basis], row.created, *counts,
             row.first_byte_ms, row.total_ms, number(unit.connection, row.error) if row.error else None, tags,
+            row.tries or None,
         )
     )  # fmt: skip
     unit.roll_up(account, created, key, model, tags, requests=1, prompt=counts[0], completion=counts[1])

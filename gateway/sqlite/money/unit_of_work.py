@@ -67,11 +67,11 @@ _MOVE_MONTHS = """
 _ADD_USAGE = """
     INSERT INTO usage (account, key, hold, request_id, model, target, route, status, basis, created, prompt,
         completion, cached, cache_write, reasoning, audio_input, audio_output, image_input, image_output,
-        web_searches, first_byte_ms, total_ms, error, tags)
+        web_searches, first_byte_ms, total_ms, error, tags, tries)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
         value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14, value ->> 15,
         value ->> 16, value ->> 17, value ->> 18, value ->> 19, value ->> 20, value ->> 21, value ->> 22,
-        value ->> 23
+        value ->> 23, value ->> 24
     FROM json_each(?)
 """
 _ADD_ROLLUPS = """

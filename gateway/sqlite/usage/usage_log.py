@@ -10,6 +10,7 @@ from gateway.api import Usage
 from gateway.api.stores import ALL_USE, LoggedRequest, TagSum, UsageFilter, UsageRow, UsageSummary
 from gateway.sqlite.engine.core import Core, Row
 from gateway.sqlite.money.operations import RecordOperation
+from gateway.sqlite.money.rows import to_json
 from gateway.sqlite.money.unit_of_work import BASES
 
 _DAY = 86_400
@@ -32,11 +33,11 @@ _RECENT_OF_ALL = """
     SELECT u.n, coalesce(h.charged, 0), coalesce(h.request_id, u.request_id, ''), a.id, coalesce(k.id, ''), m.text,
         coalesce(t.text, ''), r.text, u.status, u.basis, u.created, u.first_byte_ms, u.total_ms, coalesce(e.text, ''),
         u.prompt, u.completion, u.cached, u.cache_write, u.reasoning, u.audio_input, u.audio_output, u.image_input,
-        u.image_output, u.web_searches, u.tags
+        u.image_output, u.web_searches, u.tags, coalesce(u.tries, '')
     FROM usage AS u JOIN accounts AS a ON a.n = u.account JOIN names AS m ON m.n = u.model
         JOIN names AS r ON r.n = u.route LEFT JOIN keys AS k ON k.n = u.key LEFT JOIN holds AS h ON h.n = u.hold
         LEFT JOIN names AS t ON t.n = u.target LEFT JOIN names AS e ON e.n = u.error
-    WHERE u.n < ?1 AND (?3 IS NULL OR coalesce(k.id, '') = ?3)
+    WHERE u.n < ?1 AND (?3 IS NULL OR coalesce(k.id, '') IN (SELECT value FROM json_each(?3)))
         AND (?4 = '' OR m.text = ?4) AND (?5 = 0 OR u.status >= 400)
         AND (?6 IS NULL OR EXISTS (SELECT 1 FROM json_each(u.tags) AS g WHERE g.key = ?6 AND g.value = ?7))
     ORDER BY u.n DESC LIMIT ?2
@@ -45,11 +46,11 @@ _RECENT = """
     SELECT u.n, coalesce(h.charged, 0), coalesce(h.request_id, u.request_id, ''), a.id, coalesce(k.id, ''), m.text,
         coalesce(t.text, ''), r.text, u.status, u.basis, u.created, u.first_byte_ms, u.total_ms, coalesce(e.text, ''),
         u.prompt, u.completion, u.cached, u.cache_write, u.reasoning, u.audio_input, u.audio_output, u.image_input,
-        u.image_output, u.web_searches, u.tags
+        u.image_output, u.web_searches, u.tags, coalesce(u.tries, '')
     FROM accounts AS a CROSS JOIN usage AS u ON u.account = a.n JOIN names AS m ON m.n = u.model
         JOIN names AS r ON r.n = u.route LEFT JOIN keys AS k ON k.n = u.key LEFT JOIN holds AS h ON h.n = u.hold
         LEFT JOIN names AS t ON t.n = u.target LEFT JOIN names AS e ON e.n = u.error
-    WHERE a.id = ?8 AND u.n < ?1 AND (?3 IS NULL OR coalesce(k.id, '') = ?3)
+    WHERE a.id = ?8 AND u.n < ?1 AND (?3 IS NULL OR coalesce(k.id, '') IN (SELECT value FROM json_each(?3)))
         AND (?4 = '' OR m.text = ?4) AND (?5 = 0 OR u.status >= 400)
         AND (?6 IS NULL OR EXISTS (SELECT 1 FROM json_each(u.tags) AS g WHERE g.key = ?6 AND g.value = ?7))
     ORDER BY u.n DESC LIMIT ?2
@@ -62,7 +63,8 @@ _NUMBER_OF = """
 _NEXT_NUMBERS = """
     SELECT u.n FROM usage AS u JOIN names AS m ON m.n = u.model LEFT JOIN keys AS k ON k.n = u.key
     WHERE u.n > ?1 AND (?8 IS NULL OR u.account = (SELECT n FROM accounts WHERE id = ?8))
-        AND (?3 IS NULL OR coalesce(k.id, '') = ?3) AND (?4 = '' OR m.text = ?4) AND (?5 = 0 OR u.status >= 400)
+        AND (?3 IS NULL OR coalesce(k.id, '') IN (SELECT value FROM json_each(?3)))
+        AND (?4 = '' OR m.text = ?4) AND (?5 = 0 OR u.status >= 400)
         AND (?6 IS NULL OR EXISTS (SELECT 1 FROM json_each(u.tags) AS g WHERE g.key = ?6 AND g.value = ?7))
     ORDER BY u.n LIMIT ?2
 """
@@ -101,6 +103,7 @@ def _logged(row: Row) -> LoggedRequest:
             total_ms=row[12],
             error=row[13],
             tags=tuple(orjson.loads(row[24]).items()) if row[24] else (),
+            tries=row[25],
         ),
     )
 
@@ -159,7 +162,8 @@ class SqliteUsage:
     ) -> list[LoggedRequest]:
         """A page; going forwards, first the numbers of its rows are looked up."""
         reader, bound, most = self._core.reader, before or _BEYOND_ALL, min(max(limit, 1), 1000)
-        chosen = (only.key_id, only.model, int(only.failed), *(only.tag or (None, None)))
+        keys = to_json(only.key_ids) if only.key_ids else None
+        chosen = (keys, only.model, int(only.failed), *(only.tag or (None, None)))
         if only.after:
             numbers = await reader.rows(_NEXT_NUMBERS, (only.after, most, *chosen, account_id), slow=True)
             if not numbers:

@@ -115,7 +115,7 @@ class MemoryAccounts(Store):
         for tagged in [one for one in world.tag_sums if one[0] == account_id]:
             del world.tag_sums[tagged]
         world.usage[:] = [
-            replace(one, row=replace(one.row, tags=())) if one.row.account_id == account_id else one
+            replace(one, row=replace(one.row, tags=(), tries="")) if one.row.account_id == account_id else one
             for one in world.usage
         ]
         for held in world.holds.values():

@@ -93,7 +93,7 @@ class MemoryUsage(Store):
             one
             for one in self.world.usage
             if account_id in (None, one.row.account_id)
-            and only.key_id in (None, one.row.key_id)
+            and (not only.key_ids or one.row.key_id in only.key_ids)
             and only.model in ("", one.row.model)
             and (not only.failed or one.row.status >= 400)
             and (only.tag is None or only.tag in one.row.tags)

@@ -11,6 +11,7 @@ import pytest
 from gateway.errors import CallerFault, Refusal
 from gateway.stores import Account, AccountChange, KeySettings
 from gateway.stores.checks import erased_name
+from gateway.testing.stores_contract.usage import row
 
 
 async def who(house: Any, plain: Any, remote: Any = "192.0.2.7") -> Any:
@@ -46,7 +47,9 @@ class AccountsPromises:
         talk = await stores.conversations.create_conversation(
             account.id, {"who": "Ada"}, [], expires=int(house.clock.unix) + 100
         )
+        stores.usage.record(row(house, "r"))
         other = await stores.accounts.create_account("eve")
+        stores.usage.record(row(house, "eves", account_id=other.id, key_id=""))
         _, others = await stores.keys.create_key(other.id, KeySettings(name="Eve's"))
         assert await who(house, plain) is not None
         wanted = replace(account, name=erased_name(account.id), role="user", disabled=True)
@@ -59,6 +62,10 @@ class AccountsPromises:
         assert await stores.sessions.find_session(token) is None
         assert await stores.conversations.get_conversation(account.id, talk.id) is None
         assert await who(house, others) is not None
+        kept_rows = {one.row.request_id: one.row.tries for one in await stores.usage.recent()}
+        assert kept_rows == {"r": "", "eves": row(house, "eves").tries}, (
+            "what a provider wrote may quote what was asked"
+        )
         assert await stores.accounts.erase_account("acct_nobody") is None
         assert await stores.check() == []
 

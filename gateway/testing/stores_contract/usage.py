@@ -16,7 +16,7 @@ def row(house: Any, request_id: Any, **changes: Any) -> Any:
         "request_id": request_id, "account_id": house.account.id, "key_id": house.key.id, "model": "lab/model",
         "target": "lab/target", "route": "/chat/completions", "status": 200,
         "usage": Usage(10, 20, 3, 4, 5, 6, 7, 8, 9, 1), "basis": "provider", "created": int(house.clock.unix),
-        "first_byte_ms": 12, "total_ms": 345, "error": "",
+        "first_byte_ms": 12, "total_ms": 345, "error": "", "tries": '[["lab/target"]]',
     }  # fmt: skip
     return UsageRow(**(values | changes))
 
@@ -32,13 +32,22 @@ class UsagePromises:
 
     async def test_usage_rows_come_back_as_they_went_in(self, house: Any) -> None:
         await call(house, "held", 30)
-        free = row(house, "free", target="", status=429, basis="void", error="rate_limit_exceeded", first_byte_ms=None)
+        free = row(
+            house,
+            "free",
+            target="",
+            status=429,
+            basis="void",
+            error="rate_limit_exceeded",
+            first_byte_ms=None,
+            tries="",
+        )
         house.stores.usage.record(free)
         await house.stores.ledger.void("later operation")
         found = await house.stores.usage.recent(house.account.id)
         assert [(one.credits, one.row) for one in found] == [(0, free), (30, row(house, "held"))]
         assert await house.stores.usage.recent(before=found[0].seq) == found[1:]
-        assert await house.stores.usage.recent(house.account.id, only=UsageFilter(key_id="key_other")) == []
+        assert await house.stores.usage.recent(house.account.id, only=UsageFilter(key_ids=("key_other",))) == []
 
     async def test_usage_rows_are_found_by_key_model_and_failure_in_both_directions(self, house: Any) -> None:
         usage, account = house.stores.usage, house.account.id
@@ -61,8 +70,10 @@ class UsagePromises:
             found = await usage.recent(whose, only=UsageFilter(**only), **paging)
             return [one.row.request_id for one in found]
 
-        assert await names(key_id=house.key.id) == ["r5", "r3", "r1"]
-        assert await names(key_id="") == ["r4", "r2", "r0"]
+        assert await names(key_ids=(house.key.id,)) == ["r5", "r3", "r1"]
+        assert await names(key_ids=("",)) == ["r4", "r2", "r0"]
+        assert await names(key_ids=("key_other", "", house.key.id), limit=4) == ["r5", "r4", "r3", "r2"]
+        assert await names(key_ids=(house.key.id, "key_'%"), failed=True) == ["r3"]
         assert await names(model="lab/dear") == ["r5", "r4"]
         assert await names(model="lab/%") == []
         assert await names(failed=True) == ["r3"]
@@ -71,7 +82,7 @@ class UsagePromises:
         assert await names(after=third) == ["r5", "r4", "r3"]
         assert await names(after=third, limit=2) == ["r4", "r3"], "the page next to it"
         assert await names(None, after=third, failed=False, limit=1000) == ["eves", "r5", "r4", "r3"]
-        assert await names(after=third, key_id="") == ["r4"]
+        assert await names(after=third, key_ids=("",)) == ["r4"]
 
     async def test_usage_one_request_is_found_by_its_id(self, house: Any) -> None:
         await call(house, "held", 30)

@@ -102,11 +102,20 @@ def _text(body: Json, request: Mapping[str, Any]) -> None:
         body["text"] = text
 
 
+def _search(options: Mapping[str, Any]) -> Json:
+    """chat's search as the built-in tool, which says a place without a frame and knows no `max_uses`."""
+    tool = {"type": "web_search", **{name: value for name, value in options.items() if name != "max_uses"}}
+    place = options.get("user_location")
+    if isinstance(place, Mapping) and isinstance(place.get("approximate"), Mapping):
+        tool["user_location"] = {"type": "approximate", **place["approximate"]}
+    return tool
+
+
 def _tools(body: Json, request: Mapping[str, Any]) -> None:
     tools = tools_from_chat(request.get("tools") or ())
     options = request.get("web_search_options")
     if options is not None:
-        tools.append({"type": "web_search", **options, **_located(options)})
+        tools.append(_search(options))
     if not tools:
         body.pop("parallel_tool_calls", None)
         return
@@ -114,13 +123,6 @@ def _tools(body: Json, request: Mapping[str, Any]) -> None:
     choice = request.get("tool_choice")
     if choice is not None:
         body["tool_choice"] = tool_choice_from_chat(choice)
-
-
-def _located(options: Mapping[str, Any]) -> Json:
-    """Where the user is, without the frame that chat puts around the place."""
-    place = options.get("user_location")
-    inner = place.get("approximate") if isinstance(place, Mapping) else None
-    return {"user_location": {"type": "approximate", **inner}} if isinstance(inner, Mapping) else {}
 
 
 def items_from_messages(messages: Sequence[Mapping[str, Any]], dropped: list[str] | None = None) -> list[Json]:

@@ -90,3 +90,23 @@ def test_compatible_servers_get_them_untouched() -> None:
 @pytest.mark.parametrize("messages", [[None, 7, "x", []], [{"role": 7, "content": 7}, {"content": [None, 7, {}]}]])
 def test_shapes_that_are_none(messages: list[Any]) -> None:
     assert send(*messages)[0] == messages
+
+
+def search(base_url: str = "https://api.openai.com/v1", **more: Any) -> tuple[Any, Call]:
+    options = {"search_context_size": "low", "filters": {"allowed_domains": ["a.example"]}, "max_uses": 3}
+    call = make_call({"model": "openai/x", "messages": [USER], "web_search_options": options}, **more)
+    settings = OpenAISettings.model_validate({"api_key": "key-0123456789", "base_url": base_url})
+    body = OpenAIProvider("test", settings).prepare(call, make_target("gpt-4o-search-preview")).request.body
+    assert call.body["web_search_options"] is options
+    return orjson.loads(body)["web_search_options"], call
+
+
+def test_what_only_other_searches_can_be_told() -> None:
+    sent, call = search()
+    assert sent == {"search_context_size": "low"}
+    assert call.dropped == ["web_search_options.filters", "web_search_options.max_uses"]
+    with pytest.raises(CallerFault) as caught:
+        search(strict=True)
+    assert caught.value.param == "web_search_options.filters"
+    sent, call = search("http://127.0.0.1:8000/v1", strict=True)
+    assert sent == call.body["web_search_options"]

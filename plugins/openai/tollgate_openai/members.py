@@ -1,4 +1,4 @@
-"""Members of messages that other providers know and OpenAI itself refuses ("Unknown parameter").
+"""Members of messages, and of a web search, that other providers know and OpenAI itself refuses ("Unknown parameter").
 
 A conversation may move to OpenAI's models half-way. Thoughts given back (`reasoning_content`, `reasoning_details` of
 assistant messages) are readable to their maker alone, and `cache_control` marks what Anthropic shall cache; OpenAI
@@ -14,6 +14,7 @@ from gateway.api import Call, CallerFault
 
 _THOUGHTS = ("reasoning_details", "reasoning_content")
 _MARK = "cache_control"
+_SEARCH = ("filters", "max_uses")
 
 
 def without_foreign_members(messages: Any, call: Call) -> Any:
@@ -28,6 +29,17 @@ def without_foreign_members(messages: Any, call: Call) -> Any:
     kept = [_message(message, f"messages[{at}]", call) for at, message in enumerate(messages)]
     changed = any(new is not old for new, old in zip(kept, messages, strict=True))
     return kept if changed else messages
+
+
+def without_foreign_search(options: Any, call: Call) -> Any:
+    """`web_search_options` without what only other providers' searches can be told; the very same object where there is
+    nothing of it. Noted and refused like members of messages."""
+    if not isinstance(options, dict) or not any(name in options for name in _SEARCH):
+        return options
+    for name in _SEARCH:
+        if options.get(name):
+            _note(f"web_search_options.{name}", "", call)
+    return {key: value for key, value in options.items() if key not in _SEARCH}
 
 
 def _message(message: Any, path: str, call: Call) -> Any:
@@ -65,9 +77,10 @@ def _parts(parts: list[Any], path: str, call: Call) -> list[Any]:
 
 def _note(name: str, path: str, call: Call) -> None:
     if call.strict:
+        place = f"{path}.{name}" if path else name
         raise CallerFault(
-            f"{path}.{name}: OpenAI does not know this member; leave it out.",
-            param=f"{path}.{name}",
+            f"{place}: OpenAI does not know this member; leave it out.",
+            param=place,
             code="unsupported_parameter",
         )
     # A call may be built again for a retry or for another target.

@@ -42,7 +42,7 @@ from gateway.api import (
 )
 from tollgate_openai.completions import CompletionsMode, completions_body, knows_no_chat
 from tollgate_openai.hosted import TOOLS, check_members
-from tollgate_openai.members import without_foreign_members
+from tollgate_openai.members import without_foreign_members, without_foreign_search
 from tollgate_openai.plain import EVERYTHING, PATHS, operations_of, plain_body
 from tollgate_openai.quirks import AT_OPENAI, ELSEWHERE
 from tollgate_openai.request import chat_body
@@ -141,6 +141,8 @@ class OpenAIProvider:
         body = chat_body(call, target.upstream, self.quirks.of(target))
         if self._settings.is_openai and "messages" in body:
             body["messages"] = without_foreign_members(body["messages"], call)
+            if "web_search_options" in body:
+                body["web_search_options"] = without_foreign_search(body["web_search_options"], call)
         return self._attempt(call, self._url, body, _Chat)
 
     def _plain(self, call: Call, target: Target) -> Attempt:

@@ -25,14 +25,14 @@ _SUMS = """
     GROUP BY r.day, r.model, k.id
 """
 _RECENT = """
-    SELECT * FROM gw_usage WHERE ($1 = 0 OR n < $1) AND n > $9 AND ($3::text IS NULL OR key = $3)
+    SELECT * FROM gw_usage WHERE ($1 = 0 OR n < $1) AND n > $9 AND ($3::text[] IS NULL OR key = ANY ($3))
         AND ($4 = '' OR model = $4) AND (NOT $5 OR status >= 400) AND ($6::text IS NULL OR account = $6)
         AND ($7::text IS NULL OR tags ->> $7 = $8)
     ORDER BY n DESC LIMIT $2
 """
 _NEXT = """
     SELECT * FROM (
-        SELECT * FROM gw_usage WHERE n > $1 AND ($3::text IS NULL OR key = $3) AND ($4 = '' OR model = $4)
+        SELECT * FROM gw_usage WHERE n > $1 AND ($3::text[] IS NULL OR key = ANY ($3)) AND ($4 = '' OR model = $4)
             AND (NOT $5 OR status >= 400) AND ($6::text IS NULL OR account = $6)
             AND ($7::text IS NULL OR tags ->> $7 = $8)
         ORDER BY n LIMIT $2) AS page
@@ -73,7 +73,7 @@ class PostgresUsage:
                 "do": "record", "r": row.request_id, "a": row.account_id, "k": row.key_id, "d": row.model,
                 "t": row.target, "o": row.route, "x": row.status, "s": BASES.index(row.basis), "at": row.created,
                 "c": [min(max(int(count), 0), MAX_CREDITS) for count in counts], "f": row.first_byte_ms,
-                "w": row.total_ms, "z": row.error, "g": written_tags(row.tags),
+                "w": row.total_ms, "z": row.error, "g": written_tags(row.tags), "y": row.tries,
             }
         )  # fmt: skip
 
@@ -110,7 +110,7 @@ class PostgresUsage:
         self, account_id: str | None = None, *, before: int = 0, limit: int = 50, only: UsageFilter = ALL_USE
     ) -> list[LoggedRequest]:
         """Newest first, by the index of the account."""
-        most, chosen = min(max(limit, 1), 1000), (only.key_id, only.model, only.failed, account_id)
+        most, chosen = min(max(limit, 1), 1000), (list(only.key_ids) or None, only.model, only.failed, account_id)
         tag = only.tag or (None, None)
         if only.after and not before:
             rows = await self._database.rows(_NEXT, only.after, most, *chosen, *tag)
@@ -165,5 +165,6 @@ def _logged(row: asyncpg.Record) -> LoggedRequest:
             total_ms=row[12],
             error=row[13],
             tags=tuple(orjson.loads(row[15]).items()) if row[15] else (),
+            tries=row[16],
         ),
     )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 import pytest_asyncio
 
 from gateway.config import FetchSettings, McpServerSettings, ToolSettings
@@ -18,6 +22,24 @@ TOOLS = [
     {"name": "zeta", "description": "last", "inputSchema": {"type": "object", "properties": {}}},
     {"name": "add", "description": "adds", "inputSchema": {"type": "object", "properties": {"a": {"type": "number"}}}},
 ]
+
+# The programs' own `listen` names no address; strangers on the network shall not find them.
+LOOPBACK = """
+const net = require("net");
+net.Server.prototype.listen = function (port, ...rest) {
+  for (const entry of rest) if (typeof entry === "function") this.once("listening", entry);
+  this._listen2("127.0.0.1", Number(port), 4, 511);
+  return this;
+};
+"""
+
+
+def node_program(name: str, variable: str) -> str:
+    """The file of a program for Node that is installed, or that an environment variable names; skips without."""
+    found = os.environ.get(variable) or shutil.which(name)
+    if not found or not shutil.which("node"):
+        pytest.skip(f"{name} is not installed: npm install -g @modelcontextprotocol/{name.removeprefix('mcp-')}")
+    return str(Path(found).resolve())
 
 
 def text(value: str, **more: Any) -> dict[str, Any]:

@@ -5,36 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from gateway.config import FetchSettings, McpServerSettings
 from gateway.servertools.mcp.spec import ServerSpec, own_server
 
-# Its own `listen` names no address; strangers on the network shall not find it.
-LOOPBACK = """
-const net = require("net"), listen = net.Server.prototype.listen;
-net.Server.prototype.listen = function (port, ...rest) {
-  const done = rest.filter((entry) => typeof entry === "function");
-  return listen.call(this, { port: Number(port), host: "127.0.0.1" }, ...done);
-};
-"""
-
-
-def program() -> str:
-    found = os.environ.get("MCP_SERVER_EVERYTHING") or shutil.which("mcp-server-everything")
-    if not found or not shutil.which("node"):
-        pytest.skip("node and @modelcontextprotocol/server-everything are not installed")
-    return str(Path(found).resolve())
+from .conftest import LOOPBACK, node_program
 
 
 @pytest.fixture(params=["streamableHttp", "sse", "stdio"])
 async def server(request, tmp_path) -> AsyncIterator[ServerSpec]:
-    path = program()
+    path = node_program("mcp-server-everything", "MCP_SERVER_EVERYTHING")
     if request.param == "stdio":
         yield own_server("every", McpServerSettings(command=("node", path, "stdio")), FetchSettings(), 20.0)
         return

@@ -123,8 +123,24 @@ ROWS: list[tuple[Json, Json, list[str]]] = [
         [],
     ),
     (
-        {"web_search_options": {"search_context_size": "low"}},
-        {"tools": [{"type": "web_search", "search_context_size": "low"}]},
+        {
+            "web_search_options": {
+                "search_context_size": "low",
+                "filters": {"allowed_domains": ["a.example"]},
+                "max_uses": 3,
+                "user_location": {"type": "approximate", "approximate": {"city": "Bern"}},
+            }
+        },
+        {
+            "tools": [
+                {
+                    "type": "web_search",
+                    "search_context_size": "low",
+                    "filters": {"allowed_domains": ["a.example"]},
+                    "user_location": {"type": "approximate", "city": "Bern"},
+                }
+            ]
+        },
         [],
     ),
     (

@@ -21,7 +21,7 @@ async def list_requests(visit: Visit) -> Answer:
     admin = admin_of(visit)
     wish = chosen(visit, *_FILTERS)
     place = chosen(visit, "before")
-    rows = await calls.recent(admin, filled(wish, place), limit=PAGE + 1)
+    rows = await calls.recent(admin, filled(wish, place), [wish["key"]], limit=PAGE + 1)
     shown = rows[:PAGE]
     return {
         "rows": [calls.shown(row) for row in shown],

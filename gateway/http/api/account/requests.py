@@ -15,6 +15,7 @@ from aiohttp import web
 from gateway.errors import CallerFault, too_fast
 from gateway.http.api.account.access import find_account
 from gateway.http.api.fields import page_number
+from gateway.http.api.usage import stored_key
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.sessions import find_signed_in
 from gateway.stores import LoggedRequest, Stores, UsageFilter
@@ -28,6 +29,7 @@ _LOOK_EVERY = 1.0
 _QUIET = 15
 _LONGEST_TAIL = 900
 _TAILS = 5
+_MOST_KEYS = 50
 _PARAMETERS = ("before", "after", "limit", "key", "model", "failed", "user", "tag")
 COLUMNS = (
     "time", "request_id", "key_id", "model", "target", "route", "status", "error", "prompt_tokens",
@@ -63,18 +65,20 @@ def view(logged: LoggedRequest) -> dict[str, Any]:
     }
 
 
-def wanted(query: Mapping[str, str]) -> UsageFilter:
-    """Which calls a query asks for: `key` (`console` for calls without a key), `model`, `failed=true`, `after`, `user`
-    or `tag=name:value`. Raises CallerFault 400."""
+def wanted(query: Mapping[str, str], keys: Sequence[str]) -> UsageFilter:
+    """Which calls a query asks for: `model`, `failed=true`, `after`, `user` or `tag=name:value`; keys: all values of
+    its `key` (`console` for calls without a key). Raises CallerFault 400."""
     for name in query:
         if name not in _PARAMETERS:
             raise CallerFault(f"{name}: unknown parameter; known are {', '.join(_PARAMETERS)}.", param=name)
     failed = query.get("failed", "false")
     if failed not in ("true", "false"):
         raise CallerFault("failed: expected true or false.", param="failed")
-    key = query.get("key") or None
+    key_ids = dict.fromkeys(stored_key(key) for key in keys if key)
+    if len(key_ids) > _MOST_KEYS:
+        raise CallerFault(f"key: at most {_MOST_KEYS} keys at once.", param="key")
     return UsageFilter(
-        key_id="" if key == "console" else key,
+        key_ids=tuple(key_ids),
         model=query.get("model", ""),
         failed=failed == "true",
         after=page_number(query, "after", 0, 2**53),
@@ -102,7 +106,9 @@ async def get_requests(context: RequestContext) -> web.StreamResponse:
     query = context.request.query
     limit = max(1, page_number(query, "limit", PAGE, _MOST))
     before = page_number(query, "before", 0, 2**53)
-    found = await context.gateway.stores.usage.recent(account.id, before=before, limit=limit, only=wanted(query))
+    found = await context.gateway.stores.usage.recent(
+        account.id, before=before, limit=limit, only=wanted(query, query.getall("key", []))
+    )
     return context.json({"object": "list", "data": [view(logged) for logged in found]})
 
 
@@ -110,7 +116,7 @@ async def get_table(context: RequestContext) -> web.StreamResponse:
     """The same as comma-separated values, streamed, as far back as the log goes."""
     account = await find_account(context)
     query = context.request.query
-    only, before = wanted(query), page_number(query, "before", 0, 2**53)
+    only, before = wanted(query, query.getall("key", [])), page_number(query, "before", 0, 2**53)
     response = web.StreamResponse(
         headers={
             **context.headers(),

@@ -77,7 +77,7 @@ REQUEST = Component(
 )  # fmt: skip
 _BEFORE = Parameter("before", "The `seq` of the last one of the page before.", whole(0, 2**53, 0))
 _ONLY = (
-    Parameter("key", "Only calls of this key; `console` for those without one."),
+    Parameter("key", "Only calls of this key, or of several: give it again; `console` for those without one."),
     Parameter("model", "Only calls for this model."),
     Parameter("user", "Only calls for this end user."),
     Parameter("tag", "Only calls with this tag, as `name:value`, instead of `user`."),

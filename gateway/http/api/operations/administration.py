@@ -133,7 +133,9 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "List the calls of all accounts, newest first",
         listing(ADMIN_REQUEST),
         _ACCOUNT,
-        Parameter("key", "Only of this key, by its id; `console` for calls without a key."),
+        Parameter(
+            "key", "Only of this key, by its id, or of several: give it again; `console` for calls without a key."
+        ),
         Parameter("model", "Only those that asked for this model."),
         Parameter("failed", "`true`: only those that failed."),
         _BEFORE,

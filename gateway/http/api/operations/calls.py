@@ -85,6 +85,7 @@ EXPLAIN = Operation(
     "Account",
     "What would happen to a request, in any dialect: checks, targets, the upstream request, the most it can cost. "
     "Nothing is sent or charged.",
+    auth=(KEY, SESSION),
     request=members(
         ("body",),
         path={"type": "string", "description": "Where it would be sent.", "default": "/v1/chat/completions"},
@@ -106,7 +107,6 @@ COMPACT = Operation(
     "Compact a conversation",
     "Responses",
     "A shorter conversation to go on with: the user's latest messages, and an item that stands for the rest.",
-    auth=(KEY, SESSION),
     parameters=CALL_PARAMETERS,
     request=_RESPONSES_REQUEST,
     answer=answers.COMPACTED,

@@ -55,6 +55,6 @@ USAGE_PARAMETERS = (
     Parameter("days", "The last N days (UTC), today included.", whole(1, 366, 30)),
     Parameter("start", "The first day, instead of `days`.", DAY),
     Parameter("end", "The last day.", DAY),
-    Parameter("key", "The id of a key: count that one only."),
+    Parameter("key", "The id of a key: count that one only; `console` for calls without one."),
     Parameter("group_by", "Tell apart the values of this tag: `user`, or a name of `usage.tag_metadata`."),
 )

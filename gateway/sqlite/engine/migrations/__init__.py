@@ -19,6 +19,7 @@ from gateway.sqlite.engine.migrations import (
     m0007_stored,
     m0008_tags,
     m0009_objects,
+    m0010_tries,
 )
 
 STEPS: tuple[tuple[str, ...], ...] = (
@@ -31,6 +32,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     m0007_stored.STATEMENTS,
     m0008_tags.STATEMENTS,
     m0009_objects.STATEMENTS,
+    m0010_tries.STATEMENTS,
 )
 """The statements of each step, in order."""
 

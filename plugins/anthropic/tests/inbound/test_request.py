@@ -505,9 +505,11 @@ def test_a_search_of_the_provider_is_asked_for_in_chats_words() -> None:
     body = chat(tools=[TOOL, tool])
     assert body["web_search_options"] == {"user_location": {"type": "approximate", "approximate": {"city": "Bern"}}}
     assert [made["function"]["name"] for made in body["tools"]] == ["f"]
-    alone = lossy(tools=[{"type": "web_search_20260101", "name": "web_search", "max_uses": 3}])
-    assert (alone.body["web_search_options"], "tools" in alone.body, alone.fault) == ({}, False, None)
-    assert alone.dropped == ["tools[].max_uses"]
+    alone = lossy(tools=[{"type": "web_search_20260101", "name": "web_search", "max_uses": 3, "new": 1}])
+    assert (alone.body["web_search_options"], "tools" in alone.body, alone.fault) == ({"max_uses": 3}, False, None)
+    assert alone.dropped == ["tools[].new"]
+    filtered = chat(tools=[{**tool, "user_location": None, "allowed_domains": ["a.example"], "blocked_domains": None}])
+    assert filtered["web_search_options"] == {"filters": {"allowed_domains": ["a.example"]}}
 
 
 def test_the_line_that_changes_with_each_request_stays_out_of_other_prompts() -> None:

@@ -46,7 +46,7 @@ def _search(item: Json) -> list[Json]:
             "title": None,
         }
         if failed:
-            page = {"type": "web_fetch_tool_result_error", "error_code": "unavailable"}
+            page = {"type": "web_fetch_tool_result_error", "error_code": _error(item)}
         return [use, {"type": "web_fetch_tool_result", "tool_use_id": use_id, "content": page}]
     use = {
         "type": "server_tool_use",
@@ -65,8 +65,12 @@ def _search(item: Json) -> list[Json]:
         for result in dicts_of(item.get("results")) or dicts_of(action.get("sources"))
     ]
     if failed:
-        results = {"type": "web_search_tool_result_error", "error_code": "unavailable"}
+        results = {"type": "web_search_tool_result_error", "error_code": _error(item)}
     return [use, {"type": "web_search_tool_result", "tool_use_id": use_id, "content": results}]
+
+
+def _error(item: Json) -> str:
+    return text_of(item.get("error_code")) or "unavailable"
 
 
 def _call(item: Json) -> list[Json]:

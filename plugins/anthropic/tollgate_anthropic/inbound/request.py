@@ -35,6 +35,8 @@ _LEVELS = ((4_096, "low"), (16_384, "medium"))
 
 _TIERS = {"auto": "auto", "standard_only": "default"}
 _TOOL_FRAME = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control"})
+_SEARCH_FILTERS = ("allowed_domains", "blocked_domains")
+_SEARCH_FRAME = frozenset({"type", "name", "user_location", "cache_control", "max_uses", *_SEARCH_FILTERS})
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 _MOST_STOPS = 4
 _MOST_USER = 64
@@ -88,7 +90,7 @@ def chat_body(body: Json, notes: Notes) -> Json:
         if key in _ONLY_THERE:
             notes.blame(key, _ONLY_THERE[key])
         elif key == "mcp_servers":
-            if servers := _servers(value):
+            if servers := _servers(value, body.get("tools")):
                 out["tools"] = [*out.get("tools", ()), *servers]
         else:
             notes.report(key[:64])
@@ -128,7 +130,7 @@ def _add_tools(out: Json, body: Json, notes: Notes) -> None:
             out["web_search_options"] = _search(tool, f"tools[{at}]", notes)
         else:
             made.append(_tool(tool, f"tools[{at}]", notes))
-    # Which tools of a server there are is said with the server.
+    # Which tools of a server there are is said with the server (`_servers`).
     made = [tool for tool in made if tool.get("type") != "mcp_toolset"]
     if made:
         out["tools"] = made
@@ -156,13 +158,19 @@ def _add_tools(out: Json, body: Json, notes: Notes) -> None:
 
 def _search(tool: Json, path: str, notes: Notes) -> Json:
     """chat's `web_search_options`."""
-    notes.report_rest(tool, frozenset({"type", "name", "user_location", "cache_control"}), "tools[]")
+    notes.report_rest(tool, _SEARCH_FRAME, "tools[]")
+    options: Json = {}
+    filters = {key: tool[key] for key in _SEARCH_FILTERS if tool.get(key) is not None}
+    if filters:
+        options["filters"] = filters
+    if tool.get("max_uses") is not None:
+        options["max_uses"] = tool["max_uses"]
     place = tool.get("user_location")
-    if place is None:
-        return {}
-    known = as_dict(place, f"{path}.user_location")
-    approximate = {key: value for key, value in known.items() if key != "type"}
-    return {"user_location": {"type": "approximate", "approximate": approximate}}
+    if place is not None:
+        known = as_dict(place, f"{path}.user_location")
+        approximate = {key: value for key, value in known.items() if key != "type"}
+        options["user_location"] = {"type": "approximate", "approximate": approximate}
+    return options
 
 
 def _tool(given: Any, path: str, notes: Notes) -> Json:
@@ -188,25 +196,50 @@ def _tool(given: Any, path: str, notes: Notes) -> Json:
     return {"type": "function", "function": function}
 
 
-def _servers(given: Any) -> list[Json]:
-    """Servers of the MCP connector as hosted tools of the hub, for models whose provider does not connect."""
+def _servers(given: Any, tools: Any) -> list[Json]:
+    """Servers of the MCP connector as hosted tools of the hub, for models whose provider does not connect. tools: the
+    request's, whose `mcp_toolset` entries say which tools of a server there are; older requests say it with the server.
+    """
     made: list[Json] = []
+    toolsets = {
+        str(tool.get("mcp_server_name")): _toolset(tool, f"tools[{at}]")
+        for at, tool in enumerate(tools if isinstance(tools, list) else ())
+        if isinstance(tool, dict) and tool.get("type") == "mcp_toolset"
+    }
     for at, entry in enumerate(as_list(given, "mcp_servers")):
         server = as_dict(entry, f"mcp_servers[{at}]")
         settings = server.get("tool_configuration")
         settings = as_dict(settings, f"mcp_servers[{at}].tool_configuration") if settings is not None else {}
         if settings.get("enabled") is False:
             continue
+        name = as_text(server.get("name"), f"mcp_servers[{at}].name")
         tool = {
             "type": "mcp",
-            "server_label": as_text(server.get("name"), f"mcp_servers[{at}].name"),
+            "server_label": name,
             "server_url": server.get("url"),
             "authorization": server.get("authorization_token"),
-            "allowed_tools": settings.get("allowed_tools"),
+            "allowed_tools": toolsets.pop(name, None) or settings.get("allowed_tools"),
             "require_approval": "never",
         }
         made.append({key: value for key, value in tool.items() if value is not None})
+    for name in toolsets:
+        raise refuse("tools", f"mcp_servers has no server {name[:60]!r} for the mcp_toolset")
     return made
+
+
+def _toolset(tool: Json, path: str) -> Json | None:
+    """What an `mcp_toolset` says as `allowed_tools` of the hub, None when it takes no tool away. `configs` of single
+    tools come before `default_config`."""
+    default = as_dict(tool.get("default_config") or {}, f"{path}.default_config").get("enabled") is not False
+    configs = as_dict(tool.get("configs") or {}, f"{path}.configs")
+    others = [
+        name
+        for name, config in configs.items()
+        if (as_dict(config, f"{path}.configs.{name[:60]}").get("enabled", default) is not False) != default
+    ]
+    if default:
+        return {"except_tool_names": others} if others else None
+    return {"tool_names": others}
 
 
 def _add_thinking(out: Json, body: Json, notes: Notes) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from gateway.api import read_usage
+from gateway.api import dict_of, read_usage
 
 Json = dict[str, Any]
 
@@ -38,8 +38,10 @@ def usage_of(usage: Mapping[str, Any]) -> Json:
     }
     if numbers.reasoning_tokens:
         out["output_tokens_details"] = {"thinking_tokens": numbers.reasoning_tokens}
-    if numbers.web_searches:
-        out["server_tool_use"] = {"web_search_requests": numbers.web_searches, "web_fetch_requests": 0}
+    pages = dict_of(usage.get("server_tool_use_details")).get("web_fetch_requests")
+    pages = pages if type(pages) is int else 0
+    if numbers.web_searches or pages:
+        out["server_tool_use"] = {"web_search_requests": numbers.web_searches, "web_fetch_requests": pages}
     if usage.get("cost") is not None:
         out["cost"] = usage["cost"]
     return out

@@ -143,7 +143,7 @@ def grounding_of(message: Json, text: str = "", activity: Any = None) -> Json | 
         if title or said:
             support(place("retrievedContext", title + said, {"title": title, "text": said}), cited)
     queries: list[str] = []
-    for item in _searches(activity):
+    for item in _ended(activity, "search"):
         queries.append(text_of(dict_of(item.get("action")).get("query")))
         for result in dicts_of(item.get("results")):
             url = text_of(result.get("url"))
@@ -152,16 +152,37 @@ def grounding_of(message: Json, text: str = "", activity: Any = None) -> Json | 
     return {name: value for name, value in parts.items() if value} or None
 
 
-def _searches(activity: Any) -> list[Json]:
-    """The searches of the gateway that have ended; nothing of what an upstream might call so."""
+def add_grounding(candidate: Json, message: Json, text: str, activity: Any) -> None:
+    """Write what `grounding_of` finds into a candidate, and the pages that the gateway opened for it, where it has none
+    of its own."""
+    for name, found in (
+        ("groundingMetadata", grounding_of(message, text, activity)),
+        ("urlContextMetadata", _pages(activity)),
+    ):
+        if found is not None:
+            candidate.setdefault(name, found)
+
+
+def _pages(activity: Any) -> Json | None:
+    """`urlContextMetadata` for the pages that the gateway opened, None for none."""
+    opened = [
+        {
+            "retrievedUrl": text_of(dict_of(item.get("action")).get("url")),
+            "urlRetrievalStatus": "URL_RETRIEVAL_STATUS_SUCCESS"
+            if item.get("status") == "completed"
+            else "URL_RETRIEVAL_STATUS_ERROR",
+        }
+        for item in _ended(activity, "open_page")
+    ]
+    return {"urlMetadata": opened} if opened else None
+
+
+def _ended(activity: Any, kind: str) -> list[Json]:
+    """The gateway's own searches, or openings of pages, that have ended; nothing of what an upstream might call so."""
     if not isinstance(activity, Activity):
         return []
     items = [dict_of(event.get("item")) for event in activity if event.get("event") == "done"]
-    return [item for item in items if dict_of(item.get("action")).get("type") == "search"]
-
-
-def _grounding(message: Json) -> Json | None:
-    return grounding_of(message, text_of(message.get("content")), message.get("x_gateway"))
+    return [item for item in items if dict_of(item.get("action")).get("type") == kind]
 
 
 def logprobs_of(logprobs: Any) -> Json | None:
@@ -186,9 +207,8 @@ def response_of(completion: Json, identity: str) -> Json:
         parts = spoken_parts(message)
         parts += closing_parts(dicts_of(message.get("tool_calls")), details if isinstance(details, list) else [])
         candidate: Json = {"content": {"role": "model", "parts": parts}, **ending_of(choice), "index": at}
-        grounding, logprobs = _grounding(message), logprobs_of(choice.get("logprobs"))
-        if grounding is not None:
-            candidate.setdefault("groundingMetadata", grounding)
+        add_grounding(candidate, message, text_of(message.get("content")), message.get("x_gateway"))
+        logprobs = logprobs_of(choice.get("logprobs"))
         if logprobs is not None:
             candidate["logprobsResult"] = logprobs
         candidates.append(candidate)

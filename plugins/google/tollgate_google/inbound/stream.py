@@ -9,7 +9,7 @@ import orjson
 
 from gateway.api import Activity, ChatFold, UpstreamFault, Watch, dict_of, dicts_of, dump, encode_data, text_of
 
-from .answer import closing_parts, ending_of, grounding_of, logprobs_of, spoken_parts, usage_of
+from .answer import add_grounding, closing_parts, ending_of, logprobs_of, spoken_parts, usage_of
 
 Json = dict[str, Any]
 
@@ -79,9 +79,7 @@ class ChatStream:
             end = ending_of(ended or {"finish_reason": "length" if self._cut else "stop"})
             candidate: Json = {"content": {"role": "model", "parts": parts}, **end, "index": at}
             said, activity = ("".join(self._text), self._activity) if not at else ("", None)
-            grounding = grounding_of(message, said, activity)
-            if grounding is not None:
-                candidate.setdefault("groundingMetadata", grounding)
+            add_grounding(candidate, message, said, activity)
             candidates.append(candidate)
         return self._event({"candidates": candidates, "usageMetadata": usage_of(usage)})
 

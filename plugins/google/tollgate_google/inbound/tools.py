@@ -31,9 +31,11 @@ def add_tools(out: Json, body: Json, notes: Notes) -> None:
                 continue
             if name == "functionDeclarations":
                 made += [_function(entry, f"{path}[{i}]", notes) for i, entry in enumerate(as_list(held, path))]
-            elif name == "googleSearch":
-                notes.report_rest(as_dict(held, path), frozenset(), "tools[].googleSearch")
-                out["web_search_options"] = {}
+            elif name in ("googleSearch", "googleSearchRetrieval"):  # the latter is its name for older models
+                search = camel(as_dict(held, path))
+                notes.report_rest(search, frozenset({"excludeDomains"}), f"tools[].{name}")
+                blocked = search.get("excludeDomains")
+                out["web_search_options"] = {"filters": {"blocked_domains": blocked}} if blocked else {}
             elif name == "urlContext":
                 made.append({"type": "web_fetch"})  # the gateway reads pages for models that cannot
             else:

@@ -60,7 +60,8 @@ CREATE OR REPLACE VIEW gw_objects AS
 
 CREATE OR REPLACE VIEW gw_usage AS
     SELECT u.n, coalesce(h.charged, 0) AS credits, u.request_id, a.id AS account, coalesce(k.id, '') AS key, u.model,
-        u.target, u.route, u.status, u.basis, u.created, u.first_byte_ms, u.total_ms, u.error, u.counts, u.tags
+        u.target, u.route, u.status, u.basis, u.created, u.first_byte_ms, u.total_ms, u.error, u.counts, u.tags,
+        u.tries
     FROM usage AS u JOIN accounts AS a ON a.n = u.account LEFT JOIN keys AS k ON k.n = u.key
         LEFT JOIN holds AS h ON h.n = u.hold;
 
@@ -83,6 +84,8 @@ BEGIN
     DELETE FROM identities WHERE account = number;
     DELETE FROM links WHERE account = number;
     DELETE FROM sessions WHERE account = number;
+    -- What a provider wrote of a fault may quote what was asked.
+    UPDATE usage SET tries = '' WHERE account = number AND tries <> '';
     DELETE FROM tag_sums WHERE account = number;
     PERFORM gw_changed();
     RETURN number;
@@ -342,9 +345,10 @@ BEGIN
     SELECT array_agg(value::bigint ORDER BY place) INTO counts
         FROM jsonb_array_elements_text(op -> 'c') WITH ORDINALITY AS c (value, place);
     INSERT INTO usage (account, key, hold, request_id, model, target, route, status, basis, created, counts,
-            first_byte_ms, total_ms, error, tags)
+            first_byte_ms, total_ms, error, tags, tries)
         VALUES (owner, number, h.n, op ->> 'r', model, op ->> 't', op ->> 'o', (op ->> 'x')::smallint,
-            (op ->> 's')::smallint, made, counts, (op ->> 'f')::integer, (op ->> 'w')::integer, op ->> 'z', own);
+            (op ->> 's')::smallint, made, counts, (op ->> 'f')::integer, (op ->> 'w')::integer, op ->> 'z', own,
+            coalesce(op ->> 'y', ''));
     PERFORM gw_add(owner, made, number, model, 0, 1, counts[1] + counts[2]);
     PERFORM gw_tag(owner, made, number, own, 0, 1, counts[1] + counts[2]);
     RETURN 'null';

@@ -5,6 +5,7 @@ import { ACCEPT, Attachments } from "./attachments.js";
 import { fill, h, newId } from "./dom.js";
 import { Lane } from "./lane.js";
 import { ModelPicker } from "./models.js";
+import { ExplainDialog } from "./explain.js";
 import { ProgramDialog } from "./programs.js";
 import { bodyOf, DEFAULTS } from "./request.js";
 import { SettingsPanel } from "./settings.js";
@@ -29,6 +30,7 @@ class Chat {
     this.announcer = new Announcer();
     this.picker = new ModelPicker(models);
     this.programs = new ProgramDialog(config.base_url);
+    this.explainer = new ExplainDialog(config);
     this.panel = new SettingsPanel(config, () => this.#settingsChanged());
     this.list = new TalkList(store, { open: (id) => this.open(id), fresh: () => this.fresh(), say: (text) => this.say(text) });
     this.files = new Attachments((text) => this.say(text));
@@ -41,7 +43,7 @@ class Chat {
   #wire() {
     const find = (name) => this.root.querySelector(`[data-part="${name}"]`);
     this.parts = Object.fromEntries(["lanes", "form", "box", "send", "stop", "attach", "files", "said", "talks", "params",
-      "compare", "code", "show-talks", "show-params", "main"].map((name) => [name, find(name)]));
+      "compare", "code", "explain", "show-talks", "show-params", "main"].map((name) => [name, find(name)]));
     const { parts } = this;
     parts.talks.append(this.list.element);
     parts.params.append(this.panel.element);
@@ -67,7 +69,8 @@ class Chat {
     parts.stop.addEventListener("click", () => this.stop());
     parts.attach.addEventListener("click", () => this.chooser.click());
     parts.compare.addEventListener("click", () => this.compare());
-    parts.code.addEventListener("click", () => this.showCode());
+    parts.code.addEventListener("click", () => this.show(this.programs));
+    parts.explain.addEventListener("click", () => this.show(this.explainer));
     this.#drawer(parts["show-talks"], parts.talks, "talks");
     this.#drawer(parts["show-params"], parts.params, "params");
     document.addEventListener("keydown", (event) => this.#key(event));
@@ -330,8 +333,8 @@ class Chat {
     this.parts.box.focus();
   }
 
-  /** Show the request that would be made now. */
-  showCode() {
+  /** Show the request that would be made now in a dialog: as code, or what would become of it. */
+  show(dialog) {
     if (!this.#ready()) return;
     const lane = this.lanes[0];
     const nodes = [...path(lane.thread)];
@@ -341,7 +344,7 @@ class Chat {
     else if (nodes.at(-1)?.role === "assistant") nodes.pop();
     if (nodes.length === 0) nodes.push({ role: "user", text: "Hello!", files: [] });
     const settings = this.panel.sent;
-    this.programs.show(settings, bodyOf(lane.thread.model, settings, nodes));
+    dialog.show(settings, bodyOf(lane.thread.model, settings, nodes));
   }
 
   // -- what buttons of messages do; `lane` is the number of the view's lane ------------------------------------------------
