@@ -334,6 +334,14 @@ async def test_headers_of_the_request_count(three: Site) -> None:
     assert "logit_bias" in strict["targets"][0]["fault"]["message"]
 
 
+async def test_what_one_target_cannot_carry_says_nothing_about_the_next(three: Site) -> None:
+    told = await explain(three, "/v1/chat/completions", {**HELLO, "model": "smart", "logit_bias": {"1": 2}})
+    assert [(target["model"], target["dropped"]) for target in told["targets"]] == [
+        ("claude/x", ["logit_bias"]),
+        ("fake/model", []),
+    ]
+
+
 async def test_tools_that_the_gateway_runs_are_named(serve: Any) -> None:
     site = await serve(search={"mode": "own", "backends": {"own": {"plugin": "folder"}}}, models={"fake/model": FREE})
     told = await explain(site, "/v1/responses", {"input": "Whales?", "tools": [{"type": "web_search"}]})

@@ -107,6 +107,7 @@ def test_defaults() -> None:
         ({"role": "assistant", "content": "x"}, 1),
         ({"role": "assistant", "content": "", "reasoning": "x" * 40, "reasoning_content": "x" * 40}, 10),
         ({"role": "assistant", "content": "", "tool_calls": [CALL, None], "images": ["A" * 4000]}, 4 + 2),
+        ({"content": "", "tool_calls": [{"type": "custom", "custom": {"name": "f" * 8, "input": "x" * 40}}]}, 4 + 12),
         (
             {"role": "assistant", "function_call": CALL["function"], "audio": {"transcript": "x" * 40, "data": "A"}},
             4 + 12,
