@@ -69,7 +69,7 @@ def check_tools(body: Mapping[str, Any], dialect: str, target: Target) -> None:
     """Raise CallerFault for the first tool of a chat or Responses body that `target` must not be asked to run."""
     tools = body.get("tools")
     for at, tool in enumerate(tools if isinstance(tools, list) else ()):
-        kind = text_of(tool.get("type")) if isinstance(tool, Mapping) else ""
+        kind = text_of(tool.get("type")) if isinstance(tool, dict) else ""
         if kind and kind not in _CALLERS_OWN and not _covered(tool, kind, dialect, target):
             raise tool_fault(f"tools[{at}]", kind, target)
 
@@ -81,7 +81,7 @@ def _covered(tool: Mapping[str, Any], kind: str, dialect: str, target: Target) -
         # In chat no usage tells of searches but that of targets which say that they search.
         return target.profile.web_search != "no"
     environment = tool.get("environment")
-    if kind == "shell" and isinstance(environment, Mapping) and environment.get("type") != "local":
+    if kind == "shell" and isinstance(environment, dict) and environment.get("type") != "local":
         return False  # the provider's container, in place of the caller's own machine
     return allows_tool(target, kind, target.profile.tools)
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from gateway.wire.kept_ids import TEXT_PARTS
+
 _ENDINGS = ("url", "uri")
 _KEYS = frozenset({"data", "file", "file_data"})
-_HOLDERS = ("content", "output")
+_TURNS = (("messages", ("content",)), ("input", ("content", "output")), ("contents", ("parts",)))
+_ONLY_TEXT = frozenset({"text"})
 _LONGEST_SCHEME = 40
 _TOLD = frozenset({"annotations", "citations", "sources", "results", "input", "args", "response", "functionResponse"})
 """Members that tell where an answer came from, and arguments and results of functions, which no provider fetches."""
@@ -30,16 +33,24 @@ def find_links(body: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Path and URL of all media that a body of any dialect has its provider fetch; not of `data:` URLs, and not what an
     earlier answer told of its sources."""
     found: list[tuple[str, str]] = []
-    for name, held in (("messages", _HOLDERS), ("input", _HOLDERS), ("contents", ("parts",))):
+    for name, held in _TURNS:
         turns = body.get(name)
         for index, turn in enumerate(turns if isinstance(turns, list) else ()):
-            for holder in held:
-                content = turn.get(holder) if isinstance(turn, dict) else None
-                if isinstance(content, list | dict):
-                    for path, text in _search(content, f"{name}[{index}].{holder}", _TOLD):
-                        if "://" in text[:_LONGEST_SCHEME] and text[:5].lower() != "data:":
-                            found.append((path, text))
+            for holder in held if isinstance(turn, dict) else ():
+                content = turn.get(holder)
+                if isinstance(content, list):
+                    for place, part in enumerate(content):
+                        if isinstance(part, dict) and part.get("type") not in TEXT_PARTS and part.keys() != _ONLY_TEXT:
+                            found += _urls(part, f"{name}[{index}].{holder}[{place}]")
+                elif isinstance(content, dict):
+                    found += _urls(content, f"{name}[{index}].{holder}")
     return found
+
+
+def _urls(part: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    for place, text in _search(part, path, _TOLD):
+        if "://" in text[:_LONGEST_SCHEME] and text[:5].lower() != "data:":
+            yield place, text
 
 
 def with_media(body: Mapping[str, Any], media: Mapping[str, str]) -> dict[str, Any]:

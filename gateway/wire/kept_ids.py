@@ -66,6 +66,9 @@ _WORDS = frozenset({"voice", "prompt"})
 """Members that name something only by an object with an `id`: a text there is a word of the API, or a text."""
 _OWN = frozenset({"parameters", "input_schema", "arguments", "schema", "metadata"})
 """Members of the caller's own words, below which a name means what the caller says."""
+TEXT_PARTS = ("text", "input_text", "output_text")
+"""Types of parts that hold words and nothing else that a provider reads."""
+_OF_ITEMS = ("file_id", "container_id")
 _BELOW = 4
 """How deep a part or a tool is looked into."""
 
@@ -77,7 +80,7 @@ def kept_ids(body: Mapping[str, Any]) -> Iterator[KeptId]:
             yield from _in_turns(name, value)
         elif name == "tools":
             for at, tool in enumerate(value if isinstance(value, list) else ()):
-                if isinstance(tool, Mapping) and tool.get("type") not in ("function", "custom"):
+                if isinstance(tool, dict) and tool.get("type") not in ("function", "custom"):
                     yield from _inside(tool, f"tools[{at}]", _BELOW)
         elif name == "audio":
             yield from _inside(value, name, _BELOW)
@@ -88,26 +91,29 @@ def kept_ids(body: Mapping[str, Any]) -> Iterator[KeptId]:
 
 def _in_turns(name: str, turns: Any) -> Iterator[KeptId]:
     for at, turn in enumerate(turns if isinstance(turns, list) else ()):
-        if not isinstance(turn, Mapping):
+        if not isinstance(turn, dict):
             continue
         for holder in ("content", "output"):
             content = turn.get(holder)
+            if content is None or type(content) is str:
+                continue  # nearly always
             if isinstance(content, list):
                 for place, part in enumerate(content):
-                    yield from _inside(part, f"{name}[{at}].{holder}[{place}]", _BELOW)
-            elif isinstance(content, Mapping):
+                    if isinstance(part, dict) and part.get("type") not in TEXT_PARTS:
+                        yield from _inside(part, f"{name}[{at}].{holder}[{place}]", _BELOW)
+            else:
                 yield from _inside(content, f"{name}[{at}].{holder}", _BELOW)
-        for member in ("file_id", "container_id"):
+        for member in _OF_ITEMS:
             if member in turn:
                 yield from _named(member, turn[member], f"{name}[{at}].{member}")
 
 
 def _inside(value: Any, path: str, below: int) -> Iterator[KeptId]:
     """The ids in a part or a tool, and in the objects that it holds."""
-    for name, inner in value.items() if isinstance(value, Mapping) else ():
+    for name, inner in value.items() if isinstance(value, dict) else ():
         if name in KINDS:
             yield from _named(name, inner, f"{path}.{name}")
-        if isinstance(inner, Mapping) and below and name not in _OWN:
+        if isinstance(inner, dict) and below and name not in _OWN:
             yield from _inside(inner, f"{path}.{name}", below - 1)
         elif name == "skills" and below:
             for at, skill in enumerate(inner if isinstance(inner, list) else ()):
@@ -119,7 +125,7 @@ def _named(name: str, value: Any, path: str) -> Iterator[KeptId]:
     if isinstance(value, str):
         if value and name not in _WORDS:
             yield KeptId(kind, value, path)
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         if value.get("id"):
             yield KeptId(kind, str(value["id"]), f"{path}.id")
     elif isinstance(value, list):

@@ -134,6 +134,13 @@ ROUTES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/v1beta/models/{model}:streamGenerateContent?alt=sse", GEMINI),
     ("/v1beta/models/{model}:countTokens", GEMINI),
     ("/v1/embeddings", {"model": "", "input": ["a", "b"], "encoding_format": "float", "dimensions": 4, "user": "u"}),
+    (
+        "/v1/rerank",
+        {"model": "", "query": "a", "documents": ["a b", {"text": "c"}], "top_n": 1, "return_documents": True},
+    ),
+    ("/v1/images/generations", {"model": "", "prompt": "a cat", "n": 2, "size": "1024x1024", "quality": "low"}),
+    ("/v1/audio/speech", {"model": "", "input": "Hi", "voice": "alloy", "response_format": "mp3", "speed": 1.5}),
+    ("/v1/moderations", {"model": "", "input": ["a", "b"]}),
     ("/v1/conversations", {"items": RESPONSES["input"][:1], "metadata": {"a": "b"}}),
     ("/v1/explain", CHAT),
     ("/account/keys", {"name": "k", "models": ["a/*"], "monthly_limit": 5, "expires_at": 1_900_000_000}),
