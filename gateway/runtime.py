@@ -37,7 +37,7 @@ from gateway.credentials import COMPACTION_KEY, derive
 from gateway.discovery import Discovery
 from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.exposition import merge, render
-from gateway.fetch import MediaFetcher
+from gateway.fetch import Links, MediaFetcher
 from gateway.keeping import hear_cancellations, keep_house, keep_lease, keep_listing
 from gateway.logs import BodyCopy, RequestLog, attempt_entry, log_body, make_logger, request_entry, style_of
 from gateway.metrics import Metrics, store_gauges
@@ -90,8 +90,7 @@ class Runtime:
         self._discovery = Discovery(
             config, blueprint.providers, blueprint.profiles, available_providers(blueprint), self.exchange, gateway.log
         )
-        self.demo = blueprint.demo
-        self.demo_note = demo_note(blueprint)
+        self.demo, self.demo_note = blueprint.demo, demo_note(blueprint)
         server = config.server
         self.body_limits = BodyLimits(server.max_body, server.body_timeout, server.min_body_rate, server.max_body_time)
         self.form_limits = replace(self.body_limits, max_body=server.max_upload, setting="server.max_upload")
@@ -122,6 +121,7 @@ class Runtime:
             gateway.record_attempt,
             gateway.aside,
             None if recorder is None else recorder.tap,
+            Links(config.fetch),
             owns=self.files.owns,
         )
 

@@ -14,10 +14,10 @@ from typing import cast
 
 from gateway.aside import Aside
 from gateway.call import AttemptRecord, Call, Target
-from gateway.costs import Owns, check_kept, check_tools, nobody_owns
+from gateway.costs import Owns, check_kept, nobody_owns, read_costs
 from gateway.dialect import Relay
 from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault
-from gateway.fetch import CallMedia, MediaFetcher
+from gateway.fetch import CallMedia, Links, MediaFetcher
 from gateway.operations import OPERATIONS
 from gateway.profile import COMPLETIONS, Dialect
 from gateway.provider import Answer, Attempt, Exchange, MediaProvider, Sink, Transport, UpstreamRequest
@@ -31,7 +31,7 @@ from gateway.upstream.stream_pump import StreamPump, WholeReply
 from gateway.upstream.timeouts import time_limit_passed
 from gateway.upstream.translation import speak
 
-_CHECKED = frozenset({"chat", "responses"})
+_CHECKED = frozenset({"chat", "responses", COMPLETIONS})
 """Dialects whose bodies say in known words what they want of a provider; a plugin's own it checks itself."""
 
 Tap = Callable[[Call, Target, Attempt, Sink], Sink]
@@ -54,6 +54,7 @@ class Dispatcher:
     observe: told of every attempt that is over.
     aside: where big requests are translated, None for at once.
     tap: puts a sink that records before another, None where none does.
+    links: judges the URLs of media that providers fetch themselves, None for no judge.
     owns: whether an account got an id at a provider through this gateway.
     """
 
@@ -68,6 +69,7 @@ class Dispatcher:
         observe: Observe = unobserved,
         aside: Aside | None = None,
         tap: Tap | None = None,
+        links: Links | None = None,
         owns: Owns = nobody_owns,
     ) -> None:
         self._lanes = lanes
@@ -79,6 +81,7 @@ class Dispatcher:
         self._observe = observe
         self._aside = aside or Aside()
         self._tap = tap
+        self._links = links
         self._owns = owns
 
     def deadline(self) -> float:
@@ -201,18 +204,20 @@ class Dispatcher:
         provider = plan.lane.endpoint.provider
         spoken = await self._aside(call.size, speak, call, target)
         ready = spoken.call
-        if ready.dialect == COMPLETIONS:
-            # Its own words are those of a chat, but for the prompts, which name nothing.
-            await check_kept(ready, call.body, target, self._owns)
-        elif operation.in_dialects and ready.dialect in _CHECKED:
-            check_tools(ready.body, ready.dialect, target)
-            await check_kept(ready, ready.body, target, self._owns)
+        # Older completions are looked at as the chat that they are: their own `prompt` names nothing.
+        looked_at = call.body if ready.dialect == COMPLETIONS else ready.body
+        if operation.in_dialects and ready.dialect in _CHECKED:
+            kept = await self._aside(call.size, read_costs, looked_at, ready.dialect, target)
+            await check_kept(ready, kept, target, self._owns)
         if target.profile.media == "bytes" and operation.takes_media and ready.dialect == "chat":
             # That such a provider names its media was checked when it was loaded.
             ready = await self._with_media(ready, cast("MediaProvider", provider), plan)
         count = parts_needed(operation.choices(call.body), target)
         views = [ready] if count == 1 else [part_of(ready) for _ in range(count)]
         made = await self._aside(call.size, lambda: [provider.prepare(view, target) for view in views])
+        if self._links is not None and operation.takes_media:
+            names = await self._aside(call.size, self._links.judge, ready.body)
+            await self._links.check(names, made[0].request.url)
         readers = [spoken.reader(attempt.reader) for attempt in made]
         if call.answer_filters:
             readers = [FilteredReader(reader, call.answer_filters) for reader in readers]

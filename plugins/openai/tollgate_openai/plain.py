@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from gateway.api import COMPLETIONS, OPERATIONS, Call, CallerFault
+from gateway.api import Call, CallerFault
 
 PATHS: Mapping[str, str] = MappingProxyType(
     {
@@ -28,9 +28,9 @@ PATHS: Mapping[str, str] = MappingProxyType(
 )
 """Where each operation is done, below the base URL."""
 
-EVERYTHING = frozenset(OPERATIONS) - {COMPLETIONS, "compact"}
-"""What a server may do of which no more is known than that it speaks this dialect; texts to go on from and
-conversations to compact are then said as chats."""
+EVERYTHING = frozenset({"chat", *PATHS})
+"""What a server may do of which no more is known than that it speaks this dialect; texts to go on from are then said as
+chats."""
 
 
 @dataclass(slots=True, frozen=True)
