@@ -90,8 +90,7 @@ class Runtime:
         self._discovery = Discovery(
             config, blueprint.providers, blueprint.profiles, available_providers(blueprint), self.exchange, gateway.log
         )
-        self.demo = blueprint.demo
-        self.demo_note = demo_note(blueprint)
+        self.demo, self.demo_note = blueprint.demo, demo_note(blueprint)
         server = config.server
         self.body_limits = BodyLimits(server.max_body, server.body_timeout, server.min_body_rate, server.max_body_time)
         self.form_limits = replace(self.body_limits, max_body=server.max_upload, setting="server.max_upload")

@@ -31,7 +31,7 @@ from gateway.upstream.stream_pump import StreamPump, WholeReply
 from gateway.upstream.timeouts import time_limit_passed
 from gateway.upstream.translation import speak
 
-_CHECKED = frozenset({"chat", "responses"})
+_CHECKED = frozenset({"chat", "responses", COMPLETIONS})
 """Dialects whose bodies say in known words what they want of a provider; a plugin's own it checks itself."""
 
 Tap = Callable[[Call, Target, Attempt, Sink], Sink]
