@@ -42,10 +42,12 @@ from gateway.stores.ledger import (
     Voucher,
 )
 from gateway.stores.logins import Link, LinkPurpose, Login, Logins, NewLink, SignUp
+from gateway.stores.migration import MigrationPlan, MigrationStep
 from gateway.stores.presence import Lease, Presence
 from gateway.stores.responses import Chain, Responses, StoredResponse, Turn
 from gateway.stores.sessions import Session, Sessions
 from gateway.stores.topups import TopUp, TopUps, TopUpStatus
+from gateway.stores.transfer import TABLES, Row, Snapshot
 from gateway.stores.usage import ALL_USE, LoggedRequest, UsageFilter, UsageLog, UsageRow, UsageSummary
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "CRASHED",
     "DISK_FULL",
     "MAX_CREDITS",
+    "TABLES",
     "Account",
     "AccountChange",
     "Accounts",
@@ -82,13 +85,17 @@ __all__ = [
     "LoggedRequest",
     "Login",
     "Logins",
+    "MigrationPlan",
+    "MigrationStep",
     "NewLink",
     "OpenCounters",
     "Presence",
     "Responses",
+    "Row",
     "Session",
     "Sessions",
     "SignUp",
+    "Snapshot",
     "Stored",
     "StoredConversation",
     "StoredResponse",

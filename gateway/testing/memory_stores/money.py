@@ -141,19 +141,19 @@ class MemoryLedger(Store):
             await self.void(request_id)
         if held.state in ("settled", "voided"):
             return held.charged
-        charged = self._charge(held, charge, basis)
+        charged = self._charge(held, charge, basis, model or None)
         if disputed:
             account = held.request.account_id
             self.world.post(account, "overrun", unpaid=disputed, hold=held, basis=basis, note="disputed usage")
         return charged
 
-    def _charge(self, held: Held, charge: int, basis: Basis) -> int:
+    def _charge(self, held: Held, charge: int, basis: Basis, target: str | None = None) -> int:
         asked = held.request
         reserved = held.amount if held.state == "open" else 0
         covered = min(charge, reserved)
         ceiling = held.ceiling if held.state == "open" else self._ceiling_of(asked.key_id)
         room = self._room(asked.account_id, asked.key_id, asked.period, ceiling)
-        held.state, extra = "settled", min(charge - covered, max(room, 0))
+        held.state, held.target, extra = "settled", target, min(charge - covered, max(room, 0))
         self.world.post(asked.account_id, "charge", -covered, -reserved, hold=held, basis=basis)
         if charge > covered:
             unpaid = charge - covered - extra
@@ -186,7 +186,7 @@ class MemoryLedger(Store):
             row = UsageRow(held.request.request_id, "", "", "", "", "", 500, held.usage, "estimated", held.created,
                            error=CRASHED)  # fmt: skip
             log(self.world, row, held)
-            self._charge(held, held.known, "estimated")
+            self._charge(held, held.known or 0, "estimated")
         return len(found)
 
     def _once(self, key: str, account_id: str, kind: str, credits: int, request_id: str = "") -> bool:
