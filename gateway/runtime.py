@@ -226,7 +226,8 @@ class Gateway:
         self.config_path = config_path
         self._shared = shared
         self._plugins = plugins
-        self.draining = False
+        self.leaving = False  # a stop was asked for
+        self.draining = False  # new calls are refused
         self.introducing = False  # what the first start shows once is not shown yet
         self.health = HealthBook()
         self.metrics = Metrics(self.health)
@@ -398,7 +399,7 @@ class Gateway:
     async def problems(self) -> list[str]:
         """Why this process should get no requests just now; empty when it should."""
         await self.ground.look(self.stores, self.log)
-        return ["draining"] * self.draining + ["starting"] * self.introducing + self.ground.problems()
+        return ["draining"] * self.leaving + ["starting"] * self.introducing + self.ground.problems()
 
     def degraded(self) -> list[str]:
         """What is away, though requests are served without it."""

@@ -139,7 +139,8 @@ def _written_row(table: str, row: Row, number: Callable[[str], int]) -> Row:
             values[place[name]] = orjson.dumps(values[place[name]]).decode()
     for name in _NAMES.get(table, ()):
         text = values[place[name]]
-        values[place[name]] = None if name in _MAY_LACK and not text else number(text)
+        lacks = text is None or (table == "usage" and name in _MAY_LACK and not text)
+        values[place[name]] = None if lacks else number(text)
     to_positions(table, values, KINDS, BASES)
     if table == "holds":
         is_open = values[place["state"]] == 0

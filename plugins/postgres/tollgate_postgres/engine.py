@@ -50,6 +50,8 @@ def is_away(error: BaseException) -> bool:
             OSError,
             TimeoutError,
             asyncpg.InterfaceError,
+            # A connection that broke while it was put in order is in no state that the driver knows.
+            asyncpg.InternalClientError,
             asyncpg.PostgresConnectionError,
             asyncpg.OperatorInterventionError,
             asyncpg.InsufficientResourcesError,

@@ -245,19 +245,21 @@ CREATE OR REPLACE FUNCTION gw_charge(h holds, p_charge bigint, p_basis integer, 
 RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     reserved bigint := CASE WHEN h.state = 0 THEN h.amount ELSE 0 END;
-    covered bigint := least(p_charge, reserved);
+    before bigint := CASE WHEN h.state = 1 THEN h.charged ELSE 0 END;
+    covered bigint := least(p_charge - before, reserved);
+    beyond bigint := p_charge - before - covered;
     extra bigint := 0; top bigint := h.ceiling;
 BEGIN
-    IF p_charge > covered THEN
+    IF beyond > 0 THEN
         IF h.state <> 0 THEN SELECT monthly_limit INTO top FROM keys WHERE n = h.key; END IF;
-        extra := least(p_charge - covered, greatest(gw_room(h.account, h.key, h.period, top), 0));
+        extra := least(beyond, greatest(gw_room(h.account, h.key, h.period, top), 0));
     END IF;
-    PERFORM gw_post(h.account, 5, -covered, -reserved, 0, p_now, h, p_basis, NULL, '');
-    IF p_charge > covered THEN
-        PERFORM gw_post(h.account, 8, -extra, 0, p_charge - covered - extra, p_now, h, p_basis, NULL, '');
+    IF h.state <> 1 THEN PERFORM gw_post(h.account, 5, -covered, -reserved, 0, p_now, h, p_basis, NULL, ''); END IF;
+    IF beyond > 0 THEN
+        PERFORM gw_post(h.account, 8, -extra, 0, beyond - extra, p_now, h, p_basis, NULL, '');
     END IF;
-    UPDATE holds SET state = 1, charged = covered + extra, target = p_target, lease = NULL WHERE n = h.n;
-    RETURN covered + extra;
+    UPDATE holds SET state = 1, charged = before + covered + extra, target = p_target, lease = NULL WHERE n = h.n;
+    RETURN before + covered + extra;
 END $$;
 
 CREATE OR REPLACE FUNCTION gw_release(h holds, p_state integer, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
@@ -275,7 +277,9 @@ BEGIN
         PERFORM gw_release(h, 2, p_now);
         RETURN '0';
     END IF;
-    IF h.state IN (1, 2) THEN RETURN to_jsonb(h.charged); END IF;
+    -- Others, who name no model that answered, may have charged less than its own process now tells.
+    IF h.state = 2 OR h.state = 1 AND (h.target IS NOT NULL OR op ->> 'd' = '' OR (op ->> 'c')::bigint <= h.charged
+        OR EXISTS (SELECT 1 FROM entries WHERE hold = h.n AND kind = 7)) THEN RETURN to_jsonb(h.charged); END IF;
     charged := gw_charge(h, (op ->> 'c')::bigint, basis, nullif(op ->> 'd', ''), p_now);
     IF (op ->> 'x')::bigint > 0 THEN
         PERFORM gw_post(h.account, 8, 0, 0, (op ->> 'x')::bigint, p_now, h, basis, NULL, 'disputed usage');
