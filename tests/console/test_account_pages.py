@@ -357,6 +357,21 @@ async def test_links_are_pages_with_a_button_and_used_up_by_it_alone(gateway: Ru
     assert token not in gateway.stream.getvalue()
 
 
+async def test_a_team_behind_one_address_opens_its_invitations_while_guessing_is_slowed_down(
+    gateway: RunningGateway,
+) -> None:
+    logins = gateway.gateway.stores.logins
+    tokens = [(await logins.create_link(NewLink("invitation", 100, email=f"{n}@example.org")))[1] for n in range(12)]
+    for token in tokens:
+        async with reader(gateway) as person:
+            assert (await person.get(f"/invite/{token}")).status == 200
+            assert (await person.post(f"/invite/{token}", password=PASSWORD)).status == 303
+    async with reader(gateway) as guesser:
+        answers = [(await guesser.get(f"/invite/guess-{n}")).status for n in range(20)]
+        assert set(answers) == {404, 429}
+        assert answers == sorted(answers)
+
+
 async def test_without_tls_no_password_is_asked_for(gateway: RunningGateway) -> None:
     for path in ("/login", "/signup"):
         async with gateway.session.get(
