@@ -291,6 +291,19 @@ class AttemptRecord:
     first_byte: float | None
 
 
+@dataclass(slots=True, frozen=True)
+class ToolRecord:
+    """One run of a tool by the gateway, when it was over.
+
+    name: as the model calls it. at: its end in unix seconds. seconds: how long it took. error: whether it failed.
+    """
+
+    name: str
+    at: float
+    seconds: float
+    error: bool
+
+
 @dataclass(slots=True)
 class CallProgress:
     """What changes of a call while it goes on; all views of the call (`Call.view`) share it.
@@ -307,6 +320,7 @@ class CallProgress:
     disputed: credits of usage that a provider told and that the request cannot have caused; nobody paid them.
     answer_headers: headers for the answer, added by plugins and the relay.
     tries: every attempt at a target that is over, in the order of their ends.
+    tool_runs: every run of a tool by the gateway that is over, likewise.
     """
 
     target: Target | None = None
@@ -319,6 +333,7 @@ class CallProgress:
     disputed: int = 0
     answer_headers: dict[str, str] = field(default_factory=dict)
     tries: list[AttemptRecord] = field(default_factory=list)
+    tool_runs: list[ToolRecord] = field(default_factory=list)
 
 
 @dataclass(slots=True)

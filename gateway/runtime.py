@@ -36,7 +36,7 @@ from gateway.discovery import Discovery
 from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.exposition import merge, render
 from gateway.fetch import MediaFetcher
-from gateway.keeping import hear_cancellations, keep_house, keep_lease, keep_listing
+from gateway.keeping import hear_cancellations, hear_others, keep_house, keep_lease, keep_listing
 from gateway.logs import BodyCopy, RequestLog, attempt_entry, log_body, make_logger, request_entry, style_of
 from gateway.metrics import Metrics, store_gauges
 from gateway.passwords import Passwords
@@ -58,6 +58,7 @@ from gateway.upstream.lanes import Lanes
 from gateway.upstream.limits import limits_at
 from gateway.upstream.plan import RetryPolicy
 from gateway.upstream.recent import RecentAttempts
+from gateway.upstream.shared_health import SharedHealth
 from gateway.upstream.stream_pump import WholeReply
 from gateway.upstream.timeouts import Limits
 from gateway.upstream.transports import make_transport
@@ -294,6 +295,9 @@ class Gateway:
             ),
             loop.create_task(self.ground.watch(self.stores, self.log), name="ground"),
         ]
+        if (notices := self.stores.notices) is not None:
+            shared = SharedHealth(self.health, notices, self.spawn, lambda: self.runtime.endpoint_versions)
+            self._keepers.append(loop.create_task(hear_others(notices, shared.adopt, self.log), name="others"))
         self._report(self.runtime)
 
     async def reload(self) -> None:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from gateway.call import Call
+from gateway.call import Call, ToolRecord
 from gateway.dialect import InboundCall, Relay, Watch, keep_alive_of
 from gateway.errors import CallerFault
 from gateway.profile import Dialect
@@ -281,7 +282,11 @@ class ToolLoop:
 
         async def run(made: HostedCall) -> None:
             async with slots:
-                results[made.call_id] = await self._executor.run(made, max(0.1, self._left()))
+                began = time.monotonic()
+                result = results[made.call_id] = await self._executor.run(made, max(0.1, self._left()))
+                name = made.hosted.tool or made.hosted.name
+                took = time.monotonic() - began
+                self._call.progress.tool_runs.append(ToolRecord(name, time.time(), took, result.error))
 
         allowed: list[HostedCall] = []
         for made in calls:

@@ -43,6 +43,7 @@ from gateway.stores.ledger import (
 )
 from gateway.stores.logins import Link, LinkPurpose, Login, Logins, NewLink, SignUp
 from gateway.stores.migration import MigrationPlan, MigrationStep
+from gateway.stores.notices import Notices
 from gateway.stores.presence import Lease, Presence
 from gateway.stores.responses import Chain, Responses, StoredResponse, Turn
 from gateway.stores.sessions import Session, Sessions
@@ -88,6 +89,7 @@ __all__ = [
     "MigrationPlan",
     "MigrationStep",
     "NewLink",
+    "Notices",
     "OpenCounters",
     "Presence",
     "Responses",

@@ -17,6 +17,7 @@ from gateway.stores.keys import Keys
 from gateway.stores.ledger import Discrepancy, Ledger
 from gateway.stores.logins import Logins
 from gateway.stores.migration import MigrationPlan
+from gateway.stores.notices import Notices
 from gateway.stores.presence import Presence
 from gateway.stores.responses import Responses
 from gateway.stores.sessions import Sessions
@@ -44,6 +45,7 @@ class Stored:
 class Stores(ABC):
     """The stores that one gateway process works with, and what can be done with all of them at once.
 
+    notices: between processes on several machines; None where all are on one.
     extra: for plugins, which may keep something here for as long as the process lives.
     """
 
@@ -60,6 +62,7 @@ class Stores(ABC):
     idempotency: Idempotency
     audit: Audit
     presence: Presence
+    notices: Notices | None = field(default=None, kw_only=True)
     extra: dict[str, Any] = field(default_factory=dict, kw_only=True)
 
     @abstractmethod

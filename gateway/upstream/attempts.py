@@ -8,7 +8,7 @@ anywhere.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -44,7 +44,7 @@ class Dispatcher:
 
     lanes: the ways to the targets, and the limits there. transport: for providers that bring none.
     total: seconds that a call may take, over all its attempts.
-    dispatched: called right before each request goes out (the hook `before_dispatch`).
+    dispatched: called right before each request goes out (the hook `before_dispatch`); returns headers to go with it.
     fetcher: for providers that want media as bytes, None where the operator has not enabled `fetch`.
     observe: told of every attempt that is over.
     aside: where big requests are translated, None for at once.
@@ -57,7 +57,7 @@ class Dispatcher:
         transport: Transport,
         total: float,
         policy: RetryPolicy,
-        dispatched: Callable[[Call, Target], None],
+        dispatched: Callable[[Call, Target], Mapping[str, str]],
         fetcher: MediaFetcher | None = None,
         observe: Observe = unobserved,
         aside: Aside | None = None,
@@ -231,8 +231,10 @@ class Dispatcher:
     def _send(self, call: Call, plan: Plan, attempt: Attempt, sink: Sink) -> Exchange:
         call.target = plan.target
         call.attempts += 1
-        self._dispatched(call, plan.target)
+        more = self._dispatched(call, plan.target)
         request = attempt.request
+        if more:
+            request = replace(request, headers={**more, **request.headers})
         connect = self._lanes.of(plan.target)[1].connect
         if connect is not None:
             request = replace(request, connect=connect)

@@ -40,6 +40,42 @@ async def sites(tmp_path, upstream, database_url):
             yield one, two
 
 
+def states(site):
+    """Provider's model -> state, of the circuits that a gateway knows."""
+    now = asyncio.get_running_loop().time()
+    return {circuit.name.model: circuit.state(now) for circuit in site.gateway.health}
+
+
+async def test_what_one_learns_of_a_provider_spares_the_other(sites, upstream):
+    one, two = sites
+    upstream.reply(json_reply({"error": {"message": "slow down"}}, 429, headers={"retry-after": "600"}))
+    assert (await one.post("/v1/chat/completions", HELLO))[0] == 429
+    told = next(name for name, state in states(one).items() if state == "cooling")
+    assert states(two).get(told) is None
+    while states(two).get(told) != "cooling":
+        await asyncio.sleep(0.05)
+    [circuit] = [circuit for circuit in two.gateway.health if circuit.name.model == told]
+    assert 0 < circuit.until - asyncio.get_running_loop().time() <= 600
+    assert len(upstream.requests) == 1
+    # It is well again, as a caller of the first one finds.
+    now = asyncio.get_running_loop().time()
+    [own] = [circuit for circuit in one.gateway.health if circuit.name.model == told]
+    own.answered(now, 0.1)
+    while states(two)[told] == "cooling":
+        await asyncio.sleep(0.05)
+
+
+async def test_words_of_an_endpoint_with_another_key_or_of_a_newer_gateway_are_passed_over(sites):
+    one, two = sites
+    word = {"name": ["fake", "1", "", "another"], "seconds": 60, "asked": False, "fault": "x"}
+    await one.gateway.stores.notices.post("a", {"cooling": word}, 60)
+    await one.gateway.stores.notices.post("b", {"weather": "fine"}, 60)
+    await one.gateway.stores.notices.post("c", {"cooling": {"name": []}}, 60)
+    while not [line for line in two.log if line["message"] == "hearing other gateways failed"]:
+        await asyncio.sleep(0.05)
+    assert states(two) == {}
+
+
 async def test_what_begins_at_one_goes_on_at_the_other(sites, upstream):
     one, two = sites
     upstream.reply(json_reply(openai_completion("Hi.", reported=usage(10, 5))))

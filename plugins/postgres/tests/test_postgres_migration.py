@@ -47,7 +47,7 @@ async def test_nothing_is_made_by_looking(database_url, settings, connection):
 async def test_an_old_gateway_goes_on_while_a_new_one_expands(database_url, settings, first, connection):
     found = await PostgresKind().plan(database_url, settings)
     assert (found.version, found.living, found.blocked) == (1, 1, "")
-    assert [(step.stage, step.version) for step in found.steps] == [("expand", 2)]
+    assert [(step.stage, step.version) for step in found.steps] == [("expand", 2), ("expand", 3)]
     assert "leases tell the version" in found.steps[0].what
     assert (await PostgresKind().migrate(database_url, settings)).version == 1
     # What the old one says to its lease and its ledger works as before.

@@ -22,6 +22,7 @@ from tollgate_postgres.keys import PostgresKeys
 from tollgate_postgres.lanes import Lanes
 from tollgate_postgres.ledger import PostgresLedger
 from tollgate_postgres.logins import PostgresLogins
+from tollgate_postgres.notices import PostgresNotices
 from tollgate_postgres.presence import LIFETIME, PostgresPresence
 from tollgate_postgres.responses import PostgresConversations, PostgresResponses
 from tollgate_postgres.schema import VERSION, contract, migrate, plan, read_scripts
@@ -83,6 +84,8 @@ class PostgresStores(Stores):
         assert isinstance(self.counters, PostgresCounters)
         await self.usage.make_partitions()
         await self.counters.prune()
+        assert isinstance(self.notices, PostgresNotices)
+        await self.notices.prune()
         gone = {
             "answers": await self.idempotency.prune(now),
             "sessions": await self.sessions.prune(now),
@@ -228,6 +231,7 @@ async def open_stores(
         idempotency=PostgresIdempotency(database, presence),
         audit=PostgresAudit(database),
         presence=presence,
+        notices=PostgresNotices(database, presence),
         database=database,
         lanes=lanes,
         data=settings.data,

@@ -21,7 +21,7 @@ from gateway.api.stores import DATABASE_MARK, MigrationPlan, MigrationStep, deri
 if TYPE_CHECKING:
     import asyncpg
 
-VERSION = 2
+VERSION = 3
 """Of the tables. Raised together with a new file `vN.sql`."""
 CONTRACTS: tuple[int, ...] = ()
 """The numbers of the files `cN.sql`, in their order."""
