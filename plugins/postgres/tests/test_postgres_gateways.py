@@ -65,6 +65,30 @@ async def test_what_one_learns_of_a_provider_spares_the_other(sites, upstream):
         await asyncio.sleep(0.05)
 
 
+async def test_housekeeping_goes_on_where_windows_are_counted_elsewhere(sites):
+    stores = sites[0].gateway.stores
+    own, stores.counters = stores.counters, object()
+    await own.hit([("a", 5)], 60.0)
+    assert await stores.prune(0, usage_before=0) == {}
+
+
+async def test_a_busy_process_asks_for_many_windows_at_once(sites):
+    one, two = (site.gateway.stores for site in sites)
+    asked = []
+    run = one.database.run
+
+    async def counted(work, **more):
+        asked.append(work)
+        return await run(work, **more)
+
+    one.database.run = counted
+    both = [*(one.counters.hit([("busy", 60)], 60.0) for _ in range(50)),
+            *(two.counters.hit([("busy", 60)], 60.0) for _ in range(50))]  # fmt: skip
+    found = [window for [window] in await asyncio.gather(*both)]
+    assert sum(window.allowed for window in found) == 60, "exact over both"
+    assert len(asked) <= 3
+
+
 async def test_words_of_an_endpoint_with_another_key_or_of_a_newer_gateway_are_passed_over(sites):
     one, two = sites
     word = {"name": ["fake", "1", "", "another"], "seconds": 60, "asked": False, "fault": "x"}

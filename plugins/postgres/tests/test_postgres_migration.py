@@ -32,6 +32,8 @@ async def first(connection):
     scripts = read_scripts()
     async with connection.transaction():
         await connection.execute(scripts["v1.sql"])
+        # What is newer than version 1 in them is not there yet.
+        await connection.execute("SET LOCAL check_function_bodies = off")
         await connection.execute(scripts["functions.sql"])
         await connection.execute("INSERT INTO facts VALUES ('version', '1'), ('functions', '1')")
         await connection.execute("INSERT INTO leases (id, expires) VALUES ('old', gw_clock() + 600)")
@@ -47,7 +49,7 @@ async def test_nothing_is_made_by_looking(database_url, settings, connection):
 async def test_an_old_gateway_goes_on_while_a_new_one_expands(database_url, settings, first, connection):
     found = await PostgresKind().plan(database_url, settings)
     assert (found.version, found.living, found.blocked) == (1, 1, "")
-    assert [(step.stage, step.version) for step in found.steps] == [("expand", 2), ("expand", 3)]
+    assert [(step.stage, step.version) for step in found.steps] == [("expand", 2), ("expand", 3), ("expand", 4)]
     assert "leases tell the version" in found.steps[0].what
     assert (await PostgresKind().migrate(database_url, settings)).version == 1
     # What the old one says to its lease and its ledger works as before.

@@ -17,7 +17,7 @@ from gateway.api.stores import TABLES, StoresSettings, UsageRow
 from gateway.testing.memory_stores import MemoryKind
 from gateway.testing.stores_contract import Clock
 
-OWN = {"facts", "generation", "leases", "lanes", "stored", "windows", "notices"}
+OWN = {"facts", "generation", "leases", "lanes", "stored", "windows", "hits", "notices"}
 OTHERWISE = {
     "responses": {"lease", "size", "item_ids", "kept"},
     "holds": {"lease"},

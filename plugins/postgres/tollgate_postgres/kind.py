@@ -39,10 +39,11 @@ _TOOLS = "use the tools of PostgreSQL for this (pg_dump, pg_restore), and keep t
 
 @dataclass(slots=True)
 class PostgresStores(Stores):
-    """`gateway.stores.Stores` on PostgreSQL."""
+    """`gateway.stores.Stores` on PostgreSQL. windows: its own counters; `counters` may be another's."""
 
     database: Database = field(kw_only=True)
     lanes: Lanes = field(kw_only=True)
+    windows: PostgresCounters = field(kw_only=True)
     data: str = field(kw_only=True)
     closed: bool = field(default=False, kw_only=True)
 
@@ -81,9 +82,8 @@ class PostgresStores(Stores):
     async def prune(self, now: int, *, usage_before: int) -> Mapping[str, int]:
         """One kind after the other."""
         assert isinstance(self.usage, PostgresUsage)
-        assert isinstance(self.counters, PostgresCounters)
         await self.usage.make_partitions()
-        await self.counters.prune()
+        await self.windows.prune()
         assert isinstance(self.notices, PostgresNotices)
         await self.notices.prune()
         gone = {
@@ -129,6 +129,7 @@ class PostgresStores(Stores):
                 await self.presence.leave()
         except (TimeoutError, GatewayFault):
             pass  # The lease expires by itself.
+        await self.windows.close()
         await self.lanes.stop()
         await self.database.close()
 
@@ -217,6 +218,7 @@ async def open_stores(
     lanes = Lanes(database, lambda: presence.lease.id, settings.data)
     usage = PostgresUsage(database, lanes)
     keys = PostgresKeys(database, settings, monotonic or time.monotonic)
+    windows = PostgresCounters(database, monotonic)
     stores = PostgresStores(
         accounts=PostgresAccounts(database, keys.forget),
         keys=keys,
@@ -224,7 +226,8 @@ async def open_stores(
         logins=PostgresLogins(database, settings.secret),
         ledger=PostgresLedger(database, lanes, presence, settings.secret),
         usage=usage,
-        counters=PostgresCounters(database, monotonic),
+        counters=windows,
+        windows=windows,
         topups=PostgresTopUps(database),
         responses=PostgresResponses(database, presence),
         conversations=PostgresConversations(database),
