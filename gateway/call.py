@@ -15,8 +15,10 @@ from typing import Any, Literal, NoReturn
 from gateway.errors import CallerFault
 from gateway.explanation import Explanation
 from gateway.profile import PLAIN, Dialect, Profile
+from gateway.records import AttemptRecord, ToolRecord
 from gateway.text_filter import MakeFilter
 from gateway.wire.dropped import DroppedParams
+from gateway.wire.spend_tags import Tags
 
 Basis = Literal["provider", "estimated", "void"]
 """Where the numbers of a bill come from: reported by the provider, counted by us, or nothing to bill."""
@@ -128,6 +130,8 @@ class Target:
     options: free-form per-model settings of the provider plugin (from YAML).
     thinks: it may write output that is billed but not shown (its `supported_parameters` name `reasoning_effort`).
     profile: what it can, as its provider said at start.
+    hosted_tools: types of tools that the operator lets through although they have no price.
+    shared_ids: of what is kept at the provider, those that all accounts may use.
     """
 
     model: str
@@ -144,6 +148,8 @@ class Target:
     options: Mapping[str, Any] = field(default_factory=dict)
     thinks: bool = False
     profile: Profile = field(default=PLAIN)
+    hosted_tools: frozenset[str] = frozenset()
+    shared_ids: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True, frozen=True)
@@ -268,43 +274,6 @@ class Form:
 
 
 @dataclass(slots=True)
-class AttemptRecord:
-    """One attempt at a target, when it was over.
-
-    target: the model's id. provider, endpoint: where it was sent.
-    outcome: `ok`; `failed`: the target did; `refused`: it answered that the request is wrong, or the gateway could not
-        go on with it; `left`: it was given up, usually because the caller left.
-    status: the target's HTTP status, None when there was none. error: the fault's code, "" when there was none.
-    reason: for the operator; may hold what an upstream wrote.
-    at: its end in unix seconds. seconds: how long it took. first_byte: seconds to the answer's beginning, None without.
-    """
-
-    target: str
-    provider: str
-    endpoint: str
-    outcome: str
-    status: int | None
-    error: str
-    reason: str
-    at: float
-    seconds: float
-    first_byte: float | None
-
-
-@dataclass(slots=True, frozen=True)
-class ToolRecord:
-    """One run of a tool by the gateway, when it was over.
-
-    name: as the model calls it. at: its end in unix seconds. seconds: how long it took. error: whether it failed.
-    """
-
-    name: str
-    at: float
-    seconds: float
-    error: bool
-
-
-@dataclass(slots=True)
 class CallProgress:
     """What changes of a call while it goes on; all views of the call (`Call.view`) share it.
 
@@ -360,6 +329,7 @@ class Call:
     size: bytes of the request as it was read, and of what it continues: what work on it takes time by.
     explanation: set when the caller only wants to know what would happen: nothing is sent. A policy then reserves and
         counts nothing, but decides as ever, and may `note` the figures that it goes by.
+    tags: for whom it is made, as its spending is told apart by (`user`, and what `usage.tag_metadata` names).
     answer_filters: what changes the text of its answer, as plugins said in `filter_answer`.
     started: monotonic seconds at the request's head; created: unix seconds.
     """
@@ -387,6 +357,7 @@ class Call:
     size: int = 0
     explanation: Explanation | None = None
     answer_filters: Sequence[MakeFilter] = ()
+    tags: Tags = ()
 
     @property
     def target(self) -> Target | None:

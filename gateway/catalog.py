@@ -58,7 +58,7 @@ class Catalog:
         self._available = {name for name, on in available.items() if on}
         found = profiles or {}
         self._targets = {
-            model.id: replace(target_of(model), profile=found.get(model.id, Profile()))
+            model.id: replace(_with_terms(target_of(model), config), profile=found.get(model.id, Profile()))
             for model in config.models.values()
         }
         self._usable = {model.id for model in config.models.values() if self._why_not(model) is None}
@@ -248,6 +248,14 @@ class Catalog:
             param="model",
             headers=headers,
         )
+
+
+def _with_terms(target: Target, config: Config) -> Target:
+    entry = config.providers.get(target.provider)
+    if entry is None or not (entry.terms.hosted_tools or entry.terms.shared_ids):
+        return target
+    terms = entry.terms
+    return replace(target, hosted_tools=frozenset(terms.hosted_tools), shared_ids=frozenset(terms.shared_ids))
 
 
 def target_of(model: ModelEntry) -> Target:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gateway.call import Target
+from gateway.profile import COMPLETIONS
 from gateway.provider import Provider
 from gateway.wire.embeddings import embedding_input_tokens, estimate_embedding_tokens
 from gateway.wire.tokens import estimate_input_tokens
@@ -66,6 +67,27 @@ OPERATIONS: Mapping[str, ModelOperation] = MappingProxyType(
                 takes_media=True,
                 writes=True,
                 choices=_choices,
+                bound_input=_bound_chat,
+                estimate_input=estimate_input_tokens,
+            ),
+            # Of models that know no chat. A call of theirs is a chat for everybody else (`gateway.text_dialect`).
+            ModelOperation(
+                name=COMPLETIONS,
+                cannot="goes on from no texts",
+                in_dialects=True,
+                takes_media=False,
+                writes=True,
+                choices=_choices,
+                bound_input=_bound_chat,
+                estimate_input=estimate_input_tokens,
+            ),
+            ModelOperation(
+                name="compact",
+                cannot="compacts no conversations",
+                in_dialects=True,
+                takes_media=True,
+                writes=True,
+                choices=_one,
                 bound_input=_bound_chat,
                 estimate_input=estimate_input_tokens,
             ),

@@ -16,10 +16,7 @@ from typing import Any, Protocol
 from gateway.call import Call, Target
 from gateway.errors import Fault
 from gateway.profile import Dialect, Profile
-
-StreamItem = bytes | dict[str, Any] | Fault
-"""One thing a stream decoder found: a chat chunk as its raw JSON bytes (same dialect, not parsed),
-a chat chunk as a dict (translated), or an error event the provider sent inside the stream."""
+from gateway.wire.event_decoder import StreamItem as StreamItem
 
 
 @dataclass(slots=True)
@@ -57,6 +54,7 @@ class ListedModel:
 
 class StreamDecoder(Protocol):
     """An incremental reader of one streamed answer. Pure: bytes in, chat chunks out, at any split.
+    `gateway.wire.event_decoder` has bases that leave to a dialect what its events mean.
 
     done: the dialect's own end marker was seen (`data: [DONE]`, `message_stop`, ...). A stream whose
         connection ends while `done` is false is a cut unless every choice already has a finish_reason.

@@ -29,9 +29,10 @@ from gateway.blueprint import (
     switched_off,
 )
 from gateway.budgets import BudgetWatch, alert_post
-from gateway.call import AttemptRecord, Call, Outcome
+from gateway.call import Call, Outcome
 from gateway.config import Config
 from gateway.config.limits import BodyLimits
+from gateway.credentials import COMPACTION_KEY, derive
 from gateway.discovery import Discovery
 from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.exposition import merge, render
@@ -42,7 +43,9 @@ from gateway.metrics import Metrics, store_gauges
 from gateway.passwords import Passwords
 from gateway.pipeline import Pipeline
 from gateway.provider import Provider, UpstreamReply, UpstreamRequest
+from gateway.records import AttemptRecord
 from gateway.responses.running import RunningResponses
+from gateway.responses.sealer import Sealer
 from gateway.responses.services import ResponsesServices
 from gateway.runner.ground import Ground
 from gateway.runner.lifecycle import CallRunner
@@ -164,6 +167,7 @@ class Runtime:
             toolbox=self.toolbox,
             aside=self.aside,
             quota=self.quota,
+            sealer=self._gateway.sealer,
         )
 
     def runner(self, call: Call) -> CallRunner:
@@ -240,6 +244,7 @@ class Gateway:
         self.ground = Ground()
         self._env = env
         self._redact = Redactor()
+        self.sealer: Sealer
         self._stream = log_stream or sys.stderr
         self._tasks: set[asyncio.Task[None]] = set()
         self._reloading = asyncio.Lock()
@@ -253,6 +258,7 @@ class Gateway:
         self._set_up_logs(blueprint.config)
         secret = await asyncio.to_thread(server_secret, blueprint.config.data)
         self._admin_secret = admin_secret(secret)
+        self.sealer = Sealer(derive(secret, COMPACTION_KEY))
         self._redact.add((self._admin_secret, secret.hex()))
         self.stores = await open_stores(blueprint, shared=self._shared)
         self.log.info("opened the database", extra=dict(self.stores.describe()))

@@ -15,13 +15,14 @@ from gateway.call import (
     Usage,
 )
 from gateway.config import ApiKey, BaseUrl
+from gateway.costs import allows_tool, kept_fault, tool_fault
 from gateway.dialect import ChatDialect, InboundCall, InboundDialect, Relay, Watch, bearer
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault, too_fast
 from gateway.explanation import ExplainedStep, Explanation
 from gateway.hookspecs import App, RequestContext, Router, hookimpl
 from gateway.operations import OPERATIONS, ModelOperation
 from gateway.payments import Checkout, CheckoutState, Order, Part, PaymentEvent, PaymentKind, PaymentMethod
-from gateway.profile import Dialect, Profile
+from gateway.profile import COMPLETIONS, Dialect, Profile
 from gateway.provider import (
     Answer,
     Attempt,
@@ -40,7 +41,16 @@ from gateway.provider import (
     UpstreamReply,
     UpstreamRequest,
 )
-from gateway.readers import ChatReader, EmbeddingsReader, ResponsesReader, measure_chat
+from gateway.quirks import EFFORTS, InstanceQuirks, ModelQuirks, QuirkTable, longest_match, nearest_effort
+from gateway.readers import (
+    ChatReader,
+    CompactionReader,
+    CompletionsReader,
+    EmbeddingsReader,
+    ResponsesReader,
+    listed_models,
+    measure_chat,
+)
 from gateway.stores import Counters, Hold, HoldRequest, Keys, Ledger, Stores, UsageLog, UsageRow, Window
 from gateway.text_filter import MakeFilter, TextFilter
 from gateway.tools import (
@@ -61,7 +71,8 @@ from gateway.tools import (
     ToolRun,
     search_activity,
 )
-from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion
+from gateway.wire.chat.activity import activity_event, activity_notes
+from gateway.wire.chat.decoder import ChatChunkEditor, ChatStreamDecoder, read_completion
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
 from gateway.wire.chat.request import refuse_forbidden
 from gateway.wire.chat.tally import ChatTally
@@ -69,8 +80,10 @@ from gateway.wire.code_fences import Unfence
 from gateway.wire.dropped import DroppedParams
 from gateway.wire.embeddings import embedding_input_tokens
 from gateway.wire.errors.parse import fault_from_openai_error, fault_from_stream_event
+from gateway.wire.event_decoder import EventDecoder, JsonEventDecoder
 from gateway.wire.exact_json import load_exact
 from gateway.wire.json_schema import Component
+from gateway.wire.kept_ids import kept_ids
 from gateway.wire.lenient import (
     as_dict,
     as_list,
@@ -106,7 +119,9 @@ from gateway.wire.usage import find_usage, read_usage
 
 __all__ = [
     "BOUND",
+    "COMPLETIONS",
     "DONE",
+    "EFFORTS",
     "EXPECTED",
     "OPERATIONS",
     "Activity",
@@ -121,6 +136,7 @@ __all__ = [
     "CallProgress",
     "Caller",
     "CallerFault",
+    "ChatChunkEditor",
     "ChatDialect",
     "ChatFold",
     "ChatReader",
@@ -128,6 +144,8 @@ __all__ = [
     "ChatTally",
     "Checkout",
     "CheckoutState",
+    "CompactionReader",
+    "CompletionsReader",
     "Component",
     "Counters",
     "Dialect",
@@ -135,6 +153,7 @@ __all__ = [
     "DroppedParams",
     "EmbeddingsReader",
     "Event",
+    "EventDecoder",
     "EventReader",
     "Exchange",
     "ExplainedStep",
@@ -146,6 +165,8 @@ __all__ = [
     "HoldRequest",
     "InboundCall",
     "InboundDialect",
+    "InstanceQuirks",
+    "JsonEventDecoder",
     "Keys",
     "Ledger",
     "ListedModel",
@@ -153,6 +174,7 @@ __all__ = [
     "MakeFilter",
     "MediaProvider",
     "ModelOperation",
+    "ModelQuirks",
     "Net",
     "Operation",
     "Order",
@@ -169,6 +191,7 @@ __all__ = [
     "Profile",
     "Provider",
     "ProviderKind",
+    "QuirkTable",
     "Reader",
     "Refusal",
     "Relay",
@@ -206,6 +229,9 @@ __all__ = [
     "Watch",
     "Weights",
     "Window",
+    "activity_event",
+    "activity_notes",
+    "allows_tool",
     "as_dict",
     "as_list",
     "as_text",
@@ -229,8 +255,13 @@ __all__ = [
     "fold_stream",
     "hookimpl",
     "is_sealed",
+    "kept_fault",
+    "kept_ids",
+    "listed_models",
     "load_exact",
+    "longest_match",
     "measure_chat",
+    "nearest_effort",
     "nonsense",
     "read_completion",
     "read_response",
@@ -246,6 +277,7 @@ __all__ = [
     "text_of",
     "texts_of",
     "too_fast",
+    "tool_fault",
     "unfold",
     "unseal",
     "writable",

@@ -25,6 +25,7 @@ from gateway.stores import (
     CRASHED,
     DISK_FULL,
     MAX_CREDITS,
+    MOST_TAG_VALUES,
     TABLES,
     Account,
     AccountChange,
@@ -73,6 +74,7 @@ from gateway.stores import (
     Stores,
     StoresKind,
     StoresSettings,
+    TagSum,
     TopUp,
     TopUps,
     TopUpStatus,
@@ -126,6 +128,7 @@ from gateway.stores.refusals import (
 )
 from gateway.stores.transfer import at_once, exact, to_positions, to_words
 from gateway.stores.windows import SlidingWindows, window_of, window_state
+from gateway.wire.spend_tags import Tags
 
 __all__ = [
     "ALL_USE",
@@ -137,6 +140,7 @@ __all__ = [
     "LONGEST_GRACE",
     "MAX_AMOUNT",
     "MAX_CREDITS",
+    "MOST_TAG_VALUES",
     "SESSION_PEPPER",
     "TABLES",
     "VOUCHER_PEPPER",
@@ -189,6 +193,8 @@ __all__ = [
     "Stores",
     "StoresKind",
     "StoresSettings",
+    "TagSum",
+    "Tags",
     "TopUp",
     "TopUpStatus",
     "TopUps",

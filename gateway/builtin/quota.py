@@ -101,6 +101,8 @@ class Plugin:
         hold = await self._ledger.hold(request)
         if hold.base is not None:
             cover.base = hold.base
+        # What the upstream is told is its limit: of a clamped answer no more is believed.
+        cover.possible = math.ceil(base + unit * hold.units)
         _clamp(call, hold.units, wanted)
         cover.held = hold.units if hold.covered is None else hold.covered
         if hold.covered is not None:
@@ -224,6 +226,7 @@ class Plugin:
             least_units=least,
             model=call.model,
             reserve=self._step_of(call),
+            tags=call.tags,
         )
 
     def _period(self, created: int) -> str:

@@ -12,12 +12,13 @@ explain; checks, build.
 
 from __future__ import annotations
 
+from gateway.config.alert_sections import AlertSettings
 from gateway.config.build import build, plugin_settings, to_credits
 from gateway.config.document import Document, Problem, parse, read
 from gateway.config.environment import looks_secret
 from gateway.config.hosts import AllowedHost
+from gateway.config.provider_sections import ProviderTerms
 from gateway.config.sections import (
-    AlertSettings,
     AliasEntry,
     ConsoleSettings,
     CreditSettings,
@@ -31,7 +32,6 @@ from gateway.config.sections import (
     PluginSettings,
     PriceClasses,
     PriceSettings,
-    ProviderTerms,
     Server,
     Timeouts,
     Upstream,

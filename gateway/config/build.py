@@ -17,6 +17,7 @@ from gateway.config import checks
 from gateway.config.document import Document, quote
 from gateway.config.endpoints import read_endpoints
 from gateway.config.explain import Checker
+from gateway.config.provider_sections import ProviderTerms
 from gateway.config.sections import (
     AliasEntry,
     Core,
@@ -25,7 +26,6 @@ from gateway.config.sections import (
     PluginSettings,
     PriceClasses,
     PriceSettings,
-    ProviderTerms,
 )
 from gateway.config.settings import Alias, Config, ModelEntry, PaymentEntry, ProviderEntry, SearchEntry
 from gateway.config.tool_sections import McpServerSettings
@@ -118,6 +118,7 @@ def build(
         log=core.log,
         metrics=core.metrics,
         alerts=core.alerts,
+        usage=core.usage,
         console=core.console,
         record=core.record,
         pipeline=_pipeline(document, core, plugins),

@@ -9,14 +9,20 @@ import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
+from gateway.config.alert_sections import AlertSettings
 from gateway.config.hosts import HostEntry
 from gateway.config.record_sections import RecordSettings
 from gateway.config.sign_in_sections import SignInSettings
-from gateway.config.state_sections import IdempotencySettings, ResponsesSettings, SomeBytes, StorageSettings
+from gateway.config.state_sections import (
+    IdempotencySettings,
+    ResponsesSettings,
+    SomeBytes,
+    StorageSettings,
+    UsageSettings,
+)
 from gateway.config.tool_sections import SearchSettings, ToolSettings
 from gateway.config.types import (
     Credits,
@@ -29,10 +35,10 @@ from gateway.config.types import (
     Size,
     UsdPrice,
     freeze,
+    is_address,
     refuse,
 )
 
-_LEAST_SECRET = 16
 SomeTime = Annotated[Duration, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[Text, ...], ListOf]
@@ -50,7 +56,7 @@ def _host(value: str) -> str:
 def _public_url(value: str | None) -> str | None:
     if value is None:
         return None
-    if not _is_address(value):
+    if not is_address(value):
         refuse("must be an address such as https://llm.example.org, without user, query or fragment")
     return value.rstrip("/")
 
@@ -59,22 +65,6 @@ def _proxy(value: str | None) -> str | None:
     if value is not None and not re.fullmatch(r"https?://([^\s@/]+@)?[^\s@/?#]+", value):
         refuse("must be an address such as http://proxy.example.org:3128")
     return value
-
-
-def _public_address(value: str | None) -> str | None:
-    if value is not None and not _is_address(value.partition("?")[0]):
-        refuse("must be an address such as https://hooks.example.org/budget")
-    return value
-
-
-def _is_address(value: str) -> bool:
-    try:
-        parts = urlsplit(value)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return False
-    clean = value.isascii() and not re.search(r"[\s\\?#@]", value)
-    return clean and parts.scheme in ("http", "https") and bool(host) and port != 0
 
 
 def _database_url(value: str) -> str:
@@ -309,34 +299,6 @@ class ConsoleSettings(SignInSettings):
     currency_per_usd: Annotated[UsdPrice, Field(gt=0)] = Decimal(1)
 
 
-class AlertWebhook(Section):
-    """Where alerts are sent. secret: signs them. allow_hosts: what may be reached although it is not on the public
-    internet, as in `fetch`."""
-
-    url: Annotated[OptionalText, AfterValidator(_public_address)] = None
-    secret: Annotated[OptionalText, Field(repr=False)] = None
-    allow_hosts: Annotated[tuple[HostEntry, ...], ListOf] = ()
-
-    @model_validator(mode="after")
-    def _signed(self) -> AlertWebhook:
-        if self.url is not None and len(self.secret or "") < _LEAST_SECRET:
-            refuse(f"needs a secret of at least {_LEAST_SECRET} characters to sign with")
-        return self
-
-
-class AlertSettings(Section):
-    """Telling that a budget of the month is nearly used up. thresholds: percent, ascending; none: nothing is told."""
-
-    thresholds: Annotated[tuple[Annotated[int, Field(ge=1, le=100)], ...], ListOf] = (80, 100)
-    webhook: AlertWebhook = AlertWebhook()
-
-    @model_validator(mode="after")
-    def _ascending(self) -> AlertSettings:
-        if list(self.thresholds) != sorted(set(self.thresholds)):
-            refuse("thresholds must be in ascending order, each once")
-        return self
-
-
 class Core(Section):
     """All keys of the file that belong to the core, except providers, models and aliases."""
 
@@ -357,6 +319,7 @@ class Core(Section):
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     alerts: AlertSettings = AlertSettings()
+    usage: UsageSettings = UsageSettings()
     console: ConsoleSettings = ConsoleSettings()
     record: RecordSettings = RecordSettings()
     pipeline: Texts = ("auth", "model_allow_list", "rate_limit", "quota", "routing", "usage_log")
@@ -411,34 +374,6 @@ class PriceSettings(PriceClasses):
         if limits != sorted(set(limits)):
             refuse("tiers must be in order of `above`, each with another limit")
         return self
-
-
-class ProviderTerms(Section):
-    """What the core reads of a provider's section; the other keys are its plugin's.
-
-    keys: several keys for the same address, in the place of `api_key`. endpoints: several addresses; each entry's keys
-    stand in the place of the section's own. balance: how one of several is chosen: the one with the fewest running
-    requests for its weight, or by lot in proportion to the weights. timeouts: in the place of those of `upstream`.
-    """
-
-    keys: Annotated[tuple[str, ...] | None, ListOf, Field(repr=False)] = None
-    endpoints: Annotated[tuple[dict[str, Any], ...] | None, ListOf, Field(repr=False, min_length=1)] = None
-    balance: Literal["least_busy", "weighted"] = "least_busy"
-    timeouts: Timeouts = Timeouts()
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> ProviderTerms:
-        if self.keys is not None and self.endpoints is not None:
-            refuse("has keys and endpoints: give each endpoint its api_key instead")
-        return self
-
-
-class EndpointTerms(Section):
-    """What the core reads of one entry of `endpoints`. name: what it is called in logs and metrics, by default its
-    number. weight: its share of the requests."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")] | None = None
-    weight: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
 
 
 class ModelSettings(Section):

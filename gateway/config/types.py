@@ -189,3 +189,14 @@ ApiKey = Annotated[SecretStr, AfterValidator(_api_key)]
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 """Where a provider's server is: http or https, without credentials, query, fragment, or a slash at the end."""
+
+
+def is_address(value: str) -> bool:
+    """Whether it is an address of HTTP without user, query or fragment."""
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    clean = value.isascii() and not re.search(r"[\s\\?#@]", value)
+    return clean and parts.scheme in ("http", "https") and bool(host) and port != 0

@@ -17,8 +17,10 @@ from gateway.http.calls.explaining import Explainer
 from gateway.http.calls.model_calls import serve_call
 from gateway.http.server.request_context import IDEMPOTENCY_KEY, RequestContext
 from gateway.http.server.router import API_PREFIXES, Handler, RouteTable
+from gateway.responses.compaction import CompactDialect
 from gateway.responses.dialect import ResponsesDialect
 from gateway.runtime import Runtime
+from gateway.text_dialect import CompletionsDialect
 from gateway.wire.openapi import Operation
 
 ALWAYS = (health.healthz, health.readyz, health.metrics)
@@ -70,8 +72,10 @@ def build_routes(runtime: Runtime, parts: Sequence[Part] = ()) -> Routes:
     """The routes of one generation of the configuration; a plugin's route replaces ours of the same name."""
     routes = Routes(API_PREFIXES)
     routes.add_dialect("POST", "/chat/completions", ChatDialect(), calls.CHAT)
+    routes.add_dialect("POST", "/completions", CompletionsDialect(), calls.COMPLETIONS)
     routes.add_dialect("POST", "/embeddings", EmbeddingsDialect(), calls.EMBEDDINGS)
     routes.add_dialect("POST", "/responses", ResponsesDialect(runtime.responses_services()), calls.RESPONSES)
+    routes.add_dialect("POST", "/responses/compact", CompactDialect(runtime.responses_services()), calls.COMPACT)
     responses.add_routes(routes)
     conversations.add_routes(routes)
     routes.add("POST", "/explain", Explainer(routes), calls.EXPLAIN)

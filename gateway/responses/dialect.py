@@ -122,6 +122,7 @@ class ResponsesCall(StatefulInboundCall):
         self.background = body.get("background") is True
         self.wants_stream = call.stream
         self._items: list[Json] = []
+        self._told: list[Json] = []  # the items as models are told them
         self._form: ChatForm | None = None
         self._relay: BridgeRelay | NativeStream | None = None
         self._final: Json | None = None
@@ -166,6 +167,9 @@ class ResponsesCall(StatefulInboundCall):
     def _make_forms(self, references: Mapping[str, Mapping[str, Any]]) -> None:
         call, request, earlier = self._call, self._request, self._earlier
         self._items = canonical_items(request.get("input"), earlier=earlier, references=references)
+        sealer = self._services.sealer
+        earlier = self._earlier = sealer.expand(self.account_id, earlier)
+        self._told = sealer.expand(self.account_id, self._items)
         native = ["responses" in target.profile.dialects for target in call.candidates]
         if self.background:
             # Always streamed from upstream: so it can be followed, cancelled, and billed for what it came to.
@@ -179,7 +183,7 @@ class ResponsesCall(StatefulInboundCall):
         fault = form.fault or _hosted_fault(form, request.get("tools") or ())
         call.forms = {"chat": Form(form.body, form.dropped, fault)}
         if any(native):
-            body, dropped = native_request(request, self._items, earlier=earlier)
+            body, dropped = native_request(request, self._told, earlier=earlier)
             call.forms["responses"] = Form(body, dropped)
         elif fault is not None:
             raise fault
@@ -236,7 +240,7 @@ class ResponsesCall(StatefulInboundCall):
         plan.choice = form.tools.hosted_choice
         if found.native:
             form.body.setdefault("tools", []).extend(dict(tool) for _, tool in found.native)
-        self.loop_items = [dict(item) for item in (*self._earlier, *self._items)]
+        self.loop_items = [dict(item) for item in (*self._earlier, *self._told)]
         return plan
 
     def _chat_form(self, earlier: Sequence[Mapping[str, Any]], native: bool) -> ChatForm:
@@ -245,7 +249,7 @@ class ResponsesCall(StatefulInboundCall):
             # Known upstream only; what it adds to the input cannot be counted here.
             request = {key: value for key, value in request.items() if key != "prompt"}
         abilities = self._abilities()
-        form = chat_from_responses(request, self._items, earlier=earlier, abilities=abilities)
+        form = chat_from_responses(request, self._told, earlier=earlier, abilities=abilities)
         form.body.pop("prompt", None)
         if request.get("truncation") != "auto":
             return form
@@ -258,7 +262,7 @@ class ResponsesCall(StatefulInboundCall):
             return estimate_input_tokens({"messages": builder.build(items)}) - EXPECTED.base
 
         frame = estimate_input_tokens(chat_from_responses(request, [], abilities=abilities).body)
-        kept, _ = truncate([*earlier, *self._items], size, min(limits) - frame)
+        kept, _ = truncate([*earlier, *self._told], size, min(limits) - frame)
         return chat_from_responses(request, kept, abilities=abilities)
 
     def _abilities(self) -> Abilities:
@@ -269,12 +273,7 @@ class ResponsesCall(StatefulInboundCall):
                 own = target.profile.understands
                 common = own if common is None else common & own
         has = common or frozenset()
-        return Abilities(
-            custom_tools="custom_tools" in has,
-            allowed_tools="allowed_tools" in has,
-            tool_media="tool_media" in has,
-            tool_marks="tool_marks" in has,
-        )
+        return Abilities(custom_tools="custom_tools" in has, allowed_tools="allowed_tools" in has)
 
     # -- during ------------------------------------------------------------------------------------------------
 

@@ -15,9 +15,9 @@ from gateway.dialect import Watch
 from gateway.errors import Fault
 from gateway.provider import StreamItem
 from gateway.responses.running import ResponseCancelled
-from gateway.servertools.activity import MEMBER
 from gateway.tools import Activity
 from gateway.wire.bridge.stream import BridgeStream
+from gateway.wire.chat.activity import MEMBER
 from gateway.wire.responses.events import encode_event, encode_events
 from gateway.wire.responses.native import NativeRelay
 from gateway.wire.responses.objects import shown_usage

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from gateway.aside import Aside
 from gateway.config import ResponsesSettings
 from gateway.responses.running import RunningResponses
+from gateway.responses.sealer import Sealer
 from gateway.servertools.toolbox import Toolbox
 from gateway.storage import StorageQuota
 from gateway.stores import Conversations, Responses
@@ -26,6 +27,7 @@ class ResponsesServices:
     toolbox: the tools that the gateway runs itself.
     aside: where work on big requests is done.
     quota: how much may be kept for an account.
+    sealer: opens what `POST /responses/compact` made.
     clock: unix seconds, whole.
     """
 
@@ -38,6 +40,7 @@ class ResponsesServices:
     toolbox: Toolbox
     aside: Aside
     quota: StorageQuota
+    sealer: Sealer
     clock: Callable[[], int] = lambda: int(time.time())
 
     def expires(self) -> int:

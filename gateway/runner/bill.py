@@ -3,7 +3,8 @@
 A provider's own usage counts when it makes sense; otherwise tokens are estimated from what was sent and received, and
 the bill says so (`Basis`). What a stream told of its usage before it broke off counts as far as it goes. Nothing of
 something is not believed: no output beside text, or no input. What the provider broke off before it answered costs
-nothing; what the caller abandoned costs at least its input, so that leaving early is never cheaper than staying.
+nothing, unless it told what it had used; what the caller abandoned costs at least its input, so that leaving early is
+never cheaper than staying.
 """
 
 from __future__ import annotations
@@ -47,6 +48,11 @@ def measure_whole(call: Call, answer: Answer) -> Measured:
     return _measure(call, answer.usage, answer.output_tokens)
 
 
+def measure_failed(call: Call, usage: dict[str, Any]) -> Measured:
+    """Of an answer that failed, by what its provider told that it had used."""
+    return _measure(call, usage, 0)
+
+
 def measure_stream(call: Call, tally: Tally) -> Measured:
     """Of a stream, as far as it came: nothing, unless there was something of an answer, or its whole usage."""
     if not (tally.chunks or (tally.usage and tally.complete)):
@@ -87,6 +93,13 @@ def measure_abandoned(call: Call, tally: Tally | None) -> Measured:
 def measure_ended_stream(call: Call, tally: Tally) -> Measured:
     """Of a stream that came to its end, be it an empty one: its input was read."""
     return _measure(call, tally.usage, _written(tally))
+
+
+def limit_output(measured: Measured, most: int) -> Measured:
+    """The same with at most so many output tokens: of a stream that its provider was told to end there."""
+    if measured.usage.completion_tokens <= most:
+        return measured
+    return _estimated(replace(measured.usage, completion_tokens=most))
 
 
 def _written(tally: Tally) -> int:

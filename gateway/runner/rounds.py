@@ -14,13 +14,16 @@ from typing import Any, Protocol, TypeVar
 
 from gateway.aside import Aside
 from gateway.call import Call, Target
+from gateway.errors import Fault
 from gateway.pipeline import Pipeline
 from gateway.provider import Answer, UpstreamRequest
 from gateway.runner.bill import (
     Bill,
     Measured,
+    limit_output,
     measure_abandoned,
     measure_ended_stream,
+    measure_failed,
     measure_stream,
     measure_whole,
     nothing,
@@ -115,6 +118,9 @@ class Rounds:
         found = await self._begin(body)
         try:
             await self._outliving(self._fetch(found))
+        except Fault as fault:
+            _measure_failure(found, fault)
+            raise
         finally:
             self._note(found)
         return found
@@ -141,6 +147,9 @@ class Rounds:
         found = await self._begin(body)
         try:
             await self._outliving(self._open(found, make_relay, quiet, on_silence))
+        except Fault as fault:
+            _measure_failure(found, fault)
+            raise
         finally:
             self._note(found)
         if found.sent.covered is not None and found.pump is not None:
@@ -163,6 +172,16 @@ class Rounds:
         found = self._rounds[-1]
         assert found.pump is not None
         found.measured = measure_ended_stream(found.sent, found.pump.tally)
+        if found.pump.overran and found.pump.limit is not None:
+            found.measured = limit_output(found.measured, found.pump.limit.tokens)
+            self._log.warning(
+                "a provider went on beyond the output limit that it was given: its answer was ended there",
+                extra={
+                    "request_id": self._call.id,
+                    "target": found.sent.target.model if found.sent.target is not None else "",
+                    "max_output": found.sent.max_output,
+                },
+            )
 
     def close(self) -> None:
         """No more may arrive: what comes after the bill was counted would be given away."""
@@ -240,3 +259,8 @@ class Rounds:
     def _note(self, found: Round) -> None:
         """The copy that a further round sent has learnt what the call must know."""
         self._call.attempts, self._call.target = found.sent.attempts, found.sent.target
+
+
+def _measure_failure(found: Round, fault: Fault) -> None:
+    if fault.usage is not None:
+        found.measured = measure_failed(found.sent, fault.usage)

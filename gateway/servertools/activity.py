@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.tools import Activity
+from gateway.wire.chat.activity import MEMBER
 
 Json = dict[str, Any]
 
-MEMBER = "x_gateway"
 PROGRESS = "x_gateway.progress"
 """An event that the Responses API has no name for: a tool tells how far it is."""
 

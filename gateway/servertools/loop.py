@@ -17,14 +17,15 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from gateway.call import Call, ToolRecord
+from gateway.call import Call
 from gateway.dialect import InboundCall, Relay, Watch, keep_alive_of
 from gateway.errors import CallerFault
 from gateway.profile import Dialect
 from gateway.provider import Answer
+from gateway.records import ToolRecord
 from gateway.runner.rounds import Round
 from gateway.runner.sink import EventStream, Flow
-from gateway.servertools.activity import MEMBER, added, done, next_round, step
+from gateway.servertools.activity import added, done, next_round, step
 from gateway.servertools.citations import CitationFinder, Sources
 from gateway.servertools.execute import Executor, HostedCall, new_id
 from gateway.servertools.mcp.results import shown_tools
@@ -41,6 +42,7 @@ from gateway.servertools.offer import (
 from gateway.servertools.rounds import RoundRelay, Shown
 from gateway.servertools.toolbox import Toolbox
 from gateway.tools import Activity, ToolResult
+from gateway.wire.chat.activity import MEMBER
 from gateway.wire.chat.fold import ChatFold, unfold
 from gateway.wire.lenient import dict_of, dicts_of, text_of
 

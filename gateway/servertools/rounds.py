@@ -13,10 +13,11 @@ import orjson
 
 from gateway.errors import Fault, UpstreamFault
 from gateway.provider import StreamItem
-from gateway.servertools.activity import MEMBER, added, chunk_of, step
+from gateway.servertools.activity import added, chunk_of, step
 from gateway.servertools.citations import CitationFinder
 from gateway.servertools.execute import HostedCall, call_item
 from gateway.servertools.offer import Functions
+from gateway.wire.chat.activity import MEMBER
 from gateway.wire.chat.fold import ChatFold
 from gateway.wire.lenient import dict_of, dicts_of, text_of
 

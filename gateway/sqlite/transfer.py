@@ -19,6 +19,7 @@ from gateway.api.stores import TABLES, Row, Snapshot, at_once, not_empty, to_pos
 from gateway.sqlite.engine.core import open_writing
 from gateway.sqlite.engine.writer import unavailable
 from gateway.sqlite.identity.authentication import NEW_GENERATION
+from gateway.sqlite.money.operations import written_tags
 from gateway.sqlite.money.unit_of_work import BASES, KINDS
 
 READ: Mapping[str, str] = MappingProxyType(
@@ -31,7 +32,7 @@ READ: Mapping[str, str] = MappingProxyType(
         "months": "SELECT key, period, used, held FROM months ORDER BY key, period",
         "holds": "SELECT h.n, h.request_id, h.account, h.key, h.period, h.created, m.text, h.amount, h.units, h.state, "
         "h.charged, h.logged, t.text, coalesce(h.dispatched, 0), h.base, h.unit_price, h.ceiling, h.known, "
-        "h.known_prompt, h.known_completion FROM holds AS h JOIN names AS m ON m.n = h.model "
+        "h.known_prompt, h.known_completion, h.tags FROM holds AS h JOIN names AS m ON m.n = h.model "
         "LEFT JOIN names AS t ON t.n = h.target ORDER BY h.n",
         "entries": "SELECT n, account, kind, amount, reserved, unpaid, balance, created, hold, coalesce(basis, 0), "
         "idem, coalesce(note, '') FROM entries ORDER BY n",
@@ -43,11 +44,13 @@ READ: Mapping[str, str] = MappingProxyType(
         "usage": "SELECT u.n, u.account, u.key, u.hold, coalesce(h.request_id, u.request_id, ''), m.text, "
         "coalesce(t.text, ''), r.text, u.status, u.basis, u.created, u.prompt, u.completion, u.cached, u.cache_write, "
         "u.reasoning, u.audio_input, u.audio_output, u.image_input, u.image_output, u.web_searches, u.first_byte_ms, "
-        "u.total_ms, coalesce(e.text, '') FROM usage AS u JOIN names AS m ON m.n = u.model "
+        "u.total_ms, coalesce(e.text, ''), u.tags FROM usage AS u JOIN names AS m ON m.n = u.model "
         "JOIN names AS r ON r.n = u.route LEFT JOIN names AS t ON t.n = u.target LEFT JOIN names AS e ON e.n = u.error "
         "LEFT JOIN holds AS h ON h.n = u.hold ORDER BY u.n",
         "rollups": "SELECT r.account, r.day, r.key, m.text, r.credits, r.requests, r.prompt + r.completion "
         "FROM rollups AS r JOIN names AS m ON m.n = r.model ORDER BY r.account, r.day, r.key, m.text",
+        "tag_sums": "SELECT account, day, name, value, key, credits, requests, tokens FROM tag_sums "
+        "ORDER BY account, day, name, value, key",
         "responses": "SELECT n, id, account, status, created, expires, previous, process IS NOT NULL, background, "
         "cancelled, request_id, input, response, output, events FROM responses ORDER BY n",
         "conversations": "SELECT n, id, account, created, expires, metadata FROM conversations ORDER BY n",
@@ -70,8 +73,8 @@ _WRITE: Mapping[str, str] = MappingProxyType(
         "secrets": "INSERT INTO secrets (digest, key, until) VALUES (?, ?, ?)",
         "months": "INSERT INTO months (key, period, used, held) VALUES (?, ?, ?, ?)",
         "holds": "INSERT INTO holds (n, request_id, account, key, period, created, model, amount, units, state, "
-        "charged, logged, target, dispatched, base, unit_price, ceiling, known, known_prompt, known_completion, "
-        "process) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "charged, logged, target, dispatched, base, unit_price, ceiling, known, known_prompt, known_completion, tags, "
+        "process) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         "entries": "INSERT INTO entries (n, account, kind, amount, reserved, unpaid, balance, created, hold, basis, "
         "idem, note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         "vouchers": "INSERT INTO vouchers (n, digest, label, credits, created, expires, redeemed, account, note, "
@@ -81,10 +84,12 @@ _WRITE: Mapping[str, str] = MappingProxyType(
         "topup_parts": "INSERT INTO topup_parts (topup, name, amount, rank) VALUES (?, ?, ?, ?)",
         "usage": "INSERT INTO usage (n, account, key, hold, request_id, model, target, route, status, basis, created, "
         "prompt, completion, cached, cache_write, reasoning, audio_input, audio_output, image_input, image_output, "
-        "web_searches, first_byte_ms, total_ms, error) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "web_searches, first_byte_ms, total_ms, error, tags) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         "rollups": "INSERT INTO rollups (account, day, key, model, credits, requests, prompt, completion) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+        "tag_sums": "INSERT INTO tag_sums (account, day, name, value, key, credits, requests, tokens) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         "responses": "INSERT INTO responses (n, id, account, status, created, expires, previous, process, background, "
         "cancelled, request_id, input, response, output, events, size) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -111,6 +116,7 @@ _DICTS = {"conversations": ("metadata",), "answers": ("headers",), "audit": ("de
 _FLAGS = {"accounts": ("disabled",), "holds": ("logged", "dispatched"),
           "responses": ("running", "background", "cancelled")}  # fmt: skip
 _NAMES = {"holds": ("model", "target"), "usage": ("model", "target", "route", "error"), "rollups": ("model",)}
+_TAGGED = ("holds", "usage")
 _MAY_LACK = ("target", "error")
 _FIRST_COUNT, _COUNTS = _PLACE["usage"]["counts"], 10
 
@@ -127,6 +133,8 @@ def _read_row(table: str, row: Row) -> Row:
             values[place[name]] = tuple(found) if isinstance(found, list) else found
     for name in _FLAGS.get(table, ()):
         values[place[name]] = bool(values[place[name]])
+    if table in _TAGGED:
+        values[place["tags"]] = tuple(orjson.loads(values[place["tags"]] or b"{}").items())
     to_words(table, values, KINDS, BASES)
     return tuple(values)
 
@@ -141,6 +149,8 @@ def _written_row(table: str, row: Row, number: Callable[[str], int]) -> Row:
         text = values[place[name]]
         lacks = text is None or (table == "usage" and name in _MAY_LACK and not text)
         values[place[name]] = None if lacks else number(text)
+    if table in _TAGGED:
+        values[place["tags"]] = written_tags(values[place["tags"]])
     to_positions(table, values, KINDS, BASES)
     if table == "holds":
         is_open = values[place["state"]] == 0

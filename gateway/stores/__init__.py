@@ -49,13 +49,23 @@ from gateway.stores.responses import Chain, Responses, StoredResponse, Turn
 from gateway.stores.sessions import Session, Sessions
 from gateway.stores.topups import TopUp, TopUps, TopUpStatus
 from gateway.stores.transfer import TABLES, Row, Snapshot
-from gateway.stores.usage import ALL_USE, LoggedRequest, UsageFilter, UsageLog, UsageRow, UsageSummary
+from gateway.stores.usage import (
+    ALL_USE,
+    MOST_TAG_VALUES,
+    LoggedRequest,
+    TagSum,
+    UsageFilter,
+    UsageLog,
+    UsageRow,
+    UsageSummary,
+)
 
 __all__ = [
     "ALL_USE",
     "CRASHED",
     "DISK_FULL",
     "MAX_CREDITS",
+    "MOST_TAG_VALUES",
     "TABLES",
     "Account",
     "AccountChange",
@@ -104,6 +114,7 @@ __all__ = [
     "Stores",
     "StoresKind",
     "StoresSettings",
+    "TagSum",
     "TopUp",
     "TopUpStatus",
     "TopUps",

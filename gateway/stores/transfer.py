@@ -8,7 +8,8 @@ The columns are the members of the protocols; what they add:
   `previous` (-1: gone) are such numbers.
 - Times are unix seconds, periods numbers such as 202611, days days since 1970; `digest` is under the server secret.
 - `input`, `response`, `output` and `item` are JSON, as bytes; `events` and `content` are zlib. `counts`: the ten
-  numbers of `Usage`. `models` and `ip_allow`: tuples of texts. `metadata`, `headers` and `detail`: dicts.
+  numbers of `Usage`. `models` and `ip_allow`: tuples of texts. `tags`: pairs of texts. `metadata`, `headers` and
+  `detail`: dicts.
 - What runs (holds in state 0, `running` responses, answers without a status) is nobody's in the copy: it is resolved as
   if its process had died.
 
@@ -34,15 +35,16 @@ TABLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "secrets": "digest key until",
             "months": "key period used held",
             "holds": "n request_id account key period created model amount units state charged logged target "
-            "dispatched base unit_price ceiling known known_prompt known_completion",
+            "dispatched base unit_price ceiling known known_prompt known_completion tags",
             "entries": "n account kind amount reserved unpaid balance created hold basis idem note",
             "vouchers": "n digest label credits created expires redeemed account note revoked",
             "topups": "n id account method currency amount credits created state checkout url settled returned "
             "credited owed entries",
             "topup_parts": "topup name amount rank",
             "usage": "n account key hold request_id model target route status basis created counts first_byte_ms "
-            "total_ms error",
+            "total_ms error tags",
             "rollups": "account day key model credits requests tokens",
+            "tag_sums": "account day name value key credits requests tokens",
             "responses": "n id account status created expires previous running background cancelled request_id input "
             "response output events",
             "conversations": "n id account created expires metadata",

@@ -9,13 +9,14 @@
 A plugin's own dialect is handled like `responses`: a target that speaks it gets that form, any other the chat form.
 
 Functions whose names the target does not take are renamed in what it is told, and have the caller's names again in what
-it says (`Profile.tool_names`). A plugin's own dialect goes to whoever invented it, as it is.
+it says (`Profile.tool_names`). Likewise `functions`, the older form of tools, for a target that does not understand it.
+What else the target's chat does not take is retold (`gateway.wire.bridge.retelling`). A plugin's own dialect goes to
+whoever invented it, as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -27,9 +28,12 @@ from gateway.operations import OPERATIONS
 from gateway.profile import Dialect
 from gateway.provider import Answer, Reader, StreamDecoder, StreamItem, Tally, UpstreamReply
 from gateway.readers import measure_chat
+from gateway.upstream.rewriting import RewritingReader
 from gateway.wire.bridge.back_reply import ChatFromResponses, chat_from_response
 from gateway.wire.bridge.back_request import responses_from_chat
+from gateway.wire.bridge.retelling import retell
 from gateway.wire.chat.fold import unfold
+from gateway.wire.chat.functions import FunctionsAgain, has_functions, with_tools
 from gateway.wire.chat.tally import ChatTally
 from gateway.wire.tool_names import (
     Rename,
@@ -47,20 +51,26 @@ Json = dict[str, Any]
 
 class Spoken:
     """A call as one target is told it. call: the view that its provider gets. back: its answer, in the Responses
-    dialect, is to be bridged back into chat. names: of functions that the target is told under others."""
+    dialect, is to be bridged back into chat. functions: the caller called tools by their older form. names: of
+    functions that the target is told under others."""
 
-    __slots__ = ("back", "call", "names")
+    __slots__ = ("back", "call", "functions", "names")
 
-    def __init__(self, call: Call, back: bool = False, names: Renaming | None = None) -> None:
+    def __init__(self, call: Call, back: bool = False, functions: bool = False, names: Renaming | None = None) -> None:
         self.call = call
         self.back = back
+        self.functions = functions
         self.names = names
 
     def reader(self, reader: Reader) -> Reader:
         """What the caller's side reads with."""
-        if self.names is not None:
-            reader = NamesReader(reader, self.names)
-        return BackReader(reader, self.call) if self.back else reader
+        names = self.names
+        if names is not None:
+            rewrite = _Names(reader.dialect, names)
+            reader = RewritingReader(reader, lambda: rewrite)
+        if self.back:
+            reader = BackReader(reader, self.call)
+        return RewritingReader(reader, FunctionsAgain) if self.functions else reader
 
 
 def speak(call: Call, target: Target) -> Spoken:
@@ -82,12 +92,27 @@ def _say(call: Call, target: Target) -> Spoken:
             call.report_dropped(path)
         if dialect != "chat":
             return Spoken(call.view(dialect, form.body))
-    if "chat" in dialects:
-        return Spoken(call if call.dialect == "chat" else call.view("chat", call.body))
-    body, dropped = responses_from_chat(call.body)
+    back = "chat" not in dialects
+    understands = _IN_ITEMS if back else target.profile.understands
+    body = call.body
+    functions = "functions" not in understands and has_functions(body)
+    if functions:
+        body = with_tools(body)
+    retold = retell(body, understands)
+    for path in retold.dropped:
+        call.report_dropped(path)
+    call.dropped.extend(retold.moved)
+    if not back:
+        same = retold.body is call.body and call.dialect == "chat"
+        return Spoken(call if same else call.view("chat", retold.body), functions=functions)
+    body, dropped = responses_from_chat(retold.body)
     for path in dropped:
         call.report_dropped(path)
-    return Spoken(call.view("responses", body), back=True)
+    return Spoken(call.view("responses", body), back=True, functions=functions)
+
+
+_IN_ITEMS = frozenset({"activity", "tool_media"})
+"""What items of the Responses API have a place for; see `Profile.understands`."""
 
 
 _PLAN: Mapping[Dialect, Callable[[Json, str], Renaming | None]] = MappingProxyType(
@@ -109,73 +134,23 @@ def _with_names(spoken: Spoken, rule: str) -> Spoken:
     names = _PLAN[call.dialect](call.body, rule)
     if names is None:
         return spoken
-    return Spoken(call.view(call.dialect, _REQUEST[call.dialect](call.body, names.forth)), spoken.back, names)
+    view = call.view(call.dialect, _REQUEST[call.dialect](call.body, names.forth))
+    return Spoken(view, spoken.back, spoken.functions, names)
 
 
-class NamesReader:
-    """Answers with the caller's names of functions; implements `gateway.provider.Reader`. Everything else is as the
-    reader within gives it."""
+class _Names:
+    """Gives an answer the caller's names of functions; implements `Rewrite`."""
 
-    def __init__(self, reader: Reader, names: Renaming) -> None:
-        self._reader = reader
+    def __init__(self, dialect: Dialect, names: Renaming) -> None:
+        self._answer = _ANSWER[dialect]
         self._names = names
-        self.dialect = reader.dialect
         self._sent = tuple(name.encode() for name in names.back)
 
-    def read_reply(self, reply: UpstreamReply) -> Answer:
-        """A whole answer, measured."""
-        answer = self._reader.read_reply(reply)
-        return replace(answer, body=_ANSWER[self.dialect](answer.body, self._names.restore))
+    def concerns(self, item: bytes) -> bool:
+        return any(name in item for name in self._sent)
 
-    def open_stream(self) -> StreamDecoder:
-        """A decoder whose items have the caller's names."""
-        return _NamesDecoder(self._reader.open_stream(), self.restore)
-
-    def open_tally(self, choices: int) -> Tally:
-        """A fresh tally for the items of the stream."""
-        return self._reader.open_tally(choices)
-
-    def read_fault(self, reply: UpstreamReply) -> Fault:
-        """The fault that an error answer (status >= 400) means."""
-        return self._reader.read_fault(reply)
-
-    def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
-        """The stream's items for a whole answer that came although a stream was asked for."""
-        return [self.restore(item) for item in self._reader.unfold(reply)]
-
-    def restore(self, item: StreamItem) -> StreamItem:
-        """One item of a stream, bytes as bytes."""
-        if isinstance(item, dict):
-            return _ANSWER[self.dialect](item, self._names.restore)
-        if isinstance(item, Fault) or not any(name in item for name in self._sent):
-            return item
-        try:
-            parsed = orjson.loads(item)
-        except orjson.JSONDecodeError:
-            return item  # whoever measures it repairs it, or says what is wrong with it
-        return orjson.dumps(_ANSWER[self.dialect](parsed, self._names.restore)) if isinstance(parsed, dict) else item
-
-
-class _NamesDecoder:
-    """Items of a decoder, each with the caller's names."""
-
-    def __init__(self, decoder: StreamDecoder, restore: Callable[[StreamItem], StreamItem]) -> None:
-        self._decoder = decoder
-        self._restore = restore
-
-    @property
-    def done(self) -> bool:
-        return self._decoder.done
-
-    @done.setter
-    def done(self, value: bool) -> None:
-        self._decoder.done = value
-
-    def feed(self, data: bytes) -> list[StreamItem]:
-        return [self._restore(item) for item in self._decoder.feed(data)]
-
-    def finish(self) -> list[StreamItem]:
-        return [self._restore(item) for item in self._decoder.finish()]
+    def change(self, answer: Json) -> Json:
+        return self._answer(answer, self._names.restore)
 
 
 class BackReader:

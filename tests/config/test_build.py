@@ -193,7 +193,8 @@ strict: true
         ("providers: {x: {plugin: 5}}",
          "1: providers.x.plugin: no plugin offers this kind of provider; installed: echo, server (found 5)"),
         ("providers: {echo: {api_key: x}}",
-         "1: providers.echo.api_key: unknown key; known here: balance, endpoints, keys, timeouts"),
+         "1: providers.echo.api_key: unknown key; known here: "
+         "balance, endpoints, hosted_tools, keys, shared_ids, timeouts"),
         ("providers: {server: {api_kye: x}}", "1: providers.server.api_kye: unknown key; did you mean api_key?"),
         ("providers: {server: {quirks: {steam: 1}}}",
          "1: providers.server.quirks.steam: unknown key; did you mean stream?"),

@@ -149,7 +149,7 @@ async def test_responses_and_conversations(api):
     await api.ask("GET", "/responses/{id}", id=made["id"], query="?stream=true")
     await api.ask("GET", "/responses/{id}/input_items", id=made["id"])
     await api.ask("POST", "/responses/input_tokens", {"input": "Hi"})
-    await api.ask("POST", "/responses/compact", {"input": "Hi"}, status=400)
+    await api.ask("POST", "/responses/compact", {"input": "Hi"})
     await api.ask("POST", "/responses/{id}/cancel", id=made["id"], status=400)
     await api.ask("DELETE", "/responses/{id}", id=made["id"])
     await api.ask("GET", "/responses/{id}", id=made["id"], status=404)

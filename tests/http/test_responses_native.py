@@ -194,13 +194,24 @@ class TestFailures:
         assert b"sk-fake-upstream-key" not in raw
         assert await site.spent() == 0
 
-    async def test_a_failed_whole_answer(self, serve: Any, quick: Any) -> None:
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("told", [False, True])
+    async def test_an_answer_that_failed_at_once_is_billed_by_its_usage(
+        self, serve: Any, quick: Any, stream: bool, told: bool
+    ) -> None:
         site = await native(serve, upstream=quick)
         failed = {**final_of(TEXT), "status": "failed", "error": {"code": "server_error", "message": "Sorry."}}
-        site.upstream.reply(json_reply(failed))
-        status, _, _raw = await ask(site)
+        if not told:
+            failed["usage"] = None
+        event = {"type": "response.failed", "response": failed, "sequence_number": 0}
+        site.upstream.reply(Reply([sse(event, "response.failed")]) if stream else json_reply(failed))
+        status, _, _raw = await ask(site, stream=stream)
         assert status >= 500
-        assert await site.spent() == 0
+        row = (await site.row()).row
+        usage = final_of(TEXT)["usage"]
+        # It was tried again; what the last try had used is due.
+        used = (usage["input_tokens"], usage["output_tokens"], "provider") if told else (0, 0, "void")
+        assert (row.usage.prompt_tokens, row.usage.completion_tokens, row.basis) == used
 
     @pytest.mark.parametrize("end", [Cut(), b""], ids=["cut", "end without a terminal event"])
     async def test_a_cut(self, serve: Any, end: Any) -> None:

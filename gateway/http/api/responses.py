@@ -31,7 +31,6 @@ _LOOK = 0.2
 def add_routes(routes: RouteTable) -> None:
     """The routes of this module."""
     routes.add("POST", "/responses/input_tokens", count_input, operations.COUNT_INPUT)
-    routes.add("POST", "/responses/compact", compact, operations.COMPACT)
     routes.add("GET", "/responses/{id}", retrieve, operations.GET_RESPONSE)
     routes.add("DELETE", "/responses/{id}", delete, operations.DELETE_RESPONSE)
     routes.add("POST", "/responses/{id}/cancel", cancel, operations.CANCEL_RESPONSE)
@@ -161,15 +160,6 @@ async def count_input(context: RequestContext) -> web.StreamResponse:
     await conversation.prepare()
     tokens = await services.aside(call.size, estimate_input_tokens, call.body)
     return context.json({"object": "response.input_tokens", "input_tokens": tokens})
-
-
-async def compact(context: RequestContext) -> web.StreamResponse:
-    """POST /responses/compact: refused, in words that say what serves instead."""
-    await caller_and_services(context)
-    raise CallerFault(
-        "Compaction is not offered here: let the model write a summary and go on with it, or send truncation: 'auto'.",
-        code="unsupported_operation",
-    )
 
 
 def page_of(items: list[dict[str, Any]], query: Mapping[str, str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from gateway.http.streaming.sse_response import SseResponse
 from gateway.responses.dialect import ResponsesCall
 from gateway.runner.lifecycle import CallRunner
 from gateway.runner.sink import Sink
+from gateway.wire.spend_tags import spend_tags
 
 
 class DirectAnswer(SseResponse):
@@ -54,6 +55,9 @@ async def open_call(
 ) -> InboundCall:
     """`read_call` with a body that was read already."""
     call = runner.call
+    tags = context.runtime.config.usage
+    # Of the caller's own words, before the dialect takes them apart.
+    call.tags = spend_tags(body, user=tags.tag_user, names=tags.tag_metadata)
     inbound = await context.aside(dialect.open, call, body, context.values)
     context.resolve(call)
     return inbound

@@ -125,7 +125,7 @@ class MemorySnapshot:
         return (
             self._holds[asked.request_id], asked.request_id, self._accounts[asked.account_id], self._keys[asked.key_id],
             read_period(asked.period), held.created, asked.model, held.amount, held.units, state, held.charged,
-            held.logged, held.target, *only_open,
+            held.logged, held.target, *only_open, asked.tags,
         )  # fmt: skip
 
     def _use(self) -> dict[str, list[Row]]:
@@ -134,6 +134,7 @@ class MemorySnapshot:
                 one.seq, self._accounts[row.account_id], self._keys.get(row.key_id, 0),
                 self._holds.get(row.request_id), row.request_id, row.model, row.target, row.route, row.status,
                 row.basis, row.created, astuple(row.usage)[:_COUNTS], row.first_byte_ms, row.total_ms, row.error,
+                row.tags,
             )
             for one in self._world.usage
             for row in (one.row,)
@@ -142,7 +143,11 @@ class MemorySnapshot:
             (self._accounts[account], day, self._keys[key], model, *figures)
             for (account, day, key, model), figures in self._world.sums.items()
         )
-        return {"usage": rows, "rollups": sorted(sums)}
+        tagged = (
+            (self._accounts[account], day, name, value, self._keys[key], *figures)
+            for (account, day, name, value, key), figures in self._world.tag_sums.items()
+        )
+        return {"usage": rows, "rollups": sorted(sums), "tag_sums": sorted(tagged)}
 
     def _state(self) -> dict[str, list[Row]]:
         world, accounts = self._world, self._accounts
@@ -278,7 +283,7 @@ class _Filling:
         period = f"{row['period'] // 100:04}-{row['period'] % 100:02}"
         base, price = Decimal(row["base"] or 0), Decimal(row["unit_price"] or 0)
         asked = HoldRequest(row["request_id"], self._accounts[row["account"]], self._keys[row["key"]], period, None,
-                            base, price, row["units"], 0, row["model"])  # fmt: skip
+                            base, price, row["units"], 0, row["model"], tags=tuple(row["tags"]))  # fmt: skip
         usage = Usage(prompt_tokens=row["known_prompt"] or 0, completion_tokens=row["known_completion"] or 0)
         return Held(asked, "", base, row["amount"], row["units"], row["ceiling"], row["created"],
                     _STATES[row["state"]], row["charged"], row["known"], usage, row["dispatched"],
@@ -289,12 +294,15 @@ class _Filling:
             logged = UsageRow(
                 row["request_id"], self._accounts[row["account"]], self._keys[row["key"]], row["model"], row["target"],
                 row["route"], row["status"], Usage(*row["counts"]), row["basis"], row["created"], row["first_byte_ms"],
-                row["total_ms"], row["error"],
+                row["total_ms"], row["error"], tuple(row["tags"]),
             )  # fmt: skip
             self._world.usage.append(LoggedRequest(row["n"], 0, logged))
         for row in self._tables["rollups"]:
             name = (self._accounts[row["account"]], row["day"], self._keys[row["key"]], row["model"])
             self._world.sums[name] = [row["credits"], row["requests"], row["tokens"]]
+        for row in self._tables["tag_sums"]:
+            tag = (self._accounts[row["account"]], row["day"], row["name"], row["value"], self._keys[row["key"]])
+            self._world.tag_sums[tag] = [row["credits"], row["requests"], row["tokens"]]
 
     def _state(self) -> None:
         world, tables, ids, talks = self._world, self._tables, self._ids("responses"), self._ids("conversations")

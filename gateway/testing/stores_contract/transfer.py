@@ -64,13 +64,17 @@ async def _spend(house: House) -> None:
     ledger, account = house.stores.ledger, house.account.id
     used = Usage(prompt_tokens=10, completion_tokens=5, cached_tokens=3)
     for name in ("settled", "over", "voided", "open", "dispatched"):
-        await ledger.hold(house.request(name))
+        await ledger.hold(
+            house.request(name, tags=(("user", "ada"), ("team", "b\u00fccher")) if name == "settled" else ())
+        )
     await ledger.settle("settled", 30, "provider", used, "lab/other")
     row = UsageRow("settled", account, house.key.id, "lab/model", "lab/other", "/v1/x", 200, used, "provider",
                    int(house.clock.time()), 12, 40)  # fmt: skip
     house.stores.usage.record(row)
     house.stores.usage.record(
-        UsageRow("free", account, "", "m", "", "/v1/x", 500, Usage(), "void", row.created, error="x")
+        UsageRow(
+            "free", account, "", "m", "", "/v1/x", 500, Usage(), "void", row.created, error="x", tags=(("user", "bo"),)
+        )
     )
     await ledger.settle("over", 80, "estimated", used, "lab/model", disputed=5)
     await ledger.void("voided")

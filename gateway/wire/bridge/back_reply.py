@@ -14,7 +14,7 @@ from gateway.wire.chat.fold import ChatFold
 from gateway.wire.errors.render import fault_from_stream_event
 from gateway.wire.lenient import shallow
 from gateway.wire.responses.objects import usage_to_chat
-from gateway.wire.responses.sealed_reasoning import FOREIGN
+from gateway.wire.responses.sealed_reasoning import FOREIGN, PHASE
 
 Json = dict[str, Any]
 
@@ -75,6 +75,9 @@ class ChatFromResponses:
         self._told: set[str] = set()  # kinds of what came in events of its own
         self._items: set[int] = set()
         self._call_ids: set[str] = set()
+        self._length = 0  # characters of text so far
+        self._begins: dict[int, int] = {}  # of each message: the text before it
+        self._listed: dict[str, int] = {}  # entries of each list that deltas extend
 
     def feed(self, event: Any) -> list[Json | Fault]:
         """One event; returns the chunks it makes, or a Fault as the last entry."""
@@ -91,6 +94,14 @@ class ChatFromResponses:
         if not self._begun:
             self._begun = True
             delta = {"role": "assistant", **delta}
+        text = delta.get("content")
+        if isinstance(text, str):
+            self._length += len(text)
+        for name in _LISTS & delta.keys():
+            # SDKs put lists together by it.
+            first = self._listed.get(name, 0)
+            delta[name] = [{"index": first + at, **entry} for at, entry in enumerate(delta[name])]
+            self._listed[name] = first + len(delta[name])
         choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
         return {**self._head, "choices": [choice]}
 
@@ -99,6 +110,7 @@ class ChatFromResponses:
         if not isinstance(delta, str):
             return []
         self._said.setdefault(_part(event), []).append(delta)
+        self._begins.setdefault(_place(event), self._length)
         self._told.add("message")
         return [self._chunk({"content": delta}, logprobs=logprobs_to_chat(event.get("logprobs")))]
 
@@ -181,6 +193,14 @@ class ChatFromResponses:
             call.update({"type": "custom", "custom": {"name": name, "input": ""}})
         return [self._chunk({"tool_calls": [call]})]
 
+    def _phase(self, item: Mapping[str, Any], start: int) -> list[Json | Fault]:
+        """What a message is meant as; chat has no word for it, so it travels where opaque things do."""
+        phase = item.get("phase")
+        if not isinstance(phase, str) or self._length == start:
+            return []
+        place = {"start": start, "end": self._length}
+        return [self._chunk({"reasoning_details": [{"type": PHASE, "phase": phase, **place}]})]
+
     def _item_done(self, event: Mapping[str, Any]) -> list[Json | Fault]:
         """What the deltas did not say: the whole item, when there were none; encrypted reasoning in any case."""
         item, place = event.get("item"), _place(event)
@@ -192,7 +212,8 @@ class ChatFromResponses:
         self._items.add(place)
         self._told.add(str(kind))
         if kind == "message":
-            return self._whole_message(item, place)
+            start = self._begins.get(place, self._length)
+            return [*self._whole_message(item, place), *self._phase(item, start)]
         if kind == "reasoning":
             return self._whole_reasoning(item, place)
         if kind in ("function_call", "custom_tool_call"):
@@ -251,6 +272,8 @@ class ChatFromResponses:
         else:
             finish = "tool_calls" if self._calls else "stop"
         last = self._chunk({}, finish)
+        if isinstance(reason, str) and reason not in _REASONS:
+            last["choices"][0]["native_finish_reason"] = reason
         if isinstance(response.get("service_tier"), str):
             last["service_tier"] = response["service_tier"]
         if self.usage is None:
@@ -279,6 +302,9 @@ class ChatFromResponses:
 
     def _failed(self, event: Mapping[str, Any]) -> list[Json | Fault]:
         return [fault_from_stream_event(event)]
+
+
+_LISTS = frozenset({"annotations", "images", "reasoning_details"})
 
 
 def _place(event: Mapping[str, Any]) -> int:

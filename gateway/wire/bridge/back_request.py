@@ -11,16 +11,16 @@ from typing import Any
 from gateway.wire.bridge.parts import assistant_content_from_chat, content_from_chat
 from gateway.wire.bridge.request import LOGPROBS
 from gateway.wire.bridge.tools import tool_choice_from_chat, tools_from_chat
+from gateway.wire.chat.activity import MEMBER, tell_activity
+from gateway.wire.lenient import dict_of, dicts_of, text_of
 from gateway.wire.responses.native import ENCRYPTED, sent_item
-from gateway.wire.responses.sealed_reasoning import FOREIGN, reasoning_of_delta
+from gateway.wire.responses.sealed_reasoning import FOREIGN, PHASE, reasoning_of_delta
 from gateway.wire.validators import refuse
 
 Json = dict[str, Any]
 
 _READ = frozenset(
     {
-        "function_call",
-        "functions",
         "logprobs",
         "max_completion_tokens",
         "max_tokens",
@@ -47,7 +47,8 @@ _LEAST_OUTPUT = 16
 def responses_from_chat(request: Mapping[str, Any]) -> tuple[Json, list[str]]:
     """The Responses request that says the same, and the paths of what could not be carried.
 
-    request: a validated chat body. Raises CallerFault for what must not be attempted (`n` above 1, audio answers).
+    request: a validated chat body, without `functions` (`gateway.wire.chat.functions`). Raises CallerFault for what
+    must not be attempted (`n` above 1, audio answers).
     """
     if (request.get("n") or 1) > 1:
         refuse("n", "this model gives one answer at a time; send 1, or leave it out")
@@ -103,16 +104,12 @@ def _text(body: Json, request: Mapping[str, Any]) -> None:
 
 def _tools(body: Json, request: Mapping[str, Any]) -> None:
     tools = tools_from_chat(request.get("tools") or ())
-    tools += tools_from_chat([{"type": "function", "function": entry} for entry in request.get("functions") or ()])
     options = request.get("web_search_options")
     if options is not None:
         tools.append({"type": "web_search", **options})
     if tools:
         body["tools"] = tools
     choice = request.get("tool_choice")
-    legacy = request.get("function_call")
-    if choice is None and legacy is not None:
-        choice = {"type": "function", "function": legacy} if isinstance(legacy, Mapping) else legacy
     if choice is not None:
         body["tool_choice"] = tool_choice_from_chat(choice)
 
@@ -121,19 +118,12 @@ def items_from_messages(messages: Sequence[Mapping[str, Any]], dropped: list[str
     """Chat messages as Responses input items. dropped: takes the paths of what has no place there."""
     notes: list[str] = [] if dropped is None else dropped
     items: list[Json] = []
-    legacy_calls = 0
     for index, message in enumerate(messages):
         role = message["role"]
         if role == "assistant":
             items += _assistant(message, f"messages[{index}]", notes)
-            if isinstance(message.get("function_call"), Mapping):
-                legacy_calls += 1
-                call = message["function_call"]
-                items.append(_call(f"call_{legacy_calls}", call["name"], call.get("arguments") or "{}"))
         elif role == "tool":
             items.append(_result(message["tool_call_id"], message.get("content")))
-        elif role == "function":
-            items.append(_result(f"call_{legacy_calls}", message.get("content")))
         else:
             item: Json = {"type": "message", "role": role, "content": content_from_chat(message.get("content"))}
             if message.get("name") is not None:
@@ -144,14 +134,18 @@ def items_from_messages(messages: Sequence[Mapping[str, Any]], dropped: list[str
 
 def _assistant(message: Mapping[str, Any], path: str, dropped: list[str]) -> list[Json]:
     text, details = reasoning_of_delta(message)
-    items = [dict(detail["item"]) for detail in details if detail.get("type") == FOREIGN and _has_item(detail)]
-    if text and not items:
+    thoughts = [dict(detail["item"]) for detail in details if detail.get("type") == FOREIGN and _has_item(detail)]
+    if text and not thoughts:
         dropped.append(f"{path}.reasoning_content")
-    content = assistant_content_from_chat(message.get("content"))
+    searches = _searches(message)
+    told = tell_activity(dict(message), {item["id"] for item in searches})
+    content = assistant_content_from_chat(told.get("content"))
     if message.get("refusal"):
         content.append({"type": "refusal", "refusal": message["refusal"]})
-    if content:
-        items.append({"type": "message", "role": "assistant", "content": content})
+    said = [{"type": "message", "role": "assistant", "content": content}] if content else []
+    if told.get("content") == message.get("content") and not message.get("refusal"):
+        said = _phased(message.get("content"), details) or said
+    items = [*thoughts, *searches, *said]
     for call in message.get("tool_calls") or ():
         custom = call.get("custom")
         if isinstance(custom, Mapping):
@@ -161,6 +155,42 @@ def _assistant(message: Mapping[str, Any], path: str, dropped: list[str]) -> lis
             function = call["function"]
             items.append(_call(call["id"], function["name"], function.get("arguments") or "{}"))
     return items
+
+
+def _phased(content: Any, details: Sequence[Mapping[str, Any]]) -> list[Json]:
+    """The messages of an answer, each with what it was meant as; none when that was not told, or of another text."""
+    told = [(detail.get("start"), detail.get("end"), detail) for detail in details if detail.get("type") == PHASE]
+    if not told or not isinstance(content, str):
+        return []
+    pieces: list[tuple[Any, str]] = []
+    said = 0
+    for start, end, detail in told:
+        if type(start) is not int or type(end) is not int or not said <= start < end <= len(content):
+            return []
+        pieces += [(None, content[said:start]), (detail.get("phase"), content[start:end])]
+        said = end
+    pieces.append((None, content[said:]))
+    return [
+        {"type": "message", "role": "assistant", "content": piece, **({"phase": phase} if phase else {})}
+        for phase, piece in pieces
+        if piece
+    ]
+
+
+def _searches(message: Mapping[str, Any]) -> list[Json]:
+    """Searches of an earlier turn: items have a place for them, for all else done there are words."""
+    found = [dict_of(event.get("item")) for event in dicts_of(message.get(MEMBER)) if event.get("event") == "done"]
+    searches = [item for item in found if item.get("type") == "web_search_call" and isinstance(item.get("id"), str)]
+    return [_with_sources(item) for item in searches if isinstance(item.get("action"), dict)]
+
+
+def _with_sources(item: Json) -> Json:
+    """A search whose results are said where the API has a place for them."""
+    known: Json = {key: item[key] for key in ("type", "id", "status", "action") if key in item}
+    results = [{"type": "url", "url": url} for one in dicts_of(item.get("results")) if (url := text_of(one.get("url")))]
+    if not results or known["action"].get("type", "search") != "search" or known["action"].get("sources"):
+        return known
+    return {**known, "action": {**known["action"], "sources": results}}
 
 
 def _has_item(detail: Mapping[str, Any]) -> bool:

@@ -24,6 +24,8 @@ from gateway.wire.exact_json import load_exact
 
 Json = dict[str, Any]
 
+CALLERS_TOOLS = frozenset({"function", "custom", "namespace"})
+"""Types of tools that the caller runs and describes itself."""
 _LONGEST = 64
 """Characters of a function's name, at OpenAI and most others."""
 _ODD = re.compile(r"[^A-Za-z0-9_-]")

@@ -11,21 +11,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.errors import CallerFault
-from gateway.wire.bridge.parts import content_to_chat, text_of
+from gateway.wire.bridge.parts import content_to_chat
 from gateway.wire.bridge.tools import function_name, wrap_custom_input
+from gateway.wire.chat.activity import MEMBER, TOLD, activity_event
+from gateway.wire.lenient import dict_of, dicts_of
 from gateway.wire.responses.sealed_reasoning import CALL_EXTRA, FOREIGN, reasoning_of_item
 
 Json = dict[str, Any]
 
-# Items of tools that a server ran. What they found is in the answer that followed; chat has no place for the rest.
-SERVER_ITEMS = frozenset(
-    {
-        "web_search_call",
-        "file_search_call",
-        "code_interpreter_call",
-        "image_generation_call",
-    }
-)
+# Items of tools that a server ran. Chat has no place for them: they stand in `x_gateway`, and are told in words.
+SERVER_ITEMS = TOLD - {"mcp_call"}
 # What passed between the caller and the gateway about such tools; the model is told by calls and their results.
 ASIDES = frozenset({"mcp_list_tools", "mcp_approval_request", "mcp_approval_response"})
 
@@ -41,6 +36,7 @@ class _Turn:
         self.reasoning: list[str] = []
         self.details: list[Json] = []
         self.calls: list[Json] = []
+        self.served: list[Json] = []
         self.said = False
         self.thought_since = False
 
@@ -56,7 +52,22 @@ class _Turn:
             message["reasoning_details"] = self.details
         if self.calls:
             message["tool_calls"] = self.calls
+        if self.served:
+            message[MEMBER] = self.served
         return message
+
+    def serve(self, item: Mapping[str, Any]) -> None:
+        """Take what a server did, where it stands in the text."""
+        texts = [part.get("text") for part in self.parts if part.get("type") == "text"]
+        self.served.append(activity_event(dict(item), sum(len(text) for text in texts if isinstance(text, str))))
+
+    def cite(self, annotations: list[Json]) -> None:
+        """What the last search found, as far as the text that followed says so: the item itself need not."""
+        item = self.served[-1]["item"] if self.served else {}
+        if item.get("type") == "web_search_call" and not dict_of(item.get("action")).get("sources"):
+            cited = [one for one in annotations if one.get("type") == "url_citation"]
+            if cited and not item.get("results"):
+                item["results"] = [{"url": one.get("url"), "title": one.get("title")} for one in cited]
 
     def _put_back(self) -> None:
         """Members of calls that travelled as reasoning details return into their calls."""
@@ -84,16 +95,13 @@ class MessageBuilder:
     cannot say.
 
     custom_tools: the upstream knows custom tools (else their calls are written as calls of the emulated function).
-    tool_media: the upstream takes images and files in tool results (else they follow in a message of the user).
-    tool_marks: it takes `is_error` and `cache_control` of them (else an error is told in words).
+    What else a target may not take is said otherwise for each of them (`gateway.wire.bridge.retelling`).
     """
 
-    def __init__(self, *, custom_tools: bool, tool_media: bool, tool_marks: bool = False) -> None:
+    def __init__(self, *, custom_tools: bool) -> None:
         self.messages: list[Json] = []
         self.dropped: list[str] = []
         self._custom_tools = custom_tools
-        self._tool_media = tool_media
-        self._tool_marks = tool_marks
         self._turn: _Turn | None = None
         self.fault: CallerFault | None = None
         self._outputs: dict[str, deque[Mapping[str, Any]]] = defaultdict(deque)
@@ -126,7 +134,9 @@ class MessageBuilder:
         elif kind == "additional_tools":
             pass  # They are offered with the others.
         elif kind in SERVER_ITEMS:
-            self.dropped.append(f"{path} ({kind})")
+            turn = self._open()
+            turn.serve(item)
+            turn.thought_since = True
         elif self.fault is None:
             what = f"items of the type {str(kind)[:60]!r} cannot be sent to this model"
             self.fault = CallerFault(f"{path}.type: {what}.", param=f"{path}.type")
@@ -150,6 +160,8 @@ class MessageBuilder:
         turn.said, turn.thought_since = True, False
         content = content_to_chat(item["content"])
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        for given in dicts_of(item["content"]):
+            turn.cite(dicts_of(given.get("annotations")))
         for part in parts:
             if part.get("type") == "refusal":
                 turn.refusals.append(part["refusal"])
@@ -200,38 +212,15 @@ class MessageBuilder:
         if turn is None:
             return
         self.messages.append(turn.message())
-        media: list[Json] = []
         for call in turn.calls:
             waiting = self._outputs[call["id"]]
             if waiting:
-                self.messages.append(self._result(call["id"], waiting.popleft(), media))
-        if media:
-            self.messages.append({"role": "user", "content": media})
-
-    def _result(self, call_id: str, item: Mapping[str, Any], media: list[Json]) -> Json:
-        content = content_to_chat(item["output"])
-        if not isinstance(content, str):
-            others = [part for part in content if part.get("type") != "text"]
-            if others and not self._tool_media:
-                media.append({"type": "text", "text": f"Attachments of the result of tool call {call_id}:"})
-                media += others
-                content = text_of(content) or "The result is attached in the next message."
-        message: Json = {"role": "tool", "tool_call_id": call_id, "content": content}
-        marks = {key: item[key] for key in ("is_error", "cache_control") if item.get(key) is not None}
-        if self._tool_marks:
-            return {**message, **marks}
-        if marks.get("is_error") is True:
-            message["content"] = _as_error(content)
-        if "cache_control" in marks:
-            self.dropped.append("input[].cache_control")
-        return message
+                self.messages.append(_result(call["id"], waiting.popleft()))
 
 
-def _as_error(content: Any) -> Any:
-    """A result that its text tells to be an error, for models that are told by nothing else."""
-    if isinstance(content, str):
-        return content if content.lower().startswith("error") else f"Error: {content}"
-    return [{"type": "text", "text": "Error:"}, *content]
+def _result(call_id: str, item: Mapping[str, Any]) -> Json:
+    message: Json = {"role": "tool", "tool_call_id": call_id, "content": content_to_chat(item["output"])}
+    return {**message, **{key: item[key] for key in ("is_error", "cache_control") if item.get(key) is not None}}
 
 
 def _error_text(error: Any) -> str:

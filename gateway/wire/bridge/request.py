@@ -25,22 +25,17 @@ class Abilities:
     """What the chat upstream understands beyond the common ground; what it lacks is emulated.
 
     custom_tools: `{"type": "custom"}` tools. allowed_tools: `tool_choice` of that type.
-    tool_media: images and files in tool results. tool_marks: `is_error` and `cache_control` of them.
     instructions_role: the role that `instructions` get.
     """
 
     custom_tools: bool = False
     allowed_tools: bool = False
-    tool_media: bool = False
-    tool_marks: bool = False
     instructions_role: str = "system"
 
 
 def message_builder(abilities: Abilities) -> MessageBuilder:
     """Makes the messages of one request for an upstream with these abilities."""
-    return MessageBuilder(
-        custom_tools=abilities.custom_tools, tool_media=abilities.tool_media, tool_marks=abilities.tool_marks
-    )
+    return MessageBuilder(custom_tools=abilities.custom_tools)
 
 
 @dataclass(slots=True)

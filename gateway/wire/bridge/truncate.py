@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gateway.wire.bridge.request import Abilities, chat_from_responses
+from gateway.wire.bridge.request import chat_from_responses
 from gateway.wire.responses.items import CALLS
 
 Json = dict[str, Any]
@@ -22,7 +22,7 @@ def count_input(
 
     The rest is as for `chat_from_responses`.
     """
-    form = chat_from_responses(request, items, earlier=earlier, abilities=Abilities(tool_media=True))
+    form = chat_from_responses(request, items, earlier=earlier)
     return {"object": "response.input_tokens", "input_tokens": count(form.body)}
 
 

@@ -136,6 +136,17 @@ STREAM_EVENT = Component(
     },
 )
 
+COMPACTED = Component(
+    "CompactedResponse",
+    members(
+        ("id", "object", "output", "created_at", "usage"),
+        id=_TEXT,
+        object=constant("response.compaction"),
+        output={"type": "array", "items": ITEM},
+        created_at={"type": "integer"},
+        usage=or_null({"type": "object"}),
+    ),
+)
 DELETED = members(("id", "object", "deleted"), id=_TEXT, object=_TEXT, deleted={"type": "boolean", "const": True})
 ITEM_LIST = Component(
     "ResponseItemList",

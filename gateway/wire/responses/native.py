@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import Fault, UpstreamFault
+from gateway.wire.chat.activity import in_words
 from gateway.wire.errors.render import fault_from_stream_event
 from gateway.wire.responses.complete import Completer, complete_usage, is_complete
 from gateway.wire.responses.events import TERMINAL, encode_event, error_event
@@ -79,7 +80,11 @@ def _native_items(item: Mapping[str, Any], path: str, dropped: list[str]) -> lis
     if kind != "reasoning":
         if kind == "message" or "call_id" in item or not is_minted(item.get("id")):
             return [item]
-        dropped.append(f"{path} ({kind})")  # a tool that the gateway ran; the upstream never did
+        # A tool that the gateway ran, and the upstream never did.
+        told = in_words(item)
+        if told:
+            return [{"type": "message", "role": "assistant", "content": told}]
+        dropped.append(f"{path} ({kind})")
         return []
     sealed = item.get("encrypted_content")
     if is_sealed(sealed):

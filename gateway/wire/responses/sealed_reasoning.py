@@ -29,6 +29,10 @@ TAG = "gw1."
 FOREIGN = "responses.reasoning"
 """Type of the detail that holds a whole reasoning item of an upstream that speaks Responses: `{"type", "item"}`."""
 
+PHASE = "responses.phase"
+"""Type of the detail that says what a message of such an upstream was meant as (`commentary`, `final_answer`; models
+want it back): `{"type", "phase", "start", "end"}`, the characters of the answer's text that are that message."""
+
 CALL_EXTRA = "chat.tool_call"
 """Type of the detail that holds what an upstream put into a tool call besides OpenAI's members, such as a thought
 signature: `{"type", "id": <call id>, "members": {...}}`. The members go back into the call with this id."""

@@ -200,7 +200,6 @@ def test_arguments_too_deep_to_be_sent_are_refused(built: Any) -> None:
         ([], "messages"),
         ([7], "messages[0]"),
         ([{"role": "user", "content": 7}], "messages[0].content"),
-        ([{"role": "assistant", "content": "", "function_call": {"name": "f"}}], "messages[0].function_call"),
         ([{"role": "assistant", "tool_calls": [{**CALL, "type": "custom"}]}], "messages[0].tool_calls[0].type"),
         ([{"role": "assistant", "tool_calls": [CALL, CALL]}], "messages[0].tool_calls[1].id"),
     ],

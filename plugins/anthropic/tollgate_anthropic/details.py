@@ -20,7 +20,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.api import activity_notes
+
 from .draft import refuse
+from .searches import search_id
 
 Detail = dict[str, Any]
 Block = dict[str, Any]
@@ -72,6 +75,13 @@ def blocks_from_details(details: Any, path: str) -> list[Placed]:
         for block, entry in found
         if block is not None
     ]
+
+
+def told_activity(message: dict[str, Any], placed: list[Placed]) -> list[Placed]:
+    """In words, what was done for the answer by somebody else than Anthropic: its own searches are among `placed`."""
+    own = {search_id(one.block.get(name)) for one in placed for name in ("id", "tool_use_id")}
+    notes = activity_notes(message, own)
+    return [Placed({"type": "text", "text": words}, after_text, 0) for after_text, words in notes]
 
 
 def in_order(placed: list[Placed], spoken: list[Block], calls: list[Block]) -> list[Block]:

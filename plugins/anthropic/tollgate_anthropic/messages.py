@@ -13,7 +13,7 @@ import orjson
 
 from gateway.api import as_dict, as_text, load_exact
 
-from .details import blocks_from_details, in_order
+from .details import blocks_from_details, in_order, told_activity
 from .draft import Draft, refuse, safe_id
 from .parts import Block, blocks_of
 
@@ -93,14 +93,13 @@ class _Turns:
         if self.waiting and self.turns and self.turns[-1]["role"] != "assistant":
             self._refuse_unanswered()
         placed = blocks_from_details(message.get("reasoning_details"), f"{path}.reasoning_details")
+        placed += told_activity(message, placed)
         content = message.get("content")
         spoken = self._blocks(message, path)
         if not content and isinstance(message.get("refusal"), str):
             spoken = [{"type": "text", "text": message["refusal"]}]
         if message.get("audio"):
             self.draft.report("messages[].audio", "Anthropic cannot hear an earlier spoken answer; send its transcript")
-        if message.get("function_call"):
-            raise refuse(f"{path}.function_call", "is an outdated form; use tool_calls")
         calls = message.get("tool_calls") or []
         if not isinstance(calls, list):
             raise refuse(f"{path}.tool_calls", "must be an array")

@@ -166,9 +166,6 @@ def _opaque(user: str) -> str:
 def add_rest(draft: Draft) -> None:
     """Refuse or report what cannot be carried; pass everything else on under its own name."""
     body = draft.body
-    for name in ("functions", "function_call"):
-        if body.get(name) is not None:
-            raise refuse(name, "is an outdated form; use tools and tool_choice")
     modalities = body.get("modalities")
     if modalities not in (None, ["text"]):
         raise refuse("modalities", "Anthropic models answer in text only")

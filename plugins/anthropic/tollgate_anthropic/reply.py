@@ -50,7 +50,7 @@ class MessageReader(ChatReader):
 
     def make_decoder(self) -> StreamDecoder:
         """A fresh decoder for the streamed answer."""
-        return MessageDecoder(self.call, self.reading, self.secret)
+        return MessageDecoder(self.call, self.reading, self.clean)
 
     def fault_of(self, reply: UpstreamReply) -> Fault:
         """The fault that an error answer means, not yet cleaned."""

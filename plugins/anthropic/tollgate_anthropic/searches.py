@@ -11,6 +11,11 @@ from typing import Any
 from gateway.api import Activity, dict_of, dicts_of, search_activity, text_of
 
 
+def search_id(block_id: Any) -> str:
+    """The id of the item that tells of the search with this block's id."""
+    return "ws_" + text_of(block_id).removeprefix("srvtoolu_")
+
+
 class Searches:
     """The searches of one answer."""
 
@@ -26,5 +31,9 @@ class Searches:
         identity = text_of(block.get("tool_use_id"))
         found = block.get("content")
         urls = [text_of(result.get("url")) for result in dicts_of(found)]
-        name = identity.removeprefix("srvtoolu_")
-        return search_activity(name, self._asked.pop(identity, ""), urls, failed=not isinstance(found, list))
+        return search_activity(
+            search_id(identity).removeprefix("ws_"),
+            self._asked.pop(identity, ""),
+            urls,
+            failed=not isinstance(found, list),
+        )

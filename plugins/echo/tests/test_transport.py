@@ -309,8 +309,6 @@ async def test_directives_can_be_switched_off() -> None:
 
 
 CANNOT: dict[str, Any] = {
-    "functions": [{"name": "get_weather"}],
-    "function_call": {"name": "get_weather"},
     "audio": {"voice": "alloy", "format": "wav"},
     "web_search_options": {},
     "modalities": ["text", "audio"],

@@ -8,8 +8,6 @@ from typing import Any
 from gateway.api import Call, CallerFault
 
 _CANNOT: Mapping[str, str] = {
-    "functions": "the echo model knows only tools; write the functions as tools",
-    "function_call": "the echo model knows only tools; use tool_choice",
     "audio": "the echo model cannot speak",
     "web_search_options": "the echo model cannot search",
 }

@@ -145,7 +145,6 @@ def test_images_in_results(built: Any) -> None:
         ([user(), assistant(call(arguments="{"))], "messages[1].tool_calls[0].function.arguments"),
         ([user(), assistant(call(arguments="[]"))], "messages[1].tool_calls[0].function.arguments"),
         ([user(), assistant(call(type="custom"))], "messages[1].tool_calls[0].type"),
-        ([user(), {"role": "assistant", "function_call": {"name": "f"}}], "messages[1].function_call"),
         ([{"role": "robot", "content": "x"}], "messages[0].role"),
         ([{"role": "system", "content": [{"type": "image_url", "image_url": "gs://b/x"}]}], "messages[0].content"),
         ([user([{"type": "hologram"}])], "messages[0].content[0].type"),

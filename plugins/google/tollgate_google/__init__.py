@@ -9,6 +9,7 @@ from gateway.api import (
     Attempt,
     Call,
     Fault,
+    ListedModel,
     Profile,
     ProviderKind,
     Router,
@@ -19,16 +20,18 @@ from gateway.api import (
     hookimpl,
 )
 
-from .costs import check_costs
+from .costs import TOOLS, check_costs
 from .embeddings import ListReader, embeddings_body
 from .estimate import bound_input
 from .faults import fault_from_reply, tidy
 from .inbound import add_routes
 from .inbound.native import GENERATE, NativeReader, native_body
+from .models import models, read_models
 from .parts import media_urls
+from .quirks import TABLE
 from .reading import Reading
 from .reply import GeminiReader
-from .request import build, draft_request, post, quirks_of, resource
+from .request import build, draft_request, post, resource
 from .settings import Settings, ready
 from .tools import TOOL_NAMES
 
@@ -43,6 +46,7 @@ class GoogleProvider:
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
         self.settings = settings
+        self.quirks = TABLE.of_instance(settings.quirks)
         self._secret = settings.api_key.get_secret_value()
 
     def profile(self, target: Target) -> Profile:
@@ -51,12 +55,13 @@ class GoogleProvider:
         return Profile(
             dialects=frozenset({"chat", GENERATE}),
             operations=frozenset({"chat", "embeddings"}),
-            max_choices=quirks_of(target, self.settings).candidates,
+            max_choices=self.quirks.of(target).candidates,
             media="bytes",
-            understands=frozenset({"allowed_tools", "tool_media", "tool_marks"}),
+            understands=frozenset({"activity", "allowed_tools", "tool_media", "tool_marks"}),
             on_disconnect=self.settings.on_disconnect,
             # Most models refuse Google's search beside functions.
             web_search="alone",
+            tools=TOOLS,
             tool_names=TOOL_NAMES,
         )
 
@@ -69,12 +74,12 @@ class GoogleProvider:
         if call.dialect == GENERATE:
             method = "streamGenerateContent?alt=sse" if call.stream else "generateContent"
             body = native_body(call, self.settings.safety_settings)
-            check_costs(body, self.settings.root)
+            check_costs(body, self.settings.root, target)
             request = post(target, method, body, self.settings, stream=call.stream)
-            reading = Reading(every_search=quirks_of(target, self.settings).searches == "each")
+            reading = Reading(every_search=self.quirks.of(target).searches == "each")
             return Attempt(request, NativeReader(call, reading, self._secret))
-        draft, reading = draft_request(call, target, self.settings)
-        check_costs(draft.out, self.settings.root)
+        draft, reading = draft_request(call, target, self.settings, self.quirks.of(target))
+        check_costs(draft.out, self.settings.root, target)
         return Attempt(build(draft, target, self.settings), GeminiReader(call, reading, self._secret))
 
     def read_fault(self, reply: UpstreamReply) -> Fault:
@@ -86,9 +91,17 @@ class GoogleProvider:
         inner = {**body, "model": resource(target)}
         return post(target, "countTokens", {"generateContentRequest": inner}, self.settings, stream=False)
 
+    def models_request(self) -> UpstreamRequest:
+        """See `ListingProvider`: `GET /models`, a page of a thousand."""
+        return models(self.settings)
+
+    def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
+        """The models in the answer, with the limits that it tells. Raises UpstreamFault when it is no list."""
+        return read_models(reply)
+
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `gateway.api.Provider`. Media cost differently from model to model; its context bounds the whole."""
-        return bound_input(body, quirks_of(target, self.settings), target.context)
+        return bound_input(body, self.quirks.of(target), target.context)
 
     def media_urls(self, body: Mapping[str, Any]) -> list[str]:
         """The http(s) URLs in a chat body that Gemini needs as bytes, for the gateway to fetch and put in place as

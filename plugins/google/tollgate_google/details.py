@@ -8,7 +8,8 @@ calls, so an entry says where its part stood:
     {"index", "type": "google.thought_signature", "signature", "part": "text", "start": n, "end": m}
     {"index", "type": "google.thought_signature", "signature", "part": "thought", "text", "at": n, "calls": k}
     {"index", "type": "google.thought_signature", "signature", "part": "image", "image": i, "at": n, "calls": k}
-    {"index", "type": "google.part", "part": {...}, "at": n, "calls": k}      any other part, as it came
+    {"index", "type": "google.part", "part": {...}, "at": n, "calls": k}      any other part, as it came; `activity`:
+                                                          the id of an item in `x_gateway` that tells the same
 
 `start`, `end` and `at` count characters of the message's content, `calls` the tool calls before the part.
 The signature of a call also stands in `tool_calls[].extra_content.google.thought_signature`, where Google's own
@@ -18,10 +19,14 @@ with the call's id is understood, too.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.api import activity_notes, dict_of, dicts_of, text_of
+
 from .draft import refuse
+from .grounding import is_own
 from .parts import Part
 
 Detail = dict[str, Any]
@@ -63,6 +68,16 @@ class Given:
             raise refuse(path, "must be an array of objects, as they came in the answer")
         for entry in details:
             self._take(entry)
+
+    def tell(self, message: Mapping[str, Any]) -> None:
+        """Place words for what was done for the answer beside the model's own, except by Google itself."""
+        known = {str(entry["activity"]) for entry in self.placed if "activity" in entry}
+        items = [dict_of(event.get("item")) for event in dicts_of(message.get("x_gateway"))]
+        known |= {identity for item in items if is_own(identity := text_of(item.get("id")))}
+        notes = activity_notes(message, known)
+        if notes:
+            self.placed += [{"type": WHOLE_PART, "part": {"text": words}, "at": at} for at, words in notes]
+            self.placed.sort(key=lambda entry: _place(entry.get("start", entry.get("at")), sys.maxsize))
 
     def _take(self, entry: Detail) -> None:
         kind = entry.get("type")

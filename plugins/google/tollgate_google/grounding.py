@@ -8,10 +8,12 @@ out by some answers, so the segment's own text decides.
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 from gateway.api import Activity, dict_of, dicts_of, search_activity, text_of
 
+_OWN = re.compile(r"ws_g[0-9a-f]{24}")
 _SOURCES = ("web", "maps", "retrievedContext", "image")
 
 
@@ -25,8 +27,13 @@ def activity_of(metadata: Any, seed: str) -> Activity:
     asked = [query for query in queries if isinstance(query, str) and query] if isinstance(queries, list) else []
     for at, query in enumerate(asked):
         identity = hashlib.sha256(f"{seed}/{at}".encode("utf-8", "replace")).hexdigest()[:24]
-        made += search_activity(identity, query, [url for url in urls if url] if not at else ())
+        made += search_activity(f"g{identity}", query, [url for url in urls if url] if not at else ())
     return made
+
+
+def is_own(item_id: str) -> bool:
+    """Whether a search with this item id was Google's: its models are not told of those again."""
+    return _OWN.fullmatch(item_id) is not None
 
 
 def annotations_of(metadata: Any, content: str) -> list[dict[str, Any]]:

@@ -84,11 +84,10 @@ class _Turns:
 
     def add_assistant(self, message: dict[str, Any], path: str) -> None:
         self._require_answers()
-        if message.get("function_call"):
-            raise refuse(f"{path}.function_call", "is an outdated form; use tool_calls")
         if message.get("audio"):
             self.draft.report("messages[].audio", "Gemini cannot hear an earlier spoken answer; send its transcript")
         given = Given(message.get("reasoning_details"), f"{path}.reasoning_details")
+        given.tell(message)
         listed = as_list(message.get("tool_calls") or [], f"{path}.tool_calls")
         calls = [self._call(call, given, f"{path}.tool_calls[{at}]") for at, call in enumerate(listed)]
         if calls and self.draft.quirks.signatures and "thoughtSignature" not in calls[0]:

@@ -235,9 +235,6 @@ def add_resolution(draft: Draft) -> None:
 def add_rest(draft: Draft) -> None:
     """The tier, and what is refused or reported because Gemini has nothing like it."""
     body = draft.body
-    for name in ("functions", "function_call"):
-        if body.get(name) is not None:
-            raise refuse(name, "is an outdated form; use tools and tool_choice")
     tier = body.get("service_tier")
     if tier is not None:
         if not isinstance(tier, str) or tier not in _TIERS:

@@ -121,6 +121,15 @@ def keeps_to_the_rule_of_names() -> None:
     assert not any(rule.fullmatch(name) for name in ("a.b", "a:b", "x" * 65))
 
 
+OLDER = "told as tools, and answered in the older form"
+
+
+def knows_tools_only() -> None:
+    """So the gateway says it in tools (tests/wire/chat/test_functions.py)."""
+    profile = create("test", Settings(api_key="sk-test")).profile(make_target("some-model"))
+    assert "functions" not in profile.understands
+
+
 def row(parameter: str, how: str, check: Callable[[], None], note: str = "") -> dict[str, Any]:
     return {"parameter": parameter, "provider": "mistralai", "how": how, "note": note, "check": check}
 
@@ -203,8 +212,8 @@ matrix_rows: list[dict[str, Any]] = [
         "mapped",
         gives({"tools": [TOOL], "parallel_tool_calls": False}, {"parallel_tool_calls": False}),
     ),
-    row("functions", "refused", refuses({"functions": []}, "functions")),
-    row("function_call", "refused", refuses({"function_call": "auto"}, "function_call")),
+    row("functions", "emulated", knows_tools_only, OLDER),
+    row("function_call", "emulated", knows_tools_only, OLDER),
     row("response_format: json_object", "mapped", same("response_format", {"type": "json_object"})),
     row("response_format: json_schema", "mapped", same("response_format", SCHEMA)),
     row("reasoning_effort", "mapped", same("reasoning_effort", "high")),

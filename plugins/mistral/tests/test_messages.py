@@ -128,8 +128,6 @@ def test_pictures_in_a_result_follow_in_a_users_message(built: Built) -> None:
         ([user(), asked(), result(identity="other")], "messages[2].tool_call_id"),
         ([user(), asked(), user()], "messages[1].tool_calls[0]"),
         ([user(), asked(CALL, {**CALL, "id": "b"}), result()], "messages[1].tool_calls[1]"),
-        ([user(), {"role": "function", "name": "f", "content": "1"}], "messages[1].role"),
-        ([user(), {"role": "assistant", "function_call": {}}], "messages[1].function_call"),
         ([user(), asked({"id": "c", "type": "custom", "custom": {}})], "messages[1].tool_calls[0].type"),
         ([{"role": "user", "content": None}], "messages[0].content"),
         ([{"role": "user", "content": [1]}], "messages[0].content[0]"),

@@ -63,8 +63,6 @@ class _Talk:
             self._out.append({**self._rest(message, path), "role": "user", "content": content})
         elif role == "assistant":
             self._add_assistant(message, path)
-        elif role == "function":
-            raise refuse(f"{path}.role", "'function' is an outdated form; use tools and role tool")
         else:
             raise refuse(f"{path}.role", "must be system, developer, user, assistant or tool")
 
@@ -87,8 +85,6 @@ class _Talk:
         self._system.append(content)
 
     def _add_assistant(self, message: Message, path: str) -> None:
-        if message.get("function_call") is not None:
-            raise refuse(f"{path}.function_call", "is an outdated form; use tool_calls")
         for name in ("audio", "images"):
             if message.get(name):
                 self._draft.report(f"messages[].{name}", "Mistral takes no such answers back")
@@ -103,7 +99,6 @@ class _Talk:
         if not calls and not content:
             return  # an empty message says nothing, and Mistral refuses it
         sent = {**self._rest(message, path), "role": "assistant", "content": content or ""}
-        sent.pop("function_call", None)
         if calls:
             listed = enumerate(as_list(calls, f"{path}.tool_calls"))
             sent["tool_calls"] = [self._call(call, f"{path}.tool_calls[{at}]") for at, call in listed]

@@ -153,6 +153,15 @@ def always_asks_for_usage() -> None:
     assert "stream_options" not in send({})[0]
 
 
+OLDER = "told as tools, and answered in the older form"
+
+
+def knows_tools_only() -> None:
+    """So the gateway says it in tools (tests/wire/chat/test_functions.py)."""
+    profile = create("test", Settings(api_key="sk-test")).profile(make_target("some-model"))
+    assert "functions" not in profile.understands
+
+
 def row(parameter: str, how: str, check: Callable[[], None], note: str = "") -> dict[str, Any]:
     return {"parameter": parameter, "provider": "moonshotai", "how": how, "note": note, "check": check}
 
@@ -217,6 +226,7 @@ matrix_rows: list[dict[str, Any]] = [
         "tools: $web_search",
         "mapped",
         same("tools", [{"type": "builtin_function", "function": {"name": "$web_search"}}]),
+        "only where the operator lets `builtin_function` through (`hosted_tools`): Moonshot bills each search",
     ),
     row("tool_choice", "mapped", gives({"tools": [TOOL], "tool_choice": "none"}, {"tool_choice": "none"})),
     row(
@@ -248,8 +258,8 @@ matrix_rows: list[dict[str, Any]] = [
         "reported",
         reports({"tools": [TOOL], "parallel_tool_calls": False}, "parallel_tool_calls"),
     ),
-    row("functions", "refused", refuses({"functions": []}, "functions")),
-    row("function_call", "refused", refuses({"function_call": "auto"}, "function_call")),
+    row("functions", "emulated", knows_tools_only, OLDER),
+    row("function_call", "emulated", knows_tools_only, OLDER),
     row("response_format: json_object", "mapped", same("response_format", {"type": "json_object"})),
     row("response_format: json_schema", "mapped", same("response_format", SCHEMA)),
     row("reasoning_effort (Kimi K3)", "mapped", same("reasoning_effort", "low", K3)),

@@ -50,8 +50,6 @@ def translate_messages(draft: Draft) -> list[Message]:
 def _translate(draft: Draft, message: Any, path: str) -> Iterator[Message]:
     message = as_dict(message, path)
     role = message.get("role")
-    if role == "function":
-        raise refuse(f"{path}.role", "'function' is an outdated form; use tools and role tool")
     if not isinstance(role, str) or role not in _ROLES:
         raise refuse(f"{path}.role", "must be system, developer, user, assistant or tool")
     sent = {key: value for key, value in message.items() if key not in _NOT_SENT and value is not None}
@@ -72,8 +70,6 @@ def _translate(draft: Draft, message: Any, path: str) -> Iterator[Message]:
 
 def _finish_assistant(draft: Draft, message: Message, sent: Message, path: str) -> bool:
     """Complete an assistant message; False when it says nothing and must be left out."""
-    if sent.pop("function_call", None) is not None:
-        raise refuse(f"{path}.function_call", "is an outdated form; use tool_calls")
     for name in ("audio", "images"):
         if sent.pop(name, None):
             draft.report(f"messages[].{name}", "Moonshot takes no such answers back")

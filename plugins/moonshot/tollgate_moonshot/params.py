@@ -107,9 +107,6 @@ def add_identity(draft: Draft) -> None:
 def add_rest(draft: Draft) -> None:
     """Refuse or report what cannot be carried; pass everything else on under its own name."""
     body = draft.body
-    for name in ("functions", "function_call"):
-        if body.get(name) is not None:
-            raise refuse(name, "is an outdated form; use tools and tool_choice")
     if body.get("modalities") not in (None, ["text"]):
         raise refuse("modalities", "Moonshot's models answer in text only")
     for name, (neutral, why) in CANNOT.items():

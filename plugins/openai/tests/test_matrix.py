@@ -138,8 +138,6 @@ SAME: dict[str, Body] = {
         "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [NAMED]}},
     },
     "parallel_tool_calls": {"tools": [TOOL], "parallel_tool_calls": False},
-    "functions": {"functions": [{"name": "f"}]},
-    "function_call": {"functions": [{"name": "f"}], "function_call": "auto"},
     "response_format: json_object": {"response_format": {"type": "json_object"}},
     "response_format: json_schema": {"response_format": ANSWER},
     "verbosity": {"verbosity": "low"},
@@ -157,6 +155,11 @@ SAME: dict[str, Body] = {
     "modalities": {"modalities": ["text", "audio"]},
     "audio": {"audio": {"voice": "alloy", "format": "wav"}},
     "any other": {"novel": {"deep": [1, None]}},
+}
+# The older form of tools, which OpenAI still takes and servers that copied its dialect do not.
+OLDER: dict[str, Body] = {
+    "functions": {"functions": [{"name": "f"}]},
+    "function_call": {"functions": [{"name": "f"}], "function_call": "auto"},
 }
 # What OpenAI's models refuse while they reason.
 SAMPLING: dict[str, Any] = {
@@ -182,6 +185,12 @@ def keeps_to_the_rule_of_names(to: str) -> Check:
     return check
 
 
+def knows_tools_only() -> None:
+    """So the gateway says it in tools (tests/wire/chat/test_functions.py)."""
+    settings = OpenAISettings.model_validate({"api_key": "key-0123456789", "base_url": URLS[OTHER]})
+    assert "functions" not in OpenAIProvider("test", settings).profile(make_target(PLAIN)).understands
+
+
 RENAMED = "renamed, and back in the answer"
 DETAILS = [{"type": "anthropic.thinking", "signature": "s"}]
 THOUGHT = {**ASSISTANT, "reasoning_content": "b"}
@@ -192,6 +201,7 @@ SYSTEM = {"messages": [{"role": "system", "content": "A"}]}
 
 matrix_rows: list[dict[str, Any]] = [
     *(row(name, "passed", passes(body, PLAIN, REASONS, ON_REQUEST)) for name, body in SAME.items()),
+    *(row(name, "passed", passes(body, PLAIN, REASONS, ON_REQUEST)) for name, body in OLDER.items()),
     *(row(name, "passed", passes({name: value}, PLAIN, ON_REQUEST)) for name, value in SAMPLING.items()),
     *(
         row(f"{name} (while a model reasons)", "reported", reports({name: value}, name, REASONS, "gpt-5"))
@@ -252,6 +262,7 @@ matrix_rows: list[dict[str, Any]] = [
     row("tools: names outside the rule", "emulated", keeps_to_the_rule_of_names(OPENAI), RENAMED),
     other("tools: names outside the rule", "emulated", keeps_to_the_rule_of_names(OTHER), RENAMED),
     *(other(name, "passed", passes(body, to=OTHER)) for name, body in SAME.items()),
+    *(other(name, "emulated", knows_tools_only, "told as tools, and answered in the older form") for name in OLDER),
     *(other(name, "passed", passes({name: value}, to=OTHER)) for name, value in SAMPLING.items()),
     other("messages: system, developer", "mapped", gives(DEVELOPER, SYSTEM, to=OTHER), "developer as system"),
     other("messages: reasoning_content", "passed", passes({"messages": [THOUGHT]}, to=OTHER)),

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from tollgate_openai import OpenAIProvider, OpenAISettings
 
-from gateway.api import CallerFault, GatewayFault, UpstreamReply
+from gateway.api import CallerFault, GatewayFault, UpstreamFault, UpstreamReply
 from gateway.testing import make_call, make_target
 
 ENCRYPTED = "reasoning.encrypted_content"
@@ -91,3 +91,23 @@ def test_faults_of_an_answer_never_repeat_the_key() -> None:
     with pytest.raises(Exception) as raised:  # whatever fault the code stands for
         made.prepare(call, make_target()).reader.read_reply(UpstreamReply(200, {}, orjson.dumps(failed)))
     assert "sk-test-key" not in str(raised.value)
+
+
+def test_openai_itself_compacts() -> None:
+    made = provider()
+    assert "compact" in made.profile(make_target()).operations
+    for other in (provider(base_url="http://127.0.0.1:1/v1", responses="native"), provider(responses="bridge")):
+        assert "compact" not in other.profile(make_target()).operations
+    call = make_call({"input": [{"role": "user", "content": "Hi"}]}, max_output=100, operation="compact")
+    call.dialect = "responses"
+    attempt = made.prepare(call, make_target(upstream="gpt-5.1"))
+    assert attempt.request.url.endswith("/v1/responses/compact")
+    assert orjson.loads(attempt.request.body) == {"model": "gpt-5.1", "input": [{"role": "user", "content": "Hi"}]}
+    item = {"type": "compaction", "id": "cmp_1", "encrypted_content": "gAAAA"}
+    usage = {"input_tokens": 9, "output_tokens": 3, "total_tokens": 12}
+    body = {"id": "resp_1", "object": "response.compaction", "output": [item], "created_at": 1, "usage": usage}
+    answer = attempt.reader.read_reply(UpstreamReply(200, {}, orjson.dumps(body)))
+    assert (answer.body, answer.usage) == (body, usage)
+    for nonsense in (b"no", b"[]", b"{}"):
+        with pytest.raises(UpstreamFault):
+            attempt.reader.read_reply(UpstreamReply(200, {}, nonsense))

@@ -14,8 +14,6 @@ from gateway.api import Call, CallerFault
 
 _THOUGHTS = ("reasoning_details", "reasoning_content")
 _MARK = "cache_control"
-_OURS = "x_gateway"
-"""What was done beside the model's words: of an answer, which a caller gives back with all that it had."""
 
 
 def without_foreign_members(messages: Any, call: Call) -> Any:
@@ -35,10 +33,10 @@ def without_foreign_members(messages: Any, call: Call) -> Any:
 def _message(message: Any, path: str, call: Call) -> Any:
     if not isinstance(message, dict):
         return message
-    found = [name for name in (_MARK, _OURS) if name in message]
+    found = [_MARK] if _MARK in message else []
     if message.get("role") == "assistant":
         found += [name for name in _THOUGHTS if name in message]
-    said = [name for name in found if message[name] and name != _OURS]
+    said = [name for name in found if message[name]]
     if "reasoning_details" in said and "reasoning_content" in said:
         said.remove("reasoning_content")
     for name in said:

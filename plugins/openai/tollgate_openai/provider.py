@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 import orjson
-from pydantic import ValidationError
 
 from gateway.api import (
+    COMPLETIONS,
     Attempt,
     Call,
     CallerFault,
     ChatReader,
+    CompactionReader,
+    CompletionsReader,
     Dialect,
     EmbeddingsReader,
     Fault,
@@ -23,15 +25,16 @@ from gateway.api import (
     ResponsesReader,
     Target,
     Transport,
-    UpstreamFault,
     UpstreamReply,
     UpstreamRequest,
     bound_text_tokens,
+    listed_models,
     redact_fault,
 )
-from tollgate_openai.hosted import refuse_hosted
+from tollgate_openai.completions import CompletionsMode, completions_body, knows_no_chat
+from tollgate_openai.hosted import TOOLS, check_members
 from tollgate_openai.members import without_foreign_members
-from tollgate_openai.quirks import Quirks, QuirkSettings, compatible_quirks, openai_quirks
+from tollgate_openai.quirks import AT_OPENAI, ELSEWHERE
 from tollgate_openai.request import chat_body
 from tollgate_openai.responses import responses_body
 from tollgate_openai.settings import OpenAISettings
@@ -46,6 +49,7 @@ _SPEAKS: Mapping[str, frozenset[Dialect]] = MappingProxyType(
     }
 )
 
+_CHAT: frozenset[str] = frozenset({"chat", "embeddings"})
 
 # vLLM, OpenRouter and Groq, LM Studio.
 _CONTEXTS = ("max_model_len", "context_length", "context_window", "max_context_length")
@@ -59,39 +63,21 @@ class OpenAIProvider:
         self.name = name
         self.transport: Transport | None = None
         self._settings = settings
+        self.quirks = (AT_OPENAI if settings.is_openai else ELSEWHERE).of_instance(settings.quirks)
         self._url = settings.base_url + "/chat/completions"
         self._responses_url = settings.base_url + "/responses"
+        self._completions_url = settings.base_url + "/completions"
         self._embeddings_url = settings.base_url + "/embeddings"
         self._models_url = settings.base_url + "/models"
         self._headers = _headers(settings)
         secrets = (settings.api_key.get_secret_value(), settings.organization, settings.project)
         # Extra headers may carry a second credential (a proxy's key): their values are secrets as well.
         self._secrets = tuple(secret for secret in (*secrets, *settings.headers.values()) if secret)
-        self._table: dict[str, Quirks] = {}
-
-    def quirks(self, target: Target) -> Quirks:
-        """What the target's model tolerates: the table's row, the instance's overrides, then the model's own.
-        Raises GatewayFault when the `quirks` in the model's options are not valid."""
-        row = self._table.get(target.upstream)
-        if row is None:
-            known = openai_quirks if self._settings.is_openai else compatible_quirks
-            row = known(target.upstream)
-            row = self._table[target.upstream] = self._settings.quirks.apply(row)
-        own = target.options.get("quirks")
-        if own is None:
-            return row
-        try:
-            return QuirkSettings.model_validate(own).apply(row)
-        except ValidationError as error:
-            raise GatewayFault(
-                f"The model {target.model} is not configured correctly.",
-                detail=f"models.{target.model}.options.quirks: {error}",
-            ) from error
 
     def profile(self, target: Target) -> Profile:
         """See `Provider`: the model's own `options.responses` counts before the instance's setting. Raises GatewayFault
         when that is none of the known words, or the model's `options.quirks` are not valid."""
-        self.quirks(target)
+        self.quirks.of(target)
         mode = target.options.get("responses", "auto")
         if mode not in _SPEAKS:
             raise GatewayFault(
@@ -101,23 +87,48 @@ class OpenAIProvider:
         if mode == "auto":
             mode = self._settings.responses
         official = self._settings.is_openai
+        dialects, operations = _SPEAKS["native" if mode == "auto" and official else mode], _CHAT
+        if official and "responses" in dialects:
+            operations |= {"compact"}
+        texts = self._completions(target)
+        if texts == "only":
+            dialects = operations = frozenset({COMPLETIONS})
+        elif texts == "native":
+            dialects |= {COMPLETIONS}
         return Profile(
-            dialects=_SPEAKS["native" if mode == "auto" and official else mode],
-            operations=frozenset({"chat", "embeddings"}),
-            understands=frozenset({"custom_tools", "allowed_tools"} if official else ()),
+            dialects=dialects,
+            operations=operations,
+            understands=frozenset({"custom_tools", "allowed_tools", "functions"} if official else ()),
             on_disconnect=self._settings.on_disconnect,
+            tools=TOOLS,
         )
+
+    def _completions(self, target: Target) -> str:
+        mode = target.options.get("completions", self._settings.completions)
+        if mode not in get_args(CompletionsMode):
+            raise GatewayFault(
+                f"The model {target.model} is not configured correctly.",
+                detail=f"models.{target.model}.options.completions: must be one of {', '.join(_SPEAKS)}",
+            )
+        if mode == "auto":
+            return "only" if self._settings.is_openai and knows_no_chat(target.upstream) else "bridge"
+        return str(mode)
 
     def prepare(self, call: Call, target: Target) -> Attempt:
         """See `Provider`. Raises CallerFault for a body that cannot be written as JSON."""
         if call.operation == "embeddings":
             return self._attempt(call, self._embeddings_url, {**call.body, "model": target.upstream}, _Embeddings)
+        check_members(call.body, target)
         if call.dialect == "responses":
-            if self._settings.is_openai:
-                refuse_hosted(call.body, self._settings.hosted_tools)
-            body = responses_body(call, target.upstream, self.quirks(target), table=self._settings.is_openai)
+            body = responses_body(call, target.upstream, self.quirks.of(target), table=self._settings.is_openai)
+            if call.operation == "compact":
+                body.pop("max_output_tokens", None)  # how long it gets is the provider's to say
+                return self._attempt(call, self._responses_url + "/compact", body, _Compaction)
             return self._attempt(call, self._responses_url, body, _Responses)
-        body = chat_body(call, target.upstream, self.quirks(target))
+        if call.dialect == COMPLETIONS:
+            body = completions_body(call, target.upstream, self.quirks.of(target))
+            return self._attempt(call, self._completions_url, body, _Completions)
+        body = chat_body(call, target.upstream, self.quirks.of(target))
         if self._settings.is_openai and "messages" in body:
             body["messages"] = without_foreign_members(body["messages"], call)
         return self._attempt(call, self._url, body, _Chat)
@@ -136,26 +147,14 @@ class OpenAIProvider:
 
     def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
         """See `ListingProvider`. Servers that tell a model's limits do so in members of their own."""
-        if reply.status >= 300:
-            raise UpstreamFault(
-                "The provider did not list its models.", upstream_status=reply.status, detail=repr(reply.body[:500])
-            )
-        try:
-            data = orjson.loads(reply.body)["data"]
-            return [
-                ListedModel(entry["id"], _limit(entry, _CONTEXTS), _limit(entry, _OUTPUTS))
-                for entry in data
-                if isinstance(entry, dict) and isinstance(entry.get("id"), str)
-            ]
-        except (ValueError, TypeError, KeyError) as error:
-            raise UpstreamFault("The provider's list of models is none.", detail=repr(reply.body[:500])) from error
+        return listed_models(reply, contexts=_CONTEXTS, outputs=_OUTPUTS)
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `Provider`. Pictures cost differently from model to model."""
         return cap(bound_text_tokens(body, weights(self._image_cost(target))), target)
 
     def _image_cost(self, target: Target) -> ImageCost | None:
-        most = self.quirks(target).image_tokens
+        most = self.quirks.of(target).image_tokens
         if most is None and self._settings.is_openai:
             return image_cost(target.upstream)
         return None if most is None else ImageCost(most, most)
@@ -181,13 +180,16 @@ class _Responses(_Clean, ResponsesReader):
     """Responses: events as raw JSON bytes."""
 
 
+class _Completions(_Clean, CompletionsReader):
+    """OpenAI's older completions."""
+
+
+class _Compaction(_Clean, CompactionReader):
+    """Compacted conversations."""
+
+
 class _Embeddings(_Clean, EmbeddingsReader):
     """OpenAI's lists of embeddings."""
-
-
-def _limit(entry: dict[str, Any], names: tuple[str, ...]) -> int | None:
-    """The first of these members that is a number of tokens."""
-    return next((found for name in names if type(found := entry.get(name)) is int and 0 < found <= 10**9), None)
 
 
 def _headers(settings: OpenAISettings) -> dict[str, str]:

@@ -17,7 +17,7 @@ import orjson
 
 from gateway.api.stores import TABLES, Row, Snapshot, at_once, not_empty, to_positions, to_words
 from tollgate_postgres.engine import away, connect, is_away
-from tollgate_postgres.ledger import BASES, KINDS
+from tollgate_postgres.ledger import BASES, KINDS, written_tags
 from tollgate_postgres.responses import item_ids
 from tollgate_postgres.usage import month_bounds
 
@@ -42,7 +42,7 @@ READ: Mapping[str, str] = MappingProxyType(
         "holds": "SELECT n, request_id, account, key, period, created, model, amount, units, state, charged, logged, "
         "target, state = 0 AND dispatched, CASE WHEN state = 0 THEN base END, CASE WHEN state = 0 THEN unit_price END, "
         "CASE WHEN state = 0 THEN ceiling END, CASE WHEN state = 0 THEN known END, "
-        "CASE WHEN state = 0 THEN known_prompt END, CASE WHEN state = 0 THEN known_completion END "
+        "CASE WHEN state = 0 THEN known_prompt END, CASE WHEN state = 0 THEN known_completion END, tags "
         "FROM holds ORDER BY n",
         "identities": 'SELECT issuer, subject, account FROM identities ORDER BY issuer COLLATE "C", '
         'subject COLLATE "C"',
@@ -57,11 +57,13 @@ READ: Mapping[str, str] = MappingProxyType(
         'ORDER BY account, day, key, model COLLATE "C"',
         "secrets": "SELECT digest, key, until FROM secrets ORDER BY digest",
         "sessions": "SELECT n, id, digest, account, created, expires, seen, remote, agent FROM sessions ORDER BY n",
+        "tag_sums": "SELECT account, day, name, value, key, credits, requests, tokens FROM tag_sums "
+        'ORDER BY account, day, name COLLATE "C", value COLLATE "C", key',
         "topup_parts": 'SELECT topup, name, amount, rank FROM topup_parts ORDER BY topup, name COLLATE "C"',
         "topups": "SELECT n, id, account, method, currency, amount, credits, created, state, checkout, url, settled, "
         "returned, credited, owed, entries FROM topups ORDER BY n",
         "usage": "SELECT n, account, key, hold, request_id, model, target, route, status, basis, created, counts, "
-        "first_byte_ms, total_ms, error FROM usage ORDER BY n",
+        "first_byte_ms, total_ms, error, tags FROM usage ORDER BY n",
         "vouchers": "SELECT n, digest, label, credits, created, expires, redeemed, account, note, revoked "
         "FROM vouchers ORDER BY n",
     }
@@ -92,12 +94,16 @@ _GO_ON = """
         setval(pg_get_serial_sequence('audit', 'n'), (SELECT coalesce(max(n), 0) + 1 FROM audit), false),
         setval('usage_numbers', (SELECT coalesce(max(n), 0) + 1 FROM usage), false)
 """
+_TAGGED = ("holds", "usage")
 _PLACE = {table: {name: place for place, name in enumerate(columns)} for table, columns in TABLES.items()}
 
 
 def _read_row(table: str, row: Iterable[Any]) -> Row:
     """A row of `READ` as one of `TABLES`."""
     values: list[Any] = [tuple(value) if isinstance(value, list) else value for value in row]
+    if table in _TAGGED:
+        place = _PLACE[table]["tags"]
+        values[place] = tuple(orjson.loads(values[place] or b"{}").items())
     to_words(table, values, KINDS, BASES)
     return tuple(values)
 
@@ -180,6 +186,8 @@ class _Writing:
     def row(self, table: str, row: Row) -> Row:
         """The same row, with what this database keeps besides."""
         values, place = list(row), _PLACE[table]
+        if table in _TAGGED:
+            values[place["tags"]] = written_tags(values[place["tags"]])
         to_positions(table, values, KINDS, BASES)
         if table == "holds":
             for name in ("base", "unit_price"):

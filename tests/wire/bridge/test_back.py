@@ -18,6 +18,7 @@ from gateway.wire.bridge.back_request import responses_from_chat
 from gateway.wire.bridge.reply import response_from_chat
 from gateway.wire.bridge.request import Abilities, chat_from_responses
 from gateway.wire.bridge.stream import BridgeStream
+from gateway.wire.chat.activity import activity_event
 from gateway.wire.chat.request import ChatFold, fold_stream, validate_chat
 from gateway.wire.responses.decoder import ResponsesEventDecoder
 from gateway.wire.responses.events import encode_events
@@ -122,14 +123,6 @@ ROWS: list[tuple[Json, Json, list[str]]] = [
         [],
     ),
     (
-        {"functions": [{"name": "f"}], "function_call": {"name": "f"}},
-        {
-            "tools": [{"type": "function", "parameters": None, "strict": False, "name": "f"}],
-            "tool_choice": {"type": "function", "name": "f"},
-        },
-        [],
-    ),
-    (
         {"web_search_options": {"search_context_size": "low"}},
         {"tools": [{"type": "web_search", "search_context_size": "low"}]},
         [],
@@ -209,15 +202,62 @@ def test_messages_become_items() -> None:
     ]
 
 
-def test_older_function_messages_pair_by_order() -> None:
-    body, _ = back(
-        messages=[
-            {"role": "user", "content": "q"},
-            {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
-            {"role": "function", "name": "f", "content": "1"},
-        ]
+def test_searches_of_earlier_turns_are_items_and_the_rest_is_words() -> None:
+    action = {"type": "search", "query": "q"}
+    search = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": action}
+    found = {**search, "id": "ws_2", "results": [{"url": "https://a.example/", "title": "A"}]}
+    code = {"type": "code_interpreter_call", "id": "ci_1", "code": "1+1", "outputs": []}
+    events = [activity_event(item) for item in (search, found, code)]
+    said = {"role": "assistant", "content": "2", "x_gateway": events}
+    body, dropped = back(messages=[{"role": "user", "content": "q"}, said])
+    sources = [{"type": "url", "url": "https://a.example/"}]
+    assert body["input"][1:] == [
+        {"type": "web_search_call", "status": "completed", "action": action},
+        {"type": "web_search_call", "status": "completed", "action": {**action, "sources": sources}},
+        {"type": "message", "role": "assistant", "content": "(Ran this code:\n1+1\n)\n\n2"},
+    ]
+    assert dropped == []
+
+
+def test_what_messages_were_meant_as_comes_back() -> None:
+    def item(place: str, phase: str, text: str) -> Json:
+        part = {"type": "output_text", "text": text, "annotations": []}
+        return {"type": "message", "id": place, "role": "assistant", "phase": phase, "content": [part]}
+
+    output = [item("msg_1", "commentary", "Let me look. "), item("msg_2", "final_answer", "Done.")]
+    completion = chat_from_response(
+        {"object": "response", "status": "completed", "output": output}, completion_id="c", model="m", created=1
     )
-    assert [item.get("call_id") for item in body["input"]] == [None, "call_1", "call_1"]
+    answer = completion["choices"][0]["message"]
+    assert answer["content"] == "Let me look. Done."
+    assert [detail["index"] for detail in answer["reasoning_details"]] == [0, 1]
+    question = {"role": "user", "content": "q"}
+    body, dropped = back(messages=[question, answer, question])
+    assert dropped == []
+    assert body["input"][1:3] == [
+        {"type": "message", "role": "assistant", "content": "Let me look. ", "phase": "commentary"},
+        {"type": "message", "role": "assistant", "content": "Done.", "phase": "final_answer"},
+    ]
+    shorter = {**answer, "content": "Done."}
+    nonsense = {**answer, "reasoning_details": [{"type": "responses.phase"}]}
+    for odd in ({**answer, "content": None, "refusal": "no"}, shorter, nonsense):
+        assert all("phase" not in one for one in back(messages=[question, odd, question])[0]["input"])
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish", "native"),
+    [("max_output_tokens", "length", None), ("content_filter", "content_filter", None), ("odd", "length", "odd")],
+)
+def test_why_an_answer_is_incomplete_is_told(reason: str, finish: str, native: str | None) -> None:
+    part = {"type": "output_text", "text": "Hi", "annotations": []}
+    response = {
+        "object": "response",
+        "status": "incomplete",
+        "incomplete_details": {"reason": reason},
+        "output": [{"type": "message", "id": "m", "role": "assistant", "content": [part]}],
+    }
+    (choice,) = chat_from_response(response, completion_id="c", model="m", created=1)["choices"]
+    assert (choice["finish_reason"], choice.get("native_finish_reason")) == (finish, native)
 
 
 def test_thoughts_that_cannot_be_proved_are_reported() -> None:

@@ -184,40 +184,32 @@ def test_a_call_without_answer_is_refused_as_by_openai() -> None:
     assert caught.value.param == "input"
 
 
-def test_media_in_results_follow_in_a_message_of_the_user() -> None:
+def test_media_and_marks_of_results_stay_with_them() -> None:
     result = [{"type": "input_text", "text": "see"}, {"type": "input_image", "image_url": "https://x/a.png"}]
     image = {"type": "image_url", "image_url": {"url": "https://x/a.png"}}
-    got = messages(call("a"), call("b"), output("a", result), output("b", result[1:]))
-    assert got[1:] == [
-        tool("a", "see"),
-        tool("b", "The result is attached in the next message."),
-        {
-            "role": "user",
-            "content": [
-                {"type": "text", "text": "Attachments of the result of tool call a:"},
-                image,
-                {"type": "text", "text": "Attachments of the result of tool call b:"},
-                image,
-            ],
-        },
-    ]
-    able = messages(call("a"), output("a", result), abilities=Abilities(tool_media=True))
-    assert able[1:] == [tool("a", [{"type": "text", "text": "see"}, image])]
+    marked = {**output("a", result), "is_error": True, "cache_control": {"type": "ephemeral"}}
+    form = bridge(input=[user("q"), call("a"), marked])
+    kept = tool("a", [{"type": "text", "text": "see"}, image])
+    assert form.body["messages"][-1] == {**kept, "is_error": True, "cache_control": {"type": "ephemeral"}}
+    assert form.dropped == []
 
 
-def test_marks_of_results_are_kept_told_or_reported() -> None:
-    marked = {**output("a", "no"), "is_error": True, "cache_control": {"type": "ephemeral"}}
-    able = bridge(input=[user("q"), call("a"), marked], abilities=Abilities(tool_marks=True))
-    assert able.body["messages"][-1] == {**tool("a", "no"), "is_error": True, "cache_control": {"type": "ephemeral"}}
-    assert able.dropped == []
-    plain = bridge(input=[user("q"), call("a"), marked])
-    assert plain.body["messages"][-1] == tool("a", "Error: no")
-    assert plain.dropped == ["input[].cache_control"]
+def test_what_servers_did_travels_beside_the_text_that_followed() -> None:
+    search = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search"}}
+    cited = {"type": "url_citation", "url": "https://a.example/", "title": "A", "start_index": 0, "end_index": 1}
+    answer = said("there")
+    answer["content"] = [{"type": "output_text", "text": "there", "annotations": [cited]}]
+    code = {"type": "code_interpreter_call", "id": "ci_1", "code": "1", "outputs": []}
+    (message,) = messages(user("q"), search, answer, code, said("!"))[1:]
+    found = {**search, "results": [{"url": "https://a.example/", "title": "A"}]}
+    assert message == {
+        "role": "assistant",
+        "content": "there!",
+        "x_gateway": [{"event": "done", "item": found}, {"event": "done", "item": code, "after_text": 5}],
+    }
 
 
-def test_what_servers_did_is_reported_and_unknown_items_refused() -> None:
-    form = bridge(input=[user("q"), {"type": "web_search_call", "id": "ws_1", "status": "completed"}, said("a")])
-    assert form.dropped == ["input[1] (web_search_call)"]
+def test_unknown_items_are_refused() -> None:
     form = bridge(input=[user("q"), {"type": "program", "id": "x"}])
     assert form.fault is not None
     assert form.fault.param == "input[1].type"

@@ -119,13 +119,20 @@ def test_messages_have_neither_id_nor_what_sdks_add() -> None:
     assert dropped == []
 
 
-def test_the_gateways_own_tool_items_stay_here() -> None:
-    ours = {"type": "web_search_call", "id": "ws_gw1_3", "status": "completed"}
+def test_what_the_gateways_own_tools_did_is_told_in_words() -> None:
+    ours = {
+        "type": "web_search_call",
+        "id": "ws_gw1_3",
+        "status": "completed",
+        "action": {"type": "search", "query": "q"},
+    }
+    approval = {"type": "mcp_approval_request", "id": "mcpr_gw1_4"}
     theirs = {"type": "web_search_call", "id": "ws_0b5c", "status": "completed"}
     other = {"type": "mcp_call", "id": "mcp_0b5c", "name": "x", "arguments": "{}"}
-    body, dropped = native(ours, theirs, other)
-    assert body["input"] == [{"type": "web_search_call", "status": "completed"}, other]
-    assert dropped == ["input[0] (web_search_call)"]
+    body, dropped = native(ours, theirs, other, approval)
+    told = {"type": "message", "role": "assistant", "content": '(Searched the web for "q")'}
+    assert body["input"] == [told, {"type": "web_search_call", "status": "completed"}, other]
+    assert dropped == ["input[3] (mcp_approval_request)"]
 
 
 def test_reasoning_only_with_what_proves_it() -> None:

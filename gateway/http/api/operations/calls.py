@@ -14,6 +14,7 @@ from gateway.http.api.operations.common import (
 )
 from gateway.wire.chat.answers import CHAT_EVENTS, COMPLETION, EMBEDDING_LIST, constant, listing, members
 from gateway.wire.chat.request import CHAT_REQUEST
+from gateway.wire.completions import COMPLETION_REQUEST, TEXT_COMPLETION, TEXT_EVENTS
 from gateway.wire.embeddings import EMBEDDINGS_REQUEST
 from gateway.wire.json_schema import Component, Tree, or_null
 from gateway.wire.openapi import KEY, SESSION, Operation, Parameter
@@ -33,6 +34,17 @@ CHAT = Operation(
     request=Component("ChatCompletionRequest", CHAT_REQUEST.tree),
     answer=COMPLETION,
     events=CHAT_EVENTS,
+    errors=CALL_ERRORS,
+    headers=CALL_HEADERS,
+)
+COMPLETIONS = Operation(
+    "Create a completion",
+    "Completions",
+    "OpenAI's older completions, on every model: where its provider does not have this API, the prompt is a message.",
+    parameters=CALL_PARAMETERS,
+    request=Component("CompletionRequest", COMPLETION_REQUEST.tree),
+    answer=TEXT_COMPLETION,
+    events=TEXT_EVENTS,
     errors=CALL_ERRORS,
     headers=CALL_HEADERS,
 )
@@ -104,10 +116,13 @@ COUNT_INPUT = Operation(
 COMPACT = Operation(
     "Compact a conversation",
     "Responses",
-    "Not offered: every such request is refused, in words that say what serves instead.",
+    "A shorter conversation to go on with: the user's latest messages, and an item that stands for the rest.",
+    auth=(KEY, SESSION),
+    parameters=CALL_PARAMETERS,
     request=_RESPONSES_REQUEST,
-    answer=answers.RESPONSE,
-    errors=WRITE_ERRORS,
+    answer=answers.COMPACTED,
+    errors=CALL_ERRORS,
+    headers=CALL_HEADERS,
 )
 GET_RESPONSE = Operation(
     "Read a response",

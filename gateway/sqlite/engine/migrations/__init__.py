@@ -17,6 +17,7 @@ from gateway.sqlite.engine.migrations import (
     m0005_sessions,
     m0006_logins,
     m0007_stored,
+    m0008_tags,
 )
 
 _MODULES = (
@@ -27,6 +28,7 @@ _MODULES = (
     m0005_sessions,
     m0006_logins,
     m0007_stored,
+    m0008_tags,
 )
 STEPS: tuple[tuple[str, ...], ...] = tuple(module.STATEMENTS for module in _MODULES)
 """The statements of each step, in order."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tollgate_anthropic.inbound import MessagesDialect
 from tollgate_anthropic.inbound.native import MESSAGES
 
-from gateway.api import Call, CallerFault, Form, seal
+from gateway.api import Call, CallerFault, Form, activity_notes, seal
 from gateway.testing import HOSTILE_VALUES, make_call
 
 Json = dict[str, Any]
@@ -348,32 +348,56 @@ def test_results_come_directly_after_the_calls() -> None:
             ],
         },
         {"role": "tool", "tool_call_id": "a", "content": "one\ntwo"},
-        {"role": "tool", "tool_call_id": "b", "content": "(See the media that follow.)"},
         {
-            "role": "user",
-            "content": [
-                text("(Media from the result of the call b:)"),
-                {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}},
-                text("And now?"),
-            ],
+            "role": "tool",
+            "tool_call_id": "b",
+            "content": [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}],
         },
+        {"role": "user", "content": "And now?"},
     ]
 
 
 @pytest.mark.parametrize(
     ("block", "expected"),
     [
-        ({}, ""),
-        ({"content": "fine"}, "fine"),
-        ({"content": "no such file", "is_error": True}, "Error: no such file"),
-        ({"content": "error: 5", "is_error": True}, "error: 5"),
-        ({"is_error": True}, "Error: "),
+        ({}, {"content": ""}),
+        ({"content": "fine"}, {"content": "fine"}),
+        ({"content": "no such file", "is_error": True}, {"content": "no such file", "is_error": True}),
+        ({"is_error": True}, {"content": "", "is_error": True}),
     ],
 )
-def test_a_result_says_that_it_failed(block: Json, expected: str) -> None:
+def test_a_result_says_that_it_failed(block: Json, expected: Json) -> None:
     call = assistant({"type": "tool_use", "id": "a", "name": "f", "input": {}})
     found = messages(call, user({"type": "tool_result", "tool_use_id": "a", **block}))
-    assert found[1:] == [{"role": "tool", "tool_call_id": "a", "content": expected}]
+    assert found[1:] == [{"role": "tool", "tool_call_id": "a", **expected}]
+
+
+def test_what_servers_did_is_told_where_it_stood() -> None:
+    found = [{"type": "web_search_result", "url": "https://a.example/", "title": "A", "encrypted_content": "E"}]
+    page = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "All of it."}}
+    (message,) = messages(
+        assistant(
+            text("Let me look."),
+            {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "q"}},
+            {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": found},
+            {
+                "type": "server_tool_use",
+                "id": "srvtoolu_2",
+                "name": "web_fetch",
+                "input": {"url": "https://b.example/"},
+            },
+            {"type": "web_fetch_tool_result", "tool_use_id": "srvtoolu_2", "content": {"content": page}},
+            {"type": "mcp_tool_use", "id": "mcptoolu_3", "name": "t", "server_name": "s", "input": {"a": 1}},
+            {"type": "mcp_tool_result", "tool_use_id": "mcptoolu_3", "is_error": True, "content": "no"},
+            text("There."),
+        )
+    )
+    assert message["content"] == "Let me look.There."
+    assert activity_notes(message) == [
+        (12, '(Searched the web for "q". Found:\nhttps://a.example/ A\n)'),
+        (12, "(Opened the page https://b.example/, which says:\nAll of it.\n)"),
+        (12, '(Called the tool t of the server s with {"a":1}. It failed:\nno\n)'),
+    ]
 
 
 def test_thoughts_come_back_to_who_thought_them() -> None:

@@ -1,4 +1,5 @@
-"""What the gateway did for an answer, as the blocks that Anthropic has for what its own servers do.
+"""What the gateway did for an answer, as the blocks that Anthropic has for what its own servers do; and what such
+blocks of earlier turns tell, as items of OpenAI's Responses API.
 
 Source: Anthropic's API reference: web search tool, web fetch tool, MCP connector.
 """
@@ -10,6 +11,7 @@ from typing import Any
 import orjson
 
 from gateway.api import Activity, dict_of, dicts_of, load_exact, text_of
+from tollgate_anthropic.searches import search_id
 
 Json = dict[str, Any]
 
@@ -86,3 +88,34 @@ def _call(item: Json) -> list[Json]:
         content = dicts_of(dict_of(error).get("content"))
     result = {"type": "mcp_tool_result", "tool_use_id": use_id, "is_error": bool(error), "content": content}
     return [use, result]
+
+
+def item_of_use(block: Json) -> Json:
+    """The item for a `server_tool_use` or `mcp_tool_use` block, without what came of it."""
+    given = dict_of(block.get("input"))
+    identity = {"id": search_id(block.get("id")), "status": "in_progress"}
+    if block.get("type") == "mcp_tool_use":
+        names = {"name": block.get("name"), "server_label": block.get("server_name")}
+        return {**identity, **names, "type": "mcp_call", "arguments": orjson.dumps(given).decode()}
+    if block.get("name") == "web_fetch":
+        return {**identity, "type": "web_search_call", "action": {"type": "open_page", "url": given.get("url")}}
+    action = {"type": "search", "query": given.get("query")}
+    return {**identity, "type": "web_search_call", "action": action}
+
+
+def outcome_of(block: Json) -> Json:
+    """The members of that item that its result block tells."""
+    content = block.get("content")
+    if block.get("type") == "mcp_tool_result":
+        texts = [text_of(part.get("text")) for part in dicts_of(content)]
+        said = content if isinstance(content, str) else "\n".join(texts)
+        failed = block.get("is_error") is True
+        return {"status": "failed", "error": said} if failed else {"status": "completed", "output": said}
+    if isinstance(content, list):
+        return {"status": "completed", "results": dicts_of(content)}
+    page = dict_of(content)
+    if "error_code" in page:
+        return {"status": "failed"}
+    document = dict_of(page.get("content"))
+    source = dict_of(document.get("source"))
+    return {"status": "completed", "text": text_of(source.get("data")) if source.get("type") == "text" else ""}

@@ -1,8 +1,7 @@
 """The `system` and `messages` of a Messages request as chat messages.
 
 A user turn of Anthropic's holds results of tools and new content together; in chat every result is a message of its
-own, directly after the calls. Pictures and files in a result follow in the user's message, because OpenAI's tool
-messages hold text alone.
+own, directly after the calls.
 """
 
 from __future__ import annotations
@@ -11,10 +10,11 @@ from typing import Any
 
 import orjson
 
-from gateway.api import as_dict, as_text, is_sealed, unseal
+from gateway.api import activity_event, as_dict, as_text, is_sealed, unseal
 from tollgate_anthropic.details import detail_of
 from tollgate_anthropic.draft import refuse
 
+from .activity import item_of_use, outcome_of
 from .notes import Notes, as_list
 from .parts import Part, opaque, parts_of, parts_of_block
 
@@ -81,33 +81,26 @@ def _user_turn(notes: Notes, blocks: list[Any], path: str) -> list[Message]:
     for at, block in enumerate(blocks):
         where = f"{path}[{at}]"
         if as_dict(block, where).get("type") == "tool_result":
-            result, media = _result(notes, block, where)
-            results.append(result)
-            parts += media
+            results.append(_result(notes, block, where))
         else:
             parts += parts_of_block(notes, block, where)
     return [*results, {"role": "user", "content": _plain(parts)}] if parts or not results else results
 
 
-def _result(notes: Notes, block: Part, path: str) -> tuple[Message, list[Part]]:
-    """The tool message of a result, and what cannot stand in it."""
+def _result(notes: Notes, block: Part, path: str) -> Message:
+    """The tool message of a result, with its media and its marks: the gateway retells them where they are not taken."""
     identity = as_text(block.get("tool_use_id"), f"{path}.tool_use_id")
     if block.get("cache_control") is not None:
         notes.report("cache_control")
     notes.report_rest(block, _RESULT_FRAME, "messages[].content[]")
     content = block.get("content")
     found = [] if content is None else parts_of(notes, content, f"{path}.content")
-    texts = [part["text"] for part in found if part["type"] == "text"]
-    media = [part for part in found if part["type"] != "text"]
-    text = "\n".join(texts)
-    if media and not text:
-        text = "(See the media that follow.)"
-    if block.get("is_error") is True and not text.lower().startswith("error"):
-        # Chat has no flag for it; the model has to read that the tool failed.
-        text = f"Error: {text}"
-    if media:
-        media = [{"type": "text", "text": f"(Media from the result of the call {identity}:)"}, *media]
-    return {"role": "tool", "tool_call_id": identity, "content": text}, media
+    plain = all(part["type"] == "text" for part in found)
+    message: Message = {"role": "tool", "tool_call_id": identity}
+    message["content"] = "\n".join(part["text"] for part in found) if plain else found
+    if block.get("is_error") is True:
+        message["is_error"] = True
+    return message
 
 
 _SERVED = frozenset(
@@ -131,6 +124,8 @@ class _Answer:
         self.thoughts: list[str] = []
         self.details: list[dict[str, Any]] = []
         self.only_text = True
+        self.served: list[dict[str, Any]] = []
+        self._begun: dict[str, dict[str, Any]] = {}
 
     def read(self, blocks: list[Any], path: str) -> list[Message]:
         for at, block in enumerate(blocks):
@@ -144,6 +139,8 @@ class _Answer:
             message["tool_calls"] = self._signed()
         if self.thoughts:
             message["reasoning_content"] = "".join(self.thoughts)
+        if self.served:
+            message["x_gateway"] = self.served
         if self.details:
             message["reasoning_details"] = [{**entry, "index": at} for at, entry in enumerate(self.details)]
         return [message] if set(message) - {"role", "content"} or message["content"] else []
@@ -163,11 +160,20 @@ class _Answer:
         elif kind == "text":
             self.parts += parts_of_block(self.notes, block, path)
         elif kind in _SERVED:
-            # What a server did stands in the text that followed, which is there too.
-            self.notes.report(f"messages[].content[] ({kind})")
+            self._serve(block)
         else:
             self.only_text = False
             self.parts += opaque(self.notes, block, path)
+
+    def _serve(self, block: Part) -> None:
+        """What a server did: an item for each use, with what came of it once that is told."""
+        if str(block.get("type")).endswith("_use"):
+            item = item_of_use(block)
+            self._begun[str(block.get("id"))] = item
+            self.served.append(activity_event(item, sum(len(str(part.get("text") or "")) for part in self.parts)))
+            return
+        item = self._begun.get(str(block.get("tool_use_id")), {})
+        item.update(outcome_of(block))
 
     def _thought(self, block: Part, path: str) -> None:
         """Thoughts of another provider come back as they were told; Anthropic's, which are signed, only as details,

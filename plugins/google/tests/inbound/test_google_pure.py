@@ -9,17 +9,20 @@ import orjson
 import pytest
 from tollgate_google import Settings, create
 from tollgate_google.details import SKIP
+from tollgate_google.faults import tidy
 from tollgate_google.inbound import GenerateDialect
 from tollgate_google.inbound.answer import response_of
 from tollgate_google.inbound.faults import error_object
 from tollgate_google.inbound.native import GENERATE, NativeDecoder
+from tollgate_google.inbound.notes import Notes
 from tollgate_google.inbound.relay import GenerateRelay
 from tollgate_google.inbound.schema import json_schema
 from tollgate_google.inbound.sealing import details_in, envelope_in, signature_of
 from tollgate_google.inbound.tally import GenerateTally
+from tollgate_google.inbound.turns import chat_messages
 from tollgate_google.reading import Reading
 
-from gateway.api import Call, CallerFault, Fault, UpstreamFault, UpstreamReply
+from gateway.api import Call, CallerFault, Fault, UpstreamFault, UpstreamReply, activity_notes
 from gateway.testing import HOSTILE_BODIES, all_splits, load_transcripts, make_call, make_target
 
 Json = dict[str, Any]
@@ -115,6 +118,27 @@ def test_tool_choices() -> None:
         choice({"mode": "ANY", "allowedFunctionNames": ["c"]})
 
 
+def test_what_google_did_is_told_in_words_to_others() -> None:
+    parts = [
+        {"text": "Let me see."},
+        {"executableCode": {"language": "PYTHON", "code": "print(2)"}},
+        {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "2\n"}},
+        {"toolCall": {"toolType": "GOOGLE_SEARCH_WEB", "args": {"queries": ["q"]}}},
+        {"toolResponse": {"toolType": "GOOGLE_SEARCH_WEB", "response": {"a": "b"}}},
+        {"text": "Two."},
+    ]
+    (message,) = chat_messages(Notes(), None, [{"role": "model", "parts": parts}])
+    assert message["content"] == "Let me see.Two."
+    assert activity_notes(message) == [
+        (11, "(Ran this code:\nprint(2)\n)"),
+        (11, "(Ran the code above. It printed:\n2\n\n)"),
+        (11, '(Called the tool GOOGLE_SEARCH_WEB with {"queries":["q"]})'),
+        (11, '(Called the tool GOOGLE_SEARCH_WEB. It brought:\n{"a":"b"}\n)'),
+    ]
+    own = {entry["activity"] for entry in message["reasoning_details"]}
+    assert activity_notes(message, own) == []
+
+
 def test_media_and_results_without_ids() -> None:
     contents = [
         {
@@ -196,7 +220,7 @@ def test_streams_at_every_split(transcript: Any) -> None:
     for _, pieces in all_splits(transcript.body):
         call = opened(HELLO, "streamGenerateContent")
         decoder, relay, tally = (
-            NativeDecoder(KEY),
+            NativeDecoder(lambda fault: tidy(fault, KEY)),
             GenerateRelay(call, "id", None, native=True),
             GenerateTally(Reading()),
         )
@@ -240,7 +264,7 @@ def test_hostile_streams_raise_faults_only() -> None:
     for body in HOSTILE_BODIES:
         call = opened(HELLO, "streamGenerateContent")
         decoder, relay, tally = (
-            NativeDecoder(KEY),
+            NativeDecoder(lambda fault: tidy(fault, KEY)),
             GenerateRelay(call, "id", None, native=True),
             GenerateTally(Reading()),
         )

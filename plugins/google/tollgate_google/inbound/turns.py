@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from gateway.api import as_dict, as_list, as_text
+from gateway.api import activity_event, as_dict, as_list, as_text, dict_of, text_of
 from tollgate_google.details import SIGNATURE, WHOLE_PART
 from tollgate_google.draft import refuse
 
@@ -95,14 +95,14 @@ class _Reader:
             part = camel(as_dict(part, where))
             if "functionResponse" in part:
                 results = True
-                said += self._result(camel(as_dict(part["functionResponse"], f"{where}.functionResponse")), where)
+                self._result(camel(as_dict(part["functionResponse"], f"{where}.functionResponse")), where)
             else:
                 said += user_part(self.notes, part, where)
         if said or not results:
             self.messages.append({"role": "user", "content": _plain(said)})
 
-    def _result(self, found: Part, path: str) -> list[Part]:
-        """Append the tool message; return media that cannot stand in it."""
+    def _result(self, found: Part, path: str) -> None:
+        """Append the tool message, with its media: the gateway retells them where they are not taken."""
         where = f"{path}.functionResponse"
         self.notes.report_rest(found, _RESULT_FRAME, "contents[].parts[].functionResponse")
         name = as_text(found.get("name"), f"{where}.name")
@@ -111,8 +111,9 @@ class _Reader:
         media: list[Part] = []
         for at, part in enumerate(as_list(found.get("parts") or [], f"{where}.parts")):
             media += user_part(self.notes, camel(as_dict(part, f"{where}.parts[{at}]")), f"{where}.parts[{at}]")
-        self.messages.append({"role": "tool", "tool_call_id": call, "content": orjson.dumps(response).decode()})
-        return [{"type": "text", "text": f"(Media from the result of {name}:)"}, *media] if media else []
+        text = orjson.dumps(response).decode()
+        content = [{"type": "text", "text": text}, *media] if media else text
+        self.messages.append({"role": "tool", "tool_call_id": call, "content": content})
 
     def _answered(self, identity: Any, name: str, path: str) -> str:
         """The id of the call that a result is for."""
@@ -149,6 +150,7 @@ class _Answer:
         self._thoughts: list[str] = []
         self._images: list[Part] = []
         self._details: list[Part] = []
+        self._served: list[Part] = []
 
     def add(self, part: Part, path: str) -> None:
         signature = part.get("thoughtSignature")
@@ -163,10 +165,15 @@ class _Answer:
         elif "inlineData" in part and _media_type(part).startswith("image/"):
             self._images += user_part(self.notes, part, path)
         elif part.keys() - {"thought", "thoughtSignature"}:
-            # Google's own tools and what is yet unknown: kept for a provider of Google's, unknown to any other.
-            self.notes.report(f"contents[].parts[].{next(iter(part))[:64]}")
-            place = {"at": len(self._text), "calls": len(self.calls)}
-            self._details.append({"type": WHOLE_PART, "part": part, **place})
+            # Google's own tools and what is yet unknown: kept for a provider of Google's, and told in words to others.
+            detail = {"type": WHOLE_PART, "part": part, "at": len(self._text), "calls": len(self.calls)}
+            item = served_item(part, f"gs_{len(self._details)}")
+            if item is None:
+                self.notes.report(f"contents[].parts[].{next(iter(part))[:64]}")
+            else:
+                self._served.append(activity_event(item, len(self._text)))
+                detail["activity"] = item["id"]
+            self._details.append(detail)
 
     def _say(self, text: str, thought: bool, signature: str) -> None:
         start = len(self._text)
@@ -198,11 +205,31 @@ class _Answer:
             out["reasoning_content"] = "".join(self._thoughts)
         if self._details:
             out["reasoning_details"] = self._details
+        if self._served:
+            out["x_gateway"] = self._served
         if self._images:
             out["images"] = self._images
         if self.calls:
             out["tool_calls"] = self.calls
         return out
+
+
+def served_item(part: Part, identity: str) -> Part | None:
+    """What Google's servers did, as an item of OpenAI's Responses API; None for a part that tells of something else.
+
+    Source: Google's API reference (`ExecutableCode`, `CodeExecutionResult`, `ToolCall`, `ToolResponse`).
+    """
+    code, result = camel(dict_of(part.get("executableCode"))), camel(dict_of(part.get("codeExecutionResult")))
+    if code or result:
+        outputs = [{"type": "logs", "logs": text_of(result.get("output"))}] if result else []
+        return {"id": identity, "type": "code_interpreter_call", "code": text_of(code.get("code")), "outputs": outputs}
+    called, brought = camel(dict_of(part.get("toolCall"))), camel(dict_of(part.get("toolResponse")))
+    if not called and not brought:
+        return None
+    item: Part = {"id": identity, "type": "mcp_call", "name": text_of((called or brought).get("toolType"))}
+    if called:
+        item["arguments"] = orjson.dumps(called.get("args") or {}).decode()
+    return {**item, "output": brought.get("response")} if brought else item
 
 
 def user_part(notes: Notes, part: Part, path: str) -> list[Part]:

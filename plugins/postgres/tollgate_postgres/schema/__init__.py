@@ -21,11 +21,11 @@ from gateway.api.stores import DATABASE_MARK, MigrationPlan, MigrationStep, deri
 if TYPE_CHECKING:
     import asyncpg
 
-VERSION = 4
+VERSION = 5
 """Of the tables. Raised together with a new file `vN.sql`."""
 CONTRACTS: tuple[int, ...] = ()
 """The numbers of the files `cN.sql`, in their order."""
-FUNCTIONS = 3
+FUNCTIONS = 4
 """Of the functions: raised with every change to functions.sql, so that an older program does not put its own back."""
 _LOCK = 0x746F6C6C67617465
 _LIVING = "SELECT count(*), count(*) FILTER (WHERE version < $1) FROM leases WHERE NOT dead AND expires >= gw_clock()"
@@ -82,7 +82,7 @@ async def plan(connection: asyncpg.Connection[asyncpg.Record], scripts: Mapping[
     version, steps, living, blocked = int(facts.get("version", 0)), _steps(facts, scripts), 0, ""
     if version:
         needed = max((step.version for step in steps if step.stage == "contract"), default=0)
-        if version > 1:
+        if version > 2:
             living, older = await connection.fetchrow(_LIVING, needed) or (0, 0)
         else:
             living = older = await connection.fetchval(

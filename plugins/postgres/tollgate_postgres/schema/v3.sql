@@ -1,11 +1,3 @@
--- Version 3: words between gateways, such as which provider is down.
+-- Version 3: leases tell the version that their gateway knows, so that nothing is taken away that one of them needs.
 
--- Forgotten with a crash of the database, like rate windows. expires: by this database's clock, seconds.
-CREATE SEQUENCE notice_numbers;
-CREATE UNLOGGED TABLE notices (
-    name text PRIMARY KEY,
-    n bigint NOT NULL,
-    lease text NOT NULL,
-    data jsonb NOT NULL,
-    expires double precision NOT NULL
-) WITH (fillfactor = 50);
+ALTER TABLE leases ADD COLUMN version integer NOT NULL DEFAULT 1;

@@ -1,13 +1,11 @@
--- Version 4: rate windows in one row for each second, so that an event costs the same however many there are.
+-- Version 4: words between gateways, such as which provider is down.
 
--- newest: the time of the last event; the row is what is locked. `times` is version 1's.
-ALTER TABLE windows ADD COLUMN newest double precision NOT NULL DEFAULT 0;
--- slot: the second of these times. n: how many they are.
-CREATE UNLOGGED TABLE hits (
-    name text NOT NULL,
-    length double precision NOT NULL,
-    slot bigint NOT NULL,
-    n integer NOT NULL,
-    times double precision[] NOT NULL,
-    PRIMARY KEY (name, length, slot)
+-- Forgotten with a crash of the database, like rate windows. expires: by this database's clock, seconds.
+CREATE SEQUENCE notice_numbers;
+CREATE UNLOGGED TABLE notices (
+    name text PRIMARY KEY,
+    n bigint NOT NULL,
+    lease text NOT NULL,
+    data jsonb NOT NULL,
+    expires double precision NOT NULL
 ) WITH (fillfactor = 50);
