@@ -282,7 +282,7 @@ class Gateway:
         self._budgets = BudgetWatch(
             self.stores, lambda: self.runtime.config.alerts, lambda: self.runtime.post, self.log
         )
-        loop = asyncio.get_running_loop()
+        loop, stores = asyncio.get_running_loop(), self.stores
         self._keepers = [
             loop.create_task(keep_lease(self.stores.presence, self.log), name="lease"),
             loop.create_task(
@@ -296,12 +296,10 @@ class Gateway:
                 ),
                 name="models",
             ),
-            loop.create_task(
-                hear_cancellations(self.stores.responses, self.running_responses, self.log), name="cancellations"
-            ),
+            loop.create_task(hear_cancellations(stores.responses, self.running_responses, self.log), name="cancelling"),
             loop.create_task(self.ground.watch(self.stores, self.log), name="ground"),
         ]
-        if (notices := self.stores.notices) is not None:
+        if (notices := stores.notices) is not None:
             shared = SharedHealth(self.health, notices, self.spawn, lambda: self.runtime.endpoint_versions)
             self._keepers.append(loop.create_task(hear_others(notices, shared.adopt, self.log), name="others"))
         self._report(self.runtime)

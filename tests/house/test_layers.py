@@ -12,9 +12,9 @@ import pytest
 
 FLOORS = (
     "errors aside certificates claim wire profile explanation text_filter records call costs provider transcripts "
-    "readers quirks operations dialect text_dialect payments tools credentials stores config storage catalog fetch hookspecs "
-    "api pluginload pipeline upstream runner logs exposition metrics siblings budgets discovery reloading "
-    "server_secret passwords builtin sqlite own_plugins servertools responses keeping blueprint runtime http console "
+    "readers quirks operations dialect text_dialect payments tools credentials stores config storage catalog "
+    "fetch hookspecs api pluginload pipeline upstream runner logs exposition metrics siblings budgets discovery "
+    "reloading server_secret passwords builtin sqlite own_plugins servertools responses keeping blueprint runtime http console "
     "cli __main__ testing"
 ).split()
 
