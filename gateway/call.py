@@ -18,6 +18,7 @@ from gateway.explanation import Explanation
 from gateway.price import Price as Price
 from gateway.price import Usage as Usage
 from gateway.profile import PLAIN, Dialect, Profile
+from gateway.records import AttemptRecord, ToolRecord
 from gateway.text_filter import MakeFilter
 from gateway.wire.dropped import DroppedParams
 from gateway.wire.lenient import matches_any
@@ -155,30 +156,6 @@ class Form:
 
 
 @dataclass(slots=True)
-class AttemptRecord:
-    """One attempt at a target, when it was over.
-
-    target: the model's id. provider, endpoint: where it was sent.
-    outcome: `ok`; `failed`: the target did; `refused`: it answered that the request is wrong, or the gateway could not
-        go on with it; `left`: it was given up, usually because the caller left.
-    status: the target's HTTP status, None when there was none. error: the fault's code, "" when there was none.
-    reason: for the operator; may hold what an upstream wrote.
-    at: its end in unix seconds. seconds: how long it took. first_byte: seconds to the answer's beginning, None without.
-    """
-
-    target: str
-    provider: str
-    endpoint: str
-    outcome: str
-    status: int | None
-    error: str
-    reason: str
-    at: float
-    seconds: float
-    first_byte: float | None
-
-
-@dataclass(slots=True)
 class CallProgress:
     """What changes of a call while it goes on; all views of the call (`Call.view`) share it.
 
@@ -194,6 +171,7 @@ class CallProgress:
     disputed: credits of usage that a provider told and that the request cannot have caused; nobody paid them.
     answer_headers: headers for the answer, added by plugins and the relay.
     tries: every attempt at a target that is over, in the order of their ends.
+    tool_runs: every run of a tool by the gateway that is over, likewise.
     """
 
     target: Target | None = None
@@ -206,6 +184,7 @@ class CallProgress:
     disputed: int = 0
     answer_headers: dict[str, str] = field(default_factory=dict)
     tries: list[AttemptRecord] = field(default_factory=list)
+    tool_runs: list[ToolRecord] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -239,8 +239,9 @@ def filter_answer(call: Call) -> MakeFilter | None:
 
 
 @hookspec
-def before_dispatch(call: Call, target: Target) -> None:
-    """Sync, right before each request for this call goes out to an upstream (`call.attempts` counts them)."""
+def before_dispatch(call: Call, target: Target, headers: dict[str, str]) -> None:
+    """Sync, right before each request for this call goes out to an upstream (`call.attempts` counts them).
+    headers: what is put in (names in lower case) goes with it, unless the provider sets a header of that name."""
 
 
 @hookspec

@@ -8,13 +8,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
+from gateway.errors import GatewayFault
 from gateway.responses.running import ResponseCancelled, RunningResponses
-from gateway.stores import Presence, Responses, Stores
+from gateway.stores import Notices, Presence, Responses, Stores
 
 HOUSEKEEPING = 30.0
 """Seconds between two rounds of housekeeping."""
+HEARING = 1.0
+"""Seconds between two looks for what other gateways learnt."""
 CANCELLATIONS = 0.5
 """Seconds between two looks for background responses that another process was asked to cancel."""
 PRUNE_EVERY = 120
@@ -70,6 +74,19 @@ async def keep_listing(
             await discover()
         except Exception:  # a provider's odd list must not end this for ever
             log.exception("listing models failed")
+
+
+async def hear_others(notices: Notices, adopt: Callable[[Mapping[str, Any], float], None], log: logging.Logger) -> None:
+    """Take over what gateways on other machines learnt. adopt: is given a word, and for how many seconds it holds."""
+    while True:
+        await asyncio.sleep(HEARING)
+        try:
+            for data, seconds in await notices.heard():
+                adopt(data, seconds)
+        except GatewayFault:
+            continue  # while the database is away each is alone, and others say so
+        except Exception:  # an odd word of a newer gateway must not end this for ever
+            log.exception("hearing other gateways failed")
 
 
 async def hear_cancellations(responses: Responses, running: RunningResponses, log: logging.Logger) -> None:

@@ -15,8 +15,9 @@ from typing import Any, TextIO
 
 import orjson
 
-from gateway.call import AttemptRecord, Call, Outcome
+from gateway.call import Call, Outcome
 from gateway.errors import Fault
+from gateway.records import AttemptRecord
 from gateway.wire.redact import MASK, Redactor, redact_members
 
 REQUEST_LOG = "requests"

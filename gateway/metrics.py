@@ -9,8 +9,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from gateway.call import AttemptRecord, Call, Outcome
+from gateway.call import Call, Outcome
 from gateway.exposition import Families, snapshot
+from gateway.records import AttemptRecord
 from gateway.stores import Stores
 from gateway.upstream.health import HealthBook
 

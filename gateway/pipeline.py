@@ -125,10 +125,12 @@ class Pipeline:
         if call.answer_filters and call.forms:
             call.forms = {"chat": call.forms.get("chat") or Form(call.body)}
 
-    def dispatch(self, call: Call, target: Target) -> None:
-        """A request goes out to `target` now."""
+    def dispatch(self, call: Call, target: Target) -> Mapping[str, str]:
+        """A request goes out to `target` now. Returns what headers plugins want to go with it."""
+        headers: dict[str, str] = {}
         for step in self._dispatch:
-            step(call, target)
+            step(call, target, headers)
+        return headers
 
     async def admit_round(self, call: Call, billed: Sequence[BilledRound]) -> None:
         """Reserve what a further round needs, after those that were `billed`. call: what it sends. Raises Refusal."""

@@ -30,7 +30,7 @@ from gateway.blueprint import (
     switched_off,
 )
 from gateway.budgets import BudgetWatch, alert_post
-from gateway.call import AttemptRecord, Call, Outcome
+from gateway.call import Call, Outcome
 from gateway.config import Config
 from gateway.config.limits import BodyLimits
 from gateway.credentials import COMPACTION_KEY, derive
@@ -38,13 +38,14 @@ from gateway.discovery import Discovery
 from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.exposition import merge, render
 from gateway.fetch import Links, MediaFetcher
-from gateway.keeping import hear_cancellations, keep_house, keep_lease, keep_listing
+from gateway.keeping import hear_cancellations, hear_others, keep_house, keep_lease, keep_listing
 from gateway.logs import BodyCopy, RequestLog, attempt_entry, log_body, make_logger, request_entry, style_of
 from gateway.metrics import Metrics, store_gauges
 from gateway.passwords import Passwords
 from gateway.pipeline import Pipeline
 from gateway.provider import Provider, UpstreamReply, UpstreamRequest
 from gateway.provider_files import ProviderFiles
+from gateway.records import AttemptRecord
 from gateway.responses.running import RunningResponses
 from gateway.responses.sealer import Sealer
 from gateway.responses.services import ResponsesServices
@@ -62,6 +63,7 @@ from gateway.upstream.lanes import Lanes
 from gateway.upstream.limits import limits_at
 from gateway.upstream.plan import RetryPolicy
 from gateway.upstream.recent import RecentAttempts
+from gateway.upstream.shared_health import SharedHealth
 from gateway.upstream.stream_pump import WholeReply
 from gateway.upstream.timeouts import Limits
 from gateway.upstream.transports import make_transport
@@ -234,7 +236,8 @@ class Gateway:
         self.config_path = config_path
         self._shared = shared
         self._plugins = plugins
-        self.draining = False
+        self.leaving = False  # a stop was asked for
+        self.draining = False  # new calls are refused
         self.introducing = False  # what the first start shows once is not shown yet
         self.health = HealthBook()
         self.metrics = Metrics(self.health)
@@ -284,7 +287,7 @@ class Gateway:
         self._budgets = BudgetWatch(
             self.stores, lambda: self.runtime.config.alerts, lambda: self.runtime.post, self.log
         )
-        loop = asyncio.get_running_loop()
+        loop, stores = asyncio.get_running_loop(), self.stores
         self._keepers = [
             loop.create_task(keep_lease(self.stores.presence, self.log), name="lease"),
             loop.create_task(
@@ -298,11 +301,12 @@ class Gateway:
                 ),
                 name="models",
             ),
-            loop.create_task(
-                hear_cancellations(self.stores.responses, self.running_responses, self.log), name="cancellations"
-            ),
+            loop.create_task(hear_cancellations(stores.responses, self.running_responses, self.log), name="cancelling"),
             loop.create_task(self.ground.watch(self.stores, self.log), name="ground"),
         ]
+        if (notices := stores.notices) is not None:
+            shared = SharedHealth(self.health, notices, self.spawn, lambda: self.runtime.endpoint_versions)
+            self._keepers.append(loop.create_task(hear_others(notices, shared.adopt, self.log), name="others"))
         self._report(self.runtime)
 
     async def reload(self) -> None:
@@ -409,7 +413,7 @@ class Gateway:
     async def problems(self) -> list[str]:
         """Why this process should get no requests just now; empty when it should."""
         await self.ground.look(self.stores, self.log)
-        return ["draining"] * self.draining + ["starting"] * self.introducing + self.ground.problems()
+        return ["draining"] * self.leaving + ["starting"] * self.introducing + self.ground.problems()
 
     def degraded(self) -> list[str]:
         """What is away, though requests are served without it."""

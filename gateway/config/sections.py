@@ -99,7 +99,8 @@ class Server(Section):
 
     host, port: where to listen (port 0: any free one). workers: processes that share the port.
     max_body: the largest request body; max_upload: the same of a form with files. json_values: the most values in a
-    body. drain: how long running answers may go on after a stop was asked for.
+    body. drain: how long running answers may go on after a stop was asked for. drain_delay: how long requests are
+    still taken then, though /readyz says `draining`.
     request_head_timeout, body_timeout: how long a client may take to send head and body; a body must also not
     come slower than min_body_rate (bytes per second), nor take longer than max_body_time in all. write_timeout: how
     long a caller may read slower than that rate from an answer that waits for it. max_in_flight,
@@ -116,6 +117,7 @@ class Server(Section):
     # A recording may have 25 MiB (OpenAI's API reference), and there is something around it.
     max_upload: SomeBytes = 26 << 20
     drain: Duration = 60.0
+    drain_delay: Duration = 0.0
     request_head_timeout: SomeTime = 10.0
     body_timeout: SomeTime = 60.0
     min_body_rate: Size = 1 << 10

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -21,6 +22,7 @@ from gateway.dialect import InboundCall, RawAnswer, Relay, Watch, keep_alive_of
 from gateway.errors import CallerFault
 from gateway.profile import Dialect
 from gateway.provider import Answer
+from gateway.records import ToolRecord
 from gateway.runner.rounds import Round
 from gateway.runner.sink import EventStream, Flow
 from gateway.servertools.activity import added, done, next_round, step
@@ -282,7 +284,11 @@ class ToolLoop:
 
         async def run(made: HostedCall) -> None:
             async with slots:
-                results[made.call_id] = await self._executor.run(made, max(0.1, self._left()))
+                began = time.monotonic()
+                result = results[made.call_id] = await self._executor.run(made, max(0.1, self._left()))
+                name = made.hosted.tool or made.hosted.name
+                took = time.monotonic() - began
+                self._call.progress.tool_runs.append(ToolRecord(name, time.time(), took, result.error))
 
         allowed: list[HostedCall] = []
         for made in calls:

@@ -8,13 +8,22 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.api import GatewayFault
-from gateway.api.stores import DATABASE_MARK, Counters, Discrepancy, SlidingWindows, Stored, Stores, derive
+from gateway.api.stores import (
+    DATABASE_MARK,
+    Counters,
+    Discrepancy,
+    SlidingWindows,
+    Snapshot,
+    Stored,
+    Stores,
+    derive,
+)
 from gateway.sqlite.audit import SqliteAudit
 from gateway.sqlite.engine.core import Core, Reader, Row, open_writing
 from gateway.sqlite.engine.ground import Ground
@@ -35,6 +44,7 @@ from gateway.sqlite.objects import SqliteObjects
 from gateway.sqlite.responses.conversations import SqliteConversations
 from gateway.sqlite.responses.idempotency import SqliteIdempotency
 from gateway.sqlite.responses.stored_responses import SqliteResponses
+from gateway.sqlite.transfer import SqliteSnapshot, fill, open_snapshot
 from gateway.sqlite.usage.shared_counters import SharedCounters
 from gateway.sqlite.usage.usage_log import SqliteUsage
 
@@ -120,6 +130,14 @@ class SqliteStores(Stores):
         """Copy the file with SQLite's online backup; see `backup_database`."""
         source, copy = self.core.path, Path(target)
         return await self.core.apart(lambda: backup_database(source, copy))
+
+    def snapshot(self) -> AbstractAsyncContextManager[SqliteSnapshot]:
+        """A connection of its own; what waits for the writer is not in it."""
+        return open_snapshot(self.core.path)
+
+    async def take_over(self, snapshot: Snapshot, told: Callable[[str, int], None]) -> None:
+        """In one transaction, on a connection of its own."""
+        await fill(self.core.path, snapshot, told)
 
     async def close(self) -> None:
         """Commit what waits and let go of everything, in the reverse order of opening. Idempotent."""

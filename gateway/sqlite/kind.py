@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 from gateway.api import GatewayFault
-from gateway.api.stores import Stores, StoresSettings
+from gateway.api.stores import MigrationPlan, MigrationStep, Stores, StoresSettings
 from gateway.sqlite.database import backup_database, open_stores
-from gateway.sqlite.engine.presence import folder_of, in_use
+from gateway.sqlite.engine.migrations import STEPS, WHAT
+from gateway.sqlite.engine.presence import folder_of, in_use, living_in
 from gateway.sqlite.money.check import check_database
 
 PATIENCE = 1.5
@@ -58,12 +60,42 @@ class SqliteKind:
             patience=PATIENCE,
         )
 
+    async def plan(self, url: str, settings: StoresSettings) -> MigrationPlan:
+        """Of a file: whoever has it open would read a shape that changes under it, so nobody may while it does."""
+        return await asyncio.to_thread(_plan, self.path(url, settings.data))
+
+    async def migrate(self, url: str, settings: StoresSettings) -> MigrationPlan:
+        """By opening it; a copy of the file as it was is kept."""
+        plan = await self.plan(url, settings)
+        if plan.blocked:
+            raise GatewayFault(plan.blocked)
+        await (await self.open(url, settings)).close()
+        return plan
+
     async def restore(self, url: str, data: str, source: str, *, replace: bool) -> str:
         """Check the backup, copy it, check the copy, and swap; what the old database left beside its file goes with it.
         Refused while a process has the old one open, whatever its pid file says."""
         target = self.path(url, data)
         await asyncio.to_thread(_restore, Path(source), target, replace)
         return str(target)
+
+
+def _plan(path: Path) -> MigrationPlan:
+    version, living = 0, living_in(folder_of(path))
+    if path.exists():
+        try:
+            with closing(sqlite3.connect(path, timeout=PATIENCE)) as connection:
+                connection.execute("PRAGMA query_only = ON")
+                version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        except sqlite3.Error as error:
+            raise GatewayFault(f"{path} is not a database of this gateway: {error}") from error
+    steps = tuple(MigrationStep("expand", number, WHAT[number - 1]) for number in range(version + 1, len(STEPS) + 1))
+    blocked = ""
+    if version > len(STEPS):
+        blocked = f"the database has version {version}, made by a newer gateway; this one knows {len(STEPS)}"
+    elif steps and living:
+        blocked = f"{living} of the gateway's processes have {path} open: stop them first"
+    return MigrationPlan(version, len(STEPS), steps, living, blocked)
 
 
 def _restore(source: Path, target: Path, replace: bool) -> None:

@@ -42,11 +42,14 @@ from gateway.stores.ledger import (
     Voucher,
 )
 from gateway.stores.logins import Link, LinkPurpose, Login, Logins, NewLink, SignUp
+from gateway.stores.migration import MigrationPlan, MigrationStep
+from gateway.stores.notices import Notices
 from gateway.stores.objects import KeptObject, ObjectKind, Objects
 from gateway.stores.presence import Lease, Presence
 from gateway.stores.responses import Chain, Responses, StoredResponse, Turn
 from gateway.stores.sessions import Session, Sessions
 from gateway.stores.topups import TopUp, TopUps, TopUpStatus
+from gateway.stores.transfer import TABLES, Row, Snapshot
 from gateway.stores.tries import pack_tries, unpack_tries
 from gateway.stores.usage import (
     ALL_USE,
@@ -65,6 +68,7 @@ __all__ = [
     "DISK_FULL",
     "MAX_CREDITS",
     "MOST_TAG_VALUES",
+    "TABLES",
     "Account",
     "AccountChange",
     "Accounts",
@@ -95,15 +99,20 @@ __all__ = [
     "LoggedRequest",
     "Login",
     "Logins",
+    "MigrationPlan",
+    "MigrationStep",
     "NewLink",
+    "Notices",
     "ObjectKind",
     "Objects",
     "OpenCounters",
     "Presence",
     "Responses",
+    "Row",
     "Session",
     "Sessions",
     "SignUp",
+    "Snapshot",
     "Stored",
     "StoredConversation",
     "StoredResponse",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,11 +16,14 @@ from gateway.stores.idempotency import Idempotency
 from gateway.stores.keys import Keys
 from gateway.stores.ledger import Discrepancy, Ledger
 from gateway.stores.logins import Logins
+from gateway.stores.migration import MigrationPlan
+from gateway.stores.notices import Notices
 from gateway.stores.objects import Objects
 from gateway.stores.presence import Presence
 from gateway.stores.responses import Responses
 from gateway.stores.sessions import Sessions
 from gateway.stores.topups import TopUps
+from gateway.stores.transfer import Snapshot
 from gateway.stores.usage import UsageLog
 
 if TYPE_CHECKING:
@@ -42,6 +46,7 @@ class Stored:
 class Stores(ABC):
     """The stores that one gateway process works with, and what can be done with all of them at once.
 
+    notices: between processes on several machines; None where all are on one.
     extra: for plugins, which may keep something here for as long as the process lives.
     """
 
@@ -59,6 +64,7 @@ class Stores(ABC):
     audit: Audit
     objects: Objects
     presence: Presence
+    notices: Notices | None = field(default=None, kw_only=True)
     extra: dict[str, Any] = field(default_factory=dict, kw_only=True)
 
     @abstractmethod
@@ -107,6 +113,15 @@ class Stores(ABC):
         database has tools of its own for this."""
 
     @abstractmethod
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """All that is kept, in one state, beside running calls; see `gateway.stores.transfer`."""
+
+    @abstractmethod
+    async def take_over(self, snapshot: Snapshot, told: Callable[[str, int], None]) -> None:
+        """Fill this store, which is empty, with all of `snapshot`, whole or not at all. told: called now and then with
+        a table and how many of its rows are written. Raises GatewayFault when there is an account here already."""
+
+    @abstractmethod
     async def close(self) -> None:
         """Make durable what was handed over, leave (see `Presence.leave`) and let go of everything. Idempotent."""
 
@@ -151,6 +166,14 @@ class StoresKind(Protocol):
         """Open the database, made and brought to its newest shape where that is needed, and join (see `Presence`).
         Works beside other processes that have it open. Raises GatewayFault when it is away, newer than this program,
         not a gateway's, or belongs to another server secret."""
+
+    async def plan(self, url: str, settings: StoresSettings) -> MigrationPlan:
+        """What stands between the database and the newest shape. Makes and changes nothing. Raises GatewayFault as
+        `open` does, but not when there is no database yet."""
+
+    async def migrate(self, url: str, settings: StoresSettings) -> MigrationPlan:
+        """Make all steps of `plan`, and return what it was. Raises GatewayFault, having changed nothing, while a
+        gateway lives that cannot live with them (`MigrationPlan.blocked`)."""
 
     async def restore(self, url: str, data: str, source: str, *, replace: bool) -> str:
         """Put a backup in the database's place, after checking it; returns where that is. data: as in `StoresSettings`;

@@ -164,8 +164,9 @@ class Ledger(Protocol):
 
         model: the model that answered. Beyond the hold, what balance and ceiling can still pay is charged, and the
         rest is booked as `unpaid`. A hold that was resolved by others because the lease was buried is not settled
-        a second time: one that was charged stays so; one that was voided is charged late, without a hold, as far as the
-        free balance reaches. Never queued behind holds. Raises GatewayFault when the charge is no integer from 0 to
+        a second time: one that was voided is charged late, without a hold, as far as the free balance reaches; of one
+        that was charged for what was known, what it cost beyond that is charged so, unless it was given back. Never
+        queued behind holds. Raises GatewayFault when the charge is no integer from 0 to
         MAX_CREDITS, or when there never was a hold."""
 
     async def void(self, request_id: str) -> None:

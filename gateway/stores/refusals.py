@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.errors import Refusal
+from gateway.errors import GatewayFault, Refusal
 from gateway.stores.amounts import cost
 from gateway.stores.ledger import HoldRequest
 
@@ -56,3 +56,8 @@ def invalid_link() -> Refusal:
         status=404,
         code="invalid_link",
     )
+
+
+def not_empty() -> GatewayFault:
+    """A database that is to take over another one must have nothing of its own."""
+    return GatewayFault("the target has accounts already; only an empty database can take over another one")

@@ -8,12 +8,12 @@ anywhere.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import cast
 
 from gateway.aside import Aside
-from gateway.call import AttemptRecord, Call, Target
+from gateway.call import Call, Target
 from gateway.costs import Owns, check_kept, nobody_owns, read_costs
 from gateway.dialect import Relay
 from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault
@@ -21,6 +21,7 @@ from gateway.fetch import CallMedia, Links, MediaFetcher
 from gateway.operations import OPERATIONS
 from gateway.profile import COMPLETIONS, Dialect
 from gateway.provider import Answer, Attempt, Exchange, MediaProvider, Sink, Transport, UpstreamRequest
+from gateway.records import AttemptRecord
 from gateway.upstream.fan_out import FanOut, gather_all, merge_answers, part_of, parts_needed
 from gateway.upstream.filtering import FilteredReader
 from gateway.upstream.lanes import Lanes, Observe, Try
@@ -49,7 +50,7 @@ class Dispatcher:
 
     lanes: the ways to the targets, and the limits there. transport: for providers that bring none.
     total: seconds that a call may take, over all its attempts.
-    dispatched: called right before each request goes out (the hook `before_dispatch`).
+    dispatched: called right before each request goes out (the hook `before_dispatch`); returns headers to go with it.
     fetcher: for providers that want media as bytes, None where the operator has not enabled `fetch`.
     observe: told of every attempt that is over.
     aside: where big requests are translated, None for at once.
@@ -64,7 +65,7 @@ class Dispatcher:
         transport: Transport,
         total: float,
         policy: RetryPolicy,
-        dispatched: Callable[[Call, Target], None],
+        dispatched: Callable[[Call, Target], Mapping[str, str]],
         fetcher: MediaFetcher | None = None,
         observe: Observe = unobserved,
         aside: Aside | None = None,
@@ -253,8 +254,10 @@ class Dispatcher:
     def _send(self, call: Call, plan: Plan, attempt: Attempt, sink: Sink) -> Exchange:
         call.target = plan.target
         call.attempts += 1
-        self._dispatched(call, plan.target)
+        more = self._dispatched(call, plan.target)
         request = attempt.request
+        if more:
+            request = replace(request, headers={**more, **request.headers})
         connect = self._lanes.of(plan.target)[1].connect
         if connect is not None:
             request = replace(request, connect=connect)

@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.call import AttemptRecord, Call, Target
+from gateway.call import Call, Target
 from gateway.errors import Fault, UpstreamFault
 from gateway.provider import Provider
+from gateway.records import AttemptRecord
 from gateway.upstream.health import Circuit, CircuitName, HealthBook, blames_endpoint, blames_target
 from gateway.upstream.timeouts import Limits
 

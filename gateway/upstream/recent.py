@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import asdict
 from typing import Any
 
-from gateway.call import AttemptRecord
+from gateway.records import AttemptRecord
 
 MOST = 5_000
 """Attempts that are remembered, of one process."""

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from benchkit import history, measures, report, wire
+from benchkit.postgres import PostgresGateway
 from benchkit.procs import Child, cores_for
 from benchkit.targets import (
     WITHOUT_BILLING,
@@ -69,6 +70,11 @@ def options(words: Sequence[str]) -> argparse.Namespace:
         help="how to serve (default .venv/bin/gateway serve); --config FILE is added",
     )
     add("--no-billing", action="store_true", help="also measure the gateway without quota and usage_log")
+    add(
+        "--store",
+        metavar="postgres|URL",
+        help="also measure the gateway on PostgreSQL: a server of the wheel pgserver, or an empty database's URL",
+    )
     add("--proxy", action="append", default=[], metavar="NAME=CMD", help="another proxy, on {port} before {upstream}")
     add("--url", metavar="URL", help="a running server on this machine, that reaches the upstream on --upstream-port")
     add("--key", help="API key for --url and --proxy")
@@ -88,6 +94,8 @@ def options(words: Sequence[str]) -> argparse.Namespace:
         parsed.repeat = 1 if parsed.quick else 3
     if not 1 <= parsed.repeat <= 20:
         parser.error("--repeat takes 1 to 20")
+    if parsed.store and parsed.store != "postgres" and "://" not in parsed.store:
+        parser.error("--store takes postgres, or the URL of an empty database")
     if any("=" not in spec for spec in parsed.proxy):
         parser.error("--proxy takes NAME=COMMAND")
     return parsed
@@ -136,6 +144,8 @@ class Run:
             made.append(Gateway(place, args.gateway_command))
         if args.no_billing and not args.url:
             made.append(Gateway(place, args.gateway_command, report.UNBILLED, WITHOUT_BILLING))
+        if args.store and not args.url:
+            made.append(PostgresGateway(place, args.gateway_command, args.store))
         for spec in args.proxy:
             name, _, command = spec.partition("=")
             made.append(Proxy(place, name, command, args.key, args.model))
@@ -199,6 +209,8 @@ class Run:
         """End every process of a target."""
         for live in self.lives.values():
             live.stop()
+        for target in self.targets:
+            target.close()
 
     def errors(self) -> list[str]:
         """Every error met, as `measure, target: count x text`."""

@@ -134,6 +134,9 @@ class Target:
     def prepare(self) -> None:
         """Anything needed once before `launch`; raises CannotMeasure."""
 
+    def close(self) -> None:
+        """Let go of what `prepare` has opened."""
+
     def command(self) -> Sequence[str]:
         """The command that serves on `self.port`."""
         raise NotImplementedError

@@ -142,6 +142,22 @@ async def test_a_drain_turns_new_calls_away_and_lets_running_ones_finish(serve: 
     await asyncio.wait_for(drain, 1)
 
 
+async def test_before_it_drains_it_serves_on_until_balancers_have_looked_away(serve: Any) -> None:
+    site = await serve(server={"drain_delay": "1h"})
+    service = site.running.service
+    drain = asyncio.ensure_future(service.drain())
+    await asyncio.sleep(0)
+    assert (await site.get("/readyz")).json["reasons"] == ["draining"]
+    for stream in (False, True):
+        site.upstream.reply(Reply(openai_stream("!")) if stream else FINE)
+        answer = await site.ask(stream=stream)
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+    service.request_stop()
+    service.request_stop()
+    await asyncio.wait_for(drain, 5)
+    assert (await site.ask()).error["code"] == "draining"
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_what_outlasts_the_drain_ends_with_an_error(serve: Any, stream: bool) -> None:
     site = await serve(server={"drain": "50ms"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.api import UpstreamFault
-from gateway.call import AttemptRecord
+from gateway.records import AttemptRecord
 from gateway.testing import make_call, make_target
 from gateway.upstream.health import CircuitName, CooldownPolicy, HealthBook
 from gateway.upstream.lanes import Endpoint, Lane, Try

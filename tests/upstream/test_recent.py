@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.call import AttemptRecord
+from gateway.records import AttemptRecord
 from gateway.upstream import recent
 
 

@@ -137,6 +137,9 @@ class HttpApp:
         if self._gateway.draining and handler not in ALWAYS:
             raise _draining()
         response: web.StreamResponse = await handler(context)
+        if self._gateway.leaving:
+            # The next request of this connection had better go to another gateway.
+            response.force_close()
         return response
 
     def report_refused(self, request_id: str, fault: Fault) -> None:

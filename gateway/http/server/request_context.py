@@ -224,6 +224,8 @@ class RequestContext:
     def headers(self) -> dict[str, str]:
         """The headers of every answer: the request id, and what the chain and the relay had to say."""
         headers = {"x-request-id": self.id, "server": SERVER}
+        if self.gateway.leaving:
+            headers["connection"] = "close"
         headers |= cors_headers(self.request, self.runtime.config.server.cors_origins)
         own_name = getattr(self.dialect, "request_id_header", "")
         if own_name:

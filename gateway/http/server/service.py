@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -108,7 +109,14 @@ class Service:
         self._stop.set()
 
     async def drain(self) -> None:
-        """Take no more calls, let the running ones finish within `server.drain`, then end them with an error."""
+        """Say that this gateway leaves, and serve on for `server.drain_delay`, until balancers have looked away. Then
+        take no more calls, let the running ones finish within `server.drain`, and end the rest with an error."""
+        self.gateway.leaving = True
+        delay = self.gateway.runtime.config.server.drain_delay
+        if delay:
+            self.gateway.log.info("leaving", extra={"seconds": delay})
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), delay)
         if self._listening is not None and self._runner is not None:
             # Another worker, or the supervisor's refusal, takes what comes from now on: nothing is accepted only to be
             # turned away. Connections that are idle close, the others after their answer.

@@ -19,9 +19,12 @@ T = TypeVar("T")
 Row = tuple[Any, ...]
 
 
-def open_writing(path: Path) -> sqlite3.Connection:
-    """A connection for the writer: write-ahead log, every commit synced to the disk (`synchronous=FULL`)."""
-    connection = sqlite3.connect(path, isolation_level=None, cached_statements=256, timeout=5.0)
+def open_writing(path: Path, *, any_thread: bool = False) -> sqlite3.Connection:
+    """A connection for the writer: write-ahead log, every commit synced to the disk (`synchronous=FULL`).
+    any_thread: others than this one may use it, one after the other."""
+    connection = sqlite3.connect(
+        path, isolation_level=None, cached_statements=256, timeout=5.0, check_same_thread=not any_thread
+    )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     # What people wrote and deleted leaves the file with the next checkpoint. Money is never deleted: it costs nothing.

@@ -84,11 +84,16 @@ def is_dead(folder: Path, token: str) -> bool:
     return True
 
 
+def living_in(folder: Path) -> int:
+    """How many processes have the database of these locks open."""
+    if not folder.is_dir():
+        return 0
+    return sum(not is_dead(folder, found.name) for found in folder.iterdir() if not found.name.endswith(".new"))
+
+
 def in_use(folder: Path) -> bool:
     """Whether any process has the database of these locks open."""
-    if not folder.is_dir():
-        return False
-    return any(not is_dead(folder, found.name) for found in folder.iterdir() if not found.name.endswith(".new"))
+    return living_in(folder) > 0
 
 
 def remove(folder: Path, token: str) -> None:

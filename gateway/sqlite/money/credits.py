@@ -28,7 +28,6 @@ _EARLIER = """
     SELECT e.account, e.kind, e.amount, h.request_id FROM entries AS e LEFT JOIN holds AS h ON h.n = e.hold
     WHERE e.idem = ?
 """
-_REFUNDED = "SELECT coalesce(sum(amount), 0) FROM entries WHERE account = ? AND hold = ? AND kind = ?"
 _VOUCHER = "SELECT n, credits, expires, redeemed, label, revoked FROM vouchers WHERE digest = ?"
 _REDEEM = "UPDATE vouchers SET redeemed = ?, account = ? WHERE n = ? AND redeemed IS NULL"
 _ADD_VOUCHER = "INSERT INTO vouchers (digest, label, credits, created, expires, note) VALUES (?, ?, ?, ?, ?, ?)"
@@ -127,7 +126,7 @@ class Credits:
             account = unit.accounts[hold.account]
             if _earlier(unit, key, account, "refund", credits, request_id):
                 return account.balance
-            done = connection.execute(_REFUNDED, (account.n, hold.n, KIND_NUMBER["refund"])).fetchone()[0]
+            done = unit.refunded(hold)
             if credits > hold.charged - done:
                 raise Refusal(
                     f"credits: at most {hold.charged - done} credits of this request can be given back.",

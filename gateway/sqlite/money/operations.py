@@ -220,7 +220,7 @@ class SettleOperation(UnitOperation):
             return 0
         if hold is None:
             raise GatewayFault("There is no hold for this request; nothing was charged.", code="unknown_hold")
-        if hold.state in (SETTLED, VOIDED):
+        if hold.state == VOIDED or (hold.state == SETTLED and not self._costs_more(unit, hold)):
             return hold.charged
         target = unit.names.number(unit.connection, self.model) if self.model else None
         charged = charge_hold(unit, hold, self.charge, self.basis, target, self.now)
@@ -229,25 +229,33 @@ class SettleOperation(UnitOperation):
             unit.post(account, "overrun", self.now, unpaid=self.disputed, hold=hold, basis=self.basis, note=DISPUTED)
         return charged
 
+    def _costs_more(self, unit: UnitOfWork, hold: HoldRow) -> bool:
+        """Whether others, who name no model that answered, have charged less than the call's own process now tells, and
+        nothing was given back since."""
+        by_others = hold.target is None and bool(self.model)
+        return by_others and self.charge > hold.charged and not unit.refunded(hold)
+
 
 def charge_hold(unit: UnitOfWork, hold: HoldRow, charge: int, basis: int, target: int | None, now: int) -> int:
-    """Settle an open or forsaken hold; returns the credits charged.
+    """Settle an open or forsaken hold, or charge the rest of one that others have settled; returns the credits charged.
 
     What the hold covers is the `charge`; what the call cost beyond it is the `overrun`: paid as far as the free
     balance and the key's ceiling reach, the rest noted as unpaid. So no balance and no ceiling is ever overdrawn.
     """
     account = unit.accounts[hold.account]
     reserved = hold.amount if hold.state == OPEN else 0
-    covered = min(charge, reserved)
-    beyond = charge - covered
+    before = hold.charged if hold.state == SETTLED else 0
+    covered = min(charge - before, reserved)
+    beyond = charge - before - covered
     extra = 0
     if beyond:
         ceiling = hold.ceiling if hold.state == OPEN else key_ceiling(unit, hold.key)
         extra = min(beyond, max(room_of(unit, account, hold.key, hold.period, ceiling), 0))
-    unit.post(account, "charge", now, amount=-covered, reserved=-reserved, hold=hold, basis=basis)
+    if hold.state != SETTLED:
+        unit.post(account, "charge", now, amount=-covered, reserved=-reserved, hold=hold, basis=basis)
     if beyond:
         unit.post(account, "overrun", now, amount=-extra, unpaid=beyond - extra, hold=hold, basis=basis)
-    hold.state, hold.charged, hold.target = SETTLED, covered + extra, target
+    hold.state, hold.charged, hold.target = SETTLED, before + covered + extra, target
     unit.touch(hold)
     return hold.charged
 

@@ -82,6 +82,7 @@ _ADD_ROLLUPS = """
         requests = requests + excluded.requests, prompt = prompt + excluded.prompt,
         completion = completion + excluded.completion
 """
+_REFUNDED = "SELECT coalesce(sum(amount), 0) FROM entries WHERE account = ? AND hold = ? AND kind = ?"
 # Of too many values of a tag the further ones come under "".
 _ADD_TAG_SUMS = """
     INSERT INTO tag_sums (account, day, name, value, key, credits, requests, tokens)
@@ -183,6 +184,11 @@ class UnitOfWork:
     def touch(self, hold: HoldRow) -> None:
         """Remember that a hold was changed."""
         self._changed[hold.n] = hold
+
+    def refunded(self, hold: HoldRow) -> int:
+        """Credits of a settled hold that were given back."""
+        found = self.connection.execute(_REFUNDED, (hold.account, hold.n, KIND_NUMBER["refund"]))
+        return int(found.fetchall()[0][0])
 
     def post(
         self,

@@ -18,7 +18,7 @@ from gateway.api import GatewayFault
 from gateway.api.stores import Claim, KeptAnswer
 from gateway.sqlite.engine.core import Core
 from gateway.sqlite.money.rows import SETTLED
-from gateway.sqlite.money.unit_of_work import KIND_NUMBER, Names, UnitOfWork
+from gateway.sqlite.money.unit_of_work import Names, UnitOfWork
 
 _FIND = """
     SELECT body, request_id, expires, status, process, process IN (SELECT n FROM processes) FROM answers WHERE name = ?
@@ -44,7 +44,6 @@ _PRUNE = """
         SELECT n FROM answers
         WHERE expires <= ?1 AND (process IS NULL OR process NOT IN (SELECT n FROM processes)) LIMIT ?2)
 """
-_REFUNDED = "SELECT coalesce(sum(amount), 0) FROM entries WHERE account = ? AND hold = ? AND kind = ?"
 _AT_ONCE = 200
 # Compressing more than this takes long enough to be done aside.
 _SMALL = 1 << 16
@@ -130,7 +129,7 @@ def _give_back(connection: sqlite3.Connection, names: Names, request_id: str, no
     if hold is None or hold.state != SETTLED:
         return
     account = unit.accounts[hold.account]
-    done = connection.execute(_REFUNDED, (account.n, hold.n, KIND_NUMBER["refund"])).fetchone()[0]
+    done = unit.refunded(hold)
     if hold.charged > done:
         unit.load_months([(hold.key, hold.period)])
         unit.post(

@@ -13,17 +13,19 @@ that `gateway.stores` asks for, but that anything survives the end of the Python
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from gateway.api import GatewayFault
-from gateway.api.stores import Discrepancy, Stores, StoresSettings
+from gateway.api.stores import Discrepancy, MigrationPlan, Snapshot, Stores, StoresSettings
 from gateway.testing.memory_stores.identity import MemoryAccounts, MemoryAudit, MemoryKeys, MemorySessions
 from gateway.testing.memory_stores.logins import MemoryLogins
 from gateway.testing.memory_stores.money import MemoryLedger
 from gateway.testing.memory_stores.objects import MemoryObjects
 from gateway.testing.memory_stores.orders import MemoryTopUps
 from gateway.testing.memory_stores.state import MemoryConversations, MemoryIdempotency, MemoryResponses
+from gateway.testing.memory_stores.transfer import fill, open_snapshot
 from gateway.testing.memory_stores.usage import MemoryUsage
 from gateway.testing.memory_stores.world import MemoryPresence, World
 
@@ -80,6 +82,14 @@ class MemoryStores(Stores):
         """There is nothing to keep."""
         raise GatewayFault("a database in memory cannot be backed up")
 
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """Made at once."""
+        return open_snapshot(self.world)
+
+    async def take_over(self, snapshot: Snapshot, told: Callable[[str, int], None]) -> None:
+        """Read first, then written without waiting."""
+        await fill(self.world, snapshot, told)
+
     async def close(self) -> None:
         """Leave the world, which stays."""
         await self.presence.leave()
@@ -123,6 +133,15 @@ class MemoryKind:
             presence=presence,
             world=world,
         )
+
+    async def plan(self, url: str, settings: StoresSettings) -> MigrationPlan:
+        """There is one shape only."""
+        world = self.worlds.get(url)
+        return MigrationPlan(0 if world is None else 1, 1, (), sum(world.leases.values()) if world else 0)
+
+    async def migrate(self, url: str, settings: StoresSettings) -> MigrationPlan:
+        """Nothing is to be done."""
+        return await self.plan(url, settings)
 
     async def restore(self, url: str, data: str, source: str, *, replace: bool) -> str:
         """There are no backups of it."""

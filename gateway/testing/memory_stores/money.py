@@ -139,26 +139,35 @@ class MemoryLedger(Store):
             raise GatewayFault("There is no hold for this request; nothing was charged.", code="unknown_hold")
         if basis == "void" and held.state == "open":
             await self.void(request_id)
-        if held.state in ("settled", "voided"):
+        if held.state == "voided" or (held.state == "settled" and not self._costs_more(held, charge, model)):
             return held.charged
-        charged = self._charge(held, charge, basis)
+        charged = self._charge(held, charge, basis, model or None)
         if disputed:
             account = held.request.account_id
             self.world.post(account, "overrun", unpaid=disputed, hold=held, basis=basis, note="disputed usage")
         return charged
 
-    def _charge(self, held: Held, charge: int, basis: Basis) -> int:
+    def _costs_more(self, held: Held, charge: int, model: str) -> bool:
+        """Whether others have charged less, and nothing was given back since."""
+        by_others = held.target is None and bool(model)
+        return by_others and charge > held.charged and not refunded(self.world, held.request.request_id)
+
+    def _charge(self, held: Held, charge: int, basis: Basis, target: str | None = None) -> int:
         asked = held.request
         reserved = held.amount if held.state == "open" else 0
-        covered = min(charge, reserved)
+        before = held.charged if held.state == "settled" else 0
+        covered = min(charge - before, reserved)
         ceiling = held.ceiling if held.state == "open" else self._ceiling_of(asked.key_id)
         room = self._room(asked.account_id, asked.key_id, asked.period, ceiling)
-        held.state, extra = "settled", min(charge - covered, max(room, 0))
-        self.world.post(asked.account_id, "charge", -covered, -reserved, hold=held, basis=basis)
-        if charge > covered:
-            unpaid = charge - covered - extra
+        beyond = charge - before - covered
+        extra = min(beyond, max(room, 0))
+        if held.state != "settled":
+            self.world.post(asked.account_id, "charge", -covered, -reserved, hold=held, basis=basis)
+        held.state, held.target = "settled", target
+        if beyond:
+            unpaid = beyond - extra
             self.world.post(asked.account_id, "overrun", -extra, unpaid=unpaid, hold=held, basis=basis)
-        held.charged = covered + extra
+        held.charged = before + covered + extra
         return held.charged
 
     def _ceiling_of(self, key_id: str) -> int | None:
@@ -186,7 +195,7 @@ class MemoryLedger(Store):
             row = UsageRow(held.request.request_id, "", "", "", "", "", 500, held.usage, "estimated", held.created,
                            error=CRASHED)  # fmt: skip
             log(self.world, row, held)
-            self._charge(held, held.known, "estimated")
+            self._charge(held, held.known or 0, "estimated")
         return len(found)
 
     def _once(self, key: str, account_id: str, kind: str, credits: int, request_id: str = "") -> bool:

@@ -65,15 +65,17 @@ class MemoryTopUps(Store):
         for part in newer_parts(known, event.parts):
             known[part.name] = part
         settled, returned = sums_of(known.values())
+        posted = sum(entry.key.startswith(f"topup:{topup.id}:") for entry in self.world.entries)
+        once = f"topup:{topup.id}:{posted + 1}"
         change, account = change_of(topup, settled, returned), self.world.accounts[topup.account_id]
         if change.wanted > 0:
             if account.balance + change.wanted > MAX_CREDITS:
                 raise Refusal("credits: the balance would become too large.", status=409, code="too_many_credits")
             change.posted = change.wanted
-            self.world.post(account.id, "topup", change.posted)
+            self.world.post(account.id, "topup", change.posted, key=once)
         elif change.wanted:
             take(change, account.balance - account.held)
-            self.world.post(account.id, "correction", change.posted, unpaid=change.unpaid)
+            self.world.post(account.id, "correction", change.posted, unpaid=change.unpaid, key=once)
         self.world.parts[topup.id] = known
         topup = self.world.topups[topup.id] = replace(
             topup, state=next_state(topup.state, event.state), checkout_id=topup.checkout_id or event.checkout_id,

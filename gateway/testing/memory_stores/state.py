@@ -213,7 +213,7 @@ class MemoryIdempotency(Store):
                 return Claim("running", row.request_id)
             give_back(self.world, row.request_id)
         self.world.account(account_id)
-        self.world.answers[name] = Answer(body, request_id, expires, own)
+        self.world.answers[name] = Answer(body, request_id, expires, own, account_id)
         return Claim("ours", request_id)
 
     async def is_running(self, name: bytes) -> bool:

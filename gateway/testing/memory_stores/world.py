@@ -38,7 +38,8 @@ T = TypeVar("T")
 
 @dataclass
 class Held:
-    """A hold. state: open, settled, voided, or forsaken: voided because its lease was dead."""
+    """A hold. state: open, settled, voided, or forsaken: voided because its lease was dead. known: what the call has
+    cost so far, None when nothing was noted. target: the model that answered."""
 
     request: HoldRequest
     lease: str
@@ -49,10 +50,11 @@ class Held:
     created: int
     state: str = "open"
     charged: int = 0
-    known: int = 0
+    known: int | None = None
     usage: Usage = field(default_factory=Usage)
     dispatched: bool = False
     logged: bool = False
+    target: str | None = None
 
 
 @dataclass
@@ -63,6 +65,7 @@ class Answer:
     request_id: str
     expires: int
     lease: str
+    account_id: str
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes = b""
@@ -101,6 +104,8 @@ class World:
     objects: dict[tuple[str, str], KeptObject] = field(default_factory=dict)
     """By provider and id."""
     numbers: int = 0
+    given: dict[str, dict[Any, int]] = field(default_factory=dict)
+    """Table -> name -> the number of a row that came from another store."""
 
     def __post_init__(self) -> None:
         self.windows = SlidingWindows(lambda: self.monotonic())

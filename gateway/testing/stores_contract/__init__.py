@@ -34,6 +34,7 @@ from gateway.testing.stores_contract.presence import FailOverPromises, LeaseProm
 from gateway.testing.stores_contract.proofs import LifePromises, ProofsPromises
 from gateway.testing.stores_contract.state import ConversationsPromises, CountersPromises, ResponsesPromises
 from gateway.testing.stores_contract.topups import TopupsPromises
+from gateway.testing.stores_contract.transfer import TransferPromises
 from gateway.testing.stores_contract.usage import UsagePromises
 
 __all__ = ["Clock", "House", "StoresContract", "StoresFactory"]
@@ -68,6 +69,7 @@ class StoresContract(
     ResponsesPromises,
     ConversationsPromises,
     IdempotencyPromises,
+    TransferPromises,
 ):
     """All promises; see the module. Subclass it and give it a `stores_factory`."""
 

@@ -83,8 +83,23 @@ class FailOverPromises:
         for _ in range(2):
             assert await house.stores.ledger.settle("held", 30, "provider", Usage(), "lab/model") == 30
         assert await house.balance() == (1000 - 12 - 70 - 30, 0)
-        for _ in range(2):
-            assert await house.stores.ledger.settle("noted", 30, "provider", Usage(), "lab/model") == 12
+
+    async def test_fail_over_what_it_cost_beyond_the_charge_of_others_is_charged_late(self, after_crash: Any) -> None:
+        """The lease ran out while the database was away; then come the bills that its process had kept."""
+        house = after_crash
+        await fail_over(house.stores, ERROR)
+        ledger = house.stores.ledger
+        for name, cost, total in (("noted", 30, 30), ("noted", 99, 30), ("dispatched", 5, 5), ("dear", 60, 70)):
+            assert await ledger.settle(name, cost, "provider", Usage(), "lab/model") == total
+        assert await house.balance() == (1000 - 30 - 5 - 70, 0)
+        kinds = [(entry.kind, entry.amount) for entry in await ledger.entries_of("noted")]
+        assert kinds == [("hold", 0), ("charge", -12), ("overrun", -18)]
+
+    async def test_fail_over_what_was_given_back_is_not_charged_late(self, after_crash: Any) -> None:
+        house = after_crash
+        await fail_over(house.stores, ERROR)
+        await house.stores.ledger.refund("noted", 12, key="sorry")
+        assert await house.stores.ledger.settle("noted", 30, "provider", Usage(), "lab/model") == 12
 
     async def test_fail_over_a_late_void_of_a_given_up_hold_is_final(self, after_crash: Any) -> None:
         house = after_crash

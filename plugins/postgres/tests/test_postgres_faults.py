@@ -130,6 +130,27 @@ async def test_every_connection_is_killed_again_and_again(way, stores, account, 
     assert charged > 0
 
 
+class Muddled:
+    """A connection that broke while it was put in order."""
+
+    def __init__(self, connection):
+        self.terminate = connection.terminate
+
+    def is_closed(self):
+        return False
+
+    async def fetchval(self, *_):
+        raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+
+
+async def test_a_connection_in_a_state_that_the_driver_does_not_know_is_as_good_as_broken(stores, account):
+    await stores.ledger.hold(request(account, "r"))
+    lane = stores.lanes.for_request("r")
+    lane._connection = Muddled(lane._connection)
+    assert await stores.ledger.settle("r", 30, "provider", Usage(), "lab/model") == 30
+    assert not isinstance(lane._connection, Muddled)
+
+
 async def test_a_line_of_a_journal_that_was_cut_short_is_left_out(way, stores, account, tmp_path):
     (tmp_path / "postgres-pending-lease_x-0.jsonl").write_bytes(b'{"do": "void", "r": "unknown"}\n{"do": "set')
     other = await open_stores(way.url, StoresSettings(str(tmp_path), SECRET))

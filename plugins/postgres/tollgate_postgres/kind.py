@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gateway.api import GatewayFault
-from gateway.api.stores import Discrepancy, Stored, Stores, StoresSettings
+from gateway.api.stores import Discrepancy, MigrationPlan, Snapshot, Stored, Stores, StoresSettings
 from tollgate_postgres.check import check
 from tollgate_postgres.counters import PostgresCounters
 from tollgate_postgres.engine import Database, away, is_away
@@ -20,12 +22,17 @@ from tollgate_postgres.keys import PostgresKeys
 from tollgate_postgres.lanes import Lanes
 from tollgate_postgres.ledger import PostgresLedger
 from tollgate_postgres.logins import PostgresLogins
+from tollgate_postgres.notices import PostgresNotices
 from tollgate_postgres.objects import PostgresObjects
 from tollgate_postgres.presence import LIFETIME, PostgresPresence
 from tollgate_postgres.responses import PostgresConversations, PostgresResponses
-from tollgate_postgres.schema import VERSION, migrate, read_scripts
+from tollgate_postgres.schema import VERSION, contract, migrate, plan, read_scripts
 from tollgate_postgres.topups import PostgresTopUps
+from tollgate_postgres.transfer import PostgresSnapshot, fill, open_snapshot
 from tollgate_postgres.usage import PostgresUsage
+
+if TYPE_CHECKING:
+    import asyncpg
 
 _LEAVE_WITHIN = 5.0
 _TOOLS = "use the tools of PostgreSQL for this (pg_dump, pg_restore), and keep the server secret beside the dump"
@@ -33,10 +40,11 @@ _TOOLS = "use the tools of PostgreSQL for this (pg_dump, pg_restore), and keep t
 
 @dataclass(slots=True)
 class PostgresStores(Stores):
-    """`gateway.stores.Stores` on PostgreSQL."""
+    """`gateway.stores.Stores` on PostgreSQL. windows: its own counters; `counters` may be another's."""
 
     database: Database = field(kw_only=True)
     lanes: Lanes = field(kw_only=True)
+    windows: PostgresCounters = field(kw_only=True)
     data: str = field(kw_only=True)
     closed: bool = field(default=False, kw_only=True)
 
@@ -75,9 +83,10 @@ class PostgresStores(Stores):
     async def prune(self, now: int, *, usage_before: int) -> Mapping[str, int]:
         """One kind after the other."""
         assert isinstance(self.usage, PostgresUsage)
-        assert isinstance(self.counters, PostgresCounters)
         await self.usage.make_partitions()
-        await self.counters.prune()
+        await self.windows.prune()
+        assert isinstance(self.notices, PostgresNotices)
+        await self.notices.prune()
         gone = {
             "answers": await self.idempotency.prune(now),
             "sessions": await self.sessions.prune(now),
@@ -91,6 +100,14 @@ class PostgresStores(Stores):
     async def backup(self, target: str) -> int:
         """PostgreSQL's own tools do it better."""
         raise GatewayFault(f"a PostgreSQL database is not backed up to a file by the gateway; {_TOOLS}")
+
+    def snapshot(self) -> AbstractAsyncContextManager[PostgresSnapshot]:
+        """A connection of its own; what waits in the lanes is not in it."""
+        return open_snapshot(self.database.url)
+
+    async def take_over(self, snapshot: Snapshot, told: Callable[[str, int], None]) -> None:
+        """In one transaction, on a connection of its own."""
+        await fill(self.database.url, snapshot, told)
 
     async def settle_inheritance(self) -> None:
         """Write the ends of calls that lie in the journals of processes of this machine that are gone."""
@@ -113,6 +130,7 @@ class PostgresStores(Stores):
                 await self.presence.leave()
         except (TimeoutError, GatewayFault):
             pass  # The lease expires by itself.
+        await self.windows.close()
         await self.lanes.stop()
         await self.database.close()
 
@@ -140,9 +158,40 @@ class PostgresKind:
         """Connect, bring the tables to their newest shape, take a lease."""
         return await open_stores(url, settings)
 
+    async def plan(self, url: str, settings: StoresSettings) -> MigrationPlan:
+        """Read only."""
+        scripts = await asyncio.to_thread(read_scripts)
+        return await _ask(url, settings, lambda connection: plan(connection, scripts))
+
+    async def migrate(self, url: str, settings: StoresSettings) -> MigrationPlan:
+        """Expanded as by opening it; then contracted."""
+        scripts = await asyncio.to_thread(read_scripts)
+
+        async def work(connection: asyncpg.Connection[asyncpg.Record]) -> MigrationPlan:
+            found = await plan(connection, scripts)
+            if found.blocked:
+                raise GatewayFault(found.blocked)
+            await migrate(connection, settings.secret, scripts)
+            await contract(connection, scripts)
+            return found
+
+        return await _ask(url, settings, work)
+
     async def restore(self, url: str, data: str, source: str, *, replace: bool) -> str:
         """PostgreSQL's own tools do it."""
         raise GatewayFault(f"a PostgreSQL database is not restored by the gateway; {_TOOLS}")
+
+
+async def _ask(
+    url: str, settings: StoresSettings, work: Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[MigrationPlan]]
+) -> MigrationPlan:
+    """Run `work` on a connection to a database that nobody has to have opened."""
+    database = Database(url, clock=settings.clock)
+    await database.start()
+    try:
+        return await database.run(work)
+    finally:
+        await database.close()
 
 
 async def open_stores(
@@ -170,6 +219,7 @@ async def open_stores(
     lanes = Lanes(database, lambda: presence.lease.id, settings.data)
     usage = PostgresUsage(database, lanes)
     keys = PostgresKeys(database, settings, monotonic or time.monotonic)
+    windows = PostgresCounters(database, monotonic)
     stores = PostgresStores(
         accounts=PostgresAccounts(database, keys.forget),
         keys=keys,
@@ -177,7 +227,8 @@ async def open_stores(
         logins=PostgresLogins(database, settings.secret),
         ledger=PostgresLedger(database, lanes, presence, settings.secret),
         usage=usage,
-        counters=PostgresCounters(database, monotonic),
+        counters=windows,
+        windows=windows,
         topups=PostgresTopUps(database),
         responses=PostgresResponses(database, presence),
         conversations=PostgresConversations(database),
@@ -185,6 +236,7 @@ async def open_stores(
         audit=PostgresAudit(database),
         objects=PostgresObjects(database),
         presence=presence,
+        notices=PostgresNotices(database, presence),
         database=database,
         lanes=lanes,
         data=settings.data,

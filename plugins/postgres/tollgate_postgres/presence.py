@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from gateway.api import GatewayFault
 from gateway.api.stores import Lease, random_text
 from tollgate_postgres.engine import Database
+from tollgate_postgres.schema import VERSION
 
 LIFETIME = 15.0
 """Seconds that a lease lasts without renewal."""
-_JOIN = "INSERT INTO leases (id, expires) VALUES ($1, gw_clock() + $2)"
+_JOIN = """
+    INSERT INTO leases (id, expires, version) SELECT $1, gw_clock() + $2, $3
+    WHERE $3 >= coalesce((SELECT value::integer FROM facts WHERE name = 'least'), 0)
+"""
 _RENEW = "UPDATE leases SET expires = gw_clock() + $2 WHERE id = $1 AND NOT dead"
 _LEAVE = "UPDATE leases SET dead = true WHERE id = $1"
 _KILL = """
@@ -50,7 +55,8 @@ class PostgresPresence:
         if self._lease.id:
             await self._database.execute(_LEAVE, self._lease.id)
         lease = Lease("lease_" + random_text(20), self._lifetime)
-        await self._database.execute(_JOIN, lease.id, self._lifetime)
+        if not await self._database.execute(_JOIN, lease.id, self._lifetime, VERSION):
+            raise GatewayFault("The database has become too new for this gateway. Install a newer one.")
         self._lease = lease
         return lease
 

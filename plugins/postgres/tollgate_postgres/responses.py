@@ -95,7 +95,8 @@ def _too_large(most: int) -> Refusal:
     return Refusal(f"The conversation so far is larger than {most} bytes.", status=400, code="context_too_large")
 
 
-def _ids(items: Sequence[Mapping[str, Any]]) -> list[str]:
+def item_ids(items: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What a reference may name: the ids of those items that have one."""
     return [str(item["id"]) for item in items if item.get("id")]
 
 
@@ -120,12 +121,14 @@ class PostgresResponses:
 
         async def work(connection: asyncpg.Connection[asyncpg.Record]) -> None:
             if r.background and not r.running:
-                await connection.execute(_END, r.id, r.status, size, blobs[1], blobs[2], r.events or None, _ids(output))
+                await connection.execute(
+                    _END, r.id, r.status, size, blobs[1], blobs[2], r.events or None, item_ids(output)
+                )
             else:
                 await connection.execute(
                     _ADD, r.id, r.account_id, r.status, r.created, r.expires, r.previous_id,
                     self._presence.lease.id if r.running else None, r.background, r.request_id, size, *blobs,
-                    r.events or None, _ids([*r.input, *output]),
+                    r.events or None, item_ids([*r.input, *output]),
                 )  # fmt: skip
             if r.conversation_id and not r.running:
                 number = await connection.fetchval(_KEEP, r.conversation_id, r.account_id, r.expires)

@@ -49,9 +49,11 @@ _PRUNE = """
 """
 
 
-def _month(start: datetime, months: int) -> datetime:
-    number = start.year * 12 + start.month - 1 + months
-    return datetime(number // 12, number % 12 + 1, 1, tzinfo=UTC)
+def month_bounds(start: datetime, ahead: int = 0) -> tuple[str, int, int]:
+    """The month of a time, or one of the next: its name (`202611`), its first second, and the first of the next."""
+    number = start.year * 12 + start.month - 1 + ahead
+    first, beyond = (datetime(one // 12, one % 12 + 1, 1, tzinfo=UTC) for one in (number, number + 1))
+    return f"{first:%Y%m}", int(first.timestamp()), int(beyond.timestamp())
 
 
 class PostgresUsage:
@@ -127,11 +129,7 @@ class PostgresUsage:
         """Have the partitions of this month and the next two."""
         start = datetime.fromtimestamp(self._database.time(), UTC)
         for ahead in range(3):
-            first, beyond = _month(start, ahead), _month(start, ahead + 1)
-            await self._database.value(
-                "SELECT gw_make_partition($1, $2, $3)",
-                f"{first:%Y%m}", int(first.timestamp()), int(beyond.timestamp()),
-            )  # fmt: skip
+            await self._database.value("SELECT gw_make_partition($1, $2, $3)", *month_bounds(start, ahead))
 
     async def prune(self, before: int) -> int:
         """Whole months are dropped; the rest goes in pieces."""

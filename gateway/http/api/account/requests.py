@@ -182,7 +182,7 @@ async def get_live(context: RequestContext) -> web.StreamResponse:
     async with sse_response(request, headers=headers) as response:
         response.ping_interval = _QUIET
         for _ in range(round(_LONGEST_TAIL / _LOOK_EVERY)):
-            if not response.is_connected() or context.gateway.draining or not await _may_still(context):
+            if not response.is_connected() or context.gateway.leaving or not await _may_still(context):
                 break
             found = await stores.usage.recent(account.id, limit=PAGE, only=UsageFilter(after=after))
             for logged in reversed(found):

@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from gateway.call import AttemptRecord
 from gateway.http.api import admin_forms as forms
 from gateway.http.api.fields import Form
 from gateway.http.api.operations.account import USAGE
 from gateway.http.api.operations.common import ORDER, USAGE_PARAMETERS, whole
+from gateway.records import AttemptRecord
 from gateway.stores import Account, AuditEntry, Entry, Key, Voucher
 from gateway.wire.chat.answers import listing, members
 from gateway.wire.json_schema import Component, Tree

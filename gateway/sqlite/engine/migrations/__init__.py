@@ -22,19 +22,24 @@ from gateway.sqlite.engine.migrations import (
     m0010_tries,
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (
-    m0001_first.STATEMENTS,
-    m0002_payments.STATEMENTS,
-    m0003_responses.STATEMENTS,
-    m0004_answers.STATEMENTS,
-    m0005_sessions.STATEMENTS,
-    m0006_logins.STATEMENTS,
-    m0007_stored.STATEMENTS,
-    m0008_tags.STATEMENTS,
-    m0009_objects.STATEMENTS,
-    m0010_tries.STATEMENTS,
+_MODULES = (
+    m0001_first,
+    m0002_payments,
+    m0003_responses,
+    m0004_answers,
+    m0005_sessions,
+    m0006_logins,
+    m0007_stored,
+    m0008_tags,
+    m0009_objects,
+    m0010_tries,
 )
+STEPS: tuple[tuple[str, ...], ...] = tuple(module.STATEMENTS for module in _MODULES)
 """The statements of each step, in order."""
+WHAT: tuple[str, ...] = tuple(
+    " ".join((module.__doc__ or "").split("\n\n")[0].partition(": ")[2].split()) for module in _MODULES
+)
+"""What each step is for, in words."""
 
 _SET_VERSION = tuple("PRAGMA user_version = " + str(number) for number in range(len(STEPS) + 1))
 

@@ -276,19 +276,21 @@ CREATE OR REPLACE FUNCTION gw_charge(h holds, p_charge bigint, p_basis integer, 
 RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     reserved bigint := CASE WHEN h.state = 0 THEN h.amount ELSE 0 END;
-    covered bigint := least(p_charge, reserved);
+    before bigint := CASE WHEN h.state = 1 THEN h.charged ELSE 0 END;
+    covered bigint := least(p_charge - before, reserved);
+    beyond bigint := p_charge - before - covered;
     extra bigint := 0; top bigint := h.ceiling;
 BEGIN
-    IF p_charge > covered THEN
+    IF beyond > 0 THEN
         IF h.state <> 0 THEN SELECT monthly_limit INTO top FROM keys WHERE n = h.key; END IF;
-        extra := least(p_charge - covered, greatest(gw_room(h.account, h.key, h.period, top), 0));
+        extra := least(beyond, greatest(gw_room(h.account, h.key, h.period, top), 0));
     END IF;
-    PERFORM gw_post(h.account, 5, -covered, -reserved, 0, p_now, h, p_basis, NULL, '');
-    IF p_charge > covered THEN
-        PERFORM gw_post(h.account, 8, -extra, 0, p_charge - covered - extra, p_now, h, p_basis, NULL, '');
+    IF h.state <> 1 THEN PERFORM gw_post(h.account, 5, -covered, -reserved, 0, p_now, h, p_basis, NULL, ''); END IF;
+    IF beyond > 0 THEN
+        PERFORM gw_post(h.account, 8, -extra, 0, beyond - extra, p_now, h, p_basis, NULL, '');
     END IF;
-    UPDATE holds SET state = 1, charged = covered + extra, target = p_target, lease = NULL WHERE n = h.n;
-    RETURN covered + extra;
+    UPDATE holds SET state = 1, charged = before + covered + extra, target = p_target, lease = NULL WHERE n = h.n;
+    RETURN before + covered + extra;
 END $$;
 
 CREATE OR REPLACE FUNCTION gw_release(h holds, p_state integer, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
@@ -306,7 +308,9 @@ BEGIN
         PERFORM gw_release(h, 2, p_now);
         RETURN '0';
     END IF;
-    IF h.state IN (1, 2) THEN RETURN to_jsonb(h.charged); END IF;
+    -- Others, who name no model that answered, may have charged less than its own process now tells.
+    IF h.state = 2 OR h.state = 1 AND (h.target IS NOT NULL OR op ->> 'd' = '' OR (op ->> 'c')::bigint <= h.charged
+        OR EXISTS (SELECT 1 FROM entries WHERE hold = h.n AND kind = 7)) THEN RETURN to_jsonb(h.charged); END IF;
     charged := gw_charge(h, (op ->> 'c')::bigint, basis, nullif(op ->> 'd', ''), p_now);
     IF (op ->> 'x')::bigint > 0 THEN
         PERFORM gw_post(h.account, 8, 0, 0, (op ->> 'x')::bigint, p_now, h, basis, NULL, 'disputed usage');
@@ -470,35 +474,73 @@ BEGIN
         gw_post(a.n, p_kind, amount, 0, 0, p_now, h, 0, idem, p_note));
 END $$;
 
--- Count one event in every named window, or in none of them; `p_count` false only looks. Returns the times in each.
--- The rows are locked in the order of their names. p_now: NULL for the database's clock, which is held back to the
--- newest time of a window, so that it never goes back.
-CREATE OR REPLACE FUNCTION gw_hit(p_names text[], p_limits integer[], p_length double precision,
-    p_now double precision, p_count boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE now double precision; since double precision; w record; rows jsonb := '{}'; allowed boolean := true; i integer;
+-- How many events of a window came after p_since. Only the oldest second is looked into.
+CREATE OR REPLACE FUNCTION gw_live(p_name text, p_length double precision, p_since double precision) RETURNS bigint
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce(sum(CASE WHEN slot > floor(p_since) THEN n
+        ELSE (SELECT count(*) FROM unnest(times) AS t WHERE t > p_since) END), 0)::bigint
+    FROM hits WHERE name = p_name AND length = p_length AND slot >= floor(p_since)
+$$;
+
+-- One event more; what is over goes once a second.
+CREATE OR REPLACE FUNCTION gw_event(p_name text, p_length double precision, p_now double precision) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE fresh boolean;
 BEGIN
-    IF p_count THEN
-        INSERT INTO windows (name, length, times) SELECT DISTINCT name, p_length, '{}'::double precision[]
-            FROM unnest(p_names) AS name ORDER BY name ON CONFLICT DO NOTHING;
-        PERFORM 1 FROM windows WHERE name = ANY (p_names) AND length = p_length ORDER BY name FOR UPDATE;
+    INSERT INTO hits AS h (name, length, slot, n, times) VALUES (p_name, p_length, floor(p_now), 1, ARRAY[p_now])
+        ON CONFLICT (name, length, slot) DO UPDATE SET n = h.n + 1, times = h.times || p_now
+        RETURNING n = 1 INTO fresh;
+    IF fresh THEN
+        DELETE FROM hits WHERE name = p_name AND length = p_length AND slot < floor(p_now - p_length);
     END IF;
-    now := coalesce(p_now, gw_clock());
-    SELECT greatest(now, max(times[array_length(times, 1)])) INTO now
-        FROM windows WHERE name = ANY (p_names) AND length = p_length;
-    since := now - p_length;
-    FOR w IN SELECT name, ARRAY(SELECT t FROM unnest(times) AS t WHERE t > since ORDER BY t) AS live
-        FROM windows WHERE name = ANY (p_names) AND length = p_length LOOP
-        rows := rows || jsonb_build_object(w.name, w.live);
-    END LOOP;
-    FOR i IN 1 .. array_length(p_names, 1) LOOP
-        allowed := allowed AND coalesce(jsonb_array_length(rows -> p_names[i]), 0) < p_limits[i];
-    END LOOP;
-    IF p_count AND allowed THEN
-        UPDATE windows SET times = ARRAY(SELECT t FROM unnest(times) AS t WHERE t > since ORDER BY t) || now
-            WHERE name = ANY (p_names) AND length = p_length;
-        FOR i IN 1 .. array_length(p_names, 1) LOOP
-            rows := rows || jsonb_build_object(p_names[i], (rows -> p_names[i]) || to_jsonb(now));
+    UPDATE windows SET newest = p_now WHERE name = p_name AND length = p_length;
+END $$;
+
+-- A batch of questions: count one event in every window of one (`n`, with limits `l`, of `w` seconds), or in none of
+-- them; without `c` only look. p_now: NULL for the database's clock, which is held back to the newest event, so that it
+-- never goes back. Answers whether all had room, the time, and for each window how many events, the newest, and the one
+-- whose end makes room for the next. Rows are locked in one order, so that batches never wait in a circle.
+CREATE OR REPLACE FUNCTION gw_windows(p_asks jsonb, p_now double precision) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    now double precision; since double precision; span double precision; last double precision;
+    freeing double precision; ask jsonb; names text[]; limits bigint[]; counts bigint[]; allowed boolean;
+    told jsonb; done jsonb := '[]'; i integer;
+BEGIN
+    INSERT INTO windows (name, length, times)
+        SELECT DISTINCT n, (a ->> 'w')::double precision, '{}'::double precision[]
+        FROM jsonb_array_elements(p_asks) AS a CROSS JOIN jsonb_array_elements_text(a -> 'n') AS n
+        WHERE (a ->> 'c')::boolean ORDER BY 1, 2 ON CONFLICT DO NOTHING;
+    PERFORM 1 FROM windows WHERE (name, length) IN (SELECT n, (a ->> 'w')::double precision
+        FROM jsonb_array_elements(p_asks) AS a CROSS JOIN jsonb_array_elements_text(a -> 'n') AS n)
+        ORDER BY name, length FOR UPDATE;
+    SELECT greatest(coalesce(p_now, gw_clock()), max(newest)) INTO now FROM windows
+        WHERE (name, length) IN (SELECT n, (a ->> 'w')::double precision
+        FROM jsonb_array_elements(p_asks) AS a CROSS JOIN jsonb_array_elements_text(a -> 'n') AS n);
+    FOR ask IN SELECT value FROM jsonb_array_elements(p_asks) LOOP
+        names := ARRAY(SELECT jsonb_array_elements_text(ask -> 'n'));
+        limits := ARRAY(SELECT value::bigint FROM jsonb_array_elements_text(ask -> 'l'));
+        span := (ask ->> 'w')::double precision;
+        since := now - span;
+        allowed := true;
+        FOR i IN 1 .. cardinality(names) LOOP
+            counts[i] := gw_live(names[i], span, since);
+            allowed := allowed AND counts[i] < limits[i];
         END LOOP;
-    END IF;
-    RETURN jsonb_build_object('now', now, 'allowed', allowed, 'times', rows);
+        told := '[]';
+        FOR i IN 1 .. cardinality(names) LOOP
+            IF allowed AND (ask ->> 'c')::boolean THEN
+                PERFORM gw_event(names[i], span, now);
+                counts[i] := counts[i] + 1;
+            END IF;
+            SELECT newest INTO last FROM windows WHERE name = names[i] AND length = span;
+            freeing := 0;
+            IF limits[i] BETWEEN 1 AND counts[i] THEN
+                SELECT t INTO freeing FROM hits, unnest(times) AS t WHERE name = names[i] AND length = span
+                    AND slot >= floor(since) AND t > since ORDER BY t OFFSET counts[i] - limits[i] LIMIT 1;
+            END IF;
+            told := told || jsonb_build_array(jsonb_build_array(counts[i], coalesce(last, 0), freeing));
+        END LOOP;
+        done := done || jsonb_build_array(jsonb_build_array(allowed, now, told));
+    END LOOP;
+    RETURN done;
 END $$;

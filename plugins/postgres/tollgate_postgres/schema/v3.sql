@@ -1,4 +1,3 @@
--- Version 3: the attempts of a request at its targets, in its row of the usage log. Programs of older versions go on beside
--- it: their rows have none.
--- tries: as `gateway.stores.pack_tries` writes them; '' for none.
-ALTER TABLE usage ADD COLUMN tries text NOT NULL DEFAULT '';
+-- Version 3: leases tell the version that their gateway knows, so that nothing is taken away that one of them needs.
+
+ALTER TABLE leases ADD COLUMN version integer NOT NULL DEFAULT 1;

@@ -1,0 +1,91 @@
+"""Into PostgreSQL and back: a database with history, by the command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import asyncpg
+import pytest
+from tollgate_postgres.kind import open_stores
+from tollgate_postgres.schema import migrate, read_scripts
+from tollgate_postgres.transfer import READ
+
+from gateway.api import Usage
+from gateway.api.stores import TABLES, StoresSettings, UsageRow
+from gateway.testing.memory_stores import MemoryKind
+from gateway.testing.stores_contract import Clock
+
+OWN = {"facts", "generation", "leases", "lanes", "stored", "windows", "hits", "notices"}
+OTHERWISE = {
+    "responses": {"lease", "size", "item_ids", "kept"},
+    "holds": {"lease"},
+    "answers": {"lease", "kept"},
+    "conversations": {"kept"},
+    "conversation_items": {"kept", "account"},
+}
+
+
+@pytest.fixture
+async def connection(database_url):
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def stores(database_url, tmp_path):
+    clock = Clock()
+    settings = StoresSettings(str(tmp_path), b"a secret of the tests, not a real one")
+    async with await open_stores(database_url, settings, clock=clock.time, monotonic=clock.monotonic) as stores:
+        stores.extra["clock"] = clock
+        yield stores
+
+
+async def test_no_table_and_no_column_stays_behind(connection):
+    await migrate(connection, b"secret", read_scripts())
+    tables = "SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = current_schema()::regnamespace AND " \
+        "c.relkind IN ('r', 'p') AND NOT c.relispartition"  # fmt: skip
+    assert {row[0] for row in await connection.fetch(tables)} - OWN == set(TABLES) == set(READ)
+    for table in TABLES:
+        columns = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0"
+        found = {row[0] for row in await connection.fetch(columns, table)}
+        assert found - OTHERWISE.get(table, set()) <= set(TABLES[table]), table
+
+
+async def test_old_months_get_partitions_of_their_own(stores, connection, tmp_path):
+    memory = await MemoryKind().open("memory://x", StoresSettings("/nowhere", b"a secret of the tests"))
+    account = await memory.accounts.create_account("ada", grant=10)
+    for month in range(3):
+        at = 1_700_000_000 + month * 31 * 86_400
+        memory.usage.record(UsageRow(f"r{month}", account.id, "", "m", "", "/x", 200, Usage(), "void", at))
+    async with memory.snapshot() as snapshot:
+        await stores.take_over(snapshot, lambda table, count: None)
+    found = {row[0] for row in await connection.fetch("SELECT DISTINCT tableoid::regclass::text FROM usage")}
+    assert found == {"usage_202311", "usage_202312", "usage_202401"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_by_the_command_and_back_again(database_url, tmp_path):
+    """A gateway's data goes to PostgreSQL and back, and is the same wherever it is."""
+    data, config = tmp_path / "data", tmp_path / "config.yaml"
+    config.write_text("providers: {echo: {plugin: echo}}\nmodels: {echo/echo: {price: {input: 1, output: 2}}}\n")
+    elsewhere = tmp_path / "elsewhere.yaml"
+    elsewhere.write_text(config.read_text() + f'database: {{url: "{database_url}"}}\n')
+
+    def run(*words, config=config):
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", *words, "--config", str(config)],
+            env={**os.environ, "GATEWAY_DATA": str(data)}, capture_output=True, text=True, timeout=80,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("demo-data")
+    run("db", "copy", "sqlite:///data/gateway.db", database_url)
+    run("db", "copy", database_url, "sqlite:///data/back.db")
+    for words in ("usage --json", "ledger export"):
+        assert run(*words.split(), config=elsewhere) == run(*words.split()) != ""
+    assert "every sum is right" in run("ledger", "check", config=elsewhere)
