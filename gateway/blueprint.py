@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -180,6 +181,19 @@ def default_problem(config: Config, catalog: Catalog) -> str:
     except Fault as fault:
         return "" if config.default_model is None else f"default_model: {fault.message}"
     return ""
+
+
+def report(
+    log: logging.Logger, config: Config, catalog: Catalog, note: str, off: Mapping[str, Mapping[str, str]]
+) -> None:
+    """What the operator is told of a configuration that is served from now on. note: of demo mode. off: what is
+    switched off and why, by its kind and name."""
+    for warning in (*config.warnings, note, default_problem(config, catalog)):
+        if warning:
+            log.warning(warning)
+    for kind, names in off.items():
+        for name, reason in names.items():
+            log.info("%s %s is switched off: %s", kind, name, reason)
 
 
 def demo_note(blueprint: Blueprint) -> str:

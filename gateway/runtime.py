@@ -21,12 +21,12 @@ from gateway.blueprint import (
     Blueprint,
     available_providers,
     catalog_of,
-    default_problem,
     demo_note,
     open_counters,
     open_stores,
     payment_methods,
     read_blueprint,
+    report,
     switched_off,
 )
 from gateway.budgets import BudgetWatch, alert_post
@@ -126,6 +126,15 @@ class Runtime:
             Links(config.fetch),
             owns=self.files.owns,
         )
+
+    def report(self, log: logging.Logger) -> None:
+        """Tell the operator what is served from now on."""
+        off = {
+            "provider": self.switched_off,
+            "search service": self.toolbox.switched_off,
+            "payment service": self.payments_off,
+        }
+        report(log, self.config, self.catalog, self.demo_note, off)
 
     @property
     def aside(self) -> Aside:
@@ -307,7 +316,7 @@ class Gateway:
         if (notices := stores.notices) is not None:
             shared = SharedHealth(self.health, notices, self.spawn, lambda: self.runtime.endpoint_versions)
             self._keepers.append(loop.create_task(hear_others(notices, shared.adopt, self.log), name="others"))
-        self._report(self.runtime)
+        self.runtime.report(self.log)
 
     async def reload(self) -> None:
         """Swap in the configuration as it is on disk now. Raises ConfigFault, in which case nothing has changed."""
@@ -321,7 +330,7 @@ class Gateway:
             self._set_up_logs(blueprint.config)
             old, self.runtime = self.runtime, fresh
             self._set_up_health(fresh)
-            self._report(fresh)
+            fresh.report(self.log)
             self.log.info("configuration reloaded")
             if old.users == 0:
                 await old.close()
@@ -468,21 +477,6 @@ class Gateway:
         self.health.policy = CooldownPolicy(cooldown.failures, cooldown.pause, cooldown.longest)
         self.health.forget_all_but(runtime.endpoint_versions)
         self.metrics.accounts = runtime.config.metrics.accounts
-
-    def _report(self, runtime: Runtime) -> None:
-        for warning in runtime.config.warnings:
-            self.log.warning(warning)
-        if runtime.demo_note:
-            self.log.warning(runtime.demo_note)
-        for name, reason in runtime.switched_off.items():
-            self.log.info("provider %s is switched off: %s", name, reason)
-        for name, reason in runtime.toolbox.switched_off.items():
-            self.log.info("search service %s is switched off: %s", name, reason)
-        for name, reason in runtime.payments_off.items():
-            self.log.info("payment service %s is switched off: %s", name, reason)
-        problem = default_problem(runtime.config, runtime.catalog)
-        if problem:
-            self.log.warning(problem)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

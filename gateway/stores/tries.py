@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from gateway.call import AttemptRecord
+from gateway.records import AttemptRecord
 
 MOST_TRIES = 32
 """Attempts that are kept of one request: of more, the first ones and the last ones."""

@@ -24,6 +24,7 @@ OTHERWISE = {
     "answers": {"lease", "kept"},
     "conversations": {"kept"},
     "conversation_items": {"kept", "account"},
+    "objects": {"kept"},
 }
 
 
