@@ -18,12 +18,16 @@ WebSearch = Literal["no", "alone", "yes"]
 
 CHAT: frozenset[Dialect] = frozenset({"chat"})
 
+COMPLETIONS: Dialect = "completions"
+"""Of OpenAI's older `POST /completions`: the name of its dialect, and of what a model does that knows no chat."""
+
 
 @dataclass(slots=True, frozen=True)
 class Profile:
     """The capabilities of one target.
 
-    dialects: which the upstream is spoken to in. Without `chat`, a chat call is bridged into `responses`.
+    dialects: which the upstream is spoken to in. Without `chat`, a chat call is bridged into `responses`. With
+        `completions`, texts to go on from are sent as they are; without it, as a chat.
     operations: names of `gateway.operations.OPERATIONS` that it does.
     max_choices: the most choices (`n`) of one request, None for any number. For more, the gateway sends as many
         requests as it takes, each with a body without `n`, and the prompt is paid for each time.
@@ -37,6 +41,9 @@ class Profile:
     on_disconnect: what happens upstream when the caller leaves: `cancel` closes the connection and bills what was
         received; `drain` reads on (bounded) and bills in full.
     web_search: whether it takes `{"type": "web_search"}` among chat's tools, and searches itself.
+    tools: types of tools, with `*` for any rest, that it may be asked to run or to call beside functions, because they
+        cost no more than the model's prices say: tokens, and searches that its usage counts. Others are refused, unless
+        the operator lets them through.
     tool_names: a pattern that the whole name of a function must match there, "" for any name. In chat and in Responses
         the gateway renames what does not, and gives the answer back with the caller's own names.
     """
@@ -48,6 +55,7 @@ class Profile:
     media: MediaForm = "any"
     on_disconnect: DisconnectPolicy = "cancel"
     web_search: WebSearch = "no"
+    tools: tuple[str, ...] = ()
     tool_names: str = COMMON_NAMES
 
 

@@ -7,19 +7,22 @@ class Reader(ChatReader):
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from gateway.call import Call
-from gateway.errors import Fault
-from gateway.profile import Dialect
-from gateway.provider import Answer, StreamDecoder, StreamItem, Tally, UpstreamReply
+from gateway.errors import Fault, UpstreamFault
+from gateway.profile import COMPLETIONS, Dialect
+from gateway.provider import Answer, ListedModel, StreamDecoder, StreamItem, Tally, UpstreamReply
 from gateway.wire.bridge.back_reply import chat_from_response
-from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion
+from gateway.wire.chat.decoder import ChatStreamDecoder, read_choices, read_completion
 from gateway.wire.chat.fold import unfold
-from gateway.wire.chat.repair import repair_completion
+from gateway.wire.chat.repair import read_broken, repair_completion
 from gateway.wire.chat.tally import ChatTally
+from gateway.wire.completions import chat_from_chunk, chat_from_completion
 from gateway.wire.errors.parse import fault_from_openai_error
 from gateway.wire.exact_json import load_exact
 from gateway.wire.lenient import check_depth, nonsense
@@ -76,6 +79,10 @@ class ChatReader:
         repair_completion(body, chat_id(self.call), self.call.created)
         return measure_chat(body)
 
+    def is_stream(self, headers: Mapping[str, str]) -> bool:
+        """Whether an answer with these headers is a stream, as far as can be told."""
+        return not headers.get("content-type", "").startswith("application/json")
+
     def open_stream(self) -> StreamDecoder:
         """A fresh decoder for the streamed answer."""
         return self.make_decoder()
@@ -120,6 +127,59 @@ class ResponsesReader(ChatReader):
         return list(unfold_response(self.read_reply(reply).body))
 
 
+class CompletionsReader(ChatReader):
+    """Reads OpenAI's older completions; gives out what they say as chat completions and chunks."""
+
+    dialect: Dialect = COMPLETIONS
+
+    def read_body(self, reply: UpstreamReply) -> Json:
+        """The completion as a chat. Raises UpstreamFault when it holds no texts."""
+        body = read_choices(reply.body)
+        for choice in body["choices"]:
+            if not isinstance(choice, dict) or not isinstance(choice.get("text"), str):
+                raise nonsense("The provider's answer has a choice without a text.", reply.body)
+        return chat_from_completion(body)
+
+    def make_decoder(self) -> StreamDecoder:
+        """Gives chunks as a chat's."""
+        return _CompletionsDecoder(super().make_decoder())
+
+    def measure(self, body: Json) -> Answer:
+        """What a chat of the same texts comes to."""
+        return replace(super().measure(body), dialect=self.dialect)
+
+
+class _CompletionsDecoder:
+    """Chunks of texts as chat chunks. What is none of them is left to whoever reads chunks."""
+
+    def __init__(self, decoder: StreamDecoder) -> None:
+        self._decoder = decoder
+
+    @property
+    def done(self) -> bool:
+        return self._decoder.done
+
+    @done.setter
+    def done(self, value: bool) -> None:
+        self._decoder.done = value
+
+    def feed(self, data: bytes) -> list[StreamItem]:
+        return [_as_chat(item) for item in self._decoder.feed(data)]
+
+    def finish(self) -> list[StreamItem]:
+        return [_as_chat(item) for item in self._decoder.finish()]
+
+
+def _as_chat(item: StreamItem) -> StreamItem:
+    if not isinstance(item, bytes):
+        return item
+    try:
+        chunk = load_exact(item)
+    except orjson.JSONDecodeError:
+        chunk = read_broken(item)
+    return chat_from_chunk(chunk) if isinstance(chunk, dict) and not chunk.get("error") else item
+
+
 class CompactionReader(ResponsesReader):
     """Reads a conversation that such a server compacted."""
 
@@ -139,27 +199,6 @@ class CompactionReader(ResponsesReader):
         return Answer(body, self.dialect, usage_of_response(body), "stop")
 
 
-class EmbeddingsReader(ChatReader):
-    """Reads OpenAI's list of embeddings."""
-
-    dialect: Dialect = "embeddings"
-
-    def read_body(self, reply: UpstreamReply) -> Json:
-        """The list object. Raises UpstreamFault when it holds no embeddings."""
-        try:
-            answer = orjson.loads(reply.body)
-        except orjson.JSONDecodeError:
-            answer = None
-        if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
-            raise nonsense("The provider's answer holds no embeddings.", reply.body)
-        check_depth(answer, reply.body)
-        return answer
-
-    def measure(self, body: Json) -> Answer:
-        """What makes embeddings writes nothing."""
-        return Answer(body, self.dialect, find_usage(body))
-
-
 def chat_id(call: Call) -> str:
     """The id of a completion whose provider gives it none."""
     return "chatcmpl-" + call.id.removeprefix("req_")
@@ -171,3 +210,37 @@ def measure_chat(body: Json) -> Answer:
     first = choices[0] if isinstance(choices, list) and choices else None
     reason = str(first.get("finish_reason") or "") if isinstance(first, dict) else ""
     return Answer(body, "chat", find_usage(body), reason, estimate_output_tokens(body))
+
+
+def listed_models(
+    reply: UpstreamReply,
+    *,
+    entries: str = "data",
+    name: str = "id",
+    contexts: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    keep: Callable[[Json], bool] = lambda entry: True,
+) -> list[ListedModel]:
+    """A provider's list of models, for `ListingProvider.read_models`.
+
+    entries: the member that holds the list. name: of an entry's name. contexts, outputs: members of an entry that may
+    tell its limits in tokens; the first that is a number counts. keep: which entries are models for the gateway.
+    Raises UpstreamFault for an answer that is no list of models.
+    """
+    if reply.status >= 300:
+        raise UpstreamFault(
+            "The provider did not list its models.", upstream_status=reply.status, detail=repr(reply.body[:500])
+        )
+    try:
+        data = orjson.loads(reply.body)[entries]
+        return [
+            ListedModel(entry[name], _limit(entry, contexts), _limit(entry, outputs))
+            for entry in data
+            if isinstance(entry, dict) and isinstance(entry.get(name), str) and keep(entry)
+        ]
+    except (ValueError, TypeError, KeyError) as error:
+        raise UpstreamFault("The provider's list of models is none.", detail=repr(reply.body[:500])) from error
+
+
+def _limit(entry: Json, names: Sequence[str]) -> int | None:
+    return next((found for name in names if type(found := entry.get(name)) is int and 0 < found <= 10**9), None)

@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.http.api import admin_forms
 from gateway.wire.chat.request import CHAT_REQUEST
+from gateway.wire.completions import COMPLETION_REQUEST
 from gateway.wire.embeddings import EMBEDDINGS_REQUEST
 from gateway.wire.json_schema import inlined
 from gateway.wire.responses.request import RESPONSES_REQUEST
@@ -18,6 +19,7 @@ PAGES = ("http-api.md", "operations.md")
 TABLES: Mapping[str, Mapping[str, Any]] = {
     "chat": CHAT_REQUEST.tree,
     "responses": RESPONSES_REQUEST.tree,
+    "completions": COMPLETION_REQUEST.tree,
     "embeddings": EMBEDDINGS_REQUEST.tree,
     "new account": admin_forms.NEW_ACCOUNT.tree,
     "account": admin_forms.ACCOUNT.tree,

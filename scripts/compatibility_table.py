@@ -66,7 +66,7 @@ def load_rows(paths: Iterable[Path]) -> list[Row]:
 
 def _module(path: Path) -> Any:
     # By path and under a name of its own: all of them are called `test_matrix`.
-    name = f"compatibility_{path.parent.parent.name}"
+    name = f"compatibility_{path.parent.parent.name}_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ValueError(f"{path} is not a Python file")
@@ -91,7 +91,7 @@ def _row(entry: dict[str, Any], path: Path) -> Row:
 
 def find_matrices(root: Path) -> list[Path]:
     """The test modules that hold a matrix, in the order of their paths."""
-    doors = [*root.glob("tests/wire/bridge/test_doors.py"), *(root / "plugins").glob("*/tests/inbound/test_doors.py")]
+    doors = [*root.glob("tests/wire/**/test_*doors.py"), *(root / "plugins").glob("*/tests/inbound/test_doors.py")]
     return sorted((root / "plugins").glob("*/tests/test_matrix.py")) + sorted(doors)
 
 

@@ -15,13 +15,22 @@ from gateway.call import (
     Usage,
 )
 from gateway.config import ApiKey, BaseUrl
+from gateway.costs import allows_tool, kept_fault, tool_fault
 from gateway.dialect import ChatDialect, InboundCall, InboundDialect, Relay, Watch, bearer
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault, too_fast
 from gateway.explanation import ExplainedStep, Explanation
 from gateway.hookspecs import App, RequestContext, Router, hookimpl
 from gateway.operations import OPERATIONS, ModelOperation
 from gateway.payments import Checkout, CheckoutState, Order, Part, PaymentEvent, PaymentKind, PaymentMethod
-from gateway.profile import Dialect, Profile
+from gateway.plain_readers import (
+    EmbeddingsReader,
+    ImagesReader,
+    ModerationReader,
+    PlainReader,
+    SpeechReader,
+    TranscriptionReader,
+)
+from gateway.profile import COMPLETIONS, Dialect, Profile
 from gateway.provider import (
     Answer,
     Attempt,
@@ -40,7 +49,15 @@ from gateway.provider import (
     UpstreamReply,
     UpstreamRequest,
 )
-from gateway.readers import ChatReader, CompactionReader, EmbeddingsReader, ResponsesReader, measure_chat
+from gateway.quirks import EFFORTS, InstanceQuirks, ModelQuirks, QuirkTable, longest_match, nearest_effort
+from gateway.readers import (
+    ChatReader,
+    CompactionReader,
+    CompletionsReader,
+    ResponsesReader,
+    listed_models,
+    measure_chat,
+)
 from gateway.stores import Counters, Hold, HoldRequest, Keys, Ledger, Stores, UsageLog, UsageRow, Window
 from gateway.text_filter import MakeFilter, TextFilter
 from gateway.tools import (
@@ -60,7 +77,7 @@ from gateway.tools import (
     ToolRun,
 )
 from gateway.wire.chat.activity import Activity, activity_event, activity_notes, search_activity
-from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion
+from gateway.wire.chat.decoder import ChatChunkEditor, ChatStreamDecoder, read_completion
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
 from gateway.wire.chat.request import refuse_forbidden
 from gateway.wire.chat.tally import ChatTally
@@ -68,8 +85,10 @@ from gateway.wire.code_fences import Unfence
 from gateway.wire.dropped import DroppedParams
 from gateway.wire.embeddings import embedding_input_tokens
 from gateway.wire.errors.parse import fault_from_openai_error, fault_from_stream_event
+from gateway.wire.event_decoder import EventDecoder, JsonEventDecoder
 from gateway.wire.exact_json import load_exact
 from gateway.wire.json_schema import Component
+from gateway.wire.kept_ids import kept_ids
 from gateway.wire.lenient import (
     as_dict,
     as_list,
@@ -83,6 +102,7 @@ from gateway.wire.lenient import (
     text_of,
     writable,
 )
+from gateway.wire.multipart import Upload, form_of_body, has_uploads, read_form, write_form
 from gateway.wire.openapi import Operation, Parameter, SecurityScheme
 from gateway.wire.pdf import PageCounter
 from gateway.wire.redact import clean, redact, redact_fault
@@ -105,7 +125,9 @@ from gateway.wire.usage import find_usage, read_usage
 
 __all__ = [
     "BOUND",
+    "COMPLETIONS",
     "DONE",
+    "EFFORTS",
     "EXPECTED",
     "OPERATIONS",
     "Activity",
@@ -120,6 +142,7 @@ __all__ = [
     "CallProgress",
     "Caller",
     "CallerFault",
+    "ChatChunkEditor",
     "ChatDialect",
     "ChatFold",
     "ChatReader",
@@ -128,6 +151,7 @@ __all__ = [
     "Checkout",
     "CheckoutState",
     "CompactionReader",
+    "CompletionsReader",
     "Component",
     "Counters",
     "Dialect",
@@ -135,6 +159,7 @@ __all__ = [
     "DroppedParams",
     "EmbeddingsReader",
     "Event",
+    "EventDecoder",
     "EventReader",
     "Exchange",
     "ExplainedStep",
@@ -144,8 +169,11 @@ __all__ = [
     "GatewayFault",
     "Hold",
     "HoldRequest",
+    "ImagesReader",
     "InboundCall",
     "InboundDialect",
+    "InstanceQuirks",
+    "JsonEventDecoder",
     "Keys",
     "Ledger",
     "ListedModel",
@@ -153,6 +181,8 @@ __all__ = [
     "MakeFilter",
     "MediaProvider",
     "ModelOperation",
+    "ModelQuirks",
+    "ModerationReader",
     "Net",
     "Operation",
     "Order",
@@ -165,10 +195,12 @@ __all__ = [
     "PaymentEvent",
     "PaymentKind",
     "PaymentMethod",
+    "PlainReader",
     "Price",
     "Profile",
     "Provider",
     "ProviderKind",
+    "QuirkTable",
     "Reader",
     "Refusal",
     "Relay",
@@ -184,6 +216,7 @@ __all__ = [
     "ServerTool",
     "Sink",
     "Source",
+    "SpeechReader",
     "Stores",
     "StreamDecoder",
     "StreamItem",
@@ -195,8 +228,10 @@ __all__ = [
     "ToolImage",
     "ToolResult",
     "ToolRun",
+    "TranscriptionReader",
     "Transport",
     "Unfence",
+    "Upload",
     "UpstreamFault",
     "UpstreamReply",
     "UpstreamRequest",
@@ -208,6 +243,7 @@ __all__ = [
     "Window",
     "activity_event",
     "activity_notes",
+    "allows_tool",
     "as_dict",
     "as_list",
     "as_text",
@@ -229,12 +265,20 @@ __all__ = [
     "fault_from_stream_event",
     "find_usage",
     "fold_stream",
+    "form_of_body",
+    "has_uploads",
     "hookimpl",
     "is_sealed",
+    "kept_fault",
+    "kept_ids",
+    "listed_models",
     "load_exact",
+    "longest_match",
     "measure_chat",
+    "nearest_effort",
     "nonsense",
     "read_completion",
+    "read_form",
     "read_response",
     "read_retry_after",
     "read_usage",
@@ -248,7 +292,9 @@ __all__ = [
     "text_of",
     "texts_of",
     "too_fast",
+    "tool_fault",
     "unfold",
     "unseal",
     "writable",
+    "write_form",
 ]

@@ -25,6 +25,7 @@ from gateway.stores import (
     CRASHED,
     DISK_FULL,
     MAX_CREDITS,
+    MOST_TAG_VALUES,
     Account,
     AccountChange,
     Accounts,
@@ -44,6 +45,7 @@ from gateway.stores import (
     HoldRequest,
     Idempotency,
     KeptAnswer,
+    KeptObject,
     Key,
     Keys,
     KeySettings,
@@ -55,6 +57,8 @@ from gateway.stores import (
     Login,
     Logins,
     NewLink,
+    ObjectKind,
+    Objects,
     OpenCounters,
     Presence,
     Responses,
@@ -67,6 +71,7 @@ from gateway.stores import (
     Stores,
     StoresKind,
     StoresSettings,
+    TagSum,
     TopUp,
     TopUps,
     TopUpStatus,
@@ -111,6 +116,7 @@ from gateway.stores.orders import (
 )
 from gateway.stores.refusals import email_taken, identity_taken, invalid_link, name_taken, no_account, too_poor
 from gateway.stores.windows import SlidingWindows, window_of, window_state
+from gateway.wire.spend_tags import Tags
 
 __all__ = [
     "ALL_USE",
@@ -122,6 +128,7 @@ __all__ = [
     "LONGEST_GRACE",
     "MAX_AMOUNT",
     "MAX_CREDITS",
+    "MOST_TAG_VALUES",
     "SESSION_PEPPER",
     "VOUCHER_PEPPER",
     "Account",
@@ -144,6 +151,7 @@ __all__ = [
     "HoldRequest",
     "Idempotency",
     "KeptAnswer",
+    "KeptObject",
     "Key",
     "KeySettings",
     "Keys",
@@ -155,6 +163,8 @@ __all__ = [
     "Login",
     "Logins",
     "NewLink",
+    "ObjectKind",
+    "Objects",
     "OpenCounters",
     "Presence",
     "Responses",
@@ -168,6 +178,8 @@ __all__ = [
     "Stores",
     "StoresKind",
     "StoresSettings",
+    "TagSum",
+    "Tags",
     "TopUp",
     "TopUpStatus",
     "TopUps",

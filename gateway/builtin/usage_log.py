@@ -33,5 +33,6 @@ class Plugin:
                 first_byte_ms=None if outcome.first_byte is None else round(outcome.first_byte * 1000),
                 total_ms=round(outcome.total * 1000),
                 error=outcome.fault_code,
+                tags=call.tags,
             )
         )

@@ -22,6 +22,7 @@ from gateway.server_secret import has_secret
 from gateway.stores import Account, Entry, Stores
 
 _DAY = 86_400
+_GROUP = ("CREDITS", "REQUESTS", "TOKENS")
 
 
 def add_commands(commands: Any) -> None:
@@ -45,6 +46,7 @@ def add_commands(commands: Any) -> None:
     usage.add_argument("--days", help="UTC days including today (30)")
     usage.add_argument("--start", help="the first UTC day, such as 2026-01-31")
     usage.add_argument("--end", help="the last UTC day, itself included")
+    usage.add_argument("--by", metavar="TAG", help="told apart by end users (user), or by a name of usage.tag_metadata")
     usage.set_defaults(run=run_usage)
     backup = commands.add_parser("backup", help="copy the database while the gateway runs")
     backup.add_argument("file", type=Path, help="where to; must not exist")
@@ -125,6 +127,7 @@ def run_export(options: argparse.Namespace) -> int:
 def run_usage(options: argparse.Namespace) -> int:
     """Sums of whole UTC days; as JSON what `GET /usage` answers, for all accounts a list of it."""
     query = {name: getattr(options, name) for name in ("key", "days", "start", "end")}
+    query["group_by"] = options.by
     query = {name: value for name, value in query.items() if value is not None}
     thresholds = blueprint_of(options).config.alerts.thresholds
 
@@ -143,6 +146,8 @@ def run_usage(options: argparse.Namespace) -> int:
         print(f"{totals['credits']:,} credits, {totals['tokens']:,} tokens, {totals['requests']:,} requests")
         print_table(("DAY", "CREDITS", "REQUESTS"), (tuple(day.values()) for day in found["daily"]))
         print_table(("MODEL", "CREDITS"), (tuple(model.values()) for model in found["by_model"]))
+        if options.by is not None:
+            print_table((options.by.upper(), *_GROUP), _groups(found))
         return 0
 
     return with_stores(options, work)
@@ -156,6 +161,10 @@ async def _usage_of_all(stores: Stores, query: dict[str, str], thresholds: tuple
     if as_json:
         print_json([{"account_id": account.id, "name": account.name, **usage} for account, usage in found])
         return 0
+    if "group_by" in query:
+        groups = ((account.name, *group) for account, usage in found for group in _groups(usage))
+        print_table(("NAME", query["group_by"].upper(), *_GROUP), groups)
+        return 0
     rows = (
         (
             account.id,
@@ -168,6 +177,15 @@ async def _usage_of_all(stores: Stores, query: dict[str, str], thresholds: tuple
     )
     print_table(("ID", "NAME", "CREDITS", "TOKENS", "REQUESTS", "BALANCE", "BUDGET USED"), rows)
     return 0
+
+
+def _groups(usage: dict[str, Any]) -> list[tuple[str, ...]]:
+    """The rows of a table of `groups`."""
+    names = {None: "(none)", "": "(others)"}
+    return [
+        (names.get(group["value"], group["value"]), *(f"{group[name.lower()]:,}" for name in _GROUP))
+        for group in usage["groups"]
+    ]
 
 
 def _first_second(text: str) -> int:

@@ -12,12 +12,14 @@ explain; checks, build.
 
 from __future__ import annotations
 
+from gateway.config.alert_sections import AlertSettings
 from gateway.config.build import build, plugin_settings, to_credits
 from gateway.config.document import Document, Problem, parse, read
 from gateway.config.environment import looks_secret
 from gateway.config.hosts import AllowedHost
+from gateway.config.price_sections import PriceClasses, PriceSettings
+from gateway.config.provider_sections import ProviderTerms
 from gateway.config.sections import (
-    AlertSettings,
     AliasEntry,
     ConsoleSettings,
     CreditSettings,
@@ -29,9 +31,6 @@ from gateway.config.sections import (
     ModelSettings,
     PaymentTerms,
     PluginSettings,
-    PriceClasses,
-    PriceSettings,
-    ProviderTerms,
     Server,
     Timeouts,
     Upstream,

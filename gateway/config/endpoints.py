@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from gateway.config.document import Where
 from gateway.config.explain import Checker
-from gateway.config.sections import EndpointTerms, ProviderTerms
+from gateway.config.provider_sections import EndpointTerms, ProviderTerms
 from gateway.config.settings import EndpointEntry
 
 _KEY = "api_key"

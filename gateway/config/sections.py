@@ -9,14 +9,21 @@ import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
+from gateway.config.alert_sections import AlertSettings
 from gateway.config.hosts import HostEntry
+from gateway.config.price_sections import PriceSettings
 from gateway.config.record_sections import RecordSettings
 from gateway.config.sign_in_sections import SignInSettings
-from gateway.config.state_sections import IdempotencySettings, ResponsesSettings, SomeBytes, StorageSettings
+from gateway.config.state_sections import (
+    IdempotencySettings,
+    ResponsesSettings,
+    SomeBytes,
+    StorageSettings,
+    UsageSettings,
+)
 from gateway.config.tool_sections import SearchSettings, ToolSettings
 from gateway.config.types import (
     Credits,
@@ -27,16 +34,16 @@ from gateway.config.types import (
     OptionalText,
     Section,
     Size,
+    Tokens,
     UsdPrice,
     freeze,
+    is_address,
     refuse,
 )
 
-_LEAST_SECRET = 16
 SomeTime = Annotated[Duration, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[Text, ...], ListOf]
-Tokens = Annotated[int, Field(ge=1, le=10**9)]
 Modality = Literal["text", "image", "audio", "file", "video"]
 Modalities = Annotated[tuple[Modality, ...], ListOf, Field(min_length=1)]
 
@@ -50,7 +57,7 @@ def _host(value: str) -> str:
 def _public_url(value: str | None) -> str | None:
     if value is None:
         return None
-    if not _is_address(value):
+    if not is_address(value):
         refuse("must be an address such as https://llm.example.org, without user, query or fragment")
     return value.rstrip("/")
 
@@ -59,22 +66,6 @@ def _proxy(value: str | None) -> str | None:
     if value is not None and not re.fullmatch(r"https?://([^\s@/]+@)?[^\s@/?#]+", value):
         refuse("must be an address such as http://proxy.example.org:3128")
     return value
-
-
-def _public_address(value: str | None) -> str | None:
-    if value is not None and not _is_address(value.partition("?")[0]):
-        refuse("must be an address such as https://hooks.example.org/budget")
-    return value
-
-
-def _is_address(value: str) -> bool:
-    try:
-        parts = urlsplit(value)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return False
-    clean = value.isascii() and not re.search(r"[\s\\?#@]", value)
-    return clean and parts.scheme in ("http", "https") and bool(host) and port != 0
 
 
 def _database_url(value: str) -> str:
@@ -106,8 +97,8 @@ class Server(Section):
     """The listening side.
 
     host, port: where to listen (port 0: any free one). workers: processes that share the port.
-    max_body: the largest request body; json_values: the most values in it. drain: how long running answers may go on
-    after a stop was asked for.
+    max_body: the largest request body; max_upload: the same of a form with files. json_values: the most values in a
+    body. drain: how long running answers may go on after a stop was asked for.
     request_head_timeout, body_timeout: how long a client may take to send head and body; a body must also not
     come slower than min_body_rate (bytes per second), nor take longer than max_body_time in all. write_timeout: how
     long a caller may read slower than that rate from an answer that waits for it. max_in_flight,
@@ -121,6 +112,8 @@ class Server(Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     max_body: SomeBytes = 20 << 20
+    # A recording may have 25 MiB (OpenAI's API reference), and there is something around it.
+    max_upload: SomeBytes = 26 << 20
     drain: Duration = 60.0
     request_head_timeout: SomeTime = 10.0
     body_timeout: SomeTime = 60.0
@@ -234,7 +227,8 @@ class FetchSettings(Section):
     max_size: one piece of media; max_total: all of one request together. timeout: one piece with all its redirects,
     waiting for a free place among `concurrency` included; connect: DNS, TCP and TLS of each hop. max_per_request:
     different URLs. allow_hosts: what may be reached although it is not on the public internet; an entry with a port
-    means this port of it, one without means `ports`.
+    means this port of it, one without means `ports`. private_links: URLs of hosts that are not on the public internet
+    may be passed on to providers that fetch media themselves.
     """
 
     enabled: bool = False
@@ -246,6 +240,7 @@ class FetchSettings(Section):
     max_per_request: Annotated[int, Field(ge=1, le=1000)] = 16
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
     ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], ListOf, Field(min_length=1)] = (80, 443)
+    private_links: bool = False
     allow_hosts: Annotated[tuple[HostEntry, ...], ListOf] = ()
 
 
@@ -308,34 +303,6 @@ class ConsoleSettings(SignInSettings):
     currency_per_usd: Annotated[UsdPrice, Field(gt=0)] = Decimal(1)
 
 
-class AlertWebhook(Section):
-    """Where alerts are sent. secret: signs them. allow_hosts: what may be reached although it is not on the public
-    internet, as in `fetch`."""
-
-    url: Annotated[OptionalText, AfterValidator(_public_address)] = None
-    secret: Annotated[OptionalText, Field(repr=False)] = None
-    allow_hosts: Annotated[tuple[HostEntry, ...], ListOf] = ()
-
-    @model_validator(mode="after")
-    def _signed(self) -> AlertWebhook:
-        if self.url is not None and len(self.secret or "") < _LEAST_SECRET:
-            refuse(f"needs a secret of at least {_LEAST_SECRET} characters to sign with")
-        return self
-
-
-class AlertSettings(Section):
-    """Telling that a budget of the month is nearly used up. thresholds: percent, ascending; none: nothing is told."""
-
-    thresholds: Annotated[tuple[Annotated[int, Field(ge=1, le=100)], ...], ListOf] = (80, 100)
-    webhook: AlertWebhook = AlertWebhook()
-
-    @model_validator(mode="after")
-    def _ascending(self) -> AlertSettings:
-        if list(self.thresholds) != sorted(set(self.thresholds)):
-            refuse("thresholds must be in ascending order, each once")
-        return self
-
-
 class Core(Section):
     """All keys of the file that belong to the core, except providers, models and aliases."""
 
@@ -356,6 +323,7 @@ class Core(Section):
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     alerts: AlertSettings = AlertSettings()
+    usage: UsageSettings = UsageSettings()
     console: ConsoleSettings = ConsoleSettings()
     record: RecordSettings = RecordSettings()
     pipeline: Texts = ("auth", "model_allow_list", "rate_limit", "quota", "routing", "usage_log")
@@ -363,87 +331,11 @@ class Core(Section):
     strict: bool = False
 
 
-class PriceClasses(Section):
-    """USD per million tokens of each class, and USD per event for `per_*`. See `gateway.call.Price` for what a
-    class that is not listed costs."""
-
-    input: UsdPrice | None = None
-    output: UsdPrice | None = None
-    cached_input: UsdPrice | None = None
-    cache_write: UsdPrice | None = None
-    cache_write_1h: UsdPrice | None = None
-    audio_input: UsdPrice | None = None
-    audio_output: UsdPrice | None = None
-    image_input: UsdPrice | None = None
-    image_output: UsdPrice | None = None
-    per_request: UsdPrice | None = None
-    per_web_search: UsdPrice | None = None
-
-    def given(self) -> dict[str, Decimal]:
-        """The prices that are there."""
-        prices = {name: getattr(self, name) for name in PriceClasses.model_fields}
-        return {name: price for name, price in prices.items() if price is not None}
-
-
-class PriceTier(PriceClasses):
-    """What a request costs, all of it, whose input is more than `above` tokens; classes that are not listed cost what
-    they cost without the tier."""
-
-    above: Tokens
-
-
-class PriceSettings(PriceClasses):
-    """The prices of a model. tiers: for requests with a long input, at providers that charge more for them."""
-
-    tiers: Annotated[tuple[PriceTier, ...], ListOf] = ()
-
-    @model_validator(mode="after")
-    def _whole(self) -> PriceSettings:
-        given = self.given()
-        if not given:
-            refuse("needs at least one price; say `free: true` for a model that costs nothing")
-        tokens = any(not name.startswith("per_") for name in given)
-        missing = [name for name in ("input", "output") if name not in given]
-        if tokens and missing:
-            refuse(f"needs {' and '.join(missing)} too; write 0 if that costs nothing")
-        limits = [tier.above for tier in self.tiers]
-        if limits != sorted(set(limits)):
-            refuse("tiers must be in order of `above`, each with another limit")
-        return self
-
-
-class ProviderTerms(Section):
-    """What the core reads of a provider's section; the other keys are its plugin's.
-
-    keys: several keys for the same address, in the place of `api_key`. endpoints: several addresses; each entry's keys
-    stand in the place of the section's own. balance: how one of several is chosen: the one with the fewest running
-    requests for its weight, or by lot in proportion to the weights. timeouts: in the place of those of `upstream`.
-    """
-
-    keys: Annotated[tuple[str, ...] | None, ListOf, Field(repr=False)] = None
-    endpoints: Annotated[tuple[dict[str, Any], ...] | None, ListOf, Field(repr=False, min_length=1)] = None
-    balance: Literal["least_busy", "weighted"] = "least_busy"
-    timeouts: Timeouts = Timeouts()
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> ProviderTerms:
-        if self.keys is not None and self.endpoints is not None:
-            refuse("has keys and endpoints: give each endpoint its api_key instead")
-        return self
-
-
-class EndpointTerms(Section):
-    """What the core reads of one entry of `endpoints`. name: what it is called in logs and metrics, by default its
-    number. weight: its share of the requests."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")] | None = None
-    weight: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
-
-
 class ModelSettings(Section):
     """One model. provider: the name of a provider section, by default what stands before the id's first slash.
     upstream: the model's name there, by default what stands after it. context, max_output: limits in tokens.
-    timeouts: in the place of the provider's and of those of `upstream`.
+    timeouts: in the place of the provider's and of those of `upstream`. operations: what it does, of what its provider
+    can; left out, the provider says.
     options: free-form settings for the provider's plugin; read-only."""
 
     provider: Text | None = None
@@ -457,6 +349,7 @@ class ModelSettings(Section):
     timeouts: Timeouts = Timeouts()
     input_modalities: Modalities = ("text",)
     output_modalities: Modalities = ("text",)
+    operations: Texts | None = None
     supported_parameters: Texts = ()
     # A factory, because pydantic copies defaults, and a copy of a FrozenDict is an ordinary dict.
     options: Annotated[dict[str, Any], AfterValidator(freeze)] = Field(default_factory=FrozenDict)

@@ -10,9 +10,10 @@ from types import MappingProxyType
 from pydantic import BaseModel
 
 from gateway.call import Price
+from gateway.config.alert_sections import AlertSettings
+from gateway.config.provider_sections import ProviderTerms
 from gateway.config.record_sections import RecordSettings
 from gateway.config.sections import (
-    AlertSettings,
     AliasEntry,
     ConsoleSettings,
     CounterSettings,
@@ -24,11 +25,10 @@ from gateway.config.sections import (
     MetricsSettings,
     ModelSettings,
     PluginSettings,
-    ProviderTerms,
     Server,
     Upstream,
 )
-from gateway.config.state_sections import IdempotencySettings, ResponsesSettings, StorageSettings
+from gateway.config.state_sections import IdempotencySettings, ResponsesSettings, StorageSettings, UsageSettings
 from gateway.config.tool_sections import McpServerSettings, SearchSettings, ToolSettings
 
 _FIXED = MappingProxyType({"server": ("host", "port", "workers"), "database": ("url",), "counters": ("url", "away")})
@@ -146,6 +146,7 @@ class Config:
     log: LogSettings
     metrics: MetricsSettings
     alerts: AlertSettings
+    usage: UsageSettings
     console: ConsoleSettings
     record: RecordSettings
     pipeline: tuple[str, ...]

@@ -1,12 +1,13 @@
-"""The sections about what is kept for callers: `responses`, `storage` and `idempotency`."""
+"""The sections about what is kept for callers and of them: `responses`, `storage`, `idempotency` and `usage`."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from gateway.config.types import Duration, Section, Size
+from gateway.config.types import Duration, ListOf, Section, Size, refuse
+from gateway.wire.spend_tags import USER
 
 SomeBytes = Annotated[Size, Field(gt=0)]
 
@@ -45,3 +46,22 @@ class IdempotencySettings(Section):
 
     keep: Duration = 86400.0
     max_answer: SomeBytes = 8 << 20
+
+
+_TagName = Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
+
+
+def _own_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    if USER in names:
+        refuse(f"{USER!r} is the end user's own: switch it by tag_user")
+    if len(set(names)) < len(names):
+        refuse("names one twice")
+    return names
+
+
+class UsageSettings(Section):
+    """By what spending is told apart, besides keys and models. tag_user: by the end user that a request names (`user`,
+    `safety_identifier`). tag_metadata: by these members of its `metadata`, such as `[team, project]`."""
+
+    tag_user: bool = True
+    tag_metadata: Annotated[tuple[_TagName, ...], ListOf, Field(max_length=8), AfterValidator(_own_names)] = ()

@@ -115,6 +115,9 @@ Duration = Annotated[float, BeforeValidator(_duration)]
 Size = Annotated[int, BeforeValidator(_size)]
 """A number of bytes, written `64KiB`, `20MiB` (powers of 1024), `1GB` (powers of 1000) or as a bare integer."""
 
+Tokens = Annotated[int, Field(ge=1, le=10**9)]
+"""A number of tokens."""
+
 Credits = Annotated[int, Field(ge=0, le=10**15)]
 """An amount of credits."""
 
@@ -189,3 +192,14 @@ ApiKey = Annotated[SecretStr, AfterValidator(_api_key)]
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 """Where a provider's server is: http or https, without credentials, query, fragment, or a slash at the end."""
+
+
+def is_address(value: str) -> bool:
+    """Whether it is an address of HTTP without user, query or fragment."""
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    clean = value.isascii() and not re.search(r"[\s\\?#@]", value)
+    return clean and parts.scheme in ("http", "https") and bool(host) and port != 0

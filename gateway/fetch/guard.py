@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import aiohappyeyeballs
 
+from gateway.certificates import Certificates
 from gateway.config import FetchSettings
 from gateway.fetch.download import FetchProblem, failed
 from gateway.fetch.policy import NOT_PUBLIC, check_addresses, check_port
@@ -45,7 +46,7 @@ class Guard:
     ) -> None:
         self.settings = settings
         self.resolve = resolve or self.ask_system
-        self.tls = tls or ssl.create_default_context()
+        self.certificates = Certificates(tls)
         self._threads = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="fetch-resolve")
 
     def close(self) -> None:
@@ -88,12 +89,13 @@ class Guard:
         self, url: MediaUrl, addresses: Sequence[str], make: Callable[[], _Protocol]
     ) -> tuple[asyncio.Transport, _Protocol]:
         """A connection to one of these addresses, with TLS where the URL says so. Raises FetchProblem."""
+        tls = await self.certificates.context() if url.secure else None
         connected = await self.open_socket(url, addresses)
         try:
             return await asyncio.get_running_loop().create_connection(
                 make,
                 sock=connected,
-                ssl=self.tls if url.secure else None,
+                ssl=tls,
                 server_hostname=url.host if url.secure else None,
             )
         except ssl.SSLCertVerificationError as error:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
-from gateway.dialect import ChatDialect, EmbeddingsDialect, InboundDialect
+from gateway.dialect import ChatDialect, InboundDialect
 from gateway.errors import CallerFault, Fault
 from gateway.http.api import conversations, health, models, payments, responses, usage, vouchers
 from gateway.http.api.account import routes as account_routes
@@ -15,11 +15,13 @@ from gateway.http.api.openapi import DocumentHandler
 from gateway.http.api.operations import account, calls
 from gateway.http.calls.explaining import Explainer
 from gateway.http.calls.model_calls import serve_call
+from gateway.http.calls.plain_routes import add_plain_routes
 from gateway.http.server.request_context import IDEMPOTENCY_KEY, RequestContext
 from gateway.http.server.router import API_PREFIXES, Handler, RouteTable
 from gateway.responses.compaction import CompactDialect
 from gateway.responses.dialect import ResponsesDialect
 from gateway.runtime import Runtime
+from gateway.text_dialect import CompletionsDialect
 from gateway.wire.openapi import Operation
 
 ALWAYS = (health.healthz, health.readyz, health.metrics)
@@ -71,7 +73,8 @@ def build_routes(runtime: Runtime, parts: Sequence[Part] = ()) -> Routes:
     """The routes of one generation of the configuration; a plugin's route replaces ours of the same name."""
     routes = Routes(API_PREFIXES)
     routes.add_dialect("POST", "/chat/completions", ChatDialect(), calls.CHAT)
-    routes.add_dialect("POST", "/embeddings", EmbeddingsDialect(), calls.EMBEDDINGS)
+    routes.add_dialect("POST", "/completions", CompletionsDialect(), calls.COMPLETIONS)
+    add_plain_routes(routes)
     routes.add_dialect("POST", "/responses", ResponsesDialect(runtime.responses_services()), calls.RESPONSES)
     routes.add_dialect("POST", "/responses/compact", CompactDialect(runtime.responses_services()), calls.COMPACT)
     responses.add_routes(routes)

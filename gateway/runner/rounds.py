@@ -20,6 +20,7 @@ from gateway.provider import Answer, UpstreamRequest
 from gateway.runner.bill import (
     Bill,
     Measured,
+    limit_output,
     measure_abandoned,
     measure_ended_stream,
     measure_failed,
@@ -171,6 +172,16 @@ class Rounds:
         found = self._rounds[-1]
         assert found.pump is not None
         found.measured = measure_ended_stream(found.sent, found.pump.tally)
+        if found.pump.overran and found.pump.limit is not None:
+            found.measured = limit_output(found.measured, found.pump.limit.tokens)
+            self._log.warning(
+                "a provider went on beyond the output limit that it was given: its answer was ended there",
+                extra={
+                    "request_id": self._call.id,
+                    "target": found.sent.target.model if found.sent.target is not None else "",
+                    "max_output": found.sent.max_output,
+                },
+            )
 
     def close(self) -> None:
         """No more may arrive: what comes after the bill was counted would be given away."""

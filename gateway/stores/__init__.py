@@ -42,17 +42,28 @@ from gateway.stores.ledger import (
     Voucher,
 )
 from gateway.stores.logins import Link, LinkPurpose, Login, Logins, NewLink, SignUp
+from gateway.stores.objects import KeptObject, ObjectKind, Objects
 from gateway.stores.presence import Lease, Presence
 from gateway.stores.responses import Chain, Responses, StoredResponse, Turn
 from gateway.stores.sessions import Session, Sessions
 from gateway.stores.topups import TopUp, TopUps, TopUpStatus
-from gateway.stores.usage import ALL_USE, LoggedRequest, UsageFilter, UsageLog, UsageRow, UsageSummary
+from gateway.stores.usage import (
+    ALL_USE,
+    MOST_TAG_VALUES,
+    LoggedRequest,
+    TagSum,
+    UsageFilter,
+    UsageLog,
+    UsageRow,
+    UsageSummary,
+)
 
 __all__ = [
     "ALL_USE",
     "CRASHED",
     "DISK_FULL",
     "MAX_CREDITS",
+    "MOST_TAG_VALUES",
     "Account",
     "AccountChange",
     "Accounts",
@@ -72,6 +83,7 @@ __all__ = [
     "HoldRequest",
     "Idempotency",
     "KeptAnswer",
+    "KeptObject",
     "Key",
     "KeySettings",
     "Keys",
@@ -83,6 +95,8 @@ __all__ = [
     "Login",
     "Logins",
     "NewLink",
+    "ObjectKind",
+    "Objects",
     "OpenCounters",
     "Presence",
     "Responses",
@@ -95,6 +109,7 @@ __all__ = [
     "Stores",
     "StoresKind",
     "StoresSettings",
+    "TagSum",
     "TopUp",
     "TopUpStatus",
     "TopUps",

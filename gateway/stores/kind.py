@@ -15,6 +15,7 @@ from gateway.stores.idempotency import Idempotency
 from gateway.stores.keys import Keys
 from gateway.stores.ledger import Discrepancy, Ledger
 from gateway.stores.logins import Logins
+from gateway.stores.objects import Objects
 from gateway.stores.presence import Presence
 from gateway.stores.responses import Responses
 from gateway.stores.sessions import Sessions
@@ -30,8 +31,8 @@ DISK_FULL = "disk_full"
 
 @dataclass(slots=True, frozen=True)
 class Stored:
-    """What is kept for one account: responses, conversations and their items, answers under an `Idempotency-Key`.
-    bytes: as they are kept. objects: how many of them."""
+    """What is kept for one account: responses, conversations and their items, answers under an `Idempotency-Key`,
+    files and batches at providers. bytes: as they are kept. objects: how many of them."""
 
     bytes: int
     objects: int
@@ -56,6 +57,7 @@ class Stores(ABC):
     conversations: Conversations
     idempotency: Idempotency
     audit: Audit
+    objects: Objects
     presence: Presence
     extra: dict[str, Any] = field(default_factory=dict, kw_only=True)
 

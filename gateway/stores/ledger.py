@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Literal, Protocol
 
 from gateway.call import Basis, Usage
+from gateway.wire.spend_tags import Tags
 
 MAX_CREDITS = 2**53
 """The largest amount of credits anywhere: JSON numbers stay exact up to here."""
@@ -36,6 +37,7 @@ class HoldRequest:
     monthly_limit: a ceiling for the key; the one stored with the key counts too, the lower of both wins.
     reserve: output tokens to reserve at first, of those that could be paid; the rest comes by `grow`. None: all.
     model: the model the caller asked for; the bill appears under it in `UsageLog.summary`.
+    tags: for whom it is; the bill appears under them in `UsageLog.by_tag`.
     """
 
     request_id: str
@@ -50,6 +52,7 @@ class HoldRequest:
     model: str
     reserve: int | None = None
     least_base: Decimal | None = None
+    tags: Tags = ()
 
 
 @dataclass(slots=True, frozen=True)

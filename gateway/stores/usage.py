@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.call import Basis, Usage
+from gateway.wire.spend_tags import Tags
+
+MOST_TAG_VALUES = 1000
+"""Different values of one tag that are counted apart, for an account and a UTC day; more come under ""."""
 
 
 @dataclass(slots=True, frozen=True)
 class UsageRow:
     """One request in the usage log. created: unix seconds; milliseconds for the two durations.
-    model: what the caller asked for; target: the model that answered, "" when none did."""
+    model: what the caller asked for; target: the model that answered, "" when none did. tags: for whom it was; those
+    of a held request are its hold's."""
 
     request_id: str
     account_id: str
@@ -27,6 +32,7 @@ class UsageRow:
     first_byte_ms: int | None = None
     total_ms: int = 0
     error: str = ""
+    tags: Tags = ()
 
 
 @dataclass(slots=True, frozen=True)
@@ -55,17 +61,29 @@ class UsageSummary:
 
 
 @dataclass(slots=True, frozen=True)
+class TagSum:
+    """What was used under one value of a tag; the value "" stands for those beyond `MOST_TAG_VALUES`."""
+
+    value: str
+    credits: int
+    requests: int
+    tokens: int
+
+
+@dataclass(slots=True, frozen=True)
 class UsageFilter:
     """Which rows of the log; what is None or "" is not asked about.
 
     key_id: "" for calls without a key. model: as the caller named it. failed: only those with a status of 400 or more.
-    after: only rows after the one with this `seq`, and of a page those that came next after it.
+    after: only rows after the one with this `seq`, and of a page those that came next after it. tag: a name and
+        a value.
     """
 
     key_id: str | None = None
     model: str = ""
     failed: bool = False
     after: int = 0
+    tag: tuple[str, str] | None = None
 
 
 ALL_USE = UsageFilter()
@@ -83,6 +101,12 @@ class UsageLog(Protocol):
     async def summary(self, account_id: str, *, start: int, end: int, key_id: str | None = None) -> UsageSummary:
         """Sums over rows with start <= created < end (unix seconds; a time inside a day stands for the whole UTC day).
         The balance is the account's, also with a key; zero when there is no such account."""
+
+    async def by_tag(
+        self, account_id: str, name: str, *, start: int, end: int, key_id: str | None = None
+    ) -> list[TagSum]:
+        """Sums over the rows of `summary` that have this tag, for each of its values, most credits first. Gone with
+        the account's personal data."""
 
     async def recent(
         self, account_id: str | None = None, *, before: int = 0, limit: int = 50, only: UsageFilter = ALL_USE

@@ -14,20 +14,25 @@ from typing import cast
 
 from gateway.aside import Aside
 from gateway.call import AttemptRecord, Call, Target
+from gateway.costs import Owns, check_kept, nobody_owns, read_costs
 from gateway.dialect import Relay
 from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault
-from gateway.fetch import CallMedia, MediaFetcher
+from gateway.fetch import CallMedia, Links, MediaFetcher
 from gateway.operations import OPERATIONS
 from gateway.profile import Dialect
 from gateway.provider import Answer, Attempt, Exchange, MediaProvider, Sink, Transport, UpstreamRequest
 from gateway.upstream.fan_out import FanOut, gather_all, merge_answers, part_of, parts_needed
 from gateway.upstream.filtering import FilteredReader
 from gateway.upstream.lanes import Lanes, Observe, Try
+from gateway.upstream.output_limit import OutputLimit
 from gateway.upstream.plan import Plan, RetryPolicy
 from gateway.upstream.reading import fault_of
 from gateway.upstream.stream_pump import StreamPump, WholeReply
 from gateway.upstream.timeouts import time_limit_passed
 from gateway.upstream.translation import speak
+
+_CHECKED = frozenset({"chat", "responses"})
+"""Dialects whose bodies say in known words what they want of a provider; a plugin's own it checks itself."""
 
 Tap = Callable[[Call, Target, Attempt, Sink], Sink]
 
@@ -49,6 +54,8 @@ class Dispatcher:
     observe: told of every attempt that is over.
     aside: where big requests are translated, None for at once.
     tap: puts a sink that records before another, None where none does.
+    links: judges the URLs of media that providers fetch themselves, None for no judge.
+    owns: whether an account got an id at a provider through this gateway.
     """
 
     def __init__(
@@ -62,6 +69,8 @@ class Dispatcher:
         observe: Observe = unobserved,
         aside: Aside | None = None,
         tap: Tap | None = None,
+        links: Links | None = None,
+        owns: Owns = nobody_owns,
     ) -> None:
         self._lanes = lanes
         self._transport = transport
@@ -72,6 +81,8 @@ class Dispatcher:
         self._observe = observe
         self._aside = aside or Aside()
         self._tap = tap
+        self._links = links
+        self._owns = owns
 
     def deadline(self) -> float:
         """The loop time at which a call that starts now must be over (`upstream.total`)."""
@@ -162,9 +173,12 @@ class Dispatcher:
     ) -> StreamPump:
         attempts = await self._prepare(call, plan)
         reader = attempts[0].reader
-        tally = reader.open_tally(OPERATIONS[call.operation].choices(call.body))
+        choices = OPERATIONS[call.operation].choices(call.body)
+        tally = reader.open_tally(choices)
         pump = StreamPump(reader, tally, make_relay(reader.dialect), *plan.limits(), quiet)
         pump.attempt = self._try(call, plan)
+        if call.max_output is not None:
+            pump.limit = OutputLimit(call.max_output * choices)
         try:
             pump.exchange = self._begin(call, plan, attempts, pump)
             while not (pump.started or pump.ended):
@@ -183,19 +197,25 @@ class Dispatcher:
         """What goes out to the target of `plan`: one request, or one for each choice. Raises Fault."""
         target = plan.target
         operation = OPERATIONS[call.operation]
-        if call.operation not in target.profile.operations:
+        if not operation.done_by(target.profile):
             raise CallerFault(
                 f"The model '{target.model}' {operation.cannot}.", code="unsupported_operation", param="model"
             )
         provider = plan.lane.endpoint.provider
         spoken = await self._aside(call.size, speak, call, target)
         ready = spoken.call
+        if operation.in_dialects and ready.dialect in _CHECKED:
+            kept = await self._aside(call.size, read_costs, ready.body, ready.dialect, target)
+            await check_kept(ready, kept, target, self._owns)
         if target.profile.media == "bytes" and operation.takes_media and ready.dialect == "chat":
             # That such a provider names its media was checked when it was loaded.
             ready = await self._with_media(ready, cast("MediaProvider", provider), plan)
         count = parts_needed(operation.choices(call.body), target)
         views = [ready] if count == 1 else [part_of(ready) for _ in range(count)]
         made = await self._aside(call.size, lambda: [provider.prepare(view, target) for view in views])
+        if self._links is not None and operation.takes_media:
+            names = await self._aside(call.size, self._links.judge, ready.body)
+            await self._links.check(names, made[0].request.url)
         readers = [spoken.reader(attempt.reader) for attempt in made]
         if call.answer_filters:
             readers = [FilteredReader(reader, call.answer_filters) for reader in readers]

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import aiohappyeyeballs
 import httptools
 
+from gateway.certificates import Certificates
 from gateway.errors import Fault, GatewayFault, UpstreamFault
 from gateway.provider import Sink, UpstreamRequest
 from gateway.upstream.proxied import cut, unreachable
@@ -46,7 +47,7 @@ class PooledTransport:
         self.log = log
         self._connect = connect
         self._most = connections_per_host
-        self._tls = tls or ssl.create_default_context()
+        self._certificates = Certificates(tls)
         self._idle: dict[Origin, deque[_Connection]] = {}
         self._open: dict[Origin, set[_Connection | _Exchange]] = {}
         self._waiting: dict[Origin, deque[_Exchange]] = {}
@@ -185,6 +186,7 @@ class PooledTransport:
 
     async def _connect_to(self, origin: Origin) -> _Connection:
         secure, host, _ = origin
+        tls = await self._certificates.context() if secure else None
         loop = asyncio.get_running_loop()
         socket = await aiohappyeyeballs.start_connection(
             await self._resolve(origin), happy_eyeballs_delay=0.25, interleave=1, loop=loop
@@ -193,7 +195,7 @@ class PooledTransport:
             _, connection = await loop.create_connection(
                 lambda: _Connection(self, origin),
                 sock=socket,
-                ssl=self._tls if secure else None,
+                ssl=tls,
                 server_hostname=host if secure else None,
             )
         except BaseException:  # cancellation too; raised again once things are put right

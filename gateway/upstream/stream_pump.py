@@ -14,6 +14,7 @@ from typing import Protocol
 from gateway.dialect import Relay, keep_alive_of
 from gateway.errors import Fault, GatewayFault, UpstreamFault
 from gateway.provider import Exchange, Reader, StreamItem, Tally, UpstreamReply
+from gateway.upstream.output_limit import OutputLimit
 from gateway.upstream.proxied import cut
 from gateway.upstream.reading import CollectedBody, StreamReading, let_go
 from gateway.upstream.timeouts import Limits, Watchdog
@@ -106,6 +107,7 @@ class StreamPump:
     `meter`: called after each piece that was relayed, None for nobody.
     `tally`: what the stream came to so far; sees every item before the relay does.
     `attempt`: told once how it ended, None for nobody.
+    `limit`: of the output that its provider was told, None for none; `overran`: it went on all the same, and was ended.
     """
 
     def __init__(
@@ -127,6 +129,8 @@ class StreamPump:
         self._waiting: list[StreamItem] = []
         self._over = False
         self.meter: Callable[[], None] | None = None
+        self.limit: OutputLimit | None = None
+        self.overran = False
         self._answered = False
         self._waiter: asyncio.Future[None] | None = None
         self._watchdog = Watchdog(limits, deadline, self._expire, self._keep_alive, quiet)
@@ -246,7 +250,8 @@ class StreamPump:
             self.exchange.pause()
 
     def _relay(self, items: list[StreamItem]) -> None:
-        if self.meter is None or len(items) < 2:
+        near = self.limit is not None and self.limit.is_near(self.tally, len(items))
+        if len(items) < 2 or (self.meter is None and not near):
             self._pass_on(items)
             return
         # One by one: many come in one read, and no more may go out than is paid for.
@@ -279,6 +284,10 @@ class StreamPump:
                 if self.attempt is not None:
                     self.attempt.answers()
                 self._wake()
+        if self.limit is not None and fault is None and self.limit.is_passed(self.tally):
+            self.overran = True
+            self.stop()
+            return
         if self.meter is not None and fault is None:
             self.meter()
         if fault is not None:

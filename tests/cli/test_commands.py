@@ -296,6 +296,12 @@ def test_usage_of_one_and_of_all_in_the_shape_of_the_api(gateway: Terminal) -> N
     assert [(one["name"], one["balance"]) for one in everybody] == [("Ada", 1000), ("Bob", 5)]
     shown = gateway("usage")
     assert re.search(r"Ada +0 +0 +0 +1,000 +0 %", shown)
+    assert made.get("groups") is None
+    by_user = gateway.json("usage", "Ada", "--by", "user")
+    assert isinstance(by_user, dict)
+    assert (by_user["group_by"], by_user["groups"]) == ("user", [])
+    assert re.search(r"USER +CREDITS +REQUESTS +TOKENS", gateway("usage", "Ada", "--by", "user"))
+    assert re.search(r"NAME +TEAM +CREDITS +REQUESTS +TOKENS", gateway("usage", "--by", "team"))
     assert "start: expected a day" in gateway("usage", "Ada", "--start", "soon", status=1)
     assert "days: " in gateway("usage", "Ada", "--days", "0", status=1)
 

@@ -220,7 +220,7 @@ async def test_hostile_names_are_text_everywhere(gateway: RunningGateway, ada: R
         stores.usage.record(
             UsageRow(
                 f"req_{number}\"'><b>", account.id, key.id, f"{EVIL}/{number}", EVIL, "/v1/chat/completions", 404,
-                Usage(5, 5), "void", int(time.time()), None, 12, f"{EVIL}_code",
+                Usage(5, 5), "void", int(time.time()), None, 12, f"{EVIL}_code", (("user", f"{EVIL}{number}"),),
             )
         )  # fmt: skip
     _, token = await stores.sessions.open_session(account.id, lifetime=100, remote="127.0.0.1", agent=EVIL)
@@ -273,6 +273,31 @@ async def test_usage_is_read_in_pages_and_its_view_stands_in_the_address(gateway
     assert (await ada.get(link(first, "Days as CSV"))).text.startswith("day,credits,requests")
     for query in ("days=x", "start=2026-13-01", "before=-1"):
         assert (await ada.get("/usage?" + query)).status == 400
+
+
+async def test_usage_is_told_apart_by_end_users(gateway: RunningGateway, ada: Reader) -> None:
+    stores = gateway.gateway.stores
+    account = await stores.accounts.find_account("ada@example.org")
+    assert account is not None
+    key, plain = await stores.keys.create_key(account.id, KeySettings())
+    chat = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}
+    assert "By end user" not in (await ada.get("/usage")).text
+    for user in ("zoe & co", "zoe & co", "max", None):
+        await gateway.post("/v1/chat/completions", chat | ({"user": user} if user else {}), key=plain)
+    for path in ("/usage", f"/usage?key={key.id}"):
+        text = (await ada.get(path)).text
+        part = text[text.index("By end user") : text.index('id="requests-part"')]
+        assert re.findall(r'class="num">(\d)</td>', part) == ["2", "1", "1"]
+        assert "none named" in part
+        found = re.search(r'href="([^"]+)">zoe &amp; co</a>', part)
+        assert found is not None
+        only = (await ada.get(unescape(found[1]))).text
+        assert only.count('<tr title="req_') == 2
+        assert "by user zoe &amp; co" in only
+        table = re.search(r'href="([^"]+)">All as CSV</a>', part)
+        assert table is not None
+        assert (await ada.get(unescape(table[1]))).text.splitlines()[1].startswith("zoe & co,")
+    assert "By end user" not in (await ada.get("/usage?key=console")).text
 
 
 async def test_several_keys_are_compared(gateway: RunningGateway, ada: Reader) -> None:
@@ -355,6 +380,21 @@ async def test_links_are_pages_with_a_button_and_used_up_by_it_alone(gateway: Ru
         for path in (f"/invite/{token}", "/reset/none", "/sign-in/none", "/invite/none"):
             assert (await person.get(path)).status == 404
     assert token not in gateway.stream.getvalue()
+
+
+async def test_a_team_behind_one_address_opens_its_invitations_while_guessing_is_slowed_down(
+    gateway: RunningGateway,
+) -> None:
+    logins = gateway.gateway.stores.logins
+    tokens = [(await logins.create_link(NewLink("invitation", 100, email=f"{n}@example.org")))[1] for n in range(12)]
+    for token in tokens:
+        async with reader(gateway) as person:
+            assert (await person.get(f"/invite/{token}")).status == 200
+            assert (await person.post(f"/invite/{token}", password=PASSWORD)).status == 303
+    async with reader(gateway) as guesser:
+        answers = [(await guesser.get(f"/invite/guess-{n}")).status for n in range(20)]
+        assert set(answers) == {404, 429}
+        assert answers == sorted(answers)
 
 
 async def test_without_tls_no_password_is_asked_for(gateway: RunningGateway) -> None:

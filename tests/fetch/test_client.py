@@ -492,6 +492,7 @@ class TestTls:
 
     async def test_verification_is_on(self, bench):
         fetcher = bench.make(tls=None)
-        assert fetcher.guard.tls.verify_mode is ssl.CERT_REQUIRED
-        assert fetcher.guard.tls.check_hostname
+        tls = await fetcher.guard.certificates.context()
+        assert tls.verify_mode is ssl.CERT_REQUIRED
+        assert tls.check_hostname
         await fetcher.close()

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 BUNDLED = {"anthropic", "google", "mistralai", "moonshotai", "openai", "openai-compatible"}
-DOORS = {"at /responses", "at /messages", "at generateContent"}
+DOORS = {"at /completions", "at /responses", "at /messages", "at generateContent"}
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,8 @@ from gateway.api import Call, Caller, CallerFault, Fault, Provider, Refusal, Tar
 from gateway.builtin import BUILTIN
 from gateway.cli import build_parser
 from gateway.config import McpServerSettings, OidcSettings, sections
+from gateway.config.alert_sections import AlertWebhook
+from gateway.config.provider_sections import ProviderTerms
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -225,9 +227,9 @@ class TestSettings:
     def models(self) -> dict[str, type[BaseModel]]:
         parts = {
             "`cooldown`": sections.Cooldown,
-            "`webhook`": sections.AlertWebhook,
+            "`webhook`": AlertWebhook,
             "`oidc`": OidcSettings,
-            "`providers`": sections.ProviderTerms,
+            "`providers`": ProviderTerms,
             "`models`": sections.ModelSettings,
             "`price`": sections.PriceSettings,
             "`aliases`": sections.AliasEntry,

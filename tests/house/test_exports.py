@@ -16,10 +16,12 @@ BOUND
 BaseUrl
 Basis
 BilledRound
+COMPLETIONS
 Call
 CallProgress
 Caller
 CallerFault
+ChatChunkEditor
 ChatDialect
 ChatFold
 ChatReader
@@ -28,15 +30,18 @@ ChatTally
 Checkout
 CheckoutState
 CompactionReader
+CompletionsReader
 Component
 Counters
 DONE
 Dialect
 Document
 DroppedParams
+EFFORTS
 EXPECTED
 EmbeddingsReader
 Event
+EventDecoder
 EventReader
 Exchange
 ExplainedStep
@@ -46,8 +51,11 @@ Form
 GatewayFault
 Hold
 HoldRequest
+ImagesReader
 InboundCall
 InboundDialect
+InstanceQuirks
+JsonEventDecoder
 Keys
 Ledger
 ListedModel
@@ -55,6 +63,8 @@ ListingProvider
 MakeFilter
 MediaProvider
 ModelOperation
+ModelQuirks
+ModerationReader
 Net
 OPERATIONS
 Operation
@@ -68,10 +78,12 @@ Part
 PaymentEvent
 PaymentKind
 PaymentMethod
+PlainReader
 Price
 Profile
 Provider
 ProviderKind
+QuirkTable
 Reader
 Refusal
 Relay
@@ -87,6 +99,7 @@ SecurityScheme
 ServerTool
 Sink
 Source
+SpeechReader
 Stores
 StreamDecoder
 StreamItem
@@ -98,8 +111,10 @@ ToolFault
 ToolImage
 ToolResult
 ToolRun
+TranscriptionReader
 Transport
 Unfence
+Upload
 UpstreamFault
 UpstreamReply
 UpstreamRequest
@@ -111,6 +126,7 @@ Weights
 Window
 activity_event
 activity_notes
+allows_tool
 as_dict
 as_list
 as_text
@@ -132,12 +148,20 @@ fault_from_openai_error
 fault_from_stream_event
 find_usage
 fold_stream
+form_of_body
+has_uploads
 hookimpl
 is_sealed
+kept_fault
+kept_ids
+listed_models
 load_exact
+longest_match
 measure_chat
+nearest_effort
 nonsense
 read_completion
+read_form
 read_response
 read_retry_after
 read_usage
@@ -151,9 +175,11 @@ text_member
 text_of
 texts_of
 too_fast
+tool_fault
 unfold
 unseal
 writable
+write_form
 """.split()
 
 

@@ -130,6 +130,8 @@ class FakePump:
         self.closed = False
         self.fault = fault
         self.meter: Any = None
+        self.limit: Any = None
+        self.overran = False
         self._items = items
         self._more = asyncio.Event()
 

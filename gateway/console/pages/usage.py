@@ -1,4 +1,4 @@
-"""/usage: what was used, by day, model and key, and the calls themselves."""
+"""/usage: what was used, by day, model, key and end user, and the calls themselves."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from gateway.console.page import Answer, Visit, page
 from gateway.console.visitor import member_of
 from gateway.http.api.account.requests import PAGE
 from gateway.http.api.fields import page_number
-from gateway.http.api.usage import period, summary_of
+from gateway.http.api.usage import groups_of, period, summary_of
 from gateway.stores import LoggedRequest, UsageFilter
+from gateway.wire.spend_tags import USER
 
 RANGES = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"))
 _MOST_COMPARED = 4
+_MOST_USERS = 20
 
 
 class Wish:
@@ -29,6 +31,7 @@ class Wish:
         self.first, self.last = period(self.range, int(time.time()))
         self.keys = list(dict.fromkeys(key for key in keys if key))[:_MOST_COMPARED]
         self.model = query.get("model", "")
+        self.user = query.get("user", "")
         self.failed = query.get("failed") == "true"
         self.before = page_number(query, "before", 0, 2**53)
         self.after = page_number(query, "after", 0, 2**53)
@@ -39,6 +42,7 @@ class Wish:
             **self.range,
             "key": self.keys,
             "model": self.model,
+            "user": self.user,
             "failed": "true" if self.failed else "",
         }
         query = urlencode({name: value for name, value in (values | changes).items() if value}, doseq=True)
@@ -51,12 +55,13 @@ class Wish:
     def days_table(self) -> str:
         """The address of the days as a table to keep."""
         key = "" if self.keys[:1] == [CONSOLE] else self.keys[:1]
-        return self.link("/account/usage.csv", model="", failed="", key=key)
+        return self.link("/account/usage.csv", model="", failed="", user="", key=key)
 
     def only(self) -> UsageFilter:
-        """Which calls: those of the key, when it is one."""
+        """Which calls: those of the key, when it is one, and of the end user."""
         key = None if len(self.keys) != 1 else _stored(self.keys[0])
-        return UsageFilter(key_id=key, model=self.model, failed=self.failed, after=self.after)
+        tag = (USER, self.user) if self.user else None
+        return UsageFilter(key_id=key, model=self.model, failed=self.failed, after=self.after, tag=tag)
 
 
 def _stored(key: str) -> str:
@@ -65,7 +70,7 @@ def _stored(key: str) -> str:
 
 @page("GET", "/usage", template="usage.html", needs="account")
 async def usage(visit: Visit) -> Answer:
-    """Balance, a chart of the days, tables by model and key, and a page of calls. Raises CallerFault 400."""
+    """Balance, a chart of the days, tables by model, key and end user, and a page of calls. Raises CallerFault 400."""
     account = member_of(visit.visitor).account
     stores = visit.context.gateway.stores
     wish = Wish(visit.query, visit.context.request.query.getall("key", []))
@@ -74,6 +79,10 @@ async def usage(visit: Visit) -> Answer:
     total = await summary_of(stores, account.id, wish.first, wish.last, None)
     own = [(names.get(_stored(key), key), await summary_of(stores, account.id, wish.first, wish.last, _stored(key)))
            for key in wish.keys]  # fmt: skip
+    only_key = _stored(wish.keys[0]) if len(wish.keys) == 1 else None
+    users = await groups_of(
+        stores, account.id, USER, own[0][1] if only_key is not None else total, wish.first, wish.last, only_key
+    )
     days = days_between(wish.first, wish.last)
     found = await stores.usage.recent(account.id, before=wish.before, limit=PAGE + 1, only=wish.only())
     newer, older = _neighbours(wish, found)
@@ -87,6 +96,8 @@ async def usage(visit: Visit) -> Answer:
         "summary": together([one for _, one in own]) if own else total,
         "chart": spend_chart(days, own or [("All keys", total)]),
         "by_key": [(key or CONSOLE, names.get(key, key), spent, count) for key, spent, count in total.by_key],
+        "by_user": users if any(one["value"] is not None for one in users) else [],
+        "most_users": _MOST_USERS,
         "rows": call_rows(shown, names),
         "newer": newer,
         "older": older,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -19,12 +20,14 @@ DEFAULT_DAYS = 30
 MOST_DAYS = 366
 _DAY = 86_400
 _FIRST_YEAR = 1970
-_PARAMETERS = ("days", "start", "end", "key")
+_LONGEST_TAG = 64
+_PARAMETERS = ("days", "start", "end", "key", "group_by")
 
 
 async def get_usage(context: RequestContext) -> web.StreamResponse:
     """The caller's account: the last 30 UTC days including today, or `?days=N`, or `?start=YYYY-MM-DD&end=...`
-    (both included); `?key=ID` counts one key only. Raises CallerFault 400 that names the parameter."""
+    (both included); `?key=ID` counts one key only, `?group_by=user` tells the values of a tag apart. Raises
+    CallerFault 400 that names the parameter."""
     caller = await context.find_caller()
     thresholds = context.runtime.config.alerts.thresholds
     shown = await usage_of(context.gateway.stores, caller.account_id, context.request.query, thresholds)
@@ -58,6 +61,10 @@ async def usage_of(
     key = None if key_id is None else await key_budget(stores, key_id, now)
     own = key if key is not None and key.account_id == account_id else None
     summary = await summary_of(stores, account_id, first, last, key_id)
+    grouped: dict[str, Any] = {}
+    if (tag := query.get("group_by")) is not None:
+        groups = await groups_of(stores, account_id, tag, summary, first, last, key_id)
+        grouped = {"group_by": tag, "groups": groups}
     return {
         "object": "usage",
         "balance": summary.balance,
@@ -67,12 +74,31 @@ async def usage_of(
         "budget": account,
         "key_budget": None if own is None else own.shown(thresholds),
         "by_key": [{"key_id": key or None, "credits": spent, "requests": n} for key, spent, n in summary.by_key],
+        **grouped,
     }
 
 
 async def summary_of(stores: Stores, account_id: str, first: date, last: date, key_id: str | None) -> UsageSummary:
     """What an account, or one of its keys, used from one UTC day to another, both included."""
     return await stores.usage.summary(account_id, start=_seconds(first), end=_seconds(last) + _DAY, key_id=key_id)
+
+
+async def groups_of(
+    stores: Stores, account_id: str, name: str, whole: UsageSummary, first: date, last: date, key_id: str | None
+) -> list[dict[str, Any]]:
+    """The parts of `whole` by the values of the tag `name`: most credits first, then what has no such tag (`value` is
+    None). Raises CallerFault 400 for what can be no tag."""
+    if not 1 <= len(name) <= _LONGEST_TAG:
+        raise CallerFault("group_by: expected `user`, or a name of usage.tag_metadata.", param="group_by")
+    found = await stores.usage.by_tag(account_id, name, start=_seconds(first), end=_seconds(last) + _DAY, key_id=key_id)
+    rest = {
+        "value": None,
+        "credits": whole.credits - sum(one.credits for one in found),
+        "requests": whole.requests - sum(one.requests for one in found),
+        "tokens": whole.tokens - sum(one.tokens for one in found),
+    }
+    shown = [asdict(one) for one in found]
+    return [*shown, rest] if rest["requests"] or rest["credits"] else shown
 
 
 def period(query: Mapping[str, str], now: int) -> tuple[date, date]:

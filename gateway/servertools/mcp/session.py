@@ -162,7 +162,8 @@ class McpSession:
                     yield client
             return
         listens = spec.transport == "sse"
-        transport = McpTransport(self._guard, spec.policy, self._guard.tls, self._most, listens)
+        tls = await self._guard.certificates.context()
+        transport = McpTransport(self._guard, spec.policy, tls, self._most, listens)
         seconds = max(spec.timeout, self._connect)
         http = make_client(transport, spec.headers, seconds)
         if listens:

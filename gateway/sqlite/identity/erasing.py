@@ -17,6 +17,7 @@ _ACCESS = (
     "DELETE FROM identities WHERE account = :account",
     "DELETE FROM links WHERE account = :account",
     "DELETE FROM sessions WHERE account = :account",
+    "DELETE FROM tag_sums WHERE account = :account",
     NEW_GENERATION,
 )
 # What may be large goes in pieces. A response that still runs ends by itself, since its account is disabled.
@@ -29,6 +30,9 @@ _CONTENT = (
     )
     """,
     "DELETE FROM conversations WHERE n IN (SELECT n FROM conversations WHERE account = ? LIMIT ?)",
+    "DELETE FROM objects WHERE n IN (SELECT n FROM objects WHERE account = ? AND is_open = 0 LIMIT ?)",
+    "UPDATE usage SET tags = NULL WHERE n IN (SELECT n FROM usage WHERE account = ? AND tags IS NOT NULL LIMIT ?)",
+    "UPDATE holds SET tags = NULL WHERE n IN (SELECT n FROM holds WHERE account = ? AND tags IS NOT NULL LIMIT ?)",
 )
 _AT_ONCE = 200
 

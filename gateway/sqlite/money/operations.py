@@ -15,11 +15,14 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
+import orjson
+
 from gateway.api import Basis, Fault, GatewayFault, Refusal, Usage
 from gateway.api.stores import (
     MAX_CREDITS,
     Hold,
     HoldRequest,
+    Tags,
     UsageRow,
     affordable,
     checked_count,
@@ -130,6 +133,7 @@ class HoldOperation(UnitOperation):
             0, self.request_id, account.n, number, self.period, self.now,
             unit.names.number(unit.connection, request.model), amount, units if covered is None else covered,
             OPEN, 0, 0, None, self.process, 0, str(base), str(self.unit_price), ceiling, None, None, None,
+            written_tags(request.tags),
         )  # fmt: skip
         unit.add_hold(hold)
         unit.post(account, "hold", self.now, reserved=amount, hold=hold)
@@ -353,6 +357,11 @@ def counts_of(u: Usage) -> list[int]:
     return counts
 
 
+def written_tags(tags: Tags) -> str | None:
+    """As the database keeps them: a JSON object, NULL for none."""
+    return orjson.dumps(dict(tags)).decode() if tags else None
+
+
 def log_row(
     unit: UnitOfWork,
     row: UsageRow,
@@ -365,6 +374,7 @@ def log_row(
 ) -> None:
     """Write one usage row and add it to the sums of its day. counts: see `counts_of`."""
     number = unit.names.number
+    tags = written_tags(row.tags) if hold is None else hold.tags
     target = None
     if row.target:
         target = model if row.target == row.model else number(unit.connection, row.target)
@@ -372,10 +382,10 @@ def log_row(
         (
             account, key, hold.n if hold is not None else None, None if hold is not None else row.request_id, model,
             target, number(unit.connection, row.route), row.status, BASIS_NUMBER[row.basis], row.created, *counts,
-            row.first_byte_ms, row.total_ms, number(unit.connection, row.error) if row.error else None,
+            row.first_byte_ms, row.total_ms, number(unit.connection, row.error) if row.error else None, tags,
         )
     )  # fmt: skip
-    unit.roll_up(account, created, key, model, requests=1, prompt=counts[0], completion=counts[1])
+    unit.roll_up(account, created, key, model, tags, requests=1, prompt=counts[0], completion=counts[1])
 
 
 def run_operations(

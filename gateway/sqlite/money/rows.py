@@ -82,12 +82,14 @@ class HoldRow:
     known: int | None
     known_prompt: int | None
     known_completion: int | None
+    tags: str | None = None
+    """A JSON object."""
 
 
 _HOLDS = """
     SELECT h.n, h.request_id, h.account, h.key, h.period, h.created, h.model, h.amount, h.units, h.state, h.charged,
         h.logged, h.target, h.process, h.dispatched, h.base, h.unit_price, h.ceiling, h.known, h.known_prompt,
-        h.known_completion
+        h.known_completion, h.tags
     FROM json_each(?) AS j CROSS JOIN holds AS h ON h.request_id = j.value
 """
 _ACCOUNTS_BY_ID = """

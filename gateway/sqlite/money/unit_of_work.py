@@ -15,7 +15,9 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any, get_args
 
-from gateway.api.stores import EntryKind
+import orjson
+
+from gateway.api.stores import MOST_TAG_VALUES, EntryKind
 from gateway.sqlite.money.rows import OPEN, AccountRow, HoldRow, KeyRow, MonthRow, Rows, to_json
 
 KINDS: tuple[str, ...] = get_args(EntryKind)
@@ -26,10 +28,10 @@ BASIS_NUMBER = {basis: number for number, basis in enumerate(BASES)}
 
 _ADD_HOLDS = """
     INSERT INTO holds (n, request_id, account, key, period, created, model, amount, units, state, charged, logged,
-        target, process, dispatched, base, unit_price, ceiling, known, known_prompt, known_completion)
+        target, process, dispatched, base, unit_price, ceiling, known, known_prompt, known_completion, tags)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
         value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14, value ->> 15,
-        value ->> 16, value ->> 17, value ->> 18, value ->> 19, value ->> 20
+        value ->> 16, value ->> 17, value ->> 18, value ->> 19, value ->> 20, value ->> 21
     FROM json_each(?)
 """
 _CHANGE_OPEN = """
@@ -65,10 +67,11 @@ _MOVE_MONTHS = """
 _ADD_USAGE = """
     INSERT INTO usage (account, key, hold, request_id, model, target, route, status, basis, created, prompt,
         completion, cached, cache_write, reasoning, audio_input, audio_output, image_input, image_output,
-        web_searches, first_byte_ms, total_ms, error)
+        web_searches, first_byte_ms, total_ms, error, tags)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
         value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14, value ->> 15,
-        value ->> 16, value ->> 17, value ->> 18, value ->> 19, value ->> 20, value ->> 21, value ->> 22
+        value ->> 16, value ->> 17, value ->> 18, value ->> 19, value ->> 20, value ->> 21, value ->> 22,
+        value ->> 23
     FROM json_each(?)
 """
 _ADD_ROLLUPS = """
@@ -78,6 +81,20 @@ _ADD_ROLLUPS = """
     ON CONFLICT (account, day, key, model) DO UPDATE SET credits = credits + excluded.credits,
         requests = requests + excluded.requests, prompt = prompt + excluded.prompt,
         completion = completion + excluded.completion
+"""
+# Of too many values of a tag the further ones come under "".
+_ADD_TAG_SUMS = """
+    INSERT INTO tag_sums (account, day, name, value, key, credits, requests, tokens)
+    SELECT d.value ->> 0, d.value ->> 1, d.value ->> 2,
+        CASE WHEN EXISTS (SELECT 1 FROM tag_sums AS t WHERE t.account = d.value ->> 0 AND t.day = d.value ->> 1
+                AND t.name = d.value ->> 2 AND t.value = d.value ->> 3)
+            OR (SELECT count(DISTINCT t.value) FROM tag_sums AS t WHERE t.account = d.value ->> 0
+                AND t.day = d.value ->> 1 AND t.name = d.value ->> 2) < ?2
+        THEN d.value ->> 3 ELSE '' END,
+        d.value ->> 4, d.value ->> 5, d.value ->> 6, d.value ->> 7
+    FROM json_each(?1) AS d WHERE true
+    ON CONFLICT (account, day, name, value, key) DO UPDATE SET credits = credits + excluded.credits,
+        requests = requests + excluded.requests, tokens = tokens + excluded.tokens
 """
 
 
@@ -138,6 +155,7 @@ class UnitOfWork:
         self._entries: list[tuple[Any, ...]] = []
         self._usage: list[tuple[Any, ...]] = []
         self._rollups: dict[tuple[int, int, int, int], list[int]] = {}
+        self._tag_sums: dict[tuple[int, int, str, str, int], list[int]] = {}
 
     def load(self, request_ids: Iterable[str], account_ids: Iterable[str] = (), key_ids: Iterable[str] = ()) -> None:
         """Read the holds of these requests with their accounts, and these accounts and keys."""
@@ -200,7 +218,7 @@ class UnitOfWork:
             month.reserved += reserved
             self._moved_months[(month.key, month.period)] = month
         if amount:
-            self.roll_up(hold.account, hold.created, hold.key, hold.model, credits=-amount)
+            self.roll_up(hold.account, hold.created, hold.key, hold.model, hold.tags, credits=-amount)
 
     def roll_up(
         self,
@@ -208,14 +226,16 @@ class UnitOfWork:
         created: int,
         key: int,
         model: int,
+        tags: str | None,
         *,
         credits: int = 0,
         requests: int = 0,
         prompt: int = 0,
         completion: int = 0,
     ) -> None:
-        """Add to the sums of a UTC day."""
-        place = (account, created // 86_400, key, model)
+        """Add to the sums of a UTC day. tags: a JSON object, None for none."""
+        day = created // 86_400
+        place = (account, day, key, model)
         sums = self._rollups.get(place)
         if sums is None:
             self._rollups[place] = [credits, requests, prompt, completion]
@@ -224,6 +244,11 @@ class UnitOfWork:
             sums[1] += requests
             sums[2] += prompt
             sums[3] += completion
+        if tags is not None:
+            for name, value in orjson.loads(tags).items():
+                tagged = self._tag_sums.setdefault((account, day, name, value, key), [0, 0, 0])
+                for at, more in enumerate((credits, requests, prompt + completion)):
+                    tagged[at] += more
 
     def log(self, row: tuple[Any, ...]) -> None:
         """One row of the usage log, in the order of its columns."""
@@ -243,6 +268,9 @@ class UnitOfWork:
             self._flush_sums()
         if self._rollups:
             run(_ADD_ROLLUPS, (to_json((*place, *sums) for place, sums in self._rollups.items()),))
+        if self._tag_sums:
+            sums = to_json((*place, *sums) for place, sums in self._tag_sums.items())
+            run(_ADD_TAG_SUMS, (sums, MOST_TAG_VALUES))
         if self._usage:
             run(_ADD_USAGE, (to_json(self._usage),))
 
@@ -287,4 +315,5 @@ def _whole(h: HoldRow) -> tuple[Any, ...]:
             if live
             else (None,) * 8
         ),
+        h.tags,
     )  # fmt: skip

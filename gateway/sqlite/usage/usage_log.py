@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+import orjson
+
 from gateway.api import Usage
-from gateway.api.stores import ALL_USE, LoggedRequest, UsageFilter, UsageRow, UsageSummary
+from gateway.api.stores import ALL_USE, LoggedRequest, TagSum, UsageFilter, UsageRow, UsageSummary
 from gateway.sqlite.engine.core import Core, Row
 from gateway.sqlite.money.operations import RecordOperation
 from gateway.sqlite.money.unit_of_work import BASES
@@ -30,24 +32,26 @@ _RECENT_OF_ALL = """
     SELECT u.n, coalesce(h.charged, 0), coalesce(h.request_id, u.request_id, ''), a.id, coalesce(k.id, ''), m.text,
         coalesce(t.text, ''), r.text, u.status, u.basis, u.created, u.first_byte_ms, u.total_ms, coalesce(e.text, ''),
         u.prompt, u.completion, u.cached, u.cache_write, u.reasoning, u.audio_input, u.audio_output, u.image_input,
-        u.image_output, u.web_searches
+        u.image_output, u.web_searches, u.tags
     FROM usage AS u JOIN accounts AS a ON a.n = u.account JOIN names AS m ON m.n = u.model
         JOIN names AS r ON r.n = u.route LEFT JOIN keys AS k ON k.n = u.key LEFT JOIN holds AS h ON h.n = u.hold
         LEFT JOIN names AS t ON t.n = u.target LEFT JOIN names AS e ON e.n = u.error
     WHERE u.n < ?1 AND (?3 IS NULL OR coalesce(k.id, '') = ?3)
         AND (?4 = '' OR m.text = ?4) AND (?5 = 0 OR u.status >= 400)
+        AND (?6 IS NULL OR EXISTS (SELECT 1 FROM json_each(u.tags) AS g WHERE g.key = ?6 AND g.value = ?7))
     ORDER BY u.n DESC LIMIT ?2
 """
 _RECENT = """
     SELECT u.n, coalesce(h.charged, 0), coalesce(h.request_id, u.request_id, ''), a.id, coalesce(k.id, ''), m.text,
         coalesce(t.text, ''), r.text, u.status, u.basis, u.created, u.first_byte_ms, u.total_ms, coalesce(e.text, ''),
         u.prompt, u.completion, u.cached, u.cache_write, u.reasoning, u.audio_input, u.audio_output, u.image_input,
-        u.image_output, u.web_searches
+        u.image_output, u.web_searches, u.tags
     FROM accounts AS a CROSS JOIN usage AS u ON u.account = a.n JOIN names AS m ON m.n = u.model
         JOIN names AS r ON r.n = u.route LEFT JOIN keys AS k ON k.n = u.key LEFT JOIN holds AS h ON h.n = u.hold
         LEFT JOIN names AS t ON t.n = u.target LEFT JOIN names AS e ON e.n = u.error
-    WHERE a.id = ?6 AND u.n < ?1 AND (?3 IS NULL OR coalesce(k.id, '') = ?3)
+    WHERE a.id = ?8 AND u.n < ?1 AND (?3 IS NULL OR coalesce(k.id, '') = ?3)
         AND (?4 = '' OR m.text = ?4) AND (?5 = 0 OR u.status >= 400)
+        AND (?6 IS NULL OR EXISTS (SELECT 1 FROM json_each(u.tags) AS g WHERE g.key = ?6 AND g.value = ?7))
     ORDER BY u.n DESC LIMIT ?2
 """
 # Of a request that had a hold the account is known, which has an index; the second half looks through the whole log.
@@ -57,9 +61,16 @@ _NUMBER_OF = """
 """
 _NEXT_NUMBERS = """
     SELECT u.n FROM usage AS u JOIN names AS m ON m.n = u.model LEFT JOIN keys AS k ON k.n = u.key
-    WHERE u.n > ?1 AND (?6 IS NULL OR u.account = (SELECT n FROM accounts WHERE id = ?6))
+    WHERE u.n > ?1 AND (?8 IS NULL OR u.account = (SELECT n FROM accounts WHERE id = ?8))
         AND (?3 IS NULL OR coalesce(k.id, '') = ?3) AND (?4 = '' OR m.text = ?4) AND (?5 = 0 OR u.status >= 400)
+        AND (?6 IS NULL OR EXISTS (SELECT 1 FROM json_each(u.tags) AS g WHERE g.key = ?6 AND g.value = ?7))
     ORDER BY u.n LIMIT ?2
+"""
+_BY_TAG = """
+    SELECT s.value, sum(s.credits), sum(s.requests), sum(s.tokens)
+    FROM accounts AS a CROSS JOIN tag_sums AS s ON s.account = a.n LEFT JOIN keys AS k ON k.n = s.key
+    WHERE a.id = ?1 AND s.name = ?2 AND s.day >= ?3 AND s.day < ?4 AND (?5 IS NULL OR coalesce(k.id, '') = ?5)
+    GROUP BY s.value ORDER BY 2 DESC, 1
 """
 _PRUNE = "DELETE FROM usage WHERE n IN (SELECT n FROM usage ORDER BY n LIMIT ?2) AND created < ?1"
 _BEYOND_ALL = 2**62
@@ -89,6 +100,7 @@ def _logged(row: Row) -> LoggedRequest:
             first_byte_ms=row[11],
             total_ms=row[12],
             error=row[13],
+            tags=tuple(orjson.loads(row[24]).items()) if row[24] else (),
         ),
     )
 
@@ -135,12 +147,19 @@ class SqliteUsage:
             by_key=tuple((key, keys[key][0], keys[key][1]) for key in sorted(keys, key=lambda k: (-keys[k][0], k))),
         )
 
+    async def by_tag(
+        self, account_id: str, name: str, *, start: int, end: int, key_id: str | None = None
+    ) -> list[TagSum]:
+        """From the sums of days."""
+        values = (account_id, name, start // _DAY, -(-end // _DAY), key_id)
+        return [TagSum(*row) for row in await self._core.reader.rows(_BY_TAG, values, slow=True)]
+
     async def recent(
         self, account_id: str | None = None, *, before: int = 0, limit: int = 50, only: UsageFilter = ALL_USE
     ) -> list[LoggedRequest]:
         """A page; going forwards, first the numbers of its rows are looked up."""
         reader, bound, most = self._core.reader, before or _BEYOND_ALL, min(max(limit, 1), 1000)
-        chosen = (only.key_id, only.model, int(only.failed))
+        chosen = (only.key_id, only.model, int(only.failed), *(only.tag or (None, None)))
         if only.after:
             numbers = await reader.rows(_NEXT_NUMBERS, (only.after, most, *chosen, account_id), slow=True)
             if not numbers:

@@ -21,6 +21,7 @@ from gateway.api.stores import Discrepancy, Stores, StoresSettings
 from gateway.testing.memory_stores.identity import MemoryAccounts, MemoryAudit, MemoryKeys, MemorySessions
 from gateway.testing.memory_stores.logins import MemoryLogins
 from gateway.testing.memory_stores.money import MemoryLedger
+from gateway.testing.memory_stores.objects import MemoryObjects
 from gateway.testing.memory_stores.orders import MemoryTopUps
 from gateway.testing.memory_stores.state import MemoryConversations, MemoryIdempotency, MemoryResponses
 from gateway.testing.memory_stores.usage import MemoryUsage
@@ -118,6 +119,7 @@ class MemoryKind:
             conversations=MemoryConversations(*parts),
             idempotency=MemoryIdempotency(*parts),
             audit=MemoryAudit(*parts),
+            objects=MemoryObjects(*parts),
             presence=presence,
             world=world,
         )

@@ -110,7 +110,17 @@ class MemoryAccounts(Store):
         drop(world.identities, lambda owner: owner == account_id)
         drop(world.responses, lambda kept: kept[0].account_id == account_id and not kept[0].running)
         drop(world.conversations, lambda kept: kept[0].account_id == account_id)
+        drop(world.objects, lambda kept: kept.account_id == account_id and not kept.is_open)
         world.logins.pop(account_id, None)
+        for tagged in [one for one in world.tag_sums if one[0] == account_id]:
+            del world.tag_sums[tagged]
+        world.usage[:] = [
+            replace(one, row=replace(one.row, tags=())) if one.row.account_id == account_id else one
+            for one in world.usage
+        ]
+        for held in world.holds.values():
+            if held.request.account_id == account_id:
+                held.request = replace(held.request, tags=())
         world.accounts[account_id] = replace(account, name=erased_name(account_id), role="user", disabled=True)
         return world.accounts[account_id]
 

@@ -9,6 +9,7 @@ from gateway.api.stores import (
     ALL_USE,
     MAX_CREDITS,
     LoggedRequest,
+    TagSum,
     UsageFilter,
     UsageRow,
     UsageSummary,
@@ -24,12 +25,11 @@ def log(world: World, row: UsageRow, held: Held | None) -> None:
             return
         held.logged = True
         asked = held.request
-        row = replace(
-            row, account_id=asked.account_id, key_id=asked.key_id, model=asked.model, created=held.created
-        )  # fmt: skip
+        row = replace(row, account_id=asked.account_id, key_id=asked.key_id, model=asked.model, created=held.created)
+        row = replace(row, tags=asked.tags)
     world.usage.append(LoggedRequest(world.number(), 0, row))
     tokens = sum(min(max(n, 0), MAX_CREDITS) for n in (row.usage.prompt_tokens, row.usage.completion_tokens))
-    world.add(row.account_id, row.created, row.key_id, row.model, 0, 1, tokens)
+    world.add(row.account_id, row.created, row.key_id, row.model, row.tags, 0, 1, tokens)
 
 
 class MemoryUsage(Store):
@@ -71,6 +71,20 @@ class MemoryUsage(Store):
             ),
         )
 
+    async def by_tag(
+        self, account_id: str, name: str, *, start: int, end: int, key_id: str | None = None
+    ) -> list[TagSum]:
+        """From the sums of days."""
+        values: dict[str, list[int]] = {}
+        for (account, day, tag, value, key), sums in self.world.tag_sums.items():
+            if (account, tag) == (account_id, name) and start // 86_400 <= day < -(-end // 86_400):
+                if key_id in (None, key):
+                    own = values.setdefault(value, [0, 0, 0])
+                    for place, more in enumerate(sums):
+                        own[place] += more
+        found = (TagSum(value, *sums) for value, sums in values.items())
+        return sorted(found, key=lambda one: (-one.credits, one.value))
+
     async def recent(
         self, account_id: str | None = None, *, before: int = 0, limit: int = 50, only: UsageFilter = ALL_USE
     ) -> list[LoggedRequest]:
@@ -82,6 +96,7 @@ class MemoryUsage(Store):
             and only.key_id in (None, one.row.key_id)
             and only.model in ("", one.row.model)
             and (not only.failed or one.row.status >= 400)
+            and (only.tag is None or only.tag in one.row.tags)
             and (not before or only.after or one.seq < before)
             and one.seq > only.after
         ]

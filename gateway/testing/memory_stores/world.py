@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 
 from gateway.api import Usage
 from gateway.api.stores import (
+    MOST_TAG_VALUES,
     Account,
     AuditEntry,
     Entry,
     EntryKind,
     HoldRequest,
+    KeptObject,
     Key,
     Lease,
     Link,
@@ -25,6 +27,7 @@ from gateway.api.stores import (
     StoredConversation,
     StoredResponse,
     StoresSettings,
+    Tags,
     TopUp,
     Voucher,
     no_account,
@@ -87,6 +90,7 @@ class World:
     vouchers: dict[bytes, Voucher] = field(default_factory=dict)
     usage: list[LoggedRequest] = field(default_factory=list)
     sums: dict[tuple[str, int, str, str], list[int]] = field(default_factory=dict)
+    tag_sums: dict[tuple[str, int, str, str, str], list[int]] = field(default_factory=dict)
     topups: dict[str, TopUp] = field(default_factory=dict)
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     responses: dict[str, tuple[StoredResponse, str]] = field(default_factory=dict)
@@ -94,6 +98,8 @@ class World:
     conversations: dict[str, tuple[StoredConversation, dict[str, Mapping[str, Any]]]] = field(default_factory=dict)
     answers: dict[bytes, Answer] = field(default_factory=dict)
     audit: list[AuditEntry] = field(default_factory=list)
+    objects: dict[tuple[str, str], KeptObject] = field(default_factory=dict)
+    """By provider and id."""
     numbers: int = 0
 
     def __post_init__(self) -> None:
@@ -148,14 +154,23 @@ class World:
         if key:
             self.once[key] = entry
         if hold is not None and amount:
-            self.add(account_id, hold.created, hold.request.key_id, hold.request.model, -amount, 0, 0)
+            asked = hold.request
+            self.add(account_id, hold.created, asked.key_id, asked.model, asked.tags, -amount, 0, 0)
         return account.balance
 
-    def add(self, account: str, created: int, key: str, model: str, credits: int, requests: int, tokens: int) -> None:
+    def add(
+        self, account: str, created: int, key: str, model: str, tags: Tags, credits: int, requests: int, tokens: int
+    ) -> None:
         """Add to the sums of a UTC day."""
-        sums = self.sums.setdefault((account, created // 86_400, key, model), [0, 0, 0])
-        for place, more in enumerate((credits, requests, tokens)):
-            sums[place] += more
+        day = created // 86_400
+        found = [self.sums.setdefault((account, day, key, model), [0, 0, 0])]
+        for name, value in tags:
+            known = {one[3] for one in self.tag_sums if one[:3] == (account, day, name)}
+            counted = value if value in known or len(known) < MOST_TAG_VALUES else ""
+            found.append(self.tag_sums.setdefault((account, day, name, counted, key), [0, 0, 0]))
+        for sums in found:
+            for place, more in enumerate((credits, requests, tokens)):
+                sums[place] += more
 
 
 def page(rows: Iterable[T], limit: int) -> list[T]:

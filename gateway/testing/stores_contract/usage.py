@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.call import Usage
-from gateway.stores import KeySettings, UsageFilter, UsageRow
+from gateway.stores import MOST_TAG_VALUES, KeySettings, TagSum, UsageFilter, UsageRow
 
 DAY = 86_400
 
@@ -132,6 +132,69 @@ class UsagePromises:
         house.stores.usage.record(row(house, "r", usage=Usage(prompt_tokens=-5, completion_tokens=10**30)))
         await house.stores.ledger.void("x")
         assert (await house.stores.usage.summary(house.account.id, start=0, end=2**33)).tokens == 2**53
+
+    async def test_usage_is_told_apart_by_tags(self, house: Any) -> None:
+        usage, ledger, whose = house.stores.usage, house.stores.ledger, house.account.id
+        second, _ = await house.stores.keys.create_key(whose, KeySettings())
+        await call(house, "a", 30, tags=(("user", "ada"), ("team", "blue")))
+        await call(house, "b", 50, tags=(("user", "eve"),), key_id=second.id)
+        await call(house, "c", 1, tags=(("user", "ada"),))
+        await call(house, "nobody's", 5)
+        usage.record(row(house, "free", tags=(("user", "eve"),), basis="void"))
+        await ledger.void("flushes")
+        await ledger.refund("a", 10, key="back")
+        day = int(house.clock.unix) // DAY * DAY
+
+        async def sums(name: str, start: int = day, **only: Any) -> list[TagSum]:
+            found: list[TagSum] = await usage.by_tag(whose, name, start=start, end=start + DAY, **only)
+            return found
+
+        assert await sums("user") == [TagSum("eve", 50, 2, 60), TagSum("ada", 21, 2, 60)]
+        assert await sums("team") == [TagSum("blue", 20, 1, 30)]
+        assert await sums("user", key_id=second.id) == [TagSum("eve", 50, 1, 30)]
+        assert await sums("user", start=day - DAY) == await sums("other") == []
+        found = await usage.recent(whose, only=UsageFilter(tag=("user", "ada")))
+        assert [(one.row.request_id, one.row.tags) for one in found] == [
+            ("c", (("user", "ada"),)), ("a", (("user", "ada"), ("team", "blue")))
+        ]  # fmt: skip
+        assert [one.row.request_id for one in await usage.recent(only=UsageFilter(tag=("user", "eve")))] == [
+            "free",
+            "b",
+        ]
+        after = await usage.recent(whose, only=UsageFilter(tag=("user", "ada"), after=found[1].seq))
+        assert [one.row.request_id for one in after] == ["c"]
+        assert await usage.recent(whose, only=UsageFilter(tag=("team", "ada"))) == []
+
+    async def test_usage_tags_of_a_crashed_call_are_its_holds(self, house: Any) -> None:
+        await house.stores.ledger.hold(house.request("r", tags=(("user", "ada"),)))
+        house.stores.ledger.note_usage("r", 7, Usage(3, 4))
+        await house.stores.ledger.hold(house.request("flush"))
+        await house.stores.ledger.fail_over(house.stores.presence.lease.id)
+        found = await house.stores.usage.by_tag(house.account.id, "user", start=0, end=2**33)
+        assert found == [TagSum("ada", 7, 1, 7)]
+
+    async def test_usage_too_many_values_of_a_tag_come_under_one(self, house: Any) -> None:
+        usage, whose = house.stores.usage, house.account.id
+        for number in range(MOST_TAG_VALUES):
+            usage.record(row(house, f"r{number}", tags=(("user", f"u{number}"),)))
+        await house.stores.ledger.void("flushes")
+        for name in ("new", "newer", "u7"):
+            usage.record(row(house, name, tags=(("user", name),)))
+            await house.stores.ledger.void("flushes")
+        found = {one.value: one.requests for one in await usage.by_tag(whose, "user", start=0, end=2**33)}
+        assert (len(found), found[""], found["u7"]) == (MOST_TAG_VALUES + 1, 2, 2)
+
+    async def test_usage_tags_go_with_what_is_personal(self, house: Any) -> None:
+        usage, whose = house.stores.usage, house.account.id
+        await call(house, "a", 30, tags=(("user", "ada"),))
+        usage.record(row(house, "free", tags=(("user", "ada"),)))
+        await house.stores.ledger.void("flushes")
+        await house.stores.accounts.erase_account(whose)
+        assert await usage.by_tag(whose, "user", start=0, end=2**33) == []
+        assert [one.row.tags for one in await usage.recent(whose)] == [(), ()]
+        assert (await usage.summary(whose, start=0, end=2**33)).credits == 30
+        await house.stores.ledger.refund("a", 1, key="late")
+        assert await usage.by_tag(whose, "user", start=0, end=2**33) == []
 
     async def test_usage_prune_keeps_the_sums_and_the_ledger(self, house: Any) -> None:
         await call(house, "old", 30)

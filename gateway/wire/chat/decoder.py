@@ -9,81 +9,81 @@ as `{"object": "error", ...}` (older vLLM), as a chunk with `choices` beside its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+import re
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import orjson
 
-from gateway.errors import Fault, UpstreamFault
+from gateway.errors import Fault
 from gateway.wire.chat.repair import read_broken
 from gateway.wire.errors.render import fault_from_stream_event
+from gateway.wire.event_decoder import EventDecoder, StreamItem
 from gateway.wire.exact_json import load_exact
-from gateway.wire.sse import DONE_DATA, EventReader
+from gateway.wire.lenient import check_depth, nonsense
+from gateway.wire.sse import DONE_DATA
 
 _ERROR = b'"error"'
 _CHOICES = b'"choices"'
 
-StreamChunk = bytes | dict[str, Any] | Fault
 
-
-class ChatStreamDecoder:
-    """Incremental reader of a streamed chat completion; implements `gateway.provider.StreamDecoder`.
+class ChatStreamDecoder(EventDecoder):
+    """Incremental reader of a streamed chat completion.
 
     Chunks come out as the raw JSON bytes of their event, not parsed: it is only checked that they begin and end
     like a JSON object and mention `choices`. Whatever else comes is looked at.
-    clean: applied to every fault before it is handed on (redaction), or None.
     """
 
-    def __init__(self, clean: Callable[[Fault], Fault] | None = None) -> None:
-        self.done = False
-        self._clean = clean
-        self._events = EventReader()
-        self._failed = False
+    def is_whole(self, payload: bytes) -> bool:
+        """Also the end mark, and what `read_broken` mends."""
+        return payload == DONE_DATA or _object(payload) is not None
 
-    def feed(self, data: bytes) -> list[StreamChunk]:
-        """Take the next bytes; return the chunks they completed, and a Fault as the last item if one was sent."""
-        if self._failed or self.done:
-            return []
-        try:
-            events = self._events.feed_data(data)
-        except Fault as fault:
-            return [self._fail(fault)]
-        return self._read(events)
-
-    def finish(self) -> list[StreamChunk]:
-        """The connection ended. A last event without its blank line counts when it is whole; half of one does not."""
-        if self._failed or self.done:
-            return []
-        event = self._events.finish()
-        if event is None or (event.data != DONE_DATA and _object(event.data) is None):
-            return []
-        return self._read([event.data])
-
-    def _read(self, events: Iterable[bytes]) -> list[StreamChunk]:
-        out: list[StreamChunk] = []
-        for data in events:
+    def read(self, payloads: list[bytes], out: list[StreamItem]) -> None:
+        """Pass chunks on. Raises the fault that an event is which mentions an error, or is no JSON object."""
+        for data in payloads:
             if data[:1] == b"{" and data[-1:] == b"}" and _CHOICES in data and _ERROR not in data:
                 out.append(data)
                 continue
             if data.strip() == DONE_DATA:
                 self.done = True
-                break
-            item = self._look(data)
-            out.append(item)
-            if self._failed:
-                break
+                return
+            value = _object(data)
+            if value is None:
+                raise nonsense("The provider sent a stream event that is not a JSON object.", data)
+            if _is_error(value):
+                raise fault_from_stream_event(value)
+            out.append(data)
+
+
+class ChatChunkEditor(ChatStreamDecoder):
+    """Reads a streamed chat completion some of whose chunks must be put into OpenAI's form.
+
+    notable: what stands in those chunks; the others pass as their bytes. A pattern whose quotes are JSON's own never
+    matches text that a model wrote, because inside strings they are escaped. look_at_all: no chunk passes unseen.
+    """
+
+    notable: ClassVar[re.Pattern[bytes]]
+
+    def __init__(self, clean: Callable[[Fault], Fault] | None = None) -> None:
+        super().__init__(clean)
+        self.look_at_all = False
+
+    def edit(self, chunk: dict[str, Any], out: list[StreamItem]) -> None:
+        """Append what one chunk becomes, which may be changed in place. Raises the Fault that it means."""
+        raise NotImplementedError
+
+    def _read(self, payloads: list[bytes]) -> list[StreamItem]:
+        out: list[StreamItem] = []
+        notable = self.notable.search
+        try:
+            for item in super()._read(payloads):
+                if isinstance(item, bytes) and (self.look_at_all or notable(item)):
+                    self.edit(_chunk(item), out)
+                else:
+                    out.append(item)
+        except Fault as fault:
+            out.append(self._fail(fault))
         return out
-
-    def _look(self, data: bytes) -> StreamChunk:
-        """An event that mentions an error, or does not look like a chunk."""
-        value = _object(data)
-        if value is None:
-            return self._fail(_nonsense("The provider sent a stream event that is not a JSON object.", data))
-        return self._fail(fault_from_stream_event(value)) if _is_error(value) else data
-
-    def _fail(self, fault: Fault) -> Fault:
-        self._failed = True
-        return self._clean(fault) if self._clean else fault
 
 
 def read_completion(body: bytes) -> dict[str, Any]:
@@ -92,17 +92,24 @@ def read_completion(body: bytes) -> dict[str, Any]:
     Raises UpstreamFault when it is no JSON object, is an error object in spite of its status, or has no `choices`
     with a `message` each.
     """
+    value = read_choices(body)
+    for choice in value["choices"]:
+        if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
+            raise nonsense("The provider's answer has a choice without a message.", body)
+    return value
+
+
+def read_choices(body: bytes) -> dict[str, Any]:
+    """A whole answer as an object with some `choices`, whatever those are. Raises UpstreamFault when it is none, or an
+    error object in spite of its status."""
     value = _object(body)
     if value is None:
-        raise _nonsense("The provider's answer is not a JSON object.", body)
+        raise nonsense("The provider's answer is not a JSON object.", body)
     if _is_error(value):
         raise fault_from_stream_event(value)
     choices = value.get("choices")
     if not isinstance(choices, list) or not choices:
-        raise _nonsense("The provider's answer has no choices.", body)
-    for choice in choices:
-        if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
-            raise _nonsense("The provider's answer has a choice without a message.", body)
+        raise nonsense("The provider's answer has no choices.", body)
     return value
 
 
@@ -122,10 +129,10 @@ def _is_error(value: dict[str, Any]) -> bool:
     return "choices" not in value and isinstance(value.get("message"), str)
 
 
-def _nonsense(message: str, body: bytes) -> UpstreamFault:
-    return UpstreamFault(
-        message,
-        retryable=True,
-        code="upstream_invalid_response",
-        detail=body[:500].decode("utf-8", "replace"),
-    )
+def _chunk(raw: bytes) -> dict[str, Any]:
+    try:
+        chunk: dict[str, Any] = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise nonsense("The provider sent a stream event that is not a JSON object.", raw) from None
+    check_depth(chunk, raw)
+    return chunk

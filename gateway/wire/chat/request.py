@@ -11,6 +11,8 @@ Folding a stream into a completion and back is in `gateway.wire.chat.fold`, re-e
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
@@ -272,7 +274,7 @@ _FIELDS: dict[str, Validator] = {
         "Token ids with what is added to their logits."
     ),
     "response_format": _RESPONSE_FORMAT.about("Text, any JSON object, or JSON after a schema."),
-    "tools": TOOLS.about("What the model may call. Kinds of tools that are not known travel on."),
+    "tools": TOOLS.about("What the model may call. Tools that have a price of their own are refused."),
     "parallel_tool_calls": boolean.about("Whether one answer may call several tools."),
     "functions": array(FUNCTION, filled=True).about("The older form of `tools`."),
     "reasoning_effort": filled_string.about("How much to think, in the provider's words: `low`, `medium`, `high`."),
@@ -288,6 +290,8 @@ _FIELDS: dict[str, Validator] = {
     "metadata": Validator(_check_metadata, METADATA_TREE).about("Pairs of text, which travel on."),
     "store": boolean.about("Whether the provider may keep the answer."),
 }
+CHAT_FIELDS: Mapping[str, Validator] = MappingProxyType(_FIELDS)
+"""The members of a request by name; other dialects of OpenAI's share many of them."""
 _CHECKS = {name: field.check for name, field in _FIELDS.items()}
 
 _LATER: dict[str, Tree] = {

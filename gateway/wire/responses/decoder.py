@@ -7,17 +7,17 @@ Source: OpenAI's OpenAPI document 2.3.0 (`ResponseStreamEvent`, `Response`), and
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import orjson
 
 from gateway.errors import Fault, UpstreamFault
 from gateway.wire.errors.render import fault_from_stream_event
+from gateway.wire.event_decoder import EventDecoder, StreamItem
 from gateway.wire.exact_json import load_exact
 from gateway.wire.responses.objects import usage_of_response
 from gateway.wire.responses.replay import events_of
-from gateway.wire.sse import DONE_DATA, EventReader
+from gateway.wire.sse import DONE_DATA
 
 Json = dict[str, Any]
 
@@ -26,69 +26,50 @@ _KIND = re.compile(rb'\{\s*"type"\s*:\s*"([a-z_.]+)"')
 _ENDS = (b"response.completed", b"response.incomplete", b"response.failed", b"response.cancelled", b"error")
 
 
-class ResponsesEventDecoder:
-    """Incremental reader of a streamed response; implements `gateway.provider.StreamDecoder`.
+class ResponsesEventDecoder(EventDecoder):
+    """Incremental reader of a streamed response.
 
     Events come out as the JSON bytes of their data, not parsed, up to the terminal one; a failure comes out as a
-    Fault. clean: applied to every fault before it is handed on (redaction), or None.
+    Fault.
     """
 
-    def __init__(self, clean: Callable[[Fault], Fault] | None = None) -> None:
-        self.done = False
-        self._clean = clean
-        self._events = EventReader()
-        self._failed = False
+    def is_whole(self, payload: bytes) -> bool:
+        """An object, that is."""
+        return _object(payload) is not None
 
-    def feed(self, data: bytes) -> list[bytes | Json | Fault]:
-        """Take the next bytes; return the events they completed, and a Fault as the last item if one was sent."""
-        if self._failed or self.done:
-            return []
-        try:
-            payloads = self._events.feed_data(data)
-        except Fault as fault:
-            return [self._fail(fault)]
-        return self._read(payloads)
-
-    def finish(self) -> list[bytes | Json | Fault]:
-        """The connection ended; a last event without its blank line counts when it is whole."""
-        if self._failed or self.done:
-            return []
-        event = self._events.finish()
-        return [] if event is None or _object(event.data) is None else self._read([event.data])
-
-    def _read(self, payloads: list[bytes]) -> list[bytes | Json | Fault]:
-        out: list[bytes | Json | Fault] = []
+    def read(self, payloads: list[bytes], out: list[StreamItem]) -> None:
+        """Pass events on up to the terminal one. Raises the fault that a failure means, and for what is no event."""
         for payload in payloads:
             found = _KIND.match(payload)
-            kind = found.group(1) if found is not None else self._kind(payload)
+            kind = found.group(1) if found is not None else _kind(payload)
             if kind in _ENDS:
-                event = _object(payload)
-                if event is None or kind in (b"error", b"response.failed"):
-                    out.append(self._fail(_nonsense(payload) if event is None else _failure(event)))
-                else:
-                    self.done = True
-                    out.append(payload)
-                break
+                _check_failure(kind, payload)
+                self.done = True
+                out.append(payload)
+                return
             if kind:
                 out.append(payload)
             elif payload.strip() != DONE_DATA:
-                out.append(self._fail(_nonsense(payload)))
-                break
-        return out
+                raise _no_event(payload)
 
-    @staticmethod
-    def _kind(payload: bytes) -> bytes:
-        event = _object(payload)
-        if event is None:
-            return b""
-        kind = event.get("type")
-        if isinstance(kind, str) and kind:
-            return kind.encode("utf-8", "replace")
-        return b"error" if isinstance(event.get("error"), dict) else b""
 
-    def _fail(self, fault: Fault) -> Fault:
-        self._failed = True
-        return self._clean(fault) if self._clean else fault
+def _kind(payload: bytes) -> bytes:
+    event = _object(payload)
+    if event is None:
+        return b""
+    kind = event.get("type")
+    if isinstance(kind, str) and kind:
+        return kind.encode("utf-8", "replace")
+    return b"error" if isinstance(event.get("error"), dict) else b""
+
+
+def _check_failure(kind: bytes, payload: bytes) -> None:
+    """Raise the fault that a terminal event means, if it tells of a failure."""
+    event = _object(payload)
+    if event is None:
+        raise _no_event(payload)
+    if kind in (b"error", b"response.failed"):
+        raise _failure(event)
 
 
 def read_response(body: bytes) -> Json:
@@ -98,7 +79,7 @@ def read_response(body: bytes) -> Json:
     """
     value = _object(body)
     if value is None:
-        raise _nonsense(body)
+        raise _no_event(body)
     if value.get("object") != "response" or not isinstance(value.get("output"), list):
         error = value.get("error")
         if isinstance(error, dict):
@@ -136,7 +117,7 @@ def _object(data: bytes) -> Json | None:
     return value if isinstance(value, dict) else None
 
 
-def _nonsense(payload: bytes) -> UpstreamFault:
+def _no_event(payload: bytes) -> UpstreamFault:
     return UpstreamFault(
         "The provider sent a stream event that is not one of the Responses API.",
         code="upstream_invalid_response",

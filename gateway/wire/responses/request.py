@@ -326,7 +326,7 @@ _FIELDS: dict[str, Validator] = {
     "top_logprobs": integer(0, 20).about("How many likely tokens to tell at each place."),
     "presence_penalty": number(-2, 2).about("Makes tokens less likely that occurred at all."),
     "frequency_penalty": number(-2, 2).about("Makes tokens less likely the more often they occurred."),
-    "tools": array(_TOOL).about("What the model may call. Kinds of tools that are not known travel on."),
+    "tools": array(_TOOL).about("What the model may call. Tools that have a price of their own are refused."),
     "tool_choice": _TOOL_CHOICE.about("Whether and which tools are to be called."),
     "parallel_tool_calls": boolean.about("Whether one answer may call several tools."),
     "text": obj({"format": _TEXT_FORMAT, "verbosity": string}).about("Text, any JSON object, or JSON after a schema."),

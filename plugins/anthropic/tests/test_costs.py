@@ -36,6 +36,7 @@ def user(*blocks: Any) -> dict[str, Any]:
         (user(FILE), "messages[0].content[0]"),
         (user({"type": "tool_result", "tool_use_id": "t", "content": [FILE]}), "messages[0].content[0].content[0]"),
         (user({"type": "container_upload", "file_id": "file_1"}), "messages[0].content[0]"),
+        ({"tools": [{"type": "custom", "name": "f"}, {"type": "code_execution_20250825"}]}, "tools[1]"),
         ({"tools": [{"type": "advisor_20260101", "name": "advisor", "model": "dear"}]}, "tools[0]"),
         (user({"type": "text", "text": "x", "cache_control": HOUR}), "messages[0].content[0].cache_control.ttl"),
         ({"system": [{"type": "text", "text": "x", "cache_control": HOUR}]}, "system[0].cache_control.ttl"),
@@ -45,7 +46,7 @@ def user(*blocks: Any) -> dict[str, Any]:
 )
 def test_refused(body: dict[str, Any], path: str) -> None:
     with pytest.raises(CallerFault) as raised:
-        check_costs(body, PRICED)
+        check_costs(body, make_target(price=PRICED))
     assert raised.value.param == path
 
 
@@ -60,14 +61,14 @@ def test_refused(body: dict[str, Any], path: str) -> None:
     ],
 )
 def test_let_through(body: dict[str, Any]) -> None:
-    check_costs(body, PRICED)
+    check_costs(body, make_target(price=PRICED))
 
 
 def test_an_hour_in_the_cache_is_let_through_where_it_has_a_price() -> None:
     body = user({"type": "text", "text": "x", "cache_control": HOUR})
-    check_costs(body, replace(PRICED, cache_write_1h=Decimal(6)))
-    check_costs(body, None)
-    check_costs(body, Price(input=Decimal(3)))
+    check_costs(body, make_target(price=replace(PRICED, cache_write_1h=Decimal(6))))
+    check_costs(body, make_target())
+    check_costs(body, make_target(price=Price(input=Decimal(3))))
 
 
 @pytest.mark.parametrize("member", [{"speed": "fast"}, {"inference_geo": "us"}])

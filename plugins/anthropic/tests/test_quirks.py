@@ -9,7 +9,7 @@ import orjson
 import pytest
 from pydantic import ValidationError
 from tollgate_anthropic import Settings, create
-from tollgate_anthropic.quirks import LADDER, TABLE, nearest_effort, resolve
+from tollgate_anthropic.quirks import ROWS, TABLE
 
 from gateway.api import GatewayFault
 from gateway.testing import make_call, make_target
@@ -44,7 +44,7 @@ kimi-k2-thinking               budget   . . -   both +prefill -json without_thin
 
 
 def shown(model: str) -> list[str]:
-    q = resolve(model)
+    q = TABLE.resolve(model)
     return [
         model,
         q.thinking,
@@ -67,26 +67,26 @@ def test_the_resolved_table(line: str) -> None:
 
 def test_the_snapshot_covers_every_kind_of_row() -> None:
     told = {tuple(line.split()[1:]) for line in SNAPSHOT.strip().splitlines()}
-    assert {tuple(shown(name)[1:]) for name, _ in TABLE} <= told
+    assert {tuple(shown(name)[1:]) for name, _ in ROWS} <= told
 
 
 def test_rows_are_unique_and_spelled_plainly() -> None:
-    names = [name for name, _ in TABLE]
+    names = [name for name, _ in ROWS]
     assert len(set(names)) == len(names)
-    assert all(resolve(name) == quirks for name, quirks in TABLE)
+    assert all(TABLE.resolve(name) == quirks for name, quirks in ROWS)
 
 
 def test_a_longer_number_is_another_model() -> None:
-    assert resolve("claude-opus-4-15").max_output == resolve("claude-opus-4").max_output
-    assert resolve("claude-opus-51") == resolve("claude-novel-9")
+    assert TABLE.resolve("claude-opus-4-15").max_output == TABLE.resolve("claude-opus-4").max_output
+    assert TABLE.resolve("claude-opus-51") == TABLE.resolve("claude-novel-9")
 
 
 def test_the_operator_may_override_a_model() -> None:
-    changed = resolve("claude-novel-9", {"sampling": "both", "effort": ["low"]}, None, {"sampling": "one"})
-    assert changed == replace(resolve("claude-novel-9"), sampling="one", effort=("low",))
+    changed = TABLE.resolve("claude-novel-9", {"sampling": "both", "effort": ["low"]}, None, {"sampling": "one"})
+    assert changed == replace(TABLE.resolve("claude-novel-9"), sampling="one", effort=("low",))
     for wrong in ({"samplings": "both"}, {"sampling": "some"}, {"max_output": "many"}):
         with pytest.raises(ValidationError):
-            resolve("claude-novel-9", wrong)
+            TABLE.resolve("claude-novel-9", wrong)
 
 
 def test_overrides_of_the_configuration_reach_the_request(built: Any) -> None:
@@ -99,15 +99,3 @@ def test_overrides_of_the_configuration_reach_the_request(built: Any) -> None:
     provider = create("x", Settings(quirks={"max_output": 77}))
     request = provider.prepare(make_call(), make_target("claude-novel-9")).request
     assert orjson.loads(request.body)["max_tokens"] == 77
-
-
-@pytest.mark.parametrize(
-    ("accepted", "expected"),
-    [
-        (("low", "medium", "high"), ["low", "low", "medium", "high", "high", "high"]),
-        (("low", "medium", "high", "max"), ["low", "low", "medium", "high", "max", "max"]),
-        (("low", "medium", "high", "xhigh", "max"), ["low", "low", "medium", "high", "xhigh", "max"]),
-    ],
-)
-def test_the_nearest_level(accepted: tuple[str, ...], expected: list[str]) -> None:
-    assert [nearest_effort(level, accepted) for level in LADDER] == expected

@@ -20,7 +20,7 @@ ADD, MULTIPLY = function("add"), function("multiply")
 
 def test_definitions(built: Any) -> None:
     mark = {"type": "ephemeral"}
-    own = {"type": "code_execution_20260120", "name": "code_execution"}
+    own = {"type": "web_fetch_20250910", "name": "web_fetch"}
     out, call = built(
         {
             "tools": [

@@ -9,6 +9,7 @@ from gateway.api import (
     Attempt,
     Call,
     Fault,
+    ListedModel,
     Profile,
     ProviderKind,
     Router,
@@ -17,16 +18,18 @@ from gateway.api import (
     UpstreamReply,
     UpstreamRequest,
     hookimpl,
+    listed_models,
 )
 
-from .costs import check_costs
+from .costs import TOOLS, check_costs
 from .estimate import bound_input
 from .faults import fault_from_reply, redact
 from .inbound import add_routes
 from .inbound.native import MESSAGES, NativeReader, native_body
+from .quirks import TABLE
 from .reading import Reading
 from .reply import MessageReader
-from .request import build, draft_request, post, quirks_of
+from .request import build, draft_request, models, post
 from .settings import ANTHROPIC, Settings
 from .tools import TOOL_NAMES
 
@@ -41,17 +44,19 @@ class AnthropicProvider:
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
         self.settings = settings
+        self.quirks = TABLE.of_instance(settings.quirks)
         self._secret = settings.api_key.get_secret_value()
 
     def profile(self, target: Target) -> Profile:
         """See `gateway.api.Provider`: beside the hub's dialect Anthropic's own, in which callers may speak, too."""
-        quirks_of(target, self.settings)
+        self.quirks.of(target)
         return Profile(
             dialects=frozenset({"chat", MESSAGES}),
             max_choices=1,
             understands=frozenset({"activity", "allowed_tools", "tool_media", "tool_marks"}),
             on_disconnect=self.settings.on_disconnect,
             web_search="yes",
+            tools=TOOLS,
             tool_names=TOOL_NAMES,
         )
 
@@ -59,11 +64,11 @@ class AnthropicProvider:
         """The request for this call, and the reader of its answer."""
         if call.dialect == MESSAGES:
             body, betas = native_body(call, target)
-            check_costs(body, target.price)
+            check_costs(body, target)
             request = post(self.settings.endpoint, body, betas, self.settings, stream=call.stream)
             return Attempt(request, NativeReader(call, Reading(), self._secret))
-        draft = draft_request(call, target, self.settings)
-        check_costs(draft.out, target.price)
+        draft = draft_request(call, target, self.settings, self.quirks.of(target))
+        check_costs(draft.out, target)
         reading = Reading(json_tool=draft.json_tool, json_text=draft.json_text)
         return Attempt(build(draft, self.settings), MessageReader(call, reading, self._secret))
 
@@ -75,6 +80,14 @@ class AnthropicProvider:
         """The request that lets Anthropic count the input of a Messages body, at no cost."""
         out = {**body, "model": target.upstream}
         return post(self.settings.endpoint + "/count_tokens", out, betas, self.settings, stream=False)
+
+    def models_request(self) -> UpstreamRequest:
+        """See `ListingProvider`: `GET /v1/models`, a page of a thousand."""
+        return models(self.settings)
+
+    def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
+        """The models in the answer, with the limits that it tells. Raises UpstreamFault when it is no list."""
+        return listed_models(reply, contexts=("max_input_tokens",), outputs=("max_tokens",))
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """An upper bound in tokens of the input that this chat body makes at `target`."""

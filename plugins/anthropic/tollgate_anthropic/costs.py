@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from gateway.api import CallerFault, Price
+from gateway.api import CallerFault, Target, allows_tool, tool_fault
 
 from .draft import refuse
 
@@ -25,6 +25,20 @@ HARMLESS: Mapping[str, frozenset[Any]] = MappingProxyType(
     }
 )
 """Members that are let through with these values only."""
+
+TOOLS = (
+    "bash_*",
+    "text_editor_*",
+    "computer_*",
+    "memory_*",
+    "web_search",
+    "web_search_*",
+    "web_fetch_*",
+    "tool_search_tool_*",
+    "mcp_toolset",
+)
+"""Types of tools, see `gateway.api.Profile`: those that the caller runs itself, searches, which are billed one by one,
+and what costs nothing but tokens. An advisor is another model, code execution is billed by hours."""
 
 _WHY = MappingProxyType(
     {
@@ -44,8 +58,9 @@ def refuse_thread(thread: Any) -> CallerFault | None:
     return CallerFault(f"thread: {_WHY['thread']}", code=THREAD, param="thread")
 
 
-def check_costs(out: Json, price: Price | None) -> None:
-    """Raise CallerFault for what `out`, a body as it would go out, may not ask for. price: of the model."""
+def check_costs(out: Json, target: Target) -> None:
+    """Raise CallerFault for what `out`, a body as it would go out to `target`, may not ask for."""
+    price = target.price
     for name, harmless in HARMLESS.items():
         value = out.get(name)
         if isinstance(value, dict | list) or value not in harmless:
@@ -59,6 +74,11 @@ def check_costs(out: Json, price: Price | None) -> None:
     for at, message in enumerate(messages if isinstance(messages, list) else ()):
         if isinstance(message, dict):
             places.append((f"messages[{at}].content", message.get("content")))
+    tools = out.get("tools")
+    for at, tool in enumerate(tools if isinstance(tools, list) else ()):
+        kind = tool.get("type") if isinstance(tool, dict) else None
+        if isinstance(kind, str) and not allows_tool(target, kind, TOOLS):
+            raise tool_fault(f"tools[{at}]", kind, target)
     _check_block("cache_control", {"cache_control": out.get("cache_control")}, long_lived)
     for path, blocks in places:
         for at, block in enumerate(blocks if isinstance(blocks, list) else ()):
@@ -77,8 +97,6 @@ def _check_block(path: str, block: Json, long_lived: bool) -> None:
     kind, source = block.get("type"), block.get("source")
     if kind == "container_upload" or (isinstance(source, dict) and source.get("type") == "file"):
         raise refuse(path, "files are kept at the provider for all callers; send the content itself")
-    if isinstance(kind, str) and kind.startswith("advisor"):
-        raise refuse(path, "an advisor is another model, whose price is not this one's; leave the tool out")
     inner = block.get("content")
     if kind == "tool_result" and isinstance(inner, list):
         for at, part in enumerate(inner):

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from pydantic import ConfigDict, TypeAdapter
+from gateway.api import ModelQuirks, QuirkTable, longest_match
 
 Thinking = Literal["none", "budget", "adaptive", "always"]
 Sampling = Literal["both", "one", "none"]
 Forced = Literal["yes", "without_thinking", "never"]
-
-LADDER = ("minimal", "low", "medium", "high", "xhigh", "max")
-"""Effort levels in rising order: OpenAI's `reasoning_effort` and Anthropic's `output_config.effort` together."""
 
 BUDGETS: Mapping[str, int] = {
     "minimal": 1024,
@@ -33,7 +30,7 @@ BUDGETS: Mapping[str, int] = {
 
 
 @dataclass(slots=True, frozen=True)
-class Quirks:
+class Quirks(ModelQuirks):
     """What one model tolerates.
 
     thinking: `none` cannot think; `budget` takes `{"type": "enabled", "budget_tokens"}`; `adaptive` takes
@@ -62,9 +59,6 @@ class Quirks:
     max_output: int = 0
     web_search: str = "web_search_20250305"
 
-    # Read by pydantic, when overrides from the configuration are laid over a row.
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
 
 _OLD = Quirks(thinking="none", max_output=8_192)
 _CLAUDE_4 = Quirks(max_output=64_000)
@@ -83,7 +77,7 @@ _CLAUDE_5 = replace(_CLAUDE_47, thinks_unasked=True)
 _ALWAYS = replace(_CLAUDE_5, thinking="always")
 _UNFORCED = replace(_ALWAYS, forced_tool="never")
 
-TABLE: tuple[tuple[str, Quirks], ...] = (
+ROWS: tuple[tuple[str, Quirks], ...] = (
     ("claude-3-haiku", replace(_OLD, max_output=4_096)),
     ("claude-3-sonnet", replace(_OLD, max_output=4_096)),
     ("claude-3-opus", replace(_OLD, max_output=4_096)),
@@ -121,9 +115,6 @@ UNKNOWN_CLAUDE = replace(_CLAUDE_47, max_output=0)
 UNKNOWN_OTHER = Quirks()
 """Another maker's model behind a server that speaks this dialect: the oldest, widest form of the API."""
 
-_ROWS = dict(TABLE)
-_READER = TypeAdapter(Quirks)
-
 
 def _plain(model: str) -> str:
     """`anthropic.Claude-Opus-4.5@20251101` -> `claude-opus-4-5-20251101`: one spelling for every platform's ids."""
@@ -132,30 +123,10 @@ def _plain(model: str) -> str:
     return name[start:] if start >= 0 else name
 
 
-def resolve(model: str, *overrides: Mapping[str, Any] | None) -> Quirks:
-    """The quirks of an upstream model name, with the operator's overrides laid over them, the last one on top.
-
-    Raises ValueError (pydantic's) when an override names an unknown member or a value of the wrong kind.
-    """
-    parts = _plain(model).split("-")
-    found = UNKNOWN_CLAUDE if parts[0] == "claude" else UNKNOWN_OTHER
-    for length in range(len(parts), 1, -1):
-        row = _ROWS.get("-".join(parts[:length]))
-        if row is not None:
-            found = row
-            break
-    for changes in overrides:
-        if changes:
-            found = _READER.validate_python({**asdict(found), **changes})
-    return found
+def _row_of(model: str) -> Quirks:
+    name = _plain(model)
+    unknown = UNKNOWN_CLAUDE if name.partition("-")[0] == "claude" else UNKNOWN_OTHER
+    return longest_match(ROWS, name, whole_words=True) or unknown
 
 
-def nearest_effort(level: str, accepted: tuple[str, ...]) -> str:
-    """The accepted level closest to `level`: itself, else the next higher one, else the highest below.
-
-    level: one of LADDER; accepted: a non-empty subset of it.
-    """
-    at = LADDER.index(level)
-    above = [name for name in LADDER[at:] if name in accepted]
-    below = [name for name in LADDER[:at] if name in accepted]
-    return above[0] if above else below[-1]
+TABLE = QuirkTable(Quirks, _row_of)

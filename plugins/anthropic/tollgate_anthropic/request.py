@@ -6,36 +6,24 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, CallerFault, GatewayFault, Target, UpstreamRequest
+from gateway.api import Call, CallerFault, Target, UpstreamRequest
 
 from .draft import Draft
 from .messages import translate_messages
 from .output import add_response_format
 from .params import add_identity, add_limits, add_rest, add_sampling
-from .quirks import Quirks, resolve
+from .quirks import Quirks
 from .settings import Settings
 from .thinking import add_thinking
 from .tools import add_tools
 
 
-def quirks_of(target: Target, settings: Settings) -> Quirks:
-    """What the target's model tolerates. Raises GatewayFault when the target's options make no sense."""
-    try:
-        return resolve(target.upstream, settings.quirks, target.options.get("quirks"))
-    except (ValueError, TypeError) as error:
-        raise GatewayFault(
-            f"The options of the model {target.model} are wrong; the operator has to correct them.",
-            detail=f"models.{target.model}.options.quirks: {error}",
-        ) from None
-
-
-def draft_request(call: Call, target: Target, settings: Settings) -> Draft:
+def draft_request(call: Call, target: Target, settings: Settings, quirks: Quirks) -> Draft:
     """The upstream body of `call` for `target`, with what its answer needs to be read.
 
-    Raises CallerFault that names the field, and GatewayFault when the target's options make no sense;
-    appends to `call.dropped`.
+    Raises CallerFault that names the field; appends to `call.dropped`.
     """
-    draft = Draft(call=call, body=call.body, quirks=quirks_of(target, settings))
+    draft = Draft(call=call, body=call.body, quirks=quirks)
     draft.out["model"] = target.upstream
     add_limits(draft, target.max_output or draft.quirks.max_output, settings.default_max_tokens)
     system, messages = translate_messages(draft)
@@ -57,16 +45,23 @@ def build(draft: Draft, settings: Settings) -> UpstreamRequest:
     return post(settings.endpoint, draft.out, draft.betas, settings, stream=draft.call.stream)
 
 
+def models(settings: Settings) -> UpstreamRequest:
+    """The request for Anthropic's list of models: one page of the most that it gives at once."""
+    return UpstreamRequest(settings.base_url + "/v1/models?limit=1000", _headers(settings), b"", method="GET")
+
+
+def _headers(settings: Settings) -> dict[str, str]:
+    headers = {"accept": "application/json", "anthropic-version": settings.version}
+    key = settings.api_key.get_secret_value()
+    return {**headers, "x-api-key": key} if key else headers
+
+
 def post(url: str, out: dict[str, Any], betas: list[str], settings: Settings, *, stream: bool) -> UpstreamRequest:
     """A request with the body `out` and the operator's credentials. Raises CallerFault for what cannot be written."""
-    headers = {
-        "accept": "text/event-stream" if stream else "application/json",
-        "anthropic-version": settings.version,
-        "content-type": "application/json",
-    }
-    key = settings.api_key.get_secret_value()
-    if key:
-        headers["x-api-key"] = key
+    headers = _headers(settings)
+    headers["content-type"] = "application/json"
+    if stream:
+        headers["accept"] = "text/event-stream"
     betas = list(dict.fromkeys([*settings.beta, *betas]))
     if betas:
         headers["anthropic-beta"] = ",".join(betas)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from gateway.api import ApiKey, BaseUrl
 
-from .quirks import resolve
+from .quirks import TABLE
 
 ANTHROPIC = "https://api.anthropic.com"
 """Anthropic's own server, which always asks for a key."""
@@ -50,8 +50,7 @@ class Settings(BaseModel):
     @field_validator("quirks")
     @classmethod
     def _known(cls, value: dict[str, Any]) -> dict[str, Any]:
-        resolve("", value)
-        return value
+        return TABLE.check(value)
 
     @property
     def endpoint(self) -> str:

@@ -18,21 +18,20 @@ import orjson
 
 from gateway.api import (
     Call,
-    EventReader,
     Fault,
+    JsonEventDecoder,
     StreamItem,
     Unfence,
     UpstreamFault,
     dump,
     load_exact,
-    nonsense,
     text_of,
     writable,
 )
 
 from .citations import Citations
 from .details import detail_of
-from .faults import fault_from_error, redact
+from .faults import fault_from_error
 from .reading import Reading, ending
 from .searches import Searches
 from .usage import merge_usage, service_tier, translate_usage
@@ -44,66 +43,23 @@ _TAKEN_FROM_END = frozenset({"type", "delta", "usage"})
 _STOP_KEYS = frozenset({"stop_reason", "stop_sequence", "stop_details"})
 
 
-class MessageDecoder:
-    """Reads one streamed answer; implements `gateway.api.StreamDecoder`.
+class MessageDecoder(JsonEventDecoder):
+    """Reads one streamed answer. clean: applied to every fault."""
 
-    secret: the operator's key, kept out of errors.
-    """
+    exact = INPUT
 
-    def __init__(self, call: Call, reading: Reading, secret: str = "") -> None:
-        self.done = False
-        self._events = EventReader()
+    def __init__(self, call: Call, reading: Reading, clean: Callable[[Fault], Fault] | None = None) -> None:
+        super().__init__(clean)
         self._translate = EventTranslator(call, reading)
-        self._secret = secret
-        self._failed = False
 
-    def feed(self, data: bytes) -> list[StreamItem]:
-        """Take the next bytes; return the chunks they completed, and a Fault as the last item if one came."""
-        if self._failed or self.done:
-            return []
-        out: list[StreamItem] = []
-        try:
-            payloads = self._events.feed_data(data)
-        except Fault as fault:
-            return [self._fail(fault)]
-        return self._read(payloads, out)
+    def take(self, event: dict[str, Any], out: list[StreamItem]) -> None:
+        """Translate one event."""
+        self._translate.feed(event, out)
+        self.done = self._translate.stopped
 
-    def finish(self) -> list[StreamItem]:
-        """The connection ended. A last event without its blank line counts when it is whole."""
-        if self._failed or self.done:
-            return []
-        out: list[StreamItem] = []
-        event = self._events.finish()
-        if event is not None and event.data[-1:] == b"}":
-            self._read([event.data], out)
-        if not self._failed and not self.done:
-            out += self._translate.cut()
-        return out
-
-    def _read(self, payloads: list[bytes], out: list[StreamItem]) -> list[StreamItem]:
-        translator = self._translate
-        feed = translator.feed
-        for payload in payloads:
-            if payload == b"[DONE]":
-                continue  # not Anthropic's, but some servers of this dialect add it
-            try:
-                event = load_exact(payload) if INPUT in payload else orjson.loads(payload)
-                if type(event) is dict:
-                    feed(event, out)
-            except orjson.JSONDecodeError:
-                out.append(self._fail(nonsense("The provider sent a stream event that is not JSON.", payload)))
-                break
-            except Fault as fault:
-                out.append(self._fail(fault))
-                break
-            if translator.stopped:
-                self.done = True
-                break
-        return out
-
-    def _fail(self, fault: Fault) -> Fault:
-        self._failed = True
-        return redact(fault, self._secret)
+    def end(self, out: list[StreamItem]) -> None:
+        """The usage, if the answer itself was complete."""
+        out += self._translate.cut()
 
 
 class EventTranslator:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.api import EFFORTS, nearest_effort
+
 from .draft import Draft, refuse
-from .quirks import BUDGETS, LADDER, nearest_effort
+from .quirks import BUDGETS
 
 LEAST_BUDGET = 1024
 _FORCED = ("any", "tool")
@@ -24,8 +26,8 @@ def add_thinking(draft: Draft) -> None:
     """
     own = draft.body.get("thinking")
     effort = draft.body.get("reasoning_effort")
-    if effort is not None and effort != "none" and effort not in LADDER:
-        raise refuse("reasoning_effort", f"must be one of none, {', '.join(LADDER)}")
+    if effort is not None and effort not in EFFORTS:
+        raise refuse("reasoning_effort", f"must be one of {', '.join(EFFORTS)}")
     if own is not None:
         _keep_own(draft, own)
         if effort is not None:

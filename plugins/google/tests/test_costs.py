@@ -8,6 +8,7 @@ import pytest
 from tollgate_google.costs import check_costs
 
 from gateway.api import CallerFault
+from gateway.testing import make_target
 
 ROOT = "https://example.com/v1beta"
 
@@ -19,6 +20,10 @@ def part(**members: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("body", "path"),
     [
+        ({"tools": [{"functionDeclarations": []}, {"googleMaps": {}}]}, "tools[1].googleMaps"),
+        ({"tools": [{"google_maps": {}}]}, "tools[0].google_maps"),
+        ({"tools": {"fileSearch": {}}}, "tools[0].fileSearch"),
+        ({"tools": [{"ofTomorrow": {}}]}, "tools[0].ofTomorrow"),
         ({"serviceTier": "priority"}, "serviceTier"),
         ({"service_tier": "PRIORITY"}, "service_tier"),
         ({"serviceTier": ["priority"]}, "serviceTier"),
@@ -41,7 +46,7 @@ def part(**members: Any) -> dict[str, Any]:
 )
 def test_refused(body: dict[str, Any], path: str) -> None:
     with pytest.raises(CallerFault) as raised:
-        check_costs(body, ROOT)
+        check_costs(body, ROOT, make_target())
     assert raised.value.param == path
 
 
@@ -56,4 +61,12 @@ def test_refused(body: dict[str, Any], path: str) -> None:
     ],
 )
 def test_let_through(body: dict[str, Any]) -> None:
-    check_costs(body, ROOT)
+    check_costs(body, ROOT, make_target())
+
+
+def test_the_operator_lets_tools_through_and_shares_stores() -> None:
+    target = make_target(hosted_tools=frozenset({"google_maps", "fileSearch"}), shared_ids=frozenset({"stores/1"}))
+    check_costs({"tools": [{"googleMaps": {}}, {"fileSearch": {"fileSearchStoreNames": ["stores/1"]}}]}, ROOT, target)
+    with pytest.raises(CallerFault) as refused:
+        check_costs({"tools": [{"fileSearch": {"fileSearchStoreNames": ["stores/2"]}}]}, ROOT, target)
+    assert refused.value.param == "tools[0].fileSearch.fileSearchStoreNames[0]"

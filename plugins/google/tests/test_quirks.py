@@ -9,7 +9,7 @@ import orjson
 import pytest
 from pydantic import ValidationError
 from tollgate_google import Settings, create
-from tollgate_google.quirks import LADDER, TABLE, UNKNOWN, nearest_effort, resolve
+from tollgate_google.quirks import ROWS, TABLE, UNKNOWN
 
 from gateway.api import GatewayFault
 from gateway.testing import make_call, make_target
@@ -48,7 +48,7 @@ tunedModels/mine               none                            . S P L 1 prefill
 
 
 def shown(model: str) -> list[str]:
-    q = resolve(model)
+    q = TABLE.resolve(model)
     thinking = {
         "none": "none",
         "budget": f"budget:{q.least_budget}-{q.most_budget}{'' if q.can_disable else '!'}",
@@ -82,17 +82,17 @@ def test_the_resolved_table(line: str) -> None:
 
 def test_the_snapshot_covers_every_row() -> None:
     names = [line.split()[0] for line in SNAPSHOT.strip().splitlines()]
-    told = {id(resolve(name)) for name in names}
-    assert {id(quirks) for _, quirks in TABLE} <= told
+    told = {id(TABLE.resolve(name)) for name in names}
+    assert {id(quirks) for _, quirks in ROWS} <= told
     assert id(UNKNOWN) in told
 
 
 def test_the_operator_may_override_a_model(built: Any) -> None:
-    changed = resolve("gemini-2.5-pro", {"sampling": False, "levels": ["low"]}, None, {"sampling": True})
-    assert changed == replace(resolve("gemini-2.5-pro"), levels=("low",))
+    changed = TABLE.resolve("gemini-2.5-pro", {"sampling": False, "levels": ["low"]}, None, {"sampling": True})
+    assert changed == replace(TABLE.resolve("gemini-2.5-pro"), levels=("low",))
     for wrong in ({"samplings": True}, {"schema": "xml"}, {"most_budget": "many"}):
         with pytest.raises(ValidationError):
-            resolve("gemini-2.5-pro", wrong)
+            TABLE.resolve("gemini-2.5-pro", wrong)
     out, _ = built({"temperature": 0.3}, model="gemini-3.8-flash", options={"quirks": {"sampling": True}})
     assert out["generationConfig"] == {"temperature": 0.3}
     for options in ({"quirks": {"samplings": True}}, {"quirks": 7}):
@@ -102,15 +102,3 @@ def test_the_operator_may_override_a_model(built: Any) -> None:
     assert provider.profile(make_target("gemini-3.8-flash")).max_choices == 4
     request = provider.prepare(make_call(), make_target("gemini-3.8-flash")).request
     assert "generationConfig" not in orjson.loads(request.body)
-
-
-@pytest.mark.parametrize(
-    ("accepted", "expected"),
-    [
-        (("low", "high"), ["low", "low", "high", "high", "high", "high"]),
-        (("low", "medium", "high"), ["low", "low", "medium", "high", "high", "high"]),
-        (("minimal", "low", "medium", "high", "xhigh"), ["minimal", "low", "medium", "high", "xhigh", "xhigh"]),
-    ],
-)
-def test_the_nearest_level(accepted: tuple[str, ...], expected: list[str]) -> None:
-    assert [nearest_effort(level, accepted) for level in LADDER] == expected

@@ -134,14 +134,14 @@ def test_googles_own_tools(built: Any) -> None:
         {"type": "web_search"},
         {"type": "code_execution"},
         {"url_context": {}},
-        {"type": "file_search", "file_search": {"fileSearchStoreNames": ["x"]}},
+        {"type": "computer_use", "computer_use": {"environment": "ENVIRONMENT_BROWSER"}},
     ]
     out, call = built({"tools": tools})
     assert out["tools"] == [
         {"googleSearch": {}},
         {"codeExecution": {}},
         {"urlContext": {}},
-        {"fileSearch": {"fileSearchStoreNames": ["x"]}},
+        {"computerUse": {"environment": "ENVIRONMENT_BROWSER"}},
     ]
     assert call.dropped == []
 

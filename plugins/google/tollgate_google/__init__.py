@@ -9,6 +9,7 @@ from gateway.api import (
     Attempt,
     Call,
     Fault,
+    ListedModel,
     Profile,
     ProviderKind,
     Router,
@@ -19,16 +20,19 @@ from gateway.api import (
     hookimpl,
 )
 
-from .costs import check_costs
+from .costs import TOOLS, check_costs
 from .embeddings import ListReader, embeddings_body
 from .estimate import bound_input
 from .faults import fault_from_reply, tidy
+from .images import GoogleImagesReader, images_request, operations_of
 from .inbound import add_routes
 from .inbound.native import GENERATE, NativeReader, native_body
+from .models import models, read_models
 from .parts import media_urls
+from .quirks import TABLE
 from .reading import Reading
 from .reply import GeminiReader
-from .request import build, draft_request, post, quirks_of, resource
+from .request import build, draft_request, post, resource
 from .settings import Settings, ready
 from .tools import TOOL_NAMES
 
@@ -43,6 +47,7 @@ class GoogleProvider:
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
         self.settings = settings
+        self.quirks = TABLE.of_instance(settings.quirks)
         self._secret = settings.api_key.get_secret_value()
 
     def profile(self, target: Target) -> Profile:
@@ -50,13 +55,14 @@ class GoogleProvider:
         choices one request may ask for differs from model to model."""
         return Profile(
             dialects=frozenset({"chat", GENERATE}),
-            operations=frozenset({"chat", "embeddings"}),
-            max_choices=quirks_of(target, self.settings).candidates,
+            operations=operations_of(target.upstream),
+            max_choices=self.quirks.of(target).candidates,
             media="bytes",
             understands=frozenset({"activity", "allowed_tools", "tool_media", "tool_marks"}),
             on_disconnect=self.settings.on_disconnect,
             # Most models refuse Google's search beside functions.
             web_search="alone",
+            tools=TOOLS,
             tool_names=TOOL_NAMES,
         )
 
@@ -66,15 +72,17 @@ class GoogleProvider:
             body = embeddings_body(call, resource(target))
             request = post(target, "batchEmbedContents", body, self.settings, stream=False)
             return Attempt(request, ListReader(call, Reading(), self._secret))
+        if call.operation in ("images", "image_edits"):
+            return Attempt(images_request(call, target, self.settings), GoogleImagesReader(call, self._secret))
         if call.dialect == GENERATE:
             method = "streamGenerateContent?alt=sse" if call.stream else "generateContent"
             body = native_body(call, self.settings.safety_settings)
-            check_costs(body, self.settings.root)
+            check_costs(body, self.settings.root, target)
             request = post(target, method, body, self.settings, stream=call.stream)
-            reading = Reading(every_search=quirks_of(target, self.settings).searches == "each")
+            reading = Reading(every_search=self.quirks.of(target).searches == "each")
             return Attempt(request, NativeReader(call, reading, self._secret))
-        draft, reading = draft_request(call, target, self.settings)
-        check_costs(draft.out, self.settings.root)
+        draft, reading = draft_request(call, target, self.settings, self.quirks.of(target))
+        check_costs(draft.out, self.settings.root, target)
         return Attempt(build(draft, target, self.settings), GeminiReader(call, reading, self._secret))
 
     def read_fault(self, reply: UpstreamReply) -> Fault:
@@ -86,9 +94,17 @@ class GoogleProvider:
         inner = {**body, "model": resource(target)}
         return post(target, "countTokens", {"generateContentRequest": inner}, self.settings, stream=False)
 
+    def models_request(self) -> UpstreamRequest:
+        """See `ListingProvider`: `GET /models`, a page of a thousand."""
+        return models(self.settings)
+
+    def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
+        """The models in the answer, with the limits that it tells. Raises UpstreamFault when it is no list."""
+        return read_models(reply)
+
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `gateway.api.Provider`. Media cost differently from model to model; its context bounds the whole."""
-        return bound_input(body, quirks_of(target, self.settings), target.context)
+        return bound_input(body, self.quirks.of(target), target.context)
 
     def media_urls(self, body: Mapping[str, Any]) -> list[str]:
         """The http(s) URLs in a chat body that Gemini needs as bytes, for the gateway to fetch and put in place as

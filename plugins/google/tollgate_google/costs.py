@@ -9,16 +9,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from gateway.api import Target, allows_tool, kept_fault, kept_ids, tool_fault
+
 from .draft import refuse
+from .tools import BUILTIN
 
 Json = dict[str, Any]
+
+_TOKENS_ONLY = ("googleSearch", "googleSearchRetrieval", "urlContext", "codeExecution", "computerUse")
+_WORDS = {member: word for word, member in BUILTIN.items() if not word.startswith("web_search")}
+TOOLS = (*_TOKENS_ONLY, *(_WORDS[name] for name in _TOKENS_ONLY))
+"""Types of tools, see `gateway.api.Profile`, in Google's words and in chat's: searches, which are billed one by one,
+and what costs nothing but tokens. Maps are billed by the prompt, file search reads stores of the operator's project."""
 
 _PLAIN_TIERS = frozenset({"", "auto", "default", "standard", "flex", "unspecified", "service_tier_unspecified"})
 """Tiers that cost what is billed, or less."""
 
 
-def check_costs(out: Json, root: str) -> None:
-    """Raise CallerFault for what `out`, a body as it would go out, may not ask for. root: of the API's addresses."""
+def check_costs(out: Json, root: str, target: Target) -> None:
+    """Raise CallerFault for what `out`, a body as it would go out to `target`, may not ask for. root: of the API's
+    addresses."""
+    for path, kind in _tools(out):
+        if not any(allows_tool(target, name, TOOLS) for name in (kind, _WORDS.get(kind, kind))):
+            raise tool_fault(path, kind, target)
+    for found in kept_ids({"tools": out.get("tools")}):
+        if found.id not in target.shared_ids:
+            raise kept_fault(found, target)
     for name in ("serviceTier", "service_tier"):
         tier = out.get(name)
         if tier is not None and (not isinstance(tier, str) or tier.lower() not in _PLAIN_TIERS):
@@ -39,6 +55,14 @@ def check_costs(out: Json, root: str) -> None:
             uri = (data.get("fileUri") or data.get("file_uri")) if isinstance(data, dict) else None
             if isinstance(uri, str) and uri.startswith(kept):
                 raise refuse(f"{path}.{name}", "this file is kept for all callers alike; send the content itself")
+
+
+def _tools(out: Json) -> Iterator[tuple[str, str]]:
+    tools = out.get("tools")
+    for at, tool in enumerate(tools if isinstance(tools, list) else [tools]):
+        for name in tool if isinstance(tool, dict) else ():
+            if name not in ("functionDeclarations", "function_declarations") and tool[name] is not None:
+                yield f"tools[{at}].{name}", name
 
 
 def _parts(out: Json) -> Iterator[tuple[str, Json]]:

@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from pydantic import ConfigDict, TypeAdapter
+from gateway.api import ModelQuirks, QuirkTable
 
 Thinking = Literal["none", "budget", "level"]
 SchemaKind = Literal["json", "openapi"]
-
-LADDER = ("minimal", "low", "medium", "high", "xhigh", "max")
-"""OpenAI's `reasoning_effort` and the gateway's `max`, in rising order; `none` stands apart."""
 
 BUDGETS: Mapping[str, int] = {
     "minimal": 1_024,
@@ -34,7 +31,7 @@ BUDGETS: Mapping[str, int] = {
 
 
 @dataclass(slots=True, frozen=True)
-class Quirks:
+class Quirks(ModelQuirks):
     """What one model tolerates.
 
     thinking: `none` cannot be asked to think, `budget` takes thinkingBudget, `level` takes thinkingLevel.
@@ -72,9 +69,6 @@ class Quirks:
     image_tokens: int = 2_240
     page_tokens: int = 1_120
 
-    # Read by pydantic, when overrides from the configuration are laid over a row.
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
 
 _TILES = 258 * 25
 """Before Gemini 3 a picture beyond 384 pixels is cut into tiles of 258 tokens; 24 and a rest for the most extreme
@@ -106,7 +100,7 @@ _NEWEST = replace(_GEMINI_3, sampling=False, prefill=False)
 _MEDIA_OUT = replace(_GEMINI_3, thinking="none", levels=(), signatures=False)
 _GEMMA = replace(_GEMINI_2, system=False, penalties=False, logprobs=False, candidates=1, image_tokens=1_120)
 
-TABLE: tuple[tuple[str, Quirks], ...] = (
+ROWS: tuple[tuple[str, Quirks], ...] = (
     (r"gemini-(1\.|2\.0|exp|pro$|pro-vision)|learnlm", _GEMINI_2),
     (r"gemini-2\.5-.*(image|tts|live|audio|computer)", replace(_GEMINI_25, penalties=False, logprobs=False)),
     (r"gemini-2\.5-flash-lite-preview", replace(_LITE_25, penalties=False)),
@@ -132,30 +126,13 @@ TABLE: tuple[tuple[str, Quirks], ...] = (
 UNKNOWN = replace(_GEMINI_25, penalties=True, candidates=1)
 """Any other name (a tuned model, another server): everything is passed on but thinking, whose form is not known."""
 
-_COMPILED = tuple((re.compile(pattern), quirks) for pattern, quirks in TABLE)
-_READER = TypeAdapter(Quirks)
+_COMPILED = tuple((re.compile(pattern), quirks) for pattern, quirks in ROWS)
 
 
-def resolve(model: str, *overrides: Mapping[str, Any] | None) -> Quirks:
-    """The quirks of an upstream model name (with or without `models/`), with the operator's overrides laid over them,
-    the last one on top.
-
-    Raises ValueError (pydantic's) when an override names an unknown member or a value of the wrong kind.
-    """
+def _row_of(model: str) -> Quirks:
+    """The row of a name with or without `models/`."""
     name = model.lower().rpartition("/")[2]
-    found = next((quirks for pattern, quirks in _COMPILED if pattern.match(name)), UNKNOWN)
-    for changes in overrides:
-        if changes:
-            found = _READER.validate_python({**asdict(found), **changes})
-    return found
+    return next((quirks for pattern, quirks in _COMPILED if pattern.match(name)), UNKNOWN)
 
 
-def nearest_effort(level: str, accepted: tuple[str, ...]) -> str:
-    """The accepted level closest to `level`: itself, else the next higher one, else the highest below.
-
-    level: one of LADDER; accepted: a non-empty subset of it.
-    """
-    at = LADDER.index(level)
-    above = [name for name in LADDER[at:] if name in accepted]
-    below = [name for name in LADDER[:at] if name in accepted]
-    return above[0] if above else below[-1]
+TABLE = QuirkTable(Quirks, _row_of)

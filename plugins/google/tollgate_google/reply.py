@@ -40,7 +40,7 @@ class GeminiReader(ChatReader):
 
     def make_decoder(self) -> StreamDecoder:
         """A fresh decoder for the streamed answer."""
-        return GeminiDecoder(self.call, self.reading, self.secret)
+        return GeminiDecoder(self.call, self.reading, self.clean)
 
     def fault_of(self, reply: UpstreamReply) -> Fault:
         """The fault that an error answer means, not yet cleaned."""

@@ -7,37 +7,25 @@ from urllib.parse import quote
 
 import orjson
 
-from gateway.api import Call, CallerFault, GatewayFault, Target, UpstreamRequest
+from gateway.api import Call, CallerFault, Target, UpstreamRequest
 
 from .draft import Draft
 from .messages import add_messages
 from .output import add_response_format
 from .params import add_google, add_limits, add_modalities, add_resolution, add_rest, add_sampling
-from .quirks import Quirks, resolve
+from .quirks import Quirks
 from .reading import Reading
 from .settings import Settings
 from .thinking import add_thinking
 from .tools import add_tools
 
 
-def quirks_of(target: Target, settings: Settings) -> Quirks:
-    """What the target's model tolerates. Raises GatewayFault when the `quirks` in its options make no sense."""
-    try:
-        return resolve(target.upstream, settings.quirks, target.options.get("quirks"))
-    except (ValueError, TypeError) as error:
-        raise GatewayFault(
-            f"The options of the model {target.model} are wrong; the operator has to correct them.",
-            detail=f"models.{target.model}.options.quirks: {error}",
-        ) from None
-
-
-def draft_request(call: Call, target: Target, settings: Settings) -> tuple[Draft, Reading]:
+def draft_request(call: Call, target: Target, settings: Settings, quirks: Quirks) -> tuple[Draft, Reading]:
     """The upstream body of `call` for `target`, and how its answer is to be read.
 
-    Raises CallerFault that names the field, and GatewayFault when the target's options make no sense;
-    appends to `call.dropped`.
+    Raises CallerFault that names the field; appends to `call.dropped`.
     """
-    draft = Draft(call=call, body=call.body, quirks=quirks_of(target, settings), files=settings.root)
+    draft = Draft(call=call, body=call.body, quirks=quirks, files=settings.root)
     add_google(draft, settings.safety_settings)
     add_limits(draft)
     add_resolution(draft)
@@ -70,16 +58,18 @@ def resource(target: Target) -> str:
     return target.upstream if "/" in target.upstream else f"models/{target.upstream}"
 
 
+def headers(settings: Settings) -> dict[str, str]:
+    """Of every request, with the operator's credentials."""
+    key = settings.api_key.get_secret_value()
+    return {"accept": "application/json", **({"x-goog-api-key": key} if key else {})}
+
+
 def post(target: Target, method: str, body: dict[str, Any], settings: Settings, *, stream: bool) -> UpstreamRequest:
     """A request to `{model}:{method}`, with the operator's credentials in a header. Raises CallerFault for a body that
     cannot be written as JSON."""
-    headers = {
-        "accept": "text/event-stream" if stream else "application/json",
-        "content-type": "application/json",
-    }
-    key = settings.api_key.get_secret_value()
-    if key:
-        headers["x-goog-api-key"] = key
+    sent = headers(settings) | {"content-type": "application/json"}
+    if stream:
+        sent["accept"] = "text/event-stream"
     try:
         data = orjson.dumps(body)
     except TypeError:
@@ -89,4 +79,4 @@ def post(target: Target, method: str, body: dict[str, Any], settings: Settings, 
             param="messages",
         ) from None
     url = f"{settings.root}/{quote(resource(target), safe='/')}:{method}"
-    return UpstreamRequest(url=url, headers=headers, body=data, stream=stream)
+    return UpstreamRequest(url=url, headers=sent, body=data, stream=stream)

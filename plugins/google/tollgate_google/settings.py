@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from .quirks import resolve
+from .quirks import TABLE
 
 GOOGLE = "https://generativelanguage.googleapis.com"
 """Google's own server, which always asks for a key."""
@@ -66,8 +66,7 @@ class Settings(BaseModel):
     @field_validator("quirks")
     @classmethod
     def _known(cls, value: dict[str, Any]) -> dict[str, Any]:
-        resolve("", value)
-        return value
+        return TABLE.check(value)
 
     @property
     def root(self) -> str:

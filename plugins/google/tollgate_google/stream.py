@@ -11,25 +11,22 @@ answer that is cut short is billed for what it was.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
-
-import orjson
 
 from gateway.api import (
     Call,
-    EventReader,
     Fault,
+    JsonEventDecoder,
     StreamItem,
     UpstreamFault,
     dict_of,
-    load_exact,
-    nonsense,
     text_of,
     writable,
 )
 
 from .choice import Choice, Delta
-from .faults import fault_from_event, tidy
+from .faults import fault_from_event
 from .reading import BLOCKED, BROKEN_CALLS, FAILED, FILTERED, FINISH, WITHOUT_PICTURE, Reading, refusal
 from .usage import service_tier, translate_usage
 
@@ -37,69 +34,37 @@ CALL = b'"functionCall"'
 """In the events that hold arguments, whose numbers must keep their digits."""
 
 _TAKEN = frozenset({"candidates", "usageMetadata", "responseId", "error"})
+_MOST_CANDIDATES = 1000
 _OURS = frozenset({"id", "object", "created", "model", "choices", "usage"})
 
 
-class GeminiDecoder:
-    """Reads one streamed answer; implements `gateway.api.StreamDecoder`. `secret`: the operator's key."""
+class EventStreamDecoder(JsonEventDecoder):
+    """Reads streams of GenerateContentResponses, whatever is made of them."""
 
-    def __init__(self, call: Call, reading: Reading, secret: str = "") -> None:
-        self.done = False
-        self._events = EventReader()
+    exact = CALL
+
+    def take_other(self, value: Any, out: list[StreamItem]) -> None:
+        """Errors come wrapped in a list from some of Google's front ends."""
+        if type(value) is list and len(value) == 1 and type(value[0]) is dict:
+            self.take(value[0], out)
+
+
+class GeminiDecoder(EventStreamDecoder):
+    """Reads one streamed answer. clean: applied to every fault."""
+
+    def __init__(self, call: Call, reading: Reading, clean: Callable[[Fault], Fault] | None = None) -> None:
+        super().__init__(clean)
         self._translate = ChunkTranslator(call, reading)
-        self._secret = secret
-        self._over = False
 
-    def feed(self, data: bytes) -> list[StreamItem]:
-        """Take the next bytes; return the chunks they completed, and a Fault as the last item if one came."""
-        if self._over:
-            return []
-        try:
-            payloads = self._events.feed_data(data)
-        except Fault as fault:
-            return [self._fail(fault)]
-        return self._read(payloads)
+    def take(self, event: dict[str, Any], out: list[StreamItem]) -> None:
+        """Translate one response."""
+        self._translate.feed(event, out)
 
-    def finish(self) -> list[StreamItem]:
-        """The connection ended: the chunks that close an answer which had its finishReason."""
-        if self._over:
-            return []
-        event = self._events.finish()
-        out = self._read([event.data]) if event is not None and _is_json(event.data) else []
-        if self._over:
-            return out
-        self._over = True
-        try:
-            if self._translate.complete:
-                self._translate.end(out)
-                self.done = True
-        except Fault as fault:
-            out.append(self._fail(fault))
-        return out
-
-    def _read(self, payloads: list[bytes]) -> list[StreamItem]:
-        out: list[StreamItem] = []
-        feed = self._translate.feed
-        for payload in payloads:
-            if payload == b"[DONE]":
-                continue  # not Google's, but some servers of this dialect add it
-            try:
-                event = load_exact(payload) if CALL in payload else orjson.loads(payload)
-                if type(event) is list and len(event) == 1:
-                    event = event[0]  # errors come wrapped in a list from some of Google's front ends
-                if type(event) is dict:
-                    feed(event, out)
-            except orjson.JSONDecodeError:
-                out.append(self._fail(nonsense("The provider sent a stream event that is not JSON.", payload)))
-                break
-            except Fault as fault:
-                out.append(self._fail(fault))
-                break
-        return out
-
-    def _fail(self, fault: Fault) -> Fault:
-        self._over = True
-        return tidy(fault, self._secret)
+    def end(self, out: list[StreamItem]) -> None:
+        """The chunks that close an answer which had its finishReason."""
+        if self._translate.complete:
+            self._translate.end(out)
+            self.done = True
 
 
 class ChunkTranslator:
@@ -188,8 +153,7 @@ class ChunkTranslator:
             self._usage, self._raw_usage = usage, raw
 
     def _candidate(self, candidate: dict[str, Any], place: int, out: list[StreamItem]) -> None:
-        index = candidate.get("index")
-        at = index if type(index) is int and 0 <= index < 1000 else place
+        at = place_of(candidate, place)
         choice = self._choices.get(at)
         if choice is None:
             choice = self._choices[at] = Choice(at, self._reading, self._seed)
@@ -245,10 +209,7 @@ class ChunkTranslator:
         )
 
 
-def _is_json(data: bytes) -> bool:
-    """Whether an event that lacks its blank line is whole all the same; half of one is none."""
-    try:
-        orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return False
-    return True
+def place_of(candidate: dict[str, Any], place: int) -> int:
+    """The index of a candidate; the place where it stands when it names none."""
+    index = candidate.get("index")
+    return index if type(index) is int and 0 <= index < _MOST_CANDIDATES else place

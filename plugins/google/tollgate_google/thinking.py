@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.api import EFFORTS, nearest_effort
+
 from .draft import Draft, refuse
-from .quirks import BUDGETS, LADDER, nearest_effort
+from .quirks import BUDGETS
 
 
 def add_thinking(draft: Draft, always_show: bool) -> None:
@@ -18,8 +20,8 @@ def add_thinking(draft: Draft, always_show: bool) -> None:
     always_show: ask for thought summaries even if the caller names no effort.
     """
     effort = draft.body.get("reasoning_effort")
-    if effort is not None and effort != "none" and effort not in LADDER:
-        raise refuse("reasoning_effort", f"must be one of none, {', '.join(LADDER)}")
+    if effort is not None and effort not in EFFORTS:
+        raise refuse("reasoning_effort", f"must be one of {', '.join(EFFORTS)}")
     own = draft.config.get("thinkingConfig")
     config: dict[str, Any] = dict(own) if isinstance(own, dict) else {}
     chosen = any(key in config for key in ("thinkingBudget", "thinking_budget", "thinkingLevel", "thinking_level"))
@@ -62,4 +64,4 @@ def _add_level(draft: Draft, config: dict[str, Any], effort: str) -> None:
         return
     if effort == "none" and "minimal" not in levels:
         draft.report("reasoning_effort", f"this model always thinks; {levels[0]} is the least")
-    config["thinkingLevel"] = nearest_effort("minimal" if effort == "none" else effort, levels).upper()
+    config["thinkingLevel"] = nearest_effort(effort, levels).upper()

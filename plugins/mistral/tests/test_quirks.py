@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tollgate_mistral import Settings
-from tollgate_mistral.quirks import UNKNOWN, nearest_effort, resolve
+from tollgate_mistral.quirks import TABLE, UNKNOWN
 
 from gateway.api import Call, GatewayFault
 
@@ -49,27 +49,13 @@ mistral-huge-9              *                     own
 @pytest.mark.parametrize("line", SNAPSHOT.strip().splitlines(), ids=lambda line: line.split()[0])
 def test_resolved_rows(line: str) -> None:
     name, efforts, replay = line.split()
-    found = resolve(name)
+    found = TABLE.resolve(name)
     assert ("*" if found.efforts is None else ",".join(found.efforts) or "-", found.replay) == (efforts, replay)
     assert (found.short_ids, found.most_temperature, found.image_tokens) == (True, 1.5, 4352)
 
 
-@pytest.mark.parametrize(
-    ("wanted", "known", "stand_in"),
-    [
-        ("minimal", ("none", "high"), "none"),
-        ("low", ("none", "high"), "high"),
-        ("max", ("none", "high"), "high"),
-        ("xhigh", ("none", "low", "medium", "high"), "high"),
-        ("none", ("low", "high"), "low"),
-    ],
-)
-def test_the_nearest_effort_stands_in(wanted: str, known: tuple[str, ...], stand_in: str) -> None:
-    assert nearest_effort(wanted, known) == stand_in
-
-
 def test_overrides_replace_single_members_the_models_last() -> None:
-    found = resolve("zai-glm-5-2", {"efforts": ["low"], "replay": "none"}, {"replay": "all"})
+    found = TABLE.resolve("zai-glm-5-2", {"efforts": ["low"], "replay": "none"}, {"replay": "all"})
     assert (found.efforts, found.replay, found.short_ids) == (("low",), "all", UNKNOWN.short_ids)
 
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import as_dict, as_list, as_text
+from gateway.api import EFFORTS, as_dict, as_list, as_text, nearest_effort
 
 from .draft import Draft, refuse
-from .quirks import LADDER, nearest_effort
 
 CANNOT: dict[str, tuple[tuple[Any, ...], str]] = {
     "logprobs": ((False,), "Mistral gives no log probabilities"),
@@ -100,7 +99,7 @@ def add_effort(draft: Draft) -> None:
     if effort is None:
         return
     known = draft.quirks.efforts
-    if known is None or effort in known or (known and effort not in LADDER):
+    if known is None or effort in known or (known and effort not in EFFORTS):
         # An effort that nobody knows passes: the provider's own error explains it best.
         draft.out["reasoning_effort"] = effort
     elif not known:

@@ -8,20 +8,16 @@ The configuration may override any member, for an instance or for one model, so 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from pydantic import ConfigDict, TypeAdapter
+from gateway.api import ModelQuirks, QuirkTable, longest_match
 
 Replay = Literal["all", "own", "none"]
 
-LADDER = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-"""Reasoning efforts from least to most."""
-
 
 @dataclass(slots=True, frozen=True)
-class Quirks:
+class Quirks(ModelQuirks):
     """What one model tolerates.
 
     efforts: known values of `reasoning_effort`; () none at all, None: whatever the caller sends.
@@ -37,14 +33,11 @@ class Quirks:
     most_temperature: float = 1.5
     image_tokens: int = 4_352
 
-    # Read by pydantic, when overrides from the configuration are laid over a row.
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
 
 _PLAIN = Quirks(efforts=(), replay="none")
 _ON_OR_OFF = Quirks(efforts=("none", "high"), replay="all")
 
-TABLE: tuple[tuple[str, Quirks], ...] = (
+ROWS: tuple[tuple[str, Quirks], ...] = (
     # Retired in July 2026; requests are answered by the two models below, which take the parameter.
     ("magistral", _ON_OR_OFF),
     ("mistral-small-latest", _ON_OR_OFF),
@@ -74,30 +67,9 @@ TABLE: tuple[tuple[str, Quirks], ...] = (
 UNKNOWN = Quirks()
 """A model this table does not know: efforts pass as they are, and it gets its own thoughts back, which it made."""
 
-_READER = TypeAdapter(Quirks)
+
+def _row_of(model: str) -> Quirks:
+    return longest_match(ROWS, model.lower().rsplit("/", 1)[-1]) or UNKNOWN
 
 
-def resolve(model: str, *overrides: Mapping[str, Any] | None) -> Quirks:
-    """The quirks of an upstream model name, with the operator's overrides laid over them, the last one on top.
-
-    Raises ValueError (pydantic's) when an override names an unknown member or a value of the wrong kind.
-    """
-    name = model.lower().rsplit("/", 1)[-1]
-    fitting = [row for row in TABLE if name.startswith(row[0])]
-    found = max(fitting, key=lambda row: len(row[0]))[1] if fitting else UNKNOWN
-    for changes in overrides:
-        if changes:
-            found = _READER.validate_python({**asdict(found), **changes})
-    return found
-
-
-def nearest_effort(wanted: str, known: tuple[str, ...]) -> str:
-    """The known effort that stands in for `wanted`: the next higher one, else the highest.
-
-    wanted: one of LADDER; known: a non-empty subset of it. `minimal` is Mistral's `none`, with which a model "thinks
-    minimally"; any greater effort never becomes `none`.
-    """
-    if wanted in ("none", "minimal"):
-        return known[0]
-    above = [name for name in LADDER[LADDER.index(wanted) :] if name in known]
-    return above[0] if above else known[-1]
+TABLE = QuirkTable(Quirks, _row_of)

@@ -10,9 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
-from gateway.api import Call, ChatStreamDecoder, Fault, StreamItem, check_depth, nonsense
+from gateway.api import Call, ChatChunkEditor, Fault, StreamItem
 
 from .calls import Calls
 from .content import Content
@@ -23,51 +21,21 @@ from .usage import translate_usage
 _NOTABLE = re.compile(rb'"(?:content|tool_calls)"\s*:\s*\[|"usage"\s*:\s*\{|"finish_reason"\s*:\s*"')
 
 
-class MistralDecoder:
-    """Implements `gateway.api.StreamDecoder`. clean: applied to every fault (redaction)."""
+class MistralDecoder(ChatChunkEditor):
+    """Reads one streamed answer. clean: applied to every fault (redaction)."""
+
+    notable = _NOTABLE
 
     def __init__(self, call: Call, clean: Callable[[Fault], Fault]) -> None:
-        self.done = False
-        self._chunks = ChatStreamDecoder(clean)
-        self._clean = clean
+        super().__init__(clean)
         self._sources = Sources(call.body)
         self._choices: dict[int, _Choice] = {}
         # Every chunk is looked at when citations may have to tell their place in the text, and while a thought is
         # open, because what comes next may end it.
-        self._look = self._sources.possible
-        self._failed = False
+        self.look_at_all = self._sources.possible
 
-    def feed(self, data: bytes) -> list[StreamItem]:
-        """Take the next bytes."""
-        return self._read(self._chunks.feed(data))
-
-    def finish(self) -> list[StreamItem]:
-        """The connection ended."""
-        return self._read(self._chunks.finish())
-
-    def _read(self, items: list[bytes | dict[str, Any] | Fault]) -> list[StreamItem]:
-        out: list[StreamItem] = []
-        for item in items if not self._failed else ():
-            if isinstance(item, bytes) and (self._look or _NOTABLE.search(item)):
-                try:
-                    found = self._translate(item)
-                except Fault as fault:
-                    found = [self._clean(fault)]
-                out += found
-                if found and isinstance(found[-1], Fault):
-                    self._failed = True
-                    return out
-            else:
-                out.append(item)
-        self.done = self._chunks.done
-        return out
-
-    def _translate(self, raw: bytes) -> list[StreamItem]:
-        try:
-            chunk = orjson.loads(raw)
-        except orjson.JSONDecodeError:
-            raise nonsense("The provider sent a stream event that is not a JSON object.", raw) from None
-        check_depth(chunk, raw)
+    def edit(self, chunk: dict[str, Any], out: list[StreamItem]) -> None:
+        """Put one chunk into OpenAI's form. Raises the fault of an answer that failed, once its last words are out."""
         if "usage" in chunk:
             chunk["usage"] = translate_usage(chunk["usage"])
         choices = chunk.get("choices")
@@ -81,8 +49,10 @@ class MistralDecoder:
             if state is None:
                 state = self._choices[index] = _Choice(self._sources, index)
             broken = state.translate(choice, chunk.get("id")) or broken
-        self._look = self._sources.possible or any(state.content.open for state in self._choices.values())
-        return [chunk, self._clean(failed())] if broken else [chunk]
+        self.look_at_all = self._sources.possible or any(state.content.open for state in self._choices.values())
+        out.append(chunk)
+        if broken:
+            raise failed()
 
 
 class _Choice:

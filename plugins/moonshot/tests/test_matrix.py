@@ -226,6 +226,7 @@ matrix_rows: list[dict[str, Any]] = [
         "tools: $web_search",
         "mapped",
         same("tools", [{"type": "builtin_function", "function": {"name": "$web_search"}}]),
+        "only where the operator lets `builtin_function` through (`hosted_tools`): Moonshot bills each search",
     ),
     row("tool_choice", "mapped", gives({"tools": [TOOL], "tool_choice": "none"}, {"tool_choice": "none"})),
     row(

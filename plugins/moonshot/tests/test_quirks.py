@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tollgate_moonshot import Settings
-from tollgate_moonshot.quirks import nearest_effort, resolve
+from tollgate_moonshot.quirks import TABLE
 
 from gateway.api import Call, GatewayFault
 
@@ -40,7 +40,7 @@ somebody-else                   never  -   -            free  yes              m
 @pytest.mark.parametrize("line", SNAPSHOT.strip().splitlines(), ids=lambda line: line.split()[0])
 def test_resolved_rows(line: str) -> None:
     expected = line.split()
-    found = resolve(expected[0])
+    found = TABLE.resolve(expected[0])
     row = [
         expected[0],
         found.thinking,
@@ -53,16 +53,8 @@ def test_resolved_rows(line: str) -> None:
     assert row == expected
 
 
-@pytest.mark.parametrize(
-    ("wanted", "stand_in"),
-    [("none", "low"), ("minimal", "low"), ("medium", "high"), ("xhigh", "max"), ("max", "max")],
-)
-def test_the_nearest_effort_stands_in(wanted: str, stand_in: str) -> None:
-    assert nearest_effort(wanted, ("low", "high", "max")) == stand_in
-
-
 def test_overrides_replace_single_members_the_models_last() -> None:
-    found = resolve("kimi-k3", {"sampling": True, "limit": "max_tokens"}, {"limit": "max_completion_tokens"})
+    found = TABLE.resolve("kimi-k3", {"sampling": True, "limit": "max_tokens"}, {"limit": "max_completion_tokens"})
     assert (found.sampling, found.limit, found.thinking) == (True, "max_completion_tokens", "always")
 
 

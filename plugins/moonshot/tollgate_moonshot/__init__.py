@@ -13,18 +13,22 @@ from gateway.api import (
     Attempt,
     Call,
     CallerFault,
+    ListedModel,
     Profile,
     ProviderKind,
     Target,
     Transport,
+    UpstreamReply,
     UpstreamRequest,
     bound_text_tokens,
     hookimpl,
+    listed_models,
 )
 
 from .messages import media_urls
+from .quirks import TABLE
 from .reply import MoonshotReader
-from .request import draft_request, quirks_of
+from .request import draft_request
 from .settings import Settings
 from .tools import TOOL_NAMES
 
@@ -39,11 +43,12 @@ class MoonshotProvider:
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
         self.settings = settings
+        self.quirks = TABLE.of_instance(settings.quirks)
         self._secrets = (settings.api_key.get_secret_value(),)
 
     def profile(self, target: Target) -> Profile:
         """See `gateway.api.Provider`. What it understands is emulated here already (see `tools`)."""
-        quirks_of(target, self.settings)
+        self.quirks.of(target)
         return Profile(
             max_choices=1,
             understands=frozenset({"allowed_tools"}),
@@ -59,24 +64,33 @@ class MoonshotProvider:
 
     def prepare(self, call: Call, target: Target) -> Attempt:
         """See `gateway.api.Provider`. Raises CallerFault for a body that cannot be written as JSON."""
-        draft = draft_request(call, target, self.settings)
+        draft = draft_request(call, target, self.quirks.of(target))
         try:
             data = orjson.dumps(draft.out)
         except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
             raise CallerFault(f"The request body cannot be sent on as JSON: {error}.") from error
-        headers = {
-            "accept": "text/event-stream" if call.stream else "application/json",
-            "content-type": "application/json",
-        }
-        if self._secrets[0]:
-            headers["authorization"] = f"Bearer {self._secrets[0]}"
+        headers = self._headers() | {"content-type": "application/json"}
+        if call.stream:
+            headers["accept"] = "text/event-stream"
         request = UpstreamRequest(self.settings.endpoint, headers, data, stream=call.stream)
         return Attempt(request, MoonshotReader(call, self._secrets))
+
+    def models_request(self) -> UpstreamRequest:
+        """See `ListingProvider`: `GET /models`."""
+        return UpstreamRequest(self.settings.base_url + "/models", self._headers(), b"", method="GET")
+
+    def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
+        """The models in the answer, with the limits that it tells. Raises UpstreamFault when it is no list."""
+        return listed_models(reply, contexts=("context_length",))
+
+    def _headers(self) -> dict[str, str]:
+        key = self._secrets[0]
+        return {"accept": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `gateway.api.Provider`. A picture makes at most 4,096 patches (Kimi's image processor, pre-merge limit
         16,384 of which four become one)."""
-        image = quirks_of(target, self.settings).image_tokens
+        image = self.quirks.of(target).image_tokens
         tokens = bound_text_tokens(body, replace(BOUND, image=image, image_low=image))
         return tokens if target.context is None else min(tokens, target.context)
 

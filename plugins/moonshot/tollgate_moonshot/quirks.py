@@ -10,22 +10,18 @@ The configuration may override any member, for an instance or for one model, so 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from pydantic import ConfigDict, TypeAdapter
+from gateway.api import ModelQuirks, QuirkTable, longest_match
 
 Thinking = Literal["never", "switch", "always"]
 Forced = Literal["never", "without_thinking", "required", "yes"]
 LimitKey = Literal["max_tokens", "max_completion_tokens"]
 
-LADDER = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-"""Reasoning efforts from least to most."""
-
 
 @dataclass(slots=True, frozen=True)
-class Quirks:
+class Quirks(ModelQuirks):
     """What one model tolerates.
 
     thinking: `never`; `switch`, on unless `{"type": "disabled"}` is sent; `always`.
@@ -43,9 +39,6 @@ class Quirks:
     limit: LimitKey = "max_tokens"
     image_tokens: int = 4_608
 
-    # Read by pydantic, when overrides from the configuration are laid over a row.
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
 
 _PLAIN = Quirks()
 _K2_THINKING = Quirks(thinking="always")
@@ -59,7 +52,7 @@ _K25 = Quirks(
 _K27_CODE = replace(_K25, thinking="always", forced_tool="never")
 _K3 = replace(_K25, thinking="always", thinking_object=False, efforts=("low", "high", "max"), forced_tool="required")
 
-TABLE: tuple[tuple[str, Quirks], ...] = (
+ROWS: tuple[tuple[str, Quirks], ...] = (
     ("moonshot-v1", _PLAIN),
     ("kimi-latest", _PLAIN),
     ("kimi-k2", _PLAIN),
@@ -79,35 +72,11 @@ UNKNOWN_KIMI = _K3
 UNKNOWN_OTHER = Quirks(forced_tool="yes")
 """Another model behind a server that speaks this dialect: nothing is known against it."""
 
-_READER = TypeAdapter(Quirks)
 
-
-def resolve(model: str, *overrides: Mapping[str, Any] | None) -> Quirks:
-    """The quirks of an upstream model name, with the operator's overrides laid over them, the last one on top.
-
-    Raises ValueError (pydantic's) when an override names an unknown member or a value of the wrong kind.
-    """
+def _row_of(model: str) -> Quirks:
     name = model.lower().rsplit("/", 1)[-1]
-    fitting = [row for row in TABLE if _fits(name, row[0])]
-    if fitting:
-        found = max(fitting, key=lambda row: len(row[0]))[1]
-    else:
-        found = UNKNOWN_KIMI if name.startswith("kimi") else UNKNOWN_OTHER
-    for changes in overrides:
-        if changes:
-            found = _READER.validate_python({**asdict(found), **changes})
-    return found
+    unknown = UNKNOWN_KIMI if name.startswith("kimi") else UNKNOWN_OTHER
+    return longest_match(ROWS, name, whole_words=True) or unknown
 
 
-def _fits(name: str, row: str) -> bool:
-    """`kimi-k2` begins `kimi-k2-0905-preview`, but neither `kimi-k2.9` nor `kimi-k25`, which are others."""
-    return name.startswith(row) and (len(name) == len(row) or name[len(row)] == "-" or row == "kimi-k3")
-
-
-def nearest_effort(wanted: str, known: tuple[str, ...]) -> str:
-    """The known effort that stands in for `wanted`: the next higher one, else the highest.
-
-    wanted: one of LADDER; known: a non-empty subset of it, from least to most.
-    """
-    above = [name for name in LADDER[LADDER.index(wanted) :] if name in known]
-    return above[0] if above else known[-1]
+TABLE = QuirkTable(Quirks, _row_of)

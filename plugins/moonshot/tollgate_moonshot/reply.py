@@ -4,21 +4,17 @@ usage."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
-
-import orjson
 
 from gateway.api import (
     Call,
+    ChatChunkEditor,
     ChatReader,
-    ChatStreamDecoder,
     Fault,
     StreamDecoder,
     StreamItem,
     UpstreamReply,
     check_depth,
-    nonsense,
     read_completion,
     redact_fault,
 )
@@ -70,43 +66,12 @@ def read_message(reply: UpstreamReply) -> dict[str, Any]:
     return completion
 
 
-class MoonshotDecoder:
-    """Implements `gateway.api.StreamDecoder`. clean: applied to every fault."""
+class MoonshotDecoder(ChatChunkEditor):
+    """Reads one streamed answer, whose usage is lifted to where OpenAI has it."""
 
-    def __init__(self, clean: Callable[[Fault], Fault]) -> None:
-        self.done = False
-        self._chunks = ChatStreamDecoder(clean)
-        self._clean = clean
-        self._failed = False
+    notable = _USAGE
 
-    def feed(self, data: bytes) -> list[StreamItem]:
-        """Take the next bytes."""
-        return self._read(self._chunks.feed(data))
-
-    def finish(self) -> list[StreamItem]:
-        """The connection ended."""
-        return self._read(self._chunks.finish())
-
-    def _read(self, items: list[bytes | dict[str, Any] | Fault]) -> list[StreamItem]:
-        out: list[StreamItem] = []
-        for item in items if not self._failed else ():
-            if isinstance(item, bytes) and _USAGE.search(item):
-                try:
-                    out.append(self._translate(item))
-                except Fault as fault:
-                    self._failed = True
-                    out.append(self._clean(fault))
-                    return out
-            else:
-                out.append(item)
-        self.done = self._chunks.done
-        return out
-
-    def _translate(self, raw: bytes) -> dict[str, Any]:
-        try:
-            chunk: dict[str, Any] = orjson.loads(raw)
-        except orjson.JSONDecodeError:
-            raise nonsense("The provider sent a stream event that is not a JSON object.", raw) from None
-        check_depth(chunk, raw)
+    def edit(self, chunk: dict[str, Any], out: list[StreamItem]) -> None:
+        """Lift the usage of one chunk."""
         lift_usage(chunk)
-        return chunk
+        out.append(chunk)

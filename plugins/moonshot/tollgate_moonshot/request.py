@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from gateway.api import Call, GatewayFault, Target
+from gateway.api import Call, Target
 
 from .draft import Draft
 from .messages import translate_messages
 from .params import add_identity, add_limits, add_rest, add_sampling
-from .quirks import Quirks, resolve
-from .settings import Settings
+from .quirks import Quirks
 from .thinking import add_thinking
 from .tools import add_tools
 
 
-def quirks_of(target: Target, settings: Settings) -> Quirks:
-    """What the target's model tolerates. Raises GatewayFault when the target's options make no sense."""
-    try:
-        return resolve(target.upstream, settings.quirks, target.options.get("quirks"))
-    except (ValueError, TypeError) as error:
-        raise GatewayFault(
-            f"The options of the model {target.model} are wrong; the operator has to correct them.",
-            detail=f"models.{target.model}.options.quirks: {error}",
-        ) from None
-
-
-def draft_request(call: Call, target: Target, settings: Settings) -> Draft:
+def draft_request(call: Call, target: Target, quirks: Quirks) -> Draft:
     """The upstream body of `call` for `target`, with what its answer needs to be read.
 
     Raises CallerFault that names the field; appends to `call.dropped`.
     """
-    draft = Draft(call=call, body=call.body, quirks=quirks_of(target, settings))
+    draft = Draft(call=call, body=call.body, quirks=quirks)
     draft.out["model"] = target.upstream
     draft.out["messages"] = []
     draft.out["stream"] = call.stream

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 
 from gateway.api import ApiKey, BaseUrl
 
-from .quirks import resolve
+from .quirks import TABLE
 
 MOONSHOT = "https://api.moonshot.ai/v1"
 _HOSTS = ("moonshot.ai", "moonshot.cn", "kimi.com")
@@ -38,8 +38,7 @@ class Settings(BaseModel):
     @field_validator("quirks")
     @classmethod
     def _known(cls, value: dict[str, Any]) -> dict[str, Any]:
-        resolve("", value)
-        return value
+        return TABLE.check(value)
 
     @property
     def endpoint(self) -> str:

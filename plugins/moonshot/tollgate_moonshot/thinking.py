@@ -7,10 +7,9 @@ most models refuse to be forced to a tool call while they think.
 
 from __future__ import annotations
 
-from gateway.api import as_dict
+from gateway.api import EFFORTS, as_dict, nearest_effort
 
 from .draft import Draft, refuse
-from .quirks import LADDER, nearest_effort
 
 
 def add_thinking(draft: Draft) -> None:
@@ -54,7 +53,7 @@ def _take_effort(draft: Draft, effort: object) -> None:
         if effort != "none":
             draft.report("reasoning_effort", "this model does not think")
     elif quirks.efforts:
-        known = effort if effort in LADDER else quirks.efforts[-1]
+        known = effort if effort in EFFORTS else quirks.efforts[-1]
         stand_in = nearest_effort(known, quirks.efforts)
         if stand_in != effort:
             draft.report("reasoning_effort", f"this model knows {', '.join(quirks.efforts)}")

@@ -1,49 +1,38 @@
-"""Nothing that is billed beside the tokens, and nothing that all callers share, goes to OpenAI unseen."""
+"""Nothing that is billed beside the tokens goes to a server of this dialect unseen."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from tollgate_openai.hosted import COSTLY_MEMBERS
 from tollgate_openai.provider import OpenAIProvider
 from tollgate_openai.settings import OpenAISettings
 
-from gateway.api import CallerFault
+from gateway.api import CallerFault, allows_tool
 from gateway.testing import make_call, make_target
 
-
-def prepare(body: dict[str, Any], **settings: Any) -> Any:
-    provider = OpenAIProvider("openai", OpenAISettings(api_key="sk-test", **settings))
-    call = make_call({"model": "gpt-5", "input": "Hi", **body}, dialect="responses")
-    return provider.prepare(call, make_target("gpt-5"))
+PLACES: tuple[dict[str, Any], ...] = ({"api_key": "sk-test"}, {"base_url": "https://llm.example.org/v1"})
 
 
-FILE = {"type": "input_file", "file_id": "file-1"}
+@pytest.mark.parametrize("place", PLACES)
+def test_tools_that_cost_only_tokens_are_told_from_others(place: dict[str, Any]) -> None:
+    provider = OpenAIProvider("openai", OpenAISettings(**place))
+    target = make_target("gpt-5", profile=provider.profile(make_target("gpt-5")))
+    for kind in ("function", "custom", "web_search", "web_search_2025_08_26", "mcp", "computer_use_preview"):
+        assert allows_tool(target, kind, target.profile.tools), kind
+    for kind in ("image_generation", "code_interpreter", "file_search", "web_searcher", "x_search", "mcp2", ""):
+        assert not allows_tool(target, kind, target.profile.tools), kind
+    assert allows_tool(make_target("gpt-5", hosted_tools=frozenset({"x_search"})), "x_search", ())
 
 
-@pytest.mark.parametrize(
-    ("body", "param"),
-    [
-        ({"tools": [{"type": "function", "name": "f"}, {"type": "image_generation"}]}, "tools[1]"),
-        ({"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]}, "tools[0]"),
-        ({"tools": [{"type": "file_search", "vector_store_ids": ["vs_1"]}]}, "tools[0]"),
-        ({"prompt": {"id": "pmpt_1"}}, "prompt"),
-        ({"input": [{"role": "user", "content": [FILE]}]}, "input[0].content[0].file_id"),
-        (
-            {"input": [{"type": "function_call_output", "call_id": "c", "output": [FILE]}]},
-            "input[0].output[0].file_id",
-        ),
-    ],
-)
-def test_it_is_refused_by_its_key(body: dict[str, Any], param: str) -> None:
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", COSTLY_MEMBERS)
+def test_searches_that_no_usage_tells_are_refused_by_their_key(name: str, place: dict[str, Any]) -> None:
+    provider = OpenAIProvider("openai", OpenAISettings(**place))
+    call = make_call({"model": "m", "messages": [{"role": "user", "content": "Hi"}], name: {"mode": "on"}})
     with pytest.raises(CallerFault) as refused:
-        prepare(body)
-    assert refused.value.param == param
-    # Of another server's prices nothing is known.
-    prepare(body, base_url="https://llm.example.org/v1", responses="native")
-
-
-def test_what_costs_only_its_tokens_passes_and_an_operator_may_let_more_through() -> None:
-    prepare({"tools": [{"type": "function", "name": "f"}, {"type": "web_search"}, {"type": "custom", "name": "c"}]})
-    tools = [{"type": "image_generation"}]
-    assert b"image_generation" in prepare({"tools": tools}, hosted_tools=("image_generation",)).request.body
+        provider.prepare(call, make_target("m"))
+    assert refused.value.param == name
+    sent = provider.prepare(call, make_target("m", hosted_tools=frozenset({name}))).request.body
+    assert name.encode() in sent

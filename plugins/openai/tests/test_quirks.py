@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from tollgate_openai.quirks import (
+    AT_OPENAI,
     COMPATIBLE,
+    ELSEWHERE,
     Quirks,
-    QuirkSettings,
     compatible_quirks,
-    nearest_effort,
     openai_quirks,
     reasoning_is_on,
 )
@@ -86,30 +89,19 @@ def test_when_a_model_reasons(model: str, effort: str | None, on: bool) -> None:
     assert reasoning_is_on(openai_quirks(model), effort) is on
 
 
-@pytest.mark.parametrize(
-    ("wanted", "supported", "stand_in"),
-    [
-        ("none", ("minimal", "low", "medium", "high"), "minimal"),
-        ("minimal", ("none", "low", "medium", "high"), "none"),
-        ("xhigh", ("low", "medium", "high"), "high"),
-        ("max", ("high",), "high"),
-        ("enormous", ("high",), None),
-    ],
-)
-def test_the_nearest_effort_stands_in(wanted: str, supported: tuple[str, ...], stand_in: str | None) -> None:
-    assert nearest_effort(wanted, supported) == stand_in
-
-
 def test_overrides_replace_single_members() -> None:
-    settings = QuirkSettings(limit="max_completion_tokens", roles={"b": "y", "a": "x"}, unsupported=("seed",))
-    changed = settings.apply(COMPATIBLE)
-    assert (changed.limit, changed.roles, changed.unsupported) == (
-        "max_completion_tokens",
-        (("a", "x"), ("b", "y")),
-        ("seed",),
-    )
-    assert changed.image_tokens == COMPATIBLE.image_tokens
-    assert QuirkSettings().apply(COMPATIBLE) is COMPATIBLE
+    row = ELSEWHERE.resolve("llama3.2")
+    assert row is COMPATIBLE
+    changes = {"limit": "max_completion_tokens", "roles": {"b": "y", "a": "x"}, "unsupported": ["seed"]}
+    changed = ELSEWHERE.resolve("llama3.2", changes, {"roles": {"developer": "user"}})
+    assert changed == replace(row, limit="max_completion_tokens", roles=(("developer", "user"),), unsupported=("seed",))
+    assert ELSEWHERE.resolve("llama3.2", changes).roles == (("a", "x"), ("b", "y"))
+
+
+@pytest.mark.parametrize("wrong", [{"limits": "either"}, {"limit": "some"}, {"roles": {"a": 1}}, {"roles": ["a"]}])
+def test_wrong_overrides_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="validation error"):
+        AT_OPENAI.resolve("gpt-4.1", wrong)
 
 
 @pytest.mark.parametrize("name", ["gpt-5-mini", "openai/gpt-5.1", "o3", "azure/o4-mini"])

@@ -1,58 +1,44 @@
-"""What a Responses request may not have OpenAI do: tools that are billed beside the tokens, which nobody here would
-pay, and what is kept in the operator's account, which all callers share.
+"""What a model of this dialect may be asked to do for the price of its tokens and searches, and what costs more.
 
-Source: OpenAI's price list (containers and file search are billed by use, images by their own tokens) and its API
-reference (`tools`, `prompt`, `file_id`).
+Source: OpenAI's price list (containers, file search and images are billed by themselves) and API reference (`tools`);
+xAI's guide "Live Search" (`search_parameters`, billed by source), Alibaba's and Perplexity's references of the same
+(`enable_search`, `search_options`, `web_search`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from gateway.api import CallerFault
+from gateway.api import CallerFault, Target
 
-COSTS: Mapping[str, str] = {
-    "image_generation": "makes images that are billed by a price of their own",
-    "code_interpreter": "runs containers that are billed by the session",
-    "file_search": "searches files of the operator's account, and is billed by the call",
-}
-"""Tools that OpenAI runs and bills beside the tokens, and what they do."""
+TOOLS = (
+    "web_search",
+    "web_search_*",
+    "mcp",
+    "local_shell",
+    "shell",
+    "apply_patch",
+    "computer",
+    "computer_use*",
+    "tool_search",
+    "namespace",
+)
+"""Types of tools, see `gateway.api.Profile`: those that the caller runs itself, searches, which are billed one by one,
+and what costs nothing but tokens."""
+
+COSTLY_MEMBERS = ("search_parameters", "enable_search", "search_options", "web_search")
+"""Members of a body by which servers search the web, at a price of its own that no usage tells."""
 
 
-def refuse_hosted(body: Mapping[str, Any], allowed: Collection[str]) -> None:
-    """Raise CallerFault for the first thing in a Responses body that must not go to OpenAI. allowed: tools that the
-    operator lets through (`hosted_tools`), for the price of their tokens."""
-    tools = body.get("tools")
-    for at, tool in enumerate(tools if isinstance(tools, list) else ()):
-        kind = tool.get("type") if isinstance(tool, Mapping) else None
-        if isinstance(kind, str) and kind in COSTS and kind not in allowed:
+def check_members(body: Mapping[str, Any], target: Target) -> None:
+    """Raise CallerFault for the first member of a body that costs more than the prices say. The operator lets one
+    through by its name in `hosted_tools`."""
+    for name in COSTLY_MEMBERS:
+        if body.get(name) and name not in target.hosted_tools:
             raise CallerFault(
-                f"tools[{at}]: {kind!r} {COSTS[kind]}, for which this gateway has no price; leave it out.",
-                code="unsupported_tool",
-                param=f"tools[{at}]",
+                f"{name}: the provider bills searches beside the tokens, and this gateway has no price for them; leave "
+                "it out, or use web_search_options.",
+                code="unsupported_parameter",
+                param=name,
             )
-    if body.get("prompt") is not None:
-        raise _shared("prompt", "send its text as instructions and input")
-    for path, part in _parts(body.get("input")):
-        if part.get("file_id") is not None:
-            raise _shared(f"{path}.file_id", "send the file itself")
-
-
-def _parts(items: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for at, item in enumerate(items if isinstance(items, list) else ()):
-        if not isinstance(item, Mapping):
-            continue
-        for name in ("content", "output"):
-            content = item.get(name)
-            for place, part in enumerate(content if isinstance(content, list) else ()):
-                if isinstance(part, Mapping):
-                    yield f"input[{at}].{name}[{place}]", part
-
-
-def _shared(path: str, fix: str) -> CallerFault:
-    return CallerFault(
-        f"{path}: what it names is kept in the operator's account at OpenAI, which all callers share; {fix}.",
-        code="unsupported_parameter",
-        param=path,
-    )

@@ -4,35 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 import orjson
-from pydantic import ValidationError
 
 from gateway.api import (
+    COMPLETIONS,
     Attempt,
     Call,
     CallerFault,
     ChatReader,
     CompactionReader,
+    CompletionsReader,
     Dialect,
     EmbeddingsReader,
     Fault,
     GatewayFault,
+    ImagesReader,
     ListedModel,
+    ModerationReader,
     Profile,
     ResponsesReader,
+    SpeechReader,
     Target,
+    TranscriptionReader,
     Transport,
-    UpstreamFault,
     UpstreamReply,
     UpstreamRequest,
     bound_text_tokens,
+    form_of_body,
+    has_uploads,
+    listed_models,
     redact_fault,
+    write_form,
 )
-from tollgate_openai.hosted import refuse_hosted
+from tollgate_openai.completions import CompletionsMode, completions_body, knows_no_chat
+from tollgate_openai.hosted import TOOLS, check_members
 from tollgate_openai.members import without_foreign_members
-from tollgate_openai.quirks import Quirks, QuirkSettings, compatible_quirks, openai_quirks
+from tollgate_openai.plain import EVERYTHING, PATHS, operations_of, plain_body
+from tollgate_openai.quirks import AT_OPENAI, ELSEWHERE
 from tollgate_openai.request import chat_body
 from tollgate_openai.responses import responses_body
 from tollgate_openai.settings import OpenAISettings
@@ -47,7 +57,6 @@ _SPEAKS: Mapping[str, frozenset[Dialect]] = MappingProxyType(
     }
 )
 
-
 # vLLM, OpenRouter and Groq, LM Studio.
 _CONTEXTS = ("max_model_len", "context_length", "context_window", "max_context_length")
 _OUTPUTS = ("max_output_tokens", "max_completion_tokens")
@@ -60,39 +69,20 @@ class OpenAIProvider:
         self.name = name
         self.transport: Transport | None = None
         self._settings = settings
+        self.quirks = (AT_OPENAI if settings.is_openai else ELSEWHERE).of_instance(settings.quirks)
         self._url = settings.base_url + "/chat/completions"
         self._responses_url = settings.base_url + "/responses"
-        self._embeddings_url = settings.base_url + "/embeddings"
+        self._completions_url = settings.base_url + "/completions"
         self._models_url = settings.base_url + "/models"
         self._headers = _headers(settings)
         secrets = (settings.api_key.get_secret_value(), settings.organization, settings.project)
         # Extra headers may carry a second credential (a proxy's key): their values are secrets as well.
         self._secrets = tuple(secret for secret in (*secrets, *settings.headers.values()) if secret)
-        self._table: dict[str, Quirks] = {}
-
-    def quirks(self, target: Target) -> Quirks:
-        """What the target's model tolerates: the table's row, the instance's overrides, then the model's own.
-        Raises GatewayFault when the `quirks` in the model's options are not valid."""
-        row = self._table.get(target.upstream)
-        if row is None:
-            known = openai_quirks if self._settings.is_openai else compatible_quirks
-            row = known(target.upstream)
-            row = self._table[target.upstream] = self._settings.quirks.apply(row)
-        own = target.options.get("quirks")
-        if own is None:
-            return row
-        try:
-            return QuirkSettings.model_validate(own).apply(row)
-        except ValidationError as error:
-            raise GatewayFault(
-                f"The model {target.model} is not configured correctly.",
-                detail=f"models.{target.model}.options.quirks: {error}",
-            ) from error
 
     def profile(self, target: Target) -> Profile:
         """See `Provider`: the model's own `options.responses` counts before the instance's setting. Raises GatewayFault
         when that is none of the known words, or the model's `options.quirks` are not valid."""
-        self.quirks(target)
+        self.quirks.of(target)
         mode = target.options.get("responses", "auto")
         if mode not in _SPEAKS:
             raise GatewayFault(
@@ -103,39 +93,75 @@ class OpenAIProvider:
             mode = self._settings.responses
         official = self._settings.is_openai
         dialects = _SPEAKS["native" if mode == "auto" and official else mode]
-        compacts = {"compact"} if official and "responses" in dialects else set()
+        operations = operations_of(target.upstream) if official else EVERYTHING
+        if official and "responses" in dialects and "chat" in operations:
+            operations |= {"compact"}
+        texts = self._completions(target)
+        if texts == "only":
+            dialects = operations = frozenset({COMPLETIONS})
+        elif texts == "native":
+            dialects, operations = dialects | {COMPLETIONS}, operations | {COMPLETIONS}
         return Profile(
             dialects=dialects,
-            operations=frozenset({"chat", "embeddings"} | compacts),
+            operations=operations,
             understands=frozenset({"custom_tools", "allowed_tools", "functions"} if official else ()),
             on_disconnect=self._settings.on_disconnect,
             # The Responses API has a tool for it, and whoever is spoken to in nothing else is asked for that.
-            web_search="no" if "chat" in dialects else "yes",
+            web_search="yes" if dialects == frozenset({"responses"}) else "no",
+            tools=TOOLS,
         )
+
+    def _completions(self, target: Target) -> str:
+        mode = target.options.get("completions", self._settings.completions)
+        if mode not in get_args(CompletionsMode):
+            raise GatewayFault(
+                f"The model {target.model} is not configured correctly.",
+                detail=f"models.{target.model}.options.completions: must be one of {', '.join(_SPEAKS)}",
+            )
+        if mode == "auto":
+            return "only" if self._settings.is_openai and knows_no_chat(target.upstream) else "bridge"
+        return str(mode)
 
     def prepare(self, call: Call, target: Target) -> Attempt:
         """See `Provider`. Raises CallerFault for a body that cannot be written as JSON."""
-        if call.operation == "embeddings":
-            return self._attempt(call, self._embeddings_url, {**call.body, "model": target.upstream}, _Embeddings)
+        if call.operation in PATHS:
+            return self._plain(call, target)
+        check_members(call.body, target)
         if call.dialect == "responses":
-            if self._settings.is_openai:
-                refuse_hosted(call.body, self._settings.hosted_tools)
-            body = responses_body(call, target.upstream, self.quirks(target), table=self._settings.is_openai)
+            body = responses_body(call, target.upstream, self.quirks.of(target), table=self._settings.is_openai)
             if call.operation == "compact":
                 body.pop("max_output_tokens", None)  # how long it gets is the provider's to say
                 return self._attempt(call, self._responses_url + "/compact", body, _Compaction)
             return self._attempt(call, self._responses_url, body, _Responses)
-        body = chat_body(call, target.upstream, self.quirks(target))
+        if call.dialect == COMPLETIONS:
+            body = completions_body(call, target.upstream, self.quirks.of(target))
+            return self._attempt(call, self._completions_url, body, _Completions)
+        body = chat_body(call, target.upstream, self.quirks.of(target))
         if self._settings.is_openai and "messages" in body:
             body["messages"] = without_foreign_members(body["messages"], call)
         return self._attempt(call, self._url, body, _Chat)
+
+    def _plain(self, call: Call, target: Target) -> Attempt:
+        """A call that is no conversation."""
+        url = self._settings.base_url + PATHS[call.operation]
+        body = plain_body(call, target.upstream, official=self._settings.is_openai)
+        if not has_uploads(body):
+            return self._attempt(call, url, body, _PLAIN[call.operation])
+        content_type, data = write_form(form_of_body(body), call.id)
+        return self._send(call, url, data, _PLAIN[call.operation], content_type)
 
     def _attempt(self, call: Call, url: str, body: dict[str, Any], reader: type[_Clean]) -> Attempt:
         try:
             data = orjson.dumps(body)
         except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
             raise CallerFault(f"The request body cannot be sent on as JSON: {error}.") from error
-        headers = {**self._headers, "accept": "text/event-stream" if call.stream else "application/json"}
+        return self._send(call, url, data, reader, "application/json")
+
+    def _send(self, call: Call, url: str, data: bytes, reader: type[_Clean], content_type: str) -> Attempt:
+        accepted = "text/event-stream" if call.stream else "application/json"
+        if call.operation in ("speech", "transcriptions", "translations"):
+            accepted = "*/*"
+        headers = {**self._headers, "content-type": content_type, "accept": accepted}
         return Attempt(UpstreamRequest(url, headers, data, stream=call.stream), reader(call, self._secrets))
 
     def models_request(self) -> UpstreamRequest:
@@ -144,26 +170,14 @@ class OpenAIProvider:
 
     def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
         """See `ListingProvider`. Servers that tell a model's limits do so in members of their own."""
-        if reply.status >= 300:
-            raise UpstreamFault(
-                "The provider did not list its models.", upstream_status=reply.status, detail=repr(reply.body[:500])
-            )
-        try:
-            data = orjson.loads(reply.body)["data"]
-            return [
-                ListedModel(entry["id"], _limit(entry, _CONTEXTS), _limit(entry, _OUTPUTS))
-                for entry in data
-                if isinstance(entry, dict) and isinstance(entry.get("id"), str)
-            ]
-        except (ValueError, TypeError, KeyError) as error:
-            raise UpstreamFault("The provider's list of models is none.", detail=repr(reply.body[:500])) from error
+        return listed_models(reply, contexts=_CONTEXTS, outputs=_OUTPUTS)
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `Provider`. Pictures cost differently from model to model."""
         return cap(bound_text_tokens(body, weights(self._image_cost(target))), target)
 
     def _image_cost(self, target: Target) -> ImageCost | None:
-        most = self.quirks(target).image_tokens
+        most = self.quirks.of(target).image_tokens
         if most is None and self._settings.is_openai:
             return image_cost(target.upstream)
         return None if most is None else ImageCost(most, most)
@@ -189,17 +203,45 @@ class _Responses(_Clean, ResponsesReader):
     """Responses: events as raw JSON bytes."""
 
 
+class _Completions(_Clean, CompletionsReader):
+    """OpenAI's older completions."""
+
+
 class _Compaction(_Clean, CompactionReader):
     """Compacted conversations."""
 
 
 class _Embeddings(_Clean, EmbeddingsReader):
-    """OpenAI's lists of embeddings."""
+    """Lists of embeddings."""
 
 
-def _limit(entry: dict[str, Any], names: tuple[str, ...]) -> int | None:
-    """The first of these members that is a number of tokens."""
-    return next((found for name in names if type(found := entry.get(name)) is int and 0 < found <= 10**9), None)
+class _Images(_Clean, ImagesReader):
+    """Lists of images."""
+
+
+class _Speech(_Clean, SpeechReader):
+    """Audio."""
+
+
+class _Transcription(_Clean, TranscriptionReader):
+    """What was heard."""
+
+
+class _Moderation(_Clean, ModerationReader):
+    """Verdicts."""
+
+
+_PLAIN: Mapping[str, type[_Clean]] = MappingProxyType(
+    {
+        "embeddings": _Embeddings,
+        "images": _Images,
+        "image_edits": _Images,
+        "speech": _Speech,
+        "transcriptions": _Transcription,
+        "translations": _Transcription,
+        "moderations": _Moderation,
+    }
+)
 
 
 def _headers(settings: OpenAISettings) -> dict[str, str]:
@@ -211,5 +253,4 @@ def _headers(settings: OpenAISettings) -> dict[str, str]:
         headers["openai-organization"] = settings.organization
     if settings.project:
         headers["openai-project"] = settings.project
-    headers["content-type"] = "application/json"
     return headers

@@ -16,16 +16,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BeforeValidator
+
+from gateway.api import ModelQuirks, QuirkTable
 
 LimitKey = Literal["max_tokens", "max_completion_tokens", "either"]
 Reasons = Literal["never", "on_request", "by_default", "always"]
 Efforts = tuple[str, ...] | None
-
-EFFORT_ORDER = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-"""Reasoning efforts from least to most; the nearest supported one stands in for one that a model refuses."""
 
 SAMPLING = (
     "temperature",
@@ -52,8 +51,13 @@ NEUTRAL: Mapping[str, Any] = {
 """Values that ask for what happens anyway: left out without a word where the parameter is not tolerated."""
 
 
+def _pairs(roles: object) -> object:
+    """As the YAML says it: an object."""
+    return tuple(sorted(roles.items())) if isinstance(roles, dict) else roles
+
+
 @dataclass(slots=True, frozen=True)
-class Quirks:
+class Quirks(ModelQuirks):
     """One model's deviations.
 
     limit: the key for the output limit; `either` keeps the caller's own and prefers `max_completion_tokens`.
@@ -70,31 +74,9 @@ class Quirks:
     reasons: Reasons = "never"
     while_reasoning: tuple[str, ...] = SAMPLING
     efforts: Efforts = None
-    roles: tuple[tuple[str, str], ...] = ()
+    roles: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs)] = ()
     stream_usage: bool = True
     image_tokens: int | None = None
-
-
-class QuirkSettings(BaseModel):
-    """Overrides in YAML; a member that is not given keeps the table's value. See `Quirks` for meanings."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    limit: LimitKey | None = None
-    unsupported: tuple[str, ...] | None = None
-    reasons: Reasons | None = None
-    while_reasoning: tuple[str, ...] | None = None
-    efforts: tuple[str, ...] | None = None
-    roles: dict[str, str] | None = None
-    stream_usage: bool | None = None
-    image_tokens: int | None = None
-
-    def apply(self, quirks: Quirks) -> Quirks:
-        """`quirks` with the given members replaced."""
-        changes = {key: value for key, value in self if value is not None}
-        if self.roles is not None:
-            changes["roles"] = tuple(sorted(self.roles.items()))
-        return replace(quirks, **changes) if changes else quirks
 
 
 OPENAI = Quirks(efforts=())
@@ -151,6 +133,10 @@ def compatible_quirks(model: str) -> Quirks:
     return replace(COMPATIBLE, limit=limit) if limit == "max_completion_tokens" else COMPATIBLE
 
 
+AT_OPENAI = QuirkTable(Quirks, openai_quirks)
+ELSEWHERE = QuirkTable(Quirks, compatible_quirks)
+
+
 def reasoning_is_on(quirks: Quirks, effort: object) -> bool:
     """Whether a request with this `reasoning_effort` (None when absent) makes the model reason."""
     if quirks.reasons in ("never", "always"):
@@ -158,11 +144,3 @@ def reasoning_is_on(quirks: Quirks, effort: object) -> bool:
     if effort is None:
         return quirks.reasons == "by_default"
     return effort != "none"
-
-
-def nearest_effort(wanted: str, supported: tuple[str, ...]) -> str | None:
-    """The supported effort closest to `wanted` (the lower of two), or None for a word that is no effort."""
-    if wanted not in EFFORT_ORDER or not supported:
-        return None
-    place = EFFORT_ORDER.index(wanted)
-    return min(supported, key=lambda name: (abs(EFFORT_ORDER.index(name) - place), EFFORT_ORDER.index(name)))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import Call, CallerFault
-from tollgate_openai.quirks import NEUTRAL, Quirks, nearest_effort, reasoning_is_on
+from gateway.api import EFFORTS, Call, CallerFault, nearest_effort
+from tollgate_openai.quirks import NEUTRAL, Quirks, reasoning_is_on
 
 _LIMITS: tuple[str, ...] = ("max_completion_tokens", "max_tokens")
 _MISSING = object()
@@ -22,7 +22,7 @@ def chat_body(call: Call, upstream: str, quirks: Quirks) -> dict[str, Any]:
     """
     body = dict(call.body)
     body["model"] = upstream
-    _set_stream(body, call, quirks)
+    set_stream(body, call, quirks)
     _set_limit(body, call.max_output, quirks)
     _set_effort(body, call, quirks)
     _rename_roles(body, quirks)
@@ -36,7 +36,8 @@ def chat_body(call: Call, upstream: str, quirks: Quirks) -> dict[str, Any]:
     return body
 
 
-def _set_stream(body: dict[str, Any], call: Call, quirks: Quirks) -> None:
+def set_stream(body: dict[str, Any], call: Call, quirks: Quirks) -> None:
+    """Ask for a stream and its usage, or for neither, as the call goes on."""
     if not call.stream:
         if body.get("stream"):
             # The gateway itself decided to take the answer whole.
@@ -82,8 +83,7 @@ def _set_effort(body: dict[str, Any], call: Call, quirks: Quirks) -> None:
         else:
             drop_parameter(body, call, "reasoning_effort")
         return
-    stand_in = nearest_effort(effort, quirks.efforts) if isinstance(effort, str) else None
-    if stand_in is None:
+    if effort not in EFFORTS:
         return  # no effort anybody knows: the upstream's own error explains it best
     if call.strict:
         raise CallerFault(
@@ -91,7 +91,7 @@ def _set_effort(body: dict[str, Any], call: Call, quirks: Quirks) -> None:
             param="reasoning_effort",
             code="unsupported_value",
         )
-    body["reasoning_effort"] = stand_in
+    body["reasoning_effort"] = nearest_effort(effort, quirks.efforts)
     report(call, "reasoning_effort")
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import Call, CallerFault
-from tollgate_openai.quirks import Quirks, nearest_effort, reasoning_is_on
+from gateway.api import EFFORTS, Call, CallerFault, nearest_effort
+from tollgate_openai.quirks import Quirks, reasoning_is_on
 from tollgate_openai.request import drop_parameter, report
 
 LEAST_OUTPUT = 16
@@ -50,8 +50,7 @@ def _set_effort(body: dict[str, Any], call: Call, quirks: Quirks) -> None:
     effort = reasoning.get("effort") if isinstance(reasoning, dict) else None
     if not quirks.efforts or not isinstance(effort, str) or effort in quirks.efforts:
         return
-    stand_in = nearest_effort(effort, quirks.efforts)
-    if stand_in is None:
+    if effort not in EFFORTS:
         return  # no effort anybody knows: the upstream's own error explains it best
     if call.strict:
         raise CallerFault(
@@ -59,7 +58,7 @@ def _set_effort(body: dict[str, Any], call: Call, quirks: Quirks) -> None:
             param="reasoning.effort",
             code="unsupported_value",
         )
-    body["reasoning"] = {**reasoning, "effort": stand_in} if isinstance(reasoning, dict) else {"effort": stand_in}
+    body["reasoning"] = {**(reasoning or {}), "effort": nearest_effort(effort, quirks.efforts)}
     report(call, "reasoning.effort")
 
 

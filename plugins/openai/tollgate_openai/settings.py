@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from tollgate_openai.quirks import QuirkSettings
+from tollgate_openai.completions import CompletionsMode
+from tollgate_openai.quirks import AT_OPENAI
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 OPENAI_HOST = "api.openai.com"
@@ -41,9 +42,9 @@ class OpenAISettings(BaseModel):
     responses: whether the server speaks the Responses API too: `native` (yes), `bridge` (no, or it shall not be used),
     `only` (it does not speak Chat Completions), `auto` (OpenAI itself does). A model's own `options.responses` counts
     instead where it is given.
-    hosted_tools: tools that OpenAI runs and bills beside the tokens (`tollgate_openai.hosted`), to be let through all
-    the same: their callers pay the tokens, the operator the rest.
-    quirks: overrides of what the models tolerate (`tollgate_openai.quirks`).
+    completions: the same of the older `/completions`: `native`, `bridge`, `only` (it does not chat), `auto` (`only` for
+    OpenAI's models that know no chat, `bridge` for all others). A model's own `options.completions` counts instead.
+    quirks: members of `tollgate_openai.quirks.Quirks` that hold for every model of this instance.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,8 +56,8 @@ class OpenAISettings(BaseModel):
     headers: dict[str, str] = Field(default_factory=dict)
     on_disconnect: Literal["cancel", "drain"] = "cancel"
     responses: ResponsesMode = "auto"
-    hosted_tools: tuple[str, ...] = ()
-    quirks: QuirkSettings = QuirkSettings()
+    completions: CompletionsMode = "auto"
+    quirks: dict[str, Any] = {}
 
     @field_validator("api_key")
     @classmethod
@@ -100,6 +101,11 @@ class OpenAISettings(BaseModel):
                 raise ValueError(f"{name!r} is given twice")
             checked[lower] = _clean(text, f"the value of {name!r}")
         return checked
+
+    @field_validator("quirks")
+    @classmethod
+    def _check_quirks(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return AT_OPENAI.check(value)
 
     @property
     def is_openai(self) -> bool:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Literal, get_args
 
+import orjson
+
 from gateway.api import Basis, CallerFault, GatewayFault, Refusal, Usage
 from gateway.api.stores import (
     CRASHED,
@@ -16,6 +18,7 @@ from gateway.api.stores import (
     EntryKind,
     Hold,
     HoldRequest,
+    Tags,
     Voucher,
     asked_credits,
     checked_count,
@@ -89,6 +92,11 @@ def _refused(answer: dict[str, Any]) -> Exception:
                    code="insufficient_credits")  # fmt: skip
 
 
+def written_tags(tags: Tags) -> str | None:
+    """As the database keeps them: a JSON object, NULL for none."""
+    return orjson.dumps(dict(tags)).decode() if tags else None
+
+
 class PostgresLedger:
     """`gateway.stores.Ledger`."""
 
@@ -116,6 +124,7 @@ class PostgresLedger:
                 "p": read_period(request.period), "l": request.monthly_limit, "b": str(base), "u": str(price),
                 "w": str(base if request.least_base is None else checked_price(request.least_base, "base")),
                 "n": request.units, "m": request.least_units, "v": request.reserve, "d": request.model,
+                "g": written_tags(request.tags),
             }
         )  # fmt: skip
         if "e" in answer:

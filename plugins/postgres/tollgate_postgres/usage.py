@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import orjson
+
 from gateway.api import Usage
-from gateway.api.stores import ALL_USE, MAX_CREDITS, LoggedRequest, UsageFilter, UsageRow, UsageSummary
+from gateway.api.stores import ALL_USE, MAX_CREDITS, LoggedRequest, TagSum, UsageFilter, UsageRow, UsageSummary
 from tollgate_postgres.engine import Database
 from tollgate_postgres.lanes import Lanes
-from tollgate_postgres.ledger import BASES
+from tollgate_postgres.ledger import BASES, written_tags
 
 if TYPE_CHECKING:
     import asyncpg
@@ -23,16 +25,24 @@ _SUMS = """
     GROUP BY r.day, r.model, k.id
 """
 _RECENT = """
-    SELECT * FROM gw_usage WHERE ($1 = 0 OR n < $1) AND n > $7 AND ($3::text IS NULL OR key = $3)
+    SELECT * FROM gw_usage WHERE ($1 = 0 OR n < $1) AND n > $9 AND ($3::text IS NULL OR key = $3)
         AND ($4 = '' OR model = $4) AND (NOT $5 OR status >= 400) AND ($6::text IS NULL OR account = $6)
+        AND ($7::text IS NULL OR tags ->> $7 = $8)
     ORDER BY n DESC LIMIT $2
 """
 _NEXT = """
     SELECT * FROM (
         SELECT * FROM gw_usage WHERE n > $1 AND ($3::text IS NULL OR key = $3) AND ($4 = '' OR model = $4)
             AND (NOT $5 OR status >= 400) AND ($6::text IS NULL OR account = $6)
+            AND ($7::text IS NULL OR tags ->> $7 = $8)
         ORDER BY n LIMIT $2) AS page
     ORDER BY n DESC
+"""
+_BY_TAG = """
+    SELECT s.value, sum(s.credits)::bigint, sum(s.requests)::bigint, sum(s.tokens)::bigint
+    FROM tag_sums AS s JOIN accounts AS a ON a.n = s.account LEFT JOIN keys AS k ON k.n = s.key
+    WHERE a.id = $1 AND s.name = $2 AND s.day >= $3 AND s.day < $4 AND ($5::text IS NULL OR coalesce(k.id, '') = $5)
+    GROUP BY s.value ORDER BY 2 DESC, s.value COLLATE "C"
 """
 _PRUNE = """
     DELETE FROM usage WHERE n IN (SELECT n FROM usage WHERE created < $1 ORDER BY n LIMIT 2000) AND created < $1
@@ -63,7 +73,7 @@ class PostgresUsage:
                 "do": "record", "r": row.request_id, "a": row.account_id, "k": row.key_id, "d": row.model,
                 "t": row.target, "o": row.route, "x": row.status, "s": BASES.index(row.basis), "at": row.created,
                 "c": [min(max(int(count), 0), MAX_CREDITS) for count in counts], "f": row.first_byte_ms,
-                "w": row.total_ms, "z": row.error,
+                "w": row.total_ms, "z": row.error, "g": written_tags(row.tags),
             }
         )  # fmt: skip
 
@@ -89,15 +99,23 @@ class PostgresUsage:
             by_key=tuple((key, *keys[key]) for key in sorted(keys, key=lambda key: (-keys[key][0], key))),
         )
 
+    async def by_tag(
+        self, account_id: str, name: str, *, start: int, end: int, key_id: str | None = None
+    ) -> list[TagSum]:
+        """From the sums of days."""
+        rows = await self._database.rows(_BY_TAG, account_id, name, start // _DAY, -(-end // _DAY), key_id)
+        return [TagSum(*row) for row in rows]
+
     async def recent(
         self, account_id: str | None = None, *, before: int = 0, limit: int = 50, only: UsageFilter = ALL_USE
     ) -> list[LoggedRequest]:
         """Newest first, by the index of the account."""
         most, chosen = min(max(limit, 1), 1000), (only.key_id, only.model, only.failed, account_id)
+        tag = only.tag or (None, None)
         if only.after and not before:
-            rows = await self._database.rows(_NEXT, only.after, most, *chosen)
+            rows = await self._database.rows(_NEXT, only.after, most, *chosen, *tag)
         else:
-            rows = await self._database.rows(_RECENT, before, most, *chosen, only.after)
+            rows = await self._database.rows(_RECENT, before, most, *chosen, *tag, only.after)
         return [_logged(row) for row in rows]
 
     async def find(self, request_id: str) -> LoggedRequest | None:
@@ -146,5 +164,6 @@ def _logged(row: asyncpg.Record) -> LoggedRequest:
             first_byte_ms=row[11],
             total_ms=row[12],
             error=row[13],
+            tags=tuple(orjson.loads(row[15]).items()) if row[15] else (),
         ),
     )

@@ -18,6 +18,7 @@ from gateway.http.api.fields import page_number
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.sessions import find_signed_in
 from gateway.stores import LoggedRequest, Stores, UsageFilter
+from gateway.wire.spend_tags import USER
 
 PAGE = 50
 _MOST = 1000
@@ -27,11 +28,11 @@ _LOOK_EVERY = 1.0
 _QUIET = 15
 _LONGEST_TAIL = 900
 _TAILS = 5
-_PARAMETERS = ("before", "after", "limit", "key", "model", "failed")
+_PARAMETERS = ("before", "after", "limit", "key", "model", "failed", "user", "tag")
 COLUMNS = (
     "time", "request_id", "key_id", "model", "target", "route", "status", "error", "prompt_tokens",
     "completion_tokens", "cached_tokens", "reasoning_tokens", "web_searches", "credits", "basis", "first_byte_ms",
-    "total_ms",
+    "total_ms", "user", "tags",
 )  # fmt: skip
 
 
@@ -58,12 +59,13 @@ def view(logged: LoggedRequest) -> dict[str, Any]:
         "basis": row.basis,
         "first_byte_ms": row.first_byte_ms,
         "total_ms": row.total_ms,
+        "tags": dict(row.tags),
     }
 
 
 def wanted(query: Mapping[str, str]) -> UsageFilter:
-    """Which calls a query asks for: `key` (`console` for calls without a key), `model`, `failed=true`, `after`. Raises
-    CallerFault 400."""
+    """Which calls a query asks for: `key` (`console` for calls without a key), `model`, `failed=true`, `after`, `user`
+    or `tag=name:value`. Raises CallerFault 400."""
     for name in query:
         if name not in _PARAMETERS:
             raise CallerFault(f"{name}: unknown parameter; known are {', '.join(_PARAMETERS)}.", param=name)
@@ -76,7 +78,22 @@ def wanted(query: Mapping[str, str]) -> UsageFilter:
         model=query.get("model", ""),
         failed=failed == "true",
         after=page_number(query, "after", 0, 2**53),
+        tag=_tag(query),
     )
+
+
+def _tag(query: Mapping[str, str]) -> tuple[str, str] | None:
+    user, tag = query.get("user"), query.get("tag")
+    if user and tag:
+        raise CallerFault("tag: give either user or tag.", param="tag")
+    if user:
+        return USER, user
+    if not tag:
+        return None
+    name, colon, value = tag.partition(":")
+    if not (name and colon and value):
+        raise CallerFault("tag: expected a name and a value, as in team:blue.", param="tag")
+    return name, value
 
 
 async def get_requests(context: RequestContext) -> web.StreamResponse:
@@ -124,6 +141,9 @@ async def _pages(
 def _cells(logged: LoggedRequest) -> list[object]:
     value = view(logged)
     value["time"] = datetime.fromtimestamp(logged.row.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    tags = value["tags"]
+    value["user"] = tags.pop(USER, "")
+    value["tags"] = " ".join(f"{name}:{text}" for name, text in tags.items())
     return [value[name] for name in COLUMNS]
 
 

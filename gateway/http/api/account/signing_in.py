@@ -128,10 +128,12 @@ def _check_domain(context: RequestContext, person: Person) -> None:
 
 
 async def find_link(context: RequestContext, token: str, purpose: LinkPurpose) -> Link:
-    """The link behind a token, which stays as it is. Raises Refusal 404, 429."""
-    await admit(context)
+    """The link behind a token, which stays as it is. Only a token that is none counts as a try: whoever opens what
+    they were given has not guessed, and a team is often behind one address. Raises Refusal 404, 429."""
+    _check_way(context)
     link = await context.gateway.stores.logins.find_link(token, purpose)
     if link is None:
+        await admit(context)
         raise no_link()
     return link
 
@@ -220,6 +222,16 @@ def no_link() -> Refusal:
 async def admit(context: RequestContext, email: str = "", *, from_outside: bool = False) -> None:
     """May somebody try here and now? Counts every try, right ones too. from_outside: another site led here, as it
     should. Raises Refusal 403, 429, CallerFault 404."""
+    _check_way(context, from_outside=from_outside)
+    limits = [(f"sign-in-from:{_network(_remote(context))}", _TRIES_OF_ADDRESS)]
+    if email:
+        name = hashlib.sha256(email.strip().lower().encode("utf-8", "replace")).hexdigest()[:32]
+        limits.append((f"sign-in:{name}", _TRIES_OF_NAME))
+    await throttle(context, limits, _WINDOW)
+
+
+def _check_way(context: RequestContext, *, from_outside: bool = False) -> None:
+    """Does the request come by a way on which people sign in? Raises Refusal 403, CallerFault 404."""
     config = context.runtime.config
     if not config.console.enabled:
         raise CallerFault("Nobody signs in here: the console is switched off.", status=404, code="not_found")
@@ -233,11 +245,6 @@ async def admit(context: RequestContext, email: str = "", *, from_outside: bool 
             status=403,
             code="tls_required",
         )
-    limits = [(f"sign-in-from:{_network(_remote(context))}", _TRIES_OF_ADDRESS)]
-    if email:
-        name = hashlib.sha256(email.strip().lower().encode("utf-8", "replace")).hexdigest()[:32]
-        limits.append((f"sign-in:{name}", _TRIES_OF_NAME))
-    await throttle(context, limits, _WINDOW)
 
 
 def _remote(context: RequestContext) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
@@ -18,15 +19,21 @@ async def get_usage(context: RequestContext) -> web.StreamResponse:
 
 
 async def get_table(context: RequestContext) -> web.StreamResponse:
-    """Its days as comma-separated values."""
+    """Its days as comma-separated values, or the values of the tag to group by."""
     found = await _usage(context)
-    rows = [(day["day"], day["credits"], day["requests"]) for day in found["daily"]]
+    rows: list[Sequence[object]]
+    if "groups" in found:
+        rows = [(found["group_by"], "credits", "requests", "tokens")]
+        rows += [tuple(group.values()) for group in found["groups"]]
+    else:
+        rows = [("day", "credits", "requests")]
+        rows += [(day["day"], day["credits"], day["requests"]) for day in found["daily"]]
     headers = {
         **context.headers(),
         "content-type": "text/csv; charset=utf-8",
         "content-disposition": 'attachment; filename="usage.csv"',
     }
-    return web.Response(body=lines([("day", "credits", "requests"), *rows]), headers=headers)
+    return web.Response(body=lines(rows), headers=headers)
 
 
 async def _usage(context: RequestContext) -> dict[str, Any]:

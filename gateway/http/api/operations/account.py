@@ -65,6 +65,21 @@ USAGE = Component(
                 requests=COUNT,
             ),
         },
+        group_by={"type": "string", "description": "As asked for."},
+        groups={
+            "type": "array",
+            "description": "Only with `group_by`: most credits first.",
+            "items": members(
+                ("value", "credits", "requests", "tokens"),
+                value={
+                    "type": ["string", "null"],
+                    "description": "Null for calls without this tag; empty for values beyond the thousandth of a day.",
+                },
+                credits=_CREDITS,
+                requests=COUNT,
+                tokens=COUNT,
+            ),
+        },
     ),
 )
 GET_USAGE = Operation(

@@ -48,7 +48,7 @@ REQUEST = Component(
     members(
         ("object", "seq", "request_id", "created", "key_id", "model", "target", "route", "status", "error",
          "prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "web_searches", "credits", "basis",
-         "first_byte_ms", "total_ms"),
+         "first_byte_ms", "total_ms", "tags"),
         object=constant("request"),
         seq={"type": "integer", "description": "For `before` and `after`."},
         request_id={"type": "string", "description": "As the answer's `x-request-id`."},
@@ -68,12 +68,19 @@ REQUEST = Component(
         basis={"type": "string", "enum": ["provider", "estimated", "void"]},
         first_byte_ms={"type": ["integer", "null"]},
         total_ms=COUNT,
+        tags={
+            "type": "object",
+            "additionalProperties": _TEXT,
+            "description": "For whom it was made: `user`, and what `usage.tag_metadata` names.",
+        },
     ),
 )  # fmt: skip
 _BEFORE = Parameter("before", "The `seq` of the last one of the page before.", whole(0, 2**53, 0))
 _ONLY = (
     Parameter("key", "Only calls of this key; `console` for those without one."),
     Parameter("model", "Only calls for this model."),
+    Parameter("user", "Only calls for this end user."),
+    Parameter("tag", "Only calls with this tag, as `name:value`, instead of `user`."),
     Parameter("failed", "Only calls that failed.", {"type": "boolean", "default": False}),
     Parameter("after", "Only calls after the one with this `seq`: the page next to it.", whole(0, 2**53, 0)),
 )

@@ -56,4 +56,5 @@ USAGE_PARAMETERS = (
     Parameter("start", "The first day, instead of `days`.", DAY),
     Parameter("end", "The last day.", DAY),
     Parameter("key", "The id of a key: count that one only."),
+    Parameter("group_by", "Tell apart the values of this tag: `user`, or a name of `usage.tag_metadata`."),
 )

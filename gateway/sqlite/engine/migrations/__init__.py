@@ -17,6 +17,8 @@ from gateway.sqlite.engine.migrations import (
     m0005_sessions,
     m0006_logins,
     m0007_stored,
+    m0008_tags,
+    m0009_objects,
 )
 
 STEPS: tuple[tuple[str, ...], ...] = (
@@ -27,6 +29,8 @@ STEPS: tuple[tuple[str, ...], ...] = (
     m0005_sessions.STATEMENTS,
     m0006_logins.STATEMENTS,
     m0007_stored.STATEMENTS,
+    m0008_tags.STATEMENTS,
+    m0009_objects.STATEMENTS,
 )
 """The statements of each step, in order."""
 

@@ -8,7 +8,7 @@ and Anthropic would refuse (thoughts that it did not sign, ids outside its alpha
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -17,7 +17,7 @@ from gateway.api import (
     Answer,
     Call,
     Dialect,
-    EventReader,
+    EventDecoder,
     Fault,
     StreamDecoder,
     StreamItem,
@@ -32,7 +32,7 @@ from gateway.api import (
     unfold,
 )
 from tollgate_anthropic.draft import refuse, safe_id
-from tollgate_anthropic.faults import fault_from_error, redact
+from tollgate_anthropic.faults import fault_from_error
 from tollgate_anthropic.reply import MessageReader, completion_of, message_in
 from tollgate_anthropic.thinking import LEAST_BUDGET
 
@@ -147,7 +147,7 @@ class NativeReader(MessageReader):
 
     def make_decoder(self) -> StreamDecoder:
         """A fresh decoder for the streamed answer."""
-        return NativeDecoder(self.secret)
+        return NativeDecoder(self.clean)
 
     def open_tally(self, choices: int) -> Tally:
         """A fresh tally for the items of the stream."""
@@ -158,52 +158,22 @@ class NativeReader(MessageReader):
         return list(unfold(completion_of(self.call, self.read_reply(reply).body, self.reading), True))
 
 
-class NativeDecoder:
-    """Reads a streamed answer and passes its events on as the JSON bytes of their data; implements
-    `gateway.api.StreamDecoder`. Only `message_stop` stays here: the caller hears it once the call is billed.
-
-    secret: the operator's key, kept out of errors.
+class NativeDecoder(EventDecoder):
+    """Reads a streamed answer and passes its events on as the JSON bytes of their data. Only `message_stop` stays here:
+    the caller hears it once the call is billed. clean: applied to every fault.
     """
 
-    def __init__(self, secret: str = "") -> None:
-        self.done = False
-        self._events = EventReader()
-        self._secret = secret
+    def __init__(self, clean: Callable[[Fault], Fault] | None = None) -> None:
+        super().__init__(clean)
         self._message_id: str | None = None
-        self._failed = False
 
-    def feed(self, data: bytes) -> list[StreamItem]:
-        """Take the next bytes; return the events they completed, and a Fault as the last item if one came."""
-        if self._failed or self.done:
-            return []
-        try:
-            payloads = self._events.feed_data(data)
-        except Fault as fault:
-            return [self._fail(fault)]
-        return self._read(payloads)
-
-    def finish(self) -> list[StreamItem]:
-        """The connection ended. A last event without its blank line counts when it is whole."""
-        if self._failed or self.done:
-            return []
-        event = self._events.finish()
-        return self._read([event.data]) if event is not None and event.data[-1:] == b"}" else []
-
-    def _read(self, payloads: list[bytes]) -> list[StreamItem]:
-        out: list[StreamItem] = []
+    def read(self, payloads: list[bytes], out: list[StreamItem]) -> None:
+        """Pass events on, the frequent ones unread. Raises UpstreamFault for an error event, and for nonsense."""
         for payload in payloads:
-            if payload.startswith(DELTA) and payload[-1:] == b"}":
+            if (payload.startswith(DELTA) and payload[-1:] == b"}") or self._passes(payload):
                 out.append(payload)
-                continue
-            try:
-                if self._passes(payload):
-                    out.append(payload)
-            except Fault as fault:
-                out.append(self._fail(fault))
-                break
-            if self.done:
-                break
-        return out
+            elif self.done:
+                return
 
     def _passes(self, payload: bytes) -> bool:
         """Whether the caller is to see this event. Raises UpstreamFault for an error event, and for nonsense."""
@@ -237,7 +207,3 @@ class NativeDecoder:
             code="upstream_invalid_response",
             detail=f"message_start {identity[:100]!r} while {self._message_id[:100]!r} was open",
         )
-
-    def _fail(self, fault: Fault) -> Fault:
-        self._failed = True
-        return redact(fault, self._secret)

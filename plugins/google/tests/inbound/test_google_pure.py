@@ -9,6 +9,7 @@ import orjson
 import pytest
 from tollgate_google import Settings, create
 from tollgate_google.details import SKIP
+from tollgate_google.faults import tidy
 from tollgate_google.inbound import GenerateDialect
 from tollgate_google.inbound.answer import response_of
 from tollgate_google.inbound.faults import error_object
@@ -219,7 +220,7 @@ def test_streams_at_every_split(transcript: Any) -> None:
     for _, pieces in all_splits(transcript.body):
         call = opened(HELLO, "streamGenerateContent")
         decoder, relay, tally = (
-            NativeDecoder(KEY),
+            NativeDecoder(lambda fault: tidy(fault, KEY)),
             GenerateRelay(call, "id", None, native=True),
             GenerateTally(Reading()),
         )
@@ -263,7 +264,7 @@ def test_hostile_streams_raise_faults_only() -> None:
     for body in HOSTILE_BODIES:
         call = opened(HELLO, "streamGenerateContent")
         decoder, relay, tally = (
-            NativeDecoder(KEY),
+            NativeDecoder(lambda fault: tidy(fault, KEY)),
             GenerateRelay(call, "id", None, native=True),
             GenerateTally(Reading()),
         )

@@ -6,29 +6,26 @@ model, the output limit) is replaced, and what the gateway sealed into signature
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
-
-import orjson
 
 from gateway.api import (
     Answer,
     Call,
     Dialect,
-    EventReader,
     Fault,
     StreamDecoder,
     StreamItem,
     Tally,
     UpstreamReply,
     dicts_of,
-    load_exact,
     measure_chat,
     nonsense,
 )
 from tollgate_google.details import SKIP
-from tollgate_google.faults import fault_from_event, tidy
+from tollgate_google.faults import fault_from_event
 from tollgate_google.reply import GeminiReader, completion_of, responses_in
-from tollgate_google.stream import CALL
+from tollgate_google.stream import EventStreamDecoder, place_of
 
 from .notes import camel
 from .sealing import envelope_in
@@ -101,7 +98,7 @@ class NativeReader(GeminiReader):
 
     def make_decoder(self) -> StreamDecoder:
         """A fresh decoder for the streamed answer."""
-        return NativeDecoder(self.secret)
+        return NativeDecoder(self.clean)
 
     def open_tally(self, choices: int) -> Tally:
         """A fresh tally for the items of the stream."""
@@ -117,81 +114,27 @@ class NativeReader(GeminiReader):
         return list(responses)
 
 
-class NativeDecoder:
-    """Reads a streamed answer and passes its events on, parsed; implements `gateway.api.StreamDecoder`. There is
-    no end mark: the answer is whole when every candidate gave its reason.
-
-    secret: the operator's key, kept out of errors.
+class NativeDecoder(EventStreamDecoder):
+    """Reads a streamed answer and passes its events on, parsed. There is no end mark: the answer is whole when every
+    candidate gave its reason. clean: applied to every fault.
     """
 
-    def __init__(self, secret: str = "") -> None:
-        self.done = False
-        self._events = EventReader()
-        self._secret = secret
-        self._over = False
+    def __init__(self, clean: Callable[[Fault], Fault] | None = None) -> None:
+        super().__init__(clean)
         self._open: dict[int, bool] = {}
         self._blocked = False
 
-    def feed(self, data: bytes) -> list[StreamItem]:
-        """Take the next bytes; return the events they completed, and a Fault as the last item if one came."""
-        if self._over:
-            return []
-        try:
-            payloads = self._events.feed_data(data)
-        except Fault as fault:
-            return [self._fail(fault)]
-        return self._read(payloads)
-
-    def finish(self) -> list[StreamItem]:
-        """The connection ended. A last event without its blank line counts when it is whole."""
-        if self._over:
-            return []
-        event = self._events.finish()
-        out = self._read([event.data]) if event is not None and _is_json(event.data) else []
-        if not self._over:
-            self._over = True
-            self.done = self._blocked if not self._open else not any(self._open.values())
-        return out
-
-    def _read(self, payloads: list[bytes]) -> list[StreamItem]:
-        out: list[StreamItem] = []
-        for payload in payloads:
-            if payload == b"[DONE]":
-                continue  # not Google's, but some servers of this dialect add it
-            try:
-                event = load_exact(payload) if CALL in payload else orjson.loads(payload)
-                if type(event) is list and len(event) == 1:
-                    event = event[0]
-                if type(event) is not dict:
-                    continue
-                if event.get("error"):
-                    raise fault_from_event(event)
-            except orjson.JSONDecodeError:
-                out.append(self._fail(nonsense("The provider sent a stream event that is not JSON.", payload)))
-                break
-            except Fault as fault:
-                out.append(self._fail(fault))
-                break
-            self._note(event)
-            out.append(event)
-        return out
-
-    def _note(self, event: Json) -> None:
+    def take(self, event: Json, out: list[StreamItem]) -> None:
+        """Pass one response on. Raises the fault that an error means."""
+        if event.get("error"):
+            raise fault_from_event(event)
         feedback = event.get("promptFeedback")
         self._blocked = self._blocked or (isinstance(feedback, dict) and bool(feedback.get("blockReason")))
         for place, candidate in enumerate(dicts_of(event.get("candidates"))):
-            index = candidate.get("index")
-            at = index if type(index) is int and 0 <= index < 1000 else place
+            at = place_of(candidate, place)
             self._open[at] = self._open.get(at, True) and not candidate.get("finishReason")
+        out.append(event)
 
-    def _fail(self, fault: Fault) -> Fault:
-        self._over = True
-        return tidy(fault, self._secret)
-
-
-def _is_json(data: bytes) -> bool:
-    try:
-        orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return False
-    return True
+    def end(self, out: list[StreamItem]) -> None:
+        """Whether the answer is whole."""
+        self.done = self._blocked if not self._open else not any(self._open.values())

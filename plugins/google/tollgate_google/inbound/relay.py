@@ -9,12 +9,11 @@ import orjson
 
 from gateway.api import Call, Fault, StreamItem, Watch, dict_of, dicts_of, dump, encode_data, nonsense
 from tollgate_google.reading import Reading
-from tollgate_google.stream import ChunkTranslator
+from tollgate_google.stream import ChunkTranslator, place_of
 
 from .answer import usage_of
 from .faults import error_event
 from .stream import ChatStream
-from .tally import place_of
 
 Json = dict[str, Any]
 

@@ -7,11 +7,10 @@ from typing import Any
 from gateway.api import Fault, StreamItem, dict_of, dicts_of, dump, text_bytes
 from tollgate_google.grounding import searches_of
 from tollgate_google.reading import FINISH, Reading
+from tollgate_google.stream import place_of
 from tollgate_google.usage import translate_usage
 
 Json = dict[str, Any]
-
-_MOST_CANDIDATES = 1000
 
 
 class GenerateTally:
@@ -77,12 +76,6 @@ class GenerateTally:
             self.text_bytes += size
         if dict_of(event.get("promptFeedback")).get("blockReason"):
             self._blocked, self.finish_reason = True, "content_filter"
-
-
-def place_of(candidate: Json, place: int) -> int:
-    """The index of a candidate; the place where it stands when it names none."""
-    index = candidate.get("index")
-    return index if type(index) is int and 0 <= index < _MOST_CANDIDATES else place
 
 
 def _part_size(part: Json) -> int:

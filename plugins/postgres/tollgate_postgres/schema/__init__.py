@@ -18,9 +18,9 @@ from gateway.api.stores import DATABASE_MARK, derive
 if TYPE_CHECKING:
     import asyncpg
 
-VERSION = 1
+VERSION = 2
 """Of the tables. Raised together with a new file `vN.sql`."""
-FUNCTIONS = 1
+FUNCTIONS = 2
 """Of the functions: raised with every change to functions.sql, so that an older program does not put its own back."""
 _LOCK = 0x746F6C6C67617465
 

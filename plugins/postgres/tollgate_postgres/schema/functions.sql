@@ -54,9 +54,13 @@ CREATE OR REPLACE VIEW gw_responses AS
         coalesce(r.events, ''::bytea) AS events, r.n, r.item_ids
     FROM responses AS r JOIN accounts AS a ON a.n = r.account LEFT JOIN responses AS p ON p.n = r.previous;
 
+CREATE OR REPLACE VIEW gw_objects AS
+    SELECT o.id, a.id AS account, o.provider, o.kind, o.kept, o.created, o.details, o.is_open, o.n
+    FROM objects AS o JOIN accounts AS a ON a.n = o.account;
+
 CREATE OR REPLACE VIEW gw_usage AS
     SELECT u.n, coalesce(h.charged, 0) AS credits, u.request_id, a.id AS account, coalesce(k.id, '') AS key, u.model,
-        u.target, u.route, u.status, u.basis, u.created, u.first_byte_ms, u.total_ms, u.error, u.counts
+        u.target, u.route, u.status, u.basis, u.created, u.first_byte_ms, u.total_ms, u.error, u.counts, u.tags
     FROM usage AS u JOIN accounts AS a ON a.n = u.account LEFT JOIN keys AS k ON k.n = u.key
         LEFT JOIN holds AS h ON h.n = u.hold;
 
@@ -79,6 +83,7 @@ BEGIN
     DELETE FROM identities WHERE account = number;
     DELETE FROM links WHERE account = number;
     DELETE FROM sessions WHERE account = number;
+    DELETE FROM tag_sums WHERE account = number;
     PERFORM gw_changed();
     RETURN number;
 END $$;
@@ -129,6 +134,26 @@ CREATE OR REPLACE FUNCTION gw_add(p_account bigint, p_created bigint, p_key bigi
         requests = r.requests + excluded.requests, tokens = r.tokens + excluded.tokens
 $$;
 
+-- Add to the sums of each of the tags, an object of texts or NULL; the caller holds the lock on the account.
+CREATE OR REPLACE FUNCTION gw_tag(p_account bigint, p_created bigint, p_key bigint, p_tags json,
+    p_credits bigint, p_requests bigint, p_tokens bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE tag record; counted text; p_day integer := p_created / 86400;
+BEGIN
+    FOR tag IN SELECT e.key AS name, e.value FROM json_each_text(p_tags) AS e LOOP
+        counted := tag.value;
+        IF NOT EXISTS (SELECT 1 FROM tag_sums AS t
+                WHERE t.account = p_account AND t.day = p_day AND t.name = tag.name AND t.value = tag.value)
+            AND (SELECT count(DISTINCT t.value) FROM tag_sums AS t
+                WHERE t.account = p_account AND t.day = p_day AND t.name = tag.name) >= 1000 THEN
+            counted := '';
+        END IF;
+        INSERT INTO tag_sums AS s (account, day, name, value, key, credits, requests, tokens)
+            VALUES (p_account, p_day, tag.name, counted, p_key, p_credits, p_requests, p_tokens)
+            ON CONFLICT (account, day, name, value, key) DO UPDATE SET credits = s.credits + excluded.credits,
+                requests = s.requests + excluded.requests, tokens = s.tokens + excluded.tokens;
+    END LOOP;
+END $$;
+
 -- One entry with all that it does to sums; the caller holds the lock on the account. Returns the balance.
 CREATE OR REPLACE FUNCTION gw_post(p_account bigint, p_kind integer, p_amount bigint, p_reserved bigint,
     p_unpaid bigint, p_now bigint, h holds, p_basis integer, p_idem text, p_note text) RETURNS bigint
@@ -148,7 +173,10 @@ BEGIN
                 INSERT INTO months (key, period, used, held) VALUES (h.key, h.period, -p_amount, p_reserved);
             END IF;
         END IF;
-        IF p_amount <> 0 THEN PERFORM gw_add(p_account, h.created, h.key, h.model, -p_amount, 0, 0); END IF;
+        IF p_amount <> 0 THEN
+            PERFORM gw_add(p_account, h.created, h.key, h.model, -p_amount, 0, 0);
+            PERFORM gw_tag(p_account, h.created, h.key, h.tags, -p_amount, 0, 0);
+        END IF;
     END IF;
     RETURN after;
 END $$;
@@ -211,9 +239,9 @@ BEGIN
         wanted := ceil(base + price * covered);
     END IF;
     INSERT INTO holds (request_id, account, key, period, created, model, amount, units, state, charged, logged, lease,
-            base, unit_price, ceiling)
+            base, unit_price, ceiling, tags)
         VALUES (op ->> 'r', a.n, number, (op ->> 'p')::integer, p_now, op ->> 'd', wanted, coalesce(covered, units), 0,
-            0, false, p_lease, base, price, top)
+            0, false, p_lease, base, price, top, (op ->> 'g')::json)
         RETURNING * INTO h;
     PERFORM gw_post(a.n, 3, 0, h.amount, 0, p_now, h, 0, NULL, '');
     RETURN jsonb_build_object('amount', h.amount, 'units', units, 'covered', covered,
@@ -297,6 +325,7 @@ END $$;
 CREATE OR REPLACE FUNCTION gw_log(op jsonb, h holds) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     owner bigint := h.account; number bigint := h.key; model text := h.model; made bigint := h.created; counts bigint[];
+    own json := h.tags;
 BEGIN
     IF h.n IS NULL THEN
         SELECT n INTO owner FROM accounts WHERE id = op ->> 'a';
@@ -304,6 +333,7 @@ BEGIN
         SELECT coalesce((SELECT n FROM keys WHERE id = op ->> 'k'), 0) INTO number;
         model := op ->> 'd';
         made := (op ->> 'at')::bigint;
+        own := (op ->> 'g')::json;
     ELSIF h.logged THEN
         RETURN 'null';
     ELSE
@@ -312,10 +342,11 @@ BEGIN
     SELECT array_agg(value::bigint ORDER BY place) INTO counts
         FROM jsonb_array_elements_text(op -> 'c') WITH ORDINALITY AS c (value, place);
     INSERT INTO usage (account, key, hold, request_id, model, target, route, status, basis, created, counts,
-            first_byte_ms, total_ms, error)
+            first_byte_ms, total_ms, error, tags)
         VALUES (owner, number, h.n, op ->> 'r', model, op ->> 't', op ->> 'o', (op ->> 'x')::smallint,
-            (op ->> 's')::smallint, made, counts, (op ->> 'f')::integer, (op ->> 'w')::integer, op ->> 'z');
+            (op ->> 's')::smallint, made, counts, (op ->> 'f')::integer, (op ->> 'w')::integer, op ->> 'z', own);
     PERFORM gw_add(owner, made, number, model, 0, 1, counts[1] + counts[2]);
+    PERFORM gw_tag(owner, made, number, own, 0, 1, counts[1] + counts[2]);
     RETURN 'null';
 END $$;
 

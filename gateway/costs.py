@@ -1,0 +1,100 @@
+"""What a request may not have a provider do: run tools that cost more than the prices say, and use what is kept there
+for the operator's one account.
+
+Where the line is, is data: `Profile.tools` says which tools a target runs at the price of its tokens and searches, an
+operator lets further ones through (`hosted_tools`) and names what everybody may use (`shared_ids`), both in the
+provider's section. A plugin's own dialect is checked by that plugin, with the functions of this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from gateway.call import Call, Target
+from gateway.errors import CallerFault
+from gateway.wire.kept_ids import KeptId, kept_ids
+from gateway.wire.lenient import text_of
+
+Owns = Callable[[Call, Target, KeptId], Awaitable[bool]]
+"""Whether the account of a call got an id at the provider of a target, through this gateway."""
+
+_CALLERS_OWN = frozenset({"function", "custom"})
+_SEARCH = ("web_search", "web_search_*")
+_FIX = {
+    "file": "send the file itself",
+    "prompt": "send its text",
+    "conversation": "send the whole conversation",
+    "response": "send the whole conversation",
+    "cache": "send the content itself",
+}
+
+
+async def nobody_owns(call: Call, target: Target, kept: KeptId) -> bool:
+    """What a gateway answers that remembers no ids of providers."""
+    return False
+
+
+def allows_tool(target: Target, kind: str, known: Iterable[str]) -> bool:
+    """Whether tools of this type may be sent to `target`. known: patterns of those that cost only tokens and searches
+    there, `Profile.tools`."""
+    if kind in _CALLERS_OWN or kind in target.hosted_tools:
+        return True
+    return any(fnmatchcase(kind, pattern) for pattern in known)
+
+
+def tool_fault(path: str, kind: str, target: Target) -> CallerFault:
+    """What is told to whoever asks for a tool that is not allowed."""
+    return CallerFault(
+        f"{path}: {kind[:100]!r} may cost more at the provider than tokens, and this gateway has no price for it; "
+        f"leave it out. (The operator may let it through: providers.{target.provider}.hosted_tools.)",
+        code="unsupported_tool",
+        param=path,
+    )
+
+
+def kept_fault(kept: KeptId, target: Target) -> CallerFault:
+    """What is told to whoever names something that is not known to be its own."""
+    fix = _FIX.get(kept.kind, "leave it out")
+    what = kept.kind.replace("_", " ")
+    return CallerFault(
+        f"{kept.path}: this {what} is kept at the provider, in an account that all callers share, and was not made by "
+        f"yours; {fix}. (The operator may share it: providers.{target.provider}.shared_ids.)",
+        code="unsupported_parameter",
+        param=kept.path,
+    )
+
+
+def check_tools(body: Mapping[str, Any], dialect: str, target: Target) -> None:
+    """Raise CallerFault for the first tool of a chat or Responses body that `target` must not be asked to run."""
+    tools = body.get("tools")
+    for at, tool in enumerate(tools if isinstance(tools, list) else ()):
+        kind = text_of(tool.get("type")) if isinstance(tool, Mapping) else ""
+        if kind and kind not in _CALLERS_OWN and not _covered(tool, kind, dialect, target):
+            raise tool_fault(f"tools[{at}]", kind, target)
+
+
+def _covered(tool: Mapping[str, Any], kind: str, dialect: str, target: Target) -> bool:
+    if kind in target.hosted_tools:
+        return True
+    if dialect == "chat" and any(fnmatchcase(kind, pattern) for pattern in _SEARCH):
+        # In chat no usage tells of searches but that of targets which say that they search.
+        return target.profile.web_search != "no"
+    environment = tool.get("environment")
+    if kind == "shell" and isinstance(environment, Mapping) and environment.get("type") != "local":
+        return False  # the provider's container, in place of the caller's own machine
+    return allows_tool(target, kind, target.profile.tools)
+
+
+def read_costs(body: Mapping[str, Any], dialect: str, target: Target) -> list[KeptId]:
+    """`check_tools`, and the ids in a body that name what is kept at the provider of `target` and is not shared."""
+    check_tools(body, dialect, target)
+    return [kept for kept in kept_ids(body) if not kept.id or kept.id not in target.shared_ids]
+
+
+async def check_kept(call: Call, found: Iterable[KeptId], target: Target, owns: Owns) -> None:
+    """Raise CallerFault for the first of these ids that the caller's account does not own."""
+    for kept in found:
+        if not kept.id or not await owns(call, target, kept):
+            raise kept_fault(kept, target)

@@ -1,0 +1,42 @@
+"""Providers that go on beyond the output limit that they were given: their streams are ended at what is paid for.
+
+How many tokens came is not known before the end. A limit counts as passed by what no honest answer comes to: usage that
+says so; more chunks than tokens, since providers send one token a chunk or several (those that send letters apart are
+told by the size of their chunks); or more text than any script packs into so many tokens. (Of `o200k_base`, a token of
+a long text has 4 to 5 bytes in English, and up to 10 in scripts of three bytes a letter: `gateway.wire.text_tokens`.)
+"""
+
+from __future__ import annotations
+
+from gateway.provider import Tally
+
+_LETTER, _USUAL, _MOST = 2, 5, 12
+"""Bytes of text: fewer in a chunk are a letter, not a token; so many a token has mostly; more it never has."""
+_SPARE = 8
+"""Tokens more than the limit that nobody quarrels about."""
+
+
+class OutputLimit:
+    """The limit of one stream. tokens: over all choices."""
+
+    __slots__ = ("tokens",)
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens
+
+    def is_near(self, tally: Tally, more: int) -> bool:
+        """Whether `more` further items may pass the limit."""
+        return tally.chunks + more > self.tokens or tally.text_bytes > _USUAL * self.tokens
+
+    def is_passed(self, tally: Tally) -> bool:
+        """Whether the answer has gone on beyond it. Not before the last choice has ended: then only usage comes."""
+        if tally.complete:
+            return False
+        most = self.tokens + _SPARE
+        reported = tally.usage.get("completion_tokens") if tally.usage is not None else None
+        if isinstance(reported, int) and reported > most:
+            return True
+        text, chunks = tally.text_bytes, tally.chunks
+        if chunks > most and (text >= _LETTER * chunks or text > _USUAL * most):
+            return True
+        return text > _MOST * most

@@ -1,0 +1,147 @@
+"""What a provider keeps for the operator's account is nobody's: no caller names it at any door, to a target of its own
+dialect or of another, unless the operator shares it. Tools that no price covers go nowhere, either."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.testing import FakeUpstream, json_reply, openai_completion, running_gateway, upstream_config
+
+from .conftest import HELLO
+
+CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
+GEMINI = "/v1beta/models/fake%2Fmodel:generateContent"
+
+
+def chat(**more: Any) -> tuple[str, dict[str, Any]]:
+    return CHAT, {"messages": HELLO, **more}
+
+
+def responses(**more: Any) -> tuple[str, dict[str, Any]]:
+    return RESPONSES, {"input": "Hello!", **more}
+
+
+def messages(**more: Any) -> tuple[str, dict[str, Any]]:
+    return MESSAGES, {"model": "fake/model", "max_tokens": 9, "messages": HELLO, **more}
+
+
+def gemini(**more: Any) -> tuple[str, dict[str, Any]]:
+    return GEMINI, {"contents": [{"parts": [{"text": "Hello!"}]}], **more}
+
+
+def said(part: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": [part]}]
+
+
+FILE = {"type": "input_file", "file_id": "file-1"}
+RESPONSE = {
+    "id": "resp_1",
+    "object": "response",
+    "status": "completed",
+    "output": [
+        {
+            "type": "message",
+            "id": "msg_1",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "output_text", "text": "Hi", "annotations": []}],
+        }
+    ],
+    "usage": {"input_tokens": 3, "output_tokens": 1, "total_tokens": 4},
+}
+
+KEPT = [
+    chat(messages=said({"type": "file", "file": {"file_id": "file-1"}})),
+    chat(container="cntr_1"),
+    chat(thread={"type": "continue", "previous_message_id": "msg_1"}),
+    chat(conversation="conv_1"),
+    chat(cached_content="cachedContents/1"),
+    chat(audio={"format": "wav", "voice": {"id": "voice_1"}}),
+    chat(tools=[{"type": "file_search", "vector_store_ids": ["vs_1"]}]),
+    responses(input=said(FILE)),
+    responses(input=said({"type": "input_image", "file_id": "file-1"})),
+    responses(input=[{"type": "function_call_output", "call_id": "c", "output": [FILE]}]),
+    responses(prompt={"id": "pmpt_1"}),
+    responses(container="cntr_1"),
+    responses(tools=[{"type": "code_interpreter", "container": "cntr_1"}]),
+    responses(tools=[{"type": "file_search", "vector_store_ids": ["vs_1"]}]),
+    messages(messages=said({"type": "document", "source": {"type": "file", "file_id": "file_1"}})),
+    messages(messages=said({"type": "container_upload", "file_id": "file_1"})),
+    messages(container="cntr_1"),
+    messages(thread={"type": "continue", "previous_message_id": "msg_1"}),
+    gemini(cachedContent="cachedContents/1"),
+    gemini(contents=[{"parts": [{"fileData": {"fileUri": "files/1", "mimeType": "image/png"}}]}]),
+    gemini(contents=[{"parts": [{"fileData": {"fileUri": "gs://bucket/1", "mimeType": "image/png"}}]}]),
+]  # fmt: skip
+
+COSTLY = [
+    chat(tools=[{"type": "x_search"}]),
+    chat(tools=[{"type": "builtin_function", "function": {"name": "$web_search"}}]),
+    chat(tools=[{"type": "code_interpreter"}]),
+    chat(search_parameters={"mode": "on"}),
+    responses(tools=[{"type": "image_generation"}]),
+    responses(tools=[{"type": "code_interpreter", "container": {"type": "auto"}}]),
+    responses(tools=[{"type": "of_tomorrow"}]),
+    responses(tools=[{"type": "shell", "environment": {"type": "container_auto"}}]),
+    messages(tools=[{"type": "code_execution_20250825", "name": "code_execution"}]),
+    messages(tools=[{"type": "advisor_20260101", "name": "advisor", "model": "dear"}]),
+    gemini(tools=[{"googleMaps": {}}]),
+    gemini(tools=[{"fileSearch": {"fileSearchStoreNames": ["fileSearchStores/1"]}}]),
+]
+
+
+def model(mode: str) -> dict[str, Any]:
+    price = {"input": 1, "output": 2}
+    entry = {"provider": "fake", "upstream": "m", "price": price, "max_output": 4096, "options": {"responses": mode}}
+    return {"fake/model": entry}
+
+
+@pytest.mark.parametrize("mode", ["bridge", "native", "only"])
+@pytest.mark.parametrize("asked", [*KEPT, *COSTLY], ids=lambda asked: f"{asked[0]}-{list(asked[1])[-1]}")
+async def test_it_reaches_no_provider(serve: Any, asked: Any, mode: str) -> None:
+    site = await serve(models=model(mode))
+    path, body = asked
+    site.upstream.reply(json_reply(RESPONSE))
+    status, _, raw = await site.running.post(path, body)
+    if mode == "only" and path == CHAT and "audio" in body:
+        # What the Responses API has no member for is left out and reported, as ever.
+        assert status == 200
+        assert b"voice" not in site.upstream.requests[0].body
+        return
+    assert status == 400, raw
+    assert site.upstream.requests == []
+    assert await site.spent() == 0
+
+
+SHARED = {"hosted_tools": ["file_search", "x_search"], "shared_ids": ["vs_1", "file-1", "pmpt_1"]}
+
+
+@pytest.mark.parametrize(
+    ("asked", "mode"),
+    [
+        (chat(tools=[{"type": "x_search"}]), "bridge"),
+        (chat(messages=said({"type": "file", "file": {"file_id": "file-1"}})), "bridge"),
+        (responses(tools=[{"type": "file_search", "vector_store_ids": ["vs_1"]}]), "native"),
+        (responses(input=said(FILE)), "native"),
+        (responses(input=said(FILE)), "bridge"),
+        (responses(prompt={"id": "pmpt_1"}), "native"),
+    ],
+)
+async def test_what_the_operator_shares_goes_out(tmp_path: Path, asked: Any, mode: str) -> None:
+    async with FakeUpstream() as upstream:
+        provider = {"plugin": "openai", "base_url": upstream.url + "/v1", "api_key": "sk-fake-upstream-key"}
+        config = upstream_config(upstream.url, providers={"fake": {**provider, **SHARED}}, models=model(mode))
+        upstream.reply(json_reply(RESPONSE if mode == "native" else openai_completion("Hi")))
+        async with running_gateway(tmp_path, config) as running:
+            path, body = asked
+            status, _, raw = await running.post(path, body)
+            assert status == 200, raw
+            [sent] = upstream.requests
+            assert any(shared in sent.body.decode() for shared in (*SHARED["shared_ids"], "x_search"))
+            # Another id beside it is still nobody's.
+            status, _, raw = await running.post(path, {**body, "container": "cntr_1"})
+            assert (status, orjson.loads(raw)["error"]["param"]) == (400, "container")

@@ -1,0 +1,83 @@
+"""Upstreams that ignore the output limit: cut at every door, billed as if they had kept it, and told of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.testing import Reply, Stall, chunk, json_reply, openai_completion, sse, usage
+from gateway.wire.tokens import estimate_input_tokens
+
+from .conftest import HELLO
+from .test_logged_text import DOORS
+
+INPUT = estimate_input_tokens({"messages": HELLO})
+LIMIT = 50
+WORD = "1234"
+NATIVE = {"options": {"responses": "native"}}
+
+
+def limited(door: str) -> tuple[str, dict[str, Any]]:
+    _, body, path = DOORS[door]
+    more: dict[str, Any] = {"stream": True}
+    if door == "gemini":
+        more = {"generationConfig": {"maxOutputTokens": LIMIT}}
+    elif door == "responses":
+        more["max_output_tokens"] = LIMIT
+    else:
+        more["max_tokens"] = LIMIT
+    return path, {**body, **more}
+
+
+def model(mode: str) -> dict[str, Any]:
+    price = {"input": 1, "output": 2}
+    return {"fake/model": {"provider": "fake", "upstream": "u", "price": price, "options": {"responses": mode}}}
+
+
+def words(count: int, mode: str = "bridge") -> list[bytes]:
+    if mode == "bridge":
+        return [sse(chunk({"content": WORD})) for _ in range(count)]
+    made = {"type": "response.created", "response": {"id": "r", "object": "response", "status": "in_progress"}}
+    delta = {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "item_id": "m", "delta": WORD}
+    return [sse(made), *[sse(delta) for _ in range(count)]]
+
+
+@pytest.mark.parametrize("step", [None, 20])
+@pytest.mark.parametrize(("door", "mode"), [*[(door, "bridge") for door in DOORS], ("responses", "native")])
+async def test_a_stream_ends_at_its_limit(serve: Any, door: str, mode: str, step: int | None) -> None:
+    site = await serve(models=model(mode), credits={"hold_step": step})
+    site.upstream.reply(Reply([*words(2_000, mode), Stall()]))
+    path, body = limited(door)
+    status, _, raw = await site.running.post(path, body)
+    assert status == 200, raw
+    assert LIMIT <= raw.decode().count(f'"{WORD}"') <= LIMIT + 9
+    ending = {"responses": "response.incomplete", "messages": "max_tokens", "gemini": "MAX_TOKENS", "chat": "length"}
+    assert ending[door] in raw.decode()
+    row = await site.row()
+    assert (row.row.status, row.row.basis, row.row.usage.completion_tokens) == (200, "estimated", LIMIT)
+    assert await site.spent() == row.credits == INPUT + 2 * LIMIT
+    told = [line for line in site.log if "output limit" in line["message"]]
+    assert [line["level"] for line in told] == ["warning"]
+
+
+async def test_a_clamped_answer_costs_what_was_held_whatever_its_provider_tells(serve: Any) -> None:
+    """The balance pays for some tokens; the provider writes, and tells of, many more."""
+    site = await serve(models=model("bridge"), credits={"hold_step": None})
+    ledger = site.running.gateway.stores.ledger
+    for stream in (False, True):
+        key = await site.running.new_key(credits=400)
+        if stream:
+            site.upstream.reply(Reply([*words(40), sse(chunk({}, finish="stop", usage=usage(10, 3_000)))]))
+        else:
+            site.upstream.reply(json_reply(openai_completion("long", reported=usage(10, 3_000))))
+        answer = await site.ask(key=key, stream=stream)
+        assert answer.headers["x-gateway-clamped"].endswith("reason=credits")
+        await site.rest()
+        row = (await site.rows())[-1]
+        account = await site.running.gateway.stores.accounts.get_account(row.row.account_id)
+        assert (account.balance >= 0, account.held) == (True, 0)
+        charge, disputed = (await ledger.entries(account.id))[-2:]
+        assert (charge.kind, -charge.amount) == ("charge", row.credits)
+        assert (disputed.kind, disputed.amount, disputed.note) == ("overrun", 0, "disputed usage")
+        assert disputed.unpaid == 10 + 2 * 3_000 - row.credits
