@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
+from jsonschema import Draft202012Validator
+
+from gateway.testing import RunningGateway
 
 pytest_plugins = ["gateway.testing.pytest_plugin"]
 
@@ -29,3 +36,75 @@ def never_block_the_event_loop(request: pytest.FixtureRequest) -> Iterator[None]
         return
     with blockbuster_ctx("gateway"):
         yield
+
+
+_TESTS = Path(__file__).parent / "tests"
+_CHAT = _TESTS / "e2e/schemas/openai-chat.json"
+_RESPONSES = _TESTS / "wire/fixtures/responses/openai-schemas.json"
+
+
+@cache
+def _definitions(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = orjson.loads(path.read_bytes())["$defs"]
+    return found
+
+
+@cache
+def _validator(path: Path, name: str) -> Draft202012Validator:
+    return Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": _definitions(path)})
+
+
+@cache
+def _events() -> dict[str, str]:
+    """Type of an event -> its schema."""
+    named = {}
+    for name, found in _definitions(_RESPONSES).items():
+        kind = found.get("properties", {}).get("type", {}).get("enum", [None])[0]
+        if name.endswith("Event") and kind:
+            named[kind] = name
+    return named
+
+
+def problems_of(path: str, body: bytes) -> list[str]:
+    """What is wrong with a good answer (status 200) to `POST path`, whole or streamed; nothing for other paths."""
+    path = path.partition("?")[0]
+    chat = path.endswith("/chat/completions")
+    if not chat and not path.endswith("/responses"):
+        return []
+    if body[:1] == b"{":
+        name = "CreateChatCompletionResponse" if chat else "Response"
+        return _wrong(_CHAT if chat else _RESPONSES, name, orjson.loads(body))
+    wrong = []
+    for line in body.split(b"\n"):
+        data = line.removeprefix(b"data: ")
+        if data is line or not data.startswith(b"{"):
+            continue
+        value = orjson.loads(data)
+        if chat and "error" not in value:
+            wrong += _wrong(_CHAT, "CreateChatCompletionStreamResponse", value)
+        elif not chat and value.get("type") in _events():
+            wrong += _wrong(_RESPONSES, _events()[value["type"]], value)
+    return wrong
+
+
+def _wrong(path: Path, name: str, value: Any) -> list[str]:
+    return [f"{name} {error.json_path}: {error.message[:300]}" for error in _validator(path, name).iter_errors(value)]
+
+
+@pytest.fixture
+def keep_to_published_schemas(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every good answer to a chat completion or a response that a test gets through `RunningGateway.post` keeps to
+    OpenAI's published schemas. For whole modules: `pytestmark = pytest.mark.usefixtures(...)`;
+    `@pytest.mark.unpublished` switches it off for one test."""
+    if request.node.get_closest_marker("unpublished"):
+        return
+    post = RunningGateway.post
+
+    async def checked(self: RunningGateway, path: str, *args: Any, **more: Any) -> Any:
+        status, headers, body = await post(self, path, *args, **more)
+        if status == 200:
+            wrong = problems_of(path, body)
+            assert not wrong, wrong[:5]
+        return status, headers, body
+
+    monkeypatch.setattr(RunningGateway, "post", checked)

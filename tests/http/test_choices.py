@@ -21,6 +21,8 @@ from gateway.testing import (
     usage,
 )
 
+pytestmark = pytest.mark.usefixtures("keep_to_published_schemas")
+
 ONE_AT_A_TIME = """
 from dataclasses import replace
 

@@ -11,6 +11,8 @@ from gateway.testing import Reply, json_reply, openai_completion
 
 from .responses_kit import RESPONSES, sdk
 
+pytestmark = pytest.mark.usefixtures("keep_to_published_schemas")
+
 COMPACT = RESPONSES + "/compact"
 HISTORY = [
     {"role": "user", "content": "Find the file."},

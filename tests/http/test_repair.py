@@ -20,6 +20,8 @@ from gateway.testing import (
 )
 from gateway.testing.running import upstream_config
 
+pytestmark = pytest.mark.usefixtures("keep_to_published_schemas")
+
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 ASKED = [{"role": "user", "content": "x"}]
 DOORS: dict[str, tuple[str, dict[str, Any]]] = {

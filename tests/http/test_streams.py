@@ -26,6 +26,8 @@ from gateway.testing import (
     usage,
 )
 
+pytestmark = pytest.mark.usefixtures("keep_to_published_schemas")
+
 REPORTED = usage(10, 2)
 COST = 14  # 10 tokens at 1 credit and 2 at 2
 

@@ -8,6 +8,8 @@ import pytest
 
 from .conftest import Turn, call
 
+pytestmark = pytest.mark.usefixtures("keep_to_published_schemas")
+
 CITED = "Ja, größer: [The moon](https://moon.example/a) goes round."
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}}
 ASK = [{"role": "user", "content": "?"}]

@@ -35,8 +35,13 @@ class ChunkRepair:
     def repair(self, chunk: Json) -> bool:
         """Put one chunk right, in place; whether there was anything to do. Raises the Fault of a choice that failed."""
         choices = chunk.get("choices")
-        if not isinstance(choices, list) or not choices:
+        if not isinstance(choices, list):
             return False
+        if not choices:
+            # The id that it lacks is that of the chunks that follow, which nobody knows yet.
+            changed = chunk.get("object") != _OBJECT
+            chunk["object"] = _OBJECT
+            return changed
         changed = self._frame(chunk)
         for place, choice in enumerate(choices):
             if isinstance(choice, dict):

@@ -37,6 +37,8 @@ from gateway.testing.running import CREDITS, KeySettings
 
 from .inbound.kit import fold, read_events
 
+pytestmark = pytest.mark.usefixtures("keep_to_published_schemas")
+
 Json = dict[str, Any]
 
 TRANSCRIPTS = load_transcripts(Path(__file__).parent.parent / "transcripts")

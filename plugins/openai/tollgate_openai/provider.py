@@ -108,9 +108,9 @@ class OpenAIProvider:
             operations=operations,
             understands=frozenset({"custom_tools", "allowed_tools", "functions"} if official else ()),
             on_disconnect=self._settings.on_disconnect,
-            tools=TOOLS,
             # The Responses API has a tool for it, and whoever is spoken to in nothing else is asked for that.
-            web_search="yes" if dialects == {"responses"} else "no",
+            web_search="yes" if dialects == frozenset({"responses"}) else "no",
+            tools=TOOLS,
         )
 
     def _completions(self, target: Target) -> str:
