@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from typing import Any, Literal, NoReturn
 
 from gateway.errors import CallerFault
@@ -82,6 +83,16 @@ class Caller:
     monthly_limit: int | None = None
     requests_per_minute: int | None = None
     account_requests_per_minute: int | None = None
+
+    def may_call(self, model: str, candidates: Sequence[Target]) -> bool:
+        """Whether the allow-list names a model, or everything that it may lead to."""
+        if self.models is None or _listed(model, self.models):
+            return True
+        return bool(candidates) and all(_listed(target.model, self.models) for target in candidates)
+
+
+def _listed(model: str, patterns: Sequence[str]) -> bool:
+    return any(model == pattern or fnmatchcase(model, pattern) for pattern in patterns)
 
 
 @dataclass(slots=True, frozen=True)

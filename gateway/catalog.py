@@ -118,7 +118,7 @@ class Catalog:
             return resolution
         resolution = self._resolutions.get(name) if isinstance(name, str) else None
         if resolution is None:
-            raise self._not_found(name)
+            raise self.not_found(name)
         if not resolution.candidates:
             raise self._unavailable(name)
         assert operation is not None
@@ -140,6 +140,11 @@ class Catalog:
         names = (self._config.default_model, *self._config.aliases, *self._config.models)
         return next((name for name in names if name is not None and self._resolutions[name].candidates), None)
 
+    def candidates(self, name: str) -> tuple[Target, ...]:
+        """All usable targets that a name may lead to; none for a name that is not known."""
+        resolution = self._resolutions.get(name)
+        return () if resolution is None else resolution.candidates
+
     def public_list(self) -> list[dict[str, Any]]:
         """The `data` of GET /models: aliases first, then models, each in the order of the file.
 
@@ -153,7 +158,7 @@ class Catalog:
     def public_one(self, name: str) -> dict[str, Any]:
         """One entry of `public_list`. Raises CallerFault 404 `model_not_found`."""
         if name not in self._resolutions:
-            raise self._not_found(name)
+            raise self.not_found(name)
         return self._public(name)
 
     def _why_not(self, model: ModelEntry) -> str | None:
@@ -240,12 +245,13 @@ class Catalog:
             entry["alias_of"] = model.id
         return entry
 
-    def _not_found(self, name: object) -> Fault:
+    def not_found(self, name: object, *, hints: bool = True) -> Fault:
+        """What is told to whoever names a model that is not there. hints: it may be told of others."""
         text = name if isinstance(name, str) else ""
         shown = text if text.isprintable() else ascii(text)[1:-1]
         if len(shown) > _LONGEST_SHOWN:
             shown = shown[: _LONGEST_SHOWN - 3] + "..."
-        guess = self._guess(text)
+        guess = self._guess(text) if hints else None
         hint = f" Did you mean '{guess}'?" if guess else " GET /models lists the models there are."
         return CallerFault(
             f"The model '{shown}' does not exist.{hint}", status=404, code="model_not_found", param="model"

@@ -37,7 +37,7 @@ from gateway.credentials import COMPACTION_KEY, derive
 from gateway.discovery import Discovery
 from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.exposition import merge, render
-from gateway.fetch import MediaFetcher
+from gateway.fetch import Links, MediaFetcher
 from gateway.keeping import hear_cancellations, keep_house, keep_lease, keep_listing
 from gateway.logs import BodyCopy, RequestLog, attempt_entry, log_body, make_logger, request_entry, style_of
 from gateway.metrics import Metrics, store_gauges
@@ -120,6 +120,7 @@ class Runtime:
             gateway.record_attempt,
             gateway.aside,
             None if recorder is None else recorder.tap,
+            Links(config.fetch),
         )
 
     @property

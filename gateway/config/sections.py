@@ -227,7 +227,8 @@ class FetchSettings(Section):
     max_size: one piece of media; max_total: all of one request together. timeout: one piece with all its redirects,
     waiting for a free place among `concurrency` included; connect: DNS, TCP and TLS of each hop. max_per_request:
     different URLs. allow_hosts: what may be reached although it is not on the public internet; an entry with a port
-    means this port of it, one without means `ports`.
+    means this port of it, one without means `ports`. private_links: URLs of hosts that are not on the public internet
+    may be passed on to providers that fetch media themselves.
     """
 
     enabled: bool = False
@@ -239,6 +240,7 @@ class FetchSettings(Section):
     max_per_request: Annotated[int, Field(ge=1, le=1000)] = 16
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
     ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], ListOf, Field(min_length=1)] = (80, 443)
+    private_links: bool = False
     allow_hosts: Annotated[tuple[HostEntry, ...], ListOf] = ()
 
 

@@ -167,12 +167,24 @@ class RequestContext:
         call.candidates = resolution.candidates
 
     def models(self) -> list[dict[str, Any]]:
-        """The public entries of all models and aliases, as in `GET /models`."""
-        return self.runtime.catalog.public_list()
+        """The public entries of all models and aliases that this caller may call, as in `GET /models`."""
+        entries = self.runtime.catalog.public_list()
+        caller = self._restricted()
+        if caller is None:
+            return entries
+        candidates = self.runtime.catalog.candidates
+        return [entry for entry in entries if caller.may_call(entry["id"], candidates(entry["id"]))]
 
     def model(self, name: str) -> dict[str, Any]:
         """One of them. Raises CallerFault 404."""
-        return self.runtime.catalog.public_one(name)
+        catalog, caller = self.runtime.catalog, self._restricted()
+        if caller is not None and not caller.may_call(name, catalog.candidates(name)):
+            raise catalog.not_found(name, hints=False)
+        return catalog.public_one(name)
+
+    def _restricted(self) -> Caller | None:
+        caller = None if self.call is None else self.call.caller
+        return caller if caller is not None and caller.models is not None else None
 
     def provider(self, target: Target) -> Provider:
         """The instance that serves a target."""

@@ -20,7 +20,7 @@ from gateway.wire.json_body import parse_json
 _ONLY_ONCE = ("Authorization", "X-Api-Key", "X-Goog-Api-Key", "Content-Encoding", "Expect")
 """Headers that decide who asks and how the body is read: of two, a proxy may believe one and the gateway the other."""
 
-_HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 
 JSON_TYPES = ("application/json", "text/json", "")
 """Media types of JSON; most clients name the first."""
@@ -29,11 +29,19 @@ JSON_TYPES = ("application/json", "text/json", "")
 def check_head(request: web.BaseRequest) -> None:
     """Refuse what two readers of one head may understand differently, before anything is decided by it.
 
-    Raises CallerFault 400 for a credential that stands twice and for chunking in HTTP/1.0 (RFC 9112, section 6.1), and
-    501 for a transfer coding other than chunked, which nobody here would undo. The connection closes where it is not
-    sure how long the body is.
+    Raises CallerFault 400 for a `Host` that is none, for a credential that stands twice and for chunking in HTTP/1.0
+    (RFC 9112, section 6.1), and 501 for a transfer coding other than chunked, which nobody here would undo. The
+    connection closes where it is not sure how long the body is, and after a Host that is none: what came before this
+    gateway may have read another one.
     """
     headers = request.headers
+    host = headers.get("Host")
+    if host is not None and not _HOST.fullmatch(host) and (host or request.version >= HttpVersion11):
+        raise CallerFault(
+            "Host: this header is not a host name, with or without a port.",
+            code="bad_http",
+            headers={"connection": "close"},
+        )
     for name in _ONLY_ONCE:
         if name in headers and len(headers.getall(name)) > 1:
             raise CallerFault(f"{name}: this header stands more than once; send one.", code="duplicate_header")

@@ -4,6 +4,7 @@ socket from wherever they come, with the caller's backpressure handed on to the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 
 from aiohttp import HttpVersion11, web
@@ -72,10 +73,11 @@ class SseResponse:
         self._response = web.StreamResponse(headers=head)
         if self._chunked:
             self._response.enable_chunked_encoding()
-        await self._response.prepare(self._request)
+        with contextlib.suppress(ConnectionError):  # the handler is told by cancellation that its caller is gone
+            await self._response.prepare(self._request)
         connection = self._request.protocol
         if isinstance(connection, Connection):
-            connection.on_flow = flow
+            connection.on_flow, connection.on_probe = flow, self.keep_alive
 
     def write(self, data: bytes) -> None:
         """Write bytes now. On a connection that is gone this does nothing: the handler is told by cancellation."""
@@ -100,14 +102,15 @@ class SseResponse:
             self.write(last)
         connection = self._request.protocol
         if isinstance(connection, Connection):
-            connection.on_flow = None
+            connection.on_flow = connection.on_probe = None
         transport = self._request.transport
         if fault is not None and self._media_type != EVENT_STREAM and transport is not None:
             transport.abort()  # nothing else tells that what came is not the whole
             return
         try:
             async with asyncio.timeout(max(seconds, LAST_BYTES)):
-                await self.response.write_eof()
+                with contextlib.suppress(ConnectionError):
+                    await self.response.write_eof()
         except TimeoutError:
             if transport is not None:
                 transport.abort()

@@ -73,8 +73,7 @@ class EchoProvider:
 
     def profile(self, target: Target) -> Profile:
         """Everything; any number of choices, any name of a function."""
-        does = frozenset({"chat", *_READERS})
-        return Profile(operations=does, on_disconnect=self._on_disconnect, tool_names="")
+        return Profile(operations=frozenset({"chat", *_READERS}), on_disconnect=self._on_disconnect, tool_names="")
 
     def prepare(self, call: Call, target: Target) -> Attempt:
         """See `Provider`. Raises CallerFault for a directive that cannot be followed, and for what the model cannot do

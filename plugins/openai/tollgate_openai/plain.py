@@ -28,7 +28,8 @@ PATHS: Mapping[str, str] = MappingProxyType(
 """Where each operation is done, below the base URL."""
 
 EVERYTHING = frozenset({"chat", *PATHS})
-"""What a server may do of which no more is known than that it speaks this dialect."""
+"""What a server may do of which no more is known than that it speaks this dialect; texts to go on from are then said as
+chats."""
 
 
 @dataclass(slots=True, frozen=True)
