@@ -38,7 +38,7 @@ class ModelOperation:
     choices: how many answers a body asks for. over: an operation that it can be said as, for targets that do only that.
 
     For what is neither text nor vectors, so that its answer is paid for whole, whoever waits for it:
-    count: what an answer comes to besides tokens, by the request and the answer's body (empty where it is not known).
+    count: what an answer comes to besides tokens, by the request and the answer's body, as far as that is known.
     bound_output: an upper bound of its answer in tokens at a target.
     estimate_output: its answer in tokens, for a bill when no usage came; rather too many than too few.
     bound_counts: an upper bound of `count`. expect_counts: what is expected of it, where that may be much less.
@@ -78,7 +78,7 @@ def _bound_by(measure: Callable[[Body], int]) -> Callable[[Provider, Body, Targe
 
 def _image_row(name: str, cannot: str) -> ModelOperation:
     def count(body: Body, answer: Mapping[str, Any]) -> Counts:
-        made = images.images_in(answer) if answer else images.images_wanted(body)
+        made = images.images_in(answer) or images.images_wanted(body)
         return {"images": made, "image_kind": images.image_kind(body, answer)}
 
     def bound(body: Body, target: Target | None) -> int:

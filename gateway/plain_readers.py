@@ -58,9 +58,13 @@ class PlainReader(ChatReader):
         return EventTally(1)
 
     def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
-        """Raises the UpstreamFault that such an answer is."""
-        self.read_reply(reply)
-        raise nonsense("The provider answered a request for a stream with a whole answer.", reply.body)
+        """The events of a whole answer that came although a stream was asked for. Raises UpstreamFault."""
+        return list(self.events_of(self.read_reply(reply).body))
+
+    def events_of(self, body: Json) -> list[Json]:
+        """A whole answer as the events that say the same, the last with its usage. Raises UpstreamFault where there are
+        none."""
+        raise nonsense("The provider answered a request for a stream with a whole answer.")
 
 
 class EmbeddingsReader(PlainReader):
@@ -118,6 +122,17 @@ class ImagesReader(PlainReader):
         """A fresh tally for the items of the stream."""
         return EventTally(images_wanted(self.call.body))
 
+    def events_of(self, body: Json) -> list[Json]:
+        """An event for each image: servers that show none unfinished may ignore that a stream was asked for."""
+        kind = "image_edit" if self.call.operation == "image_edits" else "image_generation"
+        images = [text_of(image.get("b64_json")) for image in body["data"]]
+        if not all(images) or len(images) < images_wanted(self.call.body):
+            raise nonsense("The provider answered a request for a stream with fewer images, or with links to them.")
+        about = {name: body[name] for name in ("size", "quality", "background", "output_format") if name in body}
+        created = {"created_at": body.get("created", self.call.created)}
+        events = [{"type": f"{kind}.completed", "b64_json": image, **created, **about} for image in images]
+        return _with_usage(events, body)
+
 
 class TranscriptionReader(PlainReader):
     """Reads what was heard: an object with the `text`, or the text itself where that was asked for."""
@@ -136,6 +151,12 @@ class TranscriptionReader(PlainReader):
             return {"text": reply.body.decode()}
         except UnicodeDecodeError:
             raise nonsense(self.missing, reply.body) from None
+
+    def events_of(self, body: Json) -> list[Json]:
+        """The text at once: models that cannot stream ignore that it was asked for."""
+        text = body["text"]
+        events = [{"type": "transcript.text.delta", "delta": text}, {"type": "transcript.text.done", "text": text}]
+        return _with_usage(events, body)
 
 
 class SpeechReader(PlainReader):
@@ -226,6 +247,13 @@ class EventTally(BytesTally):
                 told = find_usage(event)
                 self.usage = told if self.usage is None else add_usage([self.usage, told]) or self.usage
         return out
+
+
+def _with_usage(events: list[Json], body: Json) -> list[Json]:
+    usage = find_usage(body)
+    if usage is not None:
+        events[-1]["usage"] = usage
+    return events
 
 
 def _parsed(data: bytes) -> Json | Fault:

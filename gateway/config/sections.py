@@ -353,7 +353,7 @@ class ModelSettings(Section):
     timeouts: Timeouts = Timeouts()
     input_modalities: Modalities = ("text",)
     output_modalities: Modalities = ("text",)
-    operations: Texts | None = None
+    operations: Annotated[tuple[Text, ...] | None, ListOf, Field(min_length=1)] = None
     supported_parameters: Texts = ()
     # A factory, because pydantic copies defaults, and a copy of a FrozenDict is an ordinary dict.
     options: Annotated[dict[str, Any], AfterValidator(freeze)] = Field(default_factory=FrozenDict)

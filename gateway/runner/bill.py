@@ -96,7 +96,7 @@ def measure_abandoned(call: Call, tally: Tally | None) -> Measured:
 
 def measure_ended_stream(call: Call, tally: Tally) -> Measured:
     """Of a stream that came to its end, be it an empty one: its input was read."""
-    return _measure(call, tally.usage, _written(tally))
+    return _measure(call, tally.usage, _written(tally), {"usage": tally.usage})
 
 
 def limit_output(measured: Measured, most: int) -> Measured:
@@ -134,7 +134,7 @@ def _measure(
     call: Call, raw: dict[str, Any] | None, estimate: int, answer: Mapping[str, Any] = MappingProxyType({})
 ) -> Measured:
     """raw: the provider's usage object. estimate: tokens of the answer, for when that is of no use. answer: its body,
-    where it came whole."""
+    where it came whole; of a stream, what it told of its usage."""
     operation = OPERATIONS[call.operation]
     found = _measure_tokens(call, raw, estimate)
     if operation.count is None:

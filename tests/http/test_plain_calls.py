@@ -16,6 +16,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from gateway.errors import ConfigFault
 from gateway.stores import KeySettings
 from gateway.testing import FakeUpstream, Reply, RunningGateway, json_reply, running_gateway, upstream_config
 from gateway.testing.upstream import Cut, Stall
@@ -298,6 +299,25 @@ class TestBills:
         assert [event.type async for event in stream] == ["transcript.text.delta", "transcript.text.done"]
         assert await spent(site) == 50
 
+    async def test_models_that_ignore_that_a_stream_was_asked_for(
+        self, site: RunningGateway, client: openai.AsyncOpenAI, fake_upstream: FakeUpstream
+    ) -> None:
+        """Their whole answers are told as events, and billed as they are."""
+        fake_upstream.reply(json_reply({"text": "Hi.", "usage": {"type": "duration", "seconds": 30}}))
+        heard = await client.audio.transcriptions.create(model="fake/ear", file=("a.wav", wav(60)), stream=True)
+        assert [event.type async for event in heard] == ["transcript.text.delta", "transcript.text.done"]
+        assert await spent(site) == 3000
+        fake_upstream.reply(images(2, size="1x1", usage=TOKENS))
+        drawn = await client.images.generate(model="fake/tokens", prompt="x", n=2, stream=True)
+        found: list[Any] = [event async for event in drawn]
+        assert [(event.type, event.b64_json) for event in found] == [("image_generation.completed", PNG)] * 2
+        assert found[-1].usage.model_dump()["cost"] == 50
+        assert await spent(site) == 3050
+        fake_upstream.reply(json_reply({"created": 1, "data": [{"url": "https://a.b/c.png"}]}))
+        with pytest.raises(openai.InternalServerError):
+            await client.images.generate(model="fake/tokens", prompt="x", stream=True)
+        assert await spent(site) == 3050
+
     async def test_moderations_are_free(
         self, site: RunningGateway, client: openai.AsyncOpenAI, fake_upstream: FakeUpstream
     ) -> None:
@@ -438,6 +458,16 @@ class TestPolicies:
         assert (status, error["code"], error["param"]) == (400, "unsupported_operation", "model")
         assert told in error["message"]
         assert not fake_upstream.requests
+
+    @pytest.mark.parametrize(("named", "told"), [("painting", "there is no 'painting'"), ("chat", "does no 'chat'")])
+    async def test_operations_that_are_none_are_reported(self, tmp_path: Path, named: str, told: str) -> None:
+        config = {
+            "providers": {"openai": {"plugin": "openai", "api_key": "sk-0123456789"}},
+            "models": {"openai/tts-1": {"free": True, "operations": [named]}},
+        }
+        with pytest.raises(ConfigFault, match=told):
+            async with running_gateway(tmp_path, config):
+                pass
 
     async def test_a_price_that_says_nothing_of_such_answers_is_none(
         self, site: RunningGateway, fake_upstream: FakeUpstream
