@@ -137,17 +137,17 @@ def _text(prompt: str | list[int]) -> str:
 
 def _fault(body: Mapping[str, Any], prompts: list[str | list[int]]) -> CallerFault | None:
     if len(prompts) > 1:
-        return _cannot("prompt", "takes one prompt per request; send a request for each")
+        return _cannot("prompt", "take one prompt per request; send a request for each")
     if not isinstance(prompts[0], str):
-        return _cannot("prompt", "takes text, not tokens")
+        return _cannot("prompt", "take text, not tokens")
     if not prompts[0]:
-        return _cannot("prompt", "needs a text to answer to")
+        return _cannot("prompt", "need a text to answer to")
     if body.get("suffix"):
         return _cannot("suffix", "cannot fill in what comes before a suffix; leave it out")
     if (body.get("best_of") or 1) > (body.get("n") or 1):
-        return _cannot("best_of", "gives back all answers that it makes; use n")
+        return _cannot("best_of", "give back all answers that are made; use n")
     if body.get("max_tokens") == 0:
-        return _cannot("max_tokens", "answers with at least one token")
+        return _cannot("max_tokens", "answer with at least one token")
     if body.get("echo") and body.get("logprobs") is not None:
         return _cannot("logprobs", "cannot score a prompt; leave echo out")
     return None

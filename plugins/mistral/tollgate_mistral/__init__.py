@@ -8,6 +8,7 @@ from typing import Any
 from gateway.api import (
     Attempt,
     Call,
+    Fault,
     ListedModel,
     Profile,
     ProviderKind,
@@ -21,10 +22,12 @@ from gateway.api import (
     json_request,
     listed_models,
     post_request,
+    redact_fault,
 )
 
 from .embeddings import ListReader, embeddings_body
 from .estimate import bound_input
+from .faults import fault_from_reply
 from .plain import TranscriptReader, VerdictReader, moderation_body, operations_of, transcription_form
 from .quirks import TABLE
 from .reader import MistralReader
@@ -79,6 +82,19 @@ class MistralProvider:
     def read_models(self, reply: UpstreamReply) -> list[ListedModel]:
         """The models in the answer, with the limits that it tells. Raises UpstreamFault when it is no list."""
         return listed_models(reply, contexts=("max_context_length",))
+
+    def files_request(self, method: str, path: str, content_type: str = "", body: bytes = b"") -> UpstreamRequest:
+        """See `FilesProvider`: Mistral's `/files` is OpenAI's."""
+        headers = {
+            **bearer_header(self._secrets[0]),
+            "accept": "*/*",
+            **({"content-type": content_type} if content_type else {}),
+        }
+        return UpstreamRequest(f"{self.settings.base_url}/files{path}", headers, body, method=method)
+
+    def read_files_fault(self, reply: UpstreamReply) -> Fault:
+        """What an error answer to `files_request` means, without secrets."""
+        return redact_fault(fault_from_reply(reply), self._secrets)
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """An upper bound in tokens of the input that this chat body makes at `target`."""
