@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 import pytest
 import pytest_asyncio
+import uvloop
 
 from gateway.http.server.connection import Connection
 from gateway.stores import LoggedRequest
@@ -21,6 +22,12 @@ from gateway.testing.pytest_plugin import fake_upstream
 from gateway.testing.running import CREDITS
 
 __all__ = ["fake_upstream"]
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that `gateway serve` runs in: its transports and its callbacks are not quite asyncio's."""
+    return {"uvloop": uvloop.new_event_loop}
+
 
 HELLO = [{"role": "user", "content": "Hello!"}]
 CHAT = "/v1/chat/completions"

@@ -161,7 +161,7 @@ class Connection(web.RequestHandler):
         """Write something that means nothing, again and again until the answer is out."""
         self._probe_timer = None
         transport, request = self.transport, self._current_request
-        if not isinstance(transport, asyncio.WriteTransport) or self._asked is None:
+        if transport is None or self._asked is None:
             return
         if self.on_probe is not None:
             self.on_probe()
@@ -219,7 +219,7 @@ class Connection(web.RequestHandler):
 
     def _watch_writing(self) -> None:
         transport = self.transport
-        if isinstance(transport, asyncio.WriteTransport):
+        if transport is not None:
             self._unsent = transport.get_write_buffer_size()
             self._write_timer = asyncio.get_running_loop().call_later(self._write_timeout, self._look_at_writing)
 
