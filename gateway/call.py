@@ -1,7 +1,8 @@
 """One request's values: who calls, for which model, where it may go, and how it ended.
 
 Plain slotted values without behaviour beyond arithmetic. Amounts are named by their unit:
-credits are integers, prices are `Decimal` credits per token or per event, times are seconds.
+credits are integers, prices are `Decimal` credits per token or per event, times are seconds. `Price` and `Usage` are of
+`gateway.price`, and stand here for all who know a call.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from typing import Any, Literal, NoReturn
 
 from gateway.errors import CallerFault
 from gateway.explanation import Explanation
+from gateway.price import Price as Price
+from gateway.price import Usage as Usage
 from gateway.profile import PLAIN, Dialect, Profile
 from gateway.records import AttemptRecord, ToolRecord
 from gateway.text_filter import MakeFilter
@@ -22,97 +26,6 @@ from gateway.wire.spend_tags import Tags
 
 Basis = Literal["provider", "estimated", "void"]
 """Where the numbers of a bill come from: reported by the provider, counted by us, or nothing to bill."""
-
-
-@dataclass(slots=True, frozen=True)
-class Price:
-    """Credits per unit of each class; 1 credit per token equals 1 USD per million tokens by default.
-
-    A class that a model does not list is billed as its nearest listed parent:
-    cached_input, cache_write, audio_input and image_input as input; cache_write_1h (what stays there for an hour) as
-    cache_write; audio_output and image_output as output.
-    tiers: (tokens, price) in ascending order; a request whose input is more than so many tokens is billed, all of it,
-    by that price instead.
-    """
-
-    input: Decimal = Decimal(0)
-    output: Decimal = Decimal(0)
-    cached_input: Decimal | None = None
-    cache_write: Decimal | None = None
-    cache_write_1h: Decimal | None = None
-    audio_input: Decimal | None = None
-    audio_output: Decimal | None = None
-    image_input: Decimal | None = None
-    image_output: Decimal | None = None
-    per_request: Decimal = Decimal(0)
-    per_web_search: Decimal = Decimal(0)
-    tiers: tuple[tuple[int, Price], ...] = ()
-    _dearest: tuple[Decimal, Decimal] = field(init=False, repr=False, compare=False)
-    """Of one token of input and of output, without tiers: every hold asks."""
-
-    def __post_init__(self) -> None:
-        inputs = (self.cached_input, self.cache_write, self.cache_write_1h, self.audio_input, self.image_input)
-        dearest_input = max(Decimal(0), self.input, *(price for price in inputs if price is not None))
-        outputs = (self.audio_output, self.image_output)
-        dearest_output = max(Decimal(0), self.output, *(price for price in outputs if price is not None))
-        object.__setattr__(self, "_dearest", (dearest_input, dearest_output))
-
-    def at(self, prompt_tokens: int) -> Price:
-        """The price that holds for an input of so many tokens."""
-        found = self
-        for above, price in self.tiers:
-            if prompt_tokens > above:
-                found = price
-        return found
-
-    def charge(self, usage: Usage) -> int:
-        """What `usage` costs in credits: the exact decimal sum over all classes, rounded up once."""
-        if self.tiers:
-            tier = self.at(usage.prompt_tokens)
-            if tier is not self:
-                return tier.charge(usage)
-        plain_input = usage.prompt_tokens
-        plain_output = usage.completion_tokens
-        total = self.per_request + self.per_web_search * usage.web_searches
-        if not usage.has_classes:
-            return math.ceil(total + self.input * plain_input + self.output * plain_output)
-        hour = self.cache_write if self.cache_write_1h is None else self.cache_write_1h
-        for tokens, price in (
-            (usage.cached_tokens, self.cached_input),
-            (usage.cache_write_1h_tokens, hour),
-            (usage.cache_write_tokens - usage.cache_write_1h_tokens, self.cache_write),
-            (usage.audio_input_tokens, self.audio_input),
-            (usage.image_input_tokens, self.image_input),
-        ):
-            if price is not None and tokens:
-                # Classes may overlap in what a provider reports; a token is never taken off the input twice.
-                tokens = min(tokens, plain_input)
-                plain_input -= tokens
-                total += price * tokens
-        for tokens, price in (
-            (usage.audio_output_tokens, self.audio_output),
-            (usage.image_output_tokens, self.image_output),
-        ):
-            if price is not None and tokens:
-                tokens = min(tokens, plain_output)
-                plain_output -= tokens
-                total += price * tokens
-        total += self.input * plain_input + self.output * plain_output
-        return math.ceil(total)
-
-    def dearest_input(self, most: int) -> Decimal:
-        """The highest price that one token of an input of at most `most` tokens can have."""
-        if not self.tiers:
-            return self._dearest[0]
-        tiers = (price.dearest_input(most) for above, price in self.tiers if most > above)
-        return max((self._dearest[0], *tiers))
-
-    def dearest_output(self, most: int) -> Decimal:
-        """The highest price that one token of output can have after an input of at most `most` tokens."""
-        if not self.tiers:
-            return self._dearest[1]
-        tiers = (price.dearest_output(most) for above, price in self.tiers if most > above)
-        return max((self._dearest[1], *tiers))
 
 
 @dataclass(slots=True, frozen=True)
@@ -172,41 +85,15 @@ class Caller:
     requests_per_minute: int | None = None
     account_requests_per_minute: int | None = None
 
+    def may_call(self, model: str, candidates: Sequence[Target]) -> bool:
+        """Whether the allow-list names a model, or everything that it may lead to."""
+        if self.models is None or _listed(model, self.models):
+            return True
+        return bool(candidates) and all(_listed(target.model, self.models) for target in candidates)
 
-@dataclass(slots=True)
-class Usage:
-    """Token counts in OpenAI's sense: prompt_tokens includes cached, cache-write and audio tokens;
-    completion_tokens includes reasoning and audio tokens; cache_write_1h_tokens are among cache_write_tokens.
-    All counts are >= 0."""
 
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
-    audio_input_tokens: int = 0
-    audio_output_tokens: int = 0
-    image_input_tokens: int = 0
-    image_output_tokens: int = 0
-    web_searches: int = 0
-    cache_write_1h_tokens: int = 0
-
-    @property
-    def total_tokens(self) -> int:
-        return self.prompt_tokens + self.completion_tokens
-
-    @property
-    def has_classes(self) -> bool:
-        """Whether some of the tokens may have a price of their own."""
-        return bool(
-            self.cached_tokens
-            or self.cache_write_tokens
-            or self.cache_write_1h_tokens
-            or self.audio_input_tokens
-            or self.audio_output_tokens
-            or self.image_input_tokens
-            or self.image_output_tokens
-        )
+def _listed(model: str, patterns: Sequence[str]) -> bool:
+    return any(model == pattern or fnmatchcase(model, pattern) for pattern in patterns)
 
 
 @dataclass(slots=True, frozen=True)
@@ -419,9 +306,11 @@ class Call:
         # Another class of the same layout: costs one assignment, and nothing while the call is being made.
         self.__class__ = FrozenCall
 
-    def view(self, dialect: Dialect, body: dict[str, Any]) -> Call:
-        """This call with another body, frozen, for one attempt; it shares `progress` and `state`."""
+    def view(self, dialect: Dialect, body: dict[str, Any], operation: str = "") -> Call:
+        """This call with another body, frozen, for one attempt; it shares `progress` and `state`. operation: as which
+        it is asked for there, "" for its own."""
         made = self._copied(dialect, body)
+        made.operation = operation or self.operation
         made.freeze()
         return made
 

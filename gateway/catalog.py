@@ -15,6 +15,7 @@ from typing import Any
 from gateway.call import Target
 from gateway.config import Alias, Config, Document, ModelEntry, PriceClasses, PriceSettings
 from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault
+from gateway.operations import OPERATIONS
 from gateway.profile import Profile
 from gateway.provider import Provider
 
@@ -32,9 +33,16 @@ _PER_TOKEN: Mapping[str, str] = MappingProxyType(
         "audio_output": "audio_output",
         "image_token": "image_input",
         "image_output": "image_output",
+        "character": "characters",
     }
 )
-_PER_EVENT: Mapping[str, str] = MappingProxyType({"request": "per_request", "web_search": "per_web_search"})
+_PER_EVENT: Mapping[str, str] = MappingProxyType(
+    {
+        "request": "per_request",
+        "web_search": "per_web_search",
+        "minute": "per_minute",
+    }
+)
 
 _Group = tuple[tuple[str, float], ...]
 
@@ -58,7 +66,9 @@ class Catalog:
         self._available = {name for name, on in available.items() if on}
         found = profiles or {}
         self._targets = {
-            model.id: replace(_with_terms(target_of(model), config), profile=found.get(model.id, Profile()))
+            model.id: replace(
+                _with_terms(target_of(model), config), profile=_narrowed(found.get(model.id, Profile()), model)
+            )
             for model in config.models.values()
         }
         self._usable = {model.id for model in config.models.values() if self._why_not(model) is None}
@@ -68,6 +78,14 @@ class Catalog:
         for name in config.models:
             self._by_tail.setdefault(name.rpartition("/")[2], name)
         self._folded = {name.casefold(): name for name in self._resolutions}
+        self._doing = {
+            operation: {
+                name: replace(found, candidates=able)
+                for name, found in self._resolutions.items()
+                if (able := tuple(one for one in found.candidates if row.done_by(one.profile)))
+            }
+            for operation, row in OPERATIONS.items()
+        }
 
     @classmethod
     def from_config(
@@ -80,28 +98,52 @@ class Catalog:
     def __contains__(self, name: object) -> bool:
         return name in self._resolutions
 
-    def resolve(self, name: str | None) -> Resolution:
-        """The targets that a model id or alias leads to; None is the default model.
+    def resolve(self, name: str | None, operation: str | None = None) -> Resolution:
+        """The targets that a model id or alias leads to; None is the default model, and where that does not do the
+        operation, the first model that does. operation: those that do it, None for all.
 
         A target whose provider is switched off, or that has no price and is not free, is left out.
-        Raises CallerFault 400 when there is no default, CallerFault 404 `model_not_found` for an unknown name, and
-        503 `model_unavailable` or `model_unpriced` when no target is left.
+        Raises CallerFault 400 when there is no default or the model does not do the operation, CallerFault 404
+        `model_not_found` for an unknown name, and 503 `model_unavailable` or `model_unpriced` when no target is left.
         """
+        able = self._resolutions if operation is None else self._doing[operation]
         if name is None:
             name = self._config.default_model
+            if operation not in (None, "chat") and name not in able:
+                name = self._first(able) or name
             if name is None:
                 raise CallerFault("model: is missing, and this gateway has no default model.", param="model")
+        resolution = able.get(name) if isinstance(name, str) else None
+        if resolution is not None and resolution.candidates:
+            return resolution
         resolution = self._resolutions.get(name) if isinstance(name, str) else None
         if resolution is None:
-            raise self._not_found(name)
+            raise self.not_found(name)
         if not resolution.candidates:
             raise self._unavailable(name)
-        return resolution
+        assert operation is not None
+        other = self._first(able)
+        hint = f" '{other}' does." if other else ""
+        raise CallerFault(
+            f"The model '{name}' {OPERATIONS[operation].cannot}.{hint}", code="unsupported_operation", param="model"
+        )
+
+    def _first(self, able: Mapping[str, Resolution]) -> str | None:
+        """A model of those: the first that does not talk besides, else the first; of a server of which no more is known
+        than its dialect, models are taken to do everything."""
+        models = [name for name in self._config.models if name in able]
+        special = (name for name in models if "chat" not in able[name].candidates[0].profile.operations)
+        return next(special, next(iter(models), None))
 
     def usable(self) -> str | None:
         """A name that a request would be accepted for now: the default model's if that is one, else the first."""
         names = (self._config.default_model, *self._config.aliases, *self._config.models)
         return next((name for name in names if name is not None and self._resolutions[name].candidates), None)
+
+    def candidates(self, name: str) -> tuple[Target, ...]:
+        """All usable targets that a name may lead to; none for a name that is not known."""
+        resolution = self._resolutions.get(name)
+        return () if resolution is None else resolution.candidates
 
     def public_list(self) -> list[dict[str, Any]]:
         """The `data` of GET /models: aliases first, then models, each in the order of the file.
@@ -116,7 +158,7 @@ class Catalog:
     def public_one(self, name: str) -> dict[str, Any]:
         """One entry of `public_list`. Raises CallerFault 404 `model_not_found`."""
         if name not in self._resolutions:
-            raise self._not_found(name)
+            raise self.not_found(name)
         return self._public(name)
 
     def _why_not(self, model: ModelEntry) -> str | None:
@@ -196,18 +238,20 @@ class Catalog:
             },
             "pricing": _pricing(settings.price, settings.free),
             "supported_parameters": list(settings.supported_parameters),
+            "operations": [name for name in OPERATIONS if name in self._targets[model.id].profile.operations],
             "available": bool(self._resolutions[name].candidates),
         }
         if is_alias:
             entry["alias_of"] = model.id
         return entry
 
-    def _not_found(self, name: object) -> Fault:
+    def not_found(self, name: object, *, hints: bool = True) -> Fault:
+        """What is told to whoever names a model that is not there. hints: it may be told of others."""
         text = name if isinstance(name, str) else ""
         shown = text if text.isprintable() else ascii(text)[1:-1]
         if len(shown) > _LONGEST_SHOWN:
             shown = shown[: _LONGEST_SHOWN - 3] + "..."
-        guess = self._guess(text)
+        guess = self._guess(text) if hints else None
         hint = f" Did you mean '{guess}'?" if guess else " GET /models lists the models there are."
         return CallerFault(
             f"The model '{shown}' does not exist.{hint}", status=404, code="model_not_found", param="model"
@@ -285,7 +329,7 @@ def resolve_profiles(config: Config, providers: Mapping[str, Provider], document
         if provider is None:
             continue
         try:
-            found[model.id] = provider.profile(target_of(model))
+            profile = found[model.id] = provider.profile(target_of(model))
         except (ValueError, Fault) as error:
             said = (error.detail or error.message) if isinstance(error, Fault) else str(error)
             # A provider that knows which option it is says so: `models.ID.options.NAME: why`.
@@ -293,9 +337,26 @@ def resolve_profiles(config: Config, providers: Mapping[str, Provider], document
             named = said.startswith(f"models.{model.id}.options.") and option in model.settings.options
             where = ("models", model.id, "options", *([option] if named else []))
             document.report(where, "; ".join((why if named else said).split("\n")))
+            continue
+        _check_operations(model, profile, document)
     if document.problems:
         raise document.fault()
     return found
+
+
+def _check_operations(model: ModelEntry, profile: Profile, document: Document) -> None:
+    where = ("models", model.id, "operations")
+    for name in model.settings.operations or ():
+        if name not in OPERATIONS:
+            document.report(where, f"there is no {name!r}; known are {', '.join(OPERATIONS)}")
+        elif name not in profile.operations:
+            document.report(where, f"its provider does no {name!r}")
+
+
+def _narrowed(profile: Profile, model: ModelEntry) -> Profile:
+    """What is left of what a provider says where the operator says what the model does."""
+    said = model.settings.operations
+    return profile if said is None else replace(profile, operations=frozenset(said))
 
 
 def _pricing(price: PriceSettings | None, free: bool) -> dict[str, Any] | None:
@@ -308,10 +369,13 @@ def _pricing(price: PriceSettings | None, free: bool) -> dict[str, Any] | None:
     return {"prompt": "0", "completion": "0", **_amounts(price)} | ({"tiers": tiers} if tiers else {})
 
 
-def _amounts(price: PriceClasses) -> dict[str, str]:
+def _amounts(price: PriceClasses) -> dict[str, Any]:
     amounts = {name: getattr(price, field) for name, field in _PER_TOKEN.items()}
-    shown = {name: _plain(usd.scaleb(-6)) for name, usd in amounts.items() if usd is not None}
+    shown: dict[str, Any] = {name: _plain(usd.scaleb(-6)) for name, usd in amounts.items() if usd is not None}
     events = {name: getattr(price, field) for name, field in _PER_EVENT.items()}
+    images = price.per_image
+    if images is not None:
+        shown["images"] = {name: _plain(usd) for name, usd in images.items()}
     return shown | {name: _plain(usd) for name, usd in events.items() if usd is not None}
 
 

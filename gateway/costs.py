@@ -87,11 +87,14 @@ def _covered(tool: Mapping[str, Any], kind: str, dialect: str, target: Target) -
     return allows_tool(target, kind, target.profile.tools)
 
 
-async def check_kept(call: Call, body: Mapping[str, Any], target: Target, owns: Owns) -> None:
-    """Raise CallerFault for the first id in a chat or Responses body that names something at the provider of `target`
-    which is not shared, and which the caller's account does not own."""
-    for kept in kept_ids(body):
-        if kept.id and kept.id in target.shared_ids:
-            continue
+def read_costs(body: Mapping[str, Any], dialect: str, target: Target) -> list[KeptId]:
+    """`check_tools`, and the ids in a body that name what is kept at the provider of `target` and is not shared."""
+    check_tools(body, dialect, target)
+    return [kept for kept in kept_ids(body) if not kept.id or kept.id not in target.shared_ids]
+
+
+async def check_kept(call: Call, found: Iterable[KeptId], target: Target, owns: Owns) -> None:
+    """Raise CallerFault for the first of these ids that the caller's account does not own."""
+    for kept in found:
         if not kept.id or not await owns(call, target, kept):
             raise kept_fault(kept, target)

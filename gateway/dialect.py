@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.call import Call
@@ -17,7 +18,6 @@ from gateway.profile import Dialect
 from gateway.provider import Answer, StreamItem
 from gateway.wire.chat.encoder import ChatRelay
 from gateway.wire.chat.request import validate_chat
-from gateway.wire.embeddings import validate_embeddings
 from gateway.wire.errors.render import error_bytes
 
 _KEY_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
@@ -34,6 +34,24 @@ def keep_alive_of(thing: object) -> bytes:
     clients that cannot read comments."""
     found = getattr(thing, "keep_alive", KEEP_ALIVE)
     return found if isinstance(found, bytes) else KEEP_ALIVE
+
+
+EVENT_STREAM = "text/event-stream"
+"""The media type of streams that are events; a fault is told inside them, which no other can do."""
+
+
+@dataclass(slots=True, frozen=True)
+class RawAnswer:
+    """A whole answer that is no JSON."""
+
+    media_type: str
+    content: bytes
+
+
+def stream_type_of(inbound: object) -> str:
+    """The media type of a call's stream. An inbound call may name its own as `stream_type`."""
+    found = getattr(inbound, "stream_type", EVENT_STREAM)
+    return found if isinstance(found, str) else EVENT_STREAM
 
 
 class Relay(Protocol):
@@ -61,7 +79,7 @@ class InboundCall(Protocol):
         """A fresh encoder for this request's stream; called once per attempt. watch: to be called with every chunk
         as a dict, None when nobody watches. dialect: of the items it will be fed (`Reader.dialect`)."""
 
-    def whole(self, answer: Answer) -> dict[str, Any]:
+    def whole(self, answer: Answer) -> dict[str, Any] | RawAnswer:
         """A whole answer (its usage is what was billed, with `cost`) as this dialect's. Called once."""
 
 
@@ -116,7 +134,8 @@ class InboundDialect(Protocol):
     `x-request-id`, in which its clients look for the request id. error_stream (optional): `(fault, request_id, headers)
     -> bytes | None`, asked for callers of streams: the whole stream that says `fault`, sent with status 200, for a
     client (known by its request's headers) that mistakes an error status for what can be tried again; None for the
-    plain error.
+    plain error. form (optional): the members of its body by name, for requests that may come as forms with files
+    (`gateway.wire.multipart`).
     """
 
     name: str
@@ -162,25 +181,6 @@ class _ChatCall:
 
     def whole(self, answer: Answer) -> dict[str, Any]:
         return {**answer.body, "model": self._call.model, "usage": answer.usage}
-
-
-class EmbeddingsDialect:
-    """OpenAI's `POST /embeddings`."""
-
-    name = "embeddings"
-
-    def credential(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str:
-        return bearer(headers)
-
-    def open(self, call: Call, body: dict[str, Any], values: Mapping[str, str]) -> InboundCall:
-        validate_embeddings(body)
-        call.operation = "embeddings"
-        call.body = body
-        call.model = body.get("model") or ""
-        return _ChatCall(call)
-
-    def error_body(self, fault: Fault, request_id: str) -> bytes:
-        return error_bytes(fault, request_id)
 
 
 def own_credential(credential: str, headers: Mapping[str, str], prefix: str) -> str:

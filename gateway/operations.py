@@ -9,12 +9,20 @@ from types import MappingProxyType
 from typing import Any
 
 from gateway.call import Target
-from gateway.profile import COMPLETIONS
+from gateway.profile import COMPLETIONS, Profile
 from gateway.provider import Provider
+from gateway.wire import images, moderation, speech, transcription
 from gateway.wire.embeddings import embedding_input_tokens, estimate_embedding_tokens
 from gateway.wire.tokens import estimate_input_tokens
 
 Body = Mapping[str, Any]
+Counts = dict[str, Any]
+"""Members of `Usage` that are no tokens, with their values."""
+
+
+def _one(body: Body) -> int:
+    # An `n` here is a stranger's member that nobody has checked, or asks for that many parts of one answer.
+    return 1
 
 
 @dataclass(slots=True, frozen=True)
@@ -22,38 +30,84 @@ class ModelOperation:
     """One operation.
 
     name: `Call.operation`, and what `Profile.operations` holds. cannot: ends the sentence "The model 'x' ...".
+    bound_input: an upper bound of its input in tokens, for the hold.
+    estimate_input: its expected input in tokens, for a bill when no usage came.
     in_dialects: its body may be said in several dialects (`Call.forms`), and bridged from one into another.
     takes_media: its body may hold URLs of media, which some upstreams need as bytes.
     writes: the answer is text that is billed by its tokens and bounded by `max_output`.
-    choices: how many answers a body asks for. bound_input: an upper bound of its input in tokens, for the hold.
-    estimate_input: its expected input in tokens, for a bill when no usage came.
+    choices: how many answers a body asks for. over: an operation that it can be said as, for targets that do only that.
+
+    For what is neither text nor vectors, so that its answer is paid for whole, whoever waits for it:
+    count: what an answer comes to besides tokens, by the request and the answer's body (empty where it is not known).
+    bound_output: an upper bound of its answer in tokens at a target.
+    estimate_output: its answer in tokens, for a bill when no usage came; rather too many than too few.
+    bound_counts: an upper bound of `count`. expect_counts: what is expected of it, where that may be much less.
     """
 
     name: str
     cannot: str
-    in_dialects: bool
-    takes_media: bool
-    writes: bool
-    choices: Callable[[Body], int]
     bound_input: Callable[[Provider, Body, Target], int]
     estimate_input: Callable[[Body], int]
+    in_dialects: bool = False
+    takes_media: bool = False
+    writes: bool = False
+    choices: Callable[[Body], int] = _one
+    over: str = ""
+    count: Callable[[Body, Mapping[str, Any]], Counts] | None = None
+    bound_output: Callable[[Body, Target], int] | None = None
+    estimate_output: Callable[[Body, Target | None], int] | None = None
+    bound_counts: Callable[[Body], Counts] | None = None
+    expect_counts: Callable[[Body], Counts] | None = None
+
+    def done_by(self, profile: Profile) -> bool:
+        """Whether a target does it, as it is or as what it can be said as."""
+        return self.name in profile.operations or self.over in profile.operations
 
 
 def _choices(body: Body) -> int:
     return body.get("n") or 1
 
 
-def _one(body: Body) -> int:
-    # An `n` here is a stranger's member that nobody has checked.
-    return 1
-
-
 def _bound_chat(provider: Provider, body: Body, target: Target) -> int:
     return provider.bound_input_tokens(body, target)
 
 
-def _bound_embeddings(provider: Provider, body: Body, target: Target) -> int:
-    return embedding_input_tokens(body)
+def _bound_by(measure: Callable[[Body], int]) -> Callable[[Provider, Body, Target], int]:
+    return lambda provider, body, target: measure(body)
+
+
+def _image_row(name: str, cannot: str) -> ModelOperation:
+    def count(body: Body, answer: Mapping[str, Any]) -> Counts:
+        made = images.images_in(answer) if answer else images.images_wanted(body)
+        return {"images": made, "image_kind": images.image_kind(body, answer)}
+
+    def bound(body: Body, target: Target | None) -> int:
+        return images.image_output_tokens(body, None if target is None else target.max_output)
+
+    return ModelOperation(
+        name=name,
+        cannot=cannot,
+        bound_input=_bound_by(images.image_input_tokens),
+        estimate_input=images.estimate_image_input,
+        count=count,
+        bound_output=bound,
+        estimate_output=bound,
+        bound_counts=lambda body: count(body, {}),
+    )
+
+
+def _hearing_row(name: str, cannot: str) -> ModelOperation:
+    return ModelOperation(
+        name=name,
+        cannot=cannot,
+        bound_input=_bound_by(transcription.heard_input_tokens),
+        estimate_input=transcription.estimate_heard_input,
+        count=lambda body, answer: {"seconds": transcription.heard_seconds(body, answer)},
+        bound_output=lambda body, target: transcription.heard_output_tokens(body, target.max_output),
+        estimate_output=lambda body, target: transcription.estimate_heard_output(body),
+        bound_counts=lambda body: {"seconds": transcription.most_seconds(body)},
+        expect_counts=lambda body: {"seconds": transcription.expected_seconds(body)},
+    )
 
 
 OPERATIONS: Mapping[str, ModelOperation] = MappingProxyType(
@@ -63,23 +117,22 @@ OPERATIONS: Mapping[str, ModelOperation] = MappingProxyType(
             ModelOperation(
                 name="chat",
                 cannot="makes no chat completions",
+                bound_input=_bound_chat,
+                estimate_input=estimate_input_tokens,
                 in_dialects=True,
                 takes_media=True,
                 writes=True,
                 choices=_choices,
-                bound_input=_bound_chat,
-                estimate_input=estimate_input_tokens,
             ),
-            # Of models that know no chat. A call of theirs is a chat for everybody else (`gateway.text_dialect`).
             ModelOperation(
                 name=COMPLETIONS,
                 cannot="goes on from no texts",
-                in_dialects=True,
-                takes_media=False,
-                writes=True,
-                choices=_choices,
                 bound_input=_bound_chat,
                 estimate_input=estimate_input_tokens,
+                in_dialects=True,
+                writes=True,
+                choices=_choices,
+                over="chat",
             ),
             ModelOperation(
                 name="compact",
@@ -94,12 +147,28 @@ OPERATIONS: Mapping[str, ModelOperation] = MappingProxyType(
             ModelOperation(
                 name="embeddings",
                 cannot="makes no embeddings",
-                in_dialects=False,
-                takes_media=False,
-                writes=False,
-                choices=_one,
-                bound_input=_bound_embeddings,
+                bound_input=_bound_by(embedding_input_tokens),
                 estimate_input=estimate_embedding_tokens,
+            ),
+            _image_row("images", "makes no images"),
+            _image_row("image_edits", "edits no images"),
+            ModelOperation(
+                name="speech",
+                cannot="does not speak",
+                bound_input=_bound_by(speech.speech_input_tokens),
+                estimate_input=speech.estimate_speech_input,
+                count=lambda body, answer: {"characters": speech.characters_of(body)},
+                bound_output=lambda body, target: speech.speech_output_tokens(body),
+                estimate_output=lambda body, target: speech.estimate_speech_output(body),
+                bound_counts=lambda body: {"characters": speech.characters_of(body)},
+            ),
+            _hearing_row("transcriptions", "transcribes no recordings"),
+            _hearing_row("translations", "translates no recordings"),
+            ModelOperation(
+                name="moderations",
+                cannot="moderates no content",
+                bound_input=_bound_by(moderation.moderation_input_tokens),
+                estimate_input=moderation.estimate_moderation_input,
             ),
         )
     }

@@ -15,6 +15,7 @@ from gateway import hookspecs
 from gateway.call import BilledRound, Call, Form, Outcome, Target
 from gateway.errors import Fault, GatewayFault, Refusal
 from gateway.explanation import ExplainedStep, Explanation
+from gateway.operations import OPERATIONS
 from gateway.pluginload import Plugins, arguments_of
 
 Step = Callable[..., Awaitable[Any]]
@@ -118,7 +119,7 @@ class Pipeline:
 
     def set_filters(self, call: Call) -> None:
         """Ask the plugins whether they change the text of the answer; where one does, only chat is spoken."""
-        if not self._filter or call.operation != "chat":
+        if not self._filter or not OPERATIONS[call.operation].in_dialects:
             return
         call.answer_filters = tuple(make for _, step in self._filter if (make := step(call)) is not None)
         if call.answer_filters and call.forms:

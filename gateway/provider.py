@@ -158,6 +158,10 @@ class Reader(Protocol):
     def read_reply(self, reply: UpstreamReply) -> Answer:
         """A successful (2xx) whole answer, measured. Raises UpstreamFault when it makes no sense."""
 
+    def is_stream(self, headers: Mapping[str, str]) -> bool:
+        """Whether a successful answer with these headers (lower-case names) is the stream that was asked for; what is
+        none is collected, and goes through `unfold`."""
+
     def open_stream(self) -> StreamDecoder:
         """A fresh decoder for the streamed answer. For `chat` its items are chat chunks; for `responses` the events as
         the JSON bytes of their data, the last of them the terminal one; for others what the dialect's relay takes."""
@@ -197,10 +201,11 @@ class Provider(Protocol):
 
     def prepare(self, call: Call, target: Target) -> Attempt:
         """The request for this call, and the reader of its answer. `call.operation` is one of the profile's,
-        `call.dialect` one of its dialects, and `call.body` is in that dialect (for `embeddings`: OpenAI's
-        `POST /embeddings`). Reports with `call.report_dropped` what cannot be carried; raises CallerFault (naming the
-        field) for what must not be attempted. `call.max_output`, when set, is always sent. For a chat call that
-        streams, usage is always asked for. May be called again for a retry; leaves nothing behind in the call."""
+        `call.dialect` one of its dialects, and `call.body` is in that dialect (for what is no chat: the body of
+        OpenAI's route, with files as `Upload`s). Reports with `call.report_dropped` what cannot be carried; raises
+        CallerFault (naming the field) for what must not be attempted. `call.max_output`, when set, is always sent. For
+        a chat call that streams, usage is always asked for. May be called again for a retry; leaves nothing behind in
+        the call."""
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """An upper bound in tokens of the input that this chat body makes at `target`; never less than it really is."""

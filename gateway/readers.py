@@ -7,7 +7,7 @@ class Reader(ChatReader):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -78,6 +78,10 @@ class ChatReader:
         """A completion with what it comes to, once it is put right. Raises the Fault that it may mean."""
         repair_completion(body, chat_id(self.call), self.call.created)
         return measure_chat(body)
+
+    def is_stream(self, headers: Mapping[str, str]) -> bool:
+        """Whether an answer with these headers is a stream, as far as can be told."""
+        return not headers.get("content-type", "").startswith("application/json")
 
     def open_stream(self) -> StreamDecoder:
         """A fresh decoder for the streamed answer."""
@@ -193,27 +197,6 @@ class CompactionReader(ResponsesReader):
     def measure(self, body: Json) -> Answer:
         """What was written for it is opaque; the usage tells how much."""
         return Answer(body, self.dialect, usage_of_response(body), "stop")
-
-
-class EmbeddingsReader(ChatReader):
-    """Reads OpenAI's list of embeddings."""
-
-    dialect: Dialect = "embeddings"
-
-    def read_body(self, reply: UpstreamReply) -> Json:
-        """The list object. Raises UpstreamFault when it holds no embeddings."""
-        try:
-            answer = orjson.loads(reply.body)
-        except orjson.JSONDecodeError:
-            answer = None
-        if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
-            raise nonsense("The provider's answer holds no embeddings.", reply.body)
-        check_depth(answer, reply.body)
-        return answer
-
-    def measure(self, body: Json) -> Answer:
-        """What makes embeddings writes nothing."""
-        return Answer(body, self.dialect, find_usage(body))
 
 
 def chat_id(call: Call) -> str:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TextIO, cast
@@ -36,7 +37,7 @@ from gateway.credentials import COMPACTION_KEY, derive
 from gateway.discovery import Discovery
 from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.exposition import merge, render
-from gateway.fetch import MediaFetcher
+from gateway.fetch import Links, MediaFetcher
 from gateway.keeping import hear_cancellations, hear_others, keep_house, keep_lease, keep_listing
 from gateway.logs import BodyCopy, RequestLog, attempt_entry, log_body, make_logger, request_entry, style_of
 from gateway.metrics import Metrics, store_gauges
@@ -94,6 +95,7 @@ class Runtime:
         self.demo_note = demo_note(blueprint)
         server = config.server
         self.body_limits = BodyLimits(server.max_body, server.body_timeout, server.min_body_rate, server.max_body_time)
+        self.form_limits = replace(self.body_limits, max_body=server.max_upload, setting="server.max_upload")
         recorder = make_recorder(config, gateway.redact, gateway.log)
         last = () if recorder is None else (("record", recorder.finish_call),)
         self.pipeline = Pipeline(blueprint.plugins, gateway.log, last)
@@ -120,6 +122,7 @@ class Runtime:
             gateway.record_attempt,
             gateway.aside,
             None if recorder is None else recorder.tap,
+            Links(config.fetch),
         )
 
     @property
@@ -271,10 +274,8 @@ class Gateway:
                 "1 while the place of counters.url cannot be asked.", lambda: int("counters" in self.degraded()),
             )  # fmt: skip
         self.metrics.figures["gateway_writer_queue"] = ("Operations that wait to be written.", self.stores.backlog)
-        self.metrics.figures["gateway_upstream_waiting"] = (
-            "Requests that wait for a connection to a provider.",
-            lambda: self.runtime.waiting,
-        )
+        waiting = "Requests that wait for a connection to a provider."
+        self.metrics.figures["gateway_upstream_waiting"] = (waiting, lambda: self.runtime.waiting)
         await self.fail_over()
         self.runtime = await self._open(blueprint)
         self._set_up_health(self.runtime)

@@ -36,6 +36,7 @@ class CompletionsDialect:
     def open(self, call: Call, body: dict[str, Any], values: Mapping[str, str]) -> InboundCall:
         validate_completion(body)
         chat, fault = chat_of(body)
+        call.operation = COMPLETIONS
         call.body = chat
         call.model = body.get("model") or ""
         call.stream = body.get("stream") is True

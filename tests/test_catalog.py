@@ -270,6 +270,7 @@ class TestPublic:
                 "web_search": "0.01",
             },
             "supported_parameters": ["seed"],
+            "operations": ["chat"],
             "available": True,
         }
 

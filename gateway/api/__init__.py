@@ -22,6 +22,14 @@ from gateway.explanation import ExplainedStep, Explanation
 from gateway.hookspecs import App, RequestContext, Router, hookimpl
 from gateway.operations import OPERATIONS, ModelOperation
 from gateway.payments import Checkout, CheckoutState, Order, Part, PaymentEvent, PaymentKind, PaymentMethod
+from gateway.plain_readers import (
+    EmbeddingsReader,
+    ImagesReader,
+    ModerationReader,
+    PlainReader,
+    SpeechReader,
+    TranscriptionReader,
+)
 from gateway.profile import COMPLETIONS, Dialect, Profile
 from gateway.provider import (
     Answer,
@@ -46,7 +54,6 @@ from gateway.readers import (
     ChatReader,
     CompactionReader,
     CompletionsReader,
-    EmbeddingsReader,
     ResponsesReader,
     listed_models,
     measure_chat,
@@ -97,6 +104,7 @@ from gateway.wire.lenient import (
     text_of,
     writable,
 )
+from gateway.wire.multipart import Upload, form_of_body, has_uploads, read_form, write_form
 from gateway.wire.openapi import Operation, Parameter, SecurityScheme
 from gateway.wire.pdf import PageCounter
 from gateway.wire.redact import clean, redact, redact_fault
@@ -163,6 +171,7 @@ __all__ = [
     "GatewayFault",
     "Hold",
     "HoldRequest",
+    "ImagesReader",
     "InboundCall",
     "InboundDialect",
     "InstanceQuirks",
@@ -175,6 +184,7 @@ __all__ = [
     "MediaProvider",
     "ModelOperation",
     "ModelQuirks",
+    "ModerationReader",
     "Net",
     "Operation",
     "Order",
@@ -187,6 +197,7 @@ __all__ = [
     "PaymentEvent",
     "PaymentKind",
     "PaymentMethod",
+    "PlainReader",
     "Price",
     "Profile",
     "Provider",
@@ -207,6 +218,7 @@ __all__ = [
     "ServerTool",
     "Sink",
     "Source",
+    "SpeechReader",
     "Stores",
     "StreamDecoder",
     "StreamItem",
@@ -218,8 +230,10 @@ __all__ = [
     "ToolImage",
     "ToolResult",
     "ToolRun",
+    "TranscriptionReader",
     "Transport",
     "Unfence",
+    "Upload",
     "UpstreamFault",
     "UpstreamReply",
     "UpstreamRequest",
@@ -253,6 +267,8 @@ __all__ = [
     "fault_from_stream_event",
     "find_usage",
     "fold_stream",
+    "form_of_body",
+    "has_uploads",
     "hookimpl",
     "is_sealed",
     "kept_fault",
@@ -264,6 +280,7 @@ __all__ = [
     "nearest_effort",
     "nonsense",
     "read_completion",
+    "read_form",
     "read_response",
     "read_retry_after",
     "read_usage",
@@ -281,4 +298,5 @@ __all__ = [
     "unfold",
     "unseal",
     "writable",
+    "write_form",
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-
 from gateway.api import Call, Refusal, hookimpl
 
 
@@ -16,9 +14,7 @@ async def authorize_call(call: Call) -> None:
     patterns = caller.models
     if call.explanation is not None:
         call.explanation.note(allowed_models=list(patterns))
-    if _listed(call.model, patterns):
-        return
-    if call.candidates and all(_listed(target.model, patterns) for target in call.candidates):
+    if caller.may_call(call.model, call.candidates):
         return
     raise Refusal(
         f"This key may not use the model '{call.model}'. It is limited to: {', '.join(patterns) or 'no model'}.",
@@ -27,7 +23,3 @@ async def authorize_call(call: Call) -> None:
         code="model_not_allowed",
         param="model",
     )
-
-
-def _listed(model: str, patterns: tuple[str, ...]) -> bool:
-    return any(model == pattern or fnmatchcase(model, pattern) for pattern in patterns)

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Any
 
 from gateway.api import (
     OPERATIONS,
@@ -29,7 +30,9 @@ from gateway.api import (
     GatewayFault,
     HoldRequest,
     Ledger,
+    ModelOperation,
     Outcome,
+    Price,
     Refusal,
     Target,
     Usage,
@@ -71,14 +74,7 @@ class Plugin:
     async def admit_call(self, call: Call) -> None:
         for target in call.candidates:
             if target.price is None and not target.free:
-                raise GatewayFault(
-                    f"The model '{target.model}' has no price, so it cannot be billed. The operator must set "
-                    "`price` or `free: true` for it.",
-                    status=503,
-                    type="upstream_error",
-                    code="model_unpriced",
-                    param="model",
-                )
+                raise _unpriced(target)
         choices = OPERATIONS[call.operation].choices(call.body)
         least, base, unit = await self._aside(_weight(call), self._bound, call, choices)
         wanted = _wanted_output(call)
@@ -242,10 +238,11 @@ class Plugin:
 
     def _bound(self, call: Call, choices: int) -> tuple[Decimal, Decimal, Decimal]:
         """What the input is expected to cost, what it costs at most, and the price of one output token (for all
-        choices): the dearest of any candidate."""
+        choices): the dearest of any candidate. An answer that is no text belongs to the input here: it has one size."""
         least = base = unit = Decimal(0)
         bounds: dict[tuple[str, str, int | None, int], int] = {}
         expected: dict[int, int] = {}
+        operation = OPERATIONS[call.operation]
         for target in call.candidates:
             price = target.price
             if price is None:
@@ -254,19 +251,52 @@ class Plugin:
             same = (target.provider, target.upstream, target.context, id(target.options))
             tokens = bounds.get(same, -1)
             if tokens < 0:
-                tokens = OPERATIONS[call.operation].bound_input(self._provider(target.provider), call.body, target)
+                tokens = operation.bound_input(self._provider(target.provider), call.body, target)
                 bounds[same] = tokens
             # A target that gives fewer choices per request reads the prompt once for each of them.
             most = target.profile.max_choices
             requests = choices if most is not None and choices > most else 1
             dearest = price.dearest_input(tokens) * requests
-            base = max(base, price.per_request + dearest * tokens)
             fewer = tokens
-            if self._tokens is not None and call.size > _LITTLE and OPERATIONS[call.operation].writes:
+            if self._tokens is not None and call.size > _LITTLE and operation.writes:
                 fewer = expected[tokens] = expected.get(tokens) or self._tokens.less_than(tokens, call.body)
-            least = max(least, price.per_request + dearest * fewer)
+            answer = likely = Decimal(0)
+            if operation.bound_counts is not None:
+                answer, likely, fewer = _other_answer(operation, call.body, target, price, tokens)
+            base = max(base, price.per_request + dearest * tokens + answer)
+            least = max(least, price.per_request + dearest * fewer + likely)
             unit = max(unit, price.dearest_output(tokens) * choices)
         return least, base, unit
+
+
+def _other_answer(
+    operation: ModelOperation, body: Mapping[str, Any], target: Target, price: Price, tokens: int
+) -> tuple[Decimal, Decimal, int]:
+    """What an answer that is no text costs at most, what it is expected to cost, and the expected tokens of the input.
+    tokens: those of the input at most. Raises GatewayFault for a price that says nothing of such answers."""
+    assert operation.bound_counts is not None
+    assert operation.bound_output is not None
+    assert operation.estimate_output is not None
+    written = operation.bound_output(body, target)
+    most = price.most_for(Usage(prompt_tokens=tokens, completion_tokens=written, **operation.bound_counts(body)))
+    if not most and not price.per_request and price.charges:
+        raise _unpriced(target, " for this: its price names nothing that such an answer has")
+    if operation.expect_counts is None:
+        return most, most, tokens
+    written = min(written, operation.estimate_output(body, target))
+    likely = price.most_for(Usage(prompt_tokens=tokens, completion_tokens=written, **operation.expect_counts(body)))
+    return most, likely, min(tokens, operation.estimate_input(body))
+
+
+def _unpriced(target: Target, why: str = "") -> GatewayFault:
+    return GatewayFault(
+        f"The model '{target.model}' has no price{why}, so it cannot be billed. The operator must set `price` or "
+        "`free: true` for it.",
+        status=503,
+        type="upstream_error",
+        code="model_unpriced",
+        param="model",
+    )
 
 
 @dataclass(slots=True)
@@ -311,6 +341,8 @@ def _clamp(call: Call, units: int, wanted: int) -> None:
 def _read_by_tools(call: Call) -> Decimal:
     """Credits for the input that tools of the provider's own may add, in a request that may hold such: a model that
     runs them reads its window again and again, and more than so often in one request is not believed of any."""
+    if not OPERATIONS[call.operation].in_dialects:
+        return Decimal(0)
     bodies = [form.body for form in call.forms.values()] or [call.body]
     if not any(body.get(name) for body in bodies for name in _HOSTED):
         return Decimal(0)

@@ -17,12 +17,14 @@ from typing import Any
 
 from gateway.blueprint import Blueprint
 from gateway.cli.common import add_config, add_json, blueprint_of, print_json
-from gateway.cli.pricelist import Listed, PriceList, edition, price_text, read_list
+from gateway.cli.pricelist import Amounts, Listed, PriceList, Tiers, edition, price_text, read_list
 from gateway.config import ModelEntry, PriceSettings
 from gateway.errors import GatewayFault
 
 # What can be a model's name; the list also has beginnings of names, which end with a dash.
 _ID = re.compile(r"[A-Za-z0-9._:@+~-]+(/[A-Za-z0-9._:@+~-]+)*(?<!-)")
+_SELLS = frozenset({"input", "per_minute", "characters"})
+"""Prices of which a model has one at least; what has none of them is no model that is asked here."""
 
 
 @dataclass(slots=True)
@@ -113,7 +115,7 @@ def _models(blueprint: Blueprint, lists: dict[str, PriceList | None], *, configu
     for provider, prices in lists.items():
         for listed in prices.models if prices is not None else ():
             model_id = f"{provider}/{listed.id}"
-            usable = not listed.deprecated and "input" in listed.prices and _ID.fullmatch(listed.id)
+            usable = not listed.deprecated and listed.prices.keys() & _SELLS and _ID.fullmatch(listed.id)
             if usable and (provider, listed.id) not in known and model_id not in ids:
                 yield Found(model_id, provider, None, listed)
 
@@ -141,7 +143,9 @@ def _model(model: Found, take: bool) -> Iterator[str]:
         yield f"    # {note}"
     yield f"    provider: {model.provider}"
     yield f"    upstream: {entry.upstream if entry is not None else listed.id}"
-    prices, tiers, context = listed.prices, listed.tiers, listed.context
+    prices: Amounts = listed.prices
+    tiers: Tiers = listed.tiers
+    context = listed.context
     if entry is not None and not take:
         if entry.settings.price is not None:
             prices, tiers = _prices(entry.settings.price)
@@ -149,25 +153,23 @@ def _model(model: Found, take: bool) -> Iterator[str]:
     if entry is not None and entry.settings.free and not take:
         yield "    free: true"
     elif prices:
-        yield f"    price: {price_text({'output': Decimal(0), **prices}, tiers)}"
+        yield f"    price: {price_text(*_whole((prices, tiers)))}"
     if context is not None:
         yield f"    context: {context}"
     elif entry is None or entry.settings.max_output is None:
         yield "    # no limit is known: set `context` or `max_output`"
 
 
-def _prices(settings: PriceSettings | None) -> tuple[dict[str, Decimal], list[tuple[int, dict[str, Decimal]]]]:
+def _prices(settings: PriceSettings | None) -> tuple[Amounts, Tiers]:
     if settings is None:
         return {}, []
     return settings.given(), [(tier.above, tier.given()) for tier in settings.tiers]
 
 
-def _whole(
-    prices: tuple[dict[str, Decimal], list[tuple[int, dict[str, Decimal]]]],
-) -> tuple[dict[str, Decimal], list[tuple[int, dict[str, Decimal]]]]:
-    """With an output price in any case: lists leave out that of models that only read."""
+def _whole(prices: tuple[Amounts, Tiers]) -> tuple[Amounts, Tiers]:
+    """With an output price beside that of input: lists leave out that of models that only read."""
     base, tiers = prices
-    return ({"output": Decimal(0), **base} if base else base), tiers
+    return ({"output": Decimal(0), **base} if "input" in base else base), tiers
 
 
 def _as_json(model: Found) -> dict[str, Any]:

@@ -1,17 +1,18 @@
 """The kept-up list of models and prices, read from the data package `genai-prices` (MIT licence): what it says of one
 provider's models, in the terms of our configuration.
 
-The package's prices are USD per million tokens (`..._mtok`) or per thousand events (`..._kcount`). A tier holds for the
+The package's prices are USD per million tokens (`..._mtok`) or characters (`..._mchars`), per thousand events
+(`..._kcount`) or per hour (`..._hours`). A tier holds for the
 whole request whose input is longer than its start, as ours do. What has no counterpart is reported, not dropped.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +20,12 @@ from typing import Any
 from gateway.errors import GatewayFault
 
 PACKAGE = "genai-prices"
+Amounts = Mapping[str, Decimal | Mapping[str, Decimal]]
+"""Prices by their names in `models.*.price`; those of images by kind."""
+Tiers = Sequence[tuple[int, Amounts]]
+"""Prices above so many tokens of input."""
 _THOUSAND = Decimal(1000)
+_LEAST = Decimal("1e-12")
 
 # Price of the package -> (ours, how many of the package's units are one of ours).
 _CLASSES = MappingProxyType(
@@ -34,6 +40,9 @@ _CLASSES = MappingProxyType(
         "output_image_mtok": ("image_output", Decimal(1)),
         "requests_kcount": ("per_request", _THOUSAND),
         "web_searches_kcount": ("per_web_search", _THOUSAND),
+        "input_audio_hours": ("per_minute", Decimal(60)),
+        "audio_hours": ("per_minute", Decimal(60)),
+        "input_mchars": ("characters", Decimal(1)),
     }
 )
 
@@ -110,9 +119,9 @@ def _listed(model: Any, now: datetime) -> Listed:
         if not ours:
             listed.notes.append(f"not billed here: {key} {_plain(base)}")
             continue
-        listed.prices[ours] = base / units
+        listed.prices[ours] = _written(base / units)
         for tier in tiers:
-            raised.setdefault(tier.start, {})[ours] = tier.price / units
+            raised.setdefault(tier.start, {})[ours] = _written(tier.price / units)
     listed.tiers = sorted(raised.items())
     if listed.tiers:
         listed.notes.append(f"tiered: other prices above {listed.tiers[0][0]:,} tokens of input")
@@ -128,17 +137,29 @@ def _listed(model: Any, now: datetime) -> Listed:
     return listed
 
 
+def _written(amount: Decimal) -> Decimal:
+    """A price with as many decimal places as the configuration takes; rather too high than too low."""
+    return amount if amount == amount.quantize(_LEAST) else amount.quantize(_LEAST, ROUND_CEILING)
+
+
 def _plain(amount: Decimal) -> str:
     """A price without exponent and trailing zeros."""
     text = format(amount, "f")
     return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
 
 
-def price_text(prices: dict[str, Decimal], tiers: Sequence[tuple[int, dict[str, Decimal]]]) -> str:
+def _amount(price: Decimal | Mapping[str, Decimal]) -> str:
+    if isinstance(price, Decimal):
+        return _plain(price)
+    return f"{{{', '.join(f'{kind}: {_plain(one)}' for kind, one in price.items())}}}"
+
+
+def price_text(prices: Amounts, tiers: Tiers) -> str:
     """Prices as they stand in the YAML: `{input: 0.4, output: 1.6}`."""
 
-    def members(found: dict[str, Decimal]) -> str:
-        return ", ".join(f"{name}: {_plain(found[name])}" for name, _ in _CLASSES.values() if name in found)
+    def members(found: Amounts) -> str:
+        listed = [name for name, _ in _CLASSES.values() if name in found]
+        return ", ".join(f"{name}: {_amount(found[name])}" for name in dict.fromkeys([*listed, *found]))
 
     raised = ", ".join(f"{{above: {above}, {members(found)}}}" for above, found in tiers)
     return f"{{{members(prices)}{f', tiers: [{raised}]' if raised else ''}}}"

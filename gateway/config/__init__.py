@@ -17,6 +17,7 @@ from gateway.config.build import build, plugin_settings, to_credits
 from gateway.config.document import Document, Problem, parse, read
 from gateway.config.environment import looks_secret
 from gateway.config.hosts import AllowedHost
+from gateway.config.price_sections import PriceClasses, PriceSettings
 from gateway.config.provider_sections import ProviderTerms
 from gateway.config.sections import (
     AliasEntry,
@@ -30,8 +31,6 @@ from gateway.config.sections import (
     ModelSettings,
     PaymentTerms,
     PluginSettings,
-    PriceClasses,
-    PriceSettings,
     Server,
     Timeouts,
     Upstream,

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from decimal import localcontext
+from decimal import Decimal, localcontext
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from gateway.config import checks
 from gateway.config.document import Document, quote
 from gateway.config.endpoints import read_endpoints
 from gateway.config.explain import Checker
+from gateway.config.price_sections import PriceClasses, PriceSettings
 from gateway.config.provider_sections import ProviderTerms
 from gateway.config.sections import (
     AliasEntry,
@@ -24,8 +25,6 @@ from gateway.config.sections import (
     ModelSettings,
     PaymentTerms,
     PluginSettings,
-    PriceClasses,
-    PriceSettings,
 )
 from gateway.config.settings import Alias, Config, ModelEntry, PaymentEntry, ProviderEntry, SearchEntry
 from gateway.config.tool_sections import McpServerSettings
@@ -346,7 +345,13 @@ class _Builder:
         if not isinstance(values, dict) or not isinstance(values.get("price"), dict):
             return values
         texts = self.document.texts
-        price = {key: texts.get((*path, "price", key), value) for key, value in values["price"].items()}
+        place = (*path, "price")
+        price = {
+            key: {kind: texts.get((*place, key, kind), one) for kind, one in value.items()}
+            if isinstance(value, dict)
+            else texts.get((*place, key), value)
+            for key, value in values["price"].items()
+        }
         return {**values, "price": price}
 
     def aliases(self) -> dict[str, Alias]:
@@ -395,10 +400,13 @@ def to_credits(price: PriceSettings, per_usd: int) -> Price:
 def _scaled(prices: PriceClasses, per_usd: int) -> dict[str, Any]:
     with localcontext() as context:
         context.prec = 60  # 7 + 12 digits of a price times 10 of per_usd always fit
-        return {
-            name: usd * per_usd if name.startswith("per_") else (usd * per_usd).scaleb(-6)
-            for name, usd in prices.given().items()
-        }
+        return {name: _in_credits(name, usd, per_usd) for name, usd in prices.given().items()}
+
+
+def _in_credits(name: str, usd: Decimal | Mapping[str, Decimal], per_usd: int) -> Decimal | Mapping[str, Decimal]:
+    if not isinstance(usd, Decimal):
+        return MappingProxyType({kind: price * per_usd for kind, price in usd.items()})
+    return usd * per_usd if name.startswith("per_") else (usd * per_usd).scaleb(-6)
 
 
 def _pipeline(document: Document, core: Core, plugins: Collection[str] | None) -> tuple[str, ...]:

@@ -141,7 +141,9 @@ def _model_remarks(model: ModelEntry) -> list[str]:
     price = settings.price
     if price is not None and not any(getattr(price, name) for name in type(price).model_fields):
         remarks.append("all its prices are 0; `free: true` says so more plainly")
-    if price is not None and settings.max_output is None and settings.context is None:
+    # What is no text is bounded by the request itself.
+    writes = settings.operations is None or "chat" in settings.operations
+    if price is not None and writes and settings.max_output is None and settings.context is None:
         remarks.append("has neither max_output nor context, so the cost of a request has no known upper bound")
     if settings.max_output is not None and settings.context is not None and settings.max_output > settings.context:
         remarks.append("max_output is larger than context")

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
 from gateway.config.alert_sections import AlertSettings
 from gateway.config.hosts import HostEntry
+from gateway.config.price_sections import PriceSettings
 from gateway.config.record_sections import RecordSettings
 from gateway.config.sign_in_sections import SignInSettings
 from gateway.config.state_sections import (
@@ -33,6 +34,7 @@ from gateway.config.types import (
     OptionalText,
     Section,
     Size,
+    Tokens,
     UsdPrice,
     freeze,
     is_address,
@@ -42,7 +44,6 @@ from gateway.config.types import (
 SomeTime = Annotated[Duration, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[Text, ...], ListOf]
-Tokens = Annotated[int, Field(ge=1, le=10**9)]
 Modality = Literal["text", "image", "audio", "file", "video"]
 Modalities = Annotated[tuple[Modality, ...], ListOf, Field(min_length=1)]
 
@@ -96,8 +97,9 @@ class Server(Section):
     """The listening side.
 
     host, port: where to listen (port 0: any free one). workers: processes that share the port.
-    max_body: the largest request body; json_values: the most values in it. drain: how long running answers may go on
-    after a stop was asked for. drain_delay: how long requests are still taken then, though /readyz says `draining`.
+    max_body: the largest request body; max_upload: the same of a form with files. json_values: the most values in a
+    body. drain: how long running answers may go on after a stop was asked for. drain_delay: how long requests are still
+    taken then, though /readyz says `draining`.
     request_head_timeout, body_timeout: how long a client may take to send head and body; a body must also not
     come slower than min_body_rate (bytes per second), nor take longer than max_body_time in all. write_timeout: how
     long a caller may read slower than that rate from an answer that waits for it. max_in_flight,
@@ -111,6 +113,8 @@ class Server(Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     max_body: SomeBytes = 20 << 20
+    # A recording may have 25 MiB (OpenAI's API reference), and there is something around it.
+    max_upload: SomeBytes = 26 << 20
     drain: Duration = 60.0
     drain_delay: Duration = 0.0
     request_head_timeout: SomeTime = 10.0
@@ -225,7 +229,8 @@ class FetchSettings(Section):
     max_size: one piece of media; max_total: all of one request together. timeout: one piece with all its redirects,
     waiting for a free place among `concurrency` included; connect: DNS, TCP and TLS of each hop. max_per_request:
     different URLs. allow_hosts: what may be reached although it is not on the public internet; an entry with a port
-    means this port of it, one without means `ports`.
+    means this port of it, one without means `ports`. private_links: URLs of hosts that are not on the public internet
+    may be passed on to providers that fetch media themselves.
     """
 
     enabled: bool = False
@@ -237,6 +242,7 @@ class FetchSettings(Section):
     max_per_request: Annotated[int, Field(ge=1, le=1000)] = 16
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
     ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], ListOf, Field(min_length=1)] = (80, 443)
+    private_links: bool = False
     allow_hosts: Annotated[tuple[HostEntry, ...], ListOf] = ()
 
 
@@ -327,59 +333,11 @@ class Core(Section):
     strict: bool = False
 
 
-class PriceClasses(Section):
-    """USD per million tokens of each class, and USD per event for `per_*`. See `gateway.call.Price` for what a
-    class that is not listed costs."""
-
-    input: UsdPrice | None = None
-    output: UsdPrice | None = None
-    cached_input: UsdPrice | None = None
-    cache_write: UsdPrice | None = None
-    cache_write_1h: UsdPrice | None = None
-    audio_input: UsdPrice | None = None
-    audio_output: UsdPrice | None = None
-    image_input: UsdPrice | None = None
-    image_output: UsdPrice | None = None
-    per_request: UsdPrice | None = None
-    per_web_search: UsdPrice | None = None
-
-    def given(self) -> dict[str, Decimal]:
-        """The prices that are there."""
-        prices = {name: getattr(self, name) for name in PriceClasses.model_fields}
-        return {name: price for name, price in prices.items() if price is not None}
-
-
-class PriceTier(PriceClasses):
-    """What a request costs, all of it, whose input is more than `above` tokens; classes that are not listed cost what
-    they cost without the tier."""
-
-    above: Tokens
-
-
-class PriceSettings(PriceClasses):
-    """The prices of a model. tiers: for requests with a long input, at providers that charge more for them."""
-
-    tiers: Annotated[tuple[PriceTier, ...], ListOf] = ()
-
-    @model_validator(mode="after")
-    def _whole(self) -> PriceSettings:
-        given = self.given()
-        if not given:
-            refuse("needs at least one price; say `free: true` for a model that costs nothing")
-        tokens = any(not name.startswith("per_") for name in given)
-        missing = [name for name in ("input", "output") if name not in given]
-        if tokens and missing:
-            refuse(f"needs {' and '.join(missing)} too; write 0 if that costs nothing")
-        limits = [tier.above for tier in self.tiers]
-        if limits != sorted(set(limits)):
-            refuse("tiers must be in order of `above`, each with another limit")
-        return self
-
-
 class ModelSettings(Section):
     """One model. provider: the name of a provider section, by default what stands before the id's first slash.
     upstream: the model's name there, by default what stands after it. context, max_output: limits in tokens.
-    timeouts: in the place of the provider's and of those of `upstream`.
+    timeouts: in the place of the provider's and of those of `upstream`. operations: what it does, of what its provider
+    can; left out, the provider says.
     options: free-form settings for the provider's plugin; read-only."""
 
     provider: Text | None = None
@@ -393,6 +351,7 @@ class ModelSettings(Section):
     timeouts: Timeouts = Timeouts()
     input_modalities: Modalities = ("text",)
     output_modalities: Modalities = ("text",)
+    operations: Texts | None = None
     supported_parameters: Texts = ()
     # A factory, because pydantic copies defaults, and a copy of a FrozenDict is an ordinary dict.
     options: Annotated[dict[str, Any], AfterValidator(freeze)] = Field(default_factory=FrozenDict)

@@ -115,6 +115,9 @@ Duration = Annotated[float, BeforeValidator(_duration)]
 Size = Annotated[int, BeforeValidator(_size)]
 """A number of bytes, written `64KiB`, `20MiB` (powers of 1024), `1GB` (powers of 1000) or as a bare integer."""
 
+Tokens = Annotated[int, Field(ge=1, le=10**9)]
+"""A number of tokens."""
+
 Credits = Annotated[int, Field(ge=0, le=10**15)]
 """An amount of credits."""
 

@@ -19,9 +19,14 @@ PRICES = (
     ("audio_output", "Audio output"),
     ("image_token", "Image input"),
     ("image_output", "Image output"),
+    ("character", "Characters spoken"),
 )
 """Members of `pricing` that are per token, as `gateway.catalog` names them, and their words."""
-EVENTS = (("request", "Each request"), ("web_search", "Each web search by the provider"))
+EVENTS = (
+    ("request", "Each request"),
+    ("web_search", "Each web search by the provider"),
+    ("minute", "Each minute of sound"),
+)
 """Those that are per event."""
 ABILITIES = {
     "vision": "Images",
@@ -32,11 +37,25 @@ ABILITIES = {
     "reasoning": "Reasoning",
     "json": "JSON schema",
     "draws": "Makes images",
+    "edits": "Edits images",
     "speaks": "Makes audio",
+    "transcribes": "Transcribes",
+    "translates": "Translates audio",
+    "moderates": "Moderates",
+    "embeds": "Embeddings",
 }
 """What a model may be able to do, by the name in addresses."""
 _INPUTS = {"image": "vision", "audio": "audio", "video": "video", "file": "files"}
 _OUTPUTS = {"image": "draws", "audio": "speaks"}
+_OPERATIONS = {
+    "images": "draws",
+    "image_edits": "edits",
+    "speech": "speaks",
+    "transcriptions": "transcribes",
+    "translations": "translates",
+    "moderations": "moderates",
+    "embeddings": "embeds",
+}
 _PARAMETERS = {"tools": "tools", "reasoning_effort": "reasoning", "reasoning": "reasoning", "response_format": "json"}
 SORTS = {"": "Order of the operator", "name": "Name", "price": "Price", "context": "Context"}
 
@@ -44,7 +63,8 @@ SORTS = {"": "Order of the operator", "name": "Name", "price": "Price", "context
 @dataclass(frozen=True, slots=True)
 class ShownModel:
     """A model, with the names that lead to it. prices: USD per million tokens, by member of `pricing`; events: USD
-    each; both empty when it is free, `priced` tells that from a model without a price."""
+    each; images: USD for one, by kind; all empty when it is free, `priced` tells that from a model without a price.
+    """
 
     id: str
     name: str
@@ -54,9 +74,11 @@ class ShownModel:
     context: int | None
     max_output: int | None
     abilities: tuple[str, ...]
+    operations: tuple[str, ...]
     parameters: tuple[str, ...]
     prices: Mapping[str, Decimal]
     events: Mapping[str, Decimal]
+    images: Mapping[str, Decimal]
     tiers: tuple[tuple[int, Mapping[str, Decimal]], ...]
     priced: bool
     available: bool
@@ -64,7 +86,8 @@ class ShownModel:
     @property
     def free(self) -> bool:
         """Whether it costs nothing."""
-        return self.priced and not any(self.prices.values()) and not any(self.events.values())
+        amounts = (*self.prices.values(), *self.events.values(), *self.images.values())
+        return self.priced and not any(amounts)
 
     @property
     def words(self) -> str:
@@ -89,6 +112,9 @@ def _shown(entry: Mapping[str, Any], aliases: Iterable[str]) -> ShownModel:
     can = [_INPUTS.get(kind) for kind in architecture["input_modalities"]]
     can += [_OUTPUTS.get(kind) for kind in architecture["output_modalities"]]
     can += [_PARAMETERS.get(name) for name in entry["supported_parameters"]]
+    if "chat" not in entry["operations"]:
+        # Of one that talks besides, no more is known than which dialect its server speaks.
+        can += [_OPERATIONS.get(name) for name in entry["operations"]]
     return ShownModel(
         id=entry["id"],
         name=entry["name"],
@@ -98,9 +124,11 @@ def _shown(entry: Mapping[str, Any], aliases: Iterable[str]) -> ShownModel:
         context=entry["context_length"],
         max_output=entry["max_output_tokens"],
         abilities=tuple(name for name in ABILITIES if name in can),
+        operations=tuple(entry["operations"]),
         parameters=tuple(entry["supported_parameters"]),
         prices=_per_million(pricing),
         events={name: Decimal(pricing[name]) for name, _ in EVENTS if name in pricing},
+        images={kind: Decimal(usd) for kind, usd in pricing.get("images", {}).items()},
         tiers=tuple((tier["above_prompt_tokens"], _per_million(tier)) for tier in pricing.get("tiers", ())),
         priced=entry["pricing"] is not None,
         available=entry["available"],

@@ -11,6 +11,7 @@ from gateway.fetch.call_media import CallMedia
 from gateway.fetch.client import Media, MediaFetcher
 from gateway.fetch.download import Allowance, FetchProblem
 from gateway.fetch.guard import Guard
+from gateway.fetch.links import Links
 from gateway.fetch.pages import PageFetcher
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "CallMedia",
     "FetchProblem",
     "Guard",
+    "Links",
     "Media",
     "MediaFetcher",
     "PageFetcher",

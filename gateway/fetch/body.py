@@ -11,6 +11,10 @@ from typing import Any
 
 _ENDINGS = ("url", "uri")
 _KEYS = frozenset({"data", "file", "file_data"})
+_HOLDERS = ("content", "output")
+_LONGEST_SCHEME = 40
+_TOLD = frozenset({"annotations", "citations", "sources", "results", "input", "args", "response", "functionResponse"})
+"""Members that tell where an answer came from, and arguments and results of functions, which no provider fetches."""
 
 
 def find_references(body: Mapping[str, Any], urls: Collection[str]) -> dict[str, str]:
@@ -19,6 +23,22 @@ def find_references(body: Mapping[str, Any], urls: Collection[str]) -> dict[str,
     for path, url in _references(body):
         if url in urls:
             found.setdefault(url, path)
+    return found
+
+
+def find_links(body: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Path and URL of all media that a body of any dialect has its provider fetch; not of `data:` URLs, and not what an
+    earlier answer told of its sources."""
+    found: list[tuple[str, str]] = []
+    for name, held in (("messages", _HOLDERS), ("input", _HOLDERS), ("contents", ("parts",))):
+        turns = body.get(name)
+        for index, turn in enumerate(turns if isinstance(turns, list) else ()):
+            for holder in held:
+                content = turn.get(holder) if isinstance(turn, dict) else None
+                if isinstance(content, list | dict):
+                    for path, text in _search(content, f"{name}[{index}].{holder}", _TOLD):
+                        if "://" in text[:_LONGEST_SCHEME] and text[:5].lower() != "data:":
+                            found.append((path, text))
     return found
 
 
@@ -42,17 +62,19 @@ def _references(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield from _search(content, f"messages[{index}].content")
 
 
-def _search(value: Any, path: str) -> Iterator[tuple[str, str]]:
+def _search(value: Any, path: str, beside: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+    """beside: members that are not looked into."""
     if isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _search(item, f"{path}[{index}]")
+            if isinstance(item, (dict, list)):
+                yield from _search(item, f"{path}[{index}]", beside)
     elif isinstance(value, dict):
         for key, item in value.items():
             if isinstance(item, str):
                 if _refers(key):
                     yield f"{path}.{key}", item
-            else:
-                yield from _search(item, f"{path}.{key}")
+            elif isinstance(item, list | dict) and key not in beside:
+                yield from _search(item, f"{path}.{key}", beside)
 
 
 def _refers(key: str) -> bool:

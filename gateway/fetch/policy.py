@@ -28,8 +28,18 @@ def check_addresses(settings: FetchSettings, url: MediaUrl, addresses: Sequence[
 def _is_allowed(settings: FetchSettings, url: MediaUrl, address: str) -> bool:
     if url.port in settings.ports and is_public(address):
         return True
+    return is_listed(settings, url, address)
+
+
+def is_listed(settings: FetchSettings, url: MediaUrl, address: str) -> bool:
+    """Whether an entry of `allow_hosts` covers the URL, whose host has this address."""
     parsed = _plain(address)
     return parsed is not None and any(_covers(settings, entry, url, parsed) for entry in settings.allow_hosts)
+
+
+def is_named(settings: FetchSettings, url: MediaUrl) -> bool:
+    """Whether an entry of `allow_hosts` names the URL's host, whatever its address."""
+    return any(entry.name == url.host and _fits(settings, entry, url) for entry in settings.allow_hosts)
 
 
 def _plain(address: str) -> IPv4Address | IPv6Address | None:
@@ -44,6 +54,10 @@ def _plain(address: str) -> IPv4Address | IPv6Address | None:
 
 
 def _covers(settings: FetchSettings, entry: AllowedHost, url: MediaUrl, address: IPv4Address | IPv6Address) -> bool:
-    if not (url.port == entry.port or (entry.port is None and url.port in settings.ports)):
+    if not _fits(settings, entry, url):
         return False
     return address in entry.network if entry.network is not None else url.host == entry.name
+
+
+def _fits(settings: FetchSettings, entry: AllowedHost, url: MediaUrl) -> bool:
+    return url.port == entry.port or (entry.port is None and url.port in settings.ports)

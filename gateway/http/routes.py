@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
-from gateway.dialect import ChatDialect, EmbeddingsDialect, InboundDialect
+from gateway.dialect import ChatDialect, InboundDialect
 from gateway.errors import CallerFault, Fault
 from gateway.http.api import conversations, health, models, payments, responses, usage, vouchers
 from gateway.http.api.account import routes as account_routes
@@ -15,6 +15,7 @@ from gateway.http.api.openapi import DocumentHandler
 from gateway.http.api.operations import account, calls
 from gateway.http.calls.explaining import Explainer
 from gateway.http.calls.model_calls import serve_call
+from gateway.http.calls.plain_routes import add_plain_routes
 from gateway.http.server.request_context import IDEMPOTENCY_KEY, RequestContext
 from gateway.http.server.router import API_PREFIXES, Handler, RouteTable
 from gateway.responses.compaction import CompactDialect
@@ -73,7 +74,7 @@ def build_routes(runtime: Runtime, parts: Sequence[Part] = ()) -> Routes:
     routes = Routes(API_PREFIXES)
     routes.add_dialect("POST", "/chat/completions", ChatDialect(), calls.CHAT)
     routes.add_dialect("POST", "/completions", CompletionsDialect(), calls.COMPLETIONS)
-    routes.add_dialect("POST", "/embeddings", EmbeddingsDialect(), calls.EMBEDDINGS)
+    add_plain_routes(routes)
     routes.add_dialect("POST", "/responses", ResponsesDialect(runtime.responses_services()), calls.RESPONSES)
     routes.add_dialect("POST", "/responses/compact", CompactDialect(runtime.responses_services()), calls.COMPACT)
     responses.add_routes(routes)

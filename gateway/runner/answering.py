@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from gateway.dialect import InboundCall, Relay, Watch
+from gateway.dialect import InboundCall, RawAnswer, Relay, Watch
 from gateway.errors import Fault
 from gateway.profile import Dialect
 from gateway.runner.ending import Ending
@@ -60,7 +60,7 @@ class Answering:
         came = found.answer
         assert came is not None
         ending = self._ending
-        answer: dict[str, Any] = {}
+        answer: dict[str, Any] | RawAnswer = {}
         ending.answer_begins()
 
         async def complete() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gateway.call import Basis, BilledRound, Call, Usage
@@ -45,7 +46,7 @@ def nothing() -> Measured:
 
 def measure_whole(call: Call, answer: Answer) -> Measured:
     """Of a whole answer to `call`, as the provider gave it."""
-    return _measure(call, answer.usage, answer.output_tokens)
+    return _measure(call, answer.usage, answer.output_tokens, answer.body)
 
 
 def measure_failed(call: Call, usage: dict[str, Any]) -> Measured:
@@ -76,6 +77,9 @@ def measure_abandoned(call: Call, tally: Tally | None) -> Measured:
         return nothing()
     found = nothing() if tally is None else measure_stream(call, tally)
     usage = found.usage
+    if found.basis == "void" and OPERATIONS[call.operation].count is not None:
+        # What it makes is made all the same, whoever waits for it.
+        return _measure(call, None, 0)
     if found.basis == "void":
         raw = None if tally is None else tally.usage
         choices = OPERATIONS[call.operation].choices(call.body)
@@ -119,16 +123,35 @@ def sum_up(rounds: Iterable[tuple[Call, Measured]]) -> Bill:
         return Bill(*paid[0][1], billed)
     usage = Usage()
     for part in billed:
-        for field in fields(Usage):
-            setattr(usage, field.name, getattr(usage, field.name) + getattr(part.usage, field.name))
+        for name in _COUNTED:
+            setattr(usage, name, getattr(usage, name) + getattr(part.usage, name))
+        usage.image_kind = part.usage.image_kind or usage.image_kind
     basis: Basis = "provider" if all(part.basis == "provider" for part in billed) else "estimated"
     return Bill(usage, basis, add_usage(measured.shown for _, measured in paid) or {}, billed)
 
 
-def _measure(call: Call, raw: dict[str, Any] | None, estimate: int) -> Measured:
-    """raw: the provider's usage object. estimate: tokens of the answer, for when that is of no use."""
+def _measure(
+    call: Call, raw: dict[str, Any] | None, estimate: int, answer: Mapping[str, Any] = MappingProxyType({})
+) -> Measured:
+    """raw: the provider's usage object. estimate: tokens of the answer, for when that is of no use. answer: its body,
+    where it came whole."""
+    operation = OPERATIONS[call.operation]
+    found = _measure_tokens(call, raw, estimate)
+    if operation.count is None:
+        return found
+    price = None if call.target is None else call.target.price
+    if found.basis == "estimated" and price is not None and not price.by_tokens:
+        found = Measured(Usage(), "provider", {})  # what is counted here is not guessed
+    counted = operation.count(call.body, answer)
+    return found._replace(usage=replace(found.usage, **counted))
+
+
+def _measure_tokens(call: Call, raw: dict[str, Any] | None, estimate: int) -> Measured:
     numbers = read_usage(raw) if raw is not None else None
-    expected = OPERATIONS[call.operation].estimate_input
+    operation = OPERATIONS[call.operation]
+    if operation.estimate_output is not None:
+        estimate = operation.estimate_output(call.body, call.target)
+    expected = operation.estimate_input
     if raw is not None and numbers is not None and numbers.sane:
         usage = _usage_of(numbers)
         if usage.prompt_tokens and (usage.completion_tokens or not estimate):
@@ -157,4 +180,6 @@ def _usage_of(numbers: UsageNumbers) -> Usage:
     return Usage(*_COUNTS(numbers))
 
 
-_COUNTS = attrgetter(*(field.name for field in fields(Usage)))
+_COUNTS = attrgetter(*(field.name for field in fields(UsageNumbers) if field.name != "sane"))
+"""The members that both have, in their common order."""
+_COUNTED = tuple(field.name for field in fields(Usage) if field.name != "image_kind")

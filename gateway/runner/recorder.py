@@ -11,6 +11,7 @@ from pathlib import Path
 from gateway.call import Call, Outcome, Target
 from gateway.config import Config
 from gateway.errors import Fault
+from gateway.operations import OPERATIONS
 from gateway.provider import Attempt, Sink, UpstreamReply
 from gateway.runner.replaying import read_again
 from gateway.transcripts import write_transcript
@@ -47,6 +48,8 @@ class Recorder:
             return sink
         if self._models and not any(fnmatchcase(call.model, pattern) for pattern in self._models):
             return sink
+        if OPERATIONS[call.operation].count is not None:
+            return sink  # pictures and sound: a transcript is text
         tapped = _Tap(call, target, attempt, sink)
         call.state.setdefault(_STATE, []).append(tapped)
         return tapped

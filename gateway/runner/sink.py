@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from gateway.dialect import RawAnswer
 from gateway.errors import Fault
 
 Flow = Callable[[bool], None]
@@ -45,5 +46,5 @@ class EventStream(Protocol):
 class Sink(EventStream, Protocol):
     """Takes the answer of one call: a stream, or a whole one."""
 
-    async def give(self, answer: dict[str, Any]) -> None:
-        """Take a whole answer, a JSON object. The call is billed by then."""
+    async def give(self, answer: dict[str, Any] | RawAnswer) -> None:
+        """Take a whole answer, a JSON object or what is none. The call is billed by then."""

@@ -18,7 +18,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from gateway.call import Call
-from gateway.dialect import InboundCall, Relay, Watch, keep_alive_of
+from gateway.dialect import InboundCall, RawAnswer, Relay, Watch, keep_alive_of
 from gateway.errors import CallerFault
 from gateway.profile import Dialect
 from gateway.provider import Answer
@@ -438,7 +438,7 @@ class LoopedCall:
         """A fresh encoder for this request's stream."""
         return self._loop.relay(watch)
 
-    def whole(self, answer: Answer) -> dict[str, Any]:
+    def whole(self, answer: Answer) -> dict[str, Any] | RawAnswer:
         """See `InboundCall`: of all rounds, not of the last."""
         made = self._loop.completion(answer.usage or {})
         return self._inbound.whole(replace(answer, body=made, dialect="chat", usage=made["usage"]))

@@ -40,6 +40,7 @@ from gateway.sqlite.money.operations import run_operations
 from gateway.sqlite.money.rows import Rows
 from gateway.sqlite.money.topups import SqliteTopUps
 from gateway.sqlite.money.unit_of_work import Names
+from gateway.sqlite.objects import SqliteObjects
 from gateway.sqlite.responses.conversations import SqliteConversations
 from gateway.sqlite.responses.idempotency import SqliteIdempotency
 from gateway.sqlite.responses.stored_responses import SqliteResponses
@@ -309,6 +310,7 @@ async def open_stores(
             conversations=SqliteConversations(core),
             idempotency=SqliteIdempotency(core),
             audit=SqliteAudit(core),
+            objects=SqliteObjects(core),
             presence=presence,
             core=core,
             copies=await core.apart(lambda: _copies_beside(path)),

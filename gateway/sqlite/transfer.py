@@ -55,6 +55,7 @@ READ: Mapping[str, str] = MappingProxyType(
         "cancelled, request_id, input, response, output, events FROM responses ORDER BY n",
         "conversations": "SELECT n, id, account, created, expires, metadata FROM conversations ORDER BY n",
         "conversation_items": "SELECT n, conversation, id, item FROM conversation_items ORDER BY n",
+        "objects": "SELECT n, id, account, provider, kind, size, created, details, is_open FROM objects ORDER BY n",
         "answers": "SELECT name, account, body, request_id, expires, status, headers, content "
         "FROM answers ORDER BY name",
         "sessions": "SELECT n, id, digest, account, created, expires, seen, remote, agent FROM sessions ORDER BY n",
@@ -96,6 +97,8 @@ _WRITE: Mapping[str, str] = MappingProxyType(
         "conversations": "INSERT INTO conversations (n, id, account, created, expires, metadata) "
         "VALUES (?, ?, ?, ?, ?, ?)",
         "conversation_items": "INSERT INTO conversation_items (n, conversation, id, item) VALUES (?, ?, ?, ?)",
+        "objects": "INSERT INTO objects (n, id, account, provider, kind, size, created, details, is_open) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         "answers": "INSERT INTO answers (name, account, body, request_id, expires, status, headers, content) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         "sessions": "INSERT INTO sessions (n, id, digest, account, created, expires, seen, remote, agent) "
@@ -112,9 +115,9 @@ NOBODY = 0
 """The number of a process that never was: what it is said to run is found to be a dead one's."""
 _PLACE = {table: {name: place for place, name in enumerate(columns)} for table, columns in TABLES.items()}
 _LISTS = {"keys": ("models", "ip_allow")}
-_DICTS = {"conversations": ("metadata",), "answers": ("headers",), "audit": ("detail",)}
+_DICTS = {"conversations": ("metadata",), "answers": ("headers",), "audit": ("detail",), "objects": ("details",)}
 _FLAGS = {"accounts": ("disabled",), "holds": ("logged", "dispatched"),
-          "responses": ("running", "background", "cancelled")}  # fmt: skip
+          "responses": ("running", "background", "cancelled"), "objects": ("is_open",)}  # fmt: skip
 _NAMES = {"holds": ("model", "target"), "usage": ("model", "target", "route", "error"), "rollups": ("model",)}
 _TAGGED = ("holds", "usage")
 _MAY_LACK = ("target", "error")

@@ -44,6 +44,7 @@ from gateway.stores.ledger import (
 from gateway.stores.logins import Link, LinkPurpose, Login, Logins, NewLink, SignUp
 from gateway.stores.migration import MigrationPlan, MigrationStep
 from gateway.stores.notices import Notices
+from gateway.stores.objects import KeptObject, ObjectKind, Objects
 from gateway.stores.presence import Lease, Presence
 from gateway.stores.responses import Chain, Responses, StoredResponse, Turn
 from gateway.stores.sessions import Session, Sessions
@@ -86,6 +87,7 @@ __all__ = [
     "HoldRequest",
     "Idempotency",
     "KeptAnswer",
+    "KeptObject",
     "Key",
     "KeySettings",
     "Keys",
@@ -100,6 +102,8 @@ __all__ = [
     "MigrationStep",
     "NewLink",
     "Notices",
+    "ObjectKind",
+    "Objects",
     "OpenCounters",
     "Presence",
     "Responses",

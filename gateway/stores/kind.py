@@ -18,6 +18,7 @@ from gateway.stores.ledger import Discrepancy, Ledger
 from gateway.stores.logins import Logins
 from gateway.stores.migration import MigrationPlan
 from gateway.stores.notices import Notices
+from gateway.stores.objects import Objects
 from gateway.stores.presence import Presence
 from gateway.stores.responses import Responses
 from gateway.stores.sessions import Sessions
@@ -34,8 +35,8 @@ DISK_FULL = "disk_full"
 
 @dataclass(slots=True, frozen=True)
 class Stored:
-    """What is kept for one account: responses, conversations and their items, answers under an `Idempotency-Key`.
-    bytes: as they are kept. objects: how many of them."""
+    """What is kept for one account: responses, conversations and their items, answers under an `Idempotency-Key`,
+    files and batches at providers. bytes: as they are kept. objects: how many of them."""
 
     bytes: int
     objects: int
@@ -61,6 +62,7 @@ class Stores(ABC):
     conversations: Conversations
     idempotency: Idempotency
     audit: Audit
+    objects: Objects
     presence: Presence
     notices: Notices | None = field(default=None, kw_only=True)
     extra: dict[str, Any] = field(default_factory=dict, kw_only=True)

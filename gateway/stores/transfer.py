@@ -8,8 +8,8 @@ The columns are the members of the protocols; what they add:
   `previous` (-1: gone) are such numbers.
 - Times are unix seconds, periods numbers such as 202611, days days since 1970; `digest` is under the server secret.
 - `input`, `response`, `output` and `item` are JSON, as bytes; `events` and `content` are zlib. `counts`: the ten
-  numbers of `Usage`. `models` and `ip_allow`: tuples of texts. `tags`: pairs of texts. `metadata`, `headers` and
-  `detail`: dicts.
+  numbers of `Usage`. `models` and `ip_allow`: tuples of texts. `tags`: pairs of texts. `metadata`, `headers`,
+  `detail` and `details`: dicts.
 - What runs (holds in state 0, `running` responses, answers without a status) is nobody's in the copy: it is resolved as
   if its process had died.
 
@@ -49,6 +49,7 @@ TABLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "response output events",
             "conversations": "n id account created expires metadata",
             "conversation_items": "n conversation id item",
+            "objects": "n id account provider kind size created details is_open",
             "answers": "name account body request_id expires status headers content",
             "sessions": "n id digest account created expires seen remote agent",
             "logins": "account email password changed",

@@ -14,10 +14,10 @@ from typing import cast
 
 from gateway.aside import Aside
 from gateway.call import Call, Target
-from gateway.costs import Owns, check_kept, check_tools, nobody_owns
+from gateway.costs import Owns, check_kept, nobody_owns, read_costs
 from gateway.dialect import Relay
 from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault
-from gateway.fetch import CallMedia, MediaFetcher
+from gateway.fetch import CallMedia, Links, MediaFetcher
 from gateway.operations import OPERATIONS
 from gateway.profile import Dialect
 from gateway.provider import Answer, Attempt, Exchange, MediaProvider, Sink, Transport, UpstreamRequest
@@ -55,6 +55,7 @@ class Dispatcher:
     observe: told of every attempt that is over.
     aside: where big requests are translated, None for at once.
     tap: puts a sink that records before another, None where none does.
+    links: judges the URLs of media that providers fetch themselves, None for no judge.
     owns: whether an account got an id at a provider through this gateway.
     """
 
@@ -69,6 +70,7 @@ class Dispatcher:
         observe: Observe = unobserved,
         aside: Aside | None = None,
         tap: Tap | None = None,
+        links: Links | None = None,
         owns: Owns = nobody_owns,
     ) -> None:
         self._lanes = lanes
@@ -80,6 +82,7 @@ class Dispatcher:
         self._observe = observe
         self._aside = aside or Aside()
         self._tap = tap
+        self._links = links
         self._owns = owns
 
     def deadline(self) -> float:
@@ -195,9 +198,7 @@ class Dispatcher:
         """What goes out to the target of `plan`: one request, or one for each choice. Raises Fault."""
         target = plan.target
         operation = OPERATIONS[call.operation]
-        able = target.profile.operations
-        # A chat that came in another dialect's words can be done by who knows just those (`completions`).
-        if call.operation not in able and not able & call.forms.keys():
+        if not operation.done_by(target.profile):
             raise CallerFault(
                 f"The model '{target.model}' {operation.cannot}.", code="unsupported_operation", param="model"
             )
@@ -205,14 +206,17 @@ class Dispatcher:
         spoken = await self._aside(call.size, speak, call, target)
         ready = spoken.call
         if operation.in_dialects and ready.dialect in _CHECKED:
-            check_tools(ready.body, ready.dialect, target)
-            await check_kept(ready, ready.body, target, self._owns)
+            kept = await self._aside(call.size, read_costs, ready.body, ready.dialect, target)
+            await check_kept(ready, kept, target, self._owns)
         if target.profile.media == "bytes" and operation.takes_media and ready.dialect == "chat":
             # That such a provider names its media was checked when it was loaded.
             ready = await self._with_media(ready, cast("MediaProvider", provider), plan)
         count = parts_needed(operation.choices(call.body), target)
         views = [ready] if count == 1 else [part_of(ready) for _ in range(count)]
         made = await self._aside(call.size, lambda: [provider.prepare(view, target) for view in views])
+        if self._links is not None and operation.takes_media:
+            names = await self._aside(call.size, self._links.judge, ready.body)
+            await self._links.check(names, made[0].request.url)
         readers = [spoken.reader(attempt.reader) for attempt in made]
         if call.answer_filters:
             readers = [FilteredReader(reader, call.answer_filters) for reader in readers]

@@ -6,7 +6,7 @@ another dialect is all of it filtered. They see chat: a call with filters is spo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -48,6 +48,10 @@ class FilteredReader:
                     chain = _Chain(self._makers)
                     message[name] = chain.feed(message[name]) + chain.finish()
         return answer
+
+    def is_stream(self, headers: Mapping[str, str]) -> bool:
+        """The reader's own."""
+        return self._reader.is_stream(headers)
 
     def open_stream(self) -> StreamDecoder:
         """A decoder whose chunks are filtered."""

@@ -59,8 +59,8 @@ class CollectedBody:
 
 
 class StreamReading:
-    """One streamed answer: head and bytes in, decoded items out. An error answer, or a whole JSON answer to a
-    request for a stream, is collected and read at its end."""
+    """One streamed answer: head and bytes in, decoded items out. An error answer, or a whole answer to a request for
+    a stream, is collected and read at its end."""
 
     def __init__(self, reader: Reader, limits: Limits) -> None:
         self._reader = reader
@@ -76,7 +76,7 @@ class StreamReading:
         return self._decoder is not None and self._decoder.done
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
-        if status >= 300 or headers.get("content-type", "").startswith("application/json"):
+        if status >= 300 or not self._reader.is_stream(headers):
             self._body = CollectedBody(status, headers, self._limits.max_reply)
         else:
             self._inflater = inflater_of(headers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -36,6 +36,10 @@ class RewritingReader:
         """A whole answer, measured."""
         answer = self._reader.read_reply(reply)
         return replace(answer, body=self._make().change(answer.body))
+
+    def is_stream(self, headers: Mapping[str, str]) -> bool:
+        """The reader's own."""
+        return self._reader.is_stream(headers)
 
     def open_stream(self) -> StreamDecoder:
         """A decoder whose items are changed."""

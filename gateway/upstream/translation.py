@@ -92,6 +92,7 @@ def _say(call: Call, target: Target) -> Spoken:
             call.report_dropped(path)
         if dialect != "chat":
             return Spoken(call.view(dialect, form.body))
+    said_as = OPERATIONS[call.operation].over
     back = "chat" not in dialects
     understands = _IN_ITEMS if back else target.profile.understands
     body = call.body
@@ -103,12 +104,12 @@ def _say(call: Call, target: Target) -> Spoken:
         call.report_dropped(path)
     call.dropped.extend(retold.moved)
     if not back:
-        same = retold.body is call.body and call.dialect == "chat"
-        return Spoken(call if same else call.view("chat", retold.body), functions=functions)
+        same = retold.body is call.body and call.dialect == "chat" and not said_as
+        return Spoken(call if same else call.view("chat", retold.body, said_as), functions=functions)
     body, dropped = responses_from_chat(retold.body)
     for path in dropped:
         call.report_dropped(path)
-    return Spoken(call.view("responses", body), back=True, functions=functions)
+    return Spoken(call.view("responses", body, said_as), back=True, functions=functions)
 
 
 _IN_ITEMS = frozenset({"activity", "tool_media"})
@@ -169,6 +170,10 @@ class BackReader:
     def read_reply(self, reply: UpstreamReply) -> Answer:
         """A whole response, turned back into a completion and measured."""
         return measure_chat(chat_from_response(self._reader.read_reply(reply).body, **self._envelope))
+
+    def is_stream(self, headers: Mapping[str, str]) -> bool:
+        """The reader's own."""
+        return self._reader.is_stream(headers)
 
     def open_stream(self) -> StreamDecoder:
         """A decoder that turns the events of a response back into chunks."""

@@ -6,16 +6,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.wire.chat.request import NOT_FORBIDDEN, refuse_forbidden
 from gateway.wire.json_schema import alternatives
+from gateway.wire.plain_request import plain_request
 from gateway.wire.tokens import text_bytes
 from gateway.wire.validators import (
     Validator,
     filled_string,
     integer,
     is_int,
-    mapping,
-    object_tree,
     one_of,
     refuse,
     refuse_type,
@@ -32,22 +30,6 @@ _INPUT = {
     ),
     "description": "A text, texts, a text as tokens, or several of those.",
 }
-_FIELDS: dict[str, Validator] = {
-    "model": filled_string.about("A model that makes embeddings; the default model without it."),
-    "encoding_format": one_of(("float", "base64")).about("How the numbers are written; `float` without it."),
-    "dimensions": integer(1, 1_000_000).about("How many numbers a vector shall have, where the model can choose."),
-    "user": string.about("Who asks, for the provider's abuse detection."),
-}
-
-
-def validate_embeddings(body: dict[str, Any]) -> None:
-    """Check a request body. Raises CallerFault 400 that names the field; unknown members travel on."""
-    for name, value in body.items():
-        refuse_forbidden(name)
-        check = _FIELDS.get(name)
-        if check is not None and value is not None:
-            check.check(name, value)
-    _check_input(body.get("input"))
 
 
 def embedding_input_tokens(body: Mapping[str, Any]) -> int:
@@ -61,24 +43,24 @@ def embedding_input_tokens(body: Mapping[str, Any]) -> int:
     return total
 
 
-def _check_input(given: Any) -> None:
+def _check_input(path: str, given: Any) -> None:
     if isinstance(given, str):
-        _check_text("input", given)
+        _check_text(path, given)
         return
     if not isinstance(given, list):
-        refuse_type("input", "a string, an array of strings, or an array of token arrays", given)
+        refuse_type(path, "a string, an array of strings, or an array of token arrays", given)
     if not given:
-        refuse("input", "expected at least one text, got an empty array")
+        refuse(path, "expected at least one text, got an empty array")
     if all(is_int(item) for item in given):
         return
     if len(given) > MOST_INPUTS:
-        refuse("input", f"expected at most {MOST_INPUTS} inputs, got {len(given)}; split the request")
+        refuse(path, f"expected at most {MOST_INPUTS} inputs, got {len(given)}; split the request")
     for index, item in enumerate(given):
-        path = f"input[{index}]"
+        place = f"{path}[{index}]"
         if isinstance(item, str):
-            _check_text(path, item)
+            _check_text(place, item)
         elif not (isinstance(item, list) and item and all(is_int(token) for token in item)):
-            refuse_type(path, "a string or an array of tokens", item)
+            refuse_type(place, "a string or an array of tokens", item)
 
 
 def _check_text(path: str, text: str) -> None:
@@ -96,15 +78,14 @@ def estimate_embedding_tokens(body: Mapping[str, Any]) -> int:
     )
 
 
-def _check_request(path: str, value: Any) -> None:
-    mapping.check(path, value)
-    validate_embeddings(value)
-
-
-def _request_tree() -> dict[str, Any]:
-    tree = object_tree(_FIELDS)
-    return {**tree, "properties": {"input": _INPUT, **tree["properties"]}, "required": ["input"], **NOT_FORBIDDEN}
-
-
-EMBEDDINGS_REQUEST = Validator(_check_request, _request_tree())
-"""A whole request, as `validate_embeddings` checks it."""
+EMBEDDINGS_REQUEST = plain_request(
+    {
+        "input": Validator(_check_input, _INPUT),
+        "model": filled_string.about("A model that makes embeddings; the default model without it."),
+        "encoding_format": one_of(("float", "base64")).about("How the numbers are written; `float` without it."),
+        "dimensions": integer(1, 1_000_000).about("How many numbers a vector shall have, where the model can choose."),
+        "user": string.about("Who asks, for the provider's abuse detection."),
+    },
+    ("input",),
+)
+"""A whole request. Raises CallerFault 400 that names the field; unknown members travel on."""

@@ -14,6 +14,7 @@ from gateway.wire.json_schema import Component, Tree, components_of, referred
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
+FORM = "multipart/form-data"
 
 STATUSES: Mapping[int, str] = {
     200: "The answer.",
@@ -102,7 +103,9 @@ class Operation:
 
     auth: the credentials of which one is needed; None among them: or none at all. Empty: none is looked at.
     request: the schema of the JSON body, None when no body is read; request_required: whether there must be one.
-    answer: the schema of the body with `status`, None for a body without a schema, of `answer_type`.
+    form: the schema of a body that comes as a form with files, None when none may.
+    answer: the schema of the body with `status`, None for a body without a schema, of `answer_type`; other_types: of
+    which media types it may be besides.
     events: the schema of the JSON in each `data:` line of a streamed answer, None when answers are never streamed.
     events_only: a streamed answer is the only one. errors: statuses of error answers, whose schema is `fault`.
     headers: more headers of the answer, with their meaning. path: stands in the document instead of the route's
@@ -116,8 +119,10 @@ class Operation:
     parameters: tuple[Parameter, ...] = ()
     request: Tree | Component | None = None
     request_required: bool = True
+    form: Tree | Component | None = None
     answer: Tree | Component | None = None
     answer_type: str = JSON
+    other_types: tuple[str, ...] = ()
     status: int = 200
     others: tuple[int, ...] = ()
     events: Tree | Component | None = None
@@ -173,7 +178,7 @@ def document(routes: Iterable[Documented], *, title: str, version: str, prefixes
 
 
 def _components(operation: Operation) -> Iterator[Component]:
-    for part in (operation.request, operation.answer, operation.events):
+    for part in (operation.request, operation.form, operation.answer, operation.events):
         yield from components_of(part)
     if operation.errors:
         yield from components_of(operation.fault)
@@ -193,8 +198,12 @@ def _operation(method: str, path: str, operation: Operation) -> dict[str, Any]:
     parameters = _parameters(path, operation)
     if parameters:
         made["parameters"] = parameters
-    if operation.request is not None:
-        content = {JSON: {"schema": referred(operation.request)}}
+    content = {
+        media_type: {"schema": referred(tree)}
+        for media_type, tree in ((JSON, operation.request), (FORM, operation.form))
+        if tree is not None
+    }
+    if content:
         made["requestBody"] = {"required": operation.request_required, "content": content}
     made["responses"] = _responses(operation)
     return made
@@ -224,6 +233,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
     content: dict[str, Any] = {}
     if not operation.events_only:
         content[operation.answer_type] = {"schema": {} if operation.answer is None else referred(operation.answer)}
+    for media_type in operation.other_types:
+        content[media_type] = {"schema": {}}
     if operation.events is not None:
         content[EVENTS] = {"schema": referred(operation.events)}
     headers = {"x-request-id": "Names this request in the gateway's log.", **(operation.headers or {})}

@@ -39,7 +39,7 @@ class UsageNumbers:
     sane: bool = True
 
 
-_PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
+_PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
 _COMPLETION_DETAILS = ("completion_tokens_details", "output_tokens_details")
 
 

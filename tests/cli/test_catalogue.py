@@ -51,6 +51,19 @@ def tiered(base: str, *tiers: tuple[int, str]) -> Any:
 
 
 class TestReading:
+    def test_sound_and_spoken_text(self) -> None:
+        """Hours become minutes; with no more decimal places than the configuration takes, and rather too dear."""
+        heard = pricelist._listed(model({"input_audio_hours": Decimal("0.27"), "audio_hours": Decimal("0.27")}), NOW)
+        assert heard.prices == {"per_minute": Decimal("0.0045")}
+        odd = pricelist._listed(model({"audio_hours": Decimal("0.25")}), NOW)
+        assert odd.prices == {"per_minute": Decimal("0.004166666667")}
+        spoken = pricelist._listed(model({"input_mchars": Decimal(15)}), NOW)
+        assert price_text(spoken.prices, []) == "{characters: 15}"
+
+    def test_prices_of_images_stand_as_a_table(self) -> None:
+        kinds = {"high": Decimal("0.20"), "default": Decimal("0.05")}
+        assert price_text({"per_image": kinds}, []) == "{per_image: {high: 0.2, default: 0.05}}"
+
     def test_every_class(self) -> None:
         prices = {
             "input_mtok": Decimal("0.40"),

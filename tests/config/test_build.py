@@ -515,7 +515,27 @@ def test_every_price_class_is_converted(build):
     made = build(f"providers: {{echo: }}\nmodels:\n  echo/x: {{price: {{{text}}}}}")
     for position, name in enumerate(fields):
         unit = 10**6 if name.startswith("per_") else 1
-        assert getattr(made.models["echo/x"].price, name) == (position + Decimal("0.5")) * unit
+        found = getattr(made.models["echo/x"].price, name)
+        assert (found["default"] if name == "per_image" else found) == (position + Decimal("0.5")) * unit
+
+
+def test_prices_of_images_may_be_a_table(build):
+    table = "{high/1024x1024: 0.17, low: 0.02, default: 0.25}"
+    made = build(f"providers: {{echo: }}\nmodels:\n  echo/x: {{price: {{per_image: {table}}}}}")
+    price = made.models["echo/x"].price
+    assert price.of_image("high/1024x1024") == 170_000
+    assert price.of_image("low/512x512") == 20_000
+    assert price.of_image("medium/512x512") == 250_000
+    # What is not known of an image costs as much as it may.
+    assert price.of_image("low/") == 20_000
+    assert price.of_image("/") == price.of_image("/9x9") == 250_000
+
+
+@pytest.mark.parametrize("table", ["{}", "{a/b/c: 1}", "{low: -1}", "[1]", "{low: x}"])
+def test_odd_tables_of_images_are_reported(build, table):
+    with pytest.raises(ConfigFault) as caught:
+        build(f"providers: {{echo: }}\nmodels:\n  echo/x: {{price: {{per_image: {table}}}}}")
+    assert "models.echo/x.price.per_image" in str(caught.value)
 
 
 def test_a_tier_inherits_what_it_does_not_say(build):

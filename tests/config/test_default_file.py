@@ -111,7 +111,9 @@ def test_with_a_key_an_outage_does_not_lead_to_the_echo():
 
 def test_every_model_can_be_billed_within_bounds(default):
     for model in default.models.values():
-        assert model.price is not None, model.id
+        assert model.price is not None or model.settings.free, model.id
+        if model.settings.operations is not None:
+            continue  # what is no text is bounded by the request itself
         assert model.settings.context is not None
         cached = model.price.cached_input
         assert cached is None or Decimal(0) < cached < model.price.input

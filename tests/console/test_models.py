@@ -165,3 +165,30 @@ def test_money_is_exact() -> None:
 
 def test_a_wish_leaves_out_what_it_does_not_know() -> None:
     assert Wish.of({"q": " a ", "ability": "fly", "sort": "luck", "available": "yes"}) == Wish(text="a")
+
+
+async def test_models_that_do_not_talk(open_site: Open) -> None:
+    """What they do, their prices, and a way to programs for them."""
+    models = {
+        "echo/echo": {"free": True},
+        "echo/pictures": {
+            "operations": ["images", "image_edits"],
+            "output_modalities": ["image"],
+            "price": {"per_image": {"high/1024x1024": 0.17, "default": 0.05}},
+        },
+        "echo/voice": {"operations": ["speech"], "price": {"characters": 15}},
+        "echo/ear": {"operations": ["transcriptions"], "price": {"per_minute": 0.006}},
+    }
+    site = await open_site(models=models, aliases={}, default_model="echo/echo")
+    page = (await site.get("/models/echo/pictures")).text
+    assert "images, image_edits" in page
+    assert "Makes images" in page
+    assert "Each image, high/1024x1024" in page
+    assert "Each image, otherwise" in page
+    assert "Try it in the chat" not in page
+    assert 'href="/docs/images"' in page
+    assert "Characters spoken" in (await site.get("/models/echo/voice")).text
+    assert "Each minute of sound" in (await site.get("/models/echo/ear")).text
+    assert shown((await site.get("/models?ability=transcribes")).text) == ["echo/ear"]
+    assert shown((await site.get("/models?ability=draws")).text) == ["echo/pictures"]
+    assert 'href="/models/echo/pictures">more' in (await site.get("/pricing")).text

@@ -30,6 +30,7 @@ ALLOWED = {
     "gateway/http/server/router.py:RouteTable.undocumented": "the test that every route is documented",
     "gateway/call.py:Caller.key_name": "for policies of plugins",
     "gateway/config/types.py:FrozenDict.popitem": "forbids it",
+    "gateway/http/server/connection.py:Connection.eof_received": "asyncio",
     "gateway/config/tool_sections.py:SearchSettings.backends": "read from the document, an entry by an entry",
     "gateway/config/tool_sections.py:SearchSettings.page_price": "read by its name, like the other prices of tools",
     "gateway/fetch/download.py:Download.on_body": "httptools",

@@ -51,6 +51,7 @@ Form
 GatewayFault
 Hold
 HoldRequest
+ImagesReader
 InboundCall
 InboundDialect
 InstanceQuirks
@@ -63,6 +64,7 @@ MakeFilter
 MediaProvider
 ModelOperation
 ModelQuirks
+ModerationReader
 Net
 OPERATIONS
 Operation
@@ -76,6 +78,7 @@ Part
 PaymentEvent
 PaymentKind
 PaymentMethod
+PlainReader
 Price
 Profile
 Provider
@@ -96,6 +99,7 @@ SecurityScheme
 ServerTool
 Sink
 Source
+SpeechReader
 Stores
 StreamDecoder
 StreamItem
@@ -107,8 +111,10 @@ ToolFault
 ToolImage
 ToolResult
 ToolRun
+TranscriptionReader
 Transport
 Unfence
+Upload
 UpstreamFault
 UpstreamReply
 UpstreamRequest
@@ -142,6 +148,8 @@ fault_from_openai_error
 fault_from_stream_event
 find_usage
 fold_stream
+form_of_body
+has_uploads
 hookimpl
 is_sealed
 kept_fault
@@ -153,6 +161,7 @@ measure_chat
 nearest_effort
 nonsense
 read_completion
+read_form
 read_response
 read_retry_after
 read_usage
@@ -170,6 +179,7 @@ tool_fault
 unfold
 unseal
 writable
+write_form
 """.split()
 
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 FLOORS = (
-    "errors aside certificates claim wire profile explanation text_filter records call costs provider transcripts "
-    "readers quirks operations dialect text_dialect payments tools credentials stores config storage catalog "
-    "fetch hookspecs api pluginload pipeline upstream runner logs exposition metrics siblings budgets discovery "
-    "reloading server_secret passwords builtin sqlite own_plugins servertools responses keeping blueprint runtime http "
-    "console cli __main__ testing"
+    "errors aside certificates claim wire profile explanation text_filter records price call costs provider "
+    "transcripts readers plain_readers quirks operations dialect plain_dialect text_dialect payments tools credentials "
+    "stores config storage catalog fetch hookspecs api pluginload pipeline upstream runner logs exposition metrics "
+    "siblings budgets discovery reloading server_secret passwords builtin sqlite own_plugins servertools responses "
+    "keeping blueprint runtime http console cli __main__ testing"
 ).split()
 
 # Entries that may use less than their floor would allow.
@@ -26,7 +26,8 @@ NARROW = {
 }
 
 # Formats have no sockets, no clock and no chance in them: the same bytes always give the same answer.
-PURE = tuple(f"gateway.{name}" for name in "wire errors call profile provider dialect payments tools stores".split())
+_PURE = "wire errors price call profile provider dialect plain_dialect payments tools stores"
+PURE = tuple(f"gateway.{name}" for name in _PURE.split())
 IMPURE = set("aiohttp aiosqlite asyncio http logging multiprocessing os pathlib random secrets signal socket".split())
 IMPURE |= set("sqlite3 ssl subprocess sys tempfile threading time urllib.request uvloop yaml".split())
 

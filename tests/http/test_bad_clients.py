@@ -306,6 +306,23 @@ async def test_the_host_header_moves_nothing(site: Any) -> None:
     await healthy(site)
 
 
+@pytest.mark.parametrize("host", ["a b", "x@y", "[::1", "a/b", "a,b", "", "x:99999999", "ex\u00e4mple", "../metrics"])
+@pytest.mark.parametrize("path", ["/healthz", "/v1/models", "/"])
+async def test_a_host_that_is_none_is_refused(site: Any, host: str, path: str) -> None:
+    client = await site.connect()
+    await client.send(f"GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n".encode("latin-1"))
+    answer = await client.answer()
+    assert (answer.status, answer.error["code"]) == (400, "bad_http")
+    assert await client.rest() == b""
+
+
+@pytest.mark.parametrize("host", ["gateway", "my_gateway:8080", "[::1]:80", "llm.example.org", "127.0.0.1:0"])
+async def test_a_host_that_is_one(site: Any, host: str) -> None:
+    client = await site.connect()
+    await client.send(f"GET /healthz HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
+    assert (await client.answer()).status == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/v1/chat/completions"), ("DELETE", "/v1/models"), ("PUT", "/healthz")]
 )

@@ -34,6 +34,7 @@ def junk(count: int) -> dict[str, int]:
 
 
 CHAT = {"model": "fake/model"}
+LINK = {"type": "image_url", "image_url": {"url": "https://cats.example.com/x.png"}}
 BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "chat, messages": ("/v1/chat/completions", {**CHAT, "messages": messages(VALUES)}),
     "chat, parts": (
@@ -45,6 +46,10 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "chat, tools": (
         "/v1/chat/completions",
         {**CHAT, "messages": [USER], "tools": [{"type": "function", "function": {"name": "f"}}] * (VALUES // 4)},
+    ),
+    "chat, links": (
+        "/v1/chat/completions",
+        {**CHAT, "messages": [{"role": "user", "content": [LINK] * (VALUES // 5)}]},
     ),
     "embeddings": ("/v1/embeddings", {**CHAT, "input": ["x"] * 2_000, **junk(VALUES - 3_000)}),
     "responses, items": ("/v1/responses", {**CHAT, "input": [USER] * 5_000, "metadata": {}, **junk(VALUES - 40_000)}),

@@ -138,6 +138,46 @@ async def test_embeddings_and_models(api):
     await api.ask("GET", "/models/{id}", id=listed["data"][0]["id"])
 
 
+async def test_images_audio_and_moderations(api):
+    made = await api.ask("POST", "/images/generations", {"prompt": "x", "size": "8x8"})
+    assert made["usage"]["cost"] > 0
+    await api.ask("POST", "/images/generations", {"prompt": "x", "size": "8x8", "response_format": "url"})
+    body = {"prompt": "x", "size": "8x8", "stream": True, "partial_images": 1}
+    assert [event["type"] for event in await api.ask("POST", "/images/generations", body)] == [
+        "image_generation.partial_image",
+        "image_generation.completed",
+    ]
+    link = {"image_url": "data:image/png;base64," + made["data"][0]["b64_json"]}
+    await api.ask("POST", "/images/edits", {"prompt": "x", "size": "8x8", "images": [link]})
+    spoken = await api.ask("POST", "/audio/speech", {"input": "Hi", "stream_format": "sse"})
+    assert spoken[-1]["type"] == "speech.audio.done"
+    await api.ask("POST", "/moderations", {"input": ["a", "b"]})
+    for path in ("/images/generations", "/images/edits", "/audio/speech", "/moderations"):
+        await api.ask("POST", path, {}, status=400)
+
+
+async def test_forms(api):
+    """What comes as a form, and answers in several media types."""
+    sound = b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0@\x1f\0\0\x80>\0\0\x02\0\x10\0data" + bytes(4004)
+    for path in ("/audio/transcriptions", "/audio/translations"):
+        described = api.found["paths"][path]["post"]
+        schema = described["requestBody"]["content"]["multipart/form-data"]["schema"]
+        assert "file" in api.found["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["required"]
+        for wanted in ("json", "verbose_json", "text", "srt", "vtt"):
+            form = aiohttp.FormData({"response_format": wanted})
+            form.add_field("file", sound, filename="a.wav")
+            headers = {"Authorization": f"Bearer {api.gateway.key}"}
+            async with api.gateway.session.post(api.gateway.url + "/v1" + path, data=form, headers=headers) as answer:
+                assert answer.status == 200
+                media = answer.headers["content-type"].partition(";")[0]
+                assert media in described["responses"]["200"]["content"]
+                if media == JSON:
+                    api.schema("POST", path, 200, media).validate(orjson.loads(await answer.read()))
+    for kind in ("wav", "pcm", "mp3"):
+        _, headers, _ = await api.gateway.post("/v1/audio/speech", {"input": "Hi", "response_format": kind})
+        assert headers["content-type"] in api.found["paths"]["/audio/speech"]["post"]["responses"]["200"]["content"]
+
+
 async def test_responses_and_conversations(api):
     made = await api.ask("POST", "/responses", {"input": "Hi", "tools": [{"type": "function", **TOOL}]})
     events = await api.ask("POST", "/responses", {"input": "Hi", "stream": True})

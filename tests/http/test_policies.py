@@ -462,3 +462,23 @@ async def test_what_a_dense_input_costs_beyond_its_hold_is_taken_and_the_rest_is
     stores = site.running.gateway.stores
     entries = [entry async for entry in stores.ledger.export()]
     assert [(entry.kind, entry.unpaid) for entry in entries if entry.unpaid] == [("overrun", 100_020 - 60_000)]
+
+
+async def test_a_restricted_key_sees_what_it_may_call(serve: Any) -> None:
+    price = {"input": 1, "output": 2}
+    models = {
+        f"fake/{name}": {"provider": "fake", "upstream": name, "price": price} for name in ("one", "two", "three")
+    }
+    site = await serve(models=models, aliases={"cheap": "fake/two", "mixed": ["fake/one", "fake/two"]})
+    key = await site.running.new_key(KeySettings(models=("fake/t*",)))
+    seen = {"fake/two", "fake/three", "cheap"}
+    assert {entry["id"] for entry in (await site.get("/v1/models", key=key)).json["data"]} == seen
+    gemini = (await site.get("/v1beta/models?pageSize=1000", key=key)).json["models"]
+    assert {entry["name"].removeprefix("models/") for entry in gemini} == seen
+    for name in ("cheap", "fake/two"):
+        assert (await site.get(f"/v1/models/{name}", key=key)).status == 200
+    for name in ("mixed", "fake/one", "fake/model", "nothing"):
+        answer = await site.get(f"/v1/models/{name}", key=key)
+        assert (answer.status, answer.error["code"]) == (404, "model_not_found")
+        assert "Did you mean" not in answer.error["message"]
+    assert len((await site.get("/v1/models")).json["data"]) > len(seen)

@@ -19,10 +19,13 @@ from gateway.errors import CallerFault
 from gateway.wire import validators
 from gateway.wire.chat.request import CHAT_REQUEST
 from gateway.wire.embeddings import EMBEDDINGS_REQUEST
+from gateway.wire.images import GENERATION_REQUEST
 from gateway.wire.json_schema import Component, components_of, inlined, or_null, referred
+from gateway.wire.moderation import MODERATION_REQUEST
 from gateway.wire.responses.request import RESPONSES_REQUEST
 from gateway.wire.responses.request import items as response_items
 from gateway.wire.responses.request import metadata as response_metadata
+from gateway.wire.speech import SPEECH_REQUEST
 from gateway.wire.validators import Validator
 
 Body = dict[str, Any]
@@ -144,6 +147,26 @@ RESPONSES: list[Body] = [
         "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f"}]},
     },
 ]  # fmt: skip
+IMAGES: list[Body] = [
+    {
+        "prompt": "p", "model": "a/b", "n": 2, "size": "1024x1024", "quality": "high", "response_format": "url",
+        "output_format": "png", "output_compression": 50, "background": "auto", "frame_count": 4, "stream": True,
+        "partial_images": 2, "user": "u", "safety_identifier": "s", "style": "vivid", "moderation": "low",
+    },
+    {"prompt": "p"},
+]  # fmt: skip
+SPEECH: list[Body] = [
+    {"input": "x", "voice": {"id": "v"}},
+    {
+        "input": "x", "model": "a/b", "voice": "v", "instructions": "i", "response_format": "wav", "speed": 1,
+        "stream_format": "sse",
+    },
+]  # fmt: skip
+MODERATIONS: list[Body] = [
+    {"input": "x", "model": "a/b"},
+    {"input": ["a", ""]},
+    {"input": [{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {"url": "https://a.b"}}]},
+]
 EMBEDDINGS: list[Body] = [
     {"model": "a/b", "input": "x", "encoding_format": "float", "dimensions": 5, "user": "u"},
     {"input": ["x", "y"]},
@@ -188,6 +211,9 @@ CASES: dict[str, tuple[Validator, list[Any]]] = {
     "chat": (CHAT_REQUEST, CHAT),
     "responses": (RESPONSES_REQUEST, RESPONSES),
     "embeddings": (EMBEDDINGS_REQUEST, EMBEDDINGS),
+    "images": (GENERATION_REQUEST, IMAGES),
+    "speech": (SPEECH_REQUEST, SPEECH),
+    "moderations": (MODERATION_REQUEST, MODERATIONS),
     "items": (response_items, [ITEMS]),
     "metadata": (response_metadata, [{"a": "b", "c": ""}]),
 }

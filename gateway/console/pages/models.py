@@ -42,7 +42,7 @@ async def model(visit: Visit) -> Answer:
         "price_names": PRICES,
         "event_names": EVENTS,
         "snippets": await first_request(visit, name),
-        "chats": "text" in entry["architecture"]["output_modalities"],
+        "chats": "chat" in entry["operations"] and "text" in entry["architecture"]["output_modalities"],
     }
 
 

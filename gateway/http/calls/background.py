@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from gateway.dialect import RawAnswer
 from gateway.errors import Fault, GatewayFault
 from gateway.http.calls.tools import answer_with_tools
 from gateway.http.server.request_context import RequestContext
@@ -45,7 +46,7 @@ class BackgroundAnswer:
     def keep_alive(self) -> None:
         """Nothing: who follows the recording is kept alive there."""
 
-    async def give(self, answer: dict[str, Any]) -> None:
+    async def give(self, answer: dict[str, Any] | RawAnswer) -> None:
         """Background responses are always streamed from upstream."""
         raise AssertionError("a background response is not answered whole")
 

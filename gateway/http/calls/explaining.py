@@ -118,7 +118,7 @@ class Explainer:
         runner = context.begin(call)
 
         async def read() -> InboundCall:
-            return await open_call(context, dialect, runner, await context.read_json())
+            return await open_call(context, dialect, runner, await context.read_body_for(dialect))
 
         inbound = await runner.open(read)
         plan = await runner.guard(plan_tools(context, call, inbound))

@@ -21,7 +21,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from gateway.dialect import InboundCall, InboundDialect, keep_alive_of
+from gateway.dialect import InboundCall, InboundDialect, keep_alive_of, stream_type_of
 from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault, too_fast
 from gateway.http.calls.keyed_answer import KeyedAnswer, relevant_headers
 from gateway.http.calls.model_calls import answer_call, open_call, serve_call
@@ -30,6 +30,7 @@ from gateway.http.streaming.sse_response import LAST_BYTES, SseResponse
 from gateway.runner.lifecycle import CallRunner
 from gateway.runner.recording import Reader, Recording
 from gateway.runtime import Gateway
+from gateway.wire.multipart import describe_uploads
 
 REPLAY = "x-gateway-idempotent-replay"
 REPEATS_PER_MINUTE = 600
@@ -87,7 +88,7 @@ class Idempotency:
         async def read() -> InboundCall:
             nonlocal key, digest
             key = _read_key(context)
-            body = await context.read_json()
+            body = await context.read_body_for(dialect)
             digest = await context.aside(_digest, body)  # before the dialect may change it
             return await open_call(context, dialect, runner, body)
 
@@ -171,7 +172,7 @@ class Idempotency:
         async def keep(headers: Mapping[str, str], body: bytes, fault: Fault | None) -> None:
             await self._keep(keyed, context, headers, body, fault)
 
-        answer = KeyedAnswer(keyed.recording, context, keep)
+        answer = KeyedAnswer(keyed.recording, context, inbound, keep)
         try:
             await answer_call(context, runner, inbound, answer)
         except BaseException:  # cancellation too; raised again once things are put right
@@ -281,7 +282,12 @@ class _Follower:
         quiet = context.runtime.config.server.keep_alive
         sign_of_life = keep_alive_of(context.dialect)
         self.stream = SseResponse(
-            context.request, self._headers, quiet=quiet, sign_of_life=sign_of_life, copy=context.copy_stream()
+            context.request,
+            self._headers,
+            quiet=quiet,
+            sign_of_life=sign_of_life,
+            copy=context.copy_stream(),
+            media_type=stream_type_of(inbound),
         )
         self.reader = Reader(keyed.recording, self.stream)
         self._inbound = inbound
@@ -357,7 +363,8 @@ def _read_key(context: RequestContext) -> bytes:
 
 def _digest(body: dict[str, Any]) -> bytes:
     """Of the body as JSON, so that white space and the order of members do not count."""
-    return hashlib.blake2b(orjson.dumps(body, option=orjson.OPT_SORT_KEYS), digest_size=32).digest()
+    raw = orjson.dumps(body, default=describe_uploads, option=orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS)
+    return hashlib.blake2b(raw, digest_size=32).digest()
 
 
 def _name(account_id: str, context: RequestContext, key: bytes) -> bytes:

@@ -8,9 +8,10 @@ from typing import Any
 
 import orjson
 
-from gateway.dialect import keep_alive_of
+from gateway.dialect import EVENT_STREAM, InboundCall, RawAnswer, keep_alive_of, stream_type_of
 from gateway.errors import Fault
-from gateway.http.server.request_context import JSON_TYPE, SSE_TYPE, RequestContext
+from gateway.http.server.request_context import JSON_TYPE, RequestContext
+from gateway.http.streaming.sse_response import stream_header
 from gateway.runner.recording import Recording
 from gateway.runner.sink import Flow
 
@@ -27,9 +28,10 @@ class KeyedAnswer:
     Nobody shall have a complete answer that is not stored, so `keep` is awaited before the closing bytes are written.
     """
 
-    def __init__(self, recording: Recording, context: RequestContext, keep: Keep) -> None:
+    def __init__(self, recording: Recording, context: RequestContext, inbound: InboundCall, keep: Keep) -> None:
         self.begun = False
-        self.quiet = context.runtime.config.server.keep_alive
+        self._media_type = stream_type_of(inbound)
+        self.quiet = context.runtime.config.server.keep_alive if self._media_type == EVENT_STREAM else 0.0
         self._recording = recording
         self._context = context
         self._keep = keep
@@ -38,7 +40,7 @@ class KeyedAnswer:
         """The stream begins, once."""
         if not self.begun:
             self.begun = True
-            self._recording.begin(self._headers(SSE_TYPE), flow)
+            self._recording.begin(self._headers(stream_header(self._media_type)), flow)
 
     def write(self, data: bytes) -> None:
         """More of it."""
@@ -54,11 +56,16 @@ class KeyedAnswer:
         recording = self._recording
         await self._keep(relevant_headers(recording.headers), recording.whole + last, fault)
         self.write(last)
+        if fault is not None and self._media_type != EVENT_STREAM:
+            recording.fail(fault)
         recording.end()
 
-    async def give(self, answer: dict[str, Any]) -> None:
+    async def give(self, answer: dict[str, Any] | RawAnswer) -> None:
         """Store a whole answer, then give it out."""
-        headers, body = self._headers(JSON_TYPE), orjson.dumps(answer)
+        if isinstance(answer, RawAnswer):
+            headers, body = self._headers(answer.media_type), answer.content
+        else:
+            headers, body = self._headers(JSON_TYPE), orjson.dumps(answer)
         await self._keep(relevant_headers(headers), body, None)
         self._recording.give(200, headers, body, streamed=False)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.dialect import InboundCall, InboundDialect, keep_alive_of
+from gateway.dialect import InboundCall, InboundDialect, RawAnswer, keep_alive_of, stream_type_of
 from gateway.http.calls.background import answer_in_background
 from gateway.http.calls.tools import answer_with_tools, plan_tools
 from gateway.http.server.request_context import RequestContext
@@ -20,7 +20,7 @@ from gateway.wire.spend_tags import spend_tags
 class DirectAnswer(SseResponse):
     """The caller's own connection; implements `gateway.runner.sink.Sink`. No copy is kept of what goes there."""
 
-    def __init__(self, context: RequestContext) -> None:
+    def __init__(self, context: RequestContext, inbound: InboundCall) -> None:
         quiet = context.runtime.config.server.keep_alive
         super().__init__(
             context.request,
@@ -28,26 +28,27 @@ class DirectAnswer(SseResponse):
             quiet=quiet,
             sign_of_life=keep_alive_of(context.dialect),
             copy=context.copy_stream(),
+            media_type=stream_type_of(inbound),
         )
         self._context = context
 
-    async def give(self, answer: dict[str, Any]) -> None:
+    async def give(self, answer: dict[str, Any] | RawAnswer) -> None:
         """A whole answer is sent by the server when the handler returns it."""
-        self._response = self._context.json(answer)
+        self._response = self._context.whole(answer)
 
 
 async def serve_call(context: RequestContext, dialect: InboundDialect) -> web.StreamResponse:
     """Answer one call on its own connection. Faults before the answer begins are raised."""
     runner = context.begin(context.new_call(dialect))
     inbound = await runner.open(lambda: read_call(context, dialect, runner))
-    answer = DirectAnswer(context)
+    answer = DirectAnswer(context, inbound)
     await answer_call(context, runner, inbound, answer)
     return answer.response
 
 
 async def read_call(context: RequestContext, dialect: InboundDialect, runner: CallRunner) -> InboundCall:
     """Read the body into the call, and find what its model may lead to. Raises CallerFault."""
-    return await open_call(context, dialect, runner, await context.read_json())
+    return await open_call(context, dialect, runner, await context.read_body_for(dialect))
 
 
 async def open_call(

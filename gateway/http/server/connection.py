@@ -3,6 +3,7 @@
 - A deadline for the request head: a connection with half a head does not stay.
 - Errors of the HTTP layer itself (malformed heads, too many headers) answered in the API's error shape.
 - Flow control of the caller's socket handed to whoever streams to it.
+- Callers who close their half after a whole request get their answer.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
 from gateway.errors import CallerFault, Fault, GatewayFault
 from gateway.wire.errors.render import error_bytes
@@ -29,6 +30,9 @@ Report = Callable[[str, Fault], None]
 
 
 _AT_ONCE = 64
+
+_PROBES = (0.02, 0.2, 1.0, 5.0)
+"""Seconds from one probe of a half-closed connection to the next. The second meets the reset that answers the first."""
 
 
 class RequestIds:
@@ -55,13 +59,16 @@ class Connection(web.RequestHandler):
     many seconds of less the connection is broken off."""
 
     __slots__ = (
+        "_asked",
         "_body",
         "_busy",
+        "_half_closed",
         "_head_timeout",
         "_head_timer",
         "_ids",
         "_log",
         "_min_rate",
+        "_probe_timer",
         "_report",
         "_spoke",
         "_taken",
@@ -69,6 +76,7 @@ class Connection(web.RequestHandler):
         "_write_timeout",
         "_write_timer",
         "on_flow",
+        "on_probe",
     )
 
     def __init__(
@@ -85,6 +93,11 @@ class Connection(web.RequestHandler):
     ) -> None:
         super().__init__(server, **options)
         self.on_flow: Callable[[bool], None] | None = None
+        self.on_probe: Callable[[], None] | None = None
+        self._half_closed = False
+        # The last request that came and is not answered: its head, and its body.
+        self._asked: tuple[Any, aiohttp.StreamReader] | None = None
+        self._probe_timer: asyncio.TimerHandle | None = None
         self._busy = False
         self._spoke = False
         self._body: aiohttp.StreamReader | None = None
@@ -105,8 +118,11 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.head_complete()
-        self.on_flow = None
+        self.on_flow = self.on_probe = None
         self._stop_write_timer()
+        if self._probe_timer is not None:
+            self._probe_timer.cancel()
+            self._probe_timer = None
         self._answer_is_taken()
         super().connection_lost(exc)
 
@@ -118,12 +134,42 @@ class Connection(web.RequestHandler):
             if self._head_timer is None and not self._busy and (self._body is None or self._body.is_eof()):
                 self._await_head()
         super().data_received(data)
+        if self._messages:
+            self._asked = self._messages[-1]
         body = self._body
         if self._busy and self._messages and body is not None and not body.is_eof() and body.exception() is None:
             # A message can only stand behind an unfinished body when the body's framing broke: aiohttp queues its
             # own answer to that behind ours, and the handler would wait for the rest.
             self._lingering_time = 0.0
             body.set_exception(web.RequestPayloadError("its framing is not valid HTTP"))
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp lets asyncio close, by None
+        """The caller sends no more. Whoever has asked in HTTP/1.1 may still be reading, or be gone: both look alike
+        until something is written, which only a connection that is gone answers with a reset."""
+        if not self._waits_for_answer():
+            return False
+        self._half_closed = True
+        self._probe(0)
+        return True
+
+    def _waits_for_answer(self) -> bool:
+        message, body = self._asked or (None, None)
+        version = getattr(message, "version", HttpVersion10)  # what is no HTTP has none
+        return body is not None and body.is_eof() and version >= HttpVersion11
+
+    def _probe(self, count: int) -> None:
+        """Write something that means nothing, again and again until the answer is out."""
+        self._probe_timer = None
+        transport, request = self.transport, self._current_request
+        if not isinstance(transport, asyncio.WriteTransport) or self._asked is None:
+            return
+        if self.on_probe is not None:
+            self.on_probe()
+        elif request is None or request.writer.output_size == 0:
+            # RFC 9110, section 15.2.1: a client that did not expect it discards it.
+            transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        loop = asyncio.get_running_loop()
+        self._probe_timer = loop.call_later(_PROBES[min(count, len(_PROBES) - 1)], self._probe, count + 1)
 
     def head_complete(self, body: aiohttp.StreamReader | None = None) -> None:
         """A whole head has arrived; its request is being handled until `request_done`."""
@@ -151,6 +197,10 @@ class Connection(web.RequestHandler):
             self._answer_is_taken()
 
     def _answer_is_taken(self) -> None:
+        if not self._messages:
+            self._asked = None
+            if self._half_closed:
+                self.close()  # nothing more will be asked
         taken, self._taken = self._taken, None
         if taken is not None:
             taken()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -12,13 +12,14 @@ import orjson
 from aiohttp import web
 
 from gateway.call import Call, Caller, Target
-from gateway.dialect import InboundDialect, bearer, own_credential
+from gateway.config.limits import BodyLimits
+from gateway.dialect import InboundDialect, RawAnswer, bearer, own_credential
 from gateway.errors import Fault, Refusal
 from gateway.http.server.body_coding import coding_of, inflate_body
 from gateway.http.server.connection import SERVER
 from gateway.http.server.cors import cors_headers
 from gateway.http.server.flight import Flight
-from gateway.http.server.request_reading import parse_body, read_body, remote_address
+from gateway.http.server.request_reading import JSON_TYPES, parse_body, read_body, remote_address
 from gateway.http.server.router import API_PREFIXES
 from gateway.http.server.sessions import SignedIn, check_forgery, find_signed_in, session_token
 from gateway.logs import BodyCopy
@@ -27,6 +28,9 @@ from gateway.runner.lifecycle import CallRunner
 from gateway.runtime import Gateway, Runtime
 from gateway.wire.dropped import LONGEST_TEXT
 from gateway.wire.errors.render import error_bytes, fault_headers
+from gateway.wire.multipart import Field, body_of_form, read_form
+from gateway.wire.openapi import FORM
+from gateway.wire.validators import Validator
 
 JSON_TYPE = "application/json"
 SSE_TYPE = "text/event-stream; charset=utf-8"
@@ -158,17 +162,29 @@ class RequestContext:
 
     def resolve(self, call: Call) -> None:
         """Find what `call.model` may lead to: sets its public id and `call.candidates`. Raises CallerFault 404."""
-        resolution = self.runtime.catalog.resolve(call.model or None)
+        resolution = self.runtime.catalog.resolve(call.model or None, call.operation)
         call.model = resolution.model
         call.candidates = resolution.candidates
 
     def models(self) -> list[dict[str, Any]]:
-        """The public entries of all models and aliases, as in `GET /models`."""
-        return self.runtime.catalog.public_list()
+        """The public entries of all models and aliases that this caller may call, as in `GET /models`."""
+        entries = self.runtime.catalog.public_list()
+        caller = self._restricted()
+        if caller is None:
+            return entries
+        candidates = self.runtime.catalog.candidates
+        return [entry for entry in entries if caller.may_call(entry["id"], candidates(entry["id"]))]
 
     def model(self, name: str) -> dict[str, Any]:
         """One of them. Raises CallerFault 404."""
-        return self.runtime.catalog.public_one(name)
+        catalog, caller = self.runtime.catalog, self._restricted()
+        if caller is not None and not caller.may_call(name, catalog.candidates(name)):
+            raise catalog.not_found(name, hints=False)
+        return catalog.public_one(name)
+
+    def _restricted(self) -> Caller | None:
+        caller = None if self.call is None else self.call.caller
+        return caller if caller is not None and caller.models is not None else None
 
     def provider(self, target: Target) -> Provider:
         """The instance that serves a target."""
@@ -230,19 +246,34 @@ class RequestContext:
 
     async def read_json(self) -> dict[str, Any]:
         """The request's body, a JSON object. Raises CallerFault 400, 408, 413, 415."""
+        raw = await self._read(JSON_TYPES, self.runtime.body_limits)
+        return await parse_body(raw, self.runtime.config.server, self.gateway.aside)
+
+    async def read_form(self) -> list[Field]:
+        """The request's body, the parts of a form (`multipart/form-data`). Raises CallerFault 400, 408, 413, 415."""
+        raw = await self._read((FORM,), self.runtime.form_limits)
+        return await self.aside(read_form, self.request.headers.get("Content-Type", ""), raw)
+
+    async def read_body_for(self, dialect: InboundDialect) -> dict[str, Any]:
+        """The body of a model call: a JSON object, or what a form says in its place where the dialect takes forms."""
+        form: Mapping[str, Validator] | None = getattr(dialect, "form", None)
+        if form is None or self.request.content_type.lower() != FORM:
+            return await self.read_json()
+        return body_of_form(await self.read_form(), form)
+
+    async def _read(self, types: Sequence[str], limits: BodyLimits) -> bytes:
         if self.call is not None:
             self._account_for(self.call)
-        limits = self.runtime.body_limits
         coding = coding_of(self.request.headers)
         take = None if self.flight is None else self.flight.take
-        raw = await read_body(self.request, limits, take, coded=bool(coding))
+        raw = await read_body(self.request, limits, take, types=types, coded=bool(coding))
         if coding:
             raw = await inflate_body(raw, coding, limits.max_body)
         self.log_body("request body", raw)
         self._size = len(raw)
         if self.call is not None:
             self.call.size = len(raw)
-        return await parse_body(raw, self.runtime.config.server, self.gateway.aside)
+        return raw
 
     async def aside(self, work: Callable[..., T], *given: Any) -> T:
         """What `work(*given)` returns or raises, beside the event loop when the request's body is big."""
@@ -273,6 +304,12 @@ class RequestContext:
         return web.Response(
             status=status, body=orjson.dumps(value), headers={**self.headers(), "content-type": JSON_TYPE}
         )
+
+    def whole(self, answer: dict[str, Any] | RawAnswer) -> web.Response:
+        """A whole answer, JSON or not."""
+        if not isinstance(answer, RawAnswer):
+            return self.json(answer)
+        return web.Response(body=answer.content, headers={**self.headers(), "content-type": answer.media_type})
 
     def error(self, fault: Fault) -> web.Response:
         """The answer that `fault` makes."""

@@ -20,19 +20,28 @@ from gateway.wire.json_body import parse_json
 _ONLY_ONCE = ("Authorization", "X-Api-Key", "X-Goog-Api-Key", "Content-Encoding", "Expect")
 """Headers that decide who asks and how the body is read: of two, a proxy may believe one and the gateway the other."""
 
-_HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 
-_JSON_TYPES = ("application/json", "text/json", "")
+JSON_TYPES = ("application/json", "text/json", "")
+"""Media types of JSON; most clients name the first."""
 
 
 def check_head(request: web.BaseRequest) -> None:
     """Refuse what two readers of one head may understand differently, before anything is decided by it.
 
-    Raises CallerFault 400 for a credential that stands twice and for chunking in HTTP/1.0 (RFC 9112, section 6.1), and
-    501 for a transfer coding other than chunked, which nobody here would undo. The connection closes where it is not
-    sure how long the body is.
+    Raises CallerFault 400 for a `Host` that is none, for a credential that stands twice and for chunking in HTTP/1.0
+    (RFC 9112, section 6.1), and 501 for a transfer coding other than chunked, which nobody here would undo. The
+    connection closes where it is not sure how long the body is, and after a Host that is none: what came before this
+    gateway may have read another one.
     """
     headers = request.headers
+    host = headers.get("Host")
+    if host is not None and not _HOST.fullmatch(host) and (host or request.version >= HttpVersion11):
+        raise CallerFault(
+            "Host: this header is not a host name, with or without a port.",
+            code="bad_http",
+            headers={"connection": "close"},
+        )
     for name in _ONLY_ONCE:
         if name in headers and len(headers.getall(name)) > 1:
             raise CallerFault(f"{name}: this header stands more than once; send one.", code="duplicate_header")
@@ -57,7 +66,7 @@ async def read_body(
     limits: BodyLimits,
     take: Callable[[int], None] | None = None,
     *,
-    types: Sequence[str] = _JSON_TYPES,
+    types: Sequence[str] = JSON_TYPES,
     coded: bool = False,
 ) -> bytes:
     """The whole body, which is of one of these media types. coded: it may be compressed, and is given as it came.
@@ -81,13 +90,13 @@ async def read_body(
         )
     length = request.content_length
     if length is not None and length > limits.max_body:
-        raise _too_large(limits.max_body)
+        raise _too_large(limits)
     _continue_if_expected(request)
     content = request.content
     if content.is_eof():
         whole = content.read_nowait(-1)
         if len(whole) > limits.max_body:  # a chunked body does not say its size
-            raise _too_large(limits.max_body)
+            raise _too_large(limits)
         if take is not None:
             take(len(whole))
         return whole
@@ -115,7 +124,7 @@ async def _read_slowly(
                 break
             size += len(part)
             if size > limits.max_body:
-                raise _too_large(limits.max_body)
+                raise _too_large(limits)
             if take is not None:
                 take(len(part))
             parts.append(part)
@@ -137,9 +146,9 @@ async def _read_slowly(
     return b"".join(parts)
 
 
-def _too_large(limit: int) -> CallerFault:
+def _too_large(limits: BodyLimits) -> CallerFault:
     return CallerFault(
-        f"The request body is larger than {limit} bytes (server.max_body).",
+        f"The request body is larger than {limits.max_body} bytes ({limits.setting}).",
         status=413,
         code="request_too_large",
         headers={"connection": "close"},

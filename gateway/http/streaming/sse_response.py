@@ -1,14 +1,15 @@
-"""A streamed answer on the caller's connection: the response head once, then SSE bytes written straight to the
+"""A streamed answer on the caller's connection: the response head once, then bytes written straight to the
 socket from wherever they come, with the caller's backpressure handed on to the source."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 
 from aiohttp import HttpVersion11, web
 
-from gateway.dialect import KEEP_ALIVE
+from gateway.dialect import EVENT_STREAM, KEEP_ALIVE
 from gateway.errors import Fault
 from gateway.http.server.connection import Connection
 from gateway.http.server.request_context import SSE_TYPE
@@ -18,17 +19,22 @@ from gateway.runner.sink import Flow
 LAST_BYTES = 5.0
 """Seconds that a caller has at least to take the last bytes of an answer."""
 
-_SSE_HEADERS = {"content-type": SSE_TYPE, "cache-control": "no-cache", "x-accel-buffering": "no"}
+_UNBUFFERED = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+
+
+def stream_header(media_type: str) -> str:
+    """The `content-type` of a stream of this media type."""
+    return SSE_TYPE if media_type == EVENT_STREAM else media_type
 
 
 class SseResponse:
-    """Writes one event stream; implements `gateway.runner.sink.EventStream`.
+    """Writes one stream, nearly always of events; implements `gateway.runner.sink.EventStream`.
 
     begun: the head was sent.
     quiet: seconds of silence after which a sign of life is due, 0 for never.
 
     headers: called when the head is sent, so that it carries everything known by then. sign_of_life: the bytes of
-    `keep_alive`, in the caller's dialect.
+    `keep_alive`, in the caller's dialect. media_type: of the stream; only events have signs of life, and errors.
     """
 
     def __init__(
@@ -39,11 +45,13 @@ class SseResponse:
         quiet: float = 0.0,
         sign_of_life: bytes = KEEP_ALIVE,
         copy: BodyCopy | None = None,
+        media_type: str = EVENT_STREAM,
     ) -> None:
         # Made by `begin`: most answers are whole, and never need one.
         self._response: web.StreamResponse | None = None
         self.begun = False
-        self.quiet = quiet
+        self.quiet = quiet if media_type == EVENT_STREAM else 0.0
+        self._media_type = media_type
         self._request = request
         self._headers = headers
         self._sign_of_life = sign_of_life
@@ -61,13 +69,15 @@ class SseResponse:
         if self.begun:
             return
         self.begun = True
-        self._response = web.StreamResponse(headers={**_SSE_HEADERS, **self._headers()})
+        head = {"content-type": stream_header(self._media_type), **_UNBUFFERED, **self._headers()}
+        self._response = web.StreamResponse(headers=head)
         if self._chunked:
             self._response.enable_chunked_encoding()
-        await self._response.prepare(self._request)
+        with contextlib.suppress(ConnectionError):  # the handler is told by cancellation that its caller is gone
+            await self._response.prepare(self._request)
         connection = self._request.protocol
         if isinstance(connection, Connection):
-            connection.on_flow = flow
+            connection.on_flow, connection.on_probe = flow, self.keep_alive
 
     def write(self, data: bytes) -> None:
         """Write bytes now. On a connection that is gone this does nothing: the handler is told by cancellation."""
@@ -92,11 +102,15 @@ class SseResponse:
             self.write(last)
         connection = self._request.protocol
         if isinstance(connection, Connection):
-            connection.on_flow = None
+            connection.on_flow = connection.on_probe = None
         transport = self._request.transport
+        if fault is not None and self._media_type != EVENT_STREAM and transport is not None:
+            transport.abort()  # nothing else tells that what came is not the whole
+            return
         try:
             async with asyncio.timeout(max(seconds, LAST_BYTES)):
-                await self.response.write_eof()
+                with contextlib.suppress(ConnectionError):
+                    await self.response.write_eof()
         except TimeoutError:
             if transport is not None:
                 transport.abort()

@@ -30,6 +30,7 @@ _CONTENT = (
     )
     """,
     "DELETE FROM conversations WHERE n IN (SELECT n FROM conversations WHERE account = ? LIMIT ?)",
+    "DELETE FROM objects WHERE n IN (SELECT n FROM objects WHERE account = ? AND is_open = 0 LIMIT ?)",
     "UPDATE usage SET tags = NULL WHERE n IN (SELECT n FROM usage WHERE account = ? AND tags IS NOT NULL LIMIT ?)",
     "UPDATE holds SET tags = NULL WHERE n IN (SELECT n FROM holds WHERE account = ? AND tags IS NOT NULL LIMIT ?)",
 )

@@ -176,8 +176,9 @@ class Credits:
             if found is None:
                 raise _no_voucher()
             number, credits, expires, redeemed, label, revoked = found
-            idem = "voucher:" + account_id + ":" + (key or str(number))
-            if key and _earlier(unit, idem, account, "voucher", credits, ""):
+            # Without a key the voucher's own row says that it is used; whatever stood here could be somebody's key.
+            idem = f"voucher:{account_id}:{key}" if key else None
+            if idem and _earlier(unit, idem, account, "voucher", credits, ""):
                 if redeemed is None:
                     raise Refusal("key: this idempotency key was used for another voucher.", status=409,
                                   code="idempotency_conflict", param="key")  # fmt: skip

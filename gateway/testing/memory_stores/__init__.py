@@ -22,6 +22,7 @@ from gateway.api.stores import Discrepancy, MigrationPlan, Snapshot, Stores, Sto
 from gateway.testing.memory_stores.identity import MemoryAccounts, MemoryAudit, MemoryKeys, MemorySessions
 from gateway.testing.memory_stores.logins import MemoryLogins
 from gateway.testing.memory_stores.money import MemoryLedger
+from gateway.testing.memory_stores.objects import MemoryObjects
 from gateway.testing.memory_stores.orders import MemoryTopUps
 from gateway.testing.memory_stores.state import MemoryConversations, MemoryIdempotency, MemoryResponses
 from gateway.testing.memory_stores.transfer import fill, open_snapshot
@@ -128,6 +129,7 @@ class MemoryKind:
             conversations=MemoryConversations(*parts),
             idempotency=MemoryIdempotency(*parts),
             audit=MemoryAudit(*parts),
+            objects=MemoryObjects(*parts),
             presence=presence,
             world=world,
         )

@@ -110,6 +110,7 @@ class MemoryAccounts(Store):
         drop(world.identities, lambda owner: owner == account_id)
         drop(world.responses, lambda kept: kept[0].account_id == account_id and not kept[0].running)
         drop(world.conversations, lambda kept: kept[0].account_id == account_id)
+        drop(world.objects, lambda kept: kept.account_id == account_id and not kept.is_open)
         world.logins.pop(account_id, None)
         for tagged in [one for one in world.tag_sums if one[0] == account_id]:
             del world.tag_sums[tagged]

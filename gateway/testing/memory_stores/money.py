@@ -277,7 +277,7 @@ class MemoryLedger(Store):
         voucher = self.world.vouchers.get(stored)
         if voucher is None:
             raise wrong
-        once = f"voucher:{account_id}:{key or voucher.id}"
+        once = f"voucher:{account_id}:{key}" if key else ""
         if key and self._once(once, account_id, "voucher", voucher.credits):
             if voucher.redeemed_at is None:
                 raise Refusal("key: used for another voucher.", status=409, code="idempotency_conflict", param="key")

@@ -21,6 +21,7 @@ from gateway.api.stores import (
     AuditEntry,
     Entry,
     HoldRequest,
+    KeptObject,
     Key,
     Link,
     LoggedRequest,
@@ -173,6 +174,8 @@ class MemorySnapshot:
                               for c, _ in world.conversations.values()],
             "conversation_items": sorted((items[name], talks[name[0]], name[1], orjson.dumps(dict(body)))
                                          for name, body in own.items()),
+            "objects": [(one.seq, one.id, accounts[one.account_id], one.provider, one.kind, one.size, one.created,
+                         dict(one.details), one.is_open) for one in world.objects.values()],
             "answers": sorted((name, accounts[a.account_id], a.body, a.request_id, a.expires, a.status,
                                None if a.status is None else dict(a.headers),
                                None if a.status is None else zlib.compress(a.content, 1))
@@ -223,7 +226,9 @@ class _Filling:
         self._state()
         for table in ("sessions", "links"):
             self._give(table, lambda row: row["digest"])
-        numbers = (row["n"] for table in ("entries", "vouchers", "usage", "audit") for row in self._tables[table])
+        numbers = (
+            row["n"] for table in ("entries", "vouchers", "usage", "audit", "objects") for row in self._tables[table]
+        )
         self._world.numbers = max(numbers, default=0)
 
     def _people(self) -> None:
@@ -324,6 +329,11 @@ class _Filling:
         self._give("conversation_items", lambda row: (talks[row["conversation"]], row["id"]))
         for row in tables["conversation_items"]:
             world.conversations[talks[row["conversation"]]][1][row["id"]] = orjson.loads(row["item"])
+        for row in tables["objects"]:
+            world.objects[row["provider"], row["id"]] = KeptObject(
+                row["id"], self._accounts[row["account"]], row["provider"], row["kind"], row["size"], row["created"],
+                row["details"], row["is_open"], row["n"],
+            )  # fmt: skip
         for row in tables["answers"]:
             content = zlib.decompress(row["content"]) if row["content"] else b""
             world.answers[row["name"]] = Answer(row["body"], row["request_id"], row["expires"], "",

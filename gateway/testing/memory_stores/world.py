@@ -16,6 +16,7 @@ from gateway.api.stores import (
     Entry,
     EntryKind,
     HoldRequest,
+    KeptObject,
     Key,
     Lease,
     Link,
@@ -100,6 +101,8 @@ class World:
     conversations: dict[str, tuple[StoredConversation, dict[str, Mapping[str, Any]]]] = field(default_factory=dict)
     answers: dict[bytes, Answer] = field(default_factory=dict)
     audit: list[AuditEntry] = field(default_factory=list)
+    objects: dict[tuple[str, str], KeptObject] = field(default_factory=dict)
+    """By provider and id."""
     numbers: int = 0
     given: dict[str, dict[Any, int]] = field(default_factory=dict)
     """Table -> name -> the number of a row that came from another store."""

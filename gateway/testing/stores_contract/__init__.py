@@ -29,6 +29,7 @@ from gateway.testing.stores_contract.identity import (
     SessionsPromises,
 )
 from gateway.testing.stores_contract.logins import LinksPromises, LoginsPromises, SignUpPromises
+from gateway.testing.stores_contract.objects import ObjectsPromises
 from gateway.testing.stores_contract.presence import FailOverPromises, LeasePromises
 from gateway.testing.stores_contract.proofs import LifePromises, ProofsPromises
 from gateway.testing.stores_contract.state import ConversationsPromises, CountersPromises, ResponsesPromises
@@ -63,6 +64,7 @@ class StoresContract(
     SignUpPromises,
     LinksPromises,
     UsagePromises,
+    ObjectsPromises,
     CountersPromises,
     ResponsesPromises,
     ConversationsPromises,

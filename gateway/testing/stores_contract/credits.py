@@ -103,6 +103,17 @@ class VouchersPromises:
             await house.stores.ledger.redeem(house.account.id, other, key="k")
         assert refused.value.status == 409
 
+    async def test_vouchers_a_key_is_no_number(self, house: Any) -> None:
+        first, second, third = await house.stores.ledger.create_vouchers(3, 5)
+        ids = [one.id for one in await house.stores.ledger.list_vouchers()]
+        await house.stores.ledger.redeem(house.account.id, first, key=str(ids[1]))
+        assert await house.stores.ledger.redeem(house.account.id, second) == (5, 1010)
+        with pytest.raises(Refusal) as refused:
+            await house.stores.ledger.redeem(house.account.id, third, key=str(ids[1]))
+        assert refused.value.code == "idempotency_conflict"
+        assert await house.stores.ledger.redeem(house.account.id, third, key=str(ids[2])) == (5, 1015)
+        assert await house.stores.check() == []
+
     async def test_vouchers_expires(self, house: Any) -> None:
         (code,) = await house.stores.ledger.create_vouchers(1, 5, expires_at=int(house.clock.unix) + 10)
         house.clock.move(10)

@@ -12,6 +12,7 @@ from gateway.errors import GatewayFault
 from gateway.payments import Part, PaymentEvent
 from gateway.stores import (
     TABLES,
+    KeptObject,
     KeySettings,
     NewLink,
     Row,
@@ -105,6 +106,8 @@ async def _talk(house: House) -> None:
     ):
         await stores.responses.save(one, most=10_000)
     await stores.responses.delete(account, "lost")
+    file = KeptObject("file_1", account, "lab", "file", 12, now, {"name": "a.txt"}, is_open=True)
+    await stores.objects.add_object(file)
     for name in (b"answered", b"runs"):
         await stores.idempotency.claim(name, b"body", name.decode(), account, now + 60)
     await stores.idempotency.finish(

@@ -77,7 +77,6 @@ class ChatFromResponses:
         self._call_ids: set[str] = set()
         self._length = 0  # characters of text so far
         self._begins: dict[int, int] = {}  # of each message: the text before it
-        self._listed: dict[str, int] = {}  # entries of each list that deltas extend
 
     def feed(self, event: Any) -> list[Json | Fault]:
         """One event; returns the chunks it makes, or a Fault as the last entry."""
@@ -97,11 +96,6 @@ class ChatFromResponses:
         text = delta.get("content")
         if isinstance(text, str):
             self._length += len(text)
-        for name in _LISTS & delta.keys():
-            # SDKs put lists together by it.
-            first = self._listed.get(name, 0)
-            delta[name] = [{"index": first + at, **entry} for at, entry in enumerate(delta[name])]
-            self._listed[name] = first + len(delta[name])
         choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
         return {**self._head, "choices": [choice]}
 
@@ -302,9 +296,6 @@ class ChatFromResponses:
 
     def _failed(self, event: Mapping[str, Any]) -> list[Json | Fault]:
         return [fault_from_stream_event(event)]
-
-
-_LISTS = frozenset({"annotations", "images", "reasoning_details"})
 
 
 def _place(event: Mapping[str, Any]) -> int:

@@ -107,8 +107,10 @@ def _tools(body: Json, request: Mapping[str, Any]) -> None:
     options = request.get("web_search_options")
     if options is not None:
         tools.append({"type": "web_search", **options})
-    if tools:
-        body["tools"] = tools
+    if not tools:
+        body.pop("parallel_tool_calls", None)
+        return
+    body["tools"] = tools
     choice = request.get("tool_choice")
     if choice is not None:
         body["tool_choice"] = tool_choice_from_chat(choice)

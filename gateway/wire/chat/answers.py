@@ -1,4 +1,4 @@
-"""Schemas of what chat completions and embeddings answer.
+"""Schemas of what chat completions answer.
 
 Source: OpenAI's `openapi.yaml`, CreateChatCompletionResponse and CreateChatCompletionStreamResponse; `usage.cost` is
 the gateway's. Members that only some providers send are not named; they travel on.
@@ -125,22 +125,4 @@ CHAT_EVENTS = Component(
         "description": "The JSON of one `data:` line. The last line of a stream that ended well is `data: [DONE]`; an "
         "error is the last of one that did not.",
     },
-)
-
-EMBEDDING_LIST = Component(
-    "EmbeddingList",
-    listing(
-        members(
-            ("object", "index", "embedding"),
-            object=constant("embedding"),
-            index=COUNT,
-            embedding={
-                **alternatives({"type": "array", "items": {"type": "number"}}, _TEXT),
-                "description": "Numbers; with `encoding_format: base64` little-endian float32 in base64.",
-            },
-        ),
-        ("model", "usage"),
-        model=_TEXT,
-        usage=members(("prompt_tokens", "total_tokens"), prompt_tokens=COUNT, total_tokens=COUNT, cost=COST),
-    ),
 )

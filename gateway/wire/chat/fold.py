@@ -338,19 +338,23 @@ def _join(pieces: list[Any]) -> str | list[Any]:
     if all(isinstance(piece, str) for piece in pieces):
         return "".join(pieces)
     parts: list[Any] = []
-    joining: dict[str, Any] | None = None  # the text part at the end of `parts`, ours to extend
+    joining: list[str] = []  # texts that follow each other
+
+    def end_text() -> None:
+        if any(joining):
+            parts.append({"type": "text", "text": "".join(joining)})
+        joining.clear()
+
     for piece in pieces:
         text = piece if isinstance(piece, str) else None
         if isinstance(piece, dict) and piece.keys() == {"type", "text"} and piece["type"] == "text":
             text = piece["text"] if isinstance(piece["text"], str) else None
         if text is None:
-            joining = None
+            end_text()
             parts.append(piece)
-        elif joining is not None:
-            joining["text"] += text
-        elif text:
-            joining = {"type": "text", "text": text}
-            parts.append(joining)
+        else:
+            joining.append(text)
+    end_text()
     return parts
 
 

@@ -66,11 +66,15 @@ class ChunkRepair:
             delta = choice["delta"] = whole if isinstance(whole, dict) else {}
             changed = True
         reason = choice.get("finish_reason")
-        if reason is None and "tool_calls" not in delta and "function_call" not in delta:
+        if reason is None and delta.keys() <= _PLAIN and type(delta.get("content")) is not list:
             return changed
         state = self._choices.get(index)
         if state is None:
             state = self._choices[index] = _Choice(f"call_{self._identity.removeprefix('chatcmpl-')}_{index}")
+        if type(delta.get("content")) is list:
+            _say(delta)
+            changed = True
+        changed = state.frame(delta) or changed
         if "tool_calls" in delta:
             changed = state.take(delta) or changed
             self.moved = self.moved or state.moved
@@ -78,6 +82,24 @@ class ChunkRepair:
         if reason is not None:
             changed = state.end(choice, delta, reason) or changed
         return changed
+
+
+_PLAIN = frozenset({"content", "reasoning_content", "reasoning", "refusal"})
+"""Members of a delta in which there is nothing to repair, as long as they are texts."""
+_LISTS = ("annotations", "citations", "images", "reasoning_details", "x_gateway")
+"""Members whose lists go on from delta to delta: SDKs put entries together by their `index`."""
+
+
+def _say(message: Json) -> None:
+    """Parts in the place of the text, as some servers send them: texts become the text, thoughts the thoughts."""
+    parts = [part for part in message["content"] if isinstance(part, dict)]
+    message["content"] = "".join(text for part in parts if isinstance(text := part.get("text"), str))
+    thought = "".join(text for part in parts if isinstance(text := part.get("thinking"), str))
+    if thought and not message.get("reasoning_content"):
+        message["reasoning_content"] = thought
+    images = [part for part in parts if part.get("type") == "image_url"]
+    if images and not message.get("images"):
+        message["images"] = images
 
 
 class _Call:
@@ -96,7 +118,7 @@ class _Call:
 class _Choice:
     """The calls of one choice. prefix: of ids for calls that have none."""
 
-    __slots__ = ("_by_id", "_by_index", "_calls", "_last", "_next", "_prefix", "legacy", "moved")
+    __slots__ = ("_begun", "_by_id", "_by_index", "_calls", "_last", "_listed", "_next", "_prefix", "legacy", "moved")
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
@@ -105,8 +127,30 @@ class _Choice:
         self._by_id: dict[str, _Call] = {}
         self._last: _Call | None = None
         self._next = 0
+        self._begun = False
+        self._listed: dict[str, int] = {}
         self.legacy = False
         self.moved = False
+
+    def frame(self, delta: Json) -> bool:
+        """Put right what is about the whole message: its role is told once, entries of lists are numbered."""
+        changed = False
+        if "role" in delta:
+            if self._begun:
+                del delta["role"]  # SDKs join what is told again
+                changed = True
+            elif delta["role"] != "assistant":
+                delta["role"] = "assistant"
+                changed = True
+            self._begun = True
+        for name in _LISTS:
+            entries = delta.get(name)
+            for entry in entries if isinstance(entries, list) else ():
+                at = self._listed[name] = self._listed.get(name, -1) + 1
+                if isinstance(entry, dict) and type(entry.get("index")) is not int:
+                    entry["index"] = at
+                    changed = True
+        return changed
 
     def take(self, delta: Json) -> bool:
         """Put the call deltas of a chunk right."""
@@ -247,6 +291,8 @@ def repair_completion(completion: Json, identity: str, created: int) -> None:
         if message.get("role") != "assistant":
             message["role"] = "assistant"
         message.setdefault("content", None)
+        if isinstance(message["content"], list):
+            _say(message)
         called = _whole_calls(message, f"{completion['id'].removeprefix('chatcmpl-')}_{choice['index']}")
         reason = choice.get("finish_reason")
         reason = reason if isinstance(reason, str) else ""

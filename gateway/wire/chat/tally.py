@@ -97,7 +97,8 @@ class ChatTally:
             if self._repair.moved:
                 self._pattern.forget()
             return chunk
-        if size:
+        if size and b'"role"' not in item:
+            # A role is told once: who tells it in each chunk has each looked at.
             self._pattern.learn(item)
         return item
 

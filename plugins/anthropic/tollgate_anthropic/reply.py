@@ -112,8 +112,9 @@ class _Answer:
         self.json_tool = json_tool
         self.calls: list[dict[str, Any]] = []
         self.answered = False
-        self.text = ""
-        self.json = ""
+        self.texts: list[str] = []
+        self.length = 0
+        self.jsons: list[str] = []
         self.thinking: list[str] = []
         self.details: list[Detail] = []
         self.cited = Citations()
@@ -123,32 +124,34 @@ class _Answer:
     def add(self, block: dict[str, Any]) -> None:
         kind = block.get("type")
         if kind == "text":
-            start = len(self.text)
-            self.text += text_of(block.get("text"))
+            start, text = self.length, text_of(block.get("text"))
+            self.texts.append(text)
+            self.length += len(text)
             found = block.get("citations")
             if isinstance(found, list):
-                self.cited.add(writable(found), start, len(self.text))
+                self.cited.add(writable(found), start, self.length)
         elif kind == "tool_use" and self.json_tool and block.get("name") == self.json_tool:
             self.answered = True
-            self.json += dump(block.get("input") or {})
+            self.jsons.append(dump(block.get("input") or {}))
         elif kind == "tool_use":
             self.calls.append(call_of(block))
         else:
             if kind == "thinking" and text_of(block.get("thinking")):
                 self.thinking.append(block["thinking"])
-            at = 0 if self.answered else len(self.text)
+            at = 0 if self.answered else self.length
             detail = detail_of(writable(block), len(self.details), after_text=at, after_calls=len(self.calls))
             self.details.append(detail)
             self.activity += self.searches.take(block) or ()
 
     def message(self, json_text: bool) -> dict[str, Any]:
-        content: str | None = checked_json(self.text) if json_text else self.text
+        text = "".join(self.texts)
+        content: str | None = checked_json(text) if json_text else text
         if self.answered:
-            if self.text.strip():
+            if text.strip():
                 # The JSON alone is the answer; what was said beside it is kept among the opaque blocks.
-                spoken = {"type": "text", "text": self.text}
+                spoken = {"type": "text", "text": text}
                 self.details.append(detail_of(spoken, len(self.details)))
-            content = self.json
+            content = "".join(self.jsons)
         message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
         if self.calls:
             message["content"] = content or None

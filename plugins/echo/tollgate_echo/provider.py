@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 import orjson
@@ -14,17 +15,27 @@ from gateway.api import (
     CallerFault,
     ChatReader,
     EmbeddingsReader,
+    ImagesReader,
+    ModerationReader,
+    PlainReader,
     Profile,
+    SpeechReader,
     Target,
+    TranscriptionReader,
     Transport,
+    Upload,
     UpstreamRequest,
+    form_of_body,
+    has_uploads,
+    write_form,
 )
 from tollgate_echo.answer import read_request
 from tollgate_echo.directives import parse_duration
 from tollgate_echo.limits import report_limits
+from tollgate_echo.plain import CREATED_HEADER, ROOT, SECONDS_HEADER
 from tollgate_echo.script import Timing
 from tollgate_echo.tokens import count_prompt
-from tollgate_echo.transport import CREATED_HEADER, EMBEDDINGS_URL, EchoTransport
+from tollgate_echo.transport import EchoTransport
 
 URL = "http://echo.invalid/v1/chat/completions"
 """Never connected to: `.invalid` is reserved (RFC 2606), and the transport stays in the process."""
@@ -61,16 +72,14 @@ class EchoProvider:
         self.transport: Transport | None = EchoTransport(Timing(settings.delay, settings.pace), settings.directives)
 
     def profile(self, target: Target) -> Profile:
-        """Chat and embeddings; any number of choices, any name of a function."""
-        return Profile(operations=frozenset({"chat", "embeddings"}), on_disconnect=self._on_disconnect, tool_names="")
+        """Everything; any number of choices, any name of a function."""
+        return Profile(operations=frozenset({"chat", *_READERS}), on_disconnect=self._on_disconnect, tool_names="")
 
     def prepare(self, call: Call, target: Target) -> Attempt:
         """See `Provider`. Raises CallerFault for a directive that cannot be followed, and for what the model cannot do
         when the call is strict."""
-        if call.operation == "embeddings":
-            data = orjson.dumps({**call.body, "model": target.upstream})
-            request = UpstreamRequest(EMBEDDINGS_URL, {"content-type": "application/json"}, data)
-            return Attempt(request, EmbeddingsReader(call))
+        if call.operation in _READERS:
+            return _prepare_plain(call, target)
         body = dict(call.body)
         report_limits(call, body, self._directives)
         if self._directives:
@@ -99,3 +108,30 @@ class EchoProvider:
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `Provider`: the exact count, by the rule in `tokens.py`."""
         return count_prompt(body)
+
+
+_READERS: Mapping[str, type[PlainReader]] = MappingProxyType(
+    {
+        "embeddings": EmbeddingsReader,
+        "images": ImagesReader,
+        "image_edits": ImagesReader,
+        "speech": SpeechReader,
+        "transcriptions": TranscriptionReader,
+        "translations": TranscriptionReader,
+        "moderations": ModerationReader,
+    }
+)
+
+
+def _prepare_plain(call: Call, target: Target) -> Attempt:
+    body = {**call.body, "model": target.upstream}
+    headers = {CREATED_HEADER: str(call.created), "content-type": "application/json"}
+    file = body.get("file")
+    if isinstance(file, Upload) and file.seconds is not None:
+        headers[SECONDS_HEADER] = f"{file.seconds:.3f}"
+    if has_uploads(body):
+        headers["content-type"], data = write_form(form_of_body(body), call.id)
+    else:
+        data = orjson.dumps(body)
+    request = UpstreamRequest(ROOT + call.operation, headers, data, stream=call.stream)
+    return Attempt(request, _READERS[call.operation](call))

@@ -9,14 +9,8 @@ import orjson
 
 from gateway.api import CallerFault, Exchange, Fault, Sink, UpstreamRequest
 from tollgate_echo.answer import compose
-from tollgate_echo.embed import embed
+from tollgate_echo.plain import CREATED_HEADER, ROOT, plain_steps
 from tollgate_echo.script import Data, End, Head, Stall, Step, Timing, Wait, script
-
-CREATED_HEADER = "x-echo-created"
-"""Unix seconds for `created`: the transport reads no clock, so that an answer depends on its request alone."""
-
-EMBEDDINGS_URL = "http://echo.local/embeddings"
-"""Never dialled: it only tells what is asked for."""
 
 # Events delivered in one go before other work of the loop gets its turn.
 _BATCH = 32
@@ -44,11 +38,11 @@ class EchoTransport:
     def _steps(self, request: UpstreamRequest) -> Iterator[Step]:
         """What is sent when; all that depends on the request's size is worked out here."""
         try:
+            if request.url.startswith(ROOT):
+                return plain_steps(request)
             body = orjson.loads(request.body)
             if not isinstance(body, dict):
                 raise CallerFault("The request body must be an object.")
-            if request.url == EMBEDDINGS_URL:
-                return _whole(orjson.dumps(embed(body, str(body.get("model")))))
             created = int(request.headers.get(CREATED_HEADER, "0"))
             answer = compose(body, self._use_directives, created)
         except Fault as fault:
@@ -56,12 +50,6 @@ class EchoTransport:
         except ValueError as error:
             return iter([End(CallerFault("The request body is not valid JSON.", detail=str(error)))])
         return script(answer, self._timing)
-
-
-def _whole(body: bytes) -> Iterator[Step]:
-    yield Head(200, {"content-type": "application/json"})
-    yield Data(body)
-    yield End(None)
 
 
 class EchoExchange:

@@ -137,8 +137,14 @@ def test_a_broken_call_is_a_fault_whatever_was_said(reason: str) -> None:
         assert (fault.status, fault.code, fault.retryable) == (502, "upstream_malformed_tool_call", True)
 
 
-@pytest.mark.parametrize("reason", ["OTHER", "NO_IMAGE", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE"])
-def test_breaking_off_is_a_fault_unless_something_was_said(reason: str) -> None:
+@pytest.mark.parametrize("reason", ["OTHER", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE"])
+def test_breaking_off_is_a_fault_whatever_was_said(reason: str) -> None:
+    assert fault_of(event(reason=reason)).code == "upstream_no_answer"
+    assert fault_of(event({"text": "Hi"}, reason=reason)).code == "upstream_no_answer"
+
+
+@pytest.mark.parametrize("reason", ["NO_IMAGE", "IMAGE_OTHER"])
+def test_words_in_the_place_of_a_picture_are_an_answer(reason: str) -> None:
     assert fault_of(event(reason=reason)).code == "upstream_no_answer"
     assert whole(event({"text": "Hi"}, reason=reason))["choices"][0]["finish_reason"] == "stop"
 

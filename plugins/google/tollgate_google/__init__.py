@@ -24,6 +24,7 @@ from .costs import TOOLS, check_costs
 from .embeddings import ListReader, embeddings_body
 from .estimate import bound_input
 from .faults import fault_from_reply, tidy
+from .images import GoogleImagesReader, images_request, operations_of
 from .inbound import add_routes
 from .inbound.native import GENERATE, NativeReader, native_body
 from .models import models, read_models
@@ -54,7 +55,7 @@ class GoogleProvider:
         choices one request may ask for differs from model to model."""
         return Profile(
             dialects=frozenset({"chat", GENERATE}),
-            operations=frozenset({"chat", "embeddings"}),
+            operations=operations_of(target.upstream),
             max_choices=self.quirks.of(target).candidates,
             media="bytes",
             understands=frozenset({"activity", "allowed_tools", "tool_media", "tool_marks"}),
@@ -71,6 +72,8 @@ class GoogleProvider:
             body = embeddings_body(call, resource(target))
             request = post(target, "batchEmbedContents", body, self.settings, stream=False)
             return Attempt(request, ListReader(call, Reading(), self._secret))
+        if call.operation in ("images", "image_edits"):
+            return Attempt(images_request(call, target, self.settings), GoogleImagesReader(call, self._secret))
         if call.dialect == GENERATE:
             method = "streamGenerateContent?alt=sse" if call.stream else "generateContent"
             body = native_body(call, self.settings.safety_settings)

@@ -13,7 +13,7 @@ from .parts import decoded
 
 FILTERED = "content_filter"
 FAILED = ""
-"""The model broke off: no answer at all, so a fault, unless it had said something."""
+"""The model broke off, so a fault."""
 
 FINISH: Mapping[str, str] = {
     "STOP": "stop",
@@ -44,7 +44,10 @@ FINISH: Mapping[str, str] = {
 """`finishReason` (Google's API reference, `Candidate`) to `finish_reason`; unknown ones are `stop`."""
 
 BROKEN_CALLS = frozenset({"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL"})
-"""Reasons that are a fault even after some text: a program that waits for the call must not take it for an answer."""
+"""Reasons that speak of a call."""
+
+WITHOUT_PICTURE = frozenset({"NO_IMAGE", "IMAGE_OTHER"})
+"""Reasons that are no fault after some text."""
 
 REFUSED = "The model's provider stopped this answer for reasons of safety or policy"
 BLOCKED = "The model's provider refused this prompt for reasons of safety or policy"

@@ -27,7 +27,7 @@ from gateway.api import (
 
 from .choice import Choice, Delta
 from .faults import fault_from_event
-from .reading import BLOCKED, BROKEN_CALLS, FAILED, FILTERED, FINISH, Reading, refusal
+from .reading import BLOCKED, BROKEN_CALLS, FAILED, FILTERED, FINISH, WITHOUT_PICTURE, Reading, refusal
 from .usage import service_tier, translate_usage
 
 CALL = b'"functionCall"'
@@ -188,9 +188,10 @@ class ChunkTranslator:
         self._extra = {}
 
     def _check_failure(self) -> None:
-        """Raise the fault for a model that broke off, unless another choice, or some words, came of it."""
+        """Raise the fault for a model that broke off, unless another choice came of it: words that it said before are
+        no whole answer, except in the place of a picture."""
         for choice in self._choices.values():
-            if FINISH.get(choice.reason, "stop") != FAILED or (choice.said and choice.reason not in BROKEN_CALLS):
+            if FINISH.get(choice.reason, "stop") != FAILED or (choice.said and choice.reason in WITHOUT_PICTURE):
                 return
         reason = next(iter(self._choices.values())).reason
         if reason in BROKEN_CALLS:
@@ -201,7 +202,7 @@ class ChunkTranslator:
                 detail=reason,
             )
         raise UpstreamFault(
-            f"The model broke off without an answer ({reason[:60]}); try again.",
+            f"The model broke off its answer ({reason[:60]}); try again.",
             code="upstream_no_answer",
             retryable=True,
             detail=reason,

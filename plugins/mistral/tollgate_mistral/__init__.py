@@ -24,6 +24,7 @@ from gateway.api import (
 
 from .embeddings import ListReader, embeddings_body
 from .estimate import bound_input
+from .plain import TranscriptReader, VerdictReader, moderation_body, operations_of, transcription_form
 from .quirks import TABLE
 from .reader import MistralReader
 from .request import chat_body
@@ -48,7 +49,7 @@ class MistralProvider:
         understands is emulated here already (see `messages` and `tools`)."""
         self.quirks.of(target)
         return Profile(
-            operations=frozenset({"chat", "embeddings"}),
+            operations=operations_of(target.upstream),
             understands=frozenset({"allowed_tools", "tool_media"}),
             on_disconnect=self.settings.on_disconnect,
         )
@@ -58,6 +59,13 @@ class MistralProvider:
         if call.operation == "embeddings":
             request = self._request("/embeddings", embeddings_body(call, target), stream=False)
             return Attempt(request, ListReader(call, self._secrets))
+        if call.operation == "transcriptions":
+            content_type, data = transcription_form(call, target)
+            request = self._send("/audio/transcriptions", data, content_type, stream=False)
+            return Attempt(request, TranscriptReader(call, self._secrets))
+        if call.operation == "moderations":
+            request = self._request("/moderations", moderation_body(call, target), stream=False)
+            return Attempt(request, VerdictReader(call, self._secrets))
         request = self._request("/chat/completions", chat_body(call, target, self.quirks.of(target)), call.stream)
         return Attempt(request, MistralReader(call, self._secrets))
 
@@ -78,7 +86,10 @@ class MistralProvider:
             data = orjson.dumps(body)
         except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
             raise CallerFault(f"The request body cannot be sent on as JSON: {error}.") from error
-        headers = self._headers() | {"content-type": "application/json"}
+        return self._send(path, data, "application/json", stream=stream)
+
+    def _send(self, path: str, data: bytes, content_type: str, *, stream: bool) -> UpstreamRequest:
+        headers = self._headers() | {"content-type": content_type}
         if stream:
             headers["accept"] = "text/event-stream"
         return UpstreamRequest(self.settings.base_url + path, headers, data, stream=stream)

@@ -28,6 +28,13 @@ def build(of: OpenAIProvider, upstream: str, body: dict[str, Any], **more: Any) 
     return orjson.loads(request.body), call
 
 
+@pytest.mark.parametrize("nothing", [{}, {"tools": []}, {"tools": None}])
+def test_what_is_said_about_no_tools_is_left_out(nothing: dict[str, Any]) -> None:
+    out, call = build(local(), "m", {**nothing, "tool_choice": "auto", "parallel_tool_calls": False})
+    assert not out.keys() & {"tools", "tool_choice", "parallel_tool_calls"}
+    assert call.dropped == []
+
+
 def test_what_the_dialects_share_goes_through_untouched() -> None:
     given = {
         "messages": [{"role": "developer", "content": "x", "novel": 1}],

@@ -20,20 +20,28 @@ from gateway.api import (
     EmbeddingsReader,
     Fault,
     GatewayFault,
+    ImagesReader,
     ListedModel,
+    ModerationReader,
     Profile,
     ResponsesReader,
+    SpeechReader,
     Target,
+    TranscriptionReader,
     Transport,
     UpstreamReply,
     UpstreamRequest,
     bound_text_tokens,
+    form_of_body,
+    has_uploads,
     listed_models,
     redact_fault,
+    write_form,
 )
 from tollgate_openai.completions import CompletionsMode, completions_body, knows_no_chat
 from tollgate_openai.hosted import TOOLS, check_members
 from tollgate_openai.members import without_foreign_members
+from tollgate_openai.plain import EVERYTHING, PATHS, operations_of, plain_body
 from tollgate_openai.quirks import AT_OPENAI, ELSEWHERE
 from tollgate_openai.request import chat_body
 from tollgate_openai.responses import responses_body
@@ -48,8 +56,6 @@ _SPEAKS: Mapping[str, frozenset[Dialect]] = MappingProxyType(
         "only": frozenset({"responses"}),
     }
 )
-
-_CHAT: frozenset[str] = frozenset({"chat", "embeddings"})
 
 # vLLM, OpenRouter and Groq, LM Studio.
 _CONTEXTS = ("max_model_len", "context_length", "context_window", "max_context_length")
@@ -67,7 +73,6 @@ class OpenAIProvider:
         self._url = settings.base_url + "/chat/completions"
         self._responses_url = settings.base_url + "/responses"
         self._completions_url = settings.base_url + "/completions"
-        self._embeddings_url = settings.base_url + "/embeddings"
         self._models_url = settings.base_url + "/models"
         self._headers = _headers(settings)
         secrets = (settings.api_key.get_secret_value(), settings.organization, settings.project)
@@ -87,14 +92,15 @@ class OpenAIProvider:
         if mode == "auto":
             mode = self._settings.responses
         official = self._settings.is_openai
-        dialects, operations = _SPEAKS["native" if mode == "auto" and official else mode], _CHAT
-        if official and "responses" in dialects:
+        dialects = _SPEAKS["native" if mode == "auto" and official else mode]
+        operations = operations_of(target.upstream) if official else EVERYTHING
+        if official and "responses" in dialects and "chat" in operations:
             operations |= {"compact"}
         texts = self._completions(target)
         if texts == "only":
             dialects = operations = frozenset({COMPLETIONS})
         elif texts == "native":
-            dialects |= {COMPLETIONS}
+            dialects, operations = dialects | {COMPLETIONS}, operations | {COMPLETIONS}
         return Profile(
             dialects=dialects,
             operations=operations,
@@ -116,8 +122,8 @@ class OpenAIProvider:
 
     def prepare(self, call: Call, target: Target) -> Attempt:
         """See `Provider`. Raises CallerFault for a body that cannot be written as JSON."""
-        if call.operation == "embeddings":
-            return self._attempt(call, self._embeddings_url, {**call.body, "model": target.upstream}, _Embeddings)
+        if call.operation in PATHS:
+            return self._plain(call, target)
         check_members(call.body, target)
         if call.dialect == "responses":
             body = responses_body(call, target.upstream, self.quirks.of(target), table=self._settings.is_openai)
@@ -133,12 +139,27 @@ class OpenAIProvider:
             body["messages"] = without_foreign_members(body["messages"], call)
         return self._attempt(call, self._url, body, _Chat)
 
+    def _plain(self, call: Call, target: Target) -> Attempt:
+        """A call that is no conversation."""
+        url = self._settings.base_url + PATHS[call.operation]
+        body = plain_body(call, target.upstream, official=self._settings.is_openai)
+        if not has_uploads(body):
+            return self._attempt(call, url, body, _PLAIN[call.operation])
+        content_type, data = write_form(form_of_body(body), call.id)
+        return self._send(call, url, data, _PLAIN[call.operation], content_type)
+
     def _attempt(self, call: Call, url: str, body: dict[str, Any], reader: type[_Clean]) -> Attempt:
         try:
             data = orjson.dumps(body)
         except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
             raise CallerFault(f"The request body cannot be sent on as JSON: {error}.") from error
-        headers = {**self._headers, "accept": "text/event-stream" if call.stream else "application/json"}
+        return self._send(call, url, data, reader, "application/json")
+
+    def _send(self, call: Call, url: str, data: bytes, reader: type[_Clean], content_type: str) -> Attempt:
+        accepted = "text/event-stream" if call.stream else "application/json"
+        if call.operation in ("speech", "transcriptions", "translations"):
+            accepted = "*/*"
+        headers = {**self._headers, "content-type": content_type, "accept": accepted}
         return Attempt(UpstreamRequest(url, headers, data, stream=call.stream), reader(call, self._secrets))
 
     def models_request(self) -> UpstreamRequest:
@@ -189,7 +210,36 @@ class _Compaction(_Clean, CompactionReader):
 
 
 class _Embeddings(_Clean, EmbeddingsReader):
-    """OpenAI's lists of embeddings."""
+    """Lists of embeddings."""
+
+
+class _Images(_Clean, ImagesReader):
+    """Lists of images."""
+
+
+class _Speech(_Clean, SpeechReader):
+    """Audio."""
+
+
+class _Transcription(_Clean, TranscriptionReader):
+    """What was heard."""
+
+
+class _Moderation(_Clean, ModerationReader):
+    """Verdicts."""
+
+
+_PLAIN: Mapping[str, type[_Clean]] = MappingProxyType(
+    {
+        "embeddings": _Embeddings,
+        "images": _Images,
+        "image_edits": _Images,
+        "speech": _Speech,
+        "transcriptions": _Transcription,
+        "translations": _Transcription,
+        "moderations": _Moderation,
+    }
+)
 
 
 def _headers(settings: OpenAISettings) -> dict[str, str]:
@@ -201,5 +251,4 @@ def _headers(settings: OpenAISettings) -> dict[str, str]:
         headers["openai-organization"] = settings.organization
     if settings.project:
         headers["openai-project"] = settings.project
-    headers["content-type"] = "application/json"
     return headers

@@ -27,6 +27,7 @@ def chat_body(call: Call, upstream: str, quirks: Quirks) -> dict[str, Any]:
     _set_effort(body, call, quirks)
     _rename_roles(body, quirks)
     _fill_arguments(body)
+    _drop_no_tools(body)
     refused = quirks.unsupported
     if reasoning_is_on(quirks, body.get("reasoning_effort")):
         refused += quirks.while_reasoning
@@ -115,6 +116,13 @@ def _fill_arguments(body: dict[str, Any]) -> None:
     messages = body.get("messages")
     if isinstance(messages, list) and any(_has_empty_call(message) for message in messages):
         body["messages"] = [_filled(message) if _has_empty_call(message) else message for message in messages]
+
+
+def _drop_no_tools(body: dict[str, Any]) -> None:
+    """Without a tool, what is said about tools says nothing; OpenAI refuses it, and an empty list of them."""
+    if not body.get("tools"):
+        for name in ("tools", "tool_choice", "parallel_tool_calls"):
+            body.pop(name, None)
 
 
 def _has_empty_call(message: Any) -> bool:

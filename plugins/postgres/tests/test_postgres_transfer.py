@@ -22,6 +22,7 @@ OTHERWISE = {
     "responses": {"lease", "size", "item_ids", "kept"},
     "holds": {"lease"},
     "answers": {"lease", "kept"},
+    "objects": {"kept"},
     "conversations": {"kept"},
     "conversation_items": {"kept", "account"},
 }

@@ -50,6 +50,7 @@ _CONTENT = (
     "DELETE FROM responses WHERE n IN (SELECT n FROM responses WHERE account = $1 AND lease IS NULL LIMIT 200)",
     "DELETE FROM conversation_items WHERE n IN (SELECT n FROM conversation_items WHERE account = $1 LIMIT 500)",
     "DELETE FROM conversations WHERE n IN (SELECT n FROM conversations WHERE account = $1 LIMIT 200)",
+    "DELETE FROM objects WHERE n IN (SELECT n FROM objects WHERE account = $1 AND NOT is_open LIMIT 500)",
     "UPDATE usage SET tags = NULL WHERE account = $1 AND tags IS NOT NULL",
     "UPDATE holds SET tags = NULL WHERE n IN (SELECT n FROM holds WHERE account = $1 AND tags IS NOT NULL LIMIT 500)",
 )

@@ -23,6 +23,7 @@ from tollgate_postgres.lanes import Lanes
 from tollgate_postgres.ledger import PostgresLedger
 from tollgate_postgres.logins import PostgresLogins
 from tollgate_postgres.notices import PostgresNotices
+from tollgate_postgres.objects import PostgresObjects
 from tollgate_postgres.presence import LIFETIME, PostgresPresence
 from tollgate_postgres.responses import PostgresConversations, PostgresResponses
 from tollgate_postgres.schema import VERSION, contract, migrate, plan, read_scripts
@@ -233,6 +234,7 @@ async def open_stores(
         conversations=PostgresConversations(database),
         idempotency=PostgresIdempotency(database, presence),
         audit=PostgresAudit(database),
+        objects=PostgresObjects(database),
         presence=presence,
         notices=PostgresNotices(database, presence),
         database=database,

@@ -51,6 +51,7 @@ READ: Mapping[str, str] = MappingProxyType(
         "links": "SELECT n, id, digest, purpose, account, email, role, credits, created, expires FROM links ORDER BY n",
         "logins": "SELECT account, email, password, changed FROM logins ORDER BY account",
         "months": "SELECT key, period, used, held FROM months ORDER BY key, period",
+        "objects": "SELECT n, id, account, provider, kind, kept, created, details, is_open FROM objects ORDER BY n",
         "responses": "SELECT n, id, account, status, created, expires, previous, lease IS NOT NULL, background, "
         "cancelled, request_id, input, response, output, events FROM responses ORDER BY n",
         "rollups": "SELECT account, day, key, model, credits, requests, tokens FROM rollups "
@@ -74,6 +75,7 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "holds": (*TABLES["holds"], "lease"),
         "responses": (*(name for name in TABLES["responses"] if name != "running"), "lease", "size", "item_ids"),
         "conversation_items": (*TABLES["conversation_items"], "account"),
+        "objects": tuple("kept" if name == "size" else name for name in TABLES["objects"]),
     }
 )
 """Those that are written; what the database makes by itself is not among them."""
@@ -92,6 +94,7 @@ _GO_ON = """
         setval(pg_get_serial_sequence('sessions', 'n'), (SELECT coalesce(max(n), 0) + 1 FROM sessions), false),
         setval(pg_get_serial_sequence('links', 'n'), (SELECT coalesce(max(n), 0) + 1 FROM links), false),
         setval(pg_get_serial_sequence('audit', 'n'), (SELECT coalesce(max(n), 0) + 1 FROM audit), false),
+        setval(pg_get_serial_sequence('objects', 'n'), (SELECT coalesce(max(n), 0) + 1 FROM objects), false),
         setval('usage_numbers', (SELECT coalesce(max(n), 0) + 1 FROM usage), false)
 """
 _TAGGED = ("holds", "usage")
@@ -104,6 +107,9 @@ def _read_row(table: str, row: Iterable[Any]) -> Row:
     if table in _TAGGED:
         place = _PLACE[table]["tags"]
         values[place] = tuple(orjson.loads(values[place] or b"{}").items())
+    if table == "objects":
+        place = _PLACE[table]["details"]
+        values[place] = orjson.loads(values[place])
     to_words(table, values, KINDS, BASES)
     return tuple(values)
 
@@ -188,6 +194,8 @@ class _Writing:
         values, place = list(row), _PLACE[table]
         if table in _TAGGED:
             values[place["tags"]] = written_tags(values[place["tags"]])
+        if table == "objects":
+            values[place["details"]] = orjson.dumps(values[place["details"]]).decode()
         to_positions(table, values, KINDS, BASES)
         if table == "holds":
             for name in ("base", "unit_price"):

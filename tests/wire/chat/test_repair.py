@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 import pytest
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletionChunk
 
 from gateway.errors import Fault
 from gateway.wire.chat.endings import KNOWN, meaning_of
@@ -167,3 +169,45 @@ def test_whole_answers() -> None:
         assert answer["choices"][0]["finish_reason"] == "stop"
     with pytest.raises(Fault):
         repair_completion({"choices": [{"message": {"tool_calls": [{"function": {"name": ""}}]}}]}, "i", 1)
+
+
+def added_up(*deltas: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the official SDK makes of a stream, and the deltas that it gets."""
+    out = relayed(*map(chunk, deltas), chunk({}, "stop"))
+    state = ChatCompletionStreamState()
+    for event in out:
+        list(state.handle_chunk(ChatCompletionChunk.model_validate(event)))
+    message = state.get_final_completion().choices[0].message.model_dump(exclude_none=True)
+    assert message.pop("role", "assistant") == "assistant"
+    return [message, *(event["choices"][0]["delta"] for event in out)]
+
+
+def test_a_role_is_told_once_and_is_the_assistants() -> None:
+    for first, again in (("assistant", "assistant"), ("", ""), (None, "assistant"), ("model", None)):
+        message, *deltas = added_up(*({"role": role, "content": "a"} for role in (first, again, again)))
+        assert message == {"content": "aaa"}
+        assert [delta.get("role") for delta in deltas] == ["assistant", None, None, None]
+
+
+def test_content_in_parts_becomes_text_and_thoughts() -> None:
+    thought = {"type": "thinking", "thinking": "Hm."}
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+    message, *_ = added_up(
+        {"content": [thought, {"type": "text", "text": "Hi"}, 5]}, {"content": [image]}, {"content": []}
+    )
+    assert message["content"] == "Hi"
+    assert message["reasoning_content"] == "Hm."
+    assert message["images"] == [{**image, "index": 0}]
+    said = {"content": [thought, {"type": "text", "text": "Hi"}]}
+    whole: dict[str, Any] = {"choices": [{"message": said, "finish_reason": "stop"}]}
+    repair_completion(whole, "x", 1)
+    assert whole["choices"][0]["message"] == {"content": "Hi", "reasoning_content": "Hm.", "role": "assistant"}
+
+
+def test_entries_of_lists_are_numbered() -> None:
+    note = {"type": "url_citation", "url_citation": {"url": "https://a.example/"}}
+    message, *_ = added_up({"annotations": [note]}, {"annotations": [note, note], "citations": ["https://a.example/"]})
+    assert [entry["index"] for entry in message["annotations"]] == [0, 1, 2]
+    assert message["citations"] == ["https://a.example/"]
+    numbered = {"reasoning_details": [{"index": 4, "text": "a"}]}
+    assert added_up(numbered)[1] == numbered

@@ -12,10 +12,9 @@ from gateway.http.api.operations.common import (
     READ_ERRORS,
     WRITE_ERRORS,
 )
-from gateway.wire.chat.answers import CHAT_EVENTS, COMPLETION, EMBEDDING_LIST, constant, listing, members
+from gateway.wire.chat.answers import CHAT_EVENTS, COMPLETION, constant, listing, members
 from gateway.wire.chat.request import CHAT_REQUEST
 from gateway.wire.completions import COMPLETION_REQUEST, TEXT_COMPLETION, TEXT_EVENTS
-from gateway.wire.embeddings import EMBEDDINGS_REQUEST
 from gateway.wire.json_schema import Component, Tree, or_null
 from gateway.wire.openapi import KEY, SESSION, Operation, Parameter
 from gateway.wire.responses import answers
@@ -45,16 +44,6 @@ COMPLETIONS = Operation(
     request=Component("CompletionRequest", COMPLETION_REQUEST.tree),
     answer=TEXT_COMPLETION,
     events=TEXT_EVENTS,
-    errors=CALL_ERRORS,
-    headers=CALL_HEADERS,
-)
-EMBEDDINGS = Operation(
-    "Create embeddings",
-    "Embeddings",
-    "Vectors for texts, at providers whose models make them.",
-    parameters=CALL_PARAMETERS,
-    request=Component("EmbeddingsRequest", EMBEDDINGS_REQUEST.tree),
-    answer=EMBEDDING_LIST,
     errors=CALL_ERRORS,
     headers=CALL_HEADERS,
 )
@@ -194,6 +183,7 @@ MODEL = Component(
         architecture=members(input_modalities=_WORDS, output_modalities=_WORDS),
         pricing={"type": ["object", "null"], "description": "USD per token or event, as decimal strings."},
         supported_parameters=_WORDS,
+        operations={**_WORDS, "description": "What it does: `chat`, `embeddings`, `images`, ..."},
         available={"type": "boolean", "description": "Whether a request would be accepted now."},
         alias_of=_TEXT,
     ),

@@ -18,6 +18,7 @@ from gateway.sqlite.engine.migrations import (
     m0006_logins,
     m0007_stored,
     m0008_tags,
+    m0009_objects,
 )
 
 _MODULES = (
@@ -29,6 +30,7 @@ _MODULES = (
     m0006_logins,
     m0007_stored,
     m0008_tags,
+    m0009_objects,
 )
 STEPS: tuple[tuple[str, ...], ...] = tuple(module.STATEMENTS for module in _MODULES)
 """The statements of each step, in order."""

@@ -206,6 +206,12 @@ def test_interleaved_calls_are_put_in_order() -> None:
     ]
 
 
+def test_a_reason_that_speaks_of_calls_needs_one() -> None:
+    end = chunk({}, finish="stop")
+    end["choices"][0]["native_finish_reason"] = "tool_use"
+    assert message(chunk({"content": "Hi"}), end)["stop_reason"] == "end_turn"
+
+
 def test_two_calls_of_one_number_are_two() -> None:
     found = message(
         call(0, id="a", name="f", arguments="{}"), call(0, id="b", name="f", arguments="{}"), chunk({}, finish="stop")

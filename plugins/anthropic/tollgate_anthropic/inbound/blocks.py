@@ -220,35 +220,41 @@ def _is_json(pieces: list[str]) -> bool:
 
 
 class ContentWriter:
-    """Collects the `content` of a message."""
+    """Collects the `content` of a message; a block is whole once it was stopped."""
 
     def __init__(self) -> None:
         self.content: list[Json] = []
-        self._json: list[str] = []
+        # Texts of the open block by member: joined once, however many pieces there are.
+        self._pieces: dict[str, list[str]] = {}
 
     def start(self, block: Json) -> None:
         self.content.append(dict(block))
-        self._json = []
+        self._pieces = {}
 
     def text(self, text: str) -> None:
-        self.content[-1]["text"] += text
+        self._pieces.setdefault("text", []).append(text)
 
     def delta(self, delta: Json) -> None:
         kind, block = delta["type"], self.content[-1]
         if kind == "text_delta":
-            block["text"] += delta["text"]
+            self.text(delta["text"])
         elif kind == "thinking_delta":
-            block["thinking"] += delta["thinking"]
+            self._pieces.setdefault("thinking", []).append(delta["thinking"])
         elif kind == "signature_delta":
             block["signature"] = delta["signature"]
         elif kind == "citations_delta":
-            block["citations"] = [*(block.get("citations") or []), delta["citation"]]
+            if not block.get("citations"):
+                block["citations"] = []
+            block["citations"].append(delta["citation"])
         else:
-            self._json.append(delta["partial_json"])
+            self._pieces.setdefault("input", []).append(delta["partial_json"])
 
     def stop(self) -> None:
-        if self._json:
-            self.content[-1]["input"] = _input("".join(self._json))
+        block = self.content[-1]
+        for member, pieces in self._pieces.items():
+            text = "".join(pieces)
+            block[member] = _input(text) if member == "input" else block[member] + text
+        self._pieces = {}
 
 
 def _input(arguments: str) -> Json:

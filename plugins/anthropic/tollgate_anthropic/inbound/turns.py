@@ -147,6 +147,8 @@ class _Answer:
 
     def _take(self, block: Part, path: str) -> None:
         kind = block.get("type")
+        if kind is not None:
+            as_text(kind, f"{path}.type")
         if kind == "tool_use":
             self.calls.append(self._call(block, path))
         elif kind == "thinking":

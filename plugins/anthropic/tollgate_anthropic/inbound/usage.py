@@ -59,6 +59,8 @@ def ending_of(choice: Mapping[str, Any], called: bool, stops: Collection[str]) -
             reason, matched = "stop_sequence", other
     if called and reason == "end_turn":
         reason = "tool_use"  # servers that end calls with `stop`: an agent would not run them
+    elif not called and reason == "tool_use":
+        reason = "end_turn"  # an agent would wait for a call
     end: Json = {"stop_reason": reason, "stop_sequence": matched if isinstance(matched, str) else None}
     details = choice.get("stop_details")
     if isinstance(details, dict):

@@ -146,7 +146,8 @@ class _Answer:
         self.notes = notes
         self.calls: list[Part] = []
         self._mint = mint
-        self._text = ""
+        self._texts: list[str] = []
+        self._length = 0
         self._thoughts: list[str] = []
         self._images: list[Part] = []
         self._details: list[Part] = []
@@ -166,23 +167,24 @@ class _Answer:
             self._images += user_part(self.notes, part, path)
         elif part.keys() - {"thought", "thoughtSignature"}:
             # Google's own tools and what is yet unknown: kept for a provider of Google's, and told in words to others.
-            detail = {"type": WHOLE_PART, "part": part, "at": len(self._text), "calls": len(self.calls)}
+            detail = {"type": WHOLE_PART, "part": part, "at": self._length, "calls": len(self.calls)}
             item = served_item(part, f"gs_{len(self._details)}")
             if item is None:
                 self.notes.report(f"contents[].parts[].{next(iter(part))[:64]}")
             else:
-                self._served.append(activity_event(item, len(self._text)))
+                self._served.append(activity_event(item, self._length))
                 detail["activity"] = item["id"]
             self._details.append(detail)
 
     def _say(self, text: str, thought: bool, signature: str) -> None:
-        start = len(self._text)
+        start = self._length
         if thought:
             self._thoughts.append(text)
             where: Part = {"part": "thought", "text": text, "at": start, "calls": len(self.calls)}
         else:
-            self._text += text
-            where = {"part": "text", "start": start, "end": len(self._text)}
+            self._texts.append(text)
+            self._length += len(text)
+            where = {"part": "text", "start": start, "end": self._length}
         if signature:
             self._details.append({"type": SIGNATURE, "signature": signature, **where})
 
@@ -200,7 +202,7 @@ class _Answer:
         self.calls.append(call)
 
     def message(self) -> Message:
-        out: Message = {"role": "assistant", "content": self._text or (None if self.calls else "")}
+        out: Message = {"role": "assistant", "content": "".join(self._texts) or (None if self.calls else "")}
         if self._thoughts:
             out["reasoning_content"] = "".join(self._thoughts)
         if self._details:

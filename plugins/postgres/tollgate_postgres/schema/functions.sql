@@ -54,6 +54,10 @@ CREATE OR REPLACE VIEW gw_responses AS
         coalesce(r.events, ''::bytea) AS events, r.n, r.item_ids
     FROM responses AS r JOIN accounts AS a ON a.n = r.account LEFT JOIN responses AS p ON p.n = r.previous;
 
+CREATE OR REPLACE VIEW gw_objects AS
+    SELECT o.id, a.id AS account, o.provider, o.kind, o.kept, o.created, o.details, o.is_open, o.n
+    FROM objects AS o JOIN accounts AS a ON a.n = o.account;
+
 CREATE OR REPLACE VIEW gw_usage AS
     SELECT u.n, coalesce(h.charged, 0) AS credits, u.request_id, a.id AS account, coalesce(k.id, '') AS key, u.model,
         u.target, u.route, u.status, u.basis, u.created, u.first_byte_ms, u.total_ms, u.error, u.counts, u.tags

@@ -1,0 +1,218 @@
+"""Readers of what is no conversation (embeddings, images, audio, moderations), for providers to use as they are or to
+build on. What they give out is what OpenAI's routes answer (API reference)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from gateway.call import Call
+from gateway.errors import Fault
+from gateway.profile import Dialect
+from gateway.provider import Answer, StreamDecoder, StreamItem, Tally, UpstreamReply
+from gateway.readers import ChatReader
+from gateway.wire.errors.parse import fault_from_stream_event
+from gateway.wire.exact_json import load_exact
+from gateway.wire.images import images_wanted
+from gateway.wire.lenient import check_depth, dicts_of, nonsense, text_of
+from gateway.wire.speech import as_events
+from gateway.wire.transcription import TEXTS
+from gateway.wire.usage import add_usage, find_usage
+
+Json = dict[str, Any]
+
+
+class PlainReader(ChatReader):
+    """Reads one JSON object, and streams of events that name themselves in `type`.
+
+    member: of the object, must be there and an instance of `kind`. missing: what its absence is called.
+    """
+
+    dialect: Dialect = "plain"
+    member = ""
+    kind: type = list
+    missing = ""
+
+    def read_body(self, reply: UpstreamReply) -> Json:
+        """The object. Raises UpstreamFault when it is none, or an error in spite of its status."""
+        try:
+            answer = orjson.loads(reply.body)
+        except orjson.JSONDecodeError:
+            answer = None
+        if isinstance(answer, dict) and answer.get("error"):
+            raise fault_from_stream_event(answer)
+        if not isinstance(answer, dict) or not isinstance(answer.get(self.member), self.kind):
+            raise nonsense(self.missing, reply.body)
+        check_depth(answer, reply.body)
+        return answer
+
+    def measure(self, body: Json) -> Answer:
+        """What is told of its usage; the rest is counted where it is billed."""
+        return Answer(body, self.dialect, find_usage(body))
+
+    def open_tally(self, choices: int) -> Tally:
+        """A fresh tally for the items of the stream."""
+        return EventTally(1)
+
+    def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
+        """Raises the UpstreamFault that such an answer is."""
+        self.read_reply(reply)
+        raise nonsense("The provider answered a request for a stream with a whole answer.", reply.body)
+
+
+class EmbeddingsReader(PlainReader):
+    """Reads OpenAI's list of embeddings."""
+
+    dialect: Dialect = "embeddings"
+    member = "data"
+    missing = "The provider's answer holds no embeddings."
+
+
+class ModerationReader(PlainReader):
+    """Reads OpenAI's verdicts."""
+
+    dialect: Dialect = "moderations"
+    member = "results"
+    missing = "The provider's answer holds no verdicts."
+
+
+class ImagesReader(PlainReader):
+    """Reads OpenAI's list of images."""
+
+    dialect: Dialect = "images"
+    member = "data"
+    missing = "The provider's answer holds no images."
+
+    def read_body(self, reply: UpstreamReply) -> Json:
+        """The list object. Raises UpstreamFault when there is no image in it."""
+        answer = super().read_body(reply)
+        listed = answer["data"]
+        found = [image for image in dicts_of(listed) if text_of(image.get("b64_json")) or text_of(image.get("url"))]
+        if not listed or len(found) != len(listed):
+            raise nonsense(self.missing, reply.body)
+        return answer
+
+    def open_tally(self, choices: int) -> Tally:
+        """A fresh tally for the items of the stream."""
+        return EventTally(images_wanted(self.call.body))
+
+
+class TranscriptionReader(PlainReader):
+    """Reads what was heard: an object with the `text`, or the text itself where that was asked for."""
+
+    dialect: Dialect = "transcriptions"
+    member = "text"
+    kind = str
+    missing = "The provider's answer holds no text."
+
+    def read_body(self, reply: UpstreamReply) -> Json:
+        """The object, made of the text where the upstream gave that."""
+        media_type = reply.headers.get("content-type", "")
+        if self.call.body.get("response_format") not in TEXTS or media_type.startswith("application/json"):
+            return super().read_body(reply)
+        try:
+            return {"text": reply.body.decode()}
+        except UnicodeDecodeError:
+            raise nonsense(self.missing, reply.body) from None
+
+
+class SpeechReader(PlainReader):
+    """Reads audio as it comes, or as events where those were asked for."""
+
+    dialect: Dialect = "speech"
+    missing = "The provider's answer is no audio."
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        self._events = as_events(call.body)
+
+    def is_stream(self, headers: Mapping[str, str]) -> bool:
+        """Audio has many names, some servers send none; but it is no text."""
+        if self._events:
+            return super().is_stream(headers)
+        return not headers.get("content-type", "").startswith(("application/json", "text/"))
+
+    def open_stream(self) -> StreamDecoder:
+        """A fresh decoder for the streamed answer."""
+        return super().open_stream() if self._events else BytesDecoder()
+
+    def open_tally(self, choices: int) -> Tally:
+        """A fresh tally for the items of the stream."""
+        return EventTally(1) if self._events else BytesTally()
+
+    def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
+        """Raises the UpstreamFault that a whole answer is: no audio comes so."""
+        self.read_reply(reply)
+        raise nonsense(self.missing, reply.body)
+
+
+class BytesDecoder:
+    """Bytes as they come; implements `gateway.provider.StreamDecoder`. They end where the message does, whose framing
+    says whether that is its whole."""
+
+    def __init__(self) -> None:
+        self.done = False
+
+    def feed(self, data: bytes) -> list[StreamItem]:
+        """Each piece is an item."""
+        return [bytes(data)] if data else []
+
+    def finish(self) -> list[StreamItem]:
+        """The message ended in good order, so the stream did."""
+        self.done = True
+        return []
+
+
+class BytesTally:
+    """Sees that something came; implements `gateway.provider.Tally`. What it comes to is counted where it is billed."""
+
+    usage: Json | None = None
+    finish_reason = ""
+    text_bytes = 0
+    chunks = 0
+    complete = False
+
+    def add(self, items: list[StreamItem]) -> list[StreamItem]:
+        """Take what came, and pass it on."""
+        if any(isinstance(item, bytes) for item in items):
+            self.chunks = 1
+        return items
+
+    def cut(self) -> None:
+        """Nothing: what has no parts has none that could be left open."""
+
+
+class EventTally(BytesTally):
+    """Finds usage and end among events. One whose `type` ends in `.completed` or `.done` is the end of one of so many
+    parts."""
+
+    def __init__(self, parts: int) -> None:
+        self._left = parts
+
+    def add(self, items: list[StreamItem]) -> list[StreamItem]:
+        """Take what came, and pass it on parsed; what is no event becomes a Fault, the last item."""
+        out: list[StreamItem] = []
+        for item in items:
+            event = _parsed(item) if isinstance(item, bytes) else item
+            out.append(event)
+            if isinstance(event, Fault):
+                break
+            self.chunks = 1
+            if text_of(event.get("type")).endswith((".completed", ".done")):
+                self._left -= 1
+                self.complete = self._left <= 0
+                told = find_usage(event)
+                self.usage = told if self.usage is None else add_usage([self.usage, told]) or self.usage
+        return out
+
+
+def _parsed(data: bytes) -> Json | Fault:
+    try:
+        event = load_exact(data)
+    except orjson.JSONDecodeError:
+        event = None
+    if isinstance(event, dict):
+        return event
+    return nonsense("The provider sent a stream event that is not a JSON object.", data)

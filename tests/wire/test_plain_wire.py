@@ -1,0 +1,124 @@
+"""What images, speech, recordings and moderations come to."""
+
+from __future__ import annotations
+
+import random
+import struct
+from typing import Any
+
+import pytest
+
+from gateway.errors import CallerFault
+from gateway.wire import images, moderation, speech, transcription
+from gateway.wire.multipart import Upload
+
+
+def wav(seconds: float, rate: int = 8000, told: int | None = None) -> bytes:
+    data = bytes(int(seconds * rate) * 2)
+    size = len(data) if told is None else told
+    head = struct.pack(
+        "<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, rate, rate * 2, 2, 16, b"data", size
+    )
+    return head + data
+
+
+MP3 = (b"\xff\xfb\x10\xc4" + bytes(100)) * 200
+
+
+def heard(content: bytes) -> dict[str, Any]:
+    return transcription.with_length({"file": Upload(content, "x")})
+
+
+class TestRecordings:
+    def test_wav_is_measured_by_its_size(self) -> None:
+        """Whatever its header says of that: who pays by the minute writes it."""
+        for told in (None, 0, 10):
+            body = heard(wav(20, told=told))
+            assert transcription.most_seconds(body) in (21, 22)
+            assert transcription.expected_seconds(body) in (21, 22)
+
+    def test_mp3(self) -> None:
+        body = heard(MP3)
+        assert body["file"].seconds == pytest.approx(200 * 1152 / 44100, rel=0.05)
+        assert transcription.expected_seconds(body) in (6, 7)
+        assert transcription.most_seconds(body) >= 27
+
+    def test_what_is_no_recording_is_bounded_by_its_size(self) -> None:
+        body = heard(b"\x00" * 75_000)
+        assert body["file"].seconds is None
+        assert transcription.expected_seconds(body) == transcription.most_seconds(body) == 101
+
+    @pytest.mark.parametrize("seed", range(40))
+    def test_hostile_bytes_never_raise(self, seed: int) -> None:
+        source = random.Random(seed)
+        good = source.choice([wav(1), MP3, b"fLaC" + bytes(80), b"OggS" + bytes(80), b"\0\0\0\x18ftypM4A " + bytes(90)])
+        content = bytearray(good)
+        for _ in range(source.randint(1, 20)):
+            content[source.randrange(min(len(content), 90))] = source.randrange(256)
+        body = heard(bytes(content))
+        assert 1 <= transcription.expected_seconds(body) <= transcription.most_seconds(body)
+
+    @pytest.mark.parametrize(
+        ("answer", "seconds"),
+        [
+            ({"usage": {"type": "duration", "seconds": 7.2}}, 8),
+            ({"duration": 7.2}, 8),
+            ({"duration": "7.2"}, 8),
+            ({"duration": "x"}, 11),
+            ({"duration": -1}, 11),
+            ({"duration": float("nan")}, 11),
+            ({"duration": 1e9}, 11),
+            ({"usage": {"seconds": True}}, 11),
+            ({}, 11),
+        ],
+    )
+    def test_what_is_billed(self, answer: dict[str, Any], seconds: int) -> None:
+        body = {"file": Upload(wav(30), "x", seconds=9.5)}
+        assert transcription.heard_seconds(body, answer) == seconds
+
+
+class TestImages:
+    def test_kinds(self) -> None:
+        assert images.image_kind({"quality": "high", "size": "1x2"}, {}) == "high/1x2"
+        assert images.image_kind({"quality": "auto"}, {"quality": "low", "size": "1x2"}) == "low/1x2"
+        assert images.image_kind({"quality": "auto", "size": "a/b"}, {"size": 5}) == "/"
+
+    def test_data_urls_become_files(self) -> None:
+        url = "data:image/png;base64,iVBORw0KGgo="
+        body = images.with_uploads({"images": [{"image_url": url}], "mask": {"image_url": url}, "prompt": "x"})
+        file = Upload(b"\x89PNG\r\n\x1a\n", "image.png", "image/png")
+        assert body == {"image": [file], "mask": file, "prompt": "x"}
+        images.EDIT_REQUEST("body", body)
+
+    @pytest.mark.parametrize(
+        "link", [{"image_url": "https://a.b/c.png"}, {"file_id": "file-1"}, {"image_url": "data:image/png;base64,%"}, 5]
+    )
+    def test_other_links_are_refused(self, link: Any) -> None:
+        with pytest.raises(CallerFault) as caught:
+            images.with_uploads({"images": [link], "prompt": "x"})
+        assert caught.value.param == "images[0].image_url"
+
+    def test_bounds(self) -> None:
+        body = {"prompt": "a", "n": 2, "partial_images": 3}
+        assert images.image_output_tokens(body, 1000) == 2 * 1300
+        assert images.image_output_tokens({"prompt": "a"}, None) == images.IMAGE_TOKENS
+        assert images.image_output_tokens({"prompt": "a", "output_format": "gif", "frame_count": 4}, 10) == 40
+        assert (
+            images.image_input_tokens({"prompt": "a", "image": [Upload(b"1")], "mask": Upload(b"2")})
+            > 2 * images.IMAGE_TOKENS
+        )
+
+
+def test_speech_is_bounded_above_what_is_expected() -> None:
+    body = {"input": "Hello world", "instructions": "slowly"}
+    assert speech.characters_of(body) == 11
+    assert speech.speech_input_tokens(body) >= 17
+    assert speech.estimate_speech_output(body) < speech.speech_output_tokens(body)
+
+
+def test_moderations() -> None:
+    assert moderation.moderation_texts({"input": "a"}) == ["a"]
+    assert moderation.moderation_texts({"input": ["a", "b"]}) == ["a", "b"]
+    parts = [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "https://a"}}]
+    assert moderation.moderation_texts({"input": parts}) == ["a\n"]
+    assert moderation.moderation_input_tokens({"input": parts}) > 8000
