@@ -285,10 +285,8 @@ class Gateway:
                 "1 while the place of counters.url cannot be asked.", lambda: int("counters" in self.degraded()),
             )  # fmt: skip
         self.metrics.figures["gateway_writer_queue"] = ("Operations that wait to be written.", self.stores.backlog)
-        self.metrics.figures["gateway_upstream_waiting"] = (
-            "Requests that wait for a connection to a provider.",
-            lambda: self.runtime.waiting,
-        )
+        waiting = "Requests that wait for a connection to a provider."
+        self.metrics.figures["gateway_upstream_waiting"] = (waiting, lambda: self.runtime.waiting)
         await self.fail_over()
         self.runtime = await self._open(blueprint)
         self._set_up_health(self.runtime)
