@@ -347,7 +347,7 @@ def test_what_calls_no_provider_needs_no_key(gateway: Terminal, monkeypatch: pyt
 
 
 def test_prices_are_shown_per_million_tokens(gateway: Terminal) -> None:
-    assert re.search(r"echo/echo +yes +1 +2 +8000", gateway("models"))
+    assert re.search(r"echo/echo +yes +chat +1 +2 +8000", gateway("models"))
 
 
 def test_on_a_terminal_tables_have_lines_and_hostile_names_are_text(

@@ -171,6 +171,10 @@ async def test_the_search_of_claude_code_is_asked_of_the_provider(site: Any, dia
     if dialect in ("anthropic", "google"):
         assert status == 200, answer[:400]
         assert b"330 metres" in answer
+    elif dialect == "only":
+        # Whoever is spoken to in the Responses API alone is asked for the tool that it has.
+        assert status == 200, answer[:400]
+        assert [tool["type"] for tool in stage.asked[0].body["tools"]] == ["web_search"]
     else:
         assert status == 400
         assert b"search.backends" in answer

@@ -74,7 +74,7 @@ def both_forms(body: dict[str, Any]) -> None:
     check_request(body)
     items = canonical_items(body.get("input"))
     for able in (False, True):
-        abilities = Abilities(custom_tools=able, allowed_tools=able, tool_media=able)
+        abilities = Abilities(custom_tools=able, allowed_tools=able)
         orjson.dumps(chat_from_responses(body, items, abilities=abilities).body)
     orjson.dumps(native_request(body, items)[0])
     orjson.dumps(new_response(body, response_id="resp_1", model="a/b", now=1))

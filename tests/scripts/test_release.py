@@ -23,8 +23,8 @@ def test_the_scripts_are_well_formed() -> None:
 def test_each_plugin_has_what_the_binary_finds_it_by() -> None:
     for file in (ROOT / "plugins").glob("*/pyproject.toml"):
         project = tomllib.loads(file.read_text())["project"]
-        (module,) = project["entry-points"]["gateway"].values()
-        assert (file.parent / module / "__init__.py").is_file()
+        (place,) = project["entry-points"]["gateway"].values()
+        assert (file.parent / place.partition(":")[0] / "__init__.py").is_file()
 
 
 def test_a_worker_of_the_binary_is_the_binary(monkeypatch: pytest.MonkeyPatch) -> None:
