@@ -26,6 +26,7 @@ from gateway.wire.completions import chat_from_chunk, chat_from_completion
 from gateway.wire.errors.parse import fault_from_openai_error
 from gateway.wire.exact_json import load_exact
 from gateway.wire.lenient import check_depth, nonsense
+from gateway.wire.redact import redact_fault
 from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response, unfold_response
 from gateway.wire.responses.objects import usage_of_response
 from gateway.wire.responses.tally import ResponsesTally, finish_reason_of
@@ -38,14 +39,16 @@ Json = dict[str, Any]
 class ChatReader:
     """Reads what an OpenAI-compatible server says; gives out chat. Implements `gateway.provider.Reader`.
 
-    A provider whose upstream speaks otherwise overrides `read_body`, `make_decoder` and `fault_of`, and
-    `clean` where its faults may hold secrets. call: the call that the request was made for.
+    A provider whose upstream speaks otherwise overrides `read_body`, `make_decoder` and `fault_of`, and `clean` where
+    its faults may hold more than the secrets that it names. call: the call that the request was made for. secrets: the
+    operator's credentials, kept out of every fault.
     """
 
     dialect: Dialect = "chat"
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, secrets: Sequence[str] = ()) -> None:
         self.call = call
+        self.secrets = secrets
 
     # What differs from provider to provider.
 
@@ -63,7 +66,7 @@ class ChatReader:
 
     def clean(self, fault: Fault) -> Fault:
         """Applied to every fault before it is handed on: take the operator's secrets out of it."""
-        return fault
+        return redact_fault(fault, self.secrets) if self.secrets else fault
 
     # What the gateway calls.
 
