@@ -130,6 +130,31 @@ class ResponsesReader(ChatReader):
         return list(unfold_response(self.read_reply(reply).body))
 
 
+class ItemDecoder:
+    """Items of another decoder, each changed by itself; implements `gateway.provider.StreamDecoder`."""
+
+    def __init__(self, decoder: StreamDecoder, change: Callable[[StreamItem], StreamItem]) -> None:
+        self._decoder = decoder
+        self._change = change
+
+    @property
+    def done(self) -> bool:
+        """The other's."""
+        return self._decoder.done
+
+    @done.setter
+    def done(self, value: bool) -> None:
+        self._decoder.done = value
+
+    def feed(self, data: bytes) -> list[StreamItem]:
+        """Take the next bytes; return what they completed, changed."""
+        return [self._change(item) for item in self._decoder.feed(data)]
+
+    def finish(self) -> list[StreamItem]:
+        """The connection ended; return what was still held back, changed."""
+        return [self._change(item) for item in self._decoder.finish()]
+
+
 class CompletionsReader(ChatReader):
     """Reads OpenAI's older completions; gives out what they say as chat completions and chunks."""
 
@@ -145,32 +170,11 @@ class CompletionsReader(ChatReader):
 
     def make_decoder(self) -> StreamDecoder:
         """Gives chunks as a chat's."""
-        return _CompletionsDecoder(super().make_decoder())
+        return ItemDecoder(super().make_decoder(), _as_chat)
 
     def measure(self, body: Json) -> Answer:
         """What a chat of the same texts comes to."""
         return replace(super().measure(body), dialect=self.dialect)
-
-
-class _CompletionsDecoder:
-    """Chunks of texts as chat chunks. What is none of them is left to whoever reads chunks."""
-
-    def __init__(self, decoder: StreamDecoder) -> None:
-        self._decoder = decoder
-
-    @property
-    def done(self) -> bool:
-        return self._decoder.done
-
-    @done.setter
-    def done(self, value: bool) -> None:
-        self._decoder.done = value
-
-    def feed(self, data: bytes) -> list[StreamItem]:
-        return [_as_chat(item) for item in self._decoder.feed(data)]
-
-    def finish(self) -> list[StreamItem]:
-        return [_as_chat(item) for item in self._decoder.finish()]
 
 
 def _as_chat(item: StreamItem) -> StreamItem:
