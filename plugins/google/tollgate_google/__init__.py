@@ -50,7 +50,7 @@ class GoogleProvider:
         self.name = name
         self.settings = settings
         self.quirks = TABLE.of_instance(settings.quirks)
-        self._secrets = (settings.api_key.get_secret_value(),)
+        self._secret = settings.api_key.get_secret_value()
 
     def profile(self, target: Target) -> Profile:
         """See `gateway.api.Provider`: beside the hub's dialect Google's own, in which callers may speak, too. How many
@@ -78,7 +78,7 @@ class GoogleProvider:
         """A chat completion, by generateContent."""
         draft, reading = draft_request(call, target, self.settings, self.quirks.of(target))
         check_costs(draft.out, self.settings.root, target)
-        return Attempt(build(draft, target, self.settings), GeminiReader(call, reading, self._secrets))
+        return Attempt(build(draft, target, self.settings), GeminiReader(call, reading, (self._secret,)))
 
     def prepare_native(self, call: Call, target: Target) -> Attempt:
         """A request in Google's own words."""
@@ -87,21 +87,21 @@ class GoogleProvider:
         check_costs(body, self.settings.root, target)
         request = post(target, method, body, self.settings, stream=call.stream)
         reading = Reading(every_search=self.quirks.of(target).searches == "each")
-        return Attempt(request, NativeReader(call, reading, self._secrets))
+        return Attempt(request, NativeReader(call, reading, (self._secret,)))
 
     def prepare_embeddings(self, call: Call, target: Target) -> Attempt:
         """Vectors of texts."""
         body = embeddings_body(call, resource(target))
         request = post(target, "batchEmbedContents", body, self.settings, stream=False)
-        return Attempt(request, ListReader(call, self._secrets))
+        return Attempt(request, ListReader(call, (self._secret,)))
 
     def prepare_images(self, call: Call, target: Target) -> Attempt:
         """Images, new ones or edited."""
-        return Attempt(images_request(call, target, self.settings), GoogleImagesReader(call, self._secrets))
+        return Attempt(images_request(call, target, self.settings), GoogleImagesReader(call, (self._secret,)))
 
     def read_fault(self, reply: UpstreamReply) -> Fault:
         """What an error answer to `build_count` means."""
-        return tidy(fault_from_reply(reply), self._secrets)
+        return tidy(fault_from_reply(reply), (self._secret,))
 
     def build_count(self, call: Call, body: Mapping[str, Any], target: Target) -> UpstreamRequest:
         """The request that lets Google count the input of a generateContent body, at no cost."""
