@@ -137,12 +137,11 @@ OPERATIONS: Mapping[str, ModelOperation] = MappingProxyType(
             ModelOperation(
                 name="compact",
                 cannot="compacts no conversations",
+                bound_input=_bound_chat,
+                estimate_input=estimate_input_tokens,
                 in_dialects=True,
                 takes_media=True,
                 writes=True,
-                choices=_one,
-                bound_input=_bound_chat,
-                estimate_input=estimate_input_tokens,
             ),
             ModelOperation(
                 name="embeddings",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gateway.call import Call, Outcome, Target
@@ -15,6 +14,7 @@ from gateway.operations import OPERATIONS
 from gateway.provider import Attempt, Sink, UpstreamReply
 from gateway.runner.replaying import read_again
 from gateway.transcripts import write_transcript
+from gateway.wire.lenient import matches_any
 
 _STATE = "recorder"
 _LARGEST = 4 * 1024 * 1024
@@ -46,7 +46,7 @@ class Recorder:
         caller = call.caller
         if self._accounts and (caller is None or caller.account_id not in self._accounts):
             return sink
-        if self._models and not any(fnmatchcase(call.model, pattern) for pattern in self._models):
+        if self._models and not matches_any(call.model, self._models):
             return sink
         if OPERATIONS[call.operation].count is not None:
             return sink  # pictures and sound: a transcript is text
