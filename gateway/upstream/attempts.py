@@ -209,7 +209,8 @@ class Dispatcher:
         said, dialect = (call.body, "chat") if ready.dialect == COMPLETIONS else (ready.body, ready.dialect)
         if operation.in_dialects and dialect in _CHECKED:
             kept = await self._aside(call.size, read_costs, said, dialect, target)
-            await check_kept(ready, kept, target, self._owns)
+            if kept:
+                await check_kept(ready, kept, target, self._owns)
         if target.profile.media == "bytes" and operation.takes_media and ready.dialect == "chat":
             # That such a provider names its media was checked when it was loaded.
             ready = await self._with_media(ready, cast("MediaProvider", provider), plan)
@@ -218,7 +219,8 @@ class Dispatcher:
         made = await self._aside(call.size, lambda: [provider.prepare(view, target) for view in views])
         if self._links is not None and operation.takes_media:
             names = await self._aside(call.size, self._links.judge, ready.body)
-            await self._links.check(names, made[0].request.url)
+            if names:
+                await self._links.check(names, made[0].request.url)
         readers = [spoken.reader(attempt.reader) for attempt in made]
         if call.answer_filters:
             readers = [FilteredReader(reader, call.answer_filters) for reader in readers]

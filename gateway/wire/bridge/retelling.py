@@ -30,12 +30,12 @@ def retell(body: Json, understands: Container[str]) -> Retold:
     messages = body.get("messages")
     if not isinstance(messages, list):
         return Retold(body)
+    # Of most messages no more has to be asked than this.
+    asked = [one for one in messages if type(one) is dict and (MEMBER in one or one.get("role") == "tool")]
+    if not asked:
+        return Retold(body)
     talk = _Talk(understands)
-    for message in messages:
-        # Of most messages no more has to be asked than this.
-        if type(message) is dict and (MEMBER in message or message.get("role") == "tool") and talk.concerns(message):
-            break
-    else:
+    if not any(talk.concerns(message) for message in asked):
         return Retold(body)
     for at, message in enumerate(messages):
         talk.add(message, at)
