@@ -175,6 +175,16 @@ class TestBills:
         await client.images.generate(model="fake/drawing", prompt="x")
         assert await spent(site) == 630_000
 
+    async def test_no_more_images_are_given_than_were_asked_for(
+        self, site: RunningGateway, fake_upstream: FakeUpstream
+    ) -> None:
+        """A server may know another name of `n`; what is not paid for is not given."""
+        fake_upstream.reply(json_reply({"created": 1, "data": [{"b64_json": "aGk="}] * 5}))
+        body = {"model": "fake/drawing", "prompt": "x", "n": 2, "batch_size": 5, "quality": "HIGH", "size": "1024x1024"}
+        status, _, raw = await site.post("/v1/images/generations", body)
+        assert (status, len(orjson.loads(raw)["data"])) == (200, 2)
+        assert await spent(site) == 400_000
+
     async def test_images_by_tokens(
         self, site: RunningGateway, client: openai.AsyncOpenAI, fake_upstream: FakeUpstream
     ) -> None:
