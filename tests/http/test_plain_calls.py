@@ -429,6 +429,8 @@ class TestFaults:
             ("/v1/audio/speech", {"input": "x", "response_format": "midi"}, "response_format"),
             ("/v1/audio/transcriptions", {"file": "x"}, "file"),
             ("/v1/audio/translations", {}, "file"),
+            ("/v1/audio/speech", {"input": "x", "model": "fake/voice", "voice": {"id": "voice_1"}}, "voice.id"),
+            ("/v1/images/generations", {"prompt": "x", "image": {"file_id": "file-1"}}, "image.file_id"),
             ("/v1/moderations", {}, "input"),
             ("/v1/moderations", {"input": [5]}, "input[0]"),
         ],
