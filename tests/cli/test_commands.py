@@ -77,6 +77,7 @@ def test_the_secret_is_rotated_and_the_rotation_undone(gateway: Terminal) -> Non
     assert isinstance(turned, dict)
     assert (turned["versions"], turned["admin_secret"] != first) == (2, True)
     assert gateway.json("secret", "show") == {"admin_secrets": [turned["admin_secret"], first]}
+    assert gateway("secret", "show").strip() == turned["admin_secret"], "what a script reads"
     assert first in gateway("secret", "undo")
     assert gateway("secret", "show").strip() == first
     assert "never rotated" in gateway("secret", "undo", status=2)
