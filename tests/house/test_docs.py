@@ -117,6 +117,18 @@ def test_a_stale_table_is_found(tables):
     assert tables.put_in(fresh) == fresh
 
 
+def test_commands_that_send_json_say_so(root):
+    """curl calls a body a form unless it is told otherwise, and forms are refused."""
+    found = []
+    for page in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
+        for language in ("sh", "bash", "console"):
+            for block in code_blocks(page.read_text(), language):
+                commands = re.findall(r"^.*?\bcurl\b(?:.*\\\n)*.*$", block, re.M)
+                found += [(page.name, one) for one in commands if re.search(r"\s-d\s", one)]
+    assert len(found) > 10
+    assert [one for one in found if "content-type: application/json" not in one[1].casefold()] == []
+
+
 def test_every_route_is_documented(root):
     page = (root / "docs/http-api.md").read_text()
     source = (root / "gateway/http/routes.py").read_text()
