@@ -117,6 +117,8 @@ class ImagesReader(PlainReader):
         found = [image for image in dicts_of(listed) if text_of(image.get("b64_json")) or text_of(image.get("url"))]
         if not listed or len(found) != len(listed):
             raise nonsense(self.missing, reply.body)
+        # More than were asked for are not paid for, so they are not given: servers have other names of `n`, too.
+        answer["data"] = found[: images_wanted(self.call.body)]
         return answer
 
     def open_tally(self, choices: int) -> Tally:
