@@ -18,9 +18,12 @@ from gateway.wire.tokens import text_bytes
 _PADDING = re.compile(rb'"obfuscation"\s*:\s*"([^"\\]*)"')
 _PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
 """The inside of a JSON string without escapes."""
-_INSIDE = re.compile(rb'(?:[^"\\]|\\.)*', re.DOTALL)
+_STRING = rb'[^"\\]*(?:\\.[^"\\]*)*'
+_INSIDE = re.compile(_STRING, re.DOTALL)
 _BACKSLASH = 0x5C
 _MARK = "\uf8ff gateway \uf8ff"
+_LONGEST = 1 << 16
+"""Bytes of an event whose escapes are looked at by a pattern, which remembers each of them: some 150 bytes."""
 _MOST_LESSONS = 16
 """Events of one stream that are taken for a pattern. A stream that follows none is parsed instead."""
 
@@ -52,6 +55,8 @@ class TextPattern:
         start = len(head)
         end = event.find(b'"', start)
         if event[end - 1] == _BACKSLASH:
+            if len(event) > _LONGEST:
+                return -1
             end = _INSIDE.match(event, start).end()  # type: ignore[union-attr]  # it matches the empty text, too
         tail = self._tail
         if tail is None:
@@ -76,7 +81,7 @@ class TextPattern:
     def learn(self, event: bytes) -> None:
         """Take this event, which did not follow the pattern, for the pattern of those to come, if it can be proved that
         only the text and the padding have to differ between them."""
-        if not self._lessons:
+        if not self._lessons or len(event) > _LONGEST:
             return
         self._lessons -= 1
         self._head = None
@@ -111,7 +116,7 @@ class TextPattern:
 def text_member(*names: str) -> re.Pattern[bytes]:
     """Finds members with one of these names whose value is a string, in JSON text. Inside JSON strings quotes are
     escaped, so text that a model wrote never matches."""
-    return re.compile(rb'"(?:%b)"\s*:\s*"((?:[^"\\]|\\.)*)"' % "|".join(map(re.escape, names)).encode(), re.DOTALL)
+    return re.compile(rb'"(?:%b)"\s*:\s*"(%b)"' % ("|".join(map(re.escape, names)).encode(), _STRING), re.DOTALL)
 
 
 def _plain_size(text: bytes) -> int:

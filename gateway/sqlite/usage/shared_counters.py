@@ -6,13 +6,15 @@ a file lock held for microseconds, never across an `await`; the kernel drops it 
 
 Layout: a page of header (magic, boot id), then for each class of capacity: tags (8 bytes per slot, a hash of name and
 window), heads (24 bytes: first, count, last, window), rings (8 bytes per time). A name may sit in any slot of one
-group of 32. Slots are reused once idle; the file is sparse, so untouched slots take no room. After a boot the times
-mean nothing any more, and the file begins anew.
+group of 32. Slots are reused once idle; the file is sparse, so untouched slots take no room. A page is given its room
+on the disk before it is touched: on a full disk the kernel would end the process otherwise (SIGBUS). After a boot the
+times mean nothing any more, and the file begins anew.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import mmap
 import os
@@ -22,7 +24,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from gateway.api import GatewayFault
-from gateway.api.stores import Window, window_state
+from gateway.api.stores import DISK_FULL, Window, window_state
 
 CLASSES: tuple[tuple[int, int], ...] = (
     (64, 65_536),
@@ -67,17 +69,46 @@ class _Class:
         self.end = -(-(self.rings + 8 * capacity * slots) // _PAGE) * _PAGE
 
 
+class _Room:
+    """The file in memory. memory: the whole of it; what was not touched before is `need`ed first."""
+
+    __slots__ = ("_backed", "_file", "memory")
+
+    def __init__(self, file: int, size: int) -> None:
+        self.memory = mmap.mmap(file, size)
+        self._file = file
+        self._backed = bytearray(size // _PAGE)
+
+    def need(self, begin: int, size: int = 1) -> None:
+        """See that these bytes, in one page or two, have their room on the disk. Raises GatewayFault (503)."""
+        last = (begin + size - 1) // _PAGE
+        if not (self._backed[begin // _PAGE] and self._backed[last]):
+            self._back(begin // _PAGE, last)
+
+    def _back(self, first: int, last: int) -> None:
+        try:
+            os.posix_fallocate(self._file, first * _PAGE, (last + 1 - first) * _PAGE)
+        except (AttributeError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                message = "The disk of the gateway's database is full."
+                raise GatewayFault(message, status=503, code=DISK_FULL, retry_after=5.0) from None
+            # This system or this file system knows no such call: all there is is to hope.
+        self._backed[first] = self._backed[last] = 1
+
+
 class _Ring:
     """One window's times, read from its slot; `first` and `count` are of the times that still count."""
 
-    __slots__ = ("begin", "capacity", "count", "first", "head", "memory")
+    __slots__ = ("begin", "capacity", "count", "first", "head", "memory", "room")
 
-    def __init__(self, memory: mmap.mmap, place: _Class, slot: int) -> None:
-        self.memory = memory
+    def __init__(self, room: _Room, place: _Class, slot: int) -> None:
+        self.room = room
+        self.memory = room.memory
         self.capacity = place.capacity
         self.head = place.heads + _HEAD.size * slot
         self.begin = place.rings + 8 * place.capacity * slot
-        first, count, _, _ = _HEAD.unpack_from(memory, self.head)
+        room.need(self.head, _HEAD.size)
+        first, count, _, _ = _HEAD.unpack_from(self.memory, self.head)
         if first >= self.capacity or count > self.capacity:
             first = count = 0  # torn by a process that died in the middle of a write
         self.first: int = first
@@ -97,7 +128,9 @@ class _Ring:
             self.count -= 1
 
     def add(self, now: float) -> None:
-        _TIME.pack_into(self.memory, self.begin + 8 * ((self.first + self.count) % self.capacity), now)
+        at = self.begin + 8 * ((self.first + self.count) % self.capacity)
+        self.room.need(at)
+        _TIME.pack_into(self.memory, at, now)
         self.count += 1
 
     def save(self, now: float, window: float) -> None:
@@ -126,7 +159,8 @@ class SharedCounters:
                 os.ftruncate(self._file, 0)
                 os.ftruncate(self._file, begin)
                 os.pwrite(self._file, header, 0)
-            self._memory = mmap.mmap(self._file, begin)
+            self._room = _Room(self._file, begin)
+            self._memory = self._room.memory
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
@@ -203,14 +237,14 @@ class SharedCounters:
         wanted = next((place for place in self._classes if limit <= place.capacity), self._classes[-1])
         slot = self._find(wanted, tag)
         if slot is not None:
-            return _Ring(self._memory, wanted, slot)
+            return _Ring(self._room, wanted, slot)
         ring = self._take(wanted, tag, now, window)
         for place in self._classes:
             # The limit was changed beyond its class: the newest times move along.
             old = self._find(place, tag) if place is not wanted else None
             if old is None:
                 continue
-            former = _Ring(self._memory, place, old)
+            former = _Ring(self._room, place, old)
             former.drop(now - window, now)
             for i in range(max(former.count - ring.capacity, 0), former.count):
                 ring.add(former.time(i))
@@ -222,7 +256,7 @@ class SharedCounters:
         for place in self._classes:
             slot = self._find(place, self._tag(name, window))
             if slot is not None:
-                ring = _Ring(self._memory, place, slot)
+                ring = _Ring(self._room, place, slot)
                 ring.drop(now - window, now)
                 return [ring.time(i) for i in range(ring.count)]
         return []
@@ -240,6 +274,7 @@ class SharedCounters:
         group = int.from_bytes(tag, "little") % place.groups * _GROUP
         begin = place.tags + 8 * group
         end = begin + 8 * _GROUP
+        self._room.need(begin, 8 * _GROUP)
         at = self._memory.find(tag, begin, end)
         while at >= 0:
             if (at - begin) % 8 == 0:
@@ -250,13 +285,14 @@ class SharedCounters:
     def _take(self, place: _Class, tag: bytes, now: float, window: float) -> _Ring:
         """A free or idle slot for a new window."""
         group = int.from_bytes(tag, "little") % place.groups * _GROUP
+        self._room.need(place.heads + _HEAD.size * group, _HEAD.size * _GROUP)
         for slot in range(group, group + _GROUP):
             at = place.tags + 8 * slot
             _, _, last, length = _HEAD.unpack_from(self._memory, place.heads + _HEAD.size * slot)
             if self._memory[at : at + 8] == _NOTHING or last + length <= now or last > now + 1.0:
                 self._memory[at : at + 8] = tag
                 _HEAD.pack_into(self._memory, place.heads + _HEAD.size * slot, 0, 0, now, window)
-                return _Ring(self._memory, place, slot)
+                return _Ring(self._room, place, slot)
         raise GatewayFault("The rate limiter has no room for another caller. Try again.", status=503, retry_after=1.0)
 
 

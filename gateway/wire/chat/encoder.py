@@ -28,6 +28,8 @@ _PREFIX = b"data: "
 _SUFFIX = b"\n\n"
 
 _MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")')
+_LONGEST_HEAD = 4096
+"""Bytes of a chunk in which its model is looked for."""
 _USAGE = b'"usage"'
 _NULL_USAGE = b',"usage":null}'
 
@@ -187,7 +189,7 @@ class ChatRelay:
         The beginning is only trusted when it is, once closed, a JSON object of scalars: then it is certainly
         the top level and holds nothing that may differ in meaning from chunk to chunk.
         """
-        found = _MODEL.search(item)
+        found = _MODEL.search(item, 0, _LONGEST_HEAD)
         if found is None:
             return
         head = item[: found.end()]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import GatewayFault
 from gateway.sqlite.usage.shared_counters import SharedCounters
-from gateway.stores import Window
+from gateway.stores import DISK_FULL, Window
 from gateway.stores.windows import SlidingWindows
 
 
@@ -155,6 +157,46 @@ class TestShared:
         assert failed.value.status == 503
         clock.move(60)
         assert (await hit(counters, 3, "one more")).remaining == 2
+
+    async def test_nothing_is_touched_that_has_no_room_on_the_disk(self, share, tmp_path, monkeypatch):
+        """Touching it would end the process: the kernel has no other way to tell."""
+        counters = await share()
+        before = (tmp_path / "rates").stat().st_blocks
+
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "posix_fallocate", full)
+            for ask in (counters.hit, counters.peek):
+                with pytest.raises(GatewayFault) as failed:
+                    await ask([("a", 3)], 60.0)
+                assert (failed.value.status, failed.value.code) == (503, DISK_FULL)
+        counters._room.memory.flush()
+        assert (tmp_path / "rates").stat().st_blocks == before
+        assert [(await hit(counters)).remaining for _ in range(2)] == [2, 1]
+
+    async def test_every_page_that_is_written_has_its_room_before(self, share, monkeypatch):
+        counters = await share()
+        asked = set()
+        monkeypatch.setattr(
+            os, "posix_fallocate", lambda _, begin, size: asked.update(range(begin, begin + size, 4096))
+        )
+        for number in range(1500):
+            await hit(counters, 5000)
+            await hit(counters, 10, f"n{number}")
+        memory = counters._room.memory
+        written = {
+            page * 4096
+            for page in range(1, len(memory) // 4096)
+            if memory[page * 4096 : (page + 1) * 4096].strip(b"\0")
+        }
+        assert written
+        assert written <= asked
+
+    async def test_a_file_system_that_gives_no_room_beforehand_is_used_all_the_same(self, share, monkeypatch):
+        monkeypatch.delattr(os, "posix_fallocate")
+        assert (await hit(await share())).remaining == 2
 
     async def test_a_changed_limit_takes_its_times_along(self, share, clock):
         counters = await share()
