@@ -37,6 +37,7 @@ class ModelOperation:
     in_dialects: its body may be said in several dialects (`Call.forms`), and bridged from one into another.
     takes_media: its body may hold URLs of media, which some upstreams need as bytes.
     writes: the answer is text that is billed by its tokens and bounded by `max_output`.
+    tells_limit: whether its upstream is told how much it may write.
     choices: how many answers a body asks for. over: an operation that it can be said as, for targets that do only that.
 
     For what is neither text nor vectors, so that its answer is paid for whole, whoever waits for it:
@@ -53,6 +54,7 @@ class ModelOperation:
     in_dialects: bool = False
     takes_media: bool = False
     writes: bool = False
+    tells_limit: bool = True
     choices: Callable[[Body], int] = _one
     over: str = ""
     count: Callable[[Body, Mapping[str, Any]], Counts] | None = None
@@ -155,6 +157,7 @@ OPERATIONS: Mapping[str, ModelOperation] = MappingProxyType(
                 in_dialects=True,
                 takes_media=True,
                 writes=True,
+                tells_limit=False,
             ),
             ModelOperation(
                 name="embeddings",

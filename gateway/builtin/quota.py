@@ -99,7 +99,8 @@ class Plugin:
         if hold.base is not None:
             cover.base = hold.base
         # What the upstream is told is its limit: of a clamped answer no more is believed.
-        cover.possible = math.ceil(base + unit * hold.units)
+        told = hold.units if OPERATIONS[call.operation].tells_limit else wanted
+        cover.possible = math.ceil(base + unit * told)
         _clamp(call, hold.units, wanted)
         cover.held = hold.units if hold.covered is None else hold.covered
         if hold.covered is not None:

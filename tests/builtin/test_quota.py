@@ -272,6 +272,20 @@ class TestTheEnd:
         [(_, _, charge, disputed, _, _)] = ledger.told
         assert (charge, charge + disputed) == (100 + 50 * 2, outcome.charge)
 
+    @pytest.mark.parametrize(("operation", "believed"), [("chat", 20), ("compact", 40)])
+    async def test_a_limit_that_the_provider_does_not_hear_limits_no_bill(self, operation: str, believed: int) -> None:
+        """Else the last credits would buy a whole compaction."""
+        ledger = Ledger(units=20)
+        plugin = await started(ledger)
+        call, target = call_for(max_tokens=50), priced()
+        call.operation = operation
+        await plugin.admit_call(call)
+        usage = Usage(prompt_tokens=100, completion_tokens=40)
+        outcome = Outcome(200, usage, "provider", target, rounds=(BilledRound(target, usage, "provider"),))
+        await plugin.finish_call(call, outcome)
+        [(_, _, charge, _, _, _)] = ledger.told
+        assert charge == 100 + believed * 2
+
     async def test_the_prompt_of_older_completions_brings_no_tools(self) -> None:
         """So what their provider tells is believed as far as that of a chat."""
         ledger = Ledger()

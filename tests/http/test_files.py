@@ -10,7 +10,7 @@ import openai
 import orjson
 import pytest
 
-from gateway.stores import KeySettings
+from gateway.stores import KeptObject, KeySettings
 from gateway.testing import FakeUpstream, Received, Reply, RunningGateway, json_reply, running_gateway, upstream_config
 
 CHAT = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [
@@ -123,6 +123,24 @@ async def test_an_id_that_is_taken_stays_its_owners(tmp_path: Path, fake_upstrea
             with pytest.raises(openai.ConflictError):
                 await eve.files.create(file=b"mine", purpose="user_data")
             assert (await client.files.content(made.id)).content == b"what was sent"
+
+
+async def test_a_file_that_is_read_back_is_in_flight_before_it_is_fetched(
+    tmp_path: Path, fake_upstream: FakeUpstream
+) -> None:
+    """Else many at once lie in memory that their callers never take."""
+    files = Files(fake_upstream)
+    async with running_gateway(tmp_path, config(fake_upstream.url)) as gateway:
+        stores = gateway.gateway.stores
+        account = await stores.accounts.create_account("bob", grant=10)
+        key = (await stores.keys.create_key(account.id, KeySettings()))[1]
+        await stores.objects.add_object(KeptObject("file-1", account.id, "fake", "file", 1 << 40, 1))
+        files.kept["file-1"] = b"x"
+        async with client_of(gateway, key) as bob:
+            with pytest.raises(openai.APIStatusError) as caught:
+                await bob.files.content("file-1")
+        assert caught.value.status_code in (429, 503)
+        assert not files.asked
 
 
 def naming(file_id: str) -> dict[str, tuple[str, dict[str, Any]]]:

@@ -90,7 +90,12 @@ async def delete(context: RequestContext) -> web.StreamResponse:
 
 async def content(context: RequestContext) -> web.StreamResponse:
     """GET /files/{id}/content: the bytes, never to be shown as a page."""
-    body = await context.runtime.files.content(await _find(context))
+    kept = await _find(context)
+    if context.flight is not None:
+        context.flight.take(kept.size)  # it lies in memory while it is fetched, and counts anew as the answer
+    body = await context.runtime.files.content(kept)
+    if context.flight is not None:
+        context.flight.release()
     headers = {
         **context.headers(),
         "content-type": "application/octet-stream",

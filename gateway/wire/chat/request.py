@@ -102,14 +102,27 @@ an upstream may be a gateway, too, and would: a list of `models` would get past 
 server's own names of the limits would go before those that are sent: llama.cpp lets `n_predict` replace `max_tokens`.
 """
 
+_ELSEWHERE = frozenset(
+    {
+        "best_of", "conversation", "documents", "file", "image", "images", "input", "mask", "max_output_tokens",
+        "partial_images", "previous_response_id", "prompt", "quality", "query", "size", "system", "voice",
+    }
+)  # fmt: skip
+"""Fields of requests that are no chat, and count like those of one."""
 _SEPARATORS = re.compile(r"[^a-z0-9]")
 
 
 def refuse_forbidden(key: str) -> None:
-    """Raise CallerFault(400) when a top-level body field is one of FORBIDDEN_FIELDS, in any spelling."""
-    reason = FORBIDDEN_FIELDS.get(_SEPARATORS.sub("", key[:64].lower()))
+    """Raise CallerFault(400) when a top-level body field that a door does not know is one of FORBIDDEN_FIELDS, in any
+    spelling and whatever of it a form names (`provider[order]`), or another spelling of a field that is checked."""
+    name = key[:64].partition("[")[0]
+    reason = FORBIDDEN_FIELDS.get(_SEPARATORS.sub("", name.lower()))
     if reason is not None:
         refuse(key, f"is not allowed in a request: {reason}. Remove the field.", code="forbidden_parameter")
+    folded = name.casefold()
+    if folded != name and (folded in _FIELDS or folded in _LATER or folded in _ELSEWHERE):
+        # Servers in Go match names in any case, and take the last: `Model` would replace the `model` that is priced.
+        refuse(key, f"is to be written {folded!r}", code="forbidden_parameter")
 
 
 NOT_FORBIDDEN = {"propertyNames": {"not": {"enum": sorted(FORBIDDEN_FIELDS)}}}

@@ -332,6 +332,18 @@ def test_every_forbidden_field_is_refused_and_its_value_never_shown() -> None:
         assert "hunter2" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["Model", "MAX_TOKENS", "max_to\u212aens", "me\u017f\u017fages", "N", "Tools", "Tool_Choice", "Best_Of", "Prompt",
+     "service_Tier", "provider[order][]", "Extra_Body[model]"],
+)  # fmt: skip
+def test_other_spellings_of_what_is_checked_are_refused(name: str) -> None:
+    """Go's `encoding/json` matches the names of members in any case."""
+    with pytest.raises(CallerFault) as caught:
+        validate_chat(changed({name: "x"}), allow_missing_model=False)
+    assert (caught.value.param, caught.value.code) == (name, "forbidden_parameter")
+
+
 RIGHT: list[dict[str, Any]] = [
     {},
     {"model": "gpt-4o"},
