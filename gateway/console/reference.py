@@ -9,6 +9,7 @@ from typing import Any
 _METHODS = ("get", "post", "put", "patch", "delete")
 _DEEPEST = 3
 _LONGEST_LIST = 12
+_INT64 = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +136,15 @@ class Reference:
         said = " or ".join(kinds)
         if kinds == ["array"] and schema.get("items"):
             said = f"array of {self._kind(schema['items'])}"
-        least, most = schema.get("minimum"), schema.get("maximum")
-        if least is not None or most is not None:
-            said += f", {least if least is not None else ''} to {most}" if most is not None else f", at least {least}"
-        return said
+        return said + _range(schema.get("minimum"), schema.get("maximum"))
+
+
+def _range(least: float | None, most: float | None) -> str:
+    """`, 0 to 2`, `, at least 1`, `, at most 5`; what 64 bits hold is no limit to speak of."""
+    least, most = (None if bound is None or abs(bound) >= _INT64 else bound for bound in (least, most))
+    if least is not None and most is not None:
+        return f", {least} to {most}"
+    return f", at least {least}" if least is not None else f", at most {most}" if most is not None else ""
 
 
 def _slug(name: str) -> str:

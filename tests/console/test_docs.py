@@ -171,6 +171,13 @@ async def test_search_works_without_scripts(site: Site) -> None:
     assert "No page has all of these words" in hostile.text
 
 
+async def test_what_an_integer_can_hold_is_no_limit(site: Site) -> None:
+    text = (await site.get("/docs/reference/chat")).text
+    assert "integer or null, at least 1<" in text
+    assert "number or null, -2 to 2<" in text
+    assert str(2**63 - 1) not in text
+
+
 async def test_the_reference_has_every_operation(site: Site) -> None:
     document = orjson.loads((await site.get("/openapi.json", accept="*/*")).text)
     index = await site.get("/docs/reference")
