@@ -16,7 +16,7 @@ from pydantic import BaseModel, SecretStr
 
 from gateway import config as configuration
 from gateway.catalog import Catalog, resolve_profiles
-from gateway.config import Config, ProviderEntry
+from gateway.config import Config, ModelEntry, ProviderEntry
 from gateway.config.types import FrozenDict
 from gateway.errors import Fault
 from gateway.own_plugins import OWN_PLUGINS
@@ -36,7 +36,8 @@ class Blueprint:
 
     providers: the instances that are switched on, by name; of several endpoints the first. endpoints: all of those that
     have what they need, by the provider's name. profiles: what each of their models can, by its id.
-    demo: the ids of the models that the embedded one stands in for; empty outside demo mode.
+    demo: the ids of the models that the embedded one stands in for; empty outside demo mode. written: the models as the
+    file has them, whoever stands in for them.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Blueprint:
         endpoints: Mapping[str, tuple[Endpoint, ...]],
         profiles: Mapping[str, Profile],
         demo: frozenset[str],
+        written: Mapping[str, ModelEntry],
     ) -> None:
         self.config = config
         self.plugins = plugins
@@ -63,6 +65,7 @@ class Blueprint:
         self.endpoints = endpoints
         self.profiles = profiles
         self.demo = demo
+        self.written = written
 
     def stores_kind(self) -> StoresKind:
         """The kind of store that `database.url` names."""
@@ -102,6 +105,7 @@ def read_blueprint(path: Path, env: Mapping[str, str], more: Mapping[str, object
     made = {name: _endpoints(name, entry, kinds[entry.plugin]) for name, entry in config.providers.items()}
     endpoints = {name: found for name, found in made.items() if found}
     providers = {name: found[0].provider for name, found in endpoints.items()}
+    written = config.models
     config, demo = demo_mode(config, kinds, providers)
     owned = {name: (owners[config.providers[name].plugin], made) for name, made in providers.items()}
     check_providers(owned.values())
@@ -116,8 +120,9 @@ def read_blueprint(path: Path, env: Mapping[str, str], more: Mapping[str, object
         bound = {config.models[model].provider for model, profile in profiles.items() if asked(profile)}
         check_providers((owned[name] for name in sorted(bound)), protocol)
     return Blueprint(
-        config, plugins.order(config.pipeline), kinds, payments, offers, stores, counters, endpoints, profiles, demo
-    )
+        config, plugins.order(config.pipeline), kinds, payments, offers, stores, counters, endpoints, profiles, demo,
+        written,
+    )  # fmt: skip
 
 
 def _takes_bytes(profile: Profile) -> bool:

@@ -23,7 +23,7 @@ _LONGEST_GUESS = 64
 _LONGEST_SHOWN = 100
 
 # The member of `pricing` in GET /models (after OpenRouter's /models) -> our price class.
-_PER_TOKEN: Mapping[str, str] = MappingProxyType(
+PER_TOKEN: Mapping[str, str] = MappingProxyType(
     {
         "prompt": "input",
         "completion": "output",
@@ -36,7 +36,8 @@ _PER_TOKEN: Mapping[str, str] = MappingProxyType(
         "character": "characters",
     }
 )
-_PER_EVENT: Mapping[str, str] = MappingProxyType(
+"""Members of `pricing` in USD per token or character, and the prices that they show."""
+PER_EVENT: Mapping[str, str] = MappingProxyType(
     {
         "request": "per_request",
         "web_search": "per_web_search",
@@ -44,6 +45,9 @@ _PER_EVENT: Mapping[str, str] = MappingProxyType(
         "search": "per_search",
     }
 )
+"""The same per event. Images have prices by kind, in `images`."""
+NOT_OF_TEXT = ("character", "minute", "search", "images")
+"""Members of `pricing` by which models are paid that write no text: tokens may cost nothing beside them."""
 
 _Group = tuple[tuple[str, float], ...]
 
@@ -371,9 +375,9 @@ def _pricing(price: PriceSettings | None, free: bool) -> dict[str, Any] | None:
 
 
 def _amounts(price: PriceClasses) -> dict[str, Any]:
-    amounts = {name: getattr(price, field) for name, field in _PER_TOKEN.items()}
+    amounts = {name: getattr(price, field) for name, field in PER_TOKEN.items()}
     shown: dict[str, Any] = {name: _plain(usd.scaleb(-6)) for name, usd in amounts.items() if usd is not None}
-    events = {name: getattr(price, field) for name, field in _PER_EVENT.items()}
+    events = {name: getattr(price, field) for name, field in PER_EVENT.items()}
     images = price.per_image
     if images is not None:
         shown["images"] = {name: _plain(usd) for name, usd in images.items()}

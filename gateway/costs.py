@@ -13,12 +13,14 @@ from typing import Any
 
 from gateway.call import Call, Target
 from gateway.errors import CallerFault
-from gateway.wire.kept_ids import KeptId, kept_ids
+from gateway.wire.kept_ids import KeptId, kept_ids, kept_ids_of_plain
 from gateway.wire.lenient import matches_any, text_of
 
 Owns = Callable[[Call, Target, KeptId], Awaitable[bool]]
 """Whether the account of a call got an id at the provider of a target, through this gateway."""
 
+CONVERSATIONS = frozenset({"chat", "responses"})
+"""Dialects whose tools and turns are known here; a plugin's own is that plugin's matter."""
 _CALLERS_OWN = frozenset({"function", "custom"})
 _SEARCH = ("web_search", "web_search_*")
 _FIX = {
@@ -88,8 +90,12 @@ def _covered(tool: Mapping[str, Any], kind: str, dialect: str, target: Target) -
 
 def read_costs(body: Mapping[str, Any], dialect: str, target: Target) -> list[KeptId]:
     """`check_tools`, and the ids in a body that name what is kept at the provider of `target` and is not shared."""
-    check_tools(body, dialect, target)
-    return [kept for kept in kept_ids(body) if not kept.id or kept.id not in target.shared_ids]
+    if dialect in CONVERSATIONS:
+        check_tools(body, dialect, target)
+        found = kept_ids(body)
+    else:
+        found = kept_ids_of_plain(body)
+    return [kept for kept in found if not kept.id or kept.id not in target.shared_ids]
 
 
 async def check_kept(call: Call, found: Iterable[KeptId], target: Target, owns: Owns) -> None:

@@ -12,8 +12,10 @@ from gateway.call import Target
 from gateway.profile import COMPLETIONS, Profile
 from gateway.provider import Provider
 from gateway.wire import images, moderation, rerank, speech, transcription
-from gateway.wire.embeddings import embedding_input_tokens, estimate_embedding_tokens
-from gateway.wire.tokens import estimate_input_tokens
+from gateway.wire.embeddings import EMBEDDINGS_REQUEST, embedding_input_tokens, estimate_embedding_tokens
+from gateway.wire.multipart import Upload
+from gateway.wire.tokens import any_bytes, estimate_input_tokens
+from gateway.wire.validators import Validator
 
 Body = Mapping[str, Any]
 Counts = dict[str, Any]
@@ -72,11 +74,22 @@ def _bound_chat(provider: Provider, body: Body, target: Target) -> int:
     return provider.bound_input_tokens(body, target)
 
 
-def _bound_by(measure: Callable[[Body], int]) -> Callable[[Provider, Body, Target], int]:
-    return lambda provider, body, target: measure(body)
+def _bound_by(measure: Callable[[Body], int], request: Validator) -> Callable[[Provider, Body, Target], int]:
+    known = request.tree["properties"]
+
+    def bound(provider: Provider, body: Body, target: Target) -> int:
+        # What `request` does not know travels on, and a server that does know it may read it.
+        return measure(body) + sum(_bytes_of(value) for name, value in body.items() if name not in known)
+
+    return bound
 
 
-def _image_row(name: str, cannot: str) -> ModelOperation:
+def _bytes_of(value: Any) -> int:
+    items = value if isinstance(value, list) else [value]
+    return sum(len(item.content) if isinstance(item, Upload) else any_bytes(item) for item in items)
+
+
+def _image_row(name: str, cannot: str, request: Validator) -> ModelOperation:
     def count(body: Body, answer: Mapping[str, Any]) -> Counts:
         made = images.images_in(answer) or images.images_wanted(body)
         return {"images": made, "image_kind": images.image_kind(body, answer)}
@@ -87,7 +100,7 @@ def _image_row(name: str, cannot: str) -> ModelOperation:
     return ModelOperation(
         name=name,
         cannot=cannot,
-        bound_input=_bound_by(images.image_input_tokens),
+        bound_input=_bound_by(images.image_input_tokens, request),
         estimate_input=images.estimate_image_input,
         count=count,
         bound_output=bound,
@@ -96,11 +109,11 @@ def _image_row(name: str, cannot: str) -> ModelOperation:
     )
 
 
-def _hearing_row(name: str, cannot: str) -> ModelOperation:
+def _hearing_row(name: str, cannot: str, request: Validator) -> ModelOperation:
     return ModelOperation(
         name=name,
         cannot=cannot,
-        bound_input=_bound_by(transcription.heard_input_tokens),
+        bound_input=_bound_by(transcription.heard_input_tokens, request),
         estimate_input=transcription.estimate_heard_input,
         count=lambda body, answer: {"seconds": transcription.heard_seconds(body, answer)},
         bound_output=lambda body, target: transcription.heard_output_tokens(body, target.max_output),
@@ -147,27 +160,27 @@ OPERATIONS: Mapping[str, ModelOperation] = MappingProxyType(
             ModelOperation(
                 name="embeddings",
                 cannot="makes no embeddings",
-                bound_input=_bound_by(embedding_input_tokens),
+                bound_input=_bound_by(embedding_input_tokens, EMBEDDINGS_REQUEST),
                 estimate_input=estimate_embedding_tokens,
             ),
-            _image_row("images", "makes no images"),
-            _image_row("image_edits", "edits no images"),
+            _image_row("images", "makes no images", images.GENERATION_REQUEST),
+            _image_row("image_edits", "edits no images", images.EDIT_REQUEST),
             ModelOperation(
                 name="speech",
                 cannot="does not speak",
-                bound_input=_bound_by(speech.speech_input_tokens),
+                bound_input=_bound_by(speech.speech_input_tokens, speech.SPEECH_REQUEST),
                 estimate_input=speech.estimate_speech_input,
                 count=lambda body, answer: {"characters": speech.characters_of(body)},
                 bound_output=lambda body, target: speech.speech_output_tokens(body),
                 estimate_output=lambda body, target: speech.estimate_speech_output(body),
                 bound_counts=lambda body: {"characters": speech.characters_of(body)},
             ),
-            _hearing_row("transcriptions", "transcribes no recordings"),
-            _hearing_row("translations", "translates no recordings"),
+            _hearing_row("transcriptions", "transcribes no recordings", transcription.TRANSCRIPTION_REQUEST),
+            _hearing_row("translations", "translates no recordings", transcription.TRANSLATION_REQUEST),
             ModelOperation(
                 name="rerank",
                 cannot="ranks no documents",
-                bound_input=_bound_by(rerank.rerank_input_tokens),
+                bound_input=_bound_by(rerank.rerank_input_tokens, rerank.RERANK_REQUEST),
                 estimate_input=rerank.estimate_rerank_input,
                 count=lambda body, answer: {"searches": rerank.searches_of(body, answer)},
                 bound_output=lambda body, target: 0,
@@ -178,7 +191,7 @@ OPERATIONS: Mapping[str, ModelOperation] = MappingProxyType(
             ModelOperation(
                 name="moderations",
                 cannot="moderates no content",
-                bound_input=_bound_by(moderation.moderation_input_tokens),
+                bound_input=_bound_by(moderation.moderation_input_tokens, moderation.MODERATION_REQUEST),
                 estimate_input=moderation.estimate_moderation_input,
             ),
         )

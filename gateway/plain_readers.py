@@ -3,7 +3,8 @@ build on. What they give out is what OpenAI's routes answer (API reference)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -116,6 +117,8 @@ class ImagesReader(PlainReader):
         found = [image for image in dicts_of(listed) if text_of(image.get("b64_json")) or text_of(image.get("url"))]
         if not listed or len(found) != len(listed):
             raise nonsense(self.missing, reply.body)
+        # More than were asked for are not paid for, so they are not given: servers have other names of `n`, too.
+        answer["data"] = found[: images_wanted(self.call.body)]
         return answer
 
     def open_tally(self, choices: int) -> Tally:
@@ -165,8 +168,8 @@ class SpeechReader(PlainReader):
     dialect: Dialect = "speech"
     missing = "The provider's answer is no audio."
 
-    def __init__(self, call: Call) -> None:
-        super().__init__(call)
+    def __init__(self, call: Call, secrets: Sequence[str] = ()) -> None:
+        super().__init__(call, secrets)
         self._events = as_events(call.body)
 
     def is_stream(self, headers: Mapping[str, str]) -> bool:
@@ -187,6 +190,21 @@ class SpeechReader(PlainReader):
         """Raises the UpstreamFault that a whole answer is: no audio comes so."""
         self.read_reply(reply)
         raise nonsense(self.missing, reply.body)
+
+
+PLAIN_READERS: Mapping[str, type[PlainReader]] = MappingProxyType(
+    {
+        "embeddings": EmbeddingsReader,
+        "images": ImagesReader,
+        "image_edits": ImagesReader,
+        "speech": SpeechReader,
+        "transcriptions": TranscriptionReader,
+        "translations": TranscriptionReader,
+        "moderations": ModerationReader,
+        "rerank": RerankReader,
+    }
+)
+"""What reads the answers of each operation, where the upstream gives them as OpenAI does."""
 
 
 class BytesDecoder:

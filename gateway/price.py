@@ -164,15 +164,16 @@ class Price:
         return images + others + self.per_minute * usage.seconds / 60
 
     def of_image(self, kind: str) -> Decimal:
-        """The price of one image. kind: `QUALITY/SIZE`; for what is not known of it, or not listed, the dearest that it
-        may be."""
-        known = [part for part in kind.split("/") if part]
+        """The price of one image. kind: `QUALITY/SIZE`, in any case; for what is not known of it, or not listed, the
+        dearest that it may be."""
+        prices = {name.lower(): price for name, price in self.per_image.items()}
+        known = [part for part in kind.lower().split("/") if part]
         if len(known) > 1:
-            for name in (kind, *known, "default"):
-                if name in self.per_image:
-                    return self.per_image[name]
-        alike = [price for name, price in self.per_image.items() if known and known[0] in name.split("/")]
-        return max(alike or self.per_image.values(), default=Decimal(0))
+            for name in (kind.lower(), *known, "default"):
+                if name in prices:
+                    return prices[name]
+        alike = [price for name, price in prices.items() if known and known[0] in name.split("/")]
+        return max(alike or prices.values(), default=Decimal(0))
 
     def most_for(self, usage: Usage) -> Decimal:
         """The most that the answer, of which `usage` is an upper bound, can cost besides the request and its input."""

@@ -111,8 +111,9 @@ class ProviderFiles:
         kept = KeptObject(made, account_id, name, FILE, len(file.content), int(time.time()), details)
         try:
             await self._stores.objects.add_object(kept)
-        except Fault:
-            await self._delete(name, keeper, made)
+        except Fault as fault:
+            if fault.status != 409:  # else it is another account's file, which stays as it is
+                await self._delete(name, keeper, made)
             raise
         return kept
 

@@ -26,6 +26,7 @@ from gateway.wire.completions import chat_from_chunk, chat_from_completion
 from gateway.wire.errors.parse import fault_from_openai_error
 from gateway.wire.exact_json import load_exact
 from gateway.wire.lenient import check_depth, nonsense
+from gateway.wire.redact import redact_fault
 from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response, unfold_response
 from gateway.wire.responses.objects import usage_of_response
 from gateway.wire.responses.tally import ResponsesTally, finish_reason_of
@@ -38,14 +39,16 @@ Json = dict[str, Any]
 class ChatReader:
     """Reads what an OpenAI-compatible server says; gives out chat. Implements `gateway.provider.Reader`.
 
-    A provider whose upstream speaks otherwise overrides `read_body`, `make_decoder` and `fault_of`, and
-    `clean` where its faults may hold secrets. call: the call that the request was made for.
+    A provider whose upstream speaks otherwise overrides `read_body`, `make_decoder` and `fault_of`, and `clean` where
+    its faults may hold more than the secrets that it names. call: the call that the request was made for. secrets: the
+    operator's credentials, kept out of every fault.
     """
 
     dialect: Dialect = "chat"
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, secrets: Sequence[str] = ()) -> None:
         self.call = call
+        self.secrets = secrets
 
     # What differs from provider to provider.
 
@@ -63,7 +66,7 @@ class ChatReader:
 
     def clean(self, fault: Fault) -> Fault:
         """Applied to every fault before it is handed on: take the operator's secrets out of it."""
-        return fault
+        return redact_fault(fault, self.secrets) if self.secrets else fault
 
     # What the gateway calls.
 
@@ -127,6 +130,31 @@ class ResponsesReader(ChatReader):
         return list(unfold_response(self.read_reply(reply).body))
 
 
+class ItemDecoder:
+    """Items of another decoder, each changed by itself; implements `gateway.provider.StreamDecoder`."""
+
+    def __init__(self, decoder: StreamDecoder, change: Callable[[StreamItem], StreamItem]) -> None:
+        self._decoder = decoder
+        self._change = change
+
+    @property
+    def done(self) -> bool:
+        """The other's."""
+        return self._decoder.done
+
+    @done.setter
+    def done(self, value: bool) -> None:
+        self._decoder.done = value
+
+    def feed(self, data: bytes) -> list[StreamItem]:
+        """Take the next bytes; return what they completed, changed."""
+        return [self._change(item) for item in self._decoder.feed(data)]
+
+    def finish(self) -> list[StreamItem]:
+        """The connection ended; return what was still held back, changed."""
+        return [self._change(item) for item in self._decoder.finish()]
+
+
 class CompletionsReader(ChatReader):
     """Reads OpenAI's older completions; gives out what they say as chat completions and chunks."""
 
@@ -142,32 +170,11 @@ class CompletionsReader(ChatReader):
 
     def make_decoder(self) -> StreamDecoder:
         """Gives chunks as a chat's."""
-        return _CompletionsDecoder(super().make_decoder())
+        return ItemDecoder(super().make_decoder(), _as_chat)
 
     def measure(self, body: Json) -> Answer:
         """What a chat of the same texts comes to."""
         return replace(super().measure(body), dialect=self.dialect)
-
-
-class _CompletionsDecoder:
-    """Chunks of texts as chat chunks. What is none of them is left to whoever reads chunks."""
-
-    def __init__(self, decoder: StreamDecoder) -> None:
-        self._decoder = decoder
-
-    @property
-    def done(self) -> bool:
-        return self._decoder.done
-
-    @done.setter
-    def done(self, value: bool) -> None:
-        self._decoder.done = value
-
-    def feed(self, data: bytes) -> list[StreamItem]:
-        return [_as_chat(item) for item in self._decoder.feed(data)]
-
-    def finish(self) -> list[StreamItem]:
-        return [_as_chat(item) for item in self._decoder.finish()]
 
 
 def _as_chat(item: StreamItem) -> StreamItem:

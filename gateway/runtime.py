@@ -1,8 +1,8 @@
 """A running gateway: the process's own things (stores, tasks, logs, metrics) and the current configuration's.
 
-`Gateway` lives as long as the process. `Runtime` is one generation of the configuration: plugins, providers,
-catalogue, pipeline, connection pool. It is built whole and swapped whole; requests that began under an older
-generation finish under it.
+`Gateway` lives as long as the process. `Runtime` (`gateway.generation`) is one generation of the configuration:
+plugins, providers, catalogue, pipeline, connection pool. It is built whole and swapped whole; requests that began under
+an older generation finish under it.
 """
 
 from __future__ import annotations
@@ -10,63 +10,39 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TextIO, cast
+from typing import Any, TextIO
 
 from gateway.aside import Aside
 from gateway.blueprint import (
     Blueprint,
-    available_providers,
-    catalog_of,
-    demo_note,
     open_counters,
     open_stores,
-    payment_methods,
     read_blueprint,
-    report,
-    switched_off,
 )
-from gateway.budgets import BudgetWatch, alert_post
+from gateway.budgets import BudgetWatch
 from gateway.call import Call, Outcome
 from gateway.config import Config
-from gateway.config.limits import BodyLimits
 from gateway.credentials import COMPACTION_KEY, derive
-from gateway.discovery import Discovery
 from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.exposition import merge, render
-from gateway.fetch import Links, MediaFetcher
+from gateway.generation import Runtime
 from gateway.keeping import hear_cancellations, hear_others, keep_house, keep_lease, keep_listing
 from gateway.logs import BodyCopy, RequestLog, attempt_entry, log_body, make_logger, request_entry, style_of
 from gateway.metrics import Metrics, store_gauges
 from gateway.passwords import Passwords
-from gateway.pipeline import Pipeline
-from gateway.provider import Provider, UpstreamReply, UpstreamRequest
-from gateway.provider_files import ProviderFiles
 from gateway.records import AttemptRecord
 from gateway.responses.running import RunningResponses
 from gateway.responses.sealer import Sealer
-from gateway.responses.services import ResponsesServices
 from gateway.runner.ground import Ground
-from gateway.runner.lifecycle import CallRunner
-from gateway.runner.recorder import make_recorder
 from gateway.server_secret import AdminSecrets, server_secret
-from gateway.servertools.toolbox import Toolbox
 from gateway.siblings import Alone, Siblings
-from gateway.storage import StorageQuota
 from gateway.stores import FailedOver, Stores, fail_over
-from gateway.upstream.attempts import Dispatcher
 from gateway.upstream.health import CooldownPolicy, Cooling, HealthBook
-from gateway.upstream.lanes import Lanes
-from gateway.upstream.limits import limits_at
-from gateway.upstream.plan import RetryPolicy
 from gateway.upstream.recent import RecentAttempts
 from gateway.upstream.shared_health import SharedHealth
-from gateway.upstream.stream_pump import WholeReply
-from gateway.upstream.timeouts import Limits
-from gateway.upstream.transports import make_transport
 from gateway.wire.redact import Redactor, redact
 from gateway.wire.responses.objects import interrupted
 
@@ -74,151 +50,6 @@ _MOST_REASON = 1000
 """Characters that are kept of why an attempt failed."""
 LAST_TRIES = 5.0
 """Seconds at the end of the process for what could not be written."""
-
-
-class Runtime:
-    """One generation of the configuration, ready to serve. Implements `gateway.hookspecs.App` for its plugins."""
-
-    def __init__(self, blueprint: Blueprint, gateway: Gateway) -> None:
-        config = blueprint.config
-        self.config = config
-        self.plugins = blueprint.plugins
-        self.users = 0
-        self._gateway = gateway
-        self.switched_off = switched_off(blueprint)
-        self._providers = blueprint.providers
-        self.payments, self.payments_off = payment_methods(blueprint)
-        self.catalog = catalog_of(blueprint)
-        self._discovery = Discovery(
-            config, blueprint.providers, blueprint.profiles, available_providers(blueprint), self.exchange, gateway.log
-        )
-        self.demo, self.demo_note = blueprint.demo, demo_note(blueprint)
-        server = config.server
-        self.body_limits = BodyLimits(server.max_body, server.body_timeout, server.min_body_rate, server.max_body_time)
-        self.form_limits = replace(self.body_limits, max_body=server.max_upload, setting="server.max_upload")
-        recorder = make_recorder(config, gateway.redact, gateway.log)
-        last = () if recorder is None else (("record", recorder.finish_call),)
-        self.pipeline = Pipeline(blueprint.plugins, gateway.log, last)
-        self.quota = StorageQuota(gateway.stores, config.storage)
-        upstream = config.upstream
-        self._transport = make_transport(config, gateway.log)
-        self._fetcher = MediaFetcher(config.fetch) if config.fetch.enabled else None
-        self.post = alert_post(config.alerts)
-        self.toolbox = Toolbox(config, blueprint.offers, self.exchange, gateway.log)
-        self.lanes = Lanes(
-            blueprint.endpoints.__getitem__,
-            gateway.health,
-            lambda target: limits_at(self.config, target),
-            lambda provider: config.providers[provider].terms.balance,
-        )
-        self.endpoint_versions = {found.version for several in blueprint.endpoints.values() for found in several}
-        self.files = ProviderFiles(config.files, self._providers, gateway, self.quota, self.exchange)
-        self._dispatcher = Dispatcher(
-            self.lanes,
-            self._transport,
-            upstream.total,
-            RetryPolicy(upstream.retries, upstream.backoff, upstream.max_backoff),
-            self.pipeline.dispatch,
-            self._fetcher,
-            gateway.record_attempt,
-            gateway.aside,
-            None if recorder is None else recorder.tap,
-            Links(config.fetch),
-            owns=self.files.owns,
-        )
-
-    def report(self, log: logging.Logger) -> None:
-        """Tell the operator what is served from now on."""
-        off = {
-            "provider": self.switched_off,
-            "search service": self.toolbox.switched_off,
-            "payment service": self.payments_off,
-        }
-        report(log, self.config, self.catalog, self.demo_note, off)
-
-    @property
-    def aside(self) -> Aside:
-        return self._gateway.aside
-
-    @property
-    def stores(self) -> Stores:
-        return self._gateway.stores
-
-    @property
-    def waiting(self) -> int:
-        """Requests that wait for a connection to a provider."""
-        return self._transport.waiting
-
-    def section(self, name: str) -> Any:
-        return self.config.section(name)
-
-    def provider(self, name: str) -> Provider:
-        return self._providers[name]
-
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        return self._gateway.spawn(work, name)
-
-    async def exchange(self, request: UpstreamRequest, *, seconds: float, most: int) -> UpstreamReply:
-        """Send one request that is no model call over the upstream connections, and wait for the whole answer,
-        whatever its status: at most `seconds` and `most` bytes. Raises UpstreamFault."""
-        limits = Limits(first_byte=seconds, idle=seconds, total=seconds, max_reply=most, max_event=most)
-        sink = WholeReply(limits, asyncio.get_running_loop().time() + seconds)
-        try:
-            sink.exchange = self._transport.send(request, sink)
-            return await sink.result
-        finally:
-            sink.close()
-
-    def responses_services(self) -> ResponsesServices:
-        """What the Responses API works with in this generation."""
-        return ResponsesServices(
-            store=self.stores.responses,
-            conversations=self.stores.conversations,
-            running=self._gateway.running_responses,
-            settings=self.config.responses,
-            retention=self.config.database.response_retention,
-            log=self._gateway.log,
-            toolbox=self.toolbox,
-            aside=self.aside,
-            quota=self.quota,
-            sealer=self._gateway.sealer,
-        )
-
-    def runner(self, call: Call) -> CallRunner:
-        """What takes `call` through this generation's chain."""
-        return CallRunner(
-            call,
-            self._gateway,
-            self.pipeline if call.explanation is None else self.pipeline.traced(call.explanation),
-            self._dispatcher,
-            self._gateway.log,
-            self.config.upstream.drain,
-        )
-
-    async def open(self) -> None:
-        """Run every plugin's `start_up`."""
-        for _, step in self.plugins.implementations("start_up"):
-            await _call(step.function, step.argnames, app=self)
-        await self.discover()
-
-    async def discover(self) -> None:
-        """Ask the providers of patterns for their models, and serve what they list."""
-        if self._discovery.asks and (found := await self._discovery.refresh()) is not None:
-            self.config, self.catalog = found
-
-    async def close(self) -> None:
-        """Run every plugin's `shut_down` in reverse, then close the connections to upstreams."""
-        for name, step in reversed(list(self.plugins.implementations("shut_down"))):
-            try:
-                await _call(step.function, step.argnames, app=self)
-            except Exception:  # one plugin's trouble must not keep the others open
-                self._gateway.log.exception("plugin %s failed in shut_down", name)
-        await self._transport.close()
-        if self._fetcher is not None:
-            await self._fetcher.close()
-        await self.toolbox.close()
-        if self.post is not None:
-            self.post.close()
 
 
 class Gateway:
@@ -490,8 +321,3 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _call(function: Callable[..., object], names: tuple[str, ...], **arguments: object) -> None:
-    # Which hooks are async was checked when the plugins were loaded.
-    await cast("Awaitable[object]", function(*(arguments[name] for name in names)))

@@ -12,8 +12,12 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from gateway import config
-from gateway.catalog import Catalog
+from gateway.catalog import NOT_OF_TEXT, PER_EVENT, PER_TOKEN, Catalog
+from gateway.cli.inspect import _other_prices
+from gateway.console import shown_models
 from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault
+from gateway.http.calls import explained
+from gateway.price import Price
 from gateway.provider import ProviderKind
 
 TEXT = """\
@@ -314,3 +318,12 @@ class TestPublic:
         found.public_list()[0]["architecture"]["input_modalities"].append("x")
         found.public_list()[0]["id"] = "x"
         assert found.public_list() == catalog().public_list()
+
+
+def test_every_price_is_shown_wherever_prices_are() -> None:
+    words = dict((*shown_models.PRICES, *shown_models.EVENTS))
+    assert words.keys() == PER_TOKEN.keys() | PER_EVENT.keys()
+    for name in NOT_OF_TEXT:
+        assert _other_prices({name: {"default": "0.5"} if name == "images" else "0.5"})
+    classes = {field: Decimal("0.5") for field in (*PER_TOKEN.values(), *PER_EVENT.values())}
+    assert explained._price(Price(**classes)).keys() == classes.keys()

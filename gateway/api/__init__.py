@@ -25,6 +25,7 @@ from gateway.inbound import Notes
 from gateway.operations import OPERATIONS, ModelOperation
 from gateway.payments import Checkout, CheckoutState, Order, Part, PaymentEvent, PaymentKind, PaymentMethod
 from gateway.plain_readers import (
+    PLAIN_READERS,
     EmbeddingsReader,
     ImagesReader,
     ModerationReader,
@@ -139,6 +140,7 @@ __all__ = [
     "EFFORTS",
     "EXPECTED",
     "OPERATIONS",
+    "PLAIN_READERS",
     "Activity",
     "Answer",
     "ApiKey",

@@ -22,6 +22,7 @@ from decimal import Decimal
 from typing import Any
 
 from gateway.api import (
+    COMPLETIONS,
     OPERATIONS,
     App,
     BilledRound,
@@ -344,7 +345,8 @@ def _read_by_tools(call: Call) -> Decimal:
     runs them reads its window again and again, and more than so often in one request is not believed of any."""
     if not OPERATIONS[call.operation].in_dialects:
         return Decimal(0)
-    bodies = [form.body for form in call.forms.values()] or [call.body]
+    # A prompt of the older completions is their text, and no stored one that may bring tools.
+    bodies = [form.body for dialect, form in call.forms.items() if dialect != COMPLETIONS] or [call.body]
     if not any(body.get(name) for body in bodies for name in _HOSTED):
         return Decimal(0)
     most = Decimal(0)

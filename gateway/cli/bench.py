@@ -22,8 +22,9 @@ _WILD = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
 Measured = dict[str, Any]
-"""One way of asking: `what`, `requests`, `failed` (answers that were no success), milliseconds to the first byte and to
-the end, and `per_second`."""
+"""One way of asking: `what`, `requests`, `failed` (answers that were no success); of those that were one, milliseconds
+to the first byte and to the end, and `per_second`; `fault`: what the first that failed said, "" when none did."""
+_SHOWN = ("what", "requests", "failed", "first_byte_p50", "p50", "p95", "p99", "per_second")
 
 
 def add_commands(commands: Any) -> None:
@@ -77,8 +78,10 @@ def run_bench(options: argparse.Namespace) -> int:
         print_json(found)
     else:
         header = ("WHAT", "REQUESTS", "FAILED", "FIRST BYTE p50", "p50", "p95", "p99 (ms)", "PER SECOND")
-        print_table(header, [tuple(one.values()) for one in found])
-        if options.direct:
+        print_table(header, [tuple(one[name] for name in _SHOWN) for one in found])
+        for fault in dict.fromkeys(one["fault"] for one in found if one["fault"]):
+            print(f"failed: {fault}")
+        if options.direct and all(one["requests"] > one["failed"] for one in found):
             for ours, theirs in ((found[0], found[2]), (found[1], found[3])):
                 print(f"the gateway adds {ours['p50'] - theirs['p50']:.1f} ms at p50: {ours['what']}")
     return 1 if any(one["failed"] for one in found) else 0
@@ -96,19 +99,20 @@ async def _measure(
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     times: list[tuple[float, float]] = []
     waiting = iter(range(options.requests))
-    failed = 0
+    faults: list[str] = []
     broken: list[Exception] = []
 
     async def work(session: aiohttp.ClientSession) -> None:
-        nonlocal failed
         for _ in waiting:
             began = time.perf_counter()
             try:
                 async with session.post(f"{base}/chat/completions", data=raw, headers=headers) as answer:
-                    await answer.content.readany()
+                    whole = await answer.content.readany()
                     first = time.perf_counter()
-                    await answer.read()
-                    failed += answer.status != 200
+                    whole += await answer.content.read()
+                    if answer.status != 200:
+                        faults.append(_fault(answer.status, whole))
+                        continue
             except (aiohttp.ClientError, TimeoutError) as error:
                 broken.append(error)
                 return
@@ -125,18 +129,28 @@ async def _measure(
     totals = sorted(total for _, total in times)
     return {
         "what": what,
-        "requests": len(times),
-        "failed": failed,
-        "first_byte_p50": _ms(statistics.median(first for first, _ in times)),
+        "requests": len(times) + len(faults),
+        "failed": len(faults),
+        "first_byte_p50": _ms(statistics.median(first for first, _ in times) if times else 0),
         "p50": _ms(_at(totals, 0.5)),
         "p95": _ms(_at(totals, 0.95)),
         "p99": _ms(_at(totals, 0.99)),
         "per_second": round(len(times) / seconds, 1),
+        "fault": faults[0] if faults else "",
     }
 
 
+def _fault(status: int, body: bytes) -> str:
+    """Status and message of an answer that is no success."""
+    try:
+        said = str(orjson.loads(body)["error"]["message"])
+    except (ValueError, LookupError, TypeError):
+        said = body[:200].decode("utf-8", "replace")
+    return f"{status} {said}"
+
+
 def _at(ordered: Sequence[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0
 
 
 def _ms(seconds: float) -> float:

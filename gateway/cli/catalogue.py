@@ -103,8 +103,8 @@ def _lists(blueprint: Blueprint) -> dict[str, PriceList | None]:
 def _models(blueprint: Blueprint, lists: dict[str, PriceList | None], *, configured: bool) -> Iterator[Found]:
     """The configured models in the order of the file, then those that are only in the lists."""
     known: set[tuple[str, str]] = set()
-    ids = set(blueprint.config.models) | set(blueprint.config.aliases)
-    for entry in blueprint.config.models.values():
+    ids = set(blueprint.written) | set(blueprint.config.aliases)
+    for entry in blueprint.written.values():
         prices = lists[entry.provider]
         listed = prices.find(entry.upstream) if prices is not None else None
         if listed is not None:

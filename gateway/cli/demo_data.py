@@ -21,7 +21,9 @@ from gateway.cli.common import add_config, blueprint_of, record
 from gateway.config import ModelEntry
 from gateway.errors import ConfigFault
 from gateway.passwords import Passwords
+from gateway.records import AttemptRecord
 from gateway.stores import HoldRequest, KeySettings, Stores, UsageRow
+from gateway.stores.tries import pack_tries
 
 _DAY = 86_400
 _PEOPLE = ("Ada Lovelace", "Grace Hopper", "Mary Somerville", "Research group")
@@ -141,6 +143,7 @@ async def _request(stores: Stores, worker: _Worker, request_id: str, clock: _Clo
     prompt = round(chance.lognormvariate(7, 1.1)) + 20
     usage = Usage(prompt, min(round(chance.lognormvariate(5.5, 0.9)) + 5, 8000), cached_tokens=prompt // 3)
     first = round(chance.lognormvariate(6.2, 0.5))
+    took = first + (0 if failed else usage.completion_tokens * chance.randint(6, 20))
     row = UsageRow(
         request_id=request_id,
         account_id=worker.account_id,
@@ -153,8 +156,9 @@ async def _request(stores: Stores, worker: _Worker, request_id: str, clock: _Clo
         basis="void" if failed else "provider",
         created=int(clock.now),
         first_byte_ms=None if failed else first,
-        total_ms=first + (0 if failed else usage.completion_tokens * chance.randint(6, 20)),
+        total_ms=took,
         error=failed[1] if failed else "",
+        tries=pack_tries(_attempts(model, failed, clock.now, first, took)),
     )
     if not failed:
         charge = model.price.charge(usage)
@@ -166,6 +170,21 @@ async def _request(stores: Stores, worker: _Worker, request_id: str, clock: _Clo
         await stores.ledger.hold(hold)
         await stores.ledger.settle(request_id, charge, "provider", usage, model.id)
     stores.usage.record(row)
+
+
+def _attempts(
+    model: ModelEntry, failed: tuple[int, str] | None, began: float, first: int, took: int
+) -> list[AttemptRecord]:
+    """The one attempt at the model that a request made; none where the gateway said no itself. first, took: ms."""
+    if failed and failed[0] < 500:
+        return []
+    status = None if failed and failed[0] == 504 else failed[0] if failed else 200
+    return [
+        AttemptRecord(
+            model.id, model.provider, "", "failed" if failed else "ok", status, failed[1] if failed else "", "",
+            began + took / 1000, took / 1000, None if failed else first / 1000,
+        )
+    ]  # fmt: skip
 
 
 async def _vouchers(stores: Stores, account_id: str) -> None:

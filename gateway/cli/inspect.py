@@ -102,6 +102,8 @@ def _other_prices(pricing: Mapping[str, Any]) -> str:
         found.append(f"{_per_million(pricing['character'])} a million characters")
     if "minute" in pricing:
         found.append(f"{pricing['minute']} a minute")
+    if "search" in pricing:
+        found.append(f"{pricing['search']} a search")
     if "images" in pricing:
         least, most = (choose(pricing["images"].values(), key=Decimal) for choose in (min, max))
         found.append(f"{least} an image" if least == most else f"{least} to {most} an image")

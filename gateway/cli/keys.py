@@ -23,7 +23,7 @@ def add_commands(commands: Any) -> None:
     parser = commands.add_parser("keys", help="create, list and revoke API keys")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     create = actions.add_parser("create", help="make a key and show it, once")
-    create.add_argument("--account", default="admin", help="account id or name (%(default)s)")
+    create.add_argument("--account", default="admin", help="the account's id, name or e-mail address (%(default)s)")
     _add_settings(create)
     create.set_defaults(run=run_create)
     update = actions.add_parser("update", help="change what is named of a key's settings; 'none' takes a limit away")
@@ -189,11 +189,16 @@ def run_rotate(options: argparse.Namespace) -> int:
     return with_stores(options, work)
 
 
-async def find_account(stores: Stores, id_or_name: str) -> Account:
-    """The account with this id or name. Raises CallerFault when there is none."""
-    account = await stores.accounts.find_account(id_or_name)
+async def find_account(stores: Stores, text: str) -> Account:
+    """The account with this id, name or e-mail address. Raises CallerFault when there is none, and when one's name is
+    another's address."""
+    named = await stores.accounts.find_account(text)
+    login = await stores.logins.find_login(text)
+    if named is not None and login is not None and login.account_id != named.id:
+        raise CallerFault(f"'{text}' is the name of {named.id} and the address of {login.account_id}: give the id")
+    account = named if login is None else await stores.accounts.get_account(login.account_id)
     if account is None:
-        raise CallerFault(f"there is no account '{id_or_name}'; see: gateway accounts list", status=404)
+        raise CallerFault(f"there is no account '{text}'; see: gateway accounts list", status=404)
     return account
 
 

@@ -32,7 +32,7 @@ def add_commands(commands: Any) -> None:
     check = actions.add_parser("check", help="recompute every sum and compare; exit status 1 when one is off")
     check.set_defaults(run=run_check)
     show = actions.add_parser("show", help="the last entries of an account")
-    show.add_argument("account", help="account id or name")
+    show.add_argument("account", help="the account's id, name or e-mail address")
     show.add_argument("--limit", type=int, default=50, help="how many (%(default)s)")
     show.set_defaults(run=run_show)
     export = actions.add_parser("export", help="every entry, oldest first: CSV, or JSON lines with --json")
@@ -41,7 +41,9 @@ def add_commands(commands: Any) -> None:
     export.add_argument("--end", type=_last_second, help="entries up to this UTC day, itself included")
     export.set_defaults(run=run_export)
     usage = commands.add_parser("usage", help="what an account used, by day and model; without one, all of them")
-    usage.add_argument("account", nargs="?", help="account id or name; left out, a line for each account")
+    usage.add_argument(
+        "account", nargs="?", help="the account's id, name or e-mail address; left out, a line for each account"
+    )
     usage.add_argument("--key", help="only this key's (id)")
     usage.add_argument("--days", help="UTC days including today (30)")
     usage.add_argument("--start", help="the first UTC day, such as 2026-01-31")

@@ -29,11 +29,11 @@ def add_actions(actions: Any) -> list[argparse.ArgumentParser]:
     invite.add_argument("--days", type=float, default=7.0, help="how long it holds (%(default)s)")
     invite.set_defaults(run=run_invite)
     enter = actions.add_parser("sign-in-link", help="make a link that signs in to an account, once")
-    enter.add_argument("account", help="account id or name")
+    enter.add_argument("account", help="the account's id, name or e-mail address")
     enter.add_argument("--hours", type=float, default=1.0, help="how long it holds (%(default)s)")
     enter.set_defaults(run=run_enter)
     reset = actions.add_parser("reset-password", help="make a link that sets a new password, once")
-    reset.add_argument("account", help="account id or name")
+    reset.add_argument("account", help="the account's id, name or e-mail address")
     reset.add_argument("--email", default="", help="set this address to sign in with, too")
     reset.add_argument("--hours", type=float, default=24.0, help="how long it holds (%(default)s)")
     reset.set_defaults(run=run_reset)
@@ -43,7 +43,7 @@ def add_actions(actions: Any) -> list[argparse.ArgumentParser]:
     revoke.add_argument("link", help="the link's id")
     revoke.set_defaults(run=run_revoke)
     erase = actions.add_parser("erase-login", help="delete an account's address and password, and end its sessions")
-    erase.add_argument("account", help="account id or name")
+    erase.add_argument("account", help="the account's id, name or e-mail address")
     erase.set_defaults(run=run_erase)
     return [invite, enter, reset, links, revoke, erase]
 

@@ -109,9 +109,10 @@ def replay(blueprint: Blueprint, catalog: Catalog, transcript: Transcript) -> Re
         if found is None:
             return result
         call = _call(known, found)
-        provider = blueprint.providers.get(found.provider)
+        provider = None if found.model in blueprint.demo else blueprint.providers.get(found.provider)
         if provider is None:
-            result.differences.append(f"route: the provider {found.provider} is switched off")
+            owner = blueprint.written[found.model].provider if found.model in blueprint.demo else found.provider
+            result.differences.append(f"route: the provider {owner} is switched off; set its key, whatever it be")
             return result
         spoken = speak(call, found)
         attempt = provider.prepare(spoken.call, found)

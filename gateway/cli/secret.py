@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from typing import Any
 
@@ -29,12 +30,14 @@ def add_commands(commands: Any) -> None:
 
 
 def run_show(options: argparse.Namespace) -> int:
-    """Print the admin secrets that are good now. Raises ConfigFault."""
+    """Print the admin secret, and on standard error those of before that are good for a while. Raises ConfigFault."""
     found = admin_secrets(used_data(options).config.data, time.time())
     if options.json:
         print_json({"admin_secrets": found})
     else:
-        print("\n".join([found[0], *(f"{secret}  (the one before, for a while)" for secret in found[1:])]))
+        print(found[0])
+        for secret in found[1:]:  # beside what `$(gateway secret show)` reads
+            print(f"{secret}  (the one before, for a while)", file=sys.stderr)
     return 0
 
 

@@ -13,9 +13,9 @@ from multidict import MultiDict, MultiMapping
 from gateway.config import Config
 from gateway.console.shelf import Shelf
 from gateway.console.visitor import Visitor
+from gateway.generation import Runtime
 from gateway.http.routes import Routes
 from gateway.http.server.request_context import RequestContext
-from gateway.runtime import Runtime
 
 Needs = Literal["account", "admin"] | None
 """Whom a page is for: anybody, the signed in, administrators."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from gateway.catalog import Catalog
+from gateway.catalog import NOT_OF_TEXT, Catalog
 
 _MILLION = 10**6
 PRICES = (
@@ -26,6 +26,7 @@ EVENTS = (
     ("request", "Each request"),
     ("web_search", "Each web search by the provider"),
     ("minute", "Each minute of sound"),
+    ("search", "Each ranking of up to a hundred documents"),
 )
 """Those that are per event."""
 ABILITIES = {
@@ -110,9 +111,7 @@ def shown_models(catalog: Catalog) -> list[ShownModel]:
 
 def _shown(entry: Mapping[str, Any], aliases: Iterable[str]) -> ShownModel:
     pricing = dict(entry["pricing"] or {})
-    if pricing.keys() & {"character", "minute", "images"} and not any(
-        Decimal(pricing[name]) for name in ("prompt", "completion")
-    ):
+    if pricing.keys() & set(NOT_OF_TEXT) and not any(Decimal(pricing[name]) for name in ("prompt", "completion")):
         # It is not priced by tokens: the two are there for other programs' sake.
         del pricing["prompt"], pricing["completion"]
     architecture = entry["architecture"]

@@ -20,11 +20,11 @@ from gateway.console.snippets import LANGUAGES
 from gateway.console.visitor import Members, Stranger, Visitor, Visitors
 from gateway.console.words import Money
 from gateway.errors import CallerFault, Fault
+from gateway.generation import Runtime
 from gateway.http.routes import Routes
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import is_own_origin, own_address, read_body
 from gateway.http.server.router import Handler
-from gateway.runtime import Runtime
 
 THEME_COOKIE = "console_theme"
 LANGUAGE_COOKIE = "console_code"

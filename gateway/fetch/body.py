@@ -35,9 +35,13 @@ def find_links(body: Mapping[str, Any]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for name, held in _TURNS:
         turns = body.get(name)
-        for index, turn in enumerate(turns if isinstance(turns, list) else ()):
+        if not isinstance(turns, list):
+            continue
+        for index, turn in enumerate(turns):
             for holder in held if isinstance(turn, dict) else ():
                 content = turn.get(holder)
+                if content is None or type(content) is str:
+                    continue  # nearly always
                 if isinstance(content, list):
                     for place, part in enumerate(content):
                         if isinstance(part, dict) and part.get("type") not in TEXT_PARTS and part.keys() != _ONLY_TEXT:

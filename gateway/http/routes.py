@@ -8,6 +8,7 @@ from aiohttp import web
 
 from gateway.dialect import ChatDialect, InboundDialect
 from gateway.errors import CallerFault, Fault
+from gateway.generation import Runtime
 from gateway.http.api import conversations, files, health, models, payments, responses, usage, vouchers
 from gateway.http.api.account import routes as account_routes
 from gateway.http.api.admin import routes as admin_routes
@@ -20,7 +21,6 @@ from gateway.http.server.request_context import IDEMPOTENCY_KEY, RequestContext
 from gateway.http.server.router import API_PREFIXES, Handler, RouteTable
 from gateway.responses.compaction import CompactDialect
 from gateway.responses.dialect import ResponsesDialect
-from gateway.runtime import Runtime
 from gateway.text_dialect import CompletionsDialect
 from gateway.wire.openapi import Operation
 

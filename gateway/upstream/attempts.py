@@ -14,7 +14,7 @@ from typing import cast
 
 from gateway.aside import Aside
 from gateway.call import Call, Target
-from gateway.costs import Owns, check_kept, nobody_owns, read_costs
+from gateway.costs import CONVERSATIONS, Owns, check_kept, nobody_owns, read_costs
 from gateway.dialect import Relay
 from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault
 from gateway.fetch import CallMedia, Links, MediaFetcher
@@ -32,7 +32,7 @@ from gateway.upstream.stream_pump import StreamPump, WholeReply
 from gateway.upstream.timeouts import time_limit_passed
 from gateway.upstream.translation import speak
 
-_CHECKED = frozenset({"chat", "responses", COMPLETIONS})
+_CHECKED = CONVERSATIONS | {"plain"}
 """Dialects whose bodies say in known words what they want of a provider; a plugin's own it checks itself."""
 
 Tap = Callable[[Call, Target, Attempt, Sink], Sink]
@@ -207,7 +207,9 @@ class Dispatcher:
         ready = spoken.call
         # A completion's own words are those of a chat, but for the prompts, which name nothing.
         said, dialect = (call.body, "chat") if ready.dialect == COMPLETIONS else (ready.body, ready.dialect)
-        if operation.in_dialects and dialect in _CHECKED:
+        if not operation.in_dialects:
+            dialect = "plain"
+        if dialect in _CHECKED:
             kept = await self._aside(call.size, read_costs, said, dialect, target)
             await check_kept(ready, kept, target, self._owns)
         if target.profile.media == "bytes" and operation.takes_media and ready.dialect == "chat":

@@ -10,6 +10,7 @@ import orjson
 
 from gateway.errors import Fault
 from gateway.provider import Answer, Reader, StreamDecoder, StreamItem, Tally, UpstreamReply
+from gateway.readers import ItemDecoder
 
 Json = dict[str, Any]
 
@@ -43,7 +44,8 @@ class RewritingReader:
 
     def open_stream(self) -> StreamDecoder:
         """A decoder whose items are changed."""
-        return _RewritingDecoder(self._reader.open_stream(), self._make())
+        rewrite = self._make()
+        return ItemDecoder(self._reader.open_stream(), lambda item: _changed(item, rewrite))
 
     def open_tally(self, choices: int) -> Tally:
         """A fresh tally for the items of the stream."""
@@ -57,28 +59,6 @@ class RewritingReader:
         """The stream's items for a whole answer that came although a stream was asked for."""
         rewrite = self._make()
         return [_changed(item, rewrite) for item in self._reader.unfold(reply)]
-
-
-class _RewritingDecoder:
-    """Items of a decoder, changed."""
-
-    def __init__(self, decoder: StreamDecoder, rewrite: Rewrite) -> None:
-        self._decoder = decoder
-        self._rewrite = rewrite
-
-    @property
-    def done(self) -> bool:
-        return self._decoder.done
-
-    @done.setter
-    def done(self, value: bool) -> None:
-        self._decoder.done = value
-
-    def feed(self, data: bytes) -> list[StreamItem]:
-        return [_changed(item, self._rewrite) for item in self._decoder.feed(data)]
-
-    def finish(self) -> list[StreamItem]:
-        return [_changed(item, self._rewrite) for item in self._decoder.finish()]
 
 
 def _changed(item: StreamItem, rewrite: Rewrite) -> StreamItem:

@@ -81,12 +81,27 @@ _FIELDS: dict[str, Validator] = {
 }  # fmt: skip
 
 
+_CHATS_ONLY = frozenset(
+    {
+        "messages", "max_completion_tokens", "tools", "tool_choice", "parallel_tool_calls", "functions",
+        "function_call", "modalities", "audio", "web_search_options", "top_logprobs",
+    }
+)  # fmt: skip
+"""Members of a chat that would say otherwise than this request what is asked, or ask for what is no text."""
+
+
 def validate_completion(body: Json) -> None:
-    """Check a request body. Raises CallerFault 400 that names the field; unknown members travel on."""
+    """Check a request body. Raises CallerFault 400 that names the field; what no chat knows either travels on."""
     for name, value in body.items():
         refuse_forbidden(name)
-        check = _FIELDS.get(name)
-        if check is not None and value is not None:
+        if value is None:
+            continue
+        if name in _CHATS_ONLY:
+            instead = "; use max_tokens" if name == "max_completion_tokens" else "; ask by chat completions"
+            refuse(name, f"is no parameter of completions{instead}", code="unsupported_parameter")
+        # Whatever a chat knows goes out in its words, and is billed as it: checked like there.
+        check = _FIELDS.get(name) or CHAT_FIELDS.get(name)
+        if check is not None:
             check.check(name, value)
     if body.get("prompt") is None:
         refuse("prompt", "is missing; send the text to go on from", code="missing_required_parameter")

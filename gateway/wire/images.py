@@ -123,7 +123,8 @@ def image_kind(body: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
 
 
 def _known(value: Any) -> str:
-    text = text_of(value)
+    # Some servers take a word in any case, and the price of what is not listed is not that of "HIGH".
+    text = text_of(value).strip().lower()
     return "" if text == "auto" or len(text) > 64 or "/" in text else text
 
 

@@ -1,4 +1,4 @@
-"""Ids in a chat or Responses body that name something which the provider keeps: files, vector stores, containers,
+"""Ids in a request that name something which the provider keeps: files, vector stores, containers,
 prompts, caches, conversations, voices.
 
 The provider knows one account, the operator's; whoever names such an id would get at what another caller keeps there.
@@ -87,6 +87,20 @@ def kept_ids(body: Mapping[str, Any]) -> Iterator[KeptId]:
         elif name in KINDS:
             yield from _named(name, value, name)
             yield from _inside(value, name, _BELOW)
+
+
+def kept_ids_of_plain(body: Mapping[str, Any]) -> Iterator[KeptId]:
+    """The same in a body without turns (images, audio, moderations): in each of its members, and the objects in them.
+    What is ranked is the caller's own."""
+    for name, value in body.items():
+        if name in KINDS:
+            yield from _named(name, value, name)
+        if name in _OWN or name == "documents":
+            continue
+        yield from _inside(value, name, _BELOW)
+        for at, item in enumerate(value if isinstance(value, list) else ()):
+            if isinstance(item, dict):
+                yield from _inside(item, f"{name}[{at}]", _BELOW)
 
 
 def _in_turns(name: str, turns: Any) -> Iterator[KeptId]:

@@ -64,10 +64,15 @@ def _text(item: Any) -> str:
     return item if isinstance(item, str) else text_of(dict_of(item).get("text"))
 
 
+def _may_show(item: Any) -> bool:
+    """Whether this may be a picture, whatever text stands beside it."""
+    return not _text(item) or (isinstance(item, dict) and item.get("type") != "text")
+
+
 def moderation_input_tokens(body: Mapping[str, Any]) -> int:
     """An upper bound of the input in tokens: a token has at least one byte of text."""
     given = body.get("input")
-    pictures = sum(not _text(item) for item in given) if isinstance(given, list) else 0
+    pictures = sum(map(_may_show, given)) if isinstance(given, list) else 0
     return sum(text_bytes(text) + 8 for text in moderation_texts(body)) + pictures * _PICTURE_TOKENS
 
 

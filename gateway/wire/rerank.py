@@ -14,7 +14,7 @@ from gateway.wire.chat.answers import USAGE, members
 from gateway.wire.json_schema import Component, Tree, alternatives, or_null
 from gateway.wire.lenient import dict_of
 from gateway.wire.plain_request import plain_request
-from gateway.wire.tokens import text_bytes
+from gateway.wire.tokens import any_bytes, text_bytes
 from gateway.wire.validators import Validator, boolean, filled_string, integer, refuse, refuse_type, string
 
 Json = dict[str, Any]
@@ -62,10 +62,19 @@ def documents_of(body: Mapping[str, Any]) -> list[str]:
     return [one if isinstance(one, str) else str(dict_of(one).get("text") or "") for one in body.get("documents") or ()]
 
 
+def _sizes(body: Mapping[str, Any]) -> list[int]:
+    """Bytes of each document: of whatever is in it, because servers read other members than the text, too (Cohere's
+    `rank_fields`, Jina's `image`)."""
+    return [
+        text_bytes(one) if isinstance(one, str) else sum(map(any_bytes, dict_of(one).values()))
+        for one in body.get("documents") or ()
+    ]
+
+
 def rerank_input_tokens(body: Mapping[str, Any]) -> int:
     """An upper bound of the input in tokens, a token for each byte; the query is read with each document."""
     query = text_bytes(str(body.get("query") or "")) + 8
-    return sum(text_bytes(text) + query for text in documents_of(body))
+    return sum(size + query for size in _sizes(body))
 
 
 def estimate_rerank_input(body: Mapping[str, Any]) -> int:
@@ -89,7 +98,7 @@ def searches_of(body: Mapping[str, Any], answer: Mapping[str, Any]) -> int:
 
 def _searches(body: Mapping[str, Any], bytes_per_token: int) -> int:
     piece = _TOKENS_PER_PIECE * bytes_per_token
-    pieces = sum(max(1, -(-text_bytes(text) // piece)) for text in documents_of(body))
+    pieces = sum(max(1, -(-size // piece)) for size in _sizes(body))
     return max(1, -(-pieces // _DOCUMENTS_PER_SEARCH))
 
 

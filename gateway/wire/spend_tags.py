@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from gateway.wire.lenient import dict_of
+
 Tags = tuple[tuple[str, str], ...]
 """Names and values, each name once."""
 
@@ -18,7 +20,8 @@ USER = "user"
 LONGEST_VALUE = 128
 """Characters of a value that count; the rest is cut."""
 
-_USERS = ("user", "safety_identifier")
+_NAMING = frozenset({"user", "safety_identifier", "metadata", "labels"})
+"""Members of a request that name somebody or something."""
 
 
 def spend_tags(body: Mapping[str, Any], *, user: bool, names: Collection[str]) -> Tags:
@@ -27,20 +30,18 @@ def spend_tags(body: Mapping[str, Any], *, user: bool, names: Collection[str]) -
     user: whether the end user counts. names: the members of `metadata` (or `labels`) that do. What is no text, or is
     empty, is no tag; of a text no more than `LONGEST_VALUE` characters count, control characters are spaces.
     """
+    if _NAMING.isdisjoint(body):
+        return ()  # nearly always
     found: dict[str, str] = {}
-    metadata = body.get("metadata")
-    pairs: Mapping[str, Any] = metadata if isinstance(metadata, Mapping) else {}
+    pairs, labels = dict_of(body.get("metadata")), dict_of(body.get("labels"))
     if user:
-        value = next((text for name in _USERS if (text := _text(body.get(name)))), "") or _text(pairs.get("user_id"))
+        value = _text(body.get("user")) or _text(body.get("safety_identifier")) or _text(pairs.get("user_id"))
         if value:
             found[USER] = value
-    if names:
-        labels = body.get("labels")
-        more: Mapping[str, Any] = labels if isinstance(labels, Mapping) else {}
-        for name in names:
-            value = _text(pairs.get(name)) or _text(more.get(name))
-            if value:
-                found[name] = value
+    for name in names:
+        value = _text(pairs.get(name)) or _text(labels.get(name))
+        if value:
+            found[name] = value
     return tuple(found.items())
 
 

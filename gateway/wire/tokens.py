@@ -154,9 +154,9 @@ def written_bytes(message: Mapping[str, Any]) -> int:
             if isinstance(value, list):
                 for part in value:  # texts and thoughts; not the base64 of images
                     if isinstance(part, Mapping):
-                        total += _any_bytes(part.get("text")) + _any_bytes(part.get("thinking"))
+                        total += any_bytes(part.get("text")) + any_bytes(part.get("thinking"))
             else:
-                total += _any_bytes(value)
+                total += any_bytes(value)
         elif key == "tool_calls":
             for call in value if isinstance(value, list) else ():
                 if isinstance(call, Mapping):
@@ -164,17 +164,17 @@ def written_bytes(message: Mapping[str, Any]) -> int:
         elif key == "function_call":
             total += _function_bytes(value)
         elif key == "audio" and isinstance(value, Mapping):
-            total += _any_bytes(value.get("transcript"))
+            total += any_bytes(value.get("transcript"))
     if "reasoning_content" in message or "reasoning" in message:
         # Some servers send the same thoughts under both names.
-        total += max(_any_bytes(message.get("reasoning_content")), _any_bytes(message.get("reasoning")))
+        total += max(any_bytes(message.get("reasoning_content")), any_bytes(message.get("reasoning")))
     return total
 
 
 def _function_bytes(function: Any) -> int:
     if not isinstance(function, Mapping):
         return 0
-    return sum(_any_bytes(function.get(name)) for name in ("name", "arguments", "input"))
+    return sum(any_bytes(function.get(name)) for name in ("name", "arguments", "input"))
 
 
 class _Size:
@@ -231,13 +231,13 @@ def _measure_body(body: Mapping[str, Any], size: _Size) -> None:
         if isinstance(tools, list) and tools:
             size.tools_base = 1
             size.tool += len(tools)
-            size.text += _any_bytes(tools)
+            size.text += any_bytes(tools)
     if body.get("web_search_options") is not None:
         size.web_search = 1
     for key, value in body.items():
         # Schemas and predictions, and whatever a provider invented (documents, system prompts).
         if key not in _NO_TEXT and (isinstance(value, str | list) or _is_object(value)):
-            size.text += _any_bytes(value)
+            size.text += any_bytes(value)
 
 
 def _measure_message(message: Mapping[str, Any], size: _Size) -> None:
@@ -252,20 +252,20 @@ def _measure_message(message: Mapping[str, Any], size: _Size) -> None:
                 if _is_object(part):
                     _measure_part(part, size)
                 else:
-                    size.text += _any_bytes(part)
+                    size.text += any_bytes(part)
         elif value is not None:
             if key == "tool_calls" and isinstance(value, list):
                 size.message += len(value)
             elif key == "audio":
                 size.file_reference += 1  # an earlier spoken answer, kept at the provider
-            size.text += _any_bytes(value)
+            size.text += any_bytes(value)
 
 
 def _measure_part(part: Mapping[str, Any], size: _Size) -> None:
     kind = part.get("type")
     inner = part.get(kind) if isinstance(kind, str) else None
     if kind == "text":
-        size.text += _any_bytes(inner)
+        size.text += any_bytes(inner)
     elif kind == "image_url":
         low = isinstance(inner, Mapping) and inner.get("detail") == "low"
         if low:
@@ -282,10 +282,10 @@ def _measure_part(part: Mapping[str, Any], size: _Size) -> None:
             size.file_least += 1
         else:
             size.file_reference += 1
-        size.text += _any_bytes(inner.get("filename"))
+        size.text += any_bytes(inner.get("filename"))
     else:
         # A kind we do not know: its text, and, when it points at something, that.
-        size.text += _any_bytes(part)
+        size.text += any_bytes(part)
         if _refers(part):
             size.file_reference += 1
 
@@ -307,7 +307,7 @@ def _decoded(data: Any) -> int:
     return len(data) * 3 // 4 if isinstance(data, str) else 0
 
 
-def _any_bytes(value: Any) -> int:
+def any_bytes(value: Any) -> int:
     """Bytes of a value as JSON text: at least the bytes of all texts in it."""
     if isinstance(value, str):
         return text_bytes(value)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from gateway.wire.lenient import dict_of, text_of
+from gateway.wire.lenient import dict_of, dicts_of, text_of
 from gateway.wire.multipart import Upload, upload_of
 from gateway.wire.plain_request import plain_request, word
 from gateway.wire.tokens import text_bytes
@@ -41,8 +42,11 @@ _LEAST_RATE = 750
 # Audio tokens for a second: 10 at OpenAI, 12.5 at Mistral, 32 at Google. Text tokens: fast speech has 5.
 _MOST_HEARD, _MOST_WRITTEN, _EXPECTED_HEARD, _EXPECTED_WRITTEN = 32, 16, 12, 6
 _AT_LEAST = 256
+# Characters in a second: auctioneers reach 400 words a minute. And the end of a subtitle, in SRT and WebVTT.
+_FASTEST = 40
+_CUE = re.compile(r"--> *(?:(\d{1,2}):)?(\d\d):(\d\d)[.,]\d{3}")
 _MOST_READS = 4_000
-_PCM = frozenset({1, 3, 0xFFFE})
+_PCM, _EXTENSIBLE = frozenset({1, 3}), 0xFFFE
 
 _FILE: Validator = upload_of(LARGEST, "a recording").about("The recording: flac, mp3, mp4, m4a, ogg, wav or webm.")
 _MODEL: Validator = filled_string.about("A model that transcribes; without it the first of the list that does.")
@@ -129,6 +133,9 @@ def _wav_seconds(content: bytes) -> float | None:
         if head[:4] == b"fmt ":
             kind, channels, rate, _, _, bits = struct.unpack("<HHIIHH", head[8:24])
             bytes_per_second = rate * channels * -(-bits // 8)
+            if kind == _EXTENSIBLE:
+                # The true format is the beginning of its GUID; by the outer one, MP3 could pass as PCM.
+                kind = int.from_bytes(content[place + 32 : place + 34], "little")
             if kind not in _PCM or bytes_per_second < _LEAST_RATE:
                 return None
             return len(content) / int(bytes_per_second)
@@ -150,7 +157,7 @@ def expected_seconds(body: Mapping[str, Any]) -> int:
 
 
 def heard_seconds(body: Mapping[str, Any], answer: Mapping[str, Any]) -> int:
-    """What is billed: the length that the provider tells, else the expected one."""
+    """What is billed: the length that the provider tells, else the expected one, or what the text shows of it."""
     told: Any = dict_of(answer.get("usage")).get("seconds", answer.get("duration"))
     if isinstance(told, str):  # some servers write `duration` as text
         try:
@@ -158,7 +165,17 @@ def heard_seconds(body: Mapping[str, Any], answer: Mapping[str, Any]) -> int:
         except ValueError:
             told = None
     sane = type(told) in (int, float) and 0 < told <= LONGEST * 10
-    return math.ceil(told) if sane else expected_seconds(body)
+    return math.ceil(told) if sane else min(max(expected_seconds(body), _least_seconds(answer)), most_seconds(body))
+
+
+def _least_seconds(answer: Mapping[str, Any]) -> int:
+    """What an answer's text shows of the length, whatever the recording's header says: the end of the last subtitle or
+    segment, or the time that it takes to say so much."""
+    text = text_of(answer.get("text"))
+    ends = [60 * (60 * int(hours or 0) + int(minutes)) + int(seconds) for hours, minutes, seconds in _CUE.findall(text)]
+    told: list[Any] = [segment.get("end") for segment in dicts_of(answer.get("segments"))]
+    ends += [math.ceil(end) for end in told if type(end) in (int, float) and 0 < end <= LONGEST]
+    return max(ends) if ends else len(text) // _FASTEST
 
 
 def heard_input_tokens(body: Mapping[str, Any]) -> int:

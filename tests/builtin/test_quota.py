@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.api import BilledRound, GatewayFault, Outcome, Price, Profile, Refusal, Usage
+from gateway.api import COMPLETIONS, BilledRound, Form, GatewayFault, Outcome, Price, Profile, Refusal, Upload, Usage
 from gateway.builtin.quota import Plugin
 
 from .kit import Ledger, app, call_for, priced
@@ -81,6 +81,17 @@ class TestTheHold:
         call.operation = "embeddings"
         await plugin.admit_call(call)
         assert (ledger.asked[0].units, ledger.asked[0].least_units) == (0, 0)
+
+    async def test_what_is_unknown_of_a_request_is_held_for_as_text(self) -> None:
+        """vLLM reads the `messages` of a request for embeddings."""
+        bases = []
+        for more in ({}, {"messages": [{"role": "user", "content": "a" * 900}]}, {"pictures": [Upload(b"a" * 900)]}):
+            ledger = Ledger()
+            call = call_for(input="a", **more)
+            call.operation = "embeddings"
+            await (await started(ledger)).admit_call(call)
+            bases.append(ledger.asked[0].base)
+        assert min(bases[1:]) > bases[0] + 800
 
     async def test_a_model_without_price_is_never_called(self) -> None:
         ledger = Ledger()
@@ -256,6 +267,20 @@ class TestTheEnd:
         call, target = call_for(max_tokens=50), priced()
         await plugin.admit_call(call)
         usage = Usage(prompt_tokens=2**40, completion_tokens=4)
+        outcome = Outcome(200, usage, "provider", target, rounds=(BilledRound(target, usage, "provider"),))
+        await plugin.finish_call(call, outcome)
+        [(_, _, charge, disputed, _, _)] = ledger.told
+        assert (charge, charge + disputed) == (100 + 50 * 2, outcome.charge)
+
+    async def test_the_prompt_of_older_completions_brings_no_tools(self) -> None:
+        """So what their provider tells is believed as far as that of a chat."""
+        ledger = Ledger()
+        plugin = await started(ledger)
+        call, target = call_for(max_tokens=50), priced()
+        call.operation = COMPLETIONS
+        call.forms = {"chat": Form(call.body), COMPLETIONS: Form({"prompt": "a"})}
+        await plugin.admit_call(call)
+        usage = Usage(prompt_tokens=100, completion_tokens=9_000)
         outcome = Outcome(200, usage, "provider", target, rounds=(BilledRound(target, usage, "provider"),))
         await plugin.finish_call(call, outcome)
         [(_, _, charge, disputed, _, _)] = ledger.told

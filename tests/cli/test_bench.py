@@ -59,6 +59,17 @@ def test_failures_are_counted(serving: RunningGateway, capsys: pytest.CaptureFix
     words = ["bench", serving.url + "/v1", "--key", "mghp_wrong", "--requests", "2", "--concurrency", "1", "--json"]
     assert main(words) == 1
     assert [one["failed"] for one in orjson.loads(capsys.readouterr().out)] == [2, 2]
+    assert main(words[:-1]) == 1
+    assert capsys.readouterr().out.count("failed: 401 ") == 1
+
+
+def test_refusals_are_no_fast_answers(serving: RunningGateway, capsys: pytest.CaptureFixture[str]) -> None:
+    """The limit of new accounts is soon reached: what is refused counts neither as latency nor as throughput."""
+    words = ["bench", serving.url, "--key", "mghp_wrong", "--requests", "2", "--concurrency", "1", "--json"]
+    assert main(words) == 1
+    for one in orjson.loads(capsys.readouterr().out):
+        assert one["fault"].startswith("401 ")
+        assert (one["requests"], one["failed"], one["p99"], one["per_second"]) == (2, 2, 0, 0)
 
 
 def test_nobody_there(refused_address: str, capsys: pytest.CaptureFixture[str]) -> None:

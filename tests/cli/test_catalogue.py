@@ -172,6 +172,16 @@ class TestCommand:
         assert taken["price"]["input"] < 99
         assert taken["context"] > 100_000
 
+    def test_without_any_key_it_is_the_file_that_counts(self, run: Any, tmp_path: Path) -> None:
+        """Not demo mode, in which the embedded model stands in for all of them, free."""
+        (tmp_path / "config.yaml").write_text(
+            "providers: {openai: {plugin: openai, api_key: ''}, echo: {plugin: echo}}\n"
+            "models: {openai/gpt-4.1-mini: {price: {input: 99, output: 199}, max_output: 5}}\n"
+        )
+        [found] = orjson.loads(run("--json", "--configured"))
+        assert found["listed"]["id"] == "gpt-4.1-mini"
+        assert found["differences"][0].startswith("price: {input: 99, output: 199} here, ")
+
     def test_to_a_file(self, run: Any, tmp_path: Path) -> None:
         output = tmp_path / "models.yaml"
         told = run("--output", str(output), "--configured")

@@ -77,6 +77,7 @@ def test_the_secret_is_rotated_and_the_rotation_undone(gateway: Terminal) -> Non
     assert isinstance(turned, dict)
     assert (turned["versions"], turned["admin_secret"] != first) == (2, True)
     assert gateway.json("secret", "show") == {"admin_secrets": [turned["admin_secret"], first]}
+    assert gateway("secret", "show").strip() == turned["admin_secret"], "what a script reads"
     assert first in gateway("secret", "undo")
     assert gateway("secret", "show").strip() == first
     assert "never rotated" in gateway("secret", "undo", status=2)
@@ -102,6 +103,21 @@ def test_updates_touch_what_they_name(gateway: Terminal) -> None:
     assert key["expires_at"] > key["created_at"]
     assert "no active key" in gateway("keys", "update", "key_x", "--name", "b", status=1)
     assert "gateway: " in gateway("accounts", "refund", "req_unknown", "5", status=1)
+
+
+def test_an_account_is_found_by_its_address(gateway: Terminal) -> None:
+    """As docs/console.md has it; a name that is somebody's address names nobody."""
+    gateway("demo-data", "--days", "1")
+    reset = gateway.json("accounts", "reset-password", "ADA@example.org")
+    assert isinstance(reset, dict)
+    accounts: Any = gateway.json("accounts", "list")
+    ada = next(account for account in accounts if account["name"] == "Ada Lovelace")
+    assert reset["account_id"] == ada["id"]
+    gateway("accounts", "update", "ada@example.org", "--disabled", "yes")
+    gateway("accounts", "erase-login", "ada@example.org")
+    assert "there is no account" in gateway("accounts", "reset-password", "ada@example.org", status=1)
+    gateway("accounts", "create", "grace@example.org")
+    assert "give the id" in gateway("accounts", "grant", "grace@example.org", "5", status=1)
 
 
 def test_links_let_people_in_and_are_listed_without_their_secret(gateway: Terminal) -> None:

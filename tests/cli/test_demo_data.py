@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,9 @@ def test_a_month_is_made_up_and_the_books_are_right(config: Path, capsys: pytest
     accounts: list[Any] = orjson.loads(said(capsys, config, "accounts", "list", "--json"))
     assert [account["role"] for account in accounts] == ["admin", *["user"] * (len(accounts) - 1)]
     assert all(account["balance"] > 0 and account["held"] == 0 for account in accounts)
+    with closing(sqlite3.connect(config.parent / "data" / "gateway.db")) as database:
+        untried = set(database.execute("SELECT status FROM usage WHERE tries = ''"))
+    assert untried <= {(429,), (400,)}, "what was answered, or failed at its provider, has an attempt"
     again = said(capsys, config, "demo-data", status=2)
     assert "has accounts already" in again
 

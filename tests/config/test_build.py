@@ -532,6 +532,7 @@ def test_prices_of_images_may_be_a_table(build):
     assert price.of_image("high/1024x1024") == 170_000
     assert price.of_image("low/512x512") == 20_000
     assert price.of_image("medium/512x512") == 250_000
+    assert price.of_image("HIGH/1024X1024") == 170_000
     # What is not known of an image costs as much as it may.
     assert price.of_image("low/") == 20_000
     assert price.of_image("/") == price.of_image("/9x9") == 250_000

@@ -3,9 +3,12 @@ They are answered by the embedded model, so they need neither network nor a prov
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
+import urllib.error
+import urllib.request
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -40,14 +43,31 @@ CURL_SAYS = {
 }
 """Where a command does only the first of what the programs beside it do."""
 
+REFERENCE = {
+    "python": ["Once upon a time", "Hello!", "Hello!"],
+    "bash": ["text_completion", "relevance_score", "customer-17"],
+}
+"""docs/http-api.md: language -> what the output of each of its programs has, but for those of files, which need a
+provider that keeps them."""
+
+
+def runnable_of(page: str, language: str) -> list[str]:
+    """The blocks of a page that are whole programs in this language."""
+    text = (ROOT / f"docs/{page}.md").read_text()
+    return [block for block in re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S) if KEY in block]
+
+
+def reference(language: str) -> list[Any]:
+    """(text, what its output has) of every program of docs/http-api.md that any gateway can run."""
+    found = [block for block in runnable_of("http-api", language) if "files" not in block]
+    return [pytest.param(*pair, id=str(at)) for at, pair in enumerate(zip(found, REFERENCE[language], strict=True))]
+
 
 def programs(language: str) -> list[Any]:
     """(page, number, text) of every program in this language."""
     found = []
     for page in PAGES:
-        text = (ROOT / f"docs/{page}.md").read_text()
-        blocks = re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
-        runnable = [block for block in blocks if KEY in block]
+        runnable = runnable_of(page, language)
         found += [pytest.param(page, number, block, id=f"{page}-{number}") for number, block in enumerate(runnable)]
     return found
 
@@ -63,6 +83,7 @@ def pages_world(make_world: Callable[..., Any]) -> Any:
             "openai/gpt-4o-mini-tts": {**echo, "operations": ["speech"]},
             "openai/gpt-4o-transcribe": {**echo, "operations": ["transcriptions"]},
             "openai/omni-moderation-latest": {**echo, "operations": ["moderations"]},
+            "local/rerank": {**echo, "operations": ["rerank"]},
         },
         "aliases": {"muh-chat": "openai/gpt-4.1-mini"},
         "default_model": "muh-chat",
@@ -92,7 +113,7 @@ def test_every_page_has_programs_in_three_languages() -> None:
 def folder(tmp_path: Path) -> Path:
     """Where a program finds the files that it reads, and writes its own."""
     (tmp_path / "house.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    with wave.open(str(tmp_path / "hello.wav"), "wb") as file:
+    with wave.open(str(tmp_path / "morning.wav"), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(8000)
@@ -130,3 +151,29 @@ def test_javascript(pages_world: Any, modules: Path, folder: Path, page: str, nu
     said = run("node", "program.mjs", cwd=folder)
     assert PAGES[page][number] in said
     check_made(said, folder)
+
+
+@pytest.mark.parametrize(("text", "told"), reference("python"))
+def test_python_of_the_reference(pages_world: Any, text: str, told: str) -> None:
+    assert told in run_python(adapted(text, pages_world))
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize(("text", "told"), reference("bash"))
+def test_curl_of_the_reference(pages_world: Any, folder: Path, text: str, told: str) -> None:
+    said = run("bash", "-c", adapted(text, pages_world).replace("curl -s ", "curl -sS --fail-with-body "), cwd=folder)
+    assert told in said
+
+
+@pytest.mark.parametrize("page", ["errors", "http-api"])
+def test_the_error_shown_is_the_one_that_comes(pages_world: Any, page: str) -> None:
+    [shown] = re.findall(r'^\{"error": .*\}$', (ROOT / f"docs/{page}.md").read_text(), re.M)
+    request = urllib.request.Request(
+        f"{pages_world.gateway.url}/v1/chat/completions",
+        json.dumps({"messages": [{"role": "user", "content": "Hi"}], "temperature": 3}).encode(),
+        {"Authorization": f"Bearer {pages_world.gateway.key}", "Content-Type": "application/json"},
+    )
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=20)
+    with refused.value as answer:
+        assert json.load(answer) == json.loads(shown)

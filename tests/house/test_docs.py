@@ -117,6 +117,18 @@ def test_a_stale_table_is_found(tables):
     assert tables.put_in(fresh) == fresh
 
 
+def test_commands_that_send_json_say_so(root):
+    """curl calls a body a form unless it is told otherwise, and forms are refused."""
+    found = []
+    for page in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
+        for language in ("sh", "bash", "console"):
+            for block in code_blocks(page.read_text(), language):
+                commands = re.findall(r"^.*?\bcurl\b(?:.*\\\n)*.*$", block, re.M)
+                found += [(page.name, one) for one in commands if re.search(r"\s-d\s", one)]
+    assert len(found) > 10
+    assert [one for one in found if "content-type: application/json" not in one[1].casefold()] == []
+
+
 def test_every_route_is_documented(root):
     page = (root / "docs/http-api.md").read_text()
     source = (root / "gateway/http/routes.py").read_text()
@@ -127,9 +139,11 @@ def test_every_route_is_documented(root):
 
 def test_every_metric_is_documented(root):
     page = (root / "docs/operations.md").read_text()
-    metrics = re.findall(r'"(gateway_[a-z_]+)"', (root / "gateway/metrics.py").read_text())
-    assert metrics
-    assert [name for name in metrics if f"| `{name}` |" not in page] == []
+    source = (root / "gateway/metrics.py").read_text()
+    counters = re.findall(r'\bCounter\(\s*"(gateway_[a-z_]+)"', source)
+    assert counters
+    names = [name + "_total" if name in counters else name for name in re.findall(r'"(gateway_[a-z_]+)"', source)]
+    assert [name for name in names if f"| `{name}` |" not in page] == [], "as a scrape names them"
 
 
 def test_every_command_is_documented(root):

@@ -73,6 +73,7 @@ OPERATIONS
 Operation
 Order
 Outcome
+PLAIN_READERS
 Page
 PageCounter
 PageReader

@@ -6,6 +6,7 @@ Imports inside functions and under TYPE_CHECKING count like all others: they mak
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 
 import pytest
@@ -15,7 +16,7 @@ FLOORS = (
     "transcripts readers plain_readers sending quirks operations dialect plain_dialect text_dialect inbound payments "
     "tools credentials stores config storage catalog fetch hookspecs counting api pluginload pipeline upstream runner "
     "logs exposition metrics siblings budgets discovery provider_files reloading server_secret passwords builtin "
-    "sqlite own_plugins servertools responses keeping blueprint runtime http console cli __main__ testing"
+    "sqlite own_plugins servertools responses keeping blueprint generation runtime http console cli __main__ testing"
 ).split()
 
 # Entries that may use less than their floor would allow.
@@ -185,3 +186,13 @@ def test_a_cycle_is_found(parse_source):
     texts = {"a": "from gateway.wire.b import x", "b": "import gateway.wire.c", "c": "from gateway.wire import a"}
     found = cycles(parse_source(f"gateway/wire/{name}.py", text) for name, text in texts.items())
     assert found == ["gateway.wire.a -> gateway.wire.b -> gateway.wire.c -> gateway.wire.a"]
+
+
+def test_the_architecture_page_names_every_room(root):
+    page = (root / "docs" / "architecture.md").read_text()
+    rooms = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    named = [name for cell in rooms for name in re.findall(r"`(\w+)/?`", cell)]
+    # `__main__` only starts the command line.
+    assert sorted(set(FLOORS) - {"__main__"} - set(named)) == []
+    assert sorted(name for name in set(named) if name not in FLOORS) == []
+    assert len(named) == len(set(named))

@@ -112,6 +112,19 @@ async def test_files_are_their_owners_alone(tmp_path: Path, fake_upstream: FakeU
             assert files.asked == asked, "the provider is not even asked"
 
 
+async def test_an_id_that_is_taken_stays_its_owners(tmp_path: Path, fake_upstream: FakeUpstream) -> None:
+    """A provider may call the same bytes the same; the second upload must not delete the first one's file."""
+    files = Files(fake_upstream)
+    async with running_gateway(tmp_path, config(fake_upstream.url)) as gateway:
+        async with client_of(gateway) as client, client_of(gateway, await other_key(gateway)) as eve:
+            made = await client.files.create(file=b"mine", purpose="user_data")
+            again = json_reply({"id": made.id, "object": "file", "bytes": 4, "created_at": 2})
+            fake_upstream.answer(lambda received: again if received.method == "POST" else files.answer(received))
+            with pytest.raises(openai.ConflictError):
+                await eve.files.create(file=b"mine", purpose="user_data")
+            assert (await client.files.content(made.id)).content == b"what was sent"
+
+
 def naming(file_id: str) -> dict[str, tuple[str, dict[str, Any]]]:
     part: Mapping[str, Any] = {"type": "file", "file": {"file_id": file_id}}
     item = {"role": "user", "content": [{"type": "input_file", "file_id": file_id}]}

@@ -175,6 +175,16 @@ class TestBills:
         await client.images.generate(model="fake/drawing", prompt="x")
         assert await spent(site) == 630_000
 
+    async def test_no_more_images_are_given_than_were_asked_for(
+        self, site: RunningGateway, fake_upstream: FakeUpstream
+    ) -> None:
+        """A server may know another name of `n`; what is not paid for is not given."""
+        fake_upstream.reply(json_reply({"created": 1, "data": [{"b64_json": "aGk="}] * 5}))
+        body = {"model": "fake/drawing", "prompt": "x", "n": 2, "batch_size": 5, "quality": "HIGH", "size": "1024x1024"}
+        status, _, raw = await site.post("/v1/images/generations", body)
+        assert (status, len(orjson.loads(raw)["data"])) == (200, 2)
+        assert await spent(site) == 400_000
+
     async def test_images_by_tokens(
         self, site: RunningGateway, client: openai.AsyncOpenAI, fake_upstream: FakeUpstream
     ) -> None:
@@ -419,6 +429,8 @@ class TestFaults:
             ("/v1/audio/speech", {"input": "x", "response_format": "midi"}, "response_format"),
             ("/v1/audio/transcriptions", {"file": "x"}, "file"),
             ("/v1/audio/translations", {}, "file"),
+            ("/v1/audio/speech", {"input": "x", "model": "fake/voice", "voice": {"id": "voice_1"}}, "voice.id"),
+            ("/v1/images/generations", {"prompt": "x", "image": {"file_id": "file-1"}}, "image.file_id"),
             ("/v1/moderations", {}, "input"),
             ("/v1/moderations", {"input": [5]}, "input[0]"),
         ],

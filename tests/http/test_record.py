@@ -67,7 +67,16 @@ async def test_a_change_of_price_and_of_route_shows(serve: Any, tmp_path: Path) 
     assert sorted(result.now for result in results) == [110, 2000]
     assert all("charge: " in result.differences[-1] for result in results)
 
+    def keyless(config: Any) -> None:
+        config["providers"] = {"fake": {"plugin": "openai"}, "echo": {"plugin": "echo"}}
+
+    before = orjson.loads(site.running.config_path.read_bytes())
+    results = again(site, folder, keyless)
+    told = ["route: the provider fake is switched off; set its key, whatever it be"]
+    assert [result.differences for result in results] == [told, told], "and not what the embedded model would say"
+
     def renamed(config: Any) -> None:
+        config["providers"] = before["providers"]
         config["models"]["fake/model"]["upstream"] = "another"
 
     assert all(

@@ -34,6 +34,15 @@ from gateway.wire.completions import TextAnswers, chat_of, prompts_of, validate_
         ({"prompt": "a", "temperature": 3}, "temperature"),
         ({"prompt": "a", "stream_options": {}}, "stream_options"),
         ({"prompt": "a", "api_base": "http://x"}, "api_base"),
+        ({"prompt": "a", "max_completion_tokens": -50}, "max_completion_tokens"),
+        ({"prompt": "a", "max_tokens": 900, "max_completion_tokens": 1}, "max_completion_tokens"),
+        ({"prompt": "a", "messages": [{"role": "user", "content": "b"}]}, "messages"),
+        ({"prompt": "a", "tools": 5}, "tools"),
+        ({"prompt": "a", "web_search_options": {}}, "web_search_options"),
+        ({"prompt": "a", "modalities": ["image"]}, "modalities"),
+        ({"prompt": "a", "service_tier": "priority"}, "service_tier"),
+        ({"prompt": "a", "reasoning_effort": []}, "reasoning_effort"),
+        ({"prompt": "a", "response_format": 9}, "response_format"),
     ],
 )
 def test_wrong_requests_name_the_field(body: dict[str, Any], param: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.wire.kept_ids import KeptId, kept_ids
+from gateway.wire.kept_ids import KeptId, kept_ids, kept_ids_of_plain
 
 FILE = {"type": "input_file", "file_id": "f-1"}
 
@@ -83,3 +83,31 @@ def test_what_is_no_id_is_told_too(value: Any) -> None:
 )
 def test_words_of_callers_are_none(body: dict[str, Any]) -> None:
     assert list(kept_ids(body)) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "path"),
+    [
+        ({"input": "Hi", "voice": {"id": "1"}}, "voice", "voice.id"),
+        ({"prompt": "Hi", "file_id": "1"}, "file", "file_id"),
+        ({"prompt": "Hi", "image": {"file_id": "1"}}, "file", "image.file_id"),
+        ({"prompt": "Hi", "images": [{"image_url": "x"}, {"file_id": "1"}]}, "file", "images[1].file_id"),
+        ({"input": [{"type": "image_url", "image_url": {"fileId": "1"}}]}, "file", "input[0].image_url.fileId"),
+        ({"file_ids": ["1"]}, "file", "file_ids[0]"),
+    ],
+)
+def test_ids_in_bodies_without_turns(body: dict[str, Any], kind: str, path: str) -> None:
+    assert list(kept_ids_of_plain(body)) == [KeptId(kind, "1", path)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"input": "Hi", "voice": "alloy", "prompt": "file_id"},
+        {"input": [[1, 2], [3]]},
+        {"query": "q", "documents": [{"text": "a", "thread_id": "1", "file_id": "2"}]},
+        {"metadata": {"file_id": "1"}},
+    ],
+)
+def test_words_of_bodies_without_turns_are_none(body: dict[str, Any]) -> None:
+    assert not list(kept_ids_of_plain(body))

@@ -37,6 +37,13 @@ class TestRecordings:
             assert transcription.most_seconds(body) in (21, 22)
             assert transcription.expected_seconds(body) in (21, 22)
 
+    @pytest.mark.parametrize(("inner", "known"), [(1, True), (3, True), (0x55, False), (7, False)])
+    def test_wav_is_of_the_format_that_its_guid_says(self, inner: int, known: bool) -> None:
+        """Else hours of MP3 in it would pass as a moment of many channels."""
+        form = struct.pack("<HHIIHHHHIH", 0xFFFE, 8, 384_000, 0, 32, 32, 22, 32, 3, inner) + bytes(14)
+        content = b"RIFF\0\0\0\0WAVEfmt " + struct.pack("<I", len(form)) + form + b"data\0\0\0\0" + bytes(750_000)
+        assert (transcription.most_seconds({"file": Upload(content)}) < 5) is known
+
     def test_mp3(self) -> None:
         body = heard(MP3)
         assert body["file"].seconds == pytest.approx(200 * 1152 / 44100, rel=0.05)
@@ -77,6 +84,13 @@ class TestRecordings:
             ({"duration": float("nan")}, 11),
             ({"duration": 1e9}, 11),
             ({"usage": {"seconds": True}}, 11),
+            ({"text": "x" * 400}, 11),
+            ({"text": "x" * 800}, 20),
+            ({"text": "1\n00:00:01,000 --> 00:00:17,500\nHi\n\n2\n00:00:18,000 --> 00:00:25,500\nYou"}, 25),
+            ({"text": "WEBVTT\n\n00:01.000 --> 00:21.500\nHi"}, 21),
+            ({"text": "WEBVTT\n\n00:01.000 --> 99:21.500\nHi"}, 32),
+            ({"text": "Hi", "segments": [{"end": 14.2}, {"end": "x"}, 5]}, 15),
+            ({"text": "Hi", "segments": [{"end": float("nan")}]}, 11),
             ({}, 11),
         ],
     )
@@ -90,6 +104,7 @@ class TestImages:
         assert images.image_kind({"quality": "high", "size": "1x2"}, {}) == "high/1x2"
         assert images.image_kind({"quality": "auto"}, {"quality": "low", "size": "1x2"}) == "low/1x2"
         assert images.image_kind({"quality": "auto", "size": "a/b"}, {"size": 5}) == "/"
+        assert images.image_kind({"quality": " HIGH ", "size": "1X2"}, {}) == "high/1x2"
 
     def test_data_urls_become_files(self) -> None:
         url = "data:image/png;base64,iVBORw0KGgo="
@@ -130,3 +145,5 @@ def test_moderations() -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "https://a"}}]
     assert moderation.moderation_texts({"input": parts}) == ["a\n"]
     assert moderation.moderation_input_tokens({"input": parts}) > 8000
+    captioned = [{"type": "image_url", "text": "a", "image_url": {"url": "https://a"}}]
+    assert moderation.moderation_input_tokens({"input": captioned}) > 8000

@@ -42,6 +42,10 @@ def test_sizes() -> None:
     assert rerank.most_searches(long) == 2
     assert rerank.most_searches({"query": "q", "documents": ["x" * 50_000]}) == 1
     assert rerank.most_searches({"query": "q", "documents": ["x" * 50_001]}) == 2
+    # Servers read other members of a document, too.
+    beside = {"query": "q", "documents": [{"text": "x", "title": "x" * 50_000}]}
+    assert rerank.most_searches(beside) == 2
+    assert rerank.rerank_input_tokens(beside) > 50_000
 
 
 @pytest.mark.parametrize(("told", "searches"), [(2, 2), (1.5, 2), (3, 1), (0, 1), (-1, 1), ("2", 1), (True, 1)])

@@ -16,36 +16,36 @@ _LONGEST_NUMBER = 20
 class Form:
     """A small body with known members only: what an administrator writes must not be ignored in silence.
 
-    Null is a value only where the member's validator takes it.
+    Null is a value only where the member's validator takes it. members: their validators, by name.
     """
 
     def __init__(self, members: Mapping[str, Validator], *, required: tuple[str, ...] = ()) -> None:
-        self._members = members
+        self.members = members
         self._required = required
 
     @property
     def tree(self) -> Tree:
         """The body's schema."""
-        properties = {name: member.tree for name, member in self._members.items()}
+        properties = {name: member.tree for name, member in self.members.items()}
         needed = {"required": list(self._required)} if self._required else {}
         return {"type": "object", "properties": properties, **needed, "additionalProperties": False}
 
     @property
     def names(self) -> tuple[str, ...]:
         """The members' names."""
-        return tuple(self._members)
+        return tuple(self.members)
 
     def read(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The members of `body`, each checked. Raises CallerFault 400 that names the member, also for unknown and
         missing ones."""
         for name in body:
-            if name not in self._members:
-                refuse(name, f"unknown member; known are {', '.join(self._members)}")
+            if name not in self.members:
+                refuse(name, f"unknown member; known are {', '.join(self.members)}")
         for name in self._required:
             if name not in body:
                 refuse(name, "is missing", code="missing_required_parameter")
         for name, value in body.items():
-            self._members[name].check(name, value)
+            self.members[name].check(name, value)
         return dict(body)
 
 

@@ -8,25 +8,17 @@ from typing import Any
 from aiohttp import web
 
 from gateway.errors import CallerFault
-from gateway.http.api.fields import Form, page_number
+from gateway.http.api.fields import page_number
 from gateway.http.api.operations import files as operations
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.router import RouteTable
 from gateway.provider_files import FILE, no_file
 from gateway.stores import KeptObject, Objects
-from gateway.wire.multipart import body_of_form, upload_of
-from gateway.wire.plain_request import word
-from gateway.wire.validators import integer, refuse
+from gateway.wire.multipart import body_of_form
+from gateway.wire.validators import refuse
 
 _PAGE, _MOST = 100, 1000
 _PARAMETERS = ("after", "limit", "order", "purpose")
-_EXPIRES = "expires_after"
-UPLOAD = {
-    "purpose": word.about("What it is for, in the provider's words, such as `user_data` or `vision`."),
-    "provider": word.about("Which of the providers that keep files; the first of them without it."),
-    f"{_EXPIRES}[anchor]": word.about("`created_at`."),
-    f"{_EXPIRES}[seconds]": integer(3600, 2_592_000).about("How long it is kept there."),
-}
 
 
 def add_routes(routes: RouteTable) -> None:
@@ -41,12 +33,11 @@ def add_routes(routes: RouteTable) -> None:
 async def create(context: RequestContext) -> web.StreamResponse:
     """POST /files: a form with `file` and `purpose`. Raises Fault."""
     caller = await context.find_caller()
-    file_of = upload_of(context.runtime.config.server.max_upload, "a file")
-    members = {"file": file_of, **UPLOAD}
-    body = Form(members, required=("file", "purpose")).read(body_of_form(await context.read_form(), members))
+    form = operations.upload_form(context.runtime.config.server.max_upload)
+    body = form.read(body_of_form(await context.read_form(), form.members))
     file, provider = body.pop("file"), body.pop("provider", None)
-    if (f"{_EXPIRES}[anchor]" in body) != (f"{_EXPIRES}[seconds]" in body):
-        refuse(_EXPIRES, "needs both anchor and seconds")
+    if (operations.ANCHOR in body) != (operations.SECONDS in body):
+        refuse("expires_after", "needs both anchor and seconds")
     fields = {name: str(value) for name, value in body.items()}
     kept = await context.runtime.files.upload(caller.account_id, provider, file, fields, context.id)
     return context.json(shown(kept))

@@ -13,12 +13,12 @@ from aiohttp import web
 from gateway.config import Config, PaymentEntry
 from gateway.config.limits import BodyLimits
 from gateway.errors import CallerFault, Fault, UpstreamFault
+from gateway.generation import Runtime
 from gateway.http.api.form import find_caller, read_object, throttle
 from gateway.http.api.operations.account import NEW_TOPUP
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import read_body
 from gateway.payments import Checkout, Order, PaymentEvent, PaymentMethod
-from gateway.runtime import Runtime
 from gateway.stores import TopUp
 
 CURRENCY = "usd"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -84,11 +86,12 @@ def _candidate(target: Target) -> dict[str, Any]:
 
 
 def _price(price: Price) -> dict[str, str]:
+    """In credits, by its names in the configuration; of the others those that cost something."""
     shown = {"input": str(price.input), "output": str(price.output), "per_request": str(price.per_request)}
-    if price.characters:
-        shown["characters"] = str(price.characters)
-    if price.per_minute:
-        shown["per_minute"] = str(price.per_minute)
+    for field in fields(price):
+        amount = getattr(price, field.name)
+        if isinstance(amount, Decimal) and amount:
+            shown[field.name] = str(amount)
     return shown | {f"per_image {kind}": str(amount) for kind, amount in price.per_image.items()}
 
 

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 from aiohttp import web
 
 from gateway.errors import CallerFault, Fault, GatewayFault
+from gateway.generation import Runtime
 from gateway.http.calls.idempotency import Idempotency
 from gateway.http.routes import ALWAYS, Part, Routes, build_routes
 from gateway.http.server.connection import Connection, RequestIds
@@ -17,7 +18,7 @@ from gateway.http.server.cors import is_preflight, preflight_headers
 from gateway.http.server.flight import Flight, InFlight
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import check_head
-from gateway.runtime import Gateway, Runtime
+from gateway.runtime import Gateway
 
 
 class HttpApp:

@@ -15,6 +15,7 @@ from gateway.call import Call, Caller, Target
 from gateway.config.limits import BodyLimits
 from gateway.dialect import InboundDialect, RawAnswer, bearer, own_credential
 from gateway.errors import Fault, Refusal
+from gateway.generation import Runtime
 from gateway.http.server.body_coding import coding_of, inflate_body
 from gateway.http.server.connection import SERVER
 from gateway.http.server.cors import cors_headers
@@ -25,7 +26,7 @@ from gateway.http.server.sessions import SignedIn, check_forgery, find_signed_in
 from gateway.logs import BodyCopy
 from gateway.provider import Provider, UpstreamReply, UpstreamRequest
 from gateway.runner.lifecycle import CallRunner
-from gateway.runtime import Gateway, Runtime
+from gateway.runtime import Gateway
 from gateway.wire.dropped import LONGEST_TEXT
 from gateway.wire.errors.render import error_bytes, fault_headers
 from gateway.wire.multipart import Field, body_of_form, read_form

@@ -49,6 +49,7 @@ __all__ = ["CHAT_REQUEST", "FORBIDDEN_FIELDS", "ChatFold", "fold_stream", "refus
 _WHERE = "where a request is sent is decided by the operator's configuration"
 _WHOSE = "the gateway uses the operator's credentials; send your own gateway key in the Authorization header"
 _WHAT = "which model answers, and what is added to it, is decided by the operator, who prices and allows it by its name"
+_HOW_MUCH = "it would get past the limit that is held for; use max_completion_tokens and n"
 _TRANSPORT = "the SDK sends this itself; it is not part of the request body"
 
 FORBIDDEN_FIELDS: dict[str, str] = {
@@ -73,6 +74,10 @@ FORBIDDEN_FIELDS: dict[str, str] = {
     "contentpolicyfallbacks": _WHAT,
     "preset": _WHAT,
     "plugins": _WHAT,
+    "npredict": _HOW_MUCH,
+    "numpredict": _HOW_MUCH,
+    "maxnewtokens": _HOW_MUCH,
+    "ncmpl": _HOW_MUCH,
     "apikey": _WHOSE,
     "organization": _WHOSE,
     "authorization": _WHOSE,
@@ -89,11 +94,12 @@ FORBIDDEN_FIELDS: dict[str, str] = {
     "extrabody": _TRANSPORT,
     "extraquery": _TRANSPORT,
 }
-"""Body fields that try to steer routing or credentials, with the reason given to the caller.
+"""Body fields that try to steer routing, credentials or the bill, with the reason given to the caller.
 
 Keys are lower case without separators, so that `api_base`, `apiBase` and `api-base` are one: elsewhere such fields
 leaked the operator's keys, and then did so again under another spelling. The gateway itself reads none of them; but
-an upstream may be a gateway, too, and would: a list of `models` would get past a key's allow-list and the price.
+an upstream may be a gateway, too, and would: a list of `models` would get past a key's allow-list and the price. A
+server's own names of the limits would go before those that are sent: llama.cpp lets `n_predict` replace `max_tokens`.
 """
 
 _SEPARATORS = re.compile(r"[^a-z0-9]")

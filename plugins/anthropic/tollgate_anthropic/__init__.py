@@ -68,15 +68,15 @@ class AnthropicProvider:
             body, betas = native_body(call, target)
             check_costs(body, target)
             request = post(self.settings.endpoint, body, betas, self.settings, stream=call.stream)
-            return Attempt(request, NativeReader(call, Reading(), self._secret))
+            return Attempt(request, NativeReader(call, Reading(), (self._secret,)))
         draft = draft_request(call, target, self.settings, self.quirks.of(target))
         check_costs(draft.out, target)
         reading = Reading(json_tool=draft.json_tool, json_text=draft.json_text)
-        return Attempt(build(draft, self.settings), MessageReader(call, reading, self._secret))
+        return Attempt(build(draft, self.settings), MessageReader(call, reading, (self._secret,)))
 
     def read_fault(self, reply: UpstreamReply) -> Fault:
         """What an error answer to `build_count` means."""
-        return redact(fault_from_reply(reply), self._secret)
+        return redact(fault_from_reply(reply), (self._secret,))
 
     def build_count(self, call: Call, body: Mapping[str, Any], target: Target) -> UpstreamRequest:
         """The request that lets Anthropic count the input of a Messages body, at no cost."""

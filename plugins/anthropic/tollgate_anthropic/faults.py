@@ -8,7 +8,7 @@ operator's log only; what the caller can mend is passed on in Anthropic's own wo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,9 +145,8 @@ def _row(kind: str, status: int | None, message: str) -> _Row:
     return row
 
 
-def redact(fault: Fault, secret: str) -> Fault:
-    """The same fault without the operator's key (`secret`, its value) and without ids of the operator's account."""
-
+def redact(fault: Fault, secrets: Sequence[str]) -> Fault:
+    """The same fault without the operator's key (`secrets`, its value) and without ids of the operator's account."""
     fault.message = redact_text(_SECRET.sub("[redacted]", fault.message))
     fault.detail = redact_text(_SECRET.sub("[redacted]", fault.detail))
-    return redact_fault(fault, (secret,))
+    return redact_fault(fault, secrets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -36,13 +37,12 @@ _TAKEN = frozenset({
 class MessageReader(ChatReader):
     """Reads answers of the Messages API, whole and streamed, as chat.
 
-    reading: how, by the request. secret: the operator's key, kept out of errors.
+    reading: how, by the request. secrets: the operator's key, kept out of errors.
     """
 
-    def __init__(self, call: Call, reading: Reading, secret: str = "") -> None:
-        super().__init__(call)
+    def __init__(self, call: Call, reading: Reading, secrets: Sequence[str] = ()) -> None:
+        super().__init__(call, secrets)
         self.reading = reading
-        self.secret = secret
 
     def read_body(self, reply: UpstreamReply) -> dict[str, Any]:
         """See `ChatReader`. Raises UpstreamFault when it is no message of Anthropic's."""
@@ -58,7 +58,7 @@ class MessageReader(ChatReader):
 
     def clean(self, fault: Fault) -> Fault:
         """The fault without the operator's secrets."""
-        return redact(fault, self.secret)
+        return redact(fault, self.secrets)
 
 
 def message_in(reply: UpstreamReply) -> dict[str, Any]:

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from gateway.api import (
+    PLAIN_READERS,
     Attempt,
     Call,
-    CallerFault,
     ChatReader,
-    EmbeddingsReader,
-    ImagesReader,
-    ModerationReader,
-    PlainReader,
     Profile,
-    RerankReader,
-    SpeechReader,
     Target,
-    TranscriptionReader,
     Transport,
     Upload,
     UpstreamRequest,
     form_of_body,
     has_uploads,
+    json_request,
     write_form,
 )
 from tollgate_echo.answer import read_request
@@ -74,12 +67,12 @@ class EchoProvider:
 
     def profile(self, target: Target) -> Profile:
         """Everything; any number of choices, any name of a function."""
-        return Profile(operations=frozenset({"chat", *_READERS}), on_disconnect=self._on_disconnect, tool_names="")
+        return Profile(operations=frozenset({"chat", *PLAIN_READERS}), on_disconnect=self._on_disconnect, tool_names="")
 
     def prepare(self, call: Call, target: Target) -> Attempt:
         """See `Provider`. Raises CallerFault for a directive that cannot be followed, and for what the model cannot do
         when the call is strict."""
-        if call.operation in _READERS:
+        if call.operation in PLAIN_READERS:
             return _prepare_plain(call, target)
         body = dict(call.body)
         report_limits(call, body, self._directives)
@@ -95,34 +88,12 @@ class EchoProvider:
         if call.max_output is not None:
             body.pop("max_tokens", None)
             body["max_completion_tokens"] = call.max_output
-        headers = {
-            "content-type": "application/json",
-            "accept": "text/event-stream" if call.stream else "application/json",
-            CREATED_HEADER: str(call.created),
-        }
-        try:
-            data = orjson.dumps(body)
-        except orjson.JSONEncodeError as error:  # nested deeper than 254, half a surrogate pair, a number above 64 bits
-            raise CallerFault(f"The request body cannot be sent on as JSON: {error}.") from error
-        return Attempt(UpstreamRequest(URL, headers, data, stream=call.stream), ChatReader(call))
+        request = json_request(URL, body, {CREATED_HEADER: str(call.created)}, stream=call.stream)
+        return Attempt(request, ChatReader(call))
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `Provider`: the exact count, by the rule in `tokens.py`."""
         return count_prompt(body)
-
-
-_READERS: Mapping[str, type[PlainReader]] = MappingProxyType(
-    {
-        "embeddings": EmbeddingsReader,
-        "images": ImagesReader,
-        "image_edits": ImagesReader,
-        "speech": SpeechReader,
-        "transcriptions": TranscriptionReader,
-        "translations": TranscriptionReader,
-        "moderations": ModerationReader,
-        "rerank": RerankReader,
-    }
-)
 
 
 def _prepare_plain(call: Call, target: Target) -> Attempt:
@@ -136,4 +107,4 @@ def _prepare_plain(call: Call, target: Target) -> Attempt:
     else:
         data = orjson.dumps(body)
     request = UpstreamRequest(ROOT + call.operation, headers, data, stream=call.stream)
-    return Attempt(request, _READERS[call.operation](call))
+    return Attempt(request, PLAIN_READERS[call.operation](call))

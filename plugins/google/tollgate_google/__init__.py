@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from gateway.api import (
@@ -70,26 +71,37 @@ class GoogleProvider:
 
     def prepare(self, call: Call, target: Target) -> Attempt:
         """The request for this call, and the reader of its answer."""
-        if call.operation == "embeddings":
-            body = embeddings_body(call, resource(target))
-            request = post(target, "batchEmbedContents", body, self.settings, stream=False)
-            return Attempt(request, ListReader(call, Reading(), self._secret))
-        if call.operation in ("images", "image_edits"):
-            return Attempt(images_request(call, target, self.settings), GoogleImagesReader(call, self._secret))
-        if call.dialect == GENERATE:
-            method = "streamGenerateContent?alt=sse" if call.stream else "generateContent"
-            body = native_body(call, self.settings.safety_settings)
-            check_costs(body, self.settings.root, target)
-            request = post(target, method, body, self.settings, stream=call.stream)
-            reading = Reading(every_search=self.quirks.of(target).searches == "each")
-            return Attempt(request, NativeReader(call, reading, self._secret))
+        make = _BY_OPERATION.get(call.operation) or _BY_DIALECT[call.dialect]
+        return make(self, call, target)
+
+    def prepare_chat(self, call: Call, target: Target) -> Attempt:
+        """A chat completion, by generateContent."""
         draft, reading = draft_request(call, target, self.settings, self.quirks.of(target))
         check_costs(draft.out, self.settings.root, target)
-        return Attempt(build(draft, target, self.settings), GeminiReader(call, reading, self._secret))
+        return Attempt(build(draft, target, self.settings), GeminiReader(call, reading, (self._secret,)))
+
+    def prepare_native(self, call: Call, target: Target) -> Attempt:
+        """A request in Google's own words."""
+        method = "streamGenerateContent?alt=sse" if call.stream else "generateContent"
+        body = native_body(call, self.settings.safety_settings)
+        check_costs(body, self.settings.root, target)
+        request = post(target, method, body, self.settings, stream=call.stream)
+        reading = Reading(every_search=self.quirks.of(target).searches == "each")
+        return Attempt(request, NativeReader(call, reading, (self._secret,)))
+
+    def prepare_embeddings(self, call: Call, target: Target) -> Attempt:
+        """Vectors of texts."""
+        body = embeddings_body(call, resource(target))
+        request = post(target, "batchEmbedContents", body, self.settings, stream=False)
+        return Attempt(request, ListReader(call, (self._secret,)))
+
+    def prepare_images(self, call: Call, target: Target) -> Attempt:
+        """Images, new ones or edited."""
+        return Attempt(images_request(call, target, self.settings), GoogleImagesReader(call, (self._secret,)))
 
     def read_fault(self, reply: UpstreamReply) -> Fault:
         """What an error answer to `build_count` means."""
-        return tidy(fault_from_reply(reply), self._secret)
+        return tidy(fault_from_reply(reply), (self._secret,))
 
     def build_count(self, call: Call, body: Mapping[str, Any], target: Target) -> UpstreamRequest:
         """The request that lets Google count the input of a generateContent body, at no cost."""
@@ -116,6 +128,19 @@ class GoogleProvider:
         """The http(s) URLs in a chat body that Gemini needs as bytes, for the gateway to fetch and put in place as
         data URLs. What Google reads itself (its Files API, YouTube) is not among them."""
         return media_urls(body)
+
+
+_BY_OPERATION: Mapping[str, Callable[[GoogleProvider, Call, Target], Attempt]] = MappingProxyType(
+    {
+        "embeddings": GoogleProvider.prepare_embeddings,
+        "images": GoogleProvider.prepare_images,
+        "image_edits": GoogleProvider.prepare_images,
+    }
+)
+"""What is no conversation."""
+_BY_DIALECT: Mapping[str, Callable[[GoogleProvider, Call, Target], Attempt]] = MappingProxyType(
+    {"chat": GoogleProvider.prepare_chat, GENERATE: GoogleProvider.prepare_native}
+)
 
 
 def create(name: str, settings: Settings) -> GoogleProvider:

@@ -15,7 +15,7 @@ import orjson
 from gateway.api import Answer, Call, Dialect, UpstreamReply, dict_of, find_usage, nonsense
 
 from .draft import refuse
-from .reply import GeminiReader
+from .reply import FaultsReader
 
 _TAKEN = frozenset({"model", "input", "dimensions", "encoding_format", "user"})
 _MOST = 2**40
@@ -38,7 +38,7 @@ def embeddings_body(call: Call, name: str) -> dict[str, Any]:
     return {"requests": [{**more, "model": name, "content": {"parts": [{"text": text}]}} for text in listed]}
 
 
-class ListReader(GeminiReader):
+class ListReader(FaultsReader):
     """Reads batchEmbedContents' answers as OpenAI's list object."""
 
     dialect: Dialect = "embeddings"

@@ -9,6 +9,7 @@ concerns the operator's account (key, billing, region) is told to the operator's
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -111,7 +112,7 @@ def _wait(details: list[dict[str, Any]]) -> float | None:
     return None
 
 
-def tidy(fault: Fault, secret: str) -> Fault:
-    """The same fault without the operator's key (`secret`, its value) and without the names of its projects."""
+def tidy(fault: Fault, secrets: Sequence[str]) -> Fault:
+    """The same fault without the operator's key (`secrets`, its value) and without the names of its projects."""
     fault.message = _PROJECT.sub(r"\1[redacted]", fault.message)
-    return redact_fault(fault, (secret,))
+    return redact_fault(fault, secrets)

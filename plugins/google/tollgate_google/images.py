@@ -30,8 +30,9 @@ from gateway.api import (
 )
 
 from .draft import refuse
-from .faults import fault_from_reply, tidy
+from .faults import fault_from_reply
 from .reading import BLOCKED, FILTERED, FINISH, REFUSED, refusal
+from .reply import FaultsReader
 from .request import post
 from .settings import Settings
 from .usage import translate_usage
@@ -136,20 +137,8 @@ def _shape(width: int, height: int, ratios: tuple[str, ...]) -> dict[str, Any]:
     return {"aspectRatio": min(ratios, key=distance), **size}
 
 
-class GoogleImagesReader(ImagesReader):
-    """Reads answers of generateContent and predict as OpenAI's list of images. secret: the operator's key."""
-
-    def __init__(self, call: Call, secret: str) -> None:
-        super().__init__(call)
-        self._secret = secret
-
-    def fault_of(self, reply: UpstreamReply) -> Fault:
-        """The fault that an error answer means, not yet cleaned."""
-        return fault_from_reply(reply)
-
-    def clean(self, fault: Fault) -> Fault:
-        """The fault without the operator's secrets."""
-        return tidy(fault, self._secret)
+class GoogleImagesReader(FaultsReader, ImagesReader):
+    """Reads answers of generateContent and predict as OpenAI's list of images."""
 
     def read_body(self, reply: UpstreamReply) -> dict[str, Any]:
         """The list of images. Raises CallerFault for what was refused, UpstreamFault for what is no answer."""

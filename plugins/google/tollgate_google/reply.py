@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -23,16 +24,27 @@ from .reading import Reading
 from .stream import ChunkTranslator, GeminiDecoder
 
 
-class GeminiReader(ChatReader):
+class FaultsReader(ChatReader):
+    """Faults in Google's words."""
+
+    def fault_of(self, reply: UpstreamReply) -> Fault:
+        """The fault that an error answer means, not yet cleaned."""
+        return fault_from_reply(reply)
+
+    def clean(self, fault: Fault) -> Fault:
+        """The fault without the operator's secrets."""
+        return tidy(fault, self.secrets)
+
+
+class GeminiReader(FaultsReader):
     """Reads answers of generateContent, whole and streamed, as chat.
 
-    reading: how, by the request. secret: the operator's key, kept out of errors.
+    reading: how, by the request. secrets: the operator's key, kept out of errors.
     """
 
-    def __init__(self, call: Call, reading: Reading, secret: str = "") -> None:
-        super().__init__(call)
+    def __init__(self, call: Call, reading: Reading, secrets: Sequence[str] = ()) -> None:
+        super().__init__(call, secrets)
         self.reading = reading
-        self.secret = secret
 
     def read_body(self, reply: UpstreamReply) -> dict[str, Any]:
         """A whole answer as the hub has it. Raises Fault for what is none."""
@@ -41,14 +53,6 @@ class GeminiReader(ChatReader):
     def make_decoder(self) -> StreamDecoder:
         """A fresh decoder for the streamed answer."""
         return GeminiDecoder(self.call, self.reading, self.clean)
-
-    def fault_of(self, reply: UpstreamReply) -> Fault:
-        """The fault that an error answer means, not yet cleaned."""
-        return fault_from_reply(reply)
-
-    def clean(self, fault: Fault) -> Fault:
-        """The fault without the operator's secrets."""
-        return tidy(fault, self.secret)
 
 
 def responses_in(reply: UpstreamReply) -> list[dict[str, Any]]:

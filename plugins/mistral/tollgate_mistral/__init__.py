@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from gateway.api import (
@@ -30,7 +31,7 @@ from .estimate import bound_input
 from .faults import fault_from_reply
 from .plain import TranscriptReader, VerdictReader, moderation_body, operations_of, transcription_form
 from .quirks import TABLE
-from .reader import MistralReader
+from .reader import FaultsReader, MistralReader
 from .request import chat_body
 from .settings import Settings
 
@@ -60,20 +61,31 @@ class MistralProvider:
 
     def prepare(self, call: Call, target: Target) -> Attempt:
         """See `gateway.api.Provider`. Raises CallerFault for a body that cannot be written as JSON."""
-        url, key = self.settings.base_url, bearer_header(self._secrets[0])
-        if call.operation == "embeddings":
-            request = json_request(f"{url}/embeddings", embeddings_body(call, target), key, stream=False)
-            return Attempt(request, ListReader(call, self._secrets))
-        if call.operation == "transcriptions":
-            content_type, data = transcription_form(call, target)
-            request = post_request(f"{url}/audio/transcriptions", data, content_type, key, stream=False)
-            return Attempt(request, TranscriptReader(call, self._secrets))
-        if call.operation == "moderations":
-            request = json_request(f"{url}/moderations", moderation_body(call, target), key, stream=False)
-            return Attempt(request, VerdictReader(call, self._secrets))
-        body = chat_body(call, target, self.quirks.of(target))
-        request = json_request(f"{url}/chat/completions", body, key, stream=call.stream)
-        return Attempt(request, MistralReader(call, self._secrets))
+        return _PREPARE[call.operation](self, call, target)
+
+    def prepare_chat(self, call: Call, target: Target) -> Attempt:
+        """A chat completion."""
+        return self._attempt(call, "/chat/completions", chat_body(call, target, self.quirks.of(target)), MistralReader)
+
+    def prepare_embeddings(self, call: Call, target: Target) -> Attempt:
+        """Vectors of texts."""
+        return self._attempt(call, "/embeddings", embeddings_body(call, target), ListReader)
+
+    def prepare_transcription(self, call: Call, target: Target) -> Attempt:
+        """The text of a recording."""
+        content_type, data = transcription_form(call, target)
+        url = f"{self.settings.base_url}/audio/transcriptions"
+        request = post_request(url, data, content_type, bearer_header(self._secrets[0]), stream=False)
+        return Attempt(request, TranscriptReader(call, self._secrets))
+
+    def prepare_moderation(self, call: Call, target: Target) -> Attempt:
+        """Verdicts on texts."""
+        return self._attempt(call, "/moderations", moderation_body(call, target), VerdictReader)
+
+    def _attempt(self, call: Call, path: str, body: dict[str, Any], reader: type[FaultsReader]) -> Attempt:
+        key = bearer_header(self._secrets[0])
+        request = json_request(self.settings.base_url + path, body, key, stream=call.stream)
+        return Attempt(request, reader(call, self._secrets))
 
     def models_request(self) -> UpstreamRequest:
         """See `ListingProvider`: `GET /models`."""
@@ -99,6 +111,16 @@ class MistralProvider:
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """An upper bound in tokens of the input that this chat body makes at `target`."""
         return bound_input(body, target, self.quirks.of(target).image_tokens)
+
+
+_PREPARE: Mapping[str, Callable[[MistralProvider, Call, Target], Attempt]] = MappingProxyType(
+    {
+        "chat": MistralProvider.prepare_chat,
+        "embeddings": MistralProvider.prepare_embeddings,
+        "transcriptions": MistralProvider.prepare_transcription,
+        "moderations": MistralProvider.prepare_moderation,
+    }
+)
 
 
 def create(name: str, settings: Settings) -> MistralProvider:

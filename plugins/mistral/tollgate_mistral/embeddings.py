@@ -12,7 +12,7 @@ from gateway.api import Call, EmbeddingsReader, Target, UpstreamReply
 
 from .draft import Draft, refuse
 from .quirks import UNKNOWN
-from .reader import CleanReader
+from .reader import FaultsReader
 from .usage import translate_usage
 
 _RENAMED = {"dimensions": "output_dimension"}
@@ -32,7 +32,7 @@ def embeddings_body(call: Call, target: Target) -> dict[str, Any]:
     return {**body, "model": target.upstream}
 
 
-class ListReader(CleanReader, EmbeddingsReader):
+class ListReader(FaultsReader, EmbeddingsReader):
     """Reads the answer, which is OpenAI's list object but for the usage."""
 
     def read_body(self, reply: UpstreamReply) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from gateway.api import (
 )
 
 from .draft import refuse
-from .reader import CleanReader
+from .reader import FaultsReader
 
 _CARRIED = frozenset({"file", "language", "temperature", "timestamp_granularities"})
 _SILENT = frozenset({"model", "response_format", "stream"})
@@ -71,7 +71,7 @@ def transcription_form(call: Call, target: Target) -> tuple[str, bytes]:
     return write_form(fields, call.id)
 
 
-class TranscriptReader(CleanReader, TranscriptionReader):
+class TranscriptReader(FaultsReader, TranscriptionReader):
     """Reads the answer, which is OpenAI's verbose one but for the usage."""
 
     def read_body(self, reply: UpstreamReply) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class TranscriptReader(CleanReader, TranscriptionReader):
         return Answer(body, self.dialect)
 
 
-class VerdictReader(CleanReader, ModerationReader):
+class VerdictReader(FaultsReader, ModerationReader):
     """Reads verdicts, which are OpenAI's but for `flagged`."""
 
     def read_body(self, reply: UpstreamReply) -> dict[str, Any]:

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import Call, ChatReader, Fault, StreamDecoder, UpstreamReply, redact_fault
+from gateway.api import ChatReader, Fault, StreamDecoder, UpstreamReply
 
 from .faults import fault_from_reply
 from .reply import read_message
 from .stream import MistralDecoder
 
 
-class CleanReader(ChatReader):
-    """Faults in Mistral's words, without the operator's secrets."""
-
-    def __init__(self, call: Call, secrets: tuple[str, ...]) -> None:
-        super().__init__(call)
-        self._secrets = secrets
+class FaultsReader(ChatReader):
+    """Faults in Mistral's words."""
 
     def fault_of(self, reply: UpstreamReply) -> Fault:
         """The fault that an error answer means, not yet cleaned."""
         return fault_from_reply(reply)
 
-    def clean(self, fault: Fault) -> Fault:
-        """The fault without the operator's secrets."""
-        return redact_fault(fault, self._secrets)
 
-
-class MistralReader(CleanReader):
+class MistralReader(FaultsReader):
     """Chat completions, whole and streamed."""
 
     def read_body(self, reply: UpstreamReply) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 from gateway.api import (
-    Call,
     ChatChunkEditor,
     ChatReader,
     Fault,
@@ -16,7 +15,6 @@ from gateway.api import (
     UpstreamReply,
     check_depth,
     read_completion,
-    redact_fault,
 )
 
 from .faults import fault_from_reply
@@ -27,11 +25,7 @@ _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 
 
 class MoonshotReader(ChatReader):
-    """secrets: kept out of faults."""
-
-    def __init__(self, call: Call, secrets: tuple[str, ...]) -> None:
-        super().__init__(call)
-        self.secrets = secrets
+    """Reads answers, whole and streamed."""
 
     def read_body(self, reply: UpstreamReply) -> dict[str, Any]:
         """A whole answer as the hub has it. Raises Fault for what is none."""
@@ -44,10 +38,6 @@ class MoonshotReader(ChatReader):
     def fault_of(self, reply: UpstreamReply) -> Fault:
         """The fault that an error answer means, not yet cleaned."""
         return fault_from_reply(reply)
-
-    def clean(self, fault: Fault) -> Fault:
-        """The fault without the operator's secrets."""
-        return redact_fault(fault, self.secrets)
 
 
 def read_message(reply: UpstreamReply) -> dict[str, Any]:

@@ -44,8 +44,12 @@ def test_what_it_speaks(settings: dict[str, Any], speaks: set[str]) -> None:
 
 def test_a_models_own_word_counts() -> None:
     assert provider().profile(make_target(options={"responses": "only"})).dialects == {"responses"}
-    with pytest.raises(GatewayFault):
+    with pytest.raises(GatewayFault) as raised:
         provider().profile(make_target(options={"responses": "perhaps"}))
+    assert raised.value.detail.endswith("options.responses: must be one of auto, bridge, native, only")
+    with pytest.raises(GatewayFault) as raised:
+        provider().profile(make_target(options={"completions": "perhaps"}))
+    assert raised.value.detail.endswith("options.completions: must be one of auto, native, bridge, only")
 
 
 def test_a_model_that_does_not_reason() -> None:

@@ -35,7 +35,7 @@ def check_members(body: Mapping[str, Any], target: Target) -> None:
     """Raise CallerFault for the first member of a body that costs more than the prices say. The operator lets one
     through by its name in `hosted_tools`."""
     for name in COSTLY_MEMBERS:
-        if body.get(name) and name not in target.hosted_tools:
+        if name in body and body[name] and name not in target.hosted_tools:
             raise CallerFault(
                 f"{name}: the provider bills searches beside the tokens, and this gateway has no price for them; leave "
                 "it out, or use web_search_options.",

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, get_args
 
 from gateway.api import (
     COMPLETIONS,
+    PLAIN_READERS,
     Attempt,
     Call,
     ChatReader,
     CompactionReader,
     CompletionsReader,
     Dialect,
-    EmbeddingsReader,
     Fault,
     GatewayFault,
-    ImagesReader,
     ListedModel,
-    ModerationReader,
     Profile,
-    RerankReader,
     ResponsesReader,
-    SpeechReader,
     Target,
-    TranscriptionReader,
     Transport,
     UpstreamReply,
     UpstreamRequest,
@@ -87,10 +82,7 @@ class OpenAIProvider:
         self.quirks.of(target)
         mode = target.options.get("responses", "auto")
         if mode not in _SPEAKS:
-            raise GatewayFault(
-                f"The model {target.model} is not configured correctly.",
-                detail=f"models.{target.model}.options.responses: must be one of {', '.join(_SPEAKS)}",
-            )
+            raise _misconfigured(target, "responses", _SPEAKS)
         if mode == "auto":
             mode = self._settings.responses
         official = self._settings.is_openai
@@ -115,47 +107,58 @@ class OpenAIProvider:
 
     def _completions(self, target: Target) -> str:
         mode = target.options.get("completions", self._settings.completions)
-        if mode not in get_args(CompletionsMode):
-            raise GatewayFault(
-                f"The model {target.model} is not configured correctly.",
-                detail=f"models.{target.model}.options.completions: must be one of {', '.join(_SPEAKS)}",
-            )
+        known = get_args(CompletionsMode)
+        if mode not in known:
+            raise _misconfigured(target, "completions", known)
         if mode == "auto":
             return "only" if self._settings.is_openai and knows_no_chat(target.upstream) else "bridge"
         return str(mode)
 
     def prepare(self, call: Call, target: Target) -> Attempt:
         """See `Provider`. Raises CallerFault for a body that cannot be written as JSON."""
-        if call.operation in PATHS:
-            return self._plain(call, target)
+        return (_BY_OPERATION.get(call.operation) or _BY_DIALECT[call.dialect])(self, call, target)
+
+    def prepare_chat(self, call: Call, target: Target) -> Attempt:
+        """A chat completion."""
         check_members(call.body, target)
-        if call.dialect == "responses":
-            body = responses_body(call, target.upstream, self.quirks.of(target), table=self._settings.is_openai)
-            if call.operation == "compact":
-                body.pop("max_output_tokens", None)  # how long it gets is the provider's to say
-                return self._attempt(call, self._responses_url + "/compact", body, _Compaction)
-            return self._attempt(call, self._responses_url, body, _Responses)
-        if call.dialect == COMPLETIONS:
-            body = completions_body(call, target.upstream, self.quirks.of(target))
-            return self._attempt(call, self._completions_url, body, _Completions)
         body = chat_body(call, target.upstream, self.quirks.of(target))
         if self._settings.is_openai and "messages" in body:
             body["messages"] = without_foreign_members(body["messages"], call)
             if "web_search_options" in body:
                 body["web_search_options"] = without_foreign_search(body["web_search_options"], call)
-        return self._attempt(call, self._url, body, _Chat)
+        return self._attempt(call, self._url, body, ChatReader)
 
-    def _plain(self, call: Call, target: Target) -> Attempt:
+    def prepare_responses(self, call: Call, target: Target) -> Attempt:
+        """A response."""
+        return self._attempt(call, self._responses_url, self._responses_body(call, target), ResponsesReader)
+
+    def prepare_compaction(self, call: Call, target: Target) -> Attempt:
+        """A conversation made shorter. How long it gets is the provider's to say."""
+        body = self._responses_body(call, target)
+        body.pop("max_output_tokens", None)
+        return self._attempt(call, self._responses_url + "/compact", body, CompactionReader)
+
+    def _responses_body(self, call: Call, target: Target) -> dict[str, Any]:
+        check_members(call.body, target)
+        return responses_body(call, target.upstream, self.quirks.of(target), table=self._settings.is_openai)
+
+    def prepare_completions(self, call: Call, target: Target) -> Attempt:
+        """Texts to go on from, in OpenAI's older words."""
+        check_members(call.body, target)
+        body = completions_body(call, target.upstream, self.quirks.of(target))
+        return self._attempt(call, self._completions_url, body, CompletionsReader)
+
+    def prepare_plain(self, call: Call, target: Target) -> Attempt:
         """A call that is no conversation."""
-        url = self._settings.base_url + PATHS[call.operation]
+        url, reader = self._settings.base_url + PATHS[call.operation], PLAIN_READERS[call.operation]
         body = plain_body(call, target.upstream, official=self._settings.is_openai)
         if not has_uploads(body):
-            return self._attempt(call, url, body, _PLAIN[call.operation])
+            return self._attempt(call, url, body, reader)
         content_type, data = write_form(form_of_body(body), call.id)
         request = post_request(url, data, content_type, self._headers, stream=call.stream, accept=_accepted(call))
-        return Attempt(request, _PLAIN[call.operation](call, self._secrets))
+        return Attempt(request, reader(call, self._secrets))
 
-    def _attempt(self, call: Call, url: str, body: dict[str, Any], reader: type[_Clean]) -> Attempt:
+    def _attempt(self, call: Call, url: str, body: dict[str, Any], reader: type[ChatReader]) -> Attempt:
         request = json_request(url, body, self._headers, stream=call.stream, accept=_accepted(call))
         return Attempt(request, reader(call, self._secrets))
 
@@ -187,70 +190,24 @@ class OpenAIProvider:
         return None if most is None else ImageCost(most, most)
 
 
-class _Clean(ChatReader):
-    """Reads with the operator's secrets kept out of faults."""
-
-    def __init__(self, call: Call, secrets: tuple[str, ...]) -> None:
-        super().__init__(call)
-        self._secrets = secrets
-
-    def clean(self, fault: Fault) -> Fault:
-        """The fault without the operator's secrets."""
-        return redact_fault(fault, self._secrets)
-
-
-class _Chat(_Clean):
-    """Chat completions: chunks as raw JSON bytes."""
-
-
-class _Responses(_Clean, ResponsesReader):
-    """Responses: events as raw JSON bytes."""
-
-
-class _Completions(_Clean, CompletionsReader):
-    """OpenAI's older completions."""
-
-
-class _Compaction(_Clean, CompactionReader):
-    """Compacted conversations."""
-
-
-class _Embeddings(_Clean, EmbeddingsReader):
-    """Lists of embeddings."""
-
-
-class _Images(_Clean, ImagesReader):
-    """Lists of images."""
-
-
-class _Speech(_Clean, SpeechReader):
-    """Audio."""
-
-
-class _Transcription(_Clean, TranscriptionReader):
-    """What was heard."""
-
-
-class _Moderation(_Clean, ModerationReader):
-    """Verdicts."""
-
-
-class _Rerank(_Clean, RerankReader):
-    """Rankings of documents."""
-
-
-_PLAIN: Mapping[str, type[_Clean]] = MappingProxyType(
+_BY_OPERATION: Mapping[str, Callable[[OpenAIProvider, Call, Target], Attempt]] = MappingProxyType(
+    {**dict.fromkeys(PATHS, OpenAIProvider.prepare_plain), "compact": OpenAIProvider.prepare_compaction}
+)
+"""What is no conversation, or is one made shorter."""
+_BY_DIALECT: Mapping[str, Callable[[OpenAIProvider, Call, Target], Attempt]] = MappingProxyType(
     {
-        "embeddings": _Embeddings,
-        "images": _Images,
-        "image_edits": _Images,
-        "speech": _Speech,
-        "transcriptions": _Transcription,
-        "translations": _Transcription,
-        "moderations": _Moderation,
-        "rerank": _Rerank,
+        "chat": OpenAIProvider.prepare_chat,
+        "responses": OpenAIProvider.prepare_responses,
+        COMPLETIONS: OpenAIProvider.prepare_completions,
     }
 )
+
+
+def _misconfigured(target: Target, option: str, known: Iterable[str]) -> GatewayFault:
+    return GatewayFault(
+        f"The model {target.model} is not configured correctly.",
+        detail=f"models.{target.model}.options.{option}: must be one of {', '.join(known)}",
+    )
 
 
 def _accepted(call: Call) -> str:

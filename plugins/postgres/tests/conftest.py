@@ -21,6 +21,10 @@ def postgres_server():
         warnings.simplefilter("ignore")
         pgserver = pytest.importorskip("pgserver", reason="the wheel pgserver is not there for this platform")
         server = pgserver.get_server(place, cleanup_mode="stop")
+    # Nobody cuts the power: a server that is killed leaves what it wrote to the system.
+    for setting in ("fsync", "full_page_writes"):
+        server.psql(f"ALTER SYSTEM SET {setting} = off")
+    server.psql("SELECT pg_reload_conf()")
     yield server
     server.cleanup()
     shutil.rmtree(place, ignore_errors=True)

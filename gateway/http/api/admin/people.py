@@ -28,12 +28,11 @@ async def account_of(admin: Admin, id_or_name: str) -> Account:
 
 
 async def find(admin: Admin, text: str) -> list[Account]:
-    """The account with this id, name or e-mail address, if there is one."""
-    account = await admin.stores.accounts.find_account(text)
-    if account is None:
-        login = await admin.stores.logins.find_login(text)
-        account = None if login is None else await admin.stores.accounts.get_account(login.account_id)
-    return [] if account is None else [account]
+    """The account with this id or name, and the one with this e-mail address, as far as there are such."""
+    login = await admin.stores.logins.find_login(text)
+    named = await admin.stores.accounts.find_account(text)
+    owner = None if login is None else await admin.stores.accounts.get_account(login.account_id)
+    return list({account.id: account for account in (named, owner) if account is not None}.values())
 
 
 async def create(admin: Admin, body: Mapping[str, Any]) -> Account:

@@ -10,10 +10,11 @@ from typing import Any
 from aiohttp import web
 
 from gateway.config.shown import shown
+from gateway.generation import Runtime
 from gateway.http.api.admin.access import Admin
 from gateway.http.api.admin.people import MOST_ROWS
 from gateway.http.api.fields import page_number
-from gateway.runtime import Gateway, Runtime
+from gateway.runtime import Gateway
 from gateway.stores import AuditEntry
 from gateway.upstream.health import merge_health
 

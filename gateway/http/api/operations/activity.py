@@ -76,7 +76,7 @@ REQUEST = Component(
     ),
 )  # fmt: skip
 _BEFORE = Parameter("before", "The `seq` of the last one of the page before.", whole(0, 2**53, 0))
-_ONLY = (
+ONLY = (
     Parameter("key", "Only calls of this key, or of several: give it again; `console` for those without one."),
     Parameter("model", "Only calls for this model."),
     Parameter("user", "Only calls for this end user."),
@@ -136,11 +136,11 @@ LIST_ALERTS = _read(
 LIST_REQUESTS = _read(
     "List the account's calls",
     "Newest first.",
-    parameters=(_BEFORE, Parameter("limit", "How many.", whole(1, 1000, PAGE)), *_ONLY),
+    parameters=(_BEFORE, Parameter("limit", "How many.", whole(1, 1000, PAGE)), *ONLY),
     answer=listing(REQUEST),
 )
 REQUESTS_TABLE = _read(
-    "Read the account's calls as CSV", parameters=(_BEFORE, *_ONLY), answer=_TEXT, answer_type="text/csv"
+    "Read the account's calls as CSV", parameters=(_BEFORE, *ONLY), answer=_TEXT, answer_type="text/csv"
 )
 LIVE = _read(
     "Watch the account's calls",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.http.api import admin_forms as forms
-from gateway.http.api.operations.activity import REQUEST
+from gateway.http.api.operations.activity import ONLY, REQUEST
 from gateway.http.api.operations.admin import (
     ACCOUNT,
     AFTER_NUMBER,
@@ -133,14 +133,9 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "List the calls of all accounts, newest first",
         listing(ADMIN_REQUEST),
         _ACCOUNT,
-        Parameter(
-            "key", "Only of this key, by its id, or of several: give it again; `console` for calls without a key."
-        ),
-        Parameter("model", "Only those that asked for this model."),
-        Parameter("failed", "`true`: only those that failed."),
         _BEFORE,
-        Parameter("after", "Only those after the one with this number.", whole(0, 2**53, 0)),
         LIMIT,
+        *ONLY,
     ),
     ("GET", "/requests/{request}"): read(
         "Read the whole path of a request",

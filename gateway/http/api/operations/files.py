@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from gateway.http.api.fields import Form
 from gateway.http.api.operations.common import READ_ERRORS, WRITE_ERRORS, whole
 from gateway.wire.chat.answers import COUNT, constant, listing, members
 from gateway.wire.json_schema import Component, Tree, or_null
+from gateway.wire.multipart import upload_of
 from gateway.wire.openapi import Operation, Parameter
+from gateway.wire.plain_request import word
+from gateway.wire.validators import integer
 
 _TEXT: Tree = {"type": "string"}
 _TAG = "Files"
@@ -26,23 +30,26 @@ FILE = Component(
         provider={"type": "string", "description": "Where it is kept."},
     ),
 )
-_FORM: Tree = {
-    "type": "object",
-    "properties": {
-        "file": {"type": "string", "contentMediaType": "application/octet-stream"},
-        "purpose": {"type": "string", "description": "What it is for, in the provider's words, such as `user_data`."},
-        "provider": {"type": "string", "description": "Which of the providers that keep files."},
-        "expires_after[anchor]": _TEXT,
-        "expires_after[seconds]": {"type": "integer", "minimum": 3600, "maximum": 2_592_000},
-    },
-    "required": ["file", "purpose"],
-    "additionalProperties": False,
-}
+ANCHOR, SECONDS = "expires_after[anchor]", "expires_after[seconds]"
+
+
+def upload_form(most: int) -> Form:
+    """The members of an upload. most: bytes of a file."""
+    members = {
+        "file": upload_of(most, "a file").about("What is to be kept."),
+        "purpose": word.about("What it is for, in the provider's words, such as `user_data` or `vision`."),
+        "provider": word.about("Which of the providers that keep files; the first of them without it."),
+        ANCHOR: word.about("`created_at`."),
+        SECONDS: integer(3600, 2_592_000).about("How long it is kept there."),
+    }
+    return Form(members, required=("file", "purpose"))
+
+
 CREATE = Operation(
     "Upload a file",
     _TAG,
     "Kept at a provider, and usable there by this account alone.",
-    form=Component("FileUpload", _FORM),
+    form=Component("FileUpload", upload_form(0).tree),
     answer=FILE,
     errors=(*WRITE_ERRORS, *_UPSTREAM),
 )
