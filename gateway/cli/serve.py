@@ -98,8 +98,7 @@ def _run_workers(options: argparse.Namespace, blueprint: Blueprint, workers: int
     try:
         listening = listen(options.host or server.host, server.port if options.port is None else options.port)
     except OSError as error:
-        print(f"gateway: cannot listen: {error}", file=sys.stderr)
-        return 1
+        return _cannot_listen(options, server, error)
     asyncio.run(_introduce(blueprint, listening))
     pid = blueprint.config.data / PID_FILE
     pid.write_text(f"{os.getpid()}\n")
@@ -108,6 +107,12 @@ def _run_workers(options: argparse.Namespace, blueprint: Blueprint, workers: int
         return asyncio.run(Supervisor(command, listening, workers, blueprint.config.data).run())
     finally:
         pid.unlink(missing_ok=True)
+
+
+def _cannot_listen(options: argparse.Namespace, server: Server, error: OSError) -> int:
+    host, port = options.host or server.host, server.port if options.port is None else options.port
+    print(f"gateway: cannot listen on {host}, port {port}: {error.strerror or error}", file=sys.stderr)
+    return 1
 
 
 def run_reload(options: argparse.Namespace) -> int:
@@ -180,8 +185,7 @@ async def _serve(options: argparse.Namespace, listening: socket.socket | None) -
                 link.tell("ready", os.getpid())
             await service.serve()
     except OSError as error:
-        print(f"gateway: cannot listen: {error}", file=sys.stderr)
-        return 1
+        return _cannot_listen(options, gateway.runtime.config.server, error)
     finally:
         await service.close()
         await gateway.stop()

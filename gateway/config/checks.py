@@ -13,8 +13,14 @@ from gateway.config.settings import Alias, ModelEntry, ProviderEntry
 MAX_ALIAS_LEVELS = 8
 
 
+def _no_plugin(checker: Checker, told: str, plugin: str, plugins: Collection[str]) -> str:
+    hint = checker.guess(plugin, plugins) or f"; loaded: {', '.join(sorted(plugins)) or 'none'}"
+    return f"no plugin is named {told}{hint}"
+
+
 def check_names(checker: Checker, names: set[str], plugins: Collection[str] | None) -> None:
-    """`pipeline` names nobody twice and only loaded plugins; `default_model` is one of `names`.
+    """`pipeline` names nobody twice and only loaded plugins, `plugins.enable` only what is there; `default_model` is
+    one of `names`.
 
     Looks at the plain values, so that these are checked also when another part of the file is wrong.
     """
@@ -29,9 +35,17 @@ def check_names(checker: Checker, names: set[str], plugins: Collection[str] | No
         if plugin in first:
             document.report(path, f"{told} is listed twice, first as entry {first[plugin] + 1}")
         elif plugins is not None and plugin not in plugins:
-            hint = checker.guess(plugin, plugins) or f"; loaded: {', '.join(sorted(plugins)) or 'none'}"
-            document.report(path, f"no plugin is named {told}{hint}")
+            document.report(path, _no_plugin(checker, told, plugin, plugins))
         first.setdefault(plugin, index)
+    section = document.values.get("plugins")
+    listed = section if isinstance(section, dict) else {}
+    enabled, disabled = listed.get("enable"), listed.get("disable")
+    never = disabled if isinstance(disabled, list) else []
+    for index, plugin in enumerate(enabled if isinstance(enabled, list) else []):
+        # Misspelt, a step such as `quota` would be left out without a word.
+        if isinstance(plugin, str) and plugins is not None and plugin not in plugins and plugin not in never:
+            path = ("plugins", "enable", index)
+            document.report(path, _no_plugin(checker, _told(document, path, plugin), plugin, plugins))
     default = document.values.get("default_model")
     if default and isinstance(default, str) and default not in names:
         told = _told(document, ("default_model",), default)

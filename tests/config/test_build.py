@@ -396,6 +396,12 @@ class TestPlugins:
             'config.yaml:1: pipeline[2]: no plugin is named "zzz"; loaded: auth, quota',
         ]
 
+    def test_plugins_that_are_enabled_are_there(self, problems):
+        text = "plugins: {enable: [auth, qouta, off], disable: [off]}"
+        assert problems(text, plugins=["auth", "quota"]) == [
+            'config.yaml:1: plugins.enable[1]: no plugin is named "qouta"; did you mean quota?',
+        ]
+
     def test_the_default_pipeline_leaves_out_what_is_not_loaded(self, build):
         assert build("", plugins=["usage_log", "auth", "other"]).pipeline == ("auth", "usage_log")
         assert build("pipeline:", plugins=["auth"]).pipeline == ("auth",)

@@ -138,6 +138,6 @@ def test_a_taken_port_is_said_in_one_line(start, tmp_path):
     environment = {**os.environ, "GATEWAY_DATA": str(tmp_path / "other")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 1
-    assert "cannot listen" in done.stderr
+    assert f"cannot listen on 127.0.0.1, port {port}: " in done.stderr
     assert "Traceback" not in done.stderr
     assert running.stop() == 0
