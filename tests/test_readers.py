@@ -14,7 +14,7 @@ from gateway.testing import make_call
 SECRET = "known to the operator"  # like no credential: only its value tells
 
 
-@pytest.mark.parametrize("kind", [ChatReader, *set(PLAIN_READERS.values())])
+@pytest.mark.parametrize("kind", [ChatReader, *dict.fromkeys(PLAIN_READERS.values())])
 def test_secrets_are_kept_out_of_every_fault(kind: type[ChatReader]) -> None:
     reader = kind(make_call(stream=True), (SECRET,))
     body = b'{"error": {"message": "the key %s is no good", "type": "invalid_request_error"}}' % SECRET.encode()
