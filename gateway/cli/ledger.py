@@ -30,6 +30,9 @@ def add_commands(commands: Any) -> None:
     ledger = commands.add_parser("ledger", help="check, show and export the ledger")
     actions = ledger.add_subparsers(required=True, metavar="ACTION")
     check = actions.add_parser("check", help="recompute every sum and compare; exit status 1 when one is off")
+    check.add_argument(
+        "--new", action="store_true", help="only what was written since the last check that found nothing"
+    )
     check.set_defaults(run=run_check)
     show = actions.add_parser("show", help="the last entries of an account")
     show.add_argument("account", help="the account's id, name or e-mail address")
@@ -66,7 +69,7 @@ def run_check(options: argparse.Namespace) -> int:
     """Exit status 0 when every figure is right, 1 otherwise."""
 
     async def work(stores: Stores) -> int:
-        found = await stores.check()
+        found = await stores.check(full=not options.new)
         if options.json:
             print_json({"ok": not found, "discrepancies": [asdict(item) for item in found]})
         else:

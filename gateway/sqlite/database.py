@@ -95,9 +95,9 @@ class SqliteStores(Stores):
         [(count, credits)] = await self.read(_HOLDS)
         return count, credits
 
-    async def check(self) -> list[Discrepancy]:
-        """Recompute everything in one snapshot, on a thread of its own; see `gateway.sqlite.money.check`."""
-        return await self.core.apart(lambda: check_database(self.core.path))
+    async def check(self, *, full: bool = True) -> list[Discrepancy]:
+        """In one snapshot, on a thread of its own; see `gateway.sqlite.money.check`."""
+        return await self.core.apart(lambda: check_database(self.core.path, full=full, keep=True))
 
     async def prune(self, now: int, *, usage_before: int) -> Mapping[str, int]:
         """One kind after the other, each in pieces."""

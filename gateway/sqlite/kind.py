@@ -13,7 +13,7 @@ from gateway.api.stores import MigrationPlan, MigrationStep, Stores, StoresSetti
 from gateway.sqlite.database import backup_database, open_stores
 from gateway.sqlite.engine.migrations import STEPS, WHAT
 from gateway.sqlite.engine.presence import folder_of, in_use, living_in
-from gateway.sqlite.money.check import check_database
+from gateway.sqlite.money.check import SUFFIX, check_database
 
 PATIENCE = 1.5
 """Seconds that a writer waits for another process's lock: a caller is to be told within two."""
@@ -135,6 +135,8 @@ def _swap(fresh: Path, target: Path) -> None:
                 place = target.with_name(target.name + ".replaced" + ending)
                 old.replace(place)
                 moved.append((place, old))
+        # Sums of the old one's entries.
+        target.with_name(target.name + SUFFIX).unlink(missing_ok=True)
         fresh.replace(target)
     except OSError:
         for place, old in reversed(moved):

@@ -86,9 +86,10 @@ class Stores(ABC):
         return None
 
     @abstractmethod
-    async def check(self) -> list[Discrepancy]:
+    async def check(self, *, full: bool = True) -> list[Discrepancy]:
         """Recompute every sum from the entries and compare; an empty list when all is well. Reads one consistent
-        state, beside running calls."""
+        state, beside running calls. full: from the first entry on; otherwise a store may go on from the last check
+        that found nothing, and compares all that is summed in any case."""
 
     @abstractmethod
     async def prune(self, now: int, *, usage_before: int) -> Mapping[str, int]:

@@ -50,7 +50,7 @@ class MemoryStores(Stores):
         held = [one.amount for one in self.world.holds.values() if one.state == "open"]
         return len(held), sum(held)
 
-    async def check(self) -> list[Discrepancy]:
+    async def check(self, *, full: bool = True) -> list[Discrepancy]:
         """Balances and what is held, against entries and open holds."""
         found = []
         for account in self.world.accounts.values():

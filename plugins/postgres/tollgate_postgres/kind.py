@@ -75,7 +75,7 @@ class PostgresStores(Stores):
         parts = urlsplit(self.database.url)
         return {"kind": "postgres", "place": f"{parts.hostname or 'local'}{parts.path}", "version": str(VERSION)}
 
-    async def check(self) -> list[Discrepancy]:
+    async def check(self, *, full: bool = True) -> list[Discrepancy]:
         """In one snapshot."""
         await self.lanes.drain()
         return await self.database.run(check)
