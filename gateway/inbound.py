@@ -3,9 +3,9 @@
 A request goes out as its caller wrote it to a provider that speaks the same dialect, and as a chat body to every other.
 What the chat body cannot say is noted while it is made, and counts only where that body is sent.
 
-notes = Notes("Anthropic")
+notes = Notes("Example")
 chat = chat_body(body, notes)
-call.forms = {"chat": notes.form(call, chat), "anthropic.messages": Form(body)}
+call.forms = {"chat": notes.form(call, chat), "example.requests": Form(body)}
 """
 
 from __future__ import annotations
