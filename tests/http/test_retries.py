@@ -220,7 +220,7 @@ async def test_first_byte_limit(serve: Any, stream: bool) -> None:
     assert answer.error["type"] == "upstream_error"
     assert "upstream.first_byte" in answer.error["message"]
     assert len(site.upstream.requests) == 1, "the same again would take its time again"
-    await site.upstream.requests[0].wait_closed(1)
+    await site.upstream.requests[0].wait_closed()
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -240,7 +240,7 @@ async def test_idle_limit_in_a_whole_answer(serve: Any) -> None:
     answer = await site.ask()
     assert (answer.status, answer.error["code"]) == (504, "upstream_idle_timeout")
     assert len(site.upstream.requests) == 1
-    await site.upstream.requests[0].wait_closed(1)
+    await site.upstream.requests[0].wait_closed()
 
 
 async def test_idle_limit_in_a_stream(serve: Any) -> None:
@@ -248,7 +248,7 @@ async def test_idle_limit_in_a_stream(serve: Any) -> None:
     site.upstream.reply(Reply([sse(chunk({"content": "Hi"})), Stall()]))
     answer = await site.ask(stream=True)
     assert answer.events[-1]["error"]["code"] == "upstream_idle_timeout"
-    await site.upstream.requests[0].wait_closed(1)
+    await site.upstream.requests[0].wait_closed()
     row = await site.row()
     assert (row.row.status, row.row.error) == (504, "upstream_idle_timeout")
     assert row.credits > 0, "what was received is billed"
@@ -265,7 +265,7 @@ async def test_total_limit_bounds_an_answer_that_never_ends(serve: Any, stream: 
     error = answer.events[-1]["error"] if stream else answer.error
     assert error["code"] == "upstream_total_timeout"
     assert answer.status == (200 if stream else 504)
-    await site.upstream.requests[0].wait_closed(1)
+    await site.upstream.requests[0].wait_closed()
 
 
 async def test_total_limit_bounds_all_tries_together(serve: Any) -> None:
