@@ -184,13 +184,13 @@ class Gateway:
         """The runtime that a new request is served by; `release_runtime` must follow."""
         runtime = self.runtime
         runtime.users += 1
-        self.metrics.active.inc()
+        self.metrics.active += 1
         return runtime
 
     def release_runtime(self, runtime: Runtime) -> None:
         """A request is over. The last one of an old generation closes it."""
         runtime.users -= 1
-        self.metrics.active.dec()
+        self.metrics.active -= 1
         if runtime.users == 0 and runtime is not self.runtime:
             self.spawn(runtime.close(), "close old configuration")
 

@@ -13,7 +13,7 @@ MOST_TAG_VALUES = 1000
 """Different values of one tag that are counted apart, for an account and a UTC day; more come under ""."""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class UsageRow:
     """One request in the usage log. created: unix seconds; milliseconds for the two durations.
     model: what the caller asked for; target: the model that answered, "" when none did. tags: for whom it was; those
