@@ -114,6 +114,7 @@ Tally
 Target
 TextFilter
 TextPattern
+TextRoom
 ToolFault
 ToolImage
 ToolResult
