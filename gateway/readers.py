@@ -30,6 +30,7 @@ from gateway.wire.redact import redact_fault
 from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response, unfold_response
 from gateway.wire.responses.objects import usage_of_response
 from gateway.wire.responses.tally import ResponsesTally, finish_reason_of
+from gateway.wire.shortening import shorten_completion, shorten_response
 from gateway.wire.tokens import estimate_output_tokens
 from gateway.wire.usage import find_usage
 
@@ -119,7 +120,10 @@ class ResponsesReader(ChatReader):
     def measure(self, body: Json) -> Answer:
         """A response object with what it comes to."""
         chat = chat_from_response(body, completion_id="", model=self.call.model, created=0)
-        return Answer(body, self.dialect, usage_of_response(body), finish_reason_of(body), estimate_output_tokens(chat))
+        written = estimate_output_tokens(chat)
+        return Answer(
+            body, self.dialect, usage_of_response(body), finish_reason_of(body), written, shorten=shorten_response
+        )
 
     def open_tally(self, choices: int) -> Tally:
         """A fresh tally for the items of the stream."""
@@ -216,7 +220,8 @@ def measure_chat(body: Json) -> Answer:
     choices = body.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     reason = str(first.get("finish_reason") or "") if isinstance(first, dict) else ""
-    return Answer(body, "chat", find_usage(body), reason, estimate_output_tokens(body))
+    written = estimate_output_tokens(body)
+    return Answer(body, "chat", find_usage(body), reason, written, shorten=shorten_completion)
 
 
 def listed_models(

@@ -118,8 +118,10 @@ from gateway.wire.redact import clean, redact, redact_fault
 from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response
 from gateway.wire.responses.sealed_reasoning import is_sealed, seal, unseal
 from gateway.wire.retry_after import read_retry_after
+from gateway.wire.shortening import TextRoom
 from gateway.wire.sse import DONE, Event, EventReader, encode_data, encode_event
 from gateway.wire.stream_relay import StreamRelay
+from gateway.wire.structure import Place, fold, objects_of, path_of
 from gateway.wire.text_pattern import TextPattern, text_member
 from gateway.wire.text_tokens import expected_text_tokens, texts_of
 from gateway.wire.tokens import (
@@ -209,6 +211,7 @@ __all__ = [
     "PaymentEvent",
     "PaymentKind",
     "PaymentMethod",
+    "Place",
     "PlainReader",
     "Price",
     "Profile",
@@ -241,6 +244,7 @@ __all__ = [
     "Target",
     "TextFilter",
     "TextPattern",
+    "TextRoom",
     "ToolFault",
     "ToolImage",
     "ToolResult",
@@ -287,6 +291,7 @@ __all__ = [
     "fault_from_openai_error",
     "fault_from_stream_event",
     "find_usage",
+    "fold",
     "fold_stream",
     "form_of_body",
     "get_request",
@@ -303,7 +308,9 @@ __all__ = [
     "measure_chat",
     "nearest_effort",
     "nonsense",
+    "objects_of",
     "output_limit_of",
+    "path_of",
     "post_request",
     "read_completion",
     "read_form",

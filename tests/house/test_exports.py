@@ -82,6 +82,7 @@ Part
 PaymentEvent
 PaymentKind
 PaymentMethod
+Place
 PlainReader
 Price
 Profile
@@ -114,6 +115,7 @@ Tally
 Target
 TextFilter
 TextPattern
+TextRoom
 ToolFault
 ToolImage
 ToolResult
@@ -160,6 +162,7 @@ expected_text_tokens
 fault_from_openai_error
 fault_from_stream_event
 find_usage
+fold
 fold_stream
 form_of_body
 get_request
@@ -176,7 +179,9 @@ longest_match
 measure_chat
 nearest_effort
 nonsense
+objects_of
 output_limit_of
+path_of
 post_request
 read_completion
 read_form

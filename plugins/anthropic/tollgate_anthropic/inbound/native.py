@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -36,6 +37,7 @@ from tollgate_anthropic.faults import fault_from_error
 from tollgate_anthropic.reply import MessageReader, completion_of, message_in
 from tollgate_anthropic.thinking import LEAST_BUDGET
 
+from .shortening import shorten_message
 from .tally import MessagesTally
 
 Json = dict[str, Any]
@@ -143,7 +145,7 @@ class NativeReader(MessageReader):
     def measure(self, body: Json) -> Answer:
         """A whole answer with what it comes to: its usage, why it ended, the size of its text."""
         found = measure_chat(completion_of(self.call, body, self.reading))
-        return Answer(body, self.dialect, found.usage, found.finish_reason, found.output_tokens)
+        return replace(found, body=body, dialect=self.dialect, shorten=shorten_message)
 
     def make_decoder(self) -> StreamDecoder:
         """A fresh decoder for the streamed answer."""

@@ -7,6 +7,7 @@ model, the output limit) is replaced, and what the gateway sealed into signature
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from gateway.api import (
@@ -28,6 +29,7 @@ from tollgate_google.reply import GeminiReader, completion_of, responses_in
 from tollgate_google.stream import EventStreamDecoder, place_of
 
 from .sealing import envelope_in
+from .shortening import shorten_reply
 from .spelling import camel
 from .tally import GenerateTally
 
@@ -94,7 +96,7 @@ class NativeReader(GeminiReader):
     def measure(self, body: Json) -> Answer:
         """A whole answer with what it comes to: its usage, why it ended, the size of its text."""
         found = measure_chat(completion_of(self.call, [body], self.reading))
-        return Answer(body, self.dialect, found.usage, found.finish_reason, found.output_tokens)
+        return replace(found, body=body, dialect=self.dialect, shorten=shorten_reply)
 
     def make_decoder(self) -> StreamDecoder:
         """A fresh decoder for the streamed answer."""
