@@ -38,6 +38,7 @@ from gateway.profile import COMPLETIONS, Dialect, Profile
 from gateway.provider import (
     Answer,
     Attempt,
+    BatchesProvider,
     CountingProvider,
     Exchange,
     FilesProvider,
@@ -150,6 +151,7 @@ __all__ = [
     "Attempt",
     "BaseUrl",
     "Basis",
+    "BatchesProvider",
     "BilledRound",
     "Call",
     "CallProgress",

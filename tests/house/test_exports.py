@@ -15,6 +15,7 @@ Attempt
 BOUND
 BaseUrl
 Basis
+BatchesProvider
 BilledRound
 COMPLETIONS
 Call

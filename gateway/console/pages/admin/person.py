@@ -121,7 +121,10 @@ async def erase(visit: Visit) -> Answer:
         erased = await erasing.erase(admin_of(visit), visit.values["account"], given(visit, "name"))
     except Fault as fault:
         return await _shown(visit, {"erase": next(iter(beside(visit, fault).values()))}, opened="erase")
-    return visit.redirect(f"/admin/accounts/{erased.id}", say="What was personal of this account is erased.")
+    say = "What was personal of this account is erased."
+    if erased.files.left:
+        say += f" {len(erased.files.left)} files or batches are left at providers: the log names them."
+    return visit.redirect(f"/admin/accounts/{erased.account.id}", say=say)
 
 
 PAGES = (show, edit, set_state, book, make_link, sign_out, create_key, erase)
