@@ -180,6 +180,12 @@ class FakeUpstream:
         """Let a function decide on each request."""
         self._answer = decide
 
+    def forget(self) -> None:
+        """As if nothing had been asked and no reply been set: for tests that share one upstream in turn."""
+        self.requests.clear()
+        self._queue.clear()
+        self._answer = None
+
     async def wait_for_requests(self, count: int, within: float = PATIENCE) -> list[Received]:
         """Wait until `count` requests have arrived in all. Raises TimeoutError."""
         async with asyncio.timeout(within), self._arrived:

@@ -14,16 +14,27 @@ import pytest
 from gateway.stores import HoldRequest
 from gateway.testing import DONE_EVENT, Cut, Hold, Reply, chunk, json_reply, sse, usage
 
-from .chat_kit import open_chat
+from .chat_kit import chat_window, open_chat
 from .chromium import chromium
+from .looking import Look
 
-__all__ = ["chromium", "open_chat"]
+__all__ = ["chat_window", "chromium", "open_chat"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
+
+HARD = {
+    "quotes": "> " * 3000 + "x",
+    "stars": "*" * 20_000,
+    "brackets": "[" * 20_000,
+    "lists": "- " * 2000,
+    "ticks": "`" * 5000 + "x",
+    "cells": "| a " * 4000 + "|\n|---|\n",
+    "controls": "a\u0000\u202eb",
+}
 
 
 def says(*pieces: str, reason: str = "stop", **delta: Any) -> Reply:
@@ -122,7 +133,7 @@ class TestTalking:
         chat = await open_chat()
         await chat.page.get_by_text("Web search and MCP").click()
         await chat.page.get_by_text("Add an MCP server by its address").click()
-        await chat.page.get_by_label("Name", exact=True).fill("notes")
+        await chat.page.get_by_label("Name", exact=True).fill("diary")
         await chat.page.get_by_label("Address").fill("https://10.9.8.7/mcp")
         await chat.page.get_by_label("Authorization").fill("very-secret-token")
         await chat.click("Add server")
@@ -282,7 +293,7 @@ class TestInside:
 
     @pytest.mark.parametrize("answer", ["Yes, run it", "No"])
     async def test_a_call_of_an_mcp_server_is_asked_about(self, open_chat, answer):
-        chat = await open_chat(mcp=True)
+        chat = await open_chat()
         call = called("notes__add", '{"a":1}')
         chat.model.queue(says(tool_calls=[call], reason="tool_calls"), says("Done."))
         await chat.page.get_by_text("Web search and MCP").click()
@@ -391,26 +402,16 @@ class TestHostile:
         assert await chat.page.locator("#chat img").count() == 0
         assert not await chat.is_trapped()
 
-    @pytest.mark.parametrize(
-        "text",
-        [
-            pytest.param("> " * 3000 + "x", id="quotes"),
-            pytest.param("*" * 20_000, id="stars"),
-            pytest.param("[" * 20_000, id="brackets"),
-            pytest.param("- " * 2000, id="lists"),
-            pytest.param("`" * 5000 + "x", id="ticks"),
-            pytest.param("| a " * 4000 + "|\n|---|\n", id="cells"),
-            pytest.param("a\u0000\u202eb", id="controls"),
-        ],
-    )
-    async def test_text_that_is_hard_to_read_leaves_the_page_alive(self, open_chat, text):
+    async def test_text_that_is_hard_to_read_leaves_the_page_alive(self, open_chat):
         chat = await open_chat()
-        chat.model.reply(says(text, "\n\nThe end."))
-        await chat.send("Hi")
-        assert await chat.page.locator(".md").last.inner_text()
-        chat.model.reply(says("Still here."))
-        await chat.send("And?")
-        assert await chat.page.locator(".md").last.inner_text() == "Still here."
+        for name, text in HARD.items():
+            chat.model.queue(says(text, "\n\nThe end."), says("Still here."))
+            await chat.send("Hi")
+            assert await chat.page.locator(".md").last.inner_text(), name
+            await chat.send("And?")
+            assert await chat.page.locator(".md").last.inner_text() == "Still here.", name
+            await chat.page.keyboard.press("Control+Shift+o")
+            assert await chat.page.locator(".message").count() == 0
 
 
 class TestForEverybody:
@@ -446,23 +447,22 @@ class TestForEverybody:
         assert "Another one." in said
         assert said.endswith("The answer of fake/model is complete.")
 
-    @pytest.mark.parametrize("scheme", ["light", "dark"])
-    @pytest.mark.parametrize("width", [1280, 390])
-    async def test_no_serious_faults(self, open_chat, scheme, width):
-        chat = await open_chat(scheme=scheme, width=width)
+    async def test_no_serious_faults(self, open_chat):
+        chat = await open_chat()
+        look = Look(chat.page)
         text = "# A\n\n- [x] b\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\nprint(1)\n```\n\n> c [d](https://e.example)"
         chat.model.reply(says(text, reasoning_content="hm"))
         await chat.send("Hi")
-        await chat.check_axe()
+        assert await look.inspect() == []
         await chat.page.keyboard.press("Control+k")
-        await chat.check_axe()
+        assert await look.inspect() == []
         await chat.page.keyboard.press("Escape")
         await chat.click("View code")
-        await chat.check_axe()
+        assert await look.inspect() == []
         await chat.page.keyboard.press("Escape")
         await chat.click("Dry run")
         await chat.page.locator(".explained dl").wait_for()
-        await chat.check_axe()
+        assert await look.inspect() == []
 
 
 class TestDryRun:
