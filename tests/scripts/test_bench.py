@@ -73,10 +73,10 @@ async def relay(upstream: int, change: Any) -> AsyncIterator[int]:
 async def streamed(port: int, upstream: int, count: int = 3, seconds: float = 0.1) -> load.StreamLoad:
     """Open, record and end `count` streams at 10 ms through `port`."""
     running = load.StreamLoad(port, wire.request(wire.stream_body(10), port, None))
-    await running.open(count, 5)
+    await running.open(count, 60)
     await running.record(seconds)
     await load.control(upstream, "release")
-    await running.close(5)
+    await running.close(60)
     return running
 
 
