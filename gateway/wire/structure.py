@@ -17,19 +17,23 @@ Json = dict[str, Any]
 Place = tuple[Any, str | int]
 """Where a value stands: the place of what it is in (None for the root), and its key or index there."""
 
-OWN_WORDS = frozenset(
-    {
-        # schemas
-        "parameters", "parametersjsonschema", "inputschema", "outputschema", "schema", "responseschema",
-        "responsejsonschema",
-        # arguments and results of calls, and examples of them
-        "args", "arguments", "inputexamples", "response", "structuredcontent", "variables", "env",
-        # maps whose keys are the caller's
-        "metadata", "clientmetadata", "labels", "attributes", "headers", "logitbias", "configs", "chattemplatekwargs",
-        "documents",
-    }
-)  # fmt: skip
-"""Members, folded (`fold`), below which a name means what the caller says."""
+_OWN_WORDS = (
+    # schemas
+    "parameters parameters_json_schema input_schema output_schema schema response_schema response_json_schema "
+    # arguments and results of calls, and examples of them
+    "args arguments input_examples response structured_content variables env "
+    # maps whose keys are the caller's
+    "metadata client_metadata labels attributes headers logit_bias configs chat_template_kwargs documents"
+)
+
+
+def _spellings(name: str) -> tuple[str, str]:
+    first, *words = name.split("_")
+    return name, first + "".join(word.title() for word in words)
+
+
+OWN_WORDS = frozenset(spelled for name in _OWN_WORDS.split() for spelled in _spellings(name))
+"""Members below which a name means what the caller says."""
 _ARGUMENTS = "input"
 """Arguments of a call where it is an object, turns of a conversation where it is a list."""
 _ONE_WORD = frozenset(
@@ -52,14 +56,16 @@ def fold(name: str) -> str:
 
 def objects_of(body: Mapping[str, Any]) -> Iterator[tuple[Place | None, Json]]:
     """The objects of a body with their places, without those in the caller's own words. Linear, and blind to texts."""
-    todo: list[tuple[Place | None, Any]] = [(None, body)]
+    todo: list[tuple[Place | None, Any]] = [(None, dict(body))]
     while todo:
         place, node = todo.pop()
-        if isinstance(node, Mapping):
-            yield place, node  # type: ignore[misc]
+        if type(node) is dict:
+            yield place, node
             for name, value in node.items():
-                if (type(value) is dict or type(value) is list) and not _own_words(name, value):
-                    todo.append(((place, name), value))
+                kind = type(value)
+                if (kind is dict or kind is list) and name not in OWN_WORDS:
+                    if kind is list or name != _ARGUMENTS:
+                        todo.append(((place, name), value))
         else:
             for at, value in enumerate(node):
                 if type(value) is dict or type(value) is list:
@@ -81,14 +87,13 @@ def refuse_other_spellings(body: Mapping[str, Any]) -> None:
     format has such names), and one that stands beside its own other spelling with another value (`serviceTier` beside
     `service_tier`)."""
     for place, node in objects_of(body):
-        odd = False
-        for name in node:
-            if name.islower() and "-" not in name:
-                continue  # nearly always
-            odd, lower = True, name.lower()
-            if name != lower and _is_other_case(name, lower):
-                refuse(path_of(place, name), f"is to be written {_usual(name, lower)!r}", code="forbidden_parameter")
-        if odd:
+        names = "".join(node)
+        if not names.islower() or "-" in names:  # hardly ever
+            for name in node:
+                lower = name.lower()
+                if name != lower and _is_other_case(name, lower):
+                    usual = _usual(name, lower)
+                    refuse(path_of(place, name), f"is to be written {usual!r}", code="forbidden_parameter")
             _refuse_twice(place, node)
 
 
@@ -112,7 +117,3 @@ def _usual(name: str, lower: str) -> str:
     if lower in _ONE_WORD or "_" in name or "-" in name or name.isupper():
         return printable(lower[:_LONGEST_STEP])
     return printable((name[:1].lower() + name[1:])[:_LONGEST_STEP])
-
-
-def _own_words(name: str, value: Any) -> bool:
-    return fold(name) in OWN_WORDS or (name == _ARGUMENTS and type(value) is dict)
