@@ -112,6 +112,7 @@ from gateway.wire.lenient import (
     with_cached,
     writable,
 )
+from gateway.wire.mending import load_mended
 from gateway.wire.multipart import Upload, form_of_body, has_uploads, read_form, write_form
 from gateway.wire.openapi import Operation, Parameter, SecurityScheme
 from gateway.wire.pdf import PageCounter
@@ -306,6 +307,7 @@ __all__ = [
     "kept_ids",
     "listed_models",
     "load_exact",
+    "load_mended",
     "longest_match",
     "measure_chat",
     "nearest_effort",

@@ -176,6 +176,7 @@ kept_fault
 kept_ids
 listed_models
 load_exact
+load_mended
 longest_match
 measure_chat
 nearest_effort

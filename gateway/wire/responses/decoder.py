@@ -14,7 +14,7 @@ import orjson
 from gateway.errors import Fault, UpstreamFault
 from gateway.wire.errors.render import fault_from_stream_event
 from gateway.wire.event_decoder import EventDecoder, StreamItem
-from gateway.wire.exact_json import load_exact
+from gateway.wire.mending import load_mended
 from gateway.wire.responses.objects import usage_of_response
 from gateway.wire.responses.replay import events_of
 from gateway.wire.sse import DONE_DATA
@@ -111,7 +111,7 @@ def _failure(event: Json) -> Fault:
 
 def _object(data: bytes) -> Json | None:
     try:
-        value = load_exact(data)
+        value = load_mended(data)
     except orjson.JSONDecodeError:
         return None
     return value if isinstance(value, dict) else None

@@ -285,6 +285,13 @@ def test_images_and_unknown_parts() -> None:
     ]
 
 
+def test_what_stands_beside_a_text_is_about_it_and_keeps_it_from_nobody() -> None:
+    part = {"text": "Hello", "partMetadata": {"a": 1}}
+    assert whole(event(part, reason="STOP"))["choices"][0]["message"]["content"] == "Hello"
+    thought = {**part, "thought": True}
+    assert whole(event(thought, part, reason="STOP"))["choices"][0]["message"]["reasoning_content"] == "Hello"
+
+
 def test_log_probabilities() -> None:
     result = {
         "chosenCandidates": [{"token": "H\u00e9", "logProbability": -0.5, "tokenId": 7}],

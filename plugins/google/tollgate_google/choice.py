@@ -17,6 +17,7 @@ Delta = dict[str, Any]
 
 _TAKEN = frozenset({"content", "finishReason", "index", "logprobsResult"})
 _TEXT_KEYS = frozenset({"text", "thought", "thoughtSignature", "thought_signature"})
+_OTHER_DATA = frozenset({"functionCall", "function_call", "inlineData", "inline_data"})
 
 
 class Choice:
@@ -74,7 +75,8 @@ class Choice:
 
     def _part(self, part: dict[str, Any], out: list[Delta]) -> None:
         text = part.get("text")
-        if type(text) is str and part.keys() <= _TEXT_KEYS:
+        if type(text) is str and (part.keys() <= _TEXT_KEYS or (text and part.keys().isdisjoint(_OTHER_DATA))):
+            # A part holds one thing, and what stands beside a text (`partMetadata`) is about it.
             signature = part.get("thoughtSignature") or part.get("thought_signature")
             if part.get("thought") is True:
                 if text:
