@@ -6,9 +6,10 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import orjson
 import pytest
 
 from gateway.errors import ConfigFault
+from gateway.http.server.service import Service
 from gateway.testing import (
     DONE_EVENT,
     FakeUpstream,
@@ -140,6 +142,34 @@ async def test_a_drain_turns_new_calls_away_and_lets_running_ones_finish(serve: 
     body = b"".join([part async for part in client.chunks()])
     assert body.endswith(DONE_EVENT)
     await asyncio.wait_for(drain, 30)
+
+
+async def test_a_worker_that_drains_hears_who_is_connected_already(site: Any) -> None:
+    """A connection that was accepted a moment ago has its request on its way, and no other worker can take it."""
+    ask = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
+    async with asyncio.timeout(60), AsyncExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        listening.setblocking(False)
+        service = Service(site.running.gateway, listening=listening)
+        await service.start()
+        stack.push_async_callback(service.close)
+        used, begun = await asyncio.open_connection(*service.address)
+        stack.callback(begun.close)
+        begun.write(ask)
+        await used.readuntil(b"\r\n\r\n")
+        fresh, writer = await asyncio.open_connection(*service.address)
+        stack.callback(writer.close)
+        assert service._runner is not None
+        while len(service._runner.server.connections) < 2:
+            await asyncio.sleep(0)
+        drain = asyncio.ensure_future(service.drain())
+        await used.read()
+        assert used.at_eof(), "an idle one is closed"
+        writer.write(ask)
+        answer = await fresh.read()
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"connection: close" in answer.lower()
+        await drain
 
 
 async def test_before_it_drains_it_serves_on_until_balancers_have_looked_away(serve: Any) -> None:
