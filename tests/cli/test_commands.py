@@ -209,7 +209,7 @@ def test_no_flag_takes_a_number_that_is_none(gateway: Terminal) -> None:
             continue
         assert callable(action.type), name
         for odd in ("nan", "inf", "1e400", "-1e400", "9" * 40, "", "💥", "-1e3", "1_0", "٣"):
-            with contextlib.suppress(argparse.ArgumentTypeError):
+            with contextlib.suppress(argparse.ArgumentTypeError, ValueError):
                 value = action.type(odd)
                 assert not isinstance(value, int | float) or action.choices, (name, odd)
         numbers += 1
