@@ -55,16 +55,18 @@ def _written(plugin: object, name: str) -> object:
 
 
 class Plugins:
-    """The registered plugins of one gateway, in order: those that `pipeline` names first, then by name."""
+    """The registered plugins of one gateway, in order: those that `pipeline` names first, then by name. left_out: the
+    names of those that are there, and are not to be used."""
 
-    def __init__(self, manager: pluggy.PluginManager, names: Sequence[str]) -> None:
+    def __init__(self, manager: pluggy.PluginManager, names: Sequence[str], left_out: Iterable[str] = ()) -> None:
         self.manager = manager
         self.names = tuple(names)
+        self.left_out = frozenset(left_out)
 
     def order(self, pipeline: Sequence[str]) -> Plugins:
         """The same plugins with those of `pipeline` (which must all be loaded) in front."""
         rest = [name for name in self.names if name not in pipeline]
-        return Plugins(self.manager, [*pipeline, *rest])
+        return Plugins(self.manager, [*pipeline, *rest], self.left_out)
 
     def implementations(self, hook: str) -> Iterator[tuple[str, pluggy.HookImpl]]:
         """The implementations of one hook in plugin order, each with its plugin's name."""
@@ -100,8 +102,13 @@ def load(
     problems: list[str] = []
     only, never = None if enabled is None else set(enabled), set(disabled)
 
+    left_out: set[str] = set()
+
     def wanted(name: str) -> bool:
-        return (only is None or name in only) and name not in never
+        if (only is None or name in only) and name not in never:
+            return True
+        left_out.add(name)
+        return False
 
     for point in _installed(entry_point_group) if entry_point_group else ():
         if not wanted(point.name):
@@ -133,7 +140,7 @@ def load(
             manager.register(plugin, name)
     if problems:
         raise ConfigFault(problems)
-    return Plugins(manager, names)
+    return Plugins(manager, names, left_out.union(found).difference(names))
 
 
 def _installed(group: str) -> EntryPoints:

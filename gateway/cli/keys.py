@@ -8,7 +8,7 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 from gateway.budgets import period_of
-from gateway.cli.common import add_config, add_json, print_json, print_table, record, with_stores
+from gateway.cli.common import add_config, add_json, number, print_json, print_table, record, with_stores
 from gateway.errors import CallerFault, Refusal
 from gateway.stores import Account, Key, KeySettings, Stores
 
@@ -38,7 +38,9 @@ def add_commands(commands: Any) -> None:
     revoke.set_defaults(run=run_revoke)
     rotate = actions.add_parser("rotate", help="give a key a new secret and show it, once; its settings stay")
     rotate.add_argument("key", help="the key's id")
-    rotate.add_argument("--grace", type=float, default=0.0, help="seconds the old secret still works (%(default)s)")
+    rotate.add_argument(
+        "--grace", type=number(0, 31_536_000), default=0.0, help="seconds the old secret still works (%(default)s)"
+    )
     rotate.set_defaults(run=run_rotate)
     for action in (create, update, listing, revoke, rotate):
         add_config(action)
