@@ -67,7 +67,7 @@ async def test_a_batch_is_answered_when_its_time_has_come(tmp_path):
     _, second = await other.batches("POST", **made)
     assert second["request_counts"] == {"total": 3, "completed": 1, "failed": 2}
     out = orjson.loads((await other.files("GET", f"/{second['output_file_id']}/content"))[1])
-    assert out["response"]["body"]["choices"][0]["message"]["content"].startswith("You said: \"Hi")
+    assert out["response"]["body"]["choices"][0]["message"]["content"].startswith('You said: "Hi')
     errors = (await other.files("GET", f"/{second['error_file_id']}/content"))[1].splitlines()
     assert [orjson.loads(one)["response"]["status_code"] for one in errors] == [503, 400]
     _, listed = await other.batches("GET", "?limit=1")
