@@ -170,7 +170,7 @@ async def test_the_sdk_makes_a_batch_of_the_echo_model(tmp_path: Path) -> None:
         [row] = await gateway.gateway.stores.usage.recent(gateway.account.id)
         assert (row.row.route, row.row.usage.completion_tokens) == ("/batches", usage["completion_tokens"])
         summary = await gateway.gateway.stores.usage.summary(gateway.account.id, start=0, end=2**40)
-        assert summary.credits == cost
+        assert summary.credits == row.credits == cost
         assert await gateway.gateway.stores.check() == []
 
 
