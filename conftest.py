@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from functools import cache
@@ -34,6 +35,9 @@ def _work_in_memory() -> None:
 
 
 _work_in_memory()
+# Tests start the gateway dozens of times: what one process has compiled, the next ones need not.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # One machine is slow, another is busy: no example fails for its duration. In CI the same examples run every time,
 # so that a red build is about the change; a developer's runs explore, and keep what they find in .hypothesis/.

@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import entry_points
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -134,7 +135,12 @@ class ForkServer:
 def serve(connection: socket.socket) -> None:
     """The server: forks for each message until the connection ends, and tells who was born and who has died."""
     from gateway.cli import main
+    from gateway.pluginload import ENTRY_POINT_GROUP
 
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        # What cannot be imported is told by the gateway itself.
+        with contextlib.suppress(Exception):
+            point.load()
     woken, waker = os.pipe()
     os.set_blocking(waker, False)
     signal.set_wakeup_fd(waker)
