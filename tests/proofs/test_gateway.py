@@ -57,3 +57,7 @@ async def test_a_killed_supervisor_leaves_nothing(soak: ModuleType, tmp_path: Pa
 
 async def test_bills_of_a_locked_database_are_written_later(soak: ModuleType, tmp_path: Path) -> None:
     assert "40 answers ended" in await soak.locked(tmp_path / "locked", 1, streams=40, seconds=3.0)
+
+
+async def test_every_door_before_every_kind_of_upstream(soak: ModuleType, tmp_path: Path) -> None:
+    assert "5 doors before 4 kinds" in await soak.doors(tmp_path / "doors", 160, 11)
