@@ -55,7 +55,7 @@ class _Worker:
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register the command of this module."""
     parser = commands.add_parser("demo-data", help="fill an empty database with made-up accounts and a month of usage")
-    parser.add_argument("--days", type=int, choices=range(1, 91), metavar="N", default=30, help="1 to 90 (%(default)s)")
+    parser.add_argument("--days", type=whole(1, 90), default=30, help="1 to 90 (%(default)s)")
     parser.add_argument(
         "--seed", type=whole(-(10**15), 10**15), default=1, help="the same seed gives the same figures (%(default)s)"
     )
