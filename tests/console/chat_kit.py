@@ -178,6 +178,9 @@ async def chat_window(
             models={
                 "fake/other": {**MODEL, "upstream": "upstream-other"},
                 "off/model": {**MODEL, "provider": "off", "upstream": "x"},
+                "fake/draws": {"provider": "fake", "operations": ["images"], "price": {"per_image": {"default": 0.04}}},
+                "fake/speaks": {"provider": "fake", "operations": ["speech"], "price": {"characters": 15}},
+                "fake/embeds": {"provider": "fake", "operations": ["embeddings"], "price": {"input": 1, "output": 0}},
             },
             providers={"off": {"plugin": "openai", "api_key": "${OFF_KEY:-}"}},
             search={"backends": {"searxng": {"url": search.url}}},

@@ -134,7 +134,7 @@ async def test_everybody_can_use_the_pages(chromium: Browser, gateway: RunningGa
         assert account is not None
         for path in empty:
             await page.goto(gateway.url + path)
-            assert await look.inspect() == [], f"{path} while it is empty"
+            assert await look.inspect(briefly=True) == [], f"{path} while it is empty"
         key, plain = await stores.keys.create_key(
             account.id,
             KeySettings(name="A key with a rather long name " * 3, monthly_limit=2_000_000, models=("echo/*",)),

@@ -301,6 +301,9 @@ class TestInside:
         await chat.page.get_by_label("Approval of calls of notes").select_option("always")
         await chat.send("Add one")
         assert "May notes run add?" in await chat.text(".callform")
+        asked = chat.page.locator(".card").filter(has_text="notes: add")
+        assert "asks first" in await asked.inner_text()
+        assert '"a": 1' in await asked.inner_text(), "what it is to be run with is seen before it is allowed"
         await chat.click("Send answer")
         assert "whether it may be made" in await chat.text(".callform .fault")
         await chat.page.get_by_label(answer, exact=True).check()
@@ -310,6 +313,66 @@ class TestInside:
         told = chat.model.requests[-1].json["messages"][-1]
         assert told["role"] == "tool"
         assert ("did not allow" in told["content"]) == (answer == "No")
+
+
+class TestMedia:
+    async def test_an_image_is_made_of_a_text(self, open_chat):
+        chat = await open_chat("/chat?model=fake%2Fdraws")
+        data = base64.b64encode(PNG).decode()
+        chat.model.reply(json_reply({"created": 1, "data": [{"b64_json": data}]}))
+        assert "up to $0.04 an image" in await chat.text(".model-about")
+        await chat.send("A <b>red</b> house")
+        image = chat.page.locator(".message.assistant img")
+        assert await image.get_attribute("src") == "data:image/png;base64," + data
+        assert await image.get_attribute("alt") == "Made for: A <b>red</b> house"
+        assert await image.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 1
+        assert "40,000 credits, 0.04 USD" in await chat.text(".message.assistant .figures")
+        assert chat.sent == [{"model": "fake/draws", "prompt": "A <b>red</b> house"}]
+        assert await chat.site.spent() == 40_000
+        await chat.click("View code")
+        assert "client.images.generate(" in await chat.page.locator("#program-python + label + .tab code").inner_text()
+        await chat.page.keyboard.press("Escape")
+        await chat.click("Dry run")
+        assert "40,000 credits" in await chat.page.locator(".explained dl").inner_text()
+        await chat.page.keyboard.press("Escape")
+        # What was drawn is no part of a talk with a model that talks.
+        await chat.page.keyboard.press("Control+k")
+        await chat.page.keyboard.type("fake/other")
+        await chat.page.keyboard.press("Enter")
+        chat.model.reply(says("Yes."))
+        await chat.send("Is it red?")
+        assert [message["role"] for message in chat.model.requests[-1].json["messages"]] == ["user", "user"]
+
+    async def test_what_is_no_image_is_not_shown(self, open_chat):
+        chat = await open_chat("/chat?model=fake%2Fdraws")
+        await chat.set_trap()
+        hostile = [{"b64_json": 'iVBOR" onerror="boom()'}, {"url": "javascript:boom()"}, {"b64_json": "PHN2Zz4="}]
+        chat.model.reply(json_reply({"created": 1, "data": hostile}))
+        await chat.send("A house")
+        assert await chat.page.locator("#content .message.assistant img, .message.assistant a[href^=java]").count() == 0
+        assert not await chat.is_trapped()
+
+    async def test_a_text_is_spoken(self, open_chat):
+        chat = await open_chat("/chat?model=fake%2Fspeaks")
+        assert await chat.page.locator("#chat-box").get_attribute("placeholder") == "Write what shall be spoken"
+        chat.model.reply(Reply([b"ID3..."], media_type="audio/mpeg", framing="length"))
+        await chat.send("Good morning")
+        sound = chat.page.locator(".message.assistant audio")
+        assert await sound.get_attribute("src") == "data:audio/mpeg;base64," + base64.b64encode(b"ID3...").decode()
+        assert await chat.page.get_by_role("link", name="Save speech.mp3").get_attribute("download") == "speech.mp3"
+        assert chat.model.requests[0].json["input"] == "Good morning"
+        async with chat.page.expect_file_chooser() as chosen:
+            await chat.click("Attach")
+        await (await chosen.value).set_files([{"name": "a.txt", "mimeType": "text/plain", "buffer": b"a"}])
+        await chat.page.locator(".attachment").wait_for()
+        await chat.send("And this")
+        assert "takes a text only" in await chat.text(".banner.bad")
+        assert len(chat.model.requests) == 1
+
+    async def test_models_that_can_do_nothing_here_are_not_offered(self, open_chat):
+        chat = await open_chat("/chat?model=fake%2Fembeds")
+        assert await chat.chosen_model() == "fake/model"
+        assert "There is no model fake/embeds here" in await chat.text("[data-part=said]")
 
 
 class TestTrouble:

@@ -13,7 +13,7 @@ from gateway.testing import RunningGateway
 
 from .chromium import chromium
 from .conftest import CONFIG, Serve
-from .looking import looking
+from .looking import NARROW, WIDE, looking
 
 __all__ = ["chromium"]
 
@@ -142,7 +142,12 @@ async def test_code_is_copied(chromium: Browser, gateway: RunningGateway) -> Non
 async def test_the_documentation_is_searched_in_the_browser(chromium: Browser, gateway: RunningGateway) -> None:
     async with looking(chromium, "search") as look:
         page = look.page
+        await look.show("light", NARROW)
         await page.goto(gateway.url + "/docs")
+        pages = page.locator(".docs-list nav")
+        assert not await pages.is_visible()
+        await look.show("light", WIDE)
+        await pages.wait_for()
         await page.keyboard.press("/")
         await page.keyboard.type("idempotency key")
         await page.locator(".docs-found a").first.wait_for()
