@@ -86,6 +86,7 @@ from gateway.tools import (
 )
 from gateway.wire.chat.activity import Activity, activity_event, activity_notes, search_activity
 from gateway.wire.chat.decoder import ChatChunkEditor, ChatStreamDecoder, read_completion
+from gateway.wire.chat.endings import failure_of, meaning_of
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
 from gateway.wire.chat.members import allowed_tools_of, arguments_of, output_limit_of, stops_of
 from gateway.wire.chat.request import refuse_forbidden
@@ -291,6 +292,7 @@ __all__ = [
     "estimate_input_tokens",
     "estimate_output_tokens",
     "expected_text_tokens",
+    "failure_of",
     "fault_from_openai_error",
     "fault_from_stream_event",
     "find_usage",
@@ -309,6 +311,7 @@ __all__ = [
     "load_exact",
     "load_mended",
     "longest_match",
+    "meaning_of",
     "measure_chat",
     "nearest_effort",
     "nonsense",

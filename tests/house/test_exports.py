@@ -160,6 +160,7 @@ encode_event
 estimate_input_tokens
 estimate_output_tokens
 expected_text_tokens
+failure_of
 fault_from_openai_error
 fault_from_stream_event
 find_usage
@@ -178,6 +179,7 @@ listed_models
 load_exact
 load_mended
 longest_match
+meaning_of
 measure_chat
 nearest_effort
 nonsense

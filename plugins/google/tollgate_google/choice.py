@@ -11,7 +11,7 @@ from .details import SIGNATURE, WHOLE_PART, Detail, extra_content
 from .grounding import activity_of, annotations_of, searches_of
 from .logprobs import translate_logprobs
 from .partial import ArgumentWriter
-from .reading import FINISH, REFUSED, Reading, as_wav, refusal
+from .reading import REFUSED, Reading, as_wav, finish_of, refusal
 
 Delta = dict[str, Any]
 
@@ -205,7 +205,7 @@ class Choice:
             activity = activity_of(self._grounding, f"{self._seed}{self.index}")
             if activity:
                 deltas.append({"x_gateway": activity})
-        finish = FINISH.get(self.reason, "stop") or "stop"
+        finish = finish_of(self.reason) or "stop"
         last: Delta = {}
         if finish == "content_filter":
             last["refusal"] = refusal(REFUSED, self.reason, self._extra.get("finishMessage"))
