@@ -161,7 +161,9 @@ class StreamPump:
             return
         if fault is None:
             try:
-                self._relay(self._reading.end())
+                items = self._reading.end(self.limit)
+                self.overran = self._reading.overran
+                self._relay(items)
             except Fault as error:
                 fault = error
             except Exception as error:  # a bug in a decoder: nobody above would hear of it, and the caller would wait

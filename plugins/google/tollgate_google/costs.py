@@ -21,6 +21,8 @@ TOOLS = (*_TOKENS_ONLY, *(_WORDS[name] for name in _TOKENS_ONLY))
 """Types of tools, see `gateway.api.Profile`, in Google's words and in chat's: searches, which are billed one by one,
 and what costs nothing but tokens. Maps are billed by the prompt, file search reads stores of the operator's project."""
 
+_FOLDED = {fold(name): name for name in (*_WORDS, *_TOKENS_ONLY) if name}
+
 _PLAIN_TIERS = frozenset({"", "auto", "default", "standard", "flex", "unspecified", "service_tier_unspecified"})
 """Tiers that cost what is billed, or less."""
 
@@ -64,6 +66,6 @@ def _check_tools(path: str, tools: Any, target: Target) -> None:
         for name, value in tool.items() if isinstance(tool, dict) else ():
             if value is None or fold(name) == "functiondeclarations":
                 continue
-            kind = next((word for word in (*_TOKENS_ONLY, *_WORDS) if fold(word) == fold(name)), name)
+            kind = _FOLDED.get(fold(name), name)
             if not any(allows_tool(target, word, TOOLS) for word in (name, kind, _WORDS.get(kind, kind))):
                 raise tool_fault(f"{path}[{at}].{name}", name, target)
