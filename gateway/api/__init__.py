@@ -26,6 +26,7 @@ from gateway.operations import OPERATIONS, ModelOperation
 from gateway.payments import Checkout, CheckoutState, Order, Part, PaymentEvent, PaymentKind, PaymentMethod
 from gateway.plain_readers import (
     PLAIN_READERS,
+    BytesTally,
     EmbeddingsReader,
     ImagesReader,
     ModerationReader,
@@ -155,6 +156,7 @@ __all__ = [
     "Basis",
     "BatchesProvider",
     "BilledRound",
+    "BytesTally",
     "Call",
     "CallProgress",
     "Caller",

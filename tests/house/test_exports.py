@@ -17,6 +17,7 @@ BaseUrl
 Basis
 BatchesProvider
 BilledRound
+BytesTally
 COMPLETIONS
 Call
 CallProgress
