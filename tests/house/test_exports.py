@@ -196,6 +196,7 @@ read_usage
 redact
 redact_fault
 refuse_forbidden
+schema_of
 seal
 search_activity
 stops_of

@@ -26,6 +26,7 @@ from gateway.wire.chat.tools import (
     check_tool_choice,
 )
 from gateway.wire.json_schema import Tree, alternatives, or_null, tagged
+from gateway.wire.schema_refs import json_schema
 from gateway.wire.validators import (
     Validator,
     array,
@@ -212,7 +213,7 @@ _STREAM_OPTIONS = obj(
 )
 
 _SCHEMA_FORMAT = obj(
-    {"name": filled_string, "description": string, "schema": mapping, "strict": boolean},
+    {"name": filled_string, "description": string, "schema": json_schema, "strict": boolean},
     required=("name",),
     expected="an object with a name and a schema",
 )
