@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
@@ -139,3 +140,10 @@ def keep_to_published_schemas(request: pytest.FixtureRequest, monkeypatch: pytes
         return status, headers, body
 
     monkeypatch.setattr(RunningGateway, "post", checked)
+
+
+def pytest_collection_finish() -> None:
+    """Modules, tests and their parameters stay until the end. Left out of garbage collection, they make it cheap: those
+    by itself, and those of tests that look for what is left over."""
+    gc.collect()
+    gc.freeze()

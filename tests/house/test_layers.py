@@ -36,7 +36,7 @@ IMPURE |= set("sqlite3 ssl subprocess sys tempfile threading time urllib.request
 
 def imports_of(source, known: set[str]) -> Iterator[tuple[int, str]]:
     """(line, module) of every import. A name imported from a package counts as the submodule when there is one."""
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield node.lineno, alias.name
