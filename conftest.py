@@ -12,9 +12,8 @@ from typing import Any
 
 import orjson
 import pytest
-from blockbuster import blockbuster_ctx
+from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import HealthCheck, settings
-from jsonschema import Draft202012Validator
 
 from gateway.testing import RunningGateway
 
@@ -47,16 +46,23 @@ settings.register_profile("ci", parent=settings.get_profile("explore"), derandom
 settings.load_profile("ci" if os.environ.get("CI") else "explore")
 
 
+@pytest.fixture(scope="session")
+def watched_calls() -> Iterator[BlockBuster]:
+    with blockbuster_ctx("gateway") as watched:
+        yield watched
+
+
 @pytest.fixture(autouse=True)
-def never_block_the_event_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+def never_block_the_event_loop(request: pytest.FixtureRequest, watched_calls: BlockBuster) -> Iterator[None]:
     """Code of the gateway that sleeps, reads a file or waits for a socket inside the event loop fails the test.
 
     One blocking call stops every stream of the process. `@pytest.mark.blocking_allowed` switches this off.
     """
     if request.node.get_closest_marker("blocking_allowed"):
+        watched_calls.deactivate()
         yield
-        return
-    with blockbuster_ctx("gateway"):
+        watched_calls.activate()
+    else:
         yield
 
 
@@ -72,7 +78,10 @@ def _definitions(path: Path) -> dict[str, Any]:
 
 
 @cache
-def _validator(path: Path, name: str) -> Draft202012Validator:
+def _validator(path: Path, name: str) -> Any:
+    # Imported here: it takes a second, and a run of few tests or the process that only hands them out needs it not.
+    from jsonschema import Draft202012Validator
+
     return Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": _definitions(path)})
 
 

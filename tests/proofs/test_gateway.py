@@ -76,3 +76,7 @@ async def test_months_over_clock_steps(soak: ModuleType, ground: Any) -> None:
 
 async def test_bills_of_a_locked_database_are_written_later(soak: ModuleType, ground: Any) -> None:
     assert "40 answers ended" in await soak.locked(ground, 1, streams=40, seconds=3.0)
+
+
+async def test_every_door_before_every_kind_of_upstream(soak: ModuleType, ground: Any) -> None:
+    assert "5 doors before 4 kinds" in await soak.doors(ground, 160, 11)
