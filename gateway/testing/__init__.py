@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.testing.client import Client, ClientAnswer
 from gateway.testing.contract import HOSTILE_BODIES, HOSTILE_VALUES, ProviderContract
+from gateway.testing.faulty_proxy import FaultyProxy
 from gateway.testing.live_contract import LiveProviderContract
 from gateway.testing.processes import ForkServer, GatewayProcess
 from gateway.testing.running import RunningGateway, running_gateway, upstream_config
@@ -46,6 +47,7 @@ __all__ = [
     "CollectingSink",
     "Cut",
     "FakeUpstream",
+    "FaultyProxy",
     "ForkServer",
     "GatewayProcess",
     "Hold",

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import tempfile
 from decimal import Decimal
 from pathlib import Path
 
 import asyncpg
+import orjson
 import pytest
+from tollgate_postgres.engine import ANSWER_WITHIN
 from tollgate_postgres.kind import open_stores
 
 from gateway.api import GatewayFault, Usage
-from gateway.api.stores import HoldRequest, StoresSettings, UsageRow
-
-from .way import Way
+from gateway.api.stores import HoldRequest, KeySettings, StoresSettings, UsageRow
+from gateway.testing import (
+    FakeUpstream,
+    FaultyProxy,
+    Hold,
+    Reply,
+    json_reply,
+    openai_completion,
+    openai_stream,
+    running_gateway,
+    upstream_config,
+    usage,
+)
 
 SECRET = b"a secret of the tests, not a real one"
+SOCKET = ".s.PGSQL.5432"
+HELLO = {"model": "fake/model", "messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 50}
 
 
 def request(account, name, units=20):
@@ -25,13 +40,13 @@ def request(account, name, units=20):
 
 
 @pytest.fixture
-async def way(database_url):
+async def way(postgres_server, database_url):
+    """To the database; its `url` is what to connect to."""
     # The path of a Unix socket has little room.
     place = Path(tempfile.mkdtemp(prefix="way-"))
-    way = Way(database_url, place)
-    await way.open()
-    yield way
-    await way.cut()
+    async with FaultyProxy(str(postgres_server.place / SOCKET), str(place / SOCKET)) as way:
+        way.url = database_url.replace(str(postgres_server.place), str(place))
+        yield way
     shutil.rmtree(place)
 
 
@@ -130,6 +145,107 @@ async def test_every_connection_is_killed_again_and_again(way, stores, account, 
     found = await stores.accounts.get_account(account.id)
     assert found.balance == 1000 - 7 * charged
     assert charged > 0
+
+
+async def before_the_lane_gives_up(work):
+    """Await a request, which must not wait as long as a batch of the ledger does."""
+    later = asyncio.ensure_future(asyncio.sleep(ANSWER_WITHIN))
+    asked = asyncio.ensure_future(work)
+    done, _ = await asyncio.wait({asked, later}, return_when=asyncio.FIRST_COMPLETED)
+    later.cancel()
+    assert asked in done
+    return await asked
+
+
+async def test_a_database_that_is_gone_without_a_word_is_away_within_the_time_of_a_request(
+    way, stores, account, tmp_path
+):
+    """Nobody ends the connections: a cable is pulled."""
+    _, plain = await stores.keys.create_key(account.id, KeySettings(name="k"))
+    await stores.keys.authenticate(plain, "")
+    await stores.counters.hit([("a", 100)], 60.0)
+    await stores.ledger.hold(request(account, "r"))
+    # Some connections of the pool are idle now, and each of them is dead.
+    await asyncio.gather(*(stores.ping() for _ in range(4)))
+    way.fall_silent()
+    settling = asyncio.ensure_future(stores.ledger.settle("r", 30, "provider", Usage(), "lab/model"))
+
+    async def in_a_transaction():
+        await stores.database.transaction(lambda connection: connection.execute("SELECT pg_sleep(0)"))
+
+    stores.keys._looked = float("-inf")
+    asks = (
+        stores.ping(), stores.counters.hit([("a", 100)], 60.0), stores.ledger.hold(request(account, "new")),
+        in_a_transaction(), stores.keys.authenticate(plain, ""),
+    )  # fmt: skip
+    found = await before_the_lane_gives_up(asyncio.gather(*asks, return_exceptions=True))
+    assert {(fault.status, fault.code, fault.retry_after) for fault in found} == {(503, "database_away", 1.0)}
+    await wait_for(lambda: list(tmp_path.glob("postgres-pending-*")))
+    way.speak()
+    assert await settling == 30
+    await before_the_lane_gives_up(stores.ping())
+    assert (await stores.keys.authenticate(plain, "")).account_id == account.id
+    assert (await stores.counters.hit([("a", 100)], 60.0))[0].allowed
+    await wait_for(lambda: not list(tmp_path.glob("postgres-pending-*")))
+    await stores.lanes.drain()
+    assert (await stores.accounts.get_account(account.id)).held == 0
+    assert await stores.check() == []
+
+
+async def test_a_gateway_whose_database_says_nothing_refuses_in_time_and_lets_streams_end(way, tmp_path):
+    """Streams go on and end well when their bill is written; meanwhile callers and balancers hear 503. No restart."""
+    stream, go = openai_stream("Once upon", " a time", reported=usage(10, 5)), asyncio.Event()
+    async with FakeUpstream() as upstream:
+        upstream.reply(Reply([*stream[:2], Hold(go), *stream[2:]]))
+        config = upstream_config(upstream.url, database={"url": way.url}, console={"enabled": False})
+        async with running_gateway(tmp_path, config) as site:
+            streams = [
+                asyncio.ensure_future(site.post("/v1/chat/completions", {**HELLO, "stream": True})) for _ in range(5)
+            ]
+            await upstream.wait_for_requests(5)
+            before = (await site.gateway.stores.accounts.get_account(site.account.id)).balance
+            way.fall_silent()
+            status, headers, body = await before_the_lane_gives_up(site.post("/v1/chat/completions", HELLO))
+            assert (status, headers["retry-after"]) == (503, "1")
+            assert orjson.loads(body)["error"]["code"] == "database_away"
+            assert (await before_the_lane_gives_up(site.get("/readyz")))[0] == 503
+            assert len(upstream.requests) == 5
+            go.set()
+            await wait_for(lambda: list(tmp_path.glob("**/postgres-pending-*")))
+            _, _, figures = await site.get("/metrics")
+            assert re.search(rb"^gateway_writer_queue [1-9]", figures, re.MULTILINE)
+            assert not [one for one in streams if one.done()], "no bill, no end"
+            way.speak()
+            for status, _, body in await asyncio.gather(*streams):
+                assert status == 200
+                assert body.endswith(b"data: [DONE]\n\n")
+            upstream.reply(json_reply(openai_completion("Hi.", reported=usage(10, 5))))
+            # It is looked at once a second.
+            while (await site.get("/readyz"))[0] != 200:
+                await asyncio.sleep(0.05)
+            assert (await site.post("/v1/chat/completions", HELLO))[0] == 200
+            await site.gateway.stores.lanes.drain()
+            account = await site.gateway.stores.accounts.get_account(site.account.id)
+            assert (account.balance, account.held) == (before - 6 * 20, 0)
+            assert await site.gateway.stores.check() == []
+
+
+@pytest.mark.parametrize("fault", [{"delay": 0.05}, {"pace": 300}])
+async def test_a_slow_way_costs_time_and_no_money(way, stores, account, fault):
+    for name, value in fault.items():
+        setattr(way, name, value)
+
+    async def one(name):
+        await stores.ledger.hold(request(account, name, units=0))
+        stores.ledger.mark_dispatched(name)
+        return await stores.ledger.settle(name, 7, "provider", Usage(), "lab/model")
+
+    done = await asyncio.gather(*(one(f"r{number}") for number in range(20)), return_exceptions=True)
+    assert all(one == 7 or isinstance(one, GatewayFault) for one in done), done
+    way.delay, way.pace = 0.0, None
+    await stores.lanes.drain()
+    assert await stores.check() == []
+    assert (await stores.accounts.get_account(account.id)).balance == 1000 - 7 * done.count(7)
 
 
 class Muddled:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gateway.api.stores import Window, window_of
-from tollgate_postgres.engine import Database
+from tollgate_postgres.engine import REPORT_WITHIN, Database
 
 _MOST = 64
 _PRUNE = "DELETE FROM windows WHERE newest < gw_clock() - length"
@@ -83,8 +83,8 @@ class PostgresCounters:
 
     async def prune(self) -> None:
         """Windows that are over."""
-        await self._database.execute(_PRUNE)
-        await self._database.execute(_PRUNE_HITS)
+        await self._database.execute(_PRUNE, within=REPORT_WITHIN)
+        await self._database.execute(_PRUNE_HITS, within=REPORT_WITHIN)
 
     async def close(self) -> None:
         """Nobody asks any more."""

@@ -24,9 +24,11 @@ T = TypeVar("T")
 CONNECT_WITHIN = 1.5
 """Seconds for a connection to be made."""
 ANSWER_WITHIN = 5.0
-"""Seconds for a statement."""
+"""Seconds for a batch of the ledger, after which the way to the database is taken for broken."""
 WAIT_WITHIN = 1.8
-"""Seconds that a request waits for a database that is away, before it hears 503."""
+"""Seconds that a request waits for a database that is away, before it hears 503: for a connection and what it asks."""
+REPORT_WITHIN = 60.0
+"""Seconds for what no request of a caller waits for: reports, lists, housekeeping."""
 _TRIES = 10
 
 
@@ -83,7 +85,11 @@ async def connect(url: str) -> asyncpg.Connection[asyncpg.Record]:
         url, timeout=CONNECT_WITHIN, command_timeout=ANSWER_WITHIN,
         server_settings={"application_name": "tollgate", "timezone": "UTC"},
     )  # fmt: skip
-    await _prepare(connection)
+    try:
+        await _prepare(connection)
+    except BaseException:  # cancellation too; it is raised again
+        connection.terminate()
+        raise
     return connection
 
 
@@ -115,6 +121,8 @@ class Database:
         self._distance = 0.0
         self._most = most
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._renewed = float("-inf")
+        self._expiring: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Open the pool. Raises GatewayFault when the database is away."""
@@ -122,7 +130,7 @@ class Database:
 
         try:
             self._pool = await asyncpg.create_pool(
-                self.url, min_size=0, max_size=self._most, timeout=CONNECT_WITHIN, command_timeout=ANSWER_WITHIN,
+                self.url, min_size=0, max_size=self._most, timeout=CONNECT_WITHIN,
                 init=_prepare, reset=_leave_in_order,
                 server_settings={"application_name": "tollgate", "timezone": "UTC"},
             )  # fmt: skip
@@ -160,16 +168,24 @@ class Database:
         there = await self.value("SELECT extract(epoch FROM clock_timestamp())::double precision")
         self._distance = there - (before + time.time()) / 2
 
-    async def run(self, work: Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[T]], *, again: bool = True) -> T:
+    async def run(
+        self,
+        work: Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[T]],
+        *,
+        again: bool = True,
+        within: float | None = WAIT_WITHIN,
+    ) -> T:
         """Run `work` on a connection of the pool, again after conflicts, and (where `again`) once more after a
-        connection broke. Raises GatewayFault(503) when the database is away, and the faults of `work`."""
+        connection broke. within: seconds for all of it, None for as long as it takes. Raises GatewayFault(503) when the
+        database is away, and the faults of `work`."""
         if self._pool is None:
             raise away()
+        loop = asyncio.get_running_loop()
+        until = None if within is None else loop.time() + within
         broken: BaseException | None = None
         for _ in range(_TRIES):
             try:
-                async with self._pool.acquire(timeout=WAIT_WITHIN) as connection:
-                    return await work(connection)  # type: ignore[arg-type]  # the pool's proxy is a connection
+                return await self._once(self._pool, work, until)
             except Exception as error:  # only to sort it: faults of `work` are raised as they are
                 if is_conflict(error):
                     continue
@@ -180,28 +196,64 @@ class Database:
                 broken = error
         raise away(broken)
 
-    async def transaction(self, work: Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[T]]) -> T:
-        """Run `work` in a transaction of its own."""
+    async def _once(
+        self,
+        pool: asyncpg.Pool[asyncpg.Record],
+        work: Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[T]],
+        until: float | None,
+    ) -> T:
+        loop = asyncio.get_running_loop()
+        left = None if until is None else max(until - loop.time(), 0.001)
+        async with pool.acquire(timeout=left) as connection:
+            if until is None:
+                return await work(connection)  # type: ignore[arg-type]  # the pool's proxy is a connection
+            # Its connection is broken off under it: to cancel it would first ask the server to call off the statement,
+            # and that would wait on a way that may be gone.
+            late = asyncio.Event()
+            timer = loop.call_at(until, self._break_off, connection, late)
+            try:
+                return await work(connection)  # type: ignore[arg-type]  # as above
+            except Exception as error:
+                if late.is_set():
+                    raise TimeoutError("no answer in time") from error
+                raise
+            finally:
+                timer.cancel()
+
+    def _break_off(self, connection: Any, late: asyncio.Event) -> None:
+        """The server says nothing any more. What of the other connections is idle may be as dead, so each is made anew
+        before its next use; but not again and again where a server is only slow."""
+        late.set()
+        connection.terminate()
+        now = asyncio.get_running_loop().time()
+        if self._pool is not None and now - self._renewed > ANSWER_WITHIN:
+            self._renewed = now
+            self._expiring = asyncio.get_running_loop().create_task(self._pool.expire_connections())
+
+    async def transaction(
+        self, work: Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[T]], *, within: float = WAIT_WITHIN
+    ) -> T:
+        """Run `work` in a transaction of its own. within: as for `run`."""
 
         async def whole(connection: asyncpg.Connection[asyncpg.Record]) -> T:
             async with connection.transaction():
                 return await work(connection)
 
-        return await self.run(whole, again=False)
+        return await self.run(whole, again=False, within=within)
 
-    async def rows(self, sql: str, *values: Any) -> Sequence[asyncpg.Record]:
-        """All rows of a query."""
-        return await self.run(lambda connection: connection.fetch(sql, *values))
+    async def rows(self, sql: str, *values: Any, within: float = WAIT_WITHIN) -> Sequence[asyncpg.Record]:
+        """All rows of a query. within: as for `run`."""
+        return await self.run(lambda connection: connection.fetch(sql, *values), within=within)
 
     async def row(self, sql: str, *values: Any) -> asyncpg.Record | None:
         """The first row of a query or of a statement that returns one."""
         return await self.run(lambda connection: connection.fetchrow(sql, *values))
 
-    async def value(self, sql: str, *values: Any) -> Any:
-        """The first column of the first row."""
-        return await self.run(lambda connection: connection.fetchval(sql, *values))
+    async def value(self, sql: str, *values: Any, within: float = WAIT_WITHIN) -> Any:
+        """The first column of the first row. within: as for `run`."""
+        return await self.run(lambda connection: connection.fetchval(sql, *values), within=within)
 
-    async def execute(self, sql: str, *values: Any, again: bool = True) -> int:
+    async def execute(self, sql: str, *values: Any, again: bool = True, within: float = WAIT_WITHIN) -> int:
         """One statement, a transaction of its own; how many rows it touched. again: it may be run once more when the
-        connection broke, because twice means the same as once."""
-        return count_of(await self.run(lambda connection: connection.execute(sql, *values), again=again))
+        connection broke, because twice means the same as once. within: as for `run`."""
+        return count_of(await self.run(lambda connection: connection.execute(sql, *values), again=again, within=within))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gateway.api.stores import Claim, KeptAnswer, no_account
-from tollgate_postgres.engine import Database
+from tollgate_postgres.engine import REPORT_WITHIN, Database
 from tollgate_postgres.presence import PostgresPresence
 
 if TYPE_CHECKING:
@@ -105,6 +105,6 @@ class PostgresIdempotency:
     async def prune(self, now: int) -> int:
         """In pieces."""
         gone = 0
-        while done := await self._database.execute(_PRUNE, now):
+        while done := await self._database.execute(_PRUNE, now, within=REPORT_WITHIN):
             gone += done
         return gone

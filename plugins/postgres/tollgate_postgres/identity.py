@@ -27,7 +27,7 @@ from gateway.api.stores import (
     no_account,
     random_text,
 )
-from tollgate_postgres.engine import Database
+from tollgate_postgres.engine import REPORT_WITHIN, Database
 
 if TYPE_CHECKING:
     import asyncpg
@@ -122,7 +122,7 @@ class PostgresAccounts:
     async def list_accounts(self, *, after: str = "", limit: int = 100) -> list[Account]:
         """In order of creation."""
         rows = await self._database.rows(
-            _PAGE, after, min(max(limit, 1), 1000),
+            _PAGE, after, min(max(limit, 1), 1000), within=REPORT_WITHIN,
         )  # fmt: skip
         return [_account(row) for row in rows]
 
@@ -144,13 +144,17 @@ class PostgresAccounts:
     async def erase_account(self, account_id: str) -> Account | None:
         """Every access ends in one transaction; what may be large follows in pieces."""
         number = await self._database.value(
-            "SELECT gw_erase($1, $2, $3)", account_id, erased_name(account_id), self._database.now()
+            "SELECT gw_erase($1, $2, $3)",
+            account_id,
+            erased_name(account_id),
+            self._database.now(),
+            within=REPORT_WITHIN,
         )
         self._changed()
         if number is None:
             return None
         for statement in _CONTENT:
-            while await self._database.execute(statement, number):
+            while await self._database.execute(statement, number, within=REPORT_WITHIN):
                 pass
         return await self.get_account(account_id)
 
@@ -246,6 +250,6 @@ class PostgresAudit:
         rows = await self._database.rows(
             "SELECT n, at, actor, remote, action, subject, detail FROM audit WHERE ($1 = 0 OR n < $1) "
             "AND $3 IN ('', actor) AND $4 IN ('', action) AND $5 IN ('', subject) ORDER BY n DESC LIMIT $2",
-            before, min(max(limit, 1), 1000), actor, action, subject,
+            before, min(max(limit, 1), 1000), actor, action, subject, within=REPORT_WITHIN,
         )  # fmt: skip
         return [AuditEntry(*row) for row in rows]

@@ -15,7 +15,7 @@ from gateway.api import GatewayFault
 from gateway.api.stores import Discrepancy, MigrationPlan, Snapshot, Stored, Stores, StoresSettings, inherited
 from tollgate_postgres.check import check
 from tollgate_postgres.counters import PostgresCounters
-from tollgate_postgres.engine import Database, away, is_away
+from tollgate_postgres.engine import REPORT_WITHIN, Database, away, is_away
 from tollgate_postgres.idempotency import PostgresIdempotency
 from tollgate_postgres.identity import PostgresAccounts, PostgresAudit, PostgresSessions
 from tollgate_postgres.keys import PostgresKeys
@@ -58,7 +58,12 @@ class PostgresStores(Stores):
 
     async def open_holds(self) -> tuple[int, int]:
         """Counted over the open ones, which are few."""
-        row = await self.database.row("SELECT count(*), coalesce(sum(amount), 0)::bigint FROM holds WHERE state = 0")
+        row = await self.database.run(
+            lambda connection: connection.fetchrow(
+                "SELECT count(*), coalesce(sum(amount), 0)::bigint FROM holds WHERE state = 0"
+            ),
+            within=REPORT_WITHIN,
+        )
         assert row is not None
         return int(row[0]), int(row[1])
 
@@ -78,7 +83,7 @@ class PostgresStores(Stores):
     async def check(self, *, full: bool = True) -> list[Discrepancy]:
         """In one snapshot."""
         await self.lanes.drain()
-        return await self.database.run(check)
+        return await self.database.run(check, within=None)
 
     async def prune(self, now: int, *, usage_before: int) -> Mapping[str, int]:
         """One kind after the other."""
@@ -189,7 +194,7 @@ async def _ask(
     database = Database(url, clock=settings.clock)
     await database.start()
     try:
-        return await database.run(work)
+        return await database.run(work, within=None)
     finally:
         await database.close()
 
@@ -208,7 +213,7 @@ async def open_stores(
     await database.start()
     scripts = await asyncio.to_thread(read_scripts)
     try:
-        await database.run(lambda connection: migrate(connection, settings.secret, scripts))
+        await database.run(lambda connection: migrate(connection, settings.secret, scripts), within=None)
         presence = PostgresPresence(database, lifetime=lifetime)
         await presence.join()
     except BaseException as error:  # cancellation too: nothing stays open, and it is raised again

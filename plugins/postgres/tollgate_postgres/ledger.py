@@ -32,7 +32,7 @@ from gateway.api.stores import (
     read_period,
     too_poor,
 )
-from tollgate_postgres.engine import Database
+from tollgate_postgres.engine import REPORT_WITHIN, Database
 from tollgate_postgres.lanes import Lanes
 from tollgate_postgres.presence import PostgresPresence
 
@@ -181,7 +181,7 @@ class PostgresLedger:
         """In pieces, so that running calls are not kept waiting."""
         resolved = 0
         while done := await self._database.value(
-            "SELECT gw_fail_over($1, $2, $3, $4)", lease, self._database.now(), CRASHED, _AT_ONCE
+            "SELECT gw_fail_over($1, $2, $3, $4)", lease, self._database.now(), CRASHED, _AT_ONCE, within=REPORT_WITHIN
         ):
             resolved += done
         return resolved
@@ -235,7 +235,7 @@ class PostgresLedger:
                 "SELECT d, l, $3, $4, $5, $6 FROM unnest($1::bytea[], $2::text[]) AS v (d, l)",
                 [self._digest(code) for code in codes], [code[-4:] for code in codes], credits, now, expires_at, note,
             ),
-            again=False,
+            again=False, within=REPORT_WITHIN,
         )  # fmt: skip
         return codes
 
@@ -272,7 +272,8 @@ class PostgresLedger:
     ) -> list[Entry]:
         """By the index of the account, or by the number alone."""
         query = _NEWEST if newest_first else _ENTRIES
-        rows = await self._database.rows(query, after, min(max(limit, 1), _PAGE), account_id or "")
+        most = min(max(limit, 1), _PAGE)
+        rows = await self._database.rows(query, after, most, account_id or "", within=REPORT_WITHIN)
         return [replace(Entry(*row[:14]), kind=KINDS[row[2]], basis=BASES[row[11]]) for row in rows]
 
     async def entries_of(self, request_id: str) -> list[Entry]:

@@ -9,7 +9,7 @@ import orjson
 
 from gateway.api import Refusal
 from gateway.api.stores import Chain, StoredConversation, StoredResponse, Turn, no_account, random_text
-from tollgate_postgres.engine import Database
+from tollgate_postgres.engine import REPORT_WITHIN, Database
 from tollgate_postgres.presence import PostgresPresence
 
 if TYPE_CHECKING:
@@ -205,14 +205,14 @@ class PostgresResponses:
             return len(rows)
 
         failed = 0
-        while done := await self._database.transaction(work):
+        while done := await self._database.transaction(work, within=REPORT_WITHIN):
             failed += done
         return failed
 
     async def prune(self, now: int) -> int:
         """In pieces, from the newest end of each chain."""
         gone = 0
-        while done := await self._database.execute(_PRUNE, now):
+        while done := await self._database.execute(_PRUNE, now, within=REPORT_WITHIN):
             gone += done
         return gone
 
@@ -321,7 +321,7 @@ class PostgresConversations:
         gone = 0
         while done := await self._database.execute(
             "DELETE FROM conversations WHERE n IN "
-            "(SELECT n FROM conversations WHERE expires < $1 ORDER BY expires LIMIT 500)", now,
+            "(SELECT n FROM conversations WHERE expires < $1 ORDER BY expires LIMIT 500)", now, within=REPORT_WITHIN,
         ):  # fmt: skip
             gone += done
         return gone

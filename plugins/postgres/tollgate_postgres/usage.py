@@ -18,7 +18,7 @@ from gateway.api.stores import (
     UsageRow,
     UsageSummary,
 )
-from tollgate_postgres.engine import Database
+from tollgate_postgres.engine import REPORT_WITHIN, Database
 from tollgate_postgres.lanes import Lanes
 from tollgate_postgres.ledger import BASES, written_tags
 
@@ -92,7 +92,9 @@ class PostgresUsage:
 
     async def summary(self, account_id: str, *, start: int, end: int, key_id: str | None = None) -> UsageSummary:
         """From the sums of days."""
-        rows = await self._database.rows(_SUMS, account_id, start // _DAY, -(-end // _DAY), key_id)
+        rows = await self._database.rows(
+            _SUMS, account_id, start // _DAY, -(-end // _DAY), key_id, within=REPORT_WITHIN
+        )
         balance = await self._database.value("SELECT balance FROM accounts WHERE id = $1", account_id)
         days: dict[int, tuple[int, int]] = {}
         keys: dict[str, tuple[int, int]] = {}
@@ -117,7 +119,9 @@ class PostgresUsage:
         self, account_id: str, name: str, *, start: int, end: int, key_id: str | None = None
     ) -> list[TagSum]:
         """From the sums of days."""
-        rows = await self._database.rows(_BY_TAG, account_id, name, start // _DAY, -(-end // _DAY), key_id)
+        rows = await self._database.rows(
+            _BY_TAG, account_id, name, start // _DAY, -(-end // _DAY), key_id, within=REPORT_WITHIN
+        )
         return [TagSum(*row) for row in rows]
 
     async def recent(
@@ -127,9 +131,9 @@ class PostgresUsage:
         most, chosen = min(max(limit, 1), 1000), (list(only.key_ids) or None, only.model, only.failed, account_id)
         tag = only.tag or (None, None)
         if only.after and not before:
-            rows = await self._database.rows(_NEXT, only.after, most, *chosen, *tag)
+            rows = await self._database.rows(_NEXT, only.after, most, *chosen, *tag, within=REPORT_WITHIN)
         else:
-            rows = await self._database.rows(_RECENT, before, most, *chosen, *tag, only.after)
+            rows = await self._database.rows(_RECENT, before, most, *chosen, *tag, only.after, within=REPORT_WITHIN)
         return [_logged(row) for row in rows]
 
     async def find(self, request_id: str) -> LoggedRequest | None:
@@ -141,13 +145,15 @@ class PostgresUsage:
         """Have the partitions of this month and the next two."""
         start = datetime.fromtimestamp(self._database.time(), UTC)
         for ahead in range(3):
-            await self._database.value("SELECT gw_make_partition($1, $2, $3)", *month_bounds(start, ahead))
+            await self._database.value(
+                "SELECT gw_make_partition($1, $2, $3)", *month_bounds(start, ahead), within=REPORT_WITHIN
+            )
 
     async def prune(self, before: int) -> int:
         """Whole months are dropped; the rest goes in pieces."""
         month = f"{datetime.fromtimestamp(min(before, self._database.time()), UTC):%Y%m}"
-        gone = int(await self._database.value("SELECT gw_drop_partitions($1)", month))
-        while done := await self._database.execute(_PRUNE, before):
+        gone = int(await self._database.value("SELECT gw_drop_partitions($1)", month, within=REPORT_WITHIN))
+        while done := await self._database.execute(_PRUNE, before, within=REPORT_WITHIN):
             gone += done
         return gone
 

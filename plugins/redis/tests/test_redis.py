@@ -13,7 +13,15 @@ from tollgate_redis import RedisCounters, RedisKind
 
 from gateway.api import GatewayFault
 from gateway.api.stores import Window
-from gateway.testing import FakeUpstream, json_reply, openai_completion, running_gateway, upstream_config, usage
+from gateway.testing import (
+    FakeUpstream,
+    FaultyProxy,
+    json_reply,
+    openai_completion,
+    running_gateway,
+    upstream_config,
+    usage,
+)
 from gateway.testing.stores_contract import Clock
 
 HELLO = {"model": "fake/model", "messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 50}
@@ -99,6 +107,23 @@ async def test_what_cannot_be_asked_is_our_fault(tmp_path):
         await counters.hit([("a", 1)], 60.0)
     assert (fault.value.status, fault.value.code) == (503, "counters_away")
     await counters.close()
+
+
+async def test_a_server_that_was_gone_without_a_word_is_found_again_at_once(server):
+    """Nobody ends the connections. Of five that are dead one caller finds out, and the other four are in nobody's way
+    when the server is back."""
+    async with FaultyProxy(server.client.socket_file) as way:
+        counters = RedisCounters(f"redis://127.0.0.1:{way.port}")
+        hits = await asyncio.gather(*(counters.hit([("lost", 100)], 60.0) for _ in range(5)))
+        assert all(window.allowed for [window] in hits)
+        way.fall_silent()
+        with pytest.raises(GatewayFault) as fault:
+            await counters.hit([("lost", 100)], 60.0)
+        assert (fault.value.status, fault.value.code) == (503, "counters_away")
+        way.speak()
+        hits = await asyncio.gather(*(counters.hit([("lost", 100)], 60.0) for _ in range(5)))
+        assert min(window.remaining for [window] in hits) == 90, "who heard 503 was not counted"
+        await counters.close()
 
 
 @pytest.mark.parametrize("url", ["redis://", "redis://host:port/0", "unix://"])

@@ -7,6 +7,8 @@ tag, so a cluster keeps them on one node.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
 _WITHIN = 1.0
-"""Seconds for a connection and for an answer."""
+"""Seconds for a question, with the connection that it may need."""
 # ARGV: the window's length, the time or '', whether to count, then the limit of each key. Returns whether all had room,
 # the time, and for each key: how many events, the newest, and the one whose end makes room for the next.
 _SCRIPT = """
@@ -60,10 +62,16 @@ class RedisCounters:
 
     def __init__(self, url: str, *, clock: Callable[[], float] | None = None) -> None:
         import redis.asyncio
+        import redis.exceptions
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
 
         self._clock = clock
+        # Once more where a connection was closed meanwhile; never where there was no answer, since whoever asks has
+        # waited long enough, and would be counted twice.
+        again = Retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,))
         self._client: redis.asyncio.Redis = redis.asyncio.from_url(
-            url, socket_timeout=_WITHIN, socket_connect_timeout=_WITHIN, max_connections=32, health_check_interval=30
+            url, socket_timeout=_WITHIN, socket_connect_timeout=_WITHIN, max_connections=32, retry=again
         )
         self._script = self._client.register_script(_SCRIPT)
 
@@ -83,10 +91,14 @@ class RedisCounters:
         keys = [f"{{tollgate}}:window:{window:g}:{name}" for name, _ in asked]
         now: Any = "" if self._clock is None else f"{self._clock():.6f}"
         try:
-            room, at, found = await self._script(
-                keys=keys, args=[f"{window:.6f}", now, int(count), *(limit for _, limit in asked)]
-            )
+            async with asyncio.timeout(_WITHIN):
+                room, at, found = await self._script(
+                    keys=keys, args=[f"{window:.6f}", now, int(count), *(limit for _, limit in asked)]
+                )
         except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
+            # Where one connection is dead the idle ones are, too, and each would cost a question when it is back.
+            with contextlib.suppress(redis.exceptions.RedisError, OSError):
+                await self._client.connection_pool.disconnect(inuse_connections=False)
             raise GatewayFault(
                 "The gateway cannot count requests just now. Try again in a moment.",
                 status=503, code="counters_away", retry_after=1.0, detail=f"{type(error).__name__}: {error}"[:300],
