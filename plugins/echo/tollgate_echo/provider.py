@@ -43,7 +43,7 @@ class EchoSettings(BaseModel):
     on_disconnect: `cancel` or `drain` (see `gateway.profile.Profile`).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     pace: float = 0.0
     delay: float = 0.0
