@@ -17,16 +17,18 @@ _SPARE = 8
 
 
 class OutputLimit:
-    """The limit of one stream. tokens: over all choices."""
+    """The limit of one stream. tokens: over all choices. text: bytes that so many tokens mostly have. Nothing is passed
+    while there are no more chunks than `tokens`, no more bytes than `text`, and no usage."""
 
-    __slots__ = ("tokens",)
+    __slots__ = ("text", "tokens")
 
     def __init__(self, tokens: int) -> None:
         self.tokens = tokens
+        self.text = _USUAL * tokens
 
     def is_near(self, tally: Tally, more: int) -> bool:
         """Whether `more` further items may pass the limit."""
-        return tally.chunks + more > self.tokens or tally.text_bytes > _USUAL * self.tokens
+        return tally.chunks + more > self.tokens or tally.text_bytes > self.text
 
     def is_passed(self, tally: Tally) -> bool:
         """Whether the answer has gone on beyond it. Not before the last choice has ended: then only usage comes."""

@@ -21,8 +21,8 @@ from gateway.upstream.timeouts import Limits
 _TOOK_ITS_TIME = frozenset({"upstream_first_byte_timeout", "upstream_connect_timeout", "upstream_total_timeout"})
 
 _HAIR = 0.001
-"""Seconds. A loop's clock may count milliseconds: who sleeps until a sum of such times may wake a rounding too early, to
-find that the target still rests."""
+"""Seconds. A loop's clock may count milliseconds: who sleeps until a sum of such times may wake a rounding too early,
+and find that the target still rests."""
 
 
 @dataclass(slots=True, frozen=True)

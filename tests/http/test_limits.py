@@ -225,7 +225,7 @@ async def test_a_whole_answer_that_nobody_reads_is_broken_off(serve: Any) -> Non
 
 
 async def test_a_slow_reader_that_keeps_the_rate_gets_all_of_it(serve: Any) -> None:
-    site = await serve(server={"write_timeout": "150ms", "min_body_rate": "1KiB"})
+    site = await serve(server={"write_timeout": "500ms", "min_body_rate": "1KiB"})
     items = [{**ITEM, "content": "x" * 3_000_000}] * 4
     conversation = (await send(site, "/v1/conversations", items=items)).json["id"]
     client = await site.connect()
@@ -233,6 +233,8 @@ async def test_a_slow_reader_that_keeps_the_rate_gets_all_of_it(serve: Any) -> N
     _, headers = await client.head()
     body = b""
     while len(body) < int(headers["content-length"]):
-        body += await client.reader.read(300_000)
-        await asyncio.sleep(0.02)
+        part = await client.reader.read(300_000)
+        assert part, "broken off"
+        body += part
+        await asyncio.sleep(0.03)
     assert len(orjson.loads(body)["data"]) == 4
