@@ -92,6 +92,10 @@ class Plugin:
         request = self._request(call, cover, wanted, min(self._minimum, wanted))
         if least != base:
             request = replace(request, least_base=least)
+        if call.explanation is not None and call.explanation.in_batch:
+            call.explanation.note(wanted=cover.possible)
+            _clamp(call, wanted, wanted, asked)
+            return
         if call.explanation is not None:
             foreseen = await foresee(self._stores, request, choices, call.explanation)
             _clamp(call, foreseen.units, wanted, asked)

@@ -67,6 +67,8 @@ class Plugin:
     @hookimpl
     async def admit_call(self, call: Call) -> None:
         explanation = call.explanation
+        if explanation is not None and explanation.in_batch:
+            return
         ask = self._counters.hit if explanation is None else self._counters.peek
         tightest = _tell(call, await ask(self._limits(call), WINDOW))
         if explanation is not None:

@@ -78,12 +78,18 @@ class CallRunner:
         await self._pipeline.count(self.call, generates)
         self._ending.identified = True
 
+    def speak_for(self, caller: Caller) -> None:
+        """The caller is known, and its request was counted: of one call of many that came together."""
+        self.call.caller = caller
+        self._ending.identified = True
+
     async def open(self, read: Callable[[], Awaitable[InboundCall]]) -> InboundCall:
         """Find the caller, then read the request into the call. Raises Fault."""
         return await self.guard(self._open(read))
 
     async def _open(self, read: Callable[[], Awaitable[InboundCall]]) -> InboundCall:
-        await self.identify(generates=True)
+        if not self._ending.identified:
+            await self.identify(generates=True)
         inbound = await read()
         if isinstance(inbound, StatefulInboundCall):
             self._ending.stateful = inbound

@@ -150,7 +150,13 @@ class Dispatcher:
             tried.give_up()
             raise
         tried.end(None)
-        return answer
+        if call.max_output is None:
+            return answer
+        limit, size = (
+            OutputLimit(call.max_output, OPERATIONS[call.operation].choices(call.body)),
+            4 * answer.output_tokens,
+        )
+        return limit.end(answer) if size <= SMALL else await self._aside(size, limit.end, answer)
 
     def _try(self, call: Call, plan: Plan) -> Try:
         return Try(call, plan.target, plan.lane, plan.clock, self._observe)
@@ -182,7 +188,7 @@ class Dispatcher:
         pump = StreamPump(reader, tally, make_relay(reader.dialect), *plan.limits(), quiet)
         pump.attempt = self._try(call, plan)
         if call.max_output is not None:
-            pump.limit = OutputLimit(call.max_output * choices)
+            pump.limit = OutputLimit(call.max_output, choices)
         try:
             pump.exchange = self._begin(call, plan, attempts, pump)
             while not (pump.started or pump.ended):

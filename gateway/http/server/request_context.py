@@ -40,7 +40,9 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 T = TypeVar("T")
 
 _FOR_SESSIONS = frozenset(
-    prefix + path for prefix in API_PREFIXES for path in ("/chat/completions", "/responses", "/models", "/explain")
+    prefix + path
+    for prefix in API_PREFIXES
+    for path in ("/chat/completions", "/responses", "/models", "/explain", "/images/generations", "/audio/speech")
 )
 """Routes of the API, besides all under `/account/`, that somebody who is signed in may use without a key."""
 

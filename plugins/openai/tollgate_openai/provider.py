@@ -183,6 +183,16 @@ class OpenAIProvider:
         """What an error answer to `files_request` means, without secrets."""
         return redact_fault(fault_from_openai_error(reply.status, reply.body, reply.headers), self._secrets)
 
+    def batches_request(self, method: str, path: str, body: bytes = b"") -> UpstreamRequest:
+        """See `BatchesProvider`: OpenAI's `/batches`."""
+        headers = {**self._headers, "content-type": "application/json"} if body else dict(self._headers)
+        return UpstreamRequest(f"{self._settings.base_url}/batches{path}", headers, body, method=method)
+
+    def batch_url(self, request: UpstreamRequest) -> str:
+        """See `BatchesProvider`: the path below the base URL, which OpenAI's begins with `/v1`."""
+        base = self._settings.base_url
+        return "/v1" + request.url.removeprefix(base) if request.url.startswith(base + "/") else ""
+
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `Provider`. Pictures cost differently from model to model."""
         quirks = self.quirks.of(target)
