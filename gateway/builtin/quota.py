@@ -86,25 +86,26 @@ class Plugin:
             least, base, unit = self._bound(call, choices)
         else:
             least, base, unit = await self._aside(_weight(call), self._bound, call, choices)
-        wanted = _wanted_output(call)
+        asked = _asked_output(call)
+        wanted = _wanted_output(call, asked)
         cover = _Cover(choices, base=base, unit=unit, possible=math.ceil(base + unit * wanted))
         request = self._request(call, cover, wanted, min(self._minimum, wanted))
         if least != base:
             request = replace(request, least_base=least)
         if call.explanation is not None and call.explanation.in_batch:
             call.explanation.note(wanted=cover.possible)
-            _clamp(call, wanted, wanted)
+            _clamp(call, wanted, wanted, asked)
             return
         if call.explanation is not None:
             foreseen = await foresee(self._stores, request, choices, call.explanation)
-            _clamp(call, foreseen.units, wanted)
+            _clamp(call, foreseen.units, wanted, asked)
             return
         # Registered before it is awaited: should the caller leave meanwhile, `finish_call` still releases it.
         call.state[_STATE] = cover
         if free:
             # Nothing can be owed but tools' fees, which hold for themselves (`_cover`).
             cover.held = wanted
-            _clamp(call, wanted, wanted)
+            _clamp(call, wanted, wanted, asked)
             return
         cover.open = True
         hold = await self._ledger.hold(request)
@@ -113,7 +114,7 @@ class Plugin:
         # What the upstream is told is its limit: of a clamped answer no more is believed.
         if operation.tells_limit and hold.units != wanted:
             cover.possible = math.ceil(base + unit * hold.units)
-        _clamp(call, hold.units, wanted)
+        _clamp(call, hold.units, wanted, asked)
         cover.held = hold.units if hold.covered is None else hold.covered
         if hold.covered is not None:
             cover.most, cover.covered = hold.units, hold.covered
@@ -130,7 +131,7 @@ class Plugin:
         if cover is None:
             return
         input_cost, bound, unit = await self._aside(_weight(call), self._bound, call, cover.choices)
-        wanted = _wanted_output(call)
+        wanted = _wanted_output(call, _asked_output(call))
         cover.possible += math.ceil(bound + unit * wanted)
         step = self._step_of(call)
         asked = wanted if step is None else min(step, wanted)
@@ -205,19 +206,20 @@ class Plugin:
             return
         cover: _Cover = call.state[_STATE]
         if not cover.open:
-            call.cost = 0
+            call.progress.cost = 0
             return
         if not outcome.rounds and not outcome.fees:
             await self._ledger.void(call.id)
-            call.cost = 0
+            call.progress.cost = 0
             return
         charge, disputed = outcome.charge, 0
-        if charge > cover.possible + call.fees:
+        fees = outcome.fees
+        if charge > (cover.possible + fees if fees else cover.possible):
             # More than the whole input at its dearest and all output that could be asked for.
-            possible = cover.possible + math.ceil(call.fees + _read_by_tools(call))
+            possible = cover.possible + math.ceil(fees + _read_by_tools(call))
             charge, disputed = min(charge, possible), max(charge - possible, 0)
             call.progress.disputed = disputed
-        call.cost = await self._ledger.settle(
+        call.progress.cost = await self._ledger.settle(
             call.id, charge, outcome.basis, outcome.usage, call.model, disputed=min(disputed, MAX_CREDITS)
         )
 
@@ -345,13 +347,13 @@ class _Cover:
     open: bool = False
 
 
-def _clamp(call: Call, units: int, wanted: int) -> None:
-    """Tell the upstream, and the caller, of the output limit. units: what can be paid of those wanted."""
+def _clamp(call: Call, units: int, wanted: int, asked: int | None) -> None:
+    """Tell the upstream, and the caller, of the output limit. units: what can be paid of those wanted, which are within
+    those asked."""
     if units < wanted:
         call.max_output = units
         call.answer_headers["x-gateway-clamped"] = f"max_tokens={units}; reason=credits"
         return
-    asked = _asked_output(call)
     if asked is not None:
         call.max_output = wanted
         if wanted < asked:
@@ -402,7 +404,7 @@ def _model_limit(target: Target) -> int:
     return target.max_output or target.context or _UNKNOWN_MODEL_OUTPUT
 
 
-def _wanted_output(call: Call) -> int:
+def _wanted_output(call: Call, asked: int | None) -> int:
     """Output tokens per choice to hold for: what was asked, within what the largest candidate can give, where that is
     known."""
     if not OPERATIONS[call.operation].writes:
@@ -414,7 +416,6 @@ def _wanted_output(call: Call) -> int:
             known, limit = False, _model_limit(target)
         if limit > most:
             most = limit
-    asked = _asked_output(call)
     if asked is None:
         return most
     return min(asked, most) if known else asked

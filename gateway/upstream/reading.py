@@ -91,23 +91,26 @@ class StreamReading:
                 self._body.add(chunk)
             return []
         if self._inflater is None:
-            return self._decode(self._decoder, chunk)
+            found = self._decoder.feed(chunk)
+            if not found or self._pending:
+                self._keep_in_bounds(len(chunk), bool(found))
+            return found
         items: list[StreamItem] = []
         size = 0
         for piece in self._inflater.pieces(chunk):
             size += len(piece)
             if size > self._limits.max_event:
                 raise _too_large(self._limits.max_event)
-            items += self._decode(self._decoder, piece)
+            found = self._decoder.feed(piece)
+            self._keep_in_bounds(len(piece), bool(found))
+            items += found
         return items
 
-    def _decode(self, decoder: StreamDecoder, chunk: bytes) -> list[StreamItem]:
-        items = decoder.feed(chunk)
-        # What gave no item yet is kept by the decoder, whatever its dialect; it must not be kept without end.
-        self._pending = 0 if items else self._pending + len(chunk)
+    def _keep_in_bounds(self, size: int, whole: bool) -> None:
+        """What gave no item yet is kept by the decoder, whatever its dialect; it must not be kept without end."""
+        self._pending = 0 if whole else self._pending + size
         if self._pending > self._limits.max_event:
             raise _too_large(self._limits.max_event)
-        return items
 
     def end(self, limit: OutputLimit | None = None) -> list[StreamItem]:
         """The connection ended in good order: the items that were still held back; of a whole answer no more than
