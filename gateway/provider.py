@@ -268,6 +268,19 @@ class FilesProvider(Provider, Protocol):
         """What an error answer (status >= 300) to such a request means. Never repeats the operator's credentials."""
 
 
+class BatchesProvider(FilesProvider, Protocol):
+    """A provider of files that answers many requests at once, as OpenAI's `/batches` does (API reference); named in
+    `batches.providers`."""
+
+    def batches_request(self, method: str, path: str, body: bytes = b"") -> UpstreamRequest:
+        """The request to `path` below its batches: "" and `?limit=100` for all of them, `/ID`, `/ID/cancel`. body:
+        JSON, for POST. An error answer is read by `read_files_fault`."""
+
+    def batch_url(self, request: UpstreamRequest) -> str:
+        """Where a line of a batch goes that makes this request, which `prepare` made: such as `/v1/chat/completions`;
+        "" for what can be no line."""
+
+
 @dataclass(slots=True, frozen=True)
 class ProviderKind:
     """A kind of provider that a plugin registers: `create(name, settings)` builds one instance.

@@ -20,12 +20,13 @@ from gateway.provider import Answer, ListedModel, StreamDecoder, StreamItem, Tal
 from gateway.wire.bridge.back_reply import chat_from_response
 from gateway.wire.chat.decoder import ChatStreamDecoder, read_choices, read_completion
 from gateway.wire.chat.fold import unfold
-from gateway.wire.chat.repair import read_broken, repair_completion
+from gateway.wire.chat.repair import repair_completion
 from gateway.wire.chat.tally import ChatTally
 from gateway.wire.completions import chat_from_chunk, chat_from_completion
 from gateway.wire.errors.parse import fault_from_openai_error
 from gateway.wire.exact_json import load_exact
 from gateway.wire.lenient import check_depth, nonsense
+from gateway.wire.mending import load_mended
 from gateway.wire.redact import redact_fault
 from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response, unfold_response
 from gateway.wire.responses.objects import usage_of_response
@@ -80,7 +81,7 @@ class ChatReader:
 
     def measure(self, body: Json) -> Answer:
         """A completion with what it comes to, once it is put right. Raises the Fault that it may mean."""
-        repair_completion(body, chat_id(self.call), self.call.created)
+        repair_completion(body, chat_id(self.call), self.call.created, self._functions)
         return measure_chat(body)
 
     def is_stream(self, headers: Mapping[str, str]) -> bool:
@@ -93,7 +94,12 @@ class ChatReader:
 
     def open_tally(self, choices: int) -> Tally:
         """A fresh tally for the items of the stream."""
-        return ChatTally(choices, chat_id(self.call), self.call.created)
+        return ChatTally(choices, chat_id(self.call), self.call.created, functions=self._functions)
+
+    @property
+    def _functions(self) -> bool:
+        """Whether the request that went out offers functions in their older form."""
+        return self.call.body.get("functions") is not None
 
     def read_fault(self, reply: UpstreamReply) -> Fault:
         """The fault that an error answer (status >= 400) means, without secrets."""
@@ -187,7 +193,7 @@ def _as_chat(item: StreamItem) -> StreamItem:
     try:
         chunk = load_exact(item)
     except orjson.JSONDecodeError:
-        chunk = read_broken(item)
+        return item  # the tally says so
     return chat_from_chunk(chunk) if isinstance(chunk, dict) and not chunk.get("error") else item
 
 
@@ -197,7 +203,7 @@ class CompactionReader(ResponsesReader):
     def read_body(self, reply: UpstreamReply) -> Json:
         """The object. Raises UpstreamFault when it is none."""
         try:
-            answer = load_exact(reply.body)
+            answer = load_mended(reply.body)
         except orjson.JSONDecodeError:
             answer = None
         if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):

@@ -38,6 +38,7 @@ from gateway.profile import COMPLETIONS, Dialect, Profile
 from gateway.provider import (
     Answer,
     Attempt,
+    BatchesProvider,
     CountingProvider,
     Exchange,
     FilesProvider,
@@ -85,6 +86,7 @@ from gateway.tools import (
 )
 from gateway.wire.chat.activity import Activity, activity_event, activity_notes, search_activity
 from gateway.wire.chat.decoder import ChatChunkEditor, ChatStreamDecoder, read_completion
+from gateway.wire.chat.endings import failure_of, meaning_of
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
 from gateway.wire.chat.members import allowed_tools_of, arguments_of, output_limit_of, stops_of
 from gateway.wire.chat.request import refuse_forbidden
@@ -111,6 +113,7 @@ from gateway.wire.lenient import (
     with_cached,
     writable,
 )
+from gateway.wire.mending import load_mended
 from gateway.wire.multipart import Upload, form_of_body, has_uploads, read_form, write_form
 from gateway.wire.openapi import Operation, Parameter, SecurityScheme
 from gateway.wire.pdf import PageCounter
@@ -150,6 +153,7 @@ __all__ = [
     "Attempt",
     "BaseUrl",
     "Basis",
+    "BatchesProvider",
     "BilledRound",
     "Call",
     "CallProgress",
@@ -288,6 +292,7 @@ __all__ = [
     "estimate_input_tokens",
     "estimate_output_tokens",
     "expected_text_tokens",
+    "failure_of",
     "fault_from_openai_error",
     "fault_from_stream_event",
     "find_usage",
@@ -304,7 +309,9 @@ __all__ = [
     "kept_ids",
     "listed_models",
     "load_exact",
+    "load_mended",
     "longest_match",
+    "meaning_of",
     "measure_chat",
     "nearest_effort",
     "nonsense",

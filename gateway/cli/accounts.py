@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.cli import people
 from gateway.cli.common import add_config, add_json, print_json, print_table, record, whole, with_stores
-from gateway.cli.keys import NONE, find_account, number_or_none
+from gateway.cli.keys import ALERT_AT, NONE, alert_thresholds, find_account, number_or_none
 from gateway.stores import MAX_CREDITS, Account, AccountChange, Stores
 
 
@@ -37,6 +37,7 @@ def add_commands(commands: Any) -> None:
     update.add_argument("--name", help="a new name")
     update.add_argument("--role", choices=("user", "admin"))
     update.add_argument("--requests-per-minute", type=number_or_none, help="its own rate limit; 'none' for the default")
+    update.add_argument("--alert-at", nargs="+", metavar="PERCENT", help=ALERT_AT)
     update.add_argument("--disabled", choices=("yes", "no"), help="a disabled account's keys are refused")
     update.set_defaults(run=run_update)
     refund = actions.add_parser("refund", help="give back credits of a settled request")
@@ -117,6 +118,7 @@ def run_update(options: argparse.Namespace) -> int:
             "name": options.name,
             "role": options.role,
             "requests_per_minute": options.requests_per_minute,
+            "alert_thresholds": alert_thresholds(options.alert_at),
             "disabled": None if options.disabled is None else options.disabled == "yes",
         }
         named: dict[str, Any] = {

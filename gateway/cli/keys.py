@@ -13,6 +13,7 @@ from gateway.errors import CallerFault, Refusal
 from gateway.stores import MAX_CREDITS, Account, Key, KeySettings, Stores
 
 NONE = "none"
+ALERT_AT = "percents of the month's budget at which to be told; 'never', or 'none' for those of the configuration"
 
 _SHORTEST_SECRET = 20
 """Characters of what may be a key itself."""
@@ -53,6 +54,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", nargs="+", help="allow-list of models and patterns such as 'openai/*'")
     parser.add_argument("--requests-per-minute", type=number_or_none, help="rate limit of this key")
     parser.add_argument("--expires-in-days", type=days_or_none, help="the key stops working after this many days")
+    parser.add_argument("--alert-at", nargs="+", metavar="PERCENT", help=ALERT_AT)
     parser.add_argument("--allow-ip", nargs="+", help="addresses or networks the key may be used from")
 
 
@@ -102,6 +104,7 @@ def _settings(options: argparse.Namespace, before: KeySettings) -> KeySettings:
         "requests_per_minute": options.requests_per_minute,
         "models": _words(options.models),
         "ip_allow": _words(options.allow_ip),
+        "alert_thresholds": alert_thresholds(options.alert_at),
         "expires_at": options.expires_in_days,
     }
     if isinstance(options.expires_in_days, float):
@@ -114,6 +117,18 @@ def _settings(options: argparse.Namespace, before: KeySettings) -> KeySettings:
 
 def _words(values: list[str] | None) -> tuple[str, ...] | str | None:
     return NONE if values == [NONE] else None if values is None else tuple(values)
+
+
+def alert_thresholds(words: list[str] | None) -> tuple[int, ...] | str | None:
+    """Percents of a command line; `never` for no alert, NONE for those of the configuration. Raises CallerFault."""
+    if words is None or words == [NONE]:
+        return None if words is None else NONE
+    if words == ["never"]:
+        return ()
+    try:
+        return tuple(sorted({int(word.removesuffix("%")) for word in words}))
+    except ValueError:
+        raise CallerFault("--alert-at: expected percents such as 50 80 100, 'never', or 'none'") from None
 
 
 def number_or_none(text: str) -> int | str:

@@ -19,9 +19,10 @@ from gateway.cli.keys import find_account
 from gateway.errors import GatewayFault
 from gateway.http.api.usage import usage_of
 from gateway.server_secret import has_secret
-from gateway.stores import Account, Entry, Stores
+from gateway.stores import OTHER_COUNTS, Account, Entry, Stores
 
 _DAY = 86_400
+_SUMS = ("credits", "tokens", "requests")
 _GROUP = ("CREDITS", "REQUESTS", "TOKENS")
 
 
@@ -148,7 +149,7 @@ def run_usage(options: argparse.Namespace) -> int:
         print(
             f"{account.name}: balance {found['balance']:,} credits; {budget['percent']} % of this month's budget used"
         )
-        print(f"{totals['credits']:,} credits, {totals['tokens']:,} tokens, {totals['requests']:,} requests")
+        print(", ".join(f"{totals[name]:,} {name}" for name in (*_SUMS, *OTHER_COUNTS) if name in totals))
         print_table(("DAY", "CREDITS", "REQUESTS"), (tuple(day.values()) for day in found["daily"]))
         print_table(("MODEL", "CREDITS"), (tuple(model.values()) for model in found["by_model"]))
         if options.by is not None:
@@ -170,17 +171,18 @@ async def _usage_of_all(stores: Stores, query: dict[str, str], thresholds: tuple
         groups = ((account.name, *group) for account, usage in found for group in _groups(usage))
         print_table(("NAME", query["group_by"].upper(), *_GROUP), groups)
         return 0
+    sums = (*_SUMS, *(name for name in OTHER_COUNTS if any(name in usage["totals"] for _, usage in found)))
     rows = (
         (
             account.id,
             account.name,
-            *(f"{usage['totals'][name]:,}" for name in ("credits", "tokens", "requests")),
+            *(f"{usage['totals'].get(name, 0):,}" for name in sums),
             f"{usage['balance']:,}",
             f"{usage['budget']['percent']} %",
         )
         for account, usage in found
     )
-    print_table(("ID", "NAME", "CREDITS", "TOKENS", "REQUESTS", "BALANCE", "BUDGET USED"), rows)
+    print_table(("ID", "NAME", *(name.upper() for name in sums), "BALANCE", "BUDGET USED"), rows)
     return 0
 
 

@@ -64,6 +64,10 @@ def plugin_settings(document: Document) -> PluginSettings:
     return found
 
 
+_MADE_ANEW = ("plugins", "pipeline")
+"""What of the core's own keys does not stay as it was written."""
+
+
 def build(
     document: Document,
     sections: Mapping[str, type[BaseModel]],
@@ -100,29 +104,8 @@ def build(
         file=document.name,
         data=document.data,
         modified=document.modified,
-        server=core.server,
-        database=core.database,
-        counters=core.counters,
-        upstream=core.upstream,
-        fetch=core.fetch,
-        credits=core.credits,
-        keys=core.keys,
-        responses=core.responses,
-        idempotency=core.idempotency,
-        storage=core.storage,
-        tools=core.tools,
-        search=core.search,
         plugins=_absolute(core.plugins, document),
-        log=core.log,
-        metrics=core.metrics,
-        alerts=core.alerts,
-        usage=core.usage,
-        files=core.files,
-        console=core.console,
-        record=core.record,
         pipeline=_pipeline(document, core, plugins),
-        default_model=core.default_model,
-        strict=core.strict,
         providers=MappingProxyType(providers),
         models=MappingProxyType(models),
         patterns=MappingProxyType(patterns),
@@ -133,6 +116,7 @@ def build(
         payments=MappingProxyType(services),
         searches=MappingProxyType(search_services),
         mcp_servers=MappingProxyType(mcp_servers),
+        **{name: getattr(core, name) for name in Core.model_fields if name not in _MADE_ANEW},
     )
 
 
@@ -394,7 +378,7 @@ def to_credits(price: PriceSettings, per_usd: int) -> Price:
     """USD per million tokens as credits per token, and USD per event as credits per event; exact."""
     plain = replace(Price(), **_scaled(price, per_usd))
     tiers = tuple((tier.above, replace(plain, **_scaled(tier, per_usd))) for tier in price.tiers)
-    return replace(plain, tiers=tiers)
+    return replace(plain, tiers=tiers, batch=price.batch)
 
 
 def _scaled(prices: PriceClasses, per_usd: int) -> dict[str, Any]:

@@ -18,8 +18,10 @@ import pytest
 
 from gateway.claim import PID_FILE, Claim
 from gateway.cli import build_parser, main
+from gateway.cli.common import with_stores
 from gateway.sqlite import kind
 from gateway.sqlite.engine.presence import ProcessLock, folder_of
+from gateway.stores import KeptObject
 
 CONFIG = """
 providers: {echo: {plugin: echo}}
@@ -443,3 +445,46 @@ def test_the_version_names_build_and_plugins(capsys: pytest.CaptureFixture[str])
     assert told.startswith("tollgate ")
     assert "echo " in told
     assert "from source" in told
+
+
+def test_thresholds_of_alerts(gateway: Terminal) -> None:
+    gateway("accounts", "create", "Ada", "--credits", "1000")
+    made: Any = gateway.json("accounts", "update", "Ada", "--alert-at", "90", "50%")
+    assert made["alert_thresholds"] == [50, 90]
+    key: Any = gateway.json("keys", "create", "--account", "Ada", "--monthly-limit", "5", "--alert-at", "never")
+    assert key["alert_thresholds"] == []
+    changed: Any = gateway.json("keys", "update", key["id"], "--alert-at", "none")
+    assert (changed["alert_thresholds"], changed["monthly_limit"]) == (None, 5)
+    assert "--alert-at" in gateway("accounts", "update", "Ada", "--alert-at", "soon", status=1)
+    usage: Any = gateway.json("usage", "Ada")
+    assert usage["budget"]["thresholds"] == [50, 90]
+
+
+def test_an_account_is_exported_and_erased_at_providers_too(
+    gateway: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be deleted there is named, and the command says so by its status."""
+    files = "files: {providers: [echo, off]}\nbatches: {providers: [echo]}\n"
+    off = "providers: {echo: {plugin: echo, folder: FOLDER}, off: {plugin: openai}}"
+    text = CONFIG.replace("providers: {echo: {plugin: echo}}", off).replace("FOLDER", str(tmp_path / "echo"))
+    gateway.config.write_text(text + files)
+    account: Any = gateway.json("accounts", "create", "Ada", "--credits", "1000")
+    shelf = tmp_path / "echo"
+    shelf.mkdir(mode=0o700)
+    name = "file-" + "a" * 24
+    (shelf / name).write_bytes(b"kept")
+
+    async def keep(stores: Any) -> int:
+        for provider, one in (("echo", name), ("off", "file-2")):
+            await stores.objects.add_object(KeptObject(one, account["id"], provider, "file", 4, 1))
+        return 0
+
+    with_stores(argparse.Namespace(config=gateway.config), keep)
+    exported = [orjson.loads(line) for line in gateway("accounts", "export", "Ada").splitlines()]
+    assert [one["type"] for one in exported] == ["account", "entry"]
+    assert "does not match" in gateway("accounts", "erase", "Ada", "--name", "ada", status=1)
+    said = gateway("accounts", "erase", "Ada", "--name", "Ada", status=1)
+    assert "1 files deleted, 0 batches cancelled" in said
+    assert re.search(r"off +file-2 +.*switched off", said)
+    assert not (shelf / name).exists()
+    assert "erased " in gateway("accounts", "list")

@@ -15,6 +15,7 @@ Attempt
 BOUND
 BaseUrl
 Basis
+BatchesProvider
 BilledRound
 COMPLETIONS
 Call
@@ -159,6 +160,7 @@ encode_event
 estimate_input_tokens
 estimate_output_tokens
 expected_text_tokens
+failure_of
 fault_from_openai_error
 fault_from_stream_event
 find_usage
@@ -175,7 +177,9 @@ kept_fault
 kept_ids
 listed_models
 load_exact
+load_mended
 longest_match
+meaning_of
 measure_chat
 nearest_effort
 nonsense

@@ -10,7 +10,7 @@ from aiohttp import web
 from gateway.call import Call
 from gateway.dialect import InboundCall, InboundDialect, RawAnswer, keep_alive_of, stream_type_of
 from gateway.http.calls.background import answer_in_background
-from gateway.http.calls.tools import answer_with_tools, plan_tools
+from gateway.http.calls.tools import answer_with_tools, may_want_tools, plan_tools
 from gateway.http.server.request_context import RequestContext
 from gateway.http.streaming.sse_response import SseResponse
 from gateway.responses.dialect import ResponsesCall
@@ -74,7 +74,9 @@ def _open(dialect: InboundDialect, call: Call, body: dict[str, Any], values: Map
 
 async def answer_call(context: RequestContext, runner: CallRunner, inbound: InboundCall, sink: Sink) -> None:
     """Admit a call that was read, and answer it into `sink`. Raises the Fault of an answer that has not begun."""
-    plan = await runner.guard(plan_tools(context, runner.call, inbound))
+    plan = None
+    if may_want_tools(runner.call, inbound):
+        plan = await runner.guard(plan_tools(context, runner.call, inbound))
     await runner.admit()
     if isinstance(inbound, ResponsesCall) and inbound.background:
         await answer_in_background(context, runner, inbound, sink)

@@ -60,6 +60,7 @@ def counts_of(u: Usage) -> list[int]:
     counts = [
         u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.cache_write_tokens, u.reasoning_tokens,
         u.audio_input_tokens, u.audio_output_tokens, u.image_input_tokens, u.image_output_tokens, u.web_searches,
+        u.cache_write_1h_tokens, u.images, u.characters, u.seconds, u.searches,
     ]  # fmt: skip
     if min(counts) < 0 or max(counts) > MAX_CREDITS:
         return [min(max(int(count), 0), MAX_CREDITS) for count in counts]
@@ -90,4 +91,6 @@ def log_row(
             row.tries or None,
         )
     )  # fmt: skip
-    unit.roll_up(account, created, key, model, tags, requests=1, prompt=counts[0], completion=counts[1])
+    unit.roll_up(
+        account, created, key, model, tags, requests=1, prompt=counts[0], completion=counts[1], others=counts[11:]
+    )

@@ -20,6 +20,7 @@ from gateway.sqlite.engine.migrations import (
     m0008_tags,
     m0009_objects,
     m0010_tries,
+    m0011_figures,
 )
 
 _MODULES = (
@@ -33,6 +34,7 @@ _MODULES = (
     m0008_tags,
     m0009_objects,
     m0010_tries,
+    m0011_figures,
 )
 STEPS: tuple[tuple[str, ...], ...] = tuple(module.STATEMENTS for module in _MODULES)
 """The statements of each step, in order."""

@@ -34,6 +34,7 @@ from gateway.api import (
 )
 from tollgate_anthropic.draft import refuse, safe_id
 from tollgate_anthropic.faults import fault_from_error
+from tollgate_anthropic.reading import finish_of
 from tollgate_anthropic.reply import MessageReader, completion_of, message_in
 from tollgate_anthropic.thinking import LEAST_BUDGET
 
@@ -193,6 +194,8 @@ class NativeDecoder(EventDecoder):
             return False
         if kind == "error":
             raise fault_from_error(event, None)
+        if kind == "message_delta" and isinstance(event.get("delta"), dict):
+            finish_of(text_of(event["delta"].get("stop_reason")))
         if kind == "message_stop":
             self.done = True
             return False
