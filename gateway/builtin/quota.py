@@ -397,7 +397,8 @@ def _countable(target: Target) -> bool:
 
 def _asked_output(call: Call) -> int | None:
     asked = call.body.get("max_completion_tokens") or call.body.get("max_tokens")
-    return asked if isinstance(asked, int) else None
+    # More than there can be credits is as good as no limit, and no ledger counts so far.
+    return min(asked, MAX_CREDITS) if isinstance(asked, int) else None
 
 
 def _model_limit(target: Target) -> int:

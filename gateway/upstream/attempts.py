@@ -248,7 +248,7 @@ class Dispatcher:
             plan.media = CallMedia(self._fetcher)
         try:
             async with asyncio.timeout_at(plan.deadline):
-                return await plan.media.fill(call, plan.target, provider.media_urls)
+                return await plan.media.fill(call, plan.target, provider.media_urls, self._aside)
         except TimeoutError:
             raise time_limit_passed("total") from None
 

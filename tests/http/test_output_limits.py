@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -112,3 +113,19 @@ async def test_a_clamped_answer_costs_what_was_held_whatever_its_provider_tells(
         assert (charge.kind, -charge.amount) == ("charge", row.credits)
         assert (disputed.kind, disputed.amount, disputed.note) == ("overrun", 0, "disputed usage")
         assert disputed.unpaid == 10 + 2 * 3_000 - row.credits
+
+
+@pytest.mark.parametrize("door", [door for door in DOORS if door != "gemini"])
+@pytest.mark.parametrize("most", [2**53, 10**18, 10**30])
+async def test_a_limit_beyond_all_credits_is_held_for_as_the_balance_allows(serve: Any, door: str, most: int) -> None:
+    """Of a model whose own limit is not known."""
+    site = await serve(models={"fake/model": {"provider": "fake", "upstream": "u", "price": {"input": 1, "output": 2}}})
+    site.upstream.reply(json_reply(openai_completion("short", reported=usage(10, 1))))
+    path, body, _ = DOORS[door]
+    name = "max_output_tokens" if door == "responses" else "max_tokens"
+    status, headers, raw = await site.running.post(path, json.dumps({**body, name: most}).encode())
+    if status == 400:
+        assert name.encode() in raw
+        return
+    assert (status, "reason=credits" in headers["x-gateway-clamped"]) == (200, True), raw
+    assert await site.spent() == 12

@@ -21,14 +21,15 @@ TOOLS = (*_TOKENS_ONLY, *(_WORDS[name] for name in _TOKENS_ONLY))
 """Types of tools, see `gateway.api.Profile`, in Google's words and in chat's: searches, which are billed one by one,
 and what costs nothing but tokens. Maps are billed by the prompt, file search reads stores of the operator's project."""
 
-_FOLDED = {fold(name): name for name in (*_WORDS, *_TOKENS_ONLY) if name}
+_FOLDED: dict[str, str] = {fold(name): name for name in (*_WORDS, *_TOKENS_ONLY)}
+"""The usual spelling of a tool's name, by its folded one."""
 
 _PLAIN_TIERS = frozenset({"", "auto", "default", "standard", "flex", "unspecified", "service_tier_unspecified"})
 """Tiers that cost what is billed, or less."""
 
 
 _ELSEWHERE = "would choose another model than the one that is billed; leave it out"
-_REFUSED = {
+_REFUSED: dict[str, str] = {
     "routingconfig": _ELSEWHERE,
     "modelselectionconfig": _ELSEWHERE,
     "cachedcontent": "caches are kept at the provider for all callers; send the content itself",
@@ -63,9 +64,11 @@ def check_costs(out: Json, root: str, target: Target) -> None:
 
 def _check_tools(path: str, tools: Any, target: Target) -> None:
     for at, tool in enumerate(tools if isinstance(tools, list) else [tools]):
-        for name, value in tool.items() if isinstance(tool, dict) else ():
+        if not isinstance(tool, dict):
+            continue
+        for name, value in tool.items():
             if value is None or fold(name) == "functiondeclarations":
                 continue
-            kind = _FOLDED.get(fold(name), name)
+            kind = str(_FOLDED.get(fold(name), name))
             if not any(allows_tool(target, word, TOOLS) for word in (name, kind, _WORDS.get(kind, kind))):
                 raise tool_fault(f"{path}[{at}].{name}", name, target)
