@@ -104,6 +104,7 @@ def read_blueprint(path: Path, env: Mapping[str, str], more: Mapping[str, object
         sections,
         kinds,
         plugins=plugins.names,
+        left_out=plugins.left_out,
         payments=payments,
         searches=offers.searches,
         stores=stores,

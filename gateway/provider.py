@@ -138,6 +138,8 @@ class Answer:
     body: as `dialect` has it. usage: as the upstream told it, in the names of chat, or None; once the call is billed,
     what is shown to the caller. finish_reason: of the first choice, in the words of chat, "" when unknown.
     output_tokens: of all that the model wrote, estimated, should there be no usage.
+    shorten: ends such a body after so many tokens of text (of each choice), as `gateway.wire.shortening` does; None for
+    one that is no text. overran: it was longer than its limit, and was ended there.
     """
 
     body: dict[str, Any]
@@ -145,6 +147,8 @@ class Answer:
     usage: dict[str, Any] | None = None
     finish_reason: str = ""
     output_tokens: int = 0
+    shorten: Callable[[dict[str, Any], int], dict[str, Any]] | None = None
+    overran: bool = False
 
 
 class Reader(Protocol):

@@ -125,7 +125,7 @@ class Gateway:
         self.metrics.figures["gateway_writer_queue"] = ("Operations that wait to be written.", self.stores.backlog)
         waiting = "Requests that wait for a connection to a provider."
         self.metrics.figures["gateway_upstream_waiting"] = (waiting, lambda: self.runtime.waiting)
-        await self.fail_over()
+        await self._take_over()
         self.runtime = await self._open(blueprint)
         self._set_up_health(self.runtime)
         self._join_siblings()
@@ -197,13 +197,13 @@ class Gateway:
         """The runtime that a new request is served by; `release_runtime` must follow."""
         runtime = self.runtime
         runtime.users += 1
-        self.metrics.active.inc()
+        self.metrics.active += 1
         return runtime
 
     def release_runtime(self, runtime: Runtime) -> None:
         """A request is over. The last one of an old generation closes it."""
         runtime.users -= 1
-        self.metrics.active.dec()
+        self.metrics.active -= 1
         if runtime.users == 0 and runtime is not self.runtime:
             self.spawn(runtime.close(), "close old configuration")
 
@@ -282,6 +282,15 @@ class Gateway:
         if done.responses:
             self.log.warning("marked %d responses of a process that died as failed", done.responses)
         return done
+
+    async def _take_over(self) -> None:
+        """`fail_over` at the start. While nothing can be written it waits for the next round of housekeeping."""
+        try:
+            await self.fail_over()
+        except GatewayFault as fault:
+            if fault.status != 503:
+                raise
+            self.log.error("what dead processes left waits to be resolved", extra={"detail": fault.detail})
 
     async def _open(self, blueprint: Blueprint) -> Runtime:
         runtime = Runtime(blueprint, self)

@@ -87,6 +87,7 @@ from gateway.tools import (
 )
 from gateway.wire.chat.activity import Activity, activity_event, activity_notes, search_activity
 from gateway.wire.chat.decoder import ChatChunkEditor, ChatStreamDecoder, read_completion
+from gateway.wire.chat.endings import failure_of, meaning_of
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
 from gateway.wire.chat.members import allowed_tools_of, arguments_of, output_limit_of, stops_of
 from gateway.wire.chat.request import refuse_forbidden
@@ -113,6 +114,7 @@ from gateway.wire.lenient import (
     with_cached,
     writable,
 )
+from gateway.wire.mending import load_mended
 from gateway.wire.multipart import Upload, form_of_body, has_uploads, read_form, write_form
 from gateway.wire.openapi import Operation, Parameter, SecurityScheme
 from gateway.wire.pdf import PageCounter
@@ -120,8 +122,10 @@ from gateway.wire.redact import clean, redact, redact_fault
 from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response
 from gateway.wire.responses.sealed_reasoning import is_sealed, seal, unseal
 from gateway.wire.retry_after import read_retry_after
+from gateway.wire.shortening import TextRoom
 from gateway.wire.sse import DONE, Event, EventReader, encode_data, encode_event
 from gateway.wire.stream_relay import StreamRelay
+from gateway.wire.structure import Place, fold, objects_of, path_of
 from gateway.wire.text_pattern import TextPattern, text_member
 from gateway.wire.text_tokens import expected_text_tokens, texts_of
 from gateway.wire.tokens import (
@@ -213,6 +217,7 @@ __all__ = [
     "PaymentEvent",
     "PaymentKind",
     "PaymentMethod",
+    "Place",
     "PlainReader",
     "Price",
     "Profile",
@@ -245,6 +250,7 @@ __all__ = [
     "Target",
     "TextFilter",
     "TextPattern",
+    "TextRoom",
     "ToolFault",
     "ToolImage",
     "ToolResult",
@@ -288,9 +294,11 @@ __all__ = [
     "estimate_input_tokens",
     "estimate_output_tokens",
     "expected_text_tokens",
+    "failure_of",
     "fault_from_openai_error",
     "fault_from_stream_event",
     "find_usage",
+    "fold",
     "fold_stream",
     "form_of_body",
     "get_request",
@@ -303,11 +311,15 @@ __all__ = [
     "kept_ids",
     "listed_models",
     "load_exact",
+    "load_mended",
     "longest_match",
+    "meaning_of",
     "measure_chat",
     "nearest_effort",
     "nonsense",
+    "objects_of",
     "output_limit_of",
+    "path_of",
     "post_request",
     "read_completion",
     "read_form",

@@ -19,6 +19,7 @@ from gateway.credentials import (
     read_code,
     well_formed,
 )
+from gateway.journal import Journal, inherited
 from gateway.payments import MAX_AMOUNT
 from gateway.stores import (
     ALL_USE,
@@ -172,6 +173,7 @@ __all__ = [
     "Hold",
     "HoldRequest",
     "Idempotency",
+    "Journal",
     "KeptAnswer",
     "KeptObject",
     "Key",
@@ -242,6 +244,7 @@ __all__ = [
     "fail_over",
     "fitting",
     "identity_taken",
+    "inherited",
     "invalid_link",
     "label_of",
     "name_taken",

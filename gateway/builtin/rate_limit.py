@@ -98,8 +98,11 @@ def _refuse_if_full(window: Window) -> None:
 
 def _tell(call: Call, windows: Sequence[Window]) -> Window:
     """Put the window with the least room into the answer's headers, and return it."""
-    tightest = min(windows, key=lambda window: (window.allowed, window.remaining))
-    call.answer_headers["x-ratelimit-limit-requests"] = str(tightest.limit)
-    call.answer_headers["x-ratelimit-remaining-requests"] = str(tightest.remaining)
-    call.answer_headers["x-ratelimit-reset-requests"] = f"{tightest.reset:.3f}s"
+    tightest = windows[0]
+    if len(windows) > 1:
+        tightest = min(windows, key=lambda window: (window.allowed, window.remaining))
+    headers = call.answer_headers
+    headers["x-ratelimit-limit-requests"] = str(tightest.limit)
+    headers["x-ratelimit-remaining-requests"] = str(tightest.remaining)
+    headers["x-ratelimit-reset-requests"] = f"{tightest.reset:.3f}s"
     return tightest

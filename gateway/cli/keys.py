@@ -8,9 +8,9 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 from gateway.budgets import period_of
-from gateway.cli.common import add_config, add_json, print_json, print_table, record, with_stores
+from gateway.cli.common import add_config, add_json, number, print_json, print_table, record, whole, with_stores
 from gateway.errors import CallerFault, Refusal
-from gateway.stores import Account, Key, KeySettings, Stores
+from gateway.stores import MAX_CREDITS, Account, Key, KeySettings, Stores
 
 NONE = "none"
 ALERT_AT = "percents of the month's budget at which to be told; 'never', or 'none' for those of the configuration"
@@ -39,7 +39,9 @@ def add_commands(commands: Any) -> None:
     revoke.set_defaults(run=run_revoke)
     rotate = actions.add_parser("rotate", help="give a key a new secret and show it, once; its settings stay")
     rotate.add_argument("key", help="the key's id")
-    rotate.add_argument("--grace", type=float, default=0.0, help="seconds the old secret still works (%(default)s)")
+    rotate.add_argument(
+        "--grace", type=number(0, 31_536_000), default=0.0, help="seconds the old secret still works (%(default)s)"
+    )
     rotate.set_defaults(run=run_rotate)
     for action in (create, update, listing, revoke, rotate):
         add_config(action)
@@ -131,12 +133,12 @@ def alert_thresholds(words: list[str] | None) -> tuple[int, ...] | str | None:
 
 def number_or_none(text: str) -> int | str:
     """A whole number, or `none` to take a limit away."""
-    return NONE if text == NONE else int(text)
+    return NONE if text == NONE else whole(0, MAX_CREDITS)(text)
 
 
 def days_or_none(text: str) -> float | str:
     """A number of days, or `none`."""
-    return NONE if text == NONE else float(text)
+    return NONE if text == NONE else number(0, 36_500)(text)
 
 
 def run_list(options: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from gateway.claim import is_claimed
-from gateway.cli.common import add_config, add_json, blueprint_of, print_json, print_table, with_stores
+from gateway.cli.common import add_config, add_json, blueprint_of, print_json, print_table, whole, with_stores
 from gateway.cli.keys import find_account
 from gateway.errors import GatewayFault
 from gateway.http.api.usage import usage_of
@@ -37,7 +37,7 @@ def add_commands(commands: Any) -> None:
     check.set_defaults(run=run_check)
     show = actions.add_parser("show", help="the last entries of an account")
     show.add_argument("account", help="the account's id, name or e-mail address")
-    show.add_argument("--limit", type=int, default=50, help="how many (%(default)s)")
+    show.add_argument("--limit", type=whole(1, 1_000_000), default=50, help="how many (%(default)s)")
     show.set_defaults(run=run_show)
     export = actions.add_parser("export", help="every entry, oldest first: CSV, or JSON lines with --json")
     export.add_argument("--account", help="only this account's (id or name)")

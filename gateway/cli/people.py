@@ -16,7 +16,7 @@ import orjson
 
 from gateway.batches import Batches
 from gateway.blueprint import Blueprint
-from gateway.cli.common import blueprint_of, print_json, print_table, record, used_data, with_stores
+from gateway.cli.common import blueprint_of, number, print_json, print_table, record, used_data, whole, with_stores
 from gateway.cli.keys import find_account
 from gateway.config import Server
 from gateway.erasing import erase_account
@@ -25,7 +25,7 @@ from gateway.http.api.admin.erasing import kept
 from gateway.http.api.links import link_url
 from gateway.provider_files import ProviderFiles
 from gateway.storage import StorageQuota
-from gateway.stores import Link, NewLink, Stores
+from gateway.stores import MAX_CREDITS, Link, NewLink, Stores
 from gateway.upstream.exchanges import Exchanges
 from gateway.upstream.transports import make_transport
 
@@ -38,18 +38,20 @@ def add_actions(actions: Any) -> list[argparse.ArgumentParser]:
     invite.add_argument(
         "email", nargs="?", default="", help="for this address only; without it, for whoever has the link"
     )
-    invite.add_argument("--credits", type=int, default=0, help="beside credits.signup_grant (%(default)s)")
+    invite.add_argument(
+        "--credits", type=whole(0, MAX_CREDITS), default=0, help="beside credits.signup_grant (%(default)s)"
+    )
     invite.add_argument("--role", choices=("user", "admin"), default="user")
-    invite.add_argument("--days", type=float, default=7.0, help="how long it holds (%(default)s)")
+    invite.add_argument("--days", type=number(0.001, 3650), default=7.0, help="how long it holds (%(default)s)")
     invite.set_defaults(run=run_invite)
     enter = actions.add_parser("sign-in-link", help="make a link that signs in to an account, once")
     enter.add_argument("account", help="the account's id, name or e-mail address")
-    enter.add_argument("--hours", type=float, default=1.0, help="how long it holds (%(default)s)")
+    enter.add_argument("--hours", type=number(0.001, 87_600), default=1.0, help="how long it holds (%(default)s)")
     enter.set_defaults(run=run_enter)
     reset = actions.add_parser("reset-password", help="make a link that sets a new password, once")
     reset.add_argument("account", help="the account's id, name or e-mail address")
     reset.add_argument("--email", default="", help="set this address to sign in with, too")
-    reset.add_argument("--hours", type=float, default=24.0, help="how long it holds (%(default)s)")
+    reset.add_argument("--hours", type=number(0.001, 87_600), default=24.0, help="how long it holds (%(default)s)")
     reset.set_defaults(run=run_reset)
     links = actions.add_parser("links", help="list the links that hold")
     links.set_defaults(run=run_links)

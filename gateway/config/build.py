@@ -74,6 +74,7 @@ def build(
     kinds: Mapping[str, ProviderKind],
     *,
     plugins: Collection[str] | None = None,
+    left_out: Collection[str] = (),
     payments: Mapping[str, PaymentKind] = MappingProxyType({}),
     searches: Mapping[str, SearchKind] = MappingProxyType({}),
     stores: Mapping[str, StoresKind] | None = None,
@@ -83,7 +84,8 @@ def build(
 
     sections: the models of the plugins' own top-level sections, by plugin name. kinds, payments, searches: by their
     `kind`. stores, counters: by URL scheme; stores None leaves `database.url` unchecked.
-    plugins: the names of all loaded plugins, which `pipeline` may name; None leaves that unchecked.
+    plugins: the names of all loaded plugins, which `pipeline` may name; None leaves that unchecked. left_out: of those
+    that are there, and were not to be loaded.
     """
     builder = _Builder(document, sections, kinds)
     core = builder.core()
@@ -97,7 +99,7 @@ def build(
     builder.places(core, stores, counters)
     names = builder.names("models") | builder.names("aliases")
     checks.check_aliases(builder.checker, aliases, names)
-    checks.check_names(builder.checker, names, plugins)
+    checks.check_names(builder.checker, names, plugins, left_out)
     if document.problems or core is None:
         raise document.fault()
     return Config(

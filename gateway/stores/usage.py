@@ -15,7 +15,7 @@ OTHER_COUNTS = ("images", "characters", "seconds", "searches")
 """What a usage counts besides tokens, as its members are called."""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class UsageRow:
     """One request in the usage log. created: unix seconds; milliseconds for the two durations.
     model: what the caller asked for; target: the model that answered, "" when none did. tags: for whom it was; those

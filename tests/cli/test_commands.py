@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
+import socket
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import orjson
 import pytest
 
 from gateway.claim import PID_FILE, Claim
-from gateway.cli import main
+from gateway.cli import build_parser, main
 from gateway.cli.common import with_stores
 from gateway.sqlite import kind
 from gateway.sqlite.engine.presence import ProcessLock, folder_of
@@ -188,6 +191,58 @@ def test_flags_take_what_the_file_takes(gateway: Terminal, capsys: Any, flag: st
     said = capsys.readouterr().err
     assert f"argument {flag}: server.{flag[2:]}: " in said
     assert not (gateway.config.parent / "data").exists()
+
+
+def _flags(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Iterator[tuple[str, argparse.Action]]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                yield from _flags(below, (*path, name))
+        elif action.type is not None:
+            yield " ".join((*path, action.dest)), action
+
+
+def test_no_flag_takes_a_number_that_is_none(gateway: Terminal) -> None:
+    """Hidden flags too: what is no number, or beyond all reason, is argparse's to refuse, and never a trace."""
+    numbers = 0
+    for name, action in _flags(build_parser()):
+        assert action.type not in (int, float), f"{name} takes any number: use whole() or number()"
+        if action.type in (Path, str):
+            continue
+        assert callable(action.type), name
+        for odd in ("nan", "inf", "1e400", "-1e400", "9" * 40, "", "💥", "-1e3", "1_0", "٣"):
+            with contextlib.suppress(argparse.ArgumentTypeError, ValueError):
+                value = action.type(odd)
+                assert not isinstance(value, int | float) or action.choices, (name, odd)
+        numbers += 1
+    assert numbers > 15
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("serve", "--listen-fd=77"), "77 is no socket of this process"),
+        (("serve", "--siblings-fd=0"), "0 is no socket of this process"),
+        (("serve", "--supervisor=-1"), "expected a whole number from 1"),
+        (("accounts", "invite", "--days=nan"), "expected a number from 0.001 to 3650, got 'nan'"),
+        (("usage", "--key=\udce4"), "'--key=\\udce4' is not valid UTF-8"),
+        (("ledger", "show", "a\0b"), "is not valid UTF-8"),
+    ],
+)
+def test_nonsense_on_the_command_line_is_no_traceback(
+    gateway: Terminal, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        gateway(*words)
+    assert (caught.value.code, said in capsys.readouterr().err) == (2, True)
+
+
+def test_a_socket_that_does_not_listen_and_a_file_that_cannot_be_are_said(gateway: Terminal) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert "does not listen" in gateway("serve", f"--listen-fd={ours.fileno()}", status=1)
+    gateway("accounts", "create", "ada")
+    assert "File name too long" in gateway("backup", "x" * 5000, status=1)
 
 
 def test_check_tells_machines_of_faults_too(gateway: Terminal) -> None:

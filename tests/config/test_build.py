@@ -397,9 +397,10 @@ class TestPlugins:
             'config.yaml:1: pipeline[2]: no plugin is named "zzz"; loaded: auth, quota',
         ]
 
-    def test_plugins_that_are_enabled_are_there(self, problems):
-        text = "plugins: {enable: [auth, qouta, off], disable: [off]}"
-        assert problems(text, plugins=["auth", "quota"]) == [
+    def test_plugins_that_are_enabled_or_disabled_are_there(self, problems):
+        text = "plugins: {enable: [auth, qouta, off], disable: [off, raet_limit]}"
+        assert problems(text, plugins=["auth", "quota"], left_out=["off", "rate_limit"]) == [
+            'config.yaml:1: plugins.disable[1]: no plugin is named "raet_limit"; did you mean rate_limit?',
             'config.yaml:1: plugins.enable[1]: no plugin is named "qouta"; did you mean quota?',
         ]
 

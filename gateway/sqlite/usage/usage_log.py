@@ -9,7 +9,7 @@ import orjson
 from gateway.api import Usage
 from gateway.api.stores import ALL_USE, LoggedRequest, TagSum, UsageFilter, UsageRow, UsageSummary
 from gateway.sqlite.engine.core import Core, Row
-from gateway.sqlite.money.operations import RecordOperation
+from gateway.sqlite.money.recording import RecordOperation
 from gateway.sqlite.money.rows import to_json
 from gateway.sqlite.money.unit_of_work import BASES
 

@@ -31,7 +31,7 @@ from gateway.api import (
 
 from .draft import refuse
 from .faults import fault_from_reply
-from .reading import BLOCKED, FILTERED, FINISH, REFUSED, refusal
+from .reading import BLOCKED, FILTERED, REFUSED, finish_of, refusal
 from .reply import FaultsReader
 from .request import post
 from .settings import Settings
@@ -194,7 +194,7 @@ def why_refused(raw: Mapping[str, Any]) -> str:
         return refusal(BLOCKED, blocked["blockReason"], blocked.get("blockReasonMessage"))
     for candidate in dicts_of(raw.get("candidates")):
         finish = text_of(candidate.get("finishReason"))
-        if FINISH.get(finish) == FILTERED:
+        if finish_of(finish) == FILTERED:
             return refusal(REFUSED, finish, candidate.get("finishMessage"))
     return ""
 
