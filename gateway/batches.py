@@ -151,9 +151,14 @@ class Batches:
         }  # fmt: skip
         made = "batch_" + request_id.removeprefix("req_")
         kept = KeptObject(made, caller.account_id, batch.target.provider, BATCH, 0, now, details, is_open=True)
-        await self._charge(caller, batch, request_id, now)
+        # Kept before it is charged: what is charged and never sent, whoever dies, is found and paid back.
+        await self._stores.objects.add_object(kept)
         try:
-            await self._stores.objects.add_object(kept)
+            await self._charge(caller, batch, request_id, now)
+        except Refusal:
+            await self._stores.objects.remove_object(kept.account_id, kept.provider, kept.id)
+            raise
+        try:
             sent = await self._files.send_unowned(
                 kept.provider, Upload(batch.requests, "batch.jsonl", "application/jsonl"), "batch", request_id
             )

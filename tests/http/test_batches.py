@@ -10,6 +10,7 @@ import openai
 import orjson
 import pytest
 
+from gateway import batches
 from gateway.erasing import erase_account
 from gateway.stores import KeySettings
 from gateway.testing import FakeUpstream, Received, Reply, RunningGateway, json_reply, running_gateway, upstream_config
@@ -231,6 +232,7 @@ async def test_each_line_is_checked_as_the_call_that_it_is(tmp_path: Path, fake_
             with pytest.raises(openai.APIStatusError) as caught:
                 await make(client, line())
             assert caught.value.status_code == 402
+            assert [one async for one in client.batches.list()] == []
         assert provider.batches == {}
 
 
@@ -355,6 +357,30 @@ async def test_a_batch_that_may_have_been_made_is_found_or_paid_back(
         assert len([one async for one in client.batches.list()]) == 2, "of one that was refused nothing is left"
         assert await balance(gateway) == before - COST
         assert await gateway.gateway.stores.check() == []
+
+
+async def test_a_batch_that_was_charged_and_never_sent_is_paid_back(
+    tmp_path: Path, fake_upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process died in between."""
+    provider = Provider(fake_upstream)
+    async with running_gateway(tmp_path, config(fake_upstream.url)) as gateway, client_of(gateway) as client:
+        before = await balance(gateway)
+
+        async def dies(*given: Any) -> str:
+            raise RuntimeError("killed")
+
+        with monkeypatch.context() as dying:
+            dying.setattr(gateway.gateway.runtime.files, "send_unowned", dies)
+            with pytest.raises(openai.InternalServerError):
+                await make(client, line("a"))
+        assert await balance(gateway) < before
+        [kept] = await gateway.gateway.stores.objects.open_objects()
+        assert (await look(gateway, kept.id)).is_open, "it may still be in the making"
+        monkeypatch.setattr(batches, "_MAKING", -60)
+        assert not (await look(gateway, kept.id)).is_open
+        assert await balance(gateway) == before
+        assert provider.batches == {}
 
 
 async def test_the_next_process_looks_after_batches_and_so_do_two_at_once(
