@@ -17,7 +17,7 @@ from random import Random
 
 from gateway.blueprint import Blueprint, stores_settings
 from gateway.call import Usage
-from gateway.cli.common import add_config, blueprint_of, record
+from gateway.cli.common import add_config, blueprint_of, record, whole
 from gateway.config import ModelEntry
 from gateway.errors import ConfigFault
 from gateway.passwords import Passwords
@@ -60,8 +60,10 @@ class _Worker:
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register the command of this module."""
     parser = commands.add_parser("demo-data", help="fill an empty database with made-up accounts and a month of usage")
-    parser.add_argument("--days", type=int, choices=range(1, 91), metavar="N", default=30, help="1 to 90 (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same figures (%(default)s)")
+    parser.add_argument("--days", type=whole(1, 90), default=30, help="1 to 90 (%(default)s)")
+    parser.add_argument(
+        "--seed", type=whole(-(10**15), 10**15), default=1, help="the same seed gives the same figures (%(default)s)"
+    )
     add_config(parser)
     parser.set_defaults(run=run_demo_data)
 

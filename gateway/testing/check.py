@@ -7,7 +7,6 @@ import argparse
 import asyncio
 import importlib
 import io
-import os
 import re
 import sys
 import tempfile
@@ -36,10 +35,9 @@ from gateway.testing.upstream import FakeUpstream, Received, Reply, json_reply
 from gateway.wire.redact import clean
 
 SECRET = "sk-secret-of-the-check-0123456789"
-_SUBJECT = "GATEWAY_PLUGIN_UNDER_CHECK"
 _SCOPE = "asyncio_default_fixture_loop_scope=function"
 _MOST_DETAIL = 2000
-_CONTRACTS = "from gateway.testing.check import contracts\n\nglobals().update(contracts())\n"
+_CONTRACTS = "from gateway.testing.check import contracts\n\nglobals().update(contracts({!r}, {!r}))\n"
 
 
 @dataclass(slots=True, frozen=True)
@@ -53,9 +51,10 @@ class Result:
 
 @dataclass(slots=True, frozen=True)
 class Subject:
-    """The plugin under check. folder: of its package, None for an installed one or a single file. transcripts: recorded
-    exchanges, None where there are none."""
+    """The plugin under check. given: what it was asked for by. folder: of its package, None for an installed one or a
+    single file. transcripts: recorded exchanges, None where there are none."""
 
+    given: str
     name: str
     plugin: ModuleType | type[Any] | object
     folder: Path | None
@@ -67,16 +66,16 @@ def find_plugin(given: str, transcripts: Path | None = None) -> Subject:
     path = Path(given)
     try:
         if path.is_file():
-            return Subject(path.stem, import_file(path), None, transcripts or _beside(path.parent))
+            return Subject(given, path.stem, import_file(path), None, transcripts or _beside(path.parent))
         if path.is_dir():
             name, module = _entry(path)
             sys.path.insert(0, str(path.resolve()))
-            return Subject(name, importlib.import_module(module), path, transcripts or _beside(path))
+            return Subject(given, name, importlib.import_module(module), path, transcripts or _beside(path))
         for point in entry_points(group=ENTRY_POINT_GROUP):
             if point.name == given:
                 module = point.load()
                 place = Path(getattr(module, "__file__", ".")).parent
-                return Subject(given, module, None, transcripts or _beside(place) or _beside(place.parent))
+                return Subject(given, given, module, None, transcripts or _beside(place) or _beside(place.parent))
     except ConfigFault:
         raise
     except (Exception, SystemExit) as error:  # a plugin is foreign code: whatever it raises is what is wrong with it
@@ -110,11 +109,11 @@ def check(subject: Subject) -> list[Result]:
         return [Result("hooks", False, problem) for problem in fault.problems]
     results = [Result("hooks", True, ", ".join(_hooks(plugins)) or "none")]
     results.append(asyncio.run(_run_with(subject)))
-    for kind in kinds:
-        results += _pytest(f"provider {kind}", subject, [])
+    if kinds:
+        results += _check_providers(list(kinds), subject)
     tests = subject.folder / "tests" if subject.folder is not None else None
     if tests is not None and tests.is_dir():
-        results += _pytest("its own tests", subject, [str(tests)])
+        results += _told("its own tests", *_pytest([str(tests)]))
     return results
 
 
@@ -152,12 +151,12 @@ async def _run_with(subject: Subject) -> Result:
         except Exception as error:  # as above
             return Result(name, False, f"{type(error).__name__}: {error}")
     if errors:
-        return Result(name, False, _told(errors[0]))
+        return Result(name, False, _first_error(errors[0]))
     refused = sorted({status for status in statuses if status >= 400})
     return Result(name, not refused or refused[-1] < 500, f"it refuses with {refused}" if refused else "")
 
 
-def _told(line: dict[str, Any]) -> str:
+def _first_error(line: dict[str, Any]) -> str:
     """A line of the log, with what was raised at first."""
     trace = str(line.get("trace") or "").splitlines()
     raised = [text for text in trace if re.match(r"[\w.]+(: |$)", text)]
@@ -175,9 +174,8 @@ def _answer(received: Received) -> Reply:
 # The contract of providers, by pytest.
 
 
-def contracts() -> dict[str, type[Any]]:
-    """Test classes for each kind of provider of the plugin that the environment names; what pytest collects."""
-    given, transcripts = orjson.loads(os.environ[_SUBJECT])
+def contracts(given: str, transcripts: str | None) -> dict[str, type[Any]]:
+    """Test classes for each kind of provider of this plugin (as `find_plugin` takes it); what pytest collects."""
     subject = find_plugin(given, Path(transcripts) if transcripts else None)
     kinds, _ = registered_providers(load({subject.name: subject.plugin}, entry_point_group=None))
     made: dict[str, type[Any]] = {}
@@ -185,6 +183,17 @@ def contracts() -> dict[str, type[Any]]:
         pure, live = _contracts_of(kind, subject)
         made[f"Test_{kind.kind}"], made[f"Test_{kind.kind}_live"] = pure, live
     return made
+
+
+def _check_providers(kinds: list[str], subject: Subject) -> Iterator[Result]:
+    with tempfile.TemporaryDirectory() as folder:
+        # pytest keeps what it imported by its name, and more than one plugin may be checked in a process.
+        file = Path(folder) / f"test_contract_of_{subject.name}.py"
+        transcripts = str(subject.transcripts) if subject.transcripts is not None else None
+        file.write_text(_CONTRACTS.format(subject.given, transcripts))
+        status, listener = _pytest([str(file), "--rootdir", folder])
+    for kind in kinds:
+        yield from _told(f"provider {kind}", status, listener, {f"Test_{kind}", f"Test_{kind}_live"})
 
 
 def _contracts_of(kind: ProviderKind, subject: Subject) -> tuple[type[Any], type[Any]]:
@@ -228,38 +237,44 @@ def settings_for(kind: ProviderKind, base_url: str) -> dict[str, Any]:
 
 
 class _Listener:
-    """Keeps what pytest reports."""
+    """Keeps what pytest reports: the test class ("" outside of one) of each that passed or was skipped, and class, name
+    and reason of each that failed."""
 
     def __init__(self) -> None:
-        self.passed = self.skipped = 0
-        self.failed: list[tuple[str, str]] = []
+        self.passed: list[str] = []
+        self.skipped: list[str] = []
+        self.failed: list[tuple[str, str, str]] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        _, *owners, test = report.nodeid.split("::")
+        owner = owners[0] if owners else ""
         if report.failed:
-            self.failed.append((report.nodeid.rpartition("::")[2], str(report.longrepr).strip().splitlines()[-1]))
-        elif report.when == "call":
-            self.passed += 1
+            self.failed.append((owner, test, str(report.longrepr).strip().splitlines()[-1]))
         elif report.skipped:
-            self.skipped += 1
+            self.skipped.append(owner)
+        elif report.when == "call":
+            self.passed.append(owner)
 
 
-def _pytest(name: str, subject: Subject, arguments: list[str]) -> Iterator[Result]:
-    """Run tests, or, without arguments, the contract: a result for each failure, or one for all."""
+def _pytest(arguments: list[str]) -> tuple[int, _Listener]:
+    """Run tests; pytest's exit status, and what it reported."""
     listener = _Listener()
-    with tempfile.TemporaryDirectory() as folder:
-        if not arguments:
-            file = Path(folder) / "test_contract.py"
-            file.write_text(_CONTRACTS)
-            arguments = [str(file), "--rootdir", folder]
-        options = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-o", "asyncio_mode=auto", "-o", _SCOPE]
-        with redirect_stdout(io.StringIO()):
-            status = pytest.main([*options, *arguments], plugins=[listener])
-    if listener.failed:
-        yield from (Result(f"{name}: {test}", False, why) for test, why in listener.failed)
+    options = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-o", "asyncio_mode=auto", "-o", _SCOPE]
+    with redirect_stdout(io.StringIO()):
+        status = pytest.main([*options, *arguments], plugins=[listener])
+    return int(status), listener
+
+
+def _told(name: str, status: int, heard: _Listener, of: set[str] | None = None) -> Iterator[Result]:
+    """What tests say: a result for each failure, or one for all. of: the test classes that count, None for all."""
+    failed = [(test, why) for owner, test, why in heard.failed if of is None or owner in of]
+    if failed:
+        yield from (Result(f"{name}: {test}", False, why) for test, why in failed)
         return
-    good = status == pytest.ExitCode.OK and listener.passed > 0
-    skipped = f", {listener.skipped} skipped" if listener.skipped else ""
-    yield Result(name, good, f"{listener.passed} tests{skipped}" if good else f"pytest ended with status {status}")
+    passed, skipped = (sum(of is None or owner in of for owner in owners) for owners in (heard.passed, heard.skipped))
+    good = status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and passed > 0
+    also = f", {skipped} skipped" if skipped else ""
+    yield Result(name, good, f"{passed} tests{also}" if good else f"pytest ended with status {status}")
 
 
 def main(given: list[str] | None = None) -> int:
@@ -270,7 +285,6 @@ def main(given: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--verdict", type=Path, help="a file that is written when all checks have ended")
     options = parser.parse_args(given)
-    os.environ[_SUBJECT] = orjson.dumps([options.plugin, str(options.transcripts or "")]).decode()
     try:
         results = check(find_plugin(options.plugin, options.transcripts))
     except ConfigFault as fault:

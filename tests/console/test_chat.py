@@ -79,7 +79,7 @@ class TestTalking:
         await chat.page.keyboard.press("Escape")
         await chat.settled()
         assert "Stopped" in await chat.text(".message.assistant .note")
-        await chat.model.requests[0].wait_closed(within=5)
+        await chat.model.requests[0].wait_closed()
         assert await chat.page.locator("[data-part=send]").is_visible()
         assert await chat.page.evaluate("document.activeElement.id") == "chat-box"
 

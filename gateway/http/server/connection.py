@@ -171,6 +171,16 @@ class Connection(web.RequestHandler):
         loop = asyncio.get_running_loop()
         self._probe_timer = loop.call_later(_PROBES[min(count, len(_PROBES) - 1)], self._probe, count + 1)
 
+    @property
+    def expecting(self) -> bool:
+        """A first request is on its way, or the head of the next one has begun."""
+        return self._head_timer is not None
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is asked, being answered, or on its way."""
+        return self._waiter is not None and not self._messages and not self.expecting
+
     def head_complete(self, body: aiohttp.StreamReader | None = None) -> None:
         """A whole head has arrived; its request is being handled until `request_done`."""
         self._busy = True
@@ -297,6 +307,19 @@ class Server(web.Server):
         # Cancellation is how a handler learns at once that its caller left.
         super().__init__(handler, handler_cancellation=True)
         self._connection = connection
+
+    def close_idle(self) -> None:
+        """Close the connections that wait for nothing. Whose request is on its way was accepted a moment ago, and no
+        other process can take it. aiohttp's own `close` would leave idle ones open and deaf, and cut off a body that
+        is being read."""
+        for connection in self.connections:
+            if isinstance(connection, Connection) and connection.idle:
+                connection.force_close()
+
+    @property
+    def expecting(self) -> bool:
+        """Whether a request is on its way on any connection."""
+        return any(isinstance(connection, Connection) and connection.expecting for connection in self.connections)
 
     def __call__(self) -> web.RequestHandler:
         return Connection(self, loop=asyncio.get_running_loop(), **self._connection)

@@ -22,6 +22,10 @@ from gateway.reloading import report, write_outcome
 from gateway.runtime import Gateway
 
 BACKLOG = 2048
+# How long a worker that ends waits for requests on connections that it has accepted already.
+_FIRST_WORDS = 1.0
+# How often it looks.
+_LOOK = 0.02
 # After the drain time, how long handlers get to write their error events and bills.
 _LAST_WORDS = 3.0
 
@@ -122,8 +126,7 @@ class Service:
             # turned away. Connections that are idle close, the others after their answer.
             for site in list(self._runner.sites):
                 await site.stop()
-            if self._runner.server is not None:
-                self._runner.server.pre_shutdown()
+            await self._hear_out()
         else:
             self.gateway.draining = True
         limit = self.gateway.runtime.config.server.drain
@@ -137,6 +140,18 @@ class Service:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    async def _hear_out(self) -> None:
+        """Close idle connections, and give requests that are on their way a moment to arrive."""
+        server = self._runner.server if self._runner is not None else None
+        if not isinstance(server, Server):
+            return
+        await asyncio.sleep(0)  # what was accepted last is told to its protocol in the next turn of the loop
+        server.close_idle()
+        for _ in range(round(_FIRST_WORDS / _LOOK)):
+            if not server.expecting:
+                break
+            await asyncio.sleep(_LOOK)
+
     async def _idle(self, seconds: float) -> bool:
         """Wait until no request is being handled; False when time is up or somebody is in a hurry."""
         loop = asyncio.get_running_loop()
@@ -147,7 +162,7 @@ class Service:
             if self._hurry.is_set():
                 self._hurry.clear()
                 return False
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(_LOOK)
         return True
 
     @contextmanager
