@@ -18,6 +18,8 @@ from gateway.testing import RunningGateway, running_gateway
 
 from .people_kit import Browser, browser
 
+pytestmark = pytest.mark.usefixtures("keep_to_published_schemas")
+
 Needs = Literal["nothing", "key", "session"]
 """Who gets through: anybody; a key or a session; only somebody who is signed in."""
 
