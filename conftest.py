@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -11,13 +13,32 @@ from typing import Any
 
 import orjson
 import pytest
-from blockbuster import blockbuster_ctx
+from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import HealthCheck, settings
-from jsonschema import Draft202012Validator
 
 from gateway.testing import RunningGateway
 
 pytest_plugins = ["gateway.testing.pytest_plugin"]
+
+_MEMORY, _ROOM = "/dev/shm", 2 << 30
+
+
+def _work_in_memory() -> None:
+    """Temporary folders lie in memory where there is room, for children too: a test that commits a hundred times waits
+    for the disk a hundred times, and nobody cuts the power. `TMPDIR` says otherwise."""
+    if "TMPDIR" in os.environ or not os.access(_MEMORY, os.W_OK | os.X_OK):
+        return
+    found = os.statvfs(_MEMORY)
+    # Tests start programs from there, too.
+    if found.f_bavail * found.f_frsize >= _ROOM and not found.f_flag & os.ST_NOEXEC:
+        os.environ["TMPDIR"] = _MEMORY
+        tempfile.tempdir = None
+
+
+_work_in_memory()
+# Tests start the gateway dozens of times: what one process has compiled, the next ones need not.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # One machine is slow, another is busy: no example fails for its duration. In CI the same examples run every time,
 # so that a red build is about the change; a developer's runs explore, and keep what they find in .hypothesis/.
@@ -26,16 +47,23 @@ settings.register_profile("ci", parent=settings.get_profile("explore"), derandom
 settings.load_profile("ci" if os.environ.get("CI") else "explore")
 
 
+@pytest.fixture(scope="session")
+def watched_calls() -> Iterator[BlockBuster]:
+    with blockbuster_ctx("gateway") as watched:
+        yield watched
+
+
 @pytest.fixture(autouse=True)
-def never_block_the_event_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+def never_block_the_event_loop(request: pytest.FixtureRequest, watched_calls: BlockBuster) -> Iterator[None]:
     """Code of the gateway that sleeps, reads a file or waits for a socket inside the event loop fails the test.
 
     One blocking call stops every stream of the process. `@pytest.mark.blocking_allowed` switches this off.
     """
     if request.node.get_closest_marker("blocking_allowed"):
+        watched_calls.deactivate()
         yield
-        return
-    with blockbuster_ctx("gateway"):
+        watched_calls.activate()
+    else:
         yield
 
 
@@ -51,7 +79,10 @@ def _definitions(path: Path) -> dict[str, Any]:
 
 
 @cache
-def _validator(path: Path, name: str) -> Draft202012Validator:
+def _validator(path: Path, name: str) -> Any:
+    # Imported here: it takes a second, and a run of few tests or the process that only hands them out needs it not.
+    from jsonschema import Draft202012Validator
+
     return Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": _definitions(path)})
 
 

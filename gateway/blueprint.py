@@ -23,7 +23,14 @@ from gateway.own_plugins import OWN_PLUGINS
 from gateway.payments import PaymentKind, PaymentMethod
 from gateway.pluginload import Plugins, check_providers, load, registered_providers
 from gateway.profile import Profile
-from gateway.provider import CountingProvider, FilesProvider, ListingProvider, MediaProvider, ProviderKind
+from gateway.provider import (
+    BatchesProvider,
+    CountingProvider,
+    FilesProvider,
+    ListingProvider,
+    MediaProvider,
+    ProviderKind,
+)
 from gateway.server_secret import server_secret
 from gateway.servertools.toolbox import Offers, collect
 from gateway.stores import CountersKind, Stores, StoresKind, StoresSettings
@@ -97,6 +104,7 @@ def read_blueprint(path: Path, env: Mapping[str, str], more: Mapping[str, object
         sections,
         kinds,
         plugins=plugins.names,
+        left_out=plugins.left_out,
         payments=payments,
         searches=offers.searches,
         stores=stores,
@@ -115,6 +123,10 @@ def read_blueprint(path: Path, env: Mapping[str, str], more: Mapping[str, object
         if name not in config.providers:
             document.report(("files", "providers", at), f"there is no provider {name!r}")
     check_providers((owned[name] for name in config.files.providers if name in owned), FilesProvider)
+    for at, name in enumerate(config.batches.providers):
+        if name not in config.files.providers:
+            document.report(("batches", "providers", at), f"{name!r} is not among files.providers, which batches need")
+    check_providers((owned[name] for name in config.batches.providers if name in owned), BatchesProvider)
     profiles = resolve_profiles(config, providers, document)
     for protocol, asked in ((MediaProvider, _takes_bytes), (CountingProvider, _counts)):
         bound = {config.models[model].provider for model, profile in profiles.items() if asked(profile)}

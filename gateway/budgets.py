@@ -48,7 +48,8 @@ class Post(Protocol):
 
 @dataclass(slots=True, frozen=True)
 class Budget:
-    """One budget of a month. kind: `account` or `key`. subject: its id, name: for people. used, limit: credits."""
+    """One budget of a month. kind: `account` or `key`. subject: its id, name: for people. used, limit: credits. own:
+    percents at which is told of it; None: those of the configuration."""
 
     kind: str
     account_id: str
@@ -57,25 +58,34 @@ class Budget:
     period: str
     used: int
     limit: int
+    own: tuple[int, ...] | None = None
 
     @property
     def percent(self) -> int:
         """Whole percent that are used, rounded down."""
         return self.used * 100 // self.limit if self.limit > 0 else 0
 
-    def passed(self, thresholds: tuple[int, ...]) -> list[int]:
-        """The thresholds that are reached."""
-        return [threshold for threshold in thresholds if self.limit > 0 and self.used * 100 >= threshold * self.limit]
+    def thresholds(self, usual: tuple[int, ...]) -> tuple[int, ...]:
+        """The percents at which is told of it. usual: those of the configuration."""
+        return usual if self.own is None else self.own
 
-    def shown(self, thresholds: tuple[int, ...]) -> dict[str, Any]:
+    def passed(self, usual: tuple[int, ...]) -> list[int]:
+        """The thresholds that are reached."""
+        return [
+            threshold
+            for threshold in self.thresholds(usual)
+            if self.limit > 0 and self.used * 100 >= threshold * self.limit
+        ]
+
+    def shown(self, usual: tuple[int, ...]) -> dict[str, Any]:
         """As JSON."""
         return {
             "period": self.period,
             "used": self.used,
             "limit": self.limit,
             "percent": self.percent,
-            "thresholds": list(thresholds),
-            "passed": self.passed(thresholds),
+            "thresholds": list(self.thresholds(usual)),
+            "passed": self.passed(usual),
         }
 
 
@@ -90,7 +100,9 @@ async def account_budget(stores: Stores, account_id: str, now: float) -> Budget:
     first = datetime(today.year, today.month, 1, tzinfo=UTC)
     summary = await stores.usage.summary(account_id, start=int(first.timestamp()), end=int(now) + 86_400)
     limit = summary.balance + summary.credits
-    return Budget("account", account_id, account_id, account_id, period_of(now), summary.credits, limit)
+    account = await stores.accounts.get_account(account_id)
+    own = None if account is None else account.alert_thresholds
+    return Budget("account", account_id, account_id, account_id, period_of(now), summary.credits, limit, own)
 
 
 async def key_budget(stores: Stores, key_id: str, now: float) -> Budget | None:
@@ -100,7 +112,7 @@ async def key_budget(stores: Stores, key_id: str, now: float) -> Budget | None:
         return None
     used, _ = await stores.keys.month_use(key_id, period_of(now))
     name = f"{key.name} ({key.label})" if key.name else key.label
-    return Budget("key", key.account_id, key.id, name, period_of(now), used, key.monthly_limit)
+    return Budget("key", key.account_id, key.id, name, period_of(now), used, key.monthly_limit, key.alert_thresholds)
 
 
 def sign(secret: str, message_id: str, at: int, body: bytes) -> str:
@@ -185,7 +197,7 @@ class BudgetWatch:
         """Look at whoever was called since the last time, and send what is due."""
         called, self._called = self._called, set()
         now = self._clock()
-        thresholds = self._settings().thresholds
+        usual = self._settings().thresholds
         self._done = {done for done in self._done if done[0] == period_of(now)}
         budgets: list[Budget] = []
         for account_id in dict.fromkeys(account for account, _ in called):
@@ -195,7 +207,7 @@ class BudgetWatch:
             if budget is not None:
                 budgets.append(budget)
         for budget in budgets:
-            for threshold in budget.passed(thresholds):
+            for threshold in budget.passed(usual):
                 if (budget.period, budget.subject, threshold) not in self._done:
                     await self._tell(budget, threshold)
                     self._done.add((budget.period, budget.subject, threshold))

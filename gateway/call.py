@@ -91,7 +91,7 @@ class Caller:
         return bool(candidates) and all(matches_any(target.model, self.models) for target in candidates)
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class BilledRound:
     """What one round of a call (one request to a model) is billed for.
 
@@ -140,7 +140,10 @@ class Outcome:
     @property
     def charge(self) -> int:
         """What the call costs in credits: each round at the price of its own target, and the tools' fees."""
-        return sum(part.charge for part in self.rounds) + math.ceil(self.fees)
+        total = math.ceil(self.fees) if self.fees else 0
+        for part in self.rounds:
+            total += part.charge
+        return total
 
 
 @dataclass(slots=True, frozen=True)

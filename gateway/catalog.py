@@ -366,12 +366,14 @@ def _narrowed(profile: Profile, model: ModelEntry) -> Profile:
 
 def _pricing(price: PriceSettings | None, free: bool) -> dict[str, Any] | None:
     """Prices in USD as plain decimal strings, without exponents: `{"prompt": "0.0000004", ...}`; `tiers` with the
-    prices of requests that are longer than `above_prompt_tokens`."""
+    prices of requests that are longer than `above_prompt_tokens`, `batch` the part of them that is due in a batch."""
     if price is None:
         return {"prompt": "0", "completion": "0"} if free else None
     tiers = [{"above_prompt_tokens": tier.above, **_amounts(tier)} for tier in price.tiers]
     # Clients of the format read these two without asking whether they are there.
-    return {"prompt": "0", "completion": "0", **_amounts(price)} | ({"tiers": tiers} if tiers else {})
+    more = {"tiers": tiers} if tiers else {}
+    batch = {"batch": _plain(price.batch)} if price.batch is not None else {}
+    return {"prompt": "0", "completion": "0", **_amounts(price)} | more | batch
 
 
 def _amounts(price: PriceClasses) -> dict[str, Any]:

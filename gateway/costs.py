@@ -15,6 +15,7 @@ from gateway.call import Call, Target
 from gateway.errors import CallerFault
 from gateway.wire.kept_ids import KeptId, kept_ids, kept_ids_of_plain
 from gateway.wire.lenient import matches_any, text_of
+from gateway.wire.structure import objects_of, path_of
 
 Owns = Callable[[Call, Target, KeptId], Awaitable[bool]]
 """Whether the account of a call got an id at the provider of a target, through this gateway."""
@@ -68,12 +69,14 @@ def kept_fault(kept: KeptId, target: Target) -> CallerFault:
 
 
 def check_tools(body: Mapping[str, Any], dialect: str, target: Target) -> None:
-    """Raise CallerFault for the first tool of a chat or Responses body that `target` must not be asked to run."""
-    tools = body.get("tools")
-    for at, tool in enumerate(tools if isinstance(tools, list) else ()):
-        kind = text_of(tool.get("type")) if isinstance(tool, dict) else ""
-        if kind and kind not in _CALLERS_OWN and not _covered(tool, kind, dialect, target):
-            raise tool_fault(f"tools[{at}]", kind, target)
+    """Raise CallerFault for a tool of a chat or Responses body that `target` must not be asked to run, wherever it
+    stands: groups of tools, and items of the input, bring further ones."""
+    for place, node in objects_of(body):
+        tools = node.get("tools")
+        for at, tool in enumerate(tools if isinstance(tools, list) else ()):
+            kind = text_of(tool.get("type")) if isinstance(tool, dict) else ""
+            if kind and kind not in _CALLERS_OWN and not _covered(tool, kind, dialect, target):
+                raise tool_fault(f"{path_of(place, 'tools')}[{at}]", kind, target)
 
 
 def _covered(tool: Mapping[str, Any], kind: str, dialect: str, target: Target) -> bool:

@@ -18,7 +18,7 @@ from gateway.catalog import Catalog, target_of
 from gateway.config import Config, ModelEntry
 from gateway.errors import Fault
 from gateway.profile import Profile
-from gateway.provider import ListedModel, ListingProvider, Provider, UpstreamReply, UpstreamRequest
+from gateway.provider import ListedModel, ListingProvider, Provider, Transport, UpstreamReply, UpstreamRequest
 
 _ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9._:@+~-]{1,150}(?:/[A-Za-z0-9._:@+~-]{1,150})*", re.ASCII)
 _MOST_MODELS = 5_000
@@ -30,7 +30,9 @@ _SECONDS = 5.0
 class Exchange(Protocol):
     """Sends one request over the upstream connections; see `gateway.runtime.Runtime.exchange`."""
 
-    def __call__(self, request: UpstreamRequest, *, seconds: float, most: int) -> Awaitable[UpstreamReply]: ...
+    def __call__(
+        self, request: UpstreamRequest, *, seconds: float, most: int, transport: Transport | None = None
+    ) -> Awaitable[UpstreamReply]: ...
 
 
 def found_models(config: Config, listed: Mapping[str, Iterable[ListedModel]]) -> dict[str, ModelEntry]:

@@ -20,8 +20,11 @@ class ExplainedStep:
 @dataclass(slots=True)
 class Explanation:
     """Of a call that is only explained (`Call.explanation`): it passes through the chain like any other, but nothing
-    is sent, and nothing may be reserved, counted or written down for it. steps: in the order they were taken."""
+    is sent, and nothing may be reserved, counted or written down for it. steps: in the order they were taken.
+    in_batch: it is a request of a batch, which is paid for and counted as one: what a policy says of the moment (a
+    window, a balance) does not concern it. What it can cost at most, in credits, is then noted as `wanted`."""
 
+    in_batch: bool = False
     steps: list[ExplainedStep] = field(default_factory=list)
 
     def note(self, **figures: Any) -> None:

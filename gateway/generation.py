@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Protocol, cast
 
 from gateway.aside import Aside
+from gateway.batches import Batches
 from gateway.blueprint import (
     Blueprint,
     available_providers,
@@ -27,7 +28,7 @@ from gateway.config.limits import BodyLimits
 from gateway.discovery import Discovery
 from gateway.fetch import Links, MediaFetcher
 from gateway.pipeline import Pipeline
-from gateway.provider import Provider, UpstreamReply, UpstreamRequest
+from gateway.provider import Provider, Transport, UpstreamReply, UpstreamRequest
 from gateway.provider_files import ProviderFiles
 from gateway.records import AttemptRecord
 from gateway.responses.running import RunningResponses
@@ -40,12 +41,11 @@ from gateway.servertools.toolbox import Toolbox
 from gateway.storage import StorageQuota
 from gateway.stores import Stores
 from gateway.upstream.attempts import Dispatcher
+from gateway.upstream.exchanges import Exchanges
 from gateway.upstream.health import HealthBook
 from gateway.upstream.lanes import Lanes
 from gateway.upstream.limits import limits_at
 from gateway.upstream.plan import RetryPolicy
-from gateway.upstream.stream_pump import WholeReply
-from gateway.upstream.timeouts import Limits
 from gateway.upstream.transports import make_transport
 
 
@@ -91,6 +91,7 @@ class Runtime:
         self.quota = StorageQuota(process.stores, config.storage)
         upstream = config.upstream
         self._transport = make_transport(config, process.log)
+        self.exchanges = Exchanges(self._transport)
         self._fetcher = MediaFetcher(config.fetch) if config.fetch.enabled else None
         self.post = alert_post(config.alerts)
         self.toolbox = Toolbox(config, blueprint.offers, self.exchange, process.log)
@@ -101,7 +102,8 @@ class Runtime:
             lambda provider: config.providers[provider].terms.balance,
         )
         self.endpoint_versions = {found.version for several in blueprint.endpoints.values() for found in several}
-        self.files = ProviderFiles(config.files, self._providers, process, self.quota, self.exchange)
+        self.files = ProviderFiles(config.files, self._providers, process, self.quota, self.exchanges)
+        self.batches = Batches(config.batches, self.files, process)
         self._dispatcher = Dispatcher(
             self.lanes,
             self._transport,
@@ -147,16 +149,13 @@ class Runtime:
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         return self._process.spawn(work, name)
 
-    async def exchange(self, request: UpstreamRequest, *, seconds: float, most: int) -> UpstreamReply:
+    async def exchange(
+        self, request: UpstreamRequest, *, seconds: float, most: int, transport: Transport | None = None
+    ) -> UpstreamReply:
         """Send one request that is no model call over the upstream connections, and wait for the whole answer,
-        whatever its status: at most `seconds` and `most` bytes. Raises UpstreamFault."""
-        limits = Limits(first_byte=seconds, idle=seconds, total=seconds, max_reply=most, max_event=most)
-        sink = WholeReply(limits, asyncio.get_running_loop().time() + seconds)
-        try:
-            sink.exchange = self._transport.send(request, sink)
-            return await sink.result
-        finally:
-            sink.close()
+        whatever its status: at most `seconds` and `most` bytes. transport: a provider's own, None where it has none.
+        Raises UpstreamFault."""
+        return await self.exchanges.whole(request, seconds=seconds, most=most, transport=transport)
 
     def responses_services(self) -> ResponsesServices:
         """What the Responses API works with in this generation."""

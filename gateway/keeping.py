@@ -1,4 +1,5 @@
-"""What a gateway does now and then as long as it lives: keep its lease, keep house, list models, hear cancellations.
+"""What a gateway does now and then as long as it lives: keep its lease, keep house, list models, look after batches,
+hear cancellations.
 
 Each is a task that ends only by cancellation: what fails once is logged and tried again at the next turn.
 """
@@ -74,6 +75,18 @@ async def keep_listing(
             await discover()
         except Exception:  # a provider's odd list must not end this for ever
             log.exception("listing models failed")
+
+
+async def keep_batches(
+    log: logging.Logger, pause: Callable[[], float], look_after: Callable[[], Awaitable[object]]
+) -> None:
+    """Look after the batches at providers. pause: seconds between two looks at one."""
+    while True:
+        await asyncio.sleep(min(pause(), HOUSEKEEPING))
+        try:
+            await look_after()
+        except Exception:  # a database that is away now may be back the next time
+            log.exception("looking after batches failed")
 
 
 async def hear_others(notices: Notices, adopt: Callable[[Mapping[str, Any], float], None], log: logging.Logger) -> None:

@@ -131,15 +131,16 @@ class RequestLog:
 
     def write(self, entry: dict[str, Any]) -> None:
         """Write the line of one request; `entry` as `request_entry` makes it."""
-        for name, most in _FREE_TEXT.items():
-            value = entry.get(name)
-            if value:
-                # Redacted before it is cut: half a secret would not be recognized.
-                entry[name] = (
-                    self._cleaned(value)[:most]
-                    if isinstance(value, str)
-                    else [self._cleaned(part)[:most] for part in value]
-                )
+        for name in entry.keys() & _FREE_TEXT.keys():
+            value = entry[name]
+            if not value:
+                continue
+            # Redacted before it is cut: half a secret would not be recognized.
+            most = _FREE_TEXT[name]
+            if isinstance(value, str):
+                entry[name] = (self._clean.get(value) or self._cleaned(value))[:most]
+            else:
+                entry[name] = [self._cleaned(part)[:most] for part in value]
         line = {"time": self._now(), "level": "info", "logger": REQUEST_LOG, "message": "request", **entry}
         text = to_json(line) if self._text is None else self._text.render(line)
         self._lines.append(text + "\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from gateway import hookspecs
@@ -222,8 +223,10 @@ def _adapt(function: Callable[..., Any], taken: tuple[str, ...], offered: tuple[
     if tuple(taken) == tuple(offered):
         return function
     positions = [offered.index(argument) for argument in taken]
-
-    def call_with_subset(*arguments: Any) -> Any:
-        return function(*(arguments[position] for position in positions))
-
-    return call_with_subset
+    if len(positions) > 1:
+        pick = itemgetter(*positions)
+        return lambda *arguments: function(*pick(arguments))
+    if not positions:
+        return lambda *arguments: function()
+    [place] = positions
+    return lambda *arguments: function(arguments[place])

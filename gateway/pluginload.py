@@ -7,14 +7,16 @@ Each gateway has its own plugin manager and its own plugin instances, so several
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, get_type_hints
 
 import pluggy
@@ -29,17 +31,42 @@ API_VERSION = 1
 PLUGIN_CLASS = "Plugin"
 
 
-class Plugins:
-    """The registered plugins of one gateway, in order: those that `pipeline` names first, then by name."""
+class _Manager(pluggy.PluginManager):
+    """pluggy looks at each name of a plugin as if it could be a descriptor that must not be run. Nearly all names of a
+    plugin are plain functions without a mark or no functions at all, and a start asks for all names of all plugins."""
 
-    def __init__(self, manager: pluggy.PluginManager, names: Sequence[str]) -> None:
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
+        """The options of a hook implementation as pluggy reads them, None for anything else."""
+        found = _written(plugin, name)
+        if isinstance(found, FunctionType):
+            hook = f"{self.project_name}_impl" in vars(found)
+        else:
+            hook = isinstance(found, (staticmethod, classmethod, MethodType, MemberDescriptorType))
+        return super().parse_hookimpl_opts(plugin, name) if hook else None
+
+
+def _written(plugin: object, name: str) -> object:
+    """What stands under a name of a module or object, or of its classes, without running a descriptor."""
+    own = vars(plugin) if hasattr(plugin, "__dict__") else {}
+    if name in own:
+        return own[name]
+    classes = plugin.__mro__ if isinstance(plugin, type) else type(plugin).__mro__
+    return next((vars(owner)[name] for owner in classes if name in vars(owner)), None)
+
+
+class Plugins:
+    """The registered plugins of one gateway, in order: those that `pipeline` names first, then by name. left_out: the
+    names of those that are there, and are not to be used."""
+
+    def __init__(self, manager: pluggy.PluginManager, names: Sequence[str], left_out: Iterable[str] = ()) -> None:
         self.manager = manager
         self.names = tuple(names)
+        self.left_out = frozenset(left_out)
 
     def order(self, pipeline: Sequence[str]) -> Plugins:
         """The same plugins with those of `pipeline` (which must all be loaded) in front."""
         rest = [name for name in self.names if name not in pipeline]
-        return Plugins(self.manager, [*pipeline, *rest])
+        return Plugins(self.manager, [*pipeline, *rest], self.left_out)
 
     def implementations(self, hook: str) -> Iterator[tuple[str, pluggy.HookImpl]]:
         """The implementations of one hook in plugin order, each with its plugin's name."""
@@ -75,10 +102,15 @@ def load(
     problems: list[str] = []
     only, never = None if enabled is None else set(enabled), set(disabled)
 
-    def wanted(name: str) -> bool:
-        return (only is None or name in only) and name not in never
+    left_out: set[str] = set()
 
-    for point in entry_points(group=entry_point_group) if entry_point_group else ():
+    def wanted(name: str) -> bool:
+        if (only is None or name in only) and name not in never:
+            return True
+        left_out.add(name)
+        return False
+
+    for point in _installed(entry_point_group) if entry_point_group else ():
         if not wanted(point.name):
             continue
         try:
@@ -93,7 +125,7 @@ def load(
         except (Exception, SystemExit) as error:  # as above
             problems.append(f"plugin {path.stem}: {path}: cannot be imported: {_describe(error)}")
 
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager = _Manager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     names = sorted(name for name in found if wanted(name))
     for name in names:
@@ -108,7 +140,25 @@ def load(
             manager.register(plugin, name)
     if problems:
         raise ConfigFault(problems)
-    return Plugins(manager, names)
+    return Plugins(manager, names, left_out.union(found).difference(names))
+
+
+def _installed(group: str) -> EntryPoints:
+    """The entry points of all installed distributions. Reading their metadata costs 5 ms and more, so it is read again
+    only when a folder of the import path has changed, as installing changes it."""
+    return _entry_points(group, tuple((place, _changed_at(place)) for place in sys.path))
+
+
+@functools.lru_cache(maxsize=4)
+def _entry_points(group: str, places: tuple[tuple[str, int], ...]) -> EntryPoints:
+    return entry_points(group=group)
+
+
+def _changed_at(place: str) -> int:
+    try:
+        return os.stat(place or ".").st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _instance(found: object) -> object:
@@ -155,15 +205,17 @@ def import_file(path: Path) -> ModuleType:
 
 def _check(name: str, plugin: object, manager: pluggy.PluginManager) -> list[str]:
     """Everything wrong with a plugin's hook functions, each with file and line."""
-    specs = {spec for spec in dir(hookspecs) if hasattr(getattr(hookspecs, spec), f"{hookspecs.PROJECT}_spec")}
+    specs = _hook_names()
     problems = []
     for attribute in dir(plugin):
         if attribute.startswith("__"):
             continue
-        function = inspect.getattr_static(plugin, attribute, None)
         marked = manager.parse_hookimpl_opts(plugin, attribute)
+        if marked is None and attribute not in specs:
+            continue
+        function = inspect.getattr_static(plugin, attribute, None)
         if marked is None:
-            if attribute in specs and inspect.isfunction(function):
+            if inspect.isfunction(function):
                 problems.append(f"{_where(name, function)}: {attribute} bears a hook's name but lacks @hookimpl")
             continue
         for what in _hook_faults(attribute, getattr(plugin, attribute), dict(marked), specs):
@@ -171,7 +223,12 @@ def _check(name: str, plugin: object, manager: pluggy.PluginManager) -> list[str
     return problems
 
 
-def _hook_faults(attribute: str, function: Any, options: dict[str, Any], specs: set[str]) -> Iterator[str]:
+@functools.cache
+def _hook_names() -> frozenset[str]:
+    return frozenset(spec for spec in dir(hookspecs) if hasattr(getattr(hookspecs, spec), f"{hookspecs.PROJECT}_spec"))
+
+
+def _hook_faults(attribute: str, function: Any, options: dict[str, Any], specs: frozenset[str]) -> Iterator[str]:
     hook = options.get("specname") or attribute
     if hook not in specs:
         yield f"there is no such hook; the hooks are: {', '.join(sorted(specs))}"

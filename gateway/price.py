@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from types import MappingProxyType
+from typing import Any
 
 
 @dataclass(slots=True)
@@ -57,6 +58,10 @@ class Usage:
         )
 
 
+_NOT_IN_BATCH = ("batch", "per_web_search")
+"""What a batch does not make cheaper: searches are somebody else's work."""
+
+
 def _no_images() -> Mapping[str, Decimal]:
     return MappingProxyType({})
 
@@ -73,6 +78,7 @@ class Price:
     ranking of up to a hundred documents.
     tiers: (tokens, price) in ascending order; a request whose input is more than so many tokens is billed, all of it,
     by that price instead.
+    batch: what part of all this, but of searches of the web, a request costs in a batch; None for all of it.
     """
 
     input: Decimal = Decimal(0)
@@ -91,6 +97,7 @@ class Price:
     per_search: Decimal = Decimal(0)
     per_image: Mapping[str, Decimal] = field(default_factory=_no_images, hash=False)
     tiers: tuple[tuple[int, Price], ...] = ()
+    batch: Decimal | None = None
     _dearest: tuple[Decimal, Decimal] = field(init=False, repr=False, compare=False)
     """Of one token of input and of output, without tiers: every hold asks."""
 
@@ -108,6 +115,40 @@ class Price:
             if prompt_tokens > above:
                 found = price
         return found
+
+    def in_batch(self) -> Price:
+        """The price of a request that comes in a batch."""
+        part = self.batch
+        return self if part is None else self._scaled(part)
+
+    def _scaled(self, part: Decimal) -> Price:
+        scaled: dict[str, Any] = {
+            name: amount * part for name, amount in self._amounts().items() if name not in _NOT_IN_BATCH
+        }
+        images = MappingProxyType({kind: amount * part for kind, amount in self.per_image.items()})
+        tiers = tuple((above, price._scaled(part)) for above, price in self.tiers)
+        return Price(**scaled, per_web_search=self.per_web_search, per_image=images, tiers=tiers)
+
+    def _amounts(self) -> dict[str, Decimal]:
+        found = {member.name: getattr(self, member.name) for member in fields(self) if member.init}
+        return {name: amount for name, amount in found.items() if isinstance(amount, Decimal)}
+
+    def data(self) -> dict[str, Any]:
+        """As JSON, exactly, to be kept; `of_data` reads it."""
+        kept: dict[str, Any] = {name: str(amount) for name, amount in self._amounts().items()}
+        if self.per_image:
+            kept["per_image"] = {kind: str(amount) for kind, amount in self.per_image.items()}
+        if self.tiers:
+            kept["tiers"] = [[above, price.data()] for above, price in self.tiers]
+        return kept
+
+    @classmethod
+    def of_data(cls, kept: Mapping[str, Any]) -> Price:
+        """What `data` made."""
+        amounts: dict[str, Any] = {name: Decimal(text) for name, text in kept.items() if isinstance(text, str)}
+        images = MappingProxyType({kind: Decimal(text) for kind, text in kept.get("per_image", {}).items()})
+        tiers = tuple((above, cls.of_data(price)) for above, price in kept.get("tiers", ()))
+        return cls(**amounts, per_image=images, tiers=tiers)
 
     def charge(self, usage: Usage) -> int:
         """What `usage` costs in credits: the exact decimal sum over all classes, rounded up once."""

@@ -138,6 +138,8 @@ class Answer:
     body: as `dialect` has it. usage: as the upstream told it, in the names of chat, or None; once the call is billed,
     what is shown to the caller. finish_reason: of the first choice, in the words of chat, "" when unknown.
     output_tokens: of all that the model wrote, estimated, should there be no usage.
+    shorten: ends such a body after so many tokens of text (of each choice), as `gateway.wire.shortening` does; None for
+    one that is no text. overran: it was longer than its limit, and was ended there.
     """
 
     body: dict[str, Any]
@@ -145,6 +147,8 @@ class Answer:
     usage: dict[str, Any] | None = None
     finish_reason: str = ""
     output_tokens: int = 0
+    shorten: Callable[[dict[str, Any], int], dict[str, Any]] | None = None
+    overran: bool = False
 
 
 class Reader(Protocol):
@@ -260,6 +264,19 @@ class FilesProvider(Provider, Protocol):
 
     def read_files_fault(self, reply: UpstreamReply) -> Fault:
         """What an error answer (status >= 300) to such a request means. Never repeats the operator's credentials."""
+
+
+class BatchesProvider(FilesProvider, Protocol):
+    """A provider of files that answers many requests at once, as OpenAI's `/batches` does (API reference); named in
+    `batches.providers`."""
+
+    def batches_request(self, method: str, path: str, body: bytes = b"") -> UpstreamRequest:
+        """The request to `path` below its batches: "" and `?limit=100` for all of them, `/ID`, `/ID/cancel`. body:
+        JSON, for POST. An error answer is read by `read_files_fault`."""
+
+    def batch_url(self, request: UpstreamRequest) -> str:
+        """Where a line of a batch goes that makes this request, which `prepare` made: such as `/v1/chat/completions`;
+        "" for what can be no line."""
 
 
 @dataclass(slots=True, frozen=True)

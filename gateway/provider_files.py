@@ -10,7 +10,9 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, cast
 from urllib.parse import quote
 
@@ -18,16 +20,18 @@ import orjson
 
 from gateway.call import Call, Target
 from gateway.config import FilesSettings
-from gateway.discovery import Exchange
 from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault
-from gateway.provider import FilesProvider, Provider, UpstreamReply
+from gateway.provider import FilesProvider, Provider, UpstreamReply, UpstreamRequest
 from gateway.storage import StorageQuota
 from gateway.stores import KeptObject, Stores
+from gateway.upstream.body_stream import BodyStream
+from gateway.upstream.exchanges import Exchanges
 from gateway.wire.kept_ids import KeptId
 from gateway.wire.multipart import Upload, write_form
 
 FILE: Final = "file"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}", re.ASCII)
+_GONE = "file_not_found"
 _SECONDS = 120.0
 _MOST_REPLY = 1 << 20
 MOST_CONTENT = 256 << 20
@@ -46,6 +50,15 @@ class Host(Protocol):
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]: ...
 
 
+@dataclass(slots=True)
+class Deleted:
+    """What became of the files of an account that is erased. deleted: how many are gone at their providers. left: those
+    that may still be there, as provider, id and why."""
+
+    deleted: int = 0
+    left: list[tuple[str, str, str]] = field(default_factory=list)
+
+
 class ProviderFiles:
     """The files of one generation of the configuration. providers: by name, those that have what they need."""
 
@@ -55,13 +68,13 @@ class ProviderFiles:
         providers: Mapping[str, Provider],
         host: Host,
         quota: StorageQuota,
-        exchange: Exchange,
+        exchanges: Exchanges,
     ) -> None:
         self._names = settings.providers
         self._providers = providers
         self._stores = host.stores
         self._quota = quota
-        self._exchange = exchange
+        self._exchanges = exchanges
         self._spawn = host.spawn
         self._log = host.log
 
@@ -96,14 +109,7 @@ class ProviderFiles:
     async def _upload(
         self, account_id: str, name: str, keeper: FilesProvider, file: Upload, fields: Mapping[str, str], seed: str
     ) -> KeptObject:
-        content_type, body = write_form([*fields.items(), ("file", file)], seed)
-        reply = await self._exchange(
-            keeper.files_request("POST", "", content_type, body), seconds=_SECONDS, most=_MOST_REPLY
-        )
-        told = _told(keeper, reply)
-        made = told.get("id")
-        if not isinstance(made, str) or not _ID.fullmatch(made):
-            raise UpstreamFault("The provider gave the file no id.", code="upstream_invalid_response")
+        made, told = await self._send(keeper, file, fields, seed)
         expires = told.get("expires_at")
         details: dict[str, Any] = {"filename": file.name or "file", **fields}
         if type(expires) is int:
@@ -113,51 +119,85 @@ class ProviderFiles:
             await self._stores.objects.add_object(kept)
         except Fault as fault:
             if fault.status != 409:  # else it is another account's file, which stays as it is
-                await self._delete(name, keeper, made)
+                await self.delete_unowned(name, made)
             raise
         return kept
 
-    async def content(self, kept: KeptObject) -> bytes:
-        """What is in a file. Raises Fault."""
-        keeper = self._of(kept)
-        request = keeper.files_request("GET", f"/{quote(kept.id, safe='')}/content")
-        reply = await self._exchange(request, seconds=_SECONDS, most=MOST_CONTENT)
-        if reply.status == 404:
-            await self._stores.objects.remove_object(kept.account_id, kept.provider, kept.id)
-            raise no_file(kept.id)
-        if reply.status >= 300:
-            raise keeper.read_files_fault(reply)
-        return reply.body
+    async def send_unowned(self, name: str, file: Upload, purpose: str, seed: str) -> str:
+        """Send a file of the gateway's own to a provider; its id there. Raises Fault."""
+        made, _ = await self._send(self.keeper(name), file, {"purpose": purpose}, seed)
+        return made
+
+    async def _send(
+        self, keeper: FilesProvider, file: Upload, fields: Mapping[str, str], seed: str
+    ) -> tuple[str, dict[str, Any]]:
+        content_type, body = write_form([*fields.items(), ("file", file)], seed)
+        told = told_by(keeper, await self.ask(keeper, keeper.files_request("POST", "", content_type, body)))
+        made = told.get("id")
+        if not isinstance(made, str) or not _ID.fullmatch(made):
+            raise UpstreamFault("The provider gave the file no id.", code="upstream_invalid_response")
+        return made, told
+
+    @asynccontextmanager
+    async def content(self, kept: KeptObject) -> AsyncIterator[BodyStream]:
+        """What is in a file, piece by piece. Raises Fault."""
+        try:
+            async with self.read_unowned(kept.provider, kept.id) as stream:
+                yield stream
+        except CallerFault as fault:
+            if fault.code == _GONE:
+                await self._stores.objects.remove_object(kept.account_id, kept.provider, kept.id)
+            raise
+
+    @asynccontextmanager
+    async def read_unowned(self, name: str, object_id: str) -> AsyncIterator[BodyStream]:
+        """What is in a file, whosever it is. Raises Fault, for one that is gone what `no_file` makes."""
+        keeper = self.keeper(name)
+        request = keeper.files_request("GET", f"/{quote(object_id, safe='')}/content")
+        async with self._exchanges.stream(
+            request, seconds=_SECONDS, most=MOST_CONTENT, transport=keeper.transport
+        ) as stream:
+            if stream.status == 404:
+                raise no_file(object_id)
+            if stream.status >= 300:
+                reply = UpstreamReply(stream.status, stream.headers, await stream.read(_MOST_REPLY))
+                raise keeper.read_files_fault(reply)
+            yield stream
+
+    async def ask(self, keeper: FilesProvider, request: UpstreamRequest) -> UpstreamReply:
+        """The whole answer to a request about files or batches, whatever its status. Raises UpstreamFault."""
+        return await self._exchanges.whole(request, seconds=_SECONDS, most=_MOST_REPLY, transport=keeper.transport)
 
     async def delete(self, kept: KeptObject) -> None:
         """Delete a file at its provider, then forget it. Raises Fault."""
-        keeper = self._of(kept)
-        reply = await self._exchange(
-            keeper.files_request("DELETE", f"/{quote(kept.id, safe='')}"), seconds=_SECONDS, most=_MOST_REPLY
-        )
+        keeper = self.keeper(kept.provider)
+        reply = await self.ask(keeper, keeper.files_request("DELETE", f"/{quote(kept.id, safe='')}"))
         if reply.status >= 300 and reply.status != 404:
             raise keeper.read_files_fault(reply)
         await self._stores.objects.remove_object(kept.account_id, kept.provider, kept.id)
 
-    async def delete_all(self, account_id: str) -> int:
-        """Delete the files of an account that is to be erased; returns how many could not be deleted at their provider:
-        they are logged, for the operator to do it."""
-        left, before = 0, 0
+    async def delete_all(self, account_id: str) -> Deleted:
+        """Delete the files of an account that is to be erased. Those that could not be deleted at their provider are
+        logged, for the operator to do it."""
+        done, before = Deleted(), 0
         while page := await self._stores.objects.list_objects(account_id, FILE, before=before, limit=100):
             for kept in page:
                 try:
                     await self.delete(kept)
+                    done.deleted += 1
                 except Fault as fault:
-                    left += 1
+                    done.left.append((kept.provider, kept.id, fault.message))
                     self._log.warning("a file of an erased account stays at its provider: %s", fault.message,
                                       extra={"provider": kept.provider, "object": kept.id})  # fmt: skip
             before = page[-1].seq
-        return left
+        return done
 
-    async def _delete(self, name: str, keeper: FilesProvider, object_id: str) -> None:
+    async def delete_unowned(self, name: str, object_id: str) -> None:
+        """Delete a file that is nobody's; where that fails, it is logged."""
         try:
+            keeper = self.keeper(name)
             request = keeper.files_request("DELETE", f"/{quote(object_id, safe='')}")
-            await self._exchange(request, seconds=_SECONDS, most=_MOST_REPLY)
+            await self.ask(keeper, request)
         except Fault as fault:
             self._log.warning("a file that nobody owns stays at its provider: %s", fault.message,
                               extra={"provider": name, "object": object_id})  # fmt: skip
@@ -178,15 +218,20 @@ class ProviderFiles:
         # That it keeps files was checked when it was loaded.
         return name, cast(FilesProvider, self._providers[name])
 
-    def _of(self, kept: KeptObject) -> FilesProvider:
-        if kept.provider not in self._names or kept.provider not in self._providers:
-            raise _off(kept.provider)
-        return cast(FilesProvider, self._providers[kept.provider])
+    def keeps(self, name: str) -> bool:
+        """Whether a section's provider keeps files now."""
+        return name in self._names and name in self._providers
+
+    def keeper(self, name: str) -> FilesProvider:
+        """The provider that keeps the files of a section. Raises GatewayFault(503) where it does not any more."""
+        if not self.keeps(name):
+            raise _off(name)
+        return cast(FilesProvider, self._providers[name])
 
 
 def no_file(file_id: str) -> CallerFault:
     """What is told of a file that is not there, or is another account's."""
-    return CallerFault(f"There is no file {file_id[:100]!r}.", status=404, code="file_not_found", param="id")
+    return CallerFault(f"There is no file {file_id[:100]!r}.", status=404, code=_GONE, param="id")
 
 
 def _off(name: str) -> GatewayFault:
@@ -195,7 +240,8 @@ def _off(name: str) -> GatewayFault:
     )
 
 
-def _told(keeper: FilesProvider, reply: UpstreamReply) -> dict[str, Any]:
+def told_by(keeper: FilesProvider, reply: UpstreamReply) -> dict[str, Any]:
+    """The object in an answer about files or batches. Raises Fault."""
     if reply.status >= 300:
         raise keeper.read_files_fault(reply)
     try:
@@ -203,5 +249,5 @@ def _told(keeper: FilesProvider, reply: UpstreamReply) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         told = None
     if not isinstance(told, dict):
-        raise UpstreamFault("The provider's answer is no file object.", code="upstream_invalid_response")
+        raise UpstreamFault("The provider's answer is no object.", code="upstream_invalid_response")
     return told

@@ -20,16 +20,18 @@ from gateway.provider import Answer, ListedModel, StreamDecoder, StreamItem, Tal
 from gateway.wire.bridge.back_reply import chat_from_response
 from gateway.wire.chat.decoder import ChatStreamDecoder, read_choices, read_completion
 from gateway.wire.chat.fold import unfold
-from gateway.wire.chat.repair import read_broken, repair_completion
+from gateway.wire.chat.repair import repair_completion
 from gateway.wire.chat.tally import ChatTally
 from gateway.wire.completions import chat_from_chunk, chat_from_completion
 from gateway.wire.errors.parse import fault_from_openai_error
 from gateway.wire.exact_json import load_exact
 from gateway.wire.lenient import check_depth, nonsense
+from gateway.wire.mending import load_mended
 from gateway.wire.redact import redact_fault
 from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response, unfold_response
 from gateway.wire.responses.objects import usage_of_response
 from gateway.wire.responses.tally import ResponsesTally, finish_reason_of
+from gateway.wire.shortening import shorten_completion, shorten_response
 from gateway.wire.tokens import estimate_output_tokens
 from gateway.wire.usage import find_usage
 
@@ -79,7 +81,7 @@ class ChatReader:
 
     def measure(self, body: Json) -> Answer:
         """A completion with what it comes to, once it is put right. Raises the Fault that it may mean."""
-        repair_completion(body, chat_id(self.call), self.call.created)
+        repair_completion(body, chat_id(self.call), self.call.created, self._functions)
         return measure_chat(body)
 
     def is_stream(self, headers: Mapping[str, str]) -> bool:
@@ -92,7 +94,12 @@ class ChatReader:
 
     def open_tally(self, choices: int) -> Tally:
         """A fresh tally for the items of the stream."""
-        return ChatTally(choices, chat_id(self.call), self.call.created)
+        return ChatTally(choices, chat_id(self.call), self.call.created, functions=self._functions)
+
+    @property
+    def _functions(self) -> bool:
+        """Whether the request that went out offers functions in their older form."""
+        return self.call.body.get("functions") is not None
 
     def read_fault(self, reply: UpstreamReply) -> Fault:
         """The fault that an error answer (status >= 400) means, without secrets."""
@@ -119,7 +126,10 @@ class ResponsesReader(ChatReader):
     def measure(self, body: Json) -> Answer:
         """A response object with what it comes to."""
         chat = chat_from_response(body, completion_id="", model=self.call.model, created=0)
-        return Answer(body, self.dialect, usage_of_response(body), finish_reason_of(body), estimate_output_tokens(chat))
+        written = estimate_output_tokens(chat)
+        return Answer(
+            body, self.dialect, usage_of_response(body), finish_reason_of(body), written, shorten=shorten_response
+        )
 
     def open_tally(self, choices: int) -> Tally:
         """A fresh tally for the items of the stream."""
@@ -183,7 +193,7 @@ def _as_chat(item: StreamItem) -> StreamItem:
     try:
         chunk = load_exact(item)
     except orjson.JSONDecodeError:
-        chunk = read_broken(item)
+        return item  # the tally says so
     return chat_from_chunk(chunk) if isinstance(chunk, dict) and not chunk.get("error") else item
 
 
@@ -193,7 +203,7 @@ class CompactionReader(ResponsesReader):
     def read_body(self, reply: UpstreamReply) -> Json:
         """The object. Raises UpstreamFault when it is none."""
         try:
-            answer = load_exact(reply.body)
+            answer = load_mended(reply.body)
         except orjson.JSONDecodeError:
             answer = None
         if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
@@ -216,7 +226,8 @@ def measure_chat(body: Json) -> Answer:
     choices = body.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     reason = str(first.get("finish_reason") or "") if isinstance(first, dict) else ""
-    return Answer(body, "chat", find_usage(body), reason, estimate_output_tokens(body))
+    written = estimate_output_tokens(body)
+    return Answer(body, "chat", find_usage(body), reason, written, shorten=shorten_completion)
 
 
 def listed_models(

@@ -23,13 +23,20 @@ from gateway.blueprint import (
     read_blueprint,
 )
 from gateway.budgets import BudgetWatch
-from gateway.call import Call, Outcome
+from gateway.call import Call, Caller, Outcome
 from gateway.config import Config
 from gateway.credentials import COMPACTION_KEY, derive
 from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.exposition import merge, render
 from gateway.generation import Runtime
-from gateway.keeping import hear_cancellations, hear_others, keep_house, keep_lease, keep_listing
+from gateway.keeping import (
+    hear_cancellations,
+    hear_others,
+    keep_batches,
+    keep_house,
+    keep_lease,
+    keep_listing,
+)
 from gateway.logs import BodyCopy, RequestLog, attempt_entry, log_body, make_logger, request_entry, style_of
 from gateway.metrics import Metrics, store_gauges
 from gateway.passwords import Passwords
@@ -118,7 +125,7 @@ class Gateway:
         self.metrics.figures["gateway_writer_queue"] = ("Operations that wait to be written.", self.stores.backlog)
         waiting = "Requests that wait for a connection to a provider."
         self.metrics.figures["gateway_upstream_waiting"] = (waiting, lambda: self.runtime.waiting)
-        await self.fail_over()
+        await self._take_over()
         self.runtime = await self._open(blueprint)
         self._set_up_health(self.runtime)
         self._join_siblings()
@@ -138,6 +145,12 @@ class Gateway:
                     self.log, lambda: self.runtime.config.upstream.list_models, lambda: self.runtime.discover()
                 ),
                 name="models",
+            ),
+            loop.create_task(
+                keep_batches(
+                    self.log, lambda: self.runtime.config.batches.poll, lambda: self.runtime.batches.look_after()
+                ),
+                name="batches",
             ),
             loop.create_task(hear_cancellations(stores.responses, self.running_responses, self.log), name="cancelling"),
             loop.create_task(self.ground.watch(self.stores, self.log), name="ground"),
@@ -184,13 +197,13 @@ class Gateway:
         """The runtime that a new request is served by; `release_runtime` must follow."""
         runtime = self.runtime
         runtime.users += 1
-        self.metrics.active.inc()
+        self.metrics.active += 1
         return runtime
 
     def release_runtime(self, runtime: Runtime) -> None:
         """A request is over. The last one of an old generation closes it."""
         runtime.users -= 1
-        self.metrics.active.dec()
+        self.metrics.active -= 1
         if runtime.users == 0 and runtime is not self.runtime:
             self.spawn(runtime.close(), "close old configuration")
 
@@ -215,9 +228,13 @@ class Gateway:
         """One log line and one set of metrics for an answered request."""
         self.metrics.observe(route, status, seconds, call, outcome)
         if call is not None and call.cost and call.caller is not None:
-            self._budgets.called(call.caller.account_id, call.caller.key_id)
+            self.charged(call.caller)
         if self._request_log.enabled:
             self._request_log.write(request_entry(request_id, method, route, status, seconds, fault, call, outcome))
+
+    def charged(self, caller: Caller) -> None:
+        """Something was charged to this account and key."""
+        self._budgets.called(caller.account_id, caller.key_id)
 
     def record_attempt(self, call: Call, record: AttemptRecord) -> None:
         """One attempt at a target is over: counted, kept for a while, and logged when it failed."""
@@ -265,6 +282,15 @@ class Gateway:
         if done.responses:
             self.log.warning("marked %d responses of a process that died as failed", done.responses)
         return done
+
+    async def _take_over(self) -> None:
+        """`fail_over` at the start. While nothing can be written it waits for the next round of housekeeping."""
+        try:
+            await self.fail_over()
+        except GatewayFault as fault:
+            if fault.status != 503:
+                raise
+            self.log.error("what dead processes left waits to be resolved", extra={"detail": fault.detail})
 
     async def _open(self, blueprint: Blueprint) -> Runtime:
         runtime = Runtime(blueprint, self)

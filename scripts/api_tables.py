@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.http.api import admin_forms
+from gateway.http.api.fields import Form
+from gateway.wire.batches import MEMBERS, REQUIRED
 from gateway.wire.chat.request import CHAT_REQUEST
 from gateway.wire.completions import COMPLETION_REQUEST
 from gateway.wire.embeddings import EMBEDDINGS_REQUEST
@@ -20,7 +22,7 @@ from gateway.wire.speech import SPEECH_REQUEST
 from gateway.wire.transcription import TRANSCRIPTION_REQUEST
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-PAGES = ("http-api.md", "operations.md", "images.md", "audio.md")
+PAGES = ("http-api.md", "operations.md", "images.md", "audio.md", "batches.md")
 TABLES: Mapping[str, Mapping[str, Any]] = {
     "chat": CHAT_REQUEST.tree,
     "responses": RESPONSES_REQUEST.tree,
@@ -29,6 +31,7 @@ TABLES: Mapping[str, Mapping[str, Any]] = {
     "embeddings": EMBEDDINGS_REQUEST.tree,
     "images": GENERATION_REQUEST.tree,
     "image edits": EDIT_REQUEST.tree,
+    "batches": Form(MEMBERS, required=REQUIRED).tree,
     "speech": SPEECH_REQUEST.tree,
     "transcriptions": TRANSCRIPTION_REQUEST.tree,
     "moderations": MODERATION_REQUEST.tree,

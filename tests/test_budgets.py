@@ -21,7 +21,7 @@ from gateway.budgets import Budget, BudgetWatch, account_budget, key_budget, sig
 from gateway.call import Usage
 from gateway.config import AlertSettings
 from gateway.fetch import FetchProblem
-from gateway.stores import HoldRequest, KeySettings, Stores
+from gateway.stores import AccountChange, HoldRequest, KeySettings, Stores
 from gateway.testing.memory_stores import MemoryKind
 
 URL = "https://hook.example/"
@@ -225,3 +225,26 @@ async def test_budgets(bench: Bench) -> None:
     free, _ = await bench.stores.keys.create_key(bench.account.id, KeySettings())
     assert await key_budget(bench.stores, free.id, now) is None
     assert Budget("account", "a", "a", "a", "2026-11", 0, 0).passed((1,)) == []
+
+
+async def test_an_account_and_a_key_may_have_thresholds_of_their_own(bench: Bench) -> None:
+    """Told once each, in the log and by webhook, beside those of the configuration."""
+    stores, watch = bench.stores, bench.watch()
+    change = AccountChange(("alert_thresholds",), alert_thresholds=(5,))
+    await stores.accounts.update_account(bench.account.id, change)
+    silent, _ = await stores.keys.create_key(
+        bench.account.id, KeySettings(name="silent", monthly_limit=100, alert_thresholds=())
+    )
+    await bench.spend(60)
+    await bench.spend(90, silent.id)
+    watch.called(bench.account.id, bench.key.id)
+    watch.called(bench.account.id, silent.id)
+    await watch.look()
+    assert bench.sent == [("account", 5)]
+    await stores.keys.update_key(bench.key.id, KeySettings(name="k", monthly_limit=100, alert_thresholds=(50, 99)))
+    watch.called(bench.account.id, bench.key.id)
+    await watch.look()
+    assert bench.sent == [("account", 5), ("key", 50)]
+    shown = (await key_budget(stores, bench.key.id, time.time())).shown((80, 100))
+    assert (shown["thresholds"], shown["passed"]) == ([50, 99], [50])
+    assert (await key_budget(stores, silent.id, time.time())).shown((80,))["passed"] == []

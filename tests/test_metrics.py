@@ -5,9 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from prometheus_client import CollectorRegistry, Histogram
+
 from gateway import metrics
 from gateway.api.stores import StoresSettings
-from gateway.exposition import merge, render
+from gateway.exposition import merge, render, snapshot
 from gateway.stores import HoldRequest
 from gateway.testing.memory_stores import MemoryKind
 from gateway.upstream.health import CircuitName, HealthBook
@@ -42,3 +44,14 @@ def test_gauges_are_read_when_somebody_asks() -> None:
     page = render(merge([made.snapshot()])).decode()
     assert "gateway_writer_queue 4.0" in page
     assert 'gateway_target_cooling{endpoint="1",model="m",provider="p"} 1.0' in page
+
+
+def test_timings_are_a_histogram_as_the_library_makes_it() -> None:
+    registry, ours = CollectorRegistry(), CollectorRegistry()
+    theirs = Histogram("seconds", "Seconds.", ("route",), registry=registry, buckets=metrics._FAST)
+    made = metrics.Timings("seconds", "Seconds.")
+    ours.register(made)
+    for route, seconds in (("/a", 0.0), ("/a", 0.005), ("/a", 0.0051), ("/a", 601.0), ("/b", 1.0)):
+        theirs.labels(route).observe(seconds)
+        made.observe(route, seconds)
+    assert snapshot(ours) == snapshot(registry)

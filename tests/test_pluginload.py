@@ -126,7 +126,8 @@ def test_enable_and_disable(tmp_path: Path) -> None:
     own = {"a": object(), "b": object(), "c": object()}
     assert load(own, directory=tmp_path, disabled=["broken", "b"], entry_point_group=None).names == ("a", "c")
     assert load(own, directory=tmp_path, enabled=["a", "b"], entry_point_group=None).names == ("a", "b")
-    assert load(own, directory=tmp_path, enabled=["a", "b"], disabled=["a"], entry_point_group=None).names == ("b",)
+    found = load(own, directory=tmp_path, enabled=["a", "b"], disabled=["a", "nobody"], entry_point_group=None)
+    assert (found.names, sorted(found.order(["b"]).left_out)) == (("b",), ["a", "broken", "c"])
 
 
 def test_the_order_is_what_the_pipeline_says_then_the_name() -> None:

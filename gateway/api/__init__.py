@@ -38,6 +38,7 @@ from gateway.profile import COMPLETIONS, Dialect, Profile
 from gateway.provider import (
     Answer,
     Attempt,
+    BatchesProvider,
     CountingProvider,
     Exchange,
     FilesProvider,
@@ -85,6 +86,7 @@ from gateway.tools import (
 )
 from gateway.wire.chat.activity import Activity, activity_event, activity_notes, search_activity
 from gateway.wire.chat.decoder import ChatChunkEditor, ChatStreamDecoder, read_completion
+from gateway.wire.chat.endings import failure_of, meaning_of
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
 from gateway.wire.chat.members import allowed_tools_of, arguments_of, output_limit_of, stops_of
 from gateway.wire.chat.request import refuse_forbidden
@@ -111,6 +113,7 @@ from gateway.wire.lenient import (
     with_cached,
     writable,
 )
+from gateway.wire.mending import load_mended
 from gateway.wire.multipart import Upload, form_of_body, has_uploads, read_form, write_form
 from gateway.wire.openapi import Operation, Parameter, SecurityScheme
 from gateway.wire.pdf import PageCounter
@@ -118,8 +121,10 @@ from gateway.wire.redact import clean, redact, redact_fault
 from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response
 from gateway.wire.responses.sealed_reasoning import is_sealed, seal, unseal
 from gateway.wire.retry_after import read_retry_after
+from gateway.wire.shortening import TextRoom
 from gateway.wire.sse import DONE, Event, EventReader, encode_data, encode_event
 from gateway.wire.stream_relay import StreamRelay
+from gateway.wire.structure import Place, fold, objects_of, path_of
 from gateway.wire.text_pattern import TextPattern, text_member
 from gateway.wire.text_tokens import expected_text_tokens, texts_of
 from gateway.wire.tokens import (
@@ -148,6 +153,7 @@ __all__ = [
     "Attempt",
     "BaseUrl",
     "Basis",
+    "BatchesProvider",
     "BilledRound",
     "Call",
     "CallProgress",
@@ -209,6 +215,7 @@ __all__ = [
     "PaymentEvent",
     "PaymentKind",
     "PaymentMethod",
+    "Place",
     "PlainReader",
     "Price",
     "Profile",
@@ -241,6 +248,7 @@ __all__ = [
     "Target",
     "TextFilter",
     "TextPattern",
+    "TextRoom",
     "ToolFault",
     "ToolImage",
     "ToolResult",
@@ -284,9 +292,11 @@ __all__ = [
     "estimate_input_tokens",
     "estimate_output_tokens",
     "expected_text_tokens",
+    "failure_of",
     "fault_from_openai_error",
     "fault_from_stream_event",
     "find_usage",
+    "fold",
     "fold_stream",
     "form_of_body",
     "get_request",
@@ -299,11 +309,15 @@ __all__ = [
     "kept_ids",
     "listed_models",
     "load_exact",
+    "load_mended",
     "longest_match",
+    "meaning_of",
     "measure_chat",
     "nearest_effort",
     "nonsense",
+    "objects_of",
     "output_limit_of",
+    "path_of",
     "post_request",
     "read_completion",
     "read_form",

@@ -19,6 +19,7 @@ from gateway.credentials import (
     read_code,
     well_formed,
 )
+from gateway.journal import Journal, inherited
 from gateway.payments import MAX_AMOUNT
 from gateway.stores import (
     ALL_USE,
@@ -26,6 +27,7 @@ from gateway.stores import (
     DISK_FULL,
     MAX_CREDITS,
     MOST_TAG_VALUES,
+    OTHER_COUNTS,
     TABLES,
     Account,
     AccountChange,
@@ -104,11 +106,13 @@ from gateway.stores.amounts import (
 from gateway.stores.checks import (
     LONGEST_GRACE,
     address_allowed,
+    check_change,
     checked_email,
     checked_rate,
     checked_role,
     checked_settings,
     checked_text,
+    checked_thresholds,
     erased_name,
 )
 from gateway.stores.orders import (
@@ -146,6 +150,7 @@ __all__ = [
     "MAX_AMOUNT",
     "MAX_CREDITS",
     "MOST_TAG_VALUES",
+    "OTHER_COUNTS",
     "SESSION_PEPPER",
     "TABLES",
     "VOUCHER_PEPPER",
@@ -168,6 +173,7 @@ __all__ = [
     "Hold",
     "HoldRequest",
     "Idempotency",
+    "Journal",
     "KeptAnswer",
     "KeptObject",
     "Key",
@@ -218,6 +224,7 @@ __all__ = [
     "asked_credits",
     "at_once",
     "change_of",
+    "check_change",
     "check_fit",
     "check_parts",
     "checked_count",
@@ -227,6 +234,7 @@ __all__ = [
     "checked_role",
     "checked_settings",
     "checked_text",
+    "checked_thresholds",
     "cost",
     "derive",
     "digest",
@@ -236,6 +244,7 @@ __all__ = [
     "fail_over",
     "fitting",
     "identity_taken",
+    "inherited",
     "invalid_link",
     "label_of",
     "name_taken",

@@ -49,6 +49,7 @@ _STATE = "quota"
 _UNKNOWN_MODEL_OUTPUT = 32_768
 # Members of the bodies of all dialects by which a provider may be made to read more than was sent.
 _HOSTED = ("tools", "web_search_options", "mcp_servers", "cachedContent", "container", "prompt")
+_NOTHING = Decimal(0)
 _LITTLE = 16_384
 """Bytes of a request that is held for as it is bounded: counting it would cost more than holding too much."""
 _MOST_READINGS, _MOST_SEARCHES, _UNKNOWN_CONTEXT = 32, 1_000, 1_000_000
@@ -73,23 +74,35 @@ class Plugin:
 
     @hookimpl
     async def admit_call(self, call: Call) -> None:
+        free = True
         for target in call.candidates:
-            if target.price is None and not target.free:
+            if target.price is not None:
+                free = False
+            elif not target.free:
                 raise _unpriced(target)
-        choices = OPERATIONS[call.operation].choices(call.body)
-        least, base, unit = await self._aside(_weight(call), _bound, call, choices, self._provider, self._tokens)
+        operation = OPERATIONS[call.operation]
+        choices = operation.choices(call.body)
+        given = (call, choices, self._provider, self._tokens)
+        if call.size <= _LITTLE:
+            least, base, unit = _bound(*given)
+        else:
+            least, base, unit = await self._aside(_weight(call), _bound, *given)
         wanted = _wanted_output(call)
         cover = _Cover(choices, base=base, unit=unit, possible=math.ceil(base + unit * wanted))
         request = self._request(call, cover, wanted, min(self._minimum, wanted))
         if least != base:
             request = replace(request, least_base=least)
+        if call.explanation is not None and call.explanation.in_batch:
+            call.explanation.note(wanted=cover.possible)
+            _clamp(call, wanted, wanted)
+            return
         if call.explanation is not None:
             foreseen = await foresee(self._stores, request, choices, call.explanation)
             _clamp(call, foreseen.units, wanted)
             return
         # Registered before it is awaited: should the caller leave meanwhile, `finish_call` still releases it.
         call.state[_STATE] = cover
-        if all(target.price is None for target in call.candidates):
+        if free:
             # Nothing can be owed but tools' fees, which hold for themselves (`_cover`).
             cover.held = wanted
             _clamp(call, wanted, wanted)
@@ -99,8 +112,8 @@ class Plugin:
         if hold.base is not None:
             cover.base = hold.base
         # What the upstream is told is its limit: of a clamped answer no more is believed.
-        told = hold.units if OPERATIONS[call.operation].tells_limit else wanted
-        cover.possible = math.ceil(base + unit * told)
+        if operation.tells_limit and hold.units != wanted:
+            cover.possible = math.ceil(base + unit * hold.units)
         _clamp(call, hold.units, wanted)
         cover.held = hold.units if hold.covered is None else hold.covered
         if hold.covered is not None:
@@ -257,7 +270,7 @@ def _bound(
     """What the input is expected to cost, what it costs at most, and the price of one output token (for all choices):
     the dearest of any candidate. An answer that is no text belongs to the input here: it has one size. expect: counts
     what the input is expected to have; None takes the most."""
-    least = base = unit = Decimal(0)
+    least = base = unit = _NOTHING
     bounds: dict[tuple[str, str, int | None, int], int] = {}
     expected: dict[int, int] = {}
     operation = OPERATIONS[call.operation]
@@ -274,16 +287,21 @@ def _bound(
         # A target that gives fewer choices per request reads the prompt once for each of them.
         most = target.profile.max_choices
         requests = choices if most is not None and choices > most else 1
-        dearest = price.dearest_input(tokens) * requests
+        dearest = price.dearest_input(tokens)
+        if requests > 1:
+            dearest *= requests
         fewer = tokens
         if expect is not None and call.size > _LITTLE and operation.writes:
             fewer = expected[tokens] = expected.get(tokens) or expect.less_than(tokens, call.body)
-        answer = likely = Decimal(0)
+        most_here = price.per_request + dearest * tokens
+        least_here = most_here if fewer == tokens else price.per_request + dearest * fewer
         if operation.bound_counts is not None:
             answer, likely, fewer = _other_answer(operation, call.body, target, price, tokens)
-        base = max(base, price.per_request + dearest * tokens + answer)
-        least = max(least, price.per_request + dearest * fewer + likely)
-        unit = max(unit, price.dearest_output(tokens) * choices)
+            most_here += answer
+            least_here = price.per_request + dearest * fewer + likely
+        of_output = price.dearest_output(tokens)
+        base, least = max(base, most_here), max(least, least_here)
+        unit = max(unit, of_output * choices if choices > 1 else of_output)
     return least, base, unit
 
 
@@ -406,8 +424,14 @@ def _wanted_output(call: Call) -> int:
     known."""
     if not OPERATIONS[call.operation].writes:
         return 0
-    most = max(_model_limit(target) for target in call.candidates)
+    most, known = 0, True
+    for target in call.candidates:
+        limit = target.max_output
+        if limit is None:
+            known, limit = False, _model_limit(target)
+        if limit > most:
+            most = limit
     asked = _asked_output(call)
-    if asked is not None and any(target.max_output is None for target in call.candidates):
-        return asked
-    return most if asked is None else min(asked, most)
+    if asked is None:
+        return most
+    return min(asked, most) if known else asked

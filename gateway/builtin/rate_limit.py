@@ -67,6 +67,8 @@ class Plugin:
     @hookimpl
     async def admit_call(self, call: Call) -> None:
         explanation = call.explanation
+        if explanation is not None and explanation.in_batch:
+            return
         ask = self._counters.hit if explanation is None else self._counters.peek
         tightest = _tell(call, await ask(self._limits(call), WINDOW))
         if explanation is not None:
@@ -96,8 +98,11 @@ def _refuse_if_full(window: Window) -> None:
 
 def _tell(call: Call, windows: Sequence[Window]) -> Window:
     """Put the window with the least room into the answer's headers, and return it."""
-    tightest = min(windows, key=lambda window: (window.allowed, window.remaining))
-    call.answer_headers["x-ratelimit-limit-requests"] = str(tightest.limit)
-    call.answer_headers["x-ratelimit-remaining-requests"] = str(tightest.remaining)
-    call.answer_headers["x-ratelimit-reset-requests"] = f"{tightest.reset:.3f}s"
+    tightest = windows[0]
+    if len(windows) > 1:
+        tightest = min(windows, key=lambda window: (window.allowed, window.remaining))
+    headers = call.answer_headers
+    headers["x-ratelimit-limit-requests"] = str(tightest.limit)
+    headers["x-ratelimit-remaining-requests"] = str(tightest.remaining)
+    headers["x-ratelimit-reset-requests"] = f"{tightest.reset:.3f}s"
     return tightest

@@ -36,7 +36,12 @@ from gateway.errors import ConfigFault, Fault
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit status."""
     parser = build_parser()
-    options = parser.parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # What is no UTF-8 can neither be stored, nor sent, nor printed.
+    odd = next((one for one in given if not _is_text(one)), None)
+    if odd is not None:
+        parser.error(f"{odd!r} is not valid UTF-8")
+    options = parser.parse_args(given)
     try:
         return int(options.run(options) or 0)
     except ConfigFault as fault:
@@ -50,6 +55,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output (head, less) has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # A file that was named, mostly: what is wrong with it is not ours, and needs no trace.
+        print(f"gateway: {str(error.filename)[:200]}: {error.strerror}", file=sys.stderr)
+        return 1
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in argument
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from typing import Any
 
 from gateway.cli import people
-from gateway.cli.common import add_config, add_json, print_json, print_table, record, with_stores
-from gateway.cli.keys import NONE, find_account, number_or_none
-from gateway.stores import Account, AccountChange, Stores
+from gateway.cli.common import add_config, add_json, print_json, print_table, record, whole, with_stores
+from gateway.cli.keys import ALERT_AT, NONE, alert_thresholds, find_account, number_or_none
+from gateway.stores import MAX_CREDITS, Account, AccountChange, Stores
 
 
 def add_commands(commands: Any) -> None:
@@ -19,14 +19,16 @@ def add_commands(commands: Any) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     create = actions.add_parser("create", help="make an account")
     create.add_argument("name")
-    create.add_argument("--credits", type=int, default=0, help="starting balance in credits (%(default)s)")
+    create.add_argument(
+        "--credits", type=whole(0, MAX_CREDITS), default=0, help="starting balance in credits (%(default)s)"
+    )
     create.add_argument("--role", choices=("user", "admin"), default="user")
     create.set_defaults(run=run_create)
     listing = actions.add_parser("list", help="list accounts and balances")
     listing.set_defaults(run=run_list)
     grant = actions.add_parser("grant", help="add credits to an account")
     grant.add_argument("account", help="the account's id, name or e-mail address")
-    grant.add_argument("credits", type=int)
+    grant.add_argument("credits", type=whole(-MAX_CREDITS, MAX_CREDITS))
     grant.add_argument("--note", default="", help="why, for the ledger")
     grant.add_argument("--key", help="idempotency key: the same key grants only once")
     grant.set_defaults(run=run_grant)
@@ -35,11 +37,12 @@ def add_commands(commands: Any) -> None:
     update.add_argument("--name", help="a new name")
     update.add_argument("--role", choices=("user", "admin"))
     update.add_argument("--requests-per-minute", type=number_or_none, help="its own rate limit; 'none' for the default")
+    update.add_argument("--alert-at", nargs="+", metavar="PERCENT", help=ALERT_AT)
     update.add_argument("--disabled", choices=("yes", "no"), help="a disabled account's keys are refused")
     update.set_defaults(run=run_update)
     refund = actions.add_parser("refund", help="give back credits of a settled request")
     refund.add_argument("request", help="the request id")
-    refund.add_argument("credits", type=int)
+    refund.add_argument("credits", type=whole(1, MAX_CREDITS))
     refund.add_argument("--note", default="", help="why, for the ledger")
     refund.add_argument("--key", help="idempotency key: the same key refunds only once")
     refund.set_defaults(run=run_refund)
@@ -115,6 +118,7 @@ def run_update(options: argparse.Namespace) -> int:
             "name": options.name,
             "role": options.role,
             "requests_per_minute": options.requests_per_minute,
+            "alert_thresholds": alert_thresholds(options.alert_at),
             "disabled": None if options.disabled is None else options.disabled == "yes",
         }
         named: dict[str, Any] = {

@@ -9,14 +9,14 @@ from typing import Any
 
 import orjson
 
-from gateway.cli.common import add_config, add_json, print_json, print_table, with_stores
+from gateway.cli.common import add_config, add_json, print_json, print_table, whole, with_stores
 from gateway.stores import Stores
 
 
 def add_commands(commands: Any) -> None:
     """Register the command."""
     audit = commands.add_parser("audit", help="what administrators did, newest first")
-    audit.add_argument("--limit", type=int, default=50, help="how many (%(default)s)")
+    audit.add_argument("--limit", type=whole(1, 1_000_000), default=50, help="how many (%(default)s)")
     audit.add_argument("--actor", default="", help="only of this one, such as admin or cli:NAME")
     audit.add_argument("--action", default="", help="only this, such as key.revoke")
     audit.add_argument("--subject", default="", help="only what was done to this id")

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from gateway.cli.common import add_config, add_json, blueprint_of, print_json, print_table
+from gateway.cli.common import add_config, add_json, blueprint_of, print_json, print_table, whole
 from gateway.errors import GatewayFault
 
 _WILD = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
@@ -33,8 +33,8 @@ def add_commands(commands: Any) -> None:
     bench.add_argument("url", help="of the gateway, such as http://127.0.0.1:8080")
     bench.add_argument("--key", help="an API key (or the environment variable GATEWAY_KEY)")
     bench.add_argument("--model", help="which model; one that answers at once shows the gateway's own cost (echo/echo)")
-    bench.add_argument("--requests", type=int, default=200, help="how many of each kind (%(default)s)")
-    bench.add_argument("--concurrency", type=int, default=8, help="how many at a time (%(default)s)")
+    bench.add_argument("--requests", type=whole(1, 1_000_000), default=200, help="how many of each kind (%(default)s)")
+    bench.add_argument("--concurrency", type=whole(1, 10_000), default=8, help="how many at a time (%(default)s)")
     bench.add_argument("--direct", metavar="URL", help="the provider's own base URL with /v1: ask it, too, and compare")
     bench.add_argument("--direct-key", help="its key (or GATEWAY_DIRECT_KEY)")
     bench.add_argument("--direct-model", help="the model's name there")

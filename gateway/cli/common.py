@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import getpass
+import math
 import os
 import re
 import sys
@@ -35,6 +36,29 @@ def is_frozen() -> bool:
 def add_config(parser: argparse.ArgumentParser) -> None:
     """The option `--config`."""
     parser.add_argument("--config", type=Path, default=Path(DEFAULT_CONFIG), help="the YAML file (%(default)s)")
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    """The parser of a flag that is a number within these; argparse says what it refuses."""
+
+    def parse(text: str) -> float:
+        value = float(text) if re.fullmatch(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", text, re.ASCII) else math.nan
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"expected a number from {least:g} to {most:g}, got {text[:40]!r}")
+        return value
+
+    return parse
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """The same of a whole number."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,18}", text, re.ASCII) or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {most}, got {text[:40]!r}")
+        return int(text)
+
+    return parse
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -17,19 +17,23 @@ from random import Random
 
 from gateway.blueprint import Blueprint, stores_settings
 from gateway.call import Usage
-from gateway.cli.common import add_config, blueprint_of, record
+from gateway.cli.common import add_config, blueprint_of, record, whole
 from gateway.config import ModelEntry
 from gateway.errors import ConfigFault
 from gateway.passwords import Passwords
 from gateway.records import AttemptRecord
 from gateway.stores import HoldRequest, KeySettings, Stores, UsageRow
 from gateway.stores.tries import pack_tries
+from gateway.wire.spend_tags import Tags
 
 _DAY = 86_400
 _PEOPLE = ("Ada Lovelace", "Grace Hopper", "Mary Somerville", "Research group")
 _KEYS = ("laptop", "web site", "nightly reports")
 _FAILURES = ((429, "rate_limit"), (502, "upstream_error"), (504, "upstream_timeout"), (400, "invalid_request_error"))
 _MOST_MODELS = 5
+_PUBLIC_KEY = _KEYS[1]
+_VISITORS = 6
+"""End users whom requests with the public key name."""
 
 
 @dataclass
@@ -44,19 +48,22 @@ class _Clock:
 
 @dataclass(frozen=True, slots=True)
 class _Worker:
-    """Somebody who sends requests. busy: how many on a usual weekday."""
+    """Somebody who sends requests. busy: how many on a usual weekday. visitors: end users in whose name."""
 
     account_id: str
     key_id: str
     model: ModelEntry
     busy: int
+    visitors: int
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register the command of this module."""
     parser = commands.add_parser("demo-data", help="fill an empty database with made-up accounts and a month of usage")
-    parser.add_argument("--days", type=int, choices=range(1, 91), metavar="N", default=30, help="1 to 90 (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same figures (%(default)s)")
+    parser.add_argument("--days", type=whole(1, 90), default=30, help="1 to 90 (%(default)s)")
+    parser.add_argument(
+        "--seed", type=whole(-(10**15), 10**15), default=1, help="the same seed gives the same figures (%(default)s)"
+    )
     add_config(parser)
     parser.set_defaults(run=run_demo_data)
 
@@ -106,7 +113,8 @@ async def _people(stores: Stores, models: list[ModelEntry], chance: Random, pass
         for name in _KEYS[: 1 + (number + 1) % len(_KEYS)]:
             limit = 15_000_000 if name == "nightly reports" else None
             key, _ = await stores.keys.create_key(owner.id, KeySettings(name=name, monthly_limit=limit))
-            workers.append(_Worker(owner.id, key.id, chance.choice(models), chance.randint(3, 14)))
+            visitors = _VISITORS if name == _PUBLIC_KEY else 0
+            workers.append(_Worker(owner.id, key.id, chance.choice(models), chance.randint(3, 14), visitors))
     unused, _ = await stores.keys.create_key(admin.id, KeySettings(name="old laptop"))
     await stores.keys.revoke_key(unused.id)
     return workers
@@ -142,6 +150,9 @@ async def _request(stores: Stores, worker: _Worker, request_id: str, clock: _Clo
     failed = chance.choice(_FAILURES) if chance.random() < 0.03 else None
     prompt = round(chance.lognormvariate(7, 1.1)) + 20
     usage = Usage(prompt, min(round(chance.lognormvariate(5.5, 0.9)) + 5, 8000), cached_tokens=prompt // 3)
+    tags: Tags = ()
+    if worker.visitors:  # some come more often than others
+        tags = (("user", f"visitor-{round(chance.triangular(1, worker.visitors, 1))}"),)
     first = round(chance.lognormvariate(6.2, 0.5))
     took = first + (0 if failed else usage.completion_tokens * chance.randint(6, 20))
     row = UsageRow(
@@ -158,6 +169,7 @@ async def _request(stores: Stores, worker: _Worker, request_id: str, clock: _Clo
         first_byte_ms=None if failed else first,
         total_ms=took,
         error=failed[1] if failed else "",
+        tags=tags,
         tries=pack_tries(_attempts(model, failed, clock.now, first, took)),
     )
     if not failed:
@@ -165,7 +177,7 @@ async def _request(stores: Stores, worker: _Worker, request_id: str, clock: _Clo
         period = datetime.fromtimestamp(clock.now, UTC).strftime("%Y-%m")
         base = Decimal(charge)
         hold = HoldRequest(
-            request_id, worker.account_id, worker.key_id, period, None, base, Decimal(0), 1, 1, model=model.id
+            request_id, worker.account_id, worker.key_id, period, None, base, Decimal(0), 1, 1, model.id, tags=tags
         )
         await stores.ledger.hold(hold)
         await stores.ledger.settle(request_id, charge, "provider", usage, model.id)

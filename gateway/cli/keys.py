@@ -8,11 +8,12 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 from gateway.budgets import period_of
-from gateway.cli.common import add_config, add_json, print_json, print_table, record, with_stores
+from gateway.cli.common import add_config, add_json, number, print_json, print_table, record, whole, with_stores
 from gateway.errors import CallerFault, Refusal
-from gateway.stores import Account, Key, KeySettings, Stores
+from gateway.stores import MAX_CREDITS, Account, Key, KeySettings, Stores
 
 NONE = "none"
+ALERT_AT = "percents of the month's budget at which to be told; 'never', or 'none' for those of the configuration"
 
 _SHORTEST_SECRET = 20
 """Characters of what may be a key itself."""
@@ -38,7 +39,9 @@ def add_commands(commands: Any) -> None:
     revoke.set_defaults(run=run_revoke)
     rotate = actions.add_parser("rotate", help="give a key a new secret and show it, once; its settings stay")
     rotate.add_argument("key", help="the key's id")
-    rotate.add_argument("--grace", type=float, default=0.0, help="seconds the old secret still works (%(default)s)")
+    rotate.add_argument(
+        "--grace", type=number(0, 31_536_000), default=0.0, help="seconds the old secret still works (%(default)s)"
+    )
     rotate.set_defaults(run=run_rotate)
     for action in (create, update, listing, revoke, rotate):
         add_config(action)
@@ -51,6 +54,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", nargs="+", help="allow-list of models and patterns such as 'openai/*'")
     parser.add_argument("--requests-per-minute", type=number_or_none, help="rate limit of this key")
     parser.add_argument("--expires-in-days", type=days_or_none, help="the key stops working after this many days")
+    parser.add_argument("--alert-at", nargs="+", metavar="PERCENT", help=ALERT_AT)
     parser.add_argument("--allow-ip", nargs="+", help="addresses or networks the key may be used from")
 
 
@@ -100,6 +104,7 @@ def _settings(options: argparse.Namespace, before: KeySettings) -> KeySettings:
         "requests_per_minute": options.requests_per_minute,
         "models": _words(options.models),
         "ip_allow": _words(options.allow_ip),
+        "alert_thresholds": alert_thresholds(options.alert_at),
         "expires_at": options.expires_in_days,
     }
     if isinstance(options.expires_in_days, float):
@@ -114,14 +119,26 @@ def _words(values: list[str] | None) -> tuple[str, ...] | str | None:
     return NONE if values == [NONE] else None if values is None else tuple(values)
 
 
+def alert_thresholds(words: list[str] | None) -> tuple[int, ...] | str | None:
+    """Percents of a command line; `never` for no alert, NONE for those of the configuration. Raises CallerFault."""
+    if words is None or words == [NONE]:
+        return None if words is None else NONE
+    if words == ["never"]:
+        return ()
+    try:
+        return tuple(sorted({int(word.removesuffix("%")) for word in words}))
+    except ValueError:
+        raise CallerFault("--alert-at: expected percents such as 50 80 100, 'never', or 'none'") from None
+
+
 def number_or_none(text: str) -> int | str:
     """A whole number, or `none` to take a limit away."""
-    return NONE if text == NONE else int(text)
+    return NONE if text == NONE else whole(0, MAX_CREDITS)(text)
 
 
 def days_or_none(text: str) -> float | str:
     """A number of days, or `none`."""
-    return NONE if text == NONE else float(text)
+    return NONE if text == NONE else number(0, 36_500)(text)
 
 
 def run_list(options: argparse.Namespace) -> int:

@@ -14,14 +14,15 @@ from typing import Any
 import orjson
 
 from gateway.claim import is_claimed
-from gateway.cli.common import add_config, add_json, blueprint_of, print_json, print_table, with_stores
+from gateway.cli.common import add_config, add_json, blueprint_of, print_json, print_table, whole, with_stores
 from gateway.cli.keys import find_account
 from gateway.errors import GatewayFault
 from gateway.http.api.usage import usage_of
 from gateway.server_secret import has_secret
-from gateway.stores import Account, Entry, Stores
+from gateway.stores import OTHER_COUNTS, Account, Entry, Stores
 
 _DAY = 86_400
+_SUMS = ("credits", "tokens", "requests")
 _GROUP = ("CREDITS", "REQUESTS", "TOKENS")
 
 
@@ -36,7 +37,7 @@ def add_commands(commands: Any) -> None:
     check.set_defaults(run=run_check)
     show = actions.add_parser("show", help="the last entries of an account")
     show.add_argument("account", help="the account's id, name or e-mail address")
-    show.add_argument("--limit", type=int, default=50, help="how many (%(default)s)")
+    show.add_argument("--limit", type=whole(1, 1_000_000), default=50, help="how many (%(default)s)")
     show.set_defaults(run=run_show)
     export = actions.add_parser("export", help="every entry, oldest first: CSV, or JSON lines with --json")
     export.add_argument("--account", help="only this account's (id or name)")
@@ -148,7 +149,7 @@ def run_usage(options: argparse.Namespace) -> int:
         print(
             f"{account.name}: balance {found['balance']:,} credits; {budget['percent']} % of this month's budget used"
         )
-        print(f"{totals['credits']:,} credits, {totals['tokens']:,} tokens, {totals['requests']:,} requests")
+        print(", ".join(f"{totals[name]:,} {name}" for name in (*_SUMS, *OTHER_COUNTS) if name in totals))
         print_table(("DAY", "CREDITS", "REQUESTS"), (tuple(day.values()) for day in found["daily"]))
         print_table(("MODEL", "CREDITS"), (tuple(model.values()) for model in found["by_model"]))
         if options.by is not None:
@@ -170,17 +171,18 @@ async def _usage_of_all(stores: Stores, query: dict[str, str], thresholds: tuple
         groups = ((account.name, *group) for account, usage in found for group in _groups(usage))
         print_table(("NAME", query["group_by"].upper(), *_GROUP), groups)
         return 0
+    sums = (*_SUMS, *(name for name in OTHER_COUNTS if any(name in usage["totals"] for _, usage in found)))
     rows = (
         (
             account.id,
             account.name,
-            *(f"{usage['totals'][name]:,}" for name in ("credits", "tokens", "requests")),
+            *(f"{usage['totals'].get(name, 0):,}" for name in sums),
             f"{usage['balance']:,}",
             f"{usage['budget']['percent']} %",
         )
         for account, usage in found
     )
-    print_table(("ID", "NAME", "CREDITS", "TOKENS", "REQUESTS", "BALANCE", "BUDGET USED"), rows)
+    print_table(("ID", "NAME", *(name.upper() for name in sums), "BALANCE", "BUDGET USED"), rows)
     return 0
 
 

@@ -1,19 +1,33 @@
-"""gateway accounts invite|sign-in-link|reset-password|links|revoke-link|erase-login: how people get in."""
+"""gateway accounts invite|sign-in-link|reset-password|links|revoke-link|erase-login: how people get in;
+export|erase: how they go."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from gateway.cli.common import blueprint_of, print_json, print_table, record, with_stores
+import orjson
+
+from gateway.batches import Batches
+from gateway.blueprint import Blueprint
+from gateway.cli.common import blueprint_of, number, print_json, print_table, record, used_data, whole, with_stores
 from gateway.cli.keys import find_account
 from gateway.config import Server
+from gateway.erasing import erase_account
 from gateway.errors import CallerFault
+from gateway.http.api.admin.erasing import kept
 from gateway.http.api.links import link_url
-from gateway.stores import Link, NewLink, Stores
+from gateway.provider_files import ProviderFiles
+from gateway.storage import StorageQuota
+from gateway.stores import MAX_CREDITS, Link, NewLink, Stores
+from gateway.upstream.exchanges import Exchanges
+from gateway.upstream.transports import make_transport
 
 _HOUR, _DAY = 3600, 86_400
 
@@ -24,18 +38,20 @@ def add_actions(actions: Any) -> list[argparse.ArgumentParser]:
     invite.add_argument(
         "email", nargs="?", default="", help="for this address only; without it, for whoever has the link"
     )
-    invite.add_argument("--credits", type=int, default=0, help="beside credits.signup_grant (%(default)s)")
+    invite.add_argument(
+        "--credits", type=whole(0, MAX_CREDITS), default=0, help="beside credits.signup_grant (%(default)s)"
+    )
     invite.add_argument("--role", choices=("user", "admin"), default="user")
-    invite.add_argument("--days", type=float, default=7.0, help="how long it holds (%(default)s)")
+    invite.add_argument("--days", type=number(0.001, 3650), default=7.0, help="how long it holds (%(default)s)")
     invite.set_defaults(run=run_invite)
     enter = actions.add_parser("sign-in-link", help="make a link that signs in to an account, once")
     enter.add_argument("account", help="the account's id, name or e-mail address")
-    enter.add_argument("--hours", type=float, default=1.0, help="how long it holds (%(default)s)")
+    enter.add_argument("--hours", type=number(0.001, 87_600), default=1.0, help="how long it holds (%(default)s)")
     enter.set_defaults(run=run_enter)
     reset = actions.add_parser("reset-password", help="make a link that sets a new password, once")
     reset.add_argument("account", help="the account's id, name or e-mail address")
     reset.add_argument("--email", default="", help="set this address to sign in with, too")
-    reset.add_argument("--hours", type=float, default=24.0, help="how long it holds (%(default)s)")
+    reset.add_argument("--hours", type=number(0.001, 87_600), default=24.0, help="how long it holds (%(default)s)")
     reset.set_defaults(run=run_reset)
     links = actions.add_parser("links", help="list the links that hold")
     links.set_defaults(run=run_links)
@@ -45,7 +61,14 @@ def add_actions(actions: Any) -> list[argparse.ArgumentParser]:
     erase = actions.add_parser("erase-login", help="delete an account's address and password, and end its sessions")
     erase.add_argument("account", help="the account's id, name or e-mail address")
     erase.set_defaults(run=run_erase)
-    return [invite, enter, reset, links, revoke, erase]
+    export = actions.add_parser("export", help="print all that is kept of an account, a JSON object a line")
+    export.add_argument("account", help="the account's id, name or e-mail address")
+    export.set_defaults(run=run_export)
+    end = actions.add_parser("erase", help="erase what is personal of an account for good, at providers too")
+    end.add_argument("account", help="the account's id, name or e-mail address")
+    end.add_argument("--name", required=True, help="its name once more, so that no other is erased by a slip")
+    end.set_defaults(run=run_erase_account)
+    return [invite, enter, reset, links, revoke, erase, export, end]
 
 
 def console_base(server: Server, port: int | None = None) -> str:
@@ -167,6 +190,75 @@ def run_erase(options: argparse.Namespace) -> int:
         return 0
 
     return with_stores(options, work)
+
+
+def run_export(options: argparse.Namespace) -> int:
+    """Print what `/export` of the admin API gives."""
+
+    async def work(stores: Stores) -> int:
+        account = await find_account(stores, options.account)
+        await record(stores, "account.export", account.id)
+        async for value in kept(stores, account):
+            print(orjson.dumps(value).decode())
+        return 0
+
+    return with_stores(options, work)
+
+
+def run_erase_account(options: argparse.Namespace) -> int:
+    """Erase one account; says what was deleted at providers, and names what is left there for the operator to do."""
+    blueprint = used_data(options)
+
+    async def work(stores: Stores) -> int:
+        account = await find_account(stores, options.account)
+        if options.name != account.name:
+            raise CallerFault(f"--name does not match; write {account.name!r} to erase this account")
+        async with at_providers(blueprint, stores) as (files, batches):
+            erased = await erase_account(stores, files, batches, account.id)
+        if erased is None:
+            raise CallerFault(f"there is no account '{options.account}'", status=404)
+        shown = erased.shown()
+        await record(stores, "account.erase", account.id, **shown["at_providers"])
+        if options.json:
+            print_json(shown)
+            return 0 if not erased.files.left else 1
+        print(f"what was personal of '{account.name}' is erased; it is called '{erased.account.name}' from now on")
+        if erased.files.deleted or erased.cancelled:
+            print(f"at providers: {erased.files.deleted} files deleted, {erased.cancelled} batches cancelled")
+        if erased.files.left:
+            print("left there, for you to delete:")
+            print_table(("PROVIDER", "ID", "WHY"), erased.files.left)
+        return 0 if not erased.files.left else 1
+
+    return with_stores(options, work)
+
+
+@asynccontextmanager
+async def at_providers(blueprint: Blueprint, stores: Stores) -> AsyncIterator[tuple[ProviderFiles, Batches]]:
+    """What reaches the files and batches at the providers of a configuration, without a gateway that runs."""
+    config = blueprint.config
+    log = logging.getLogger("gateway.cli")
+    log.addHandler(logging.NullHandler())
+    log.propagate = False
+    transport = make_transport(config, log)
+    host = _Here(stores, log)
+    quota = StorageQuota(stores, config.storage)
+    files = ProviderFiles(config.files, blueprint.providers, host, quota, Exchanges(transport))
+    try:
+        yield files, Batches(config.batches, files, host)
+    finally:
+        await transport.close()
+
+
+@dataclass(slots=True, frozen=True)
+class _Here:
+    """The command's own process."""
+
+    stores: Stores
+    log: logging.Logger
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(work, name=name)
 
 
 def _moment(seconds: int) -> str:

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.common import add_json, is_frozen, print_json
+from gateway.cli.common import add_json, is_frozen, number, print_json
 from gateway.errors import GatewayFault
 
 KINDS = {
@@ -43,7 +43,7 @@ def add_commands(commands: Any) -> None:
     check.add_argument("plugin", help="the name of an installed plugin, a .py file, or the folder of a package")
     check.add_argument("--transcripts", type=Path, help="recorded exchanges of a provider (the package's own)")
     check.add_argument(
-        "--timeout", type=float, default=600.0, metavar="SECONDS", help="how long all of it may take (600)"
+        "--timeout", type=number(1, 86_400), default=600.0, metavar="SECONDS", help="how long all of it may take (600)"
     )
     add_json(check)
     check.set_defaults(run=run_check)

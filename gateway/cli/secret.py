@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from gateway.cli.common import add_config, add_json, print_json, used_data
+from gateway.cli.common import add_config, add_json, print_json, used_data, whole
 from gateway.server_secret import admin_secrets, rotate, undo_rotation
 
 _GRACE = 24 * 3600
@@ -20,7 +20,10 @@ def add_commands(commands: Any) -> None:
     show = acts.add_parser("show", help="print the admin secret")
     turn = acts.add_parser("rotate", help="make a new server secret, and with it a new admin secret; keys stay alive")
     turn.add_argument(
-        "--grace", type=_seconds, default=_GRACE, help="seconds that the old admin secret still works (%(default)s)"
+        "--grace",
+        type=whole(0, 30 * 86_400),
+        default=_GRACE,
+        help="seconds that the old admin secret still works (%(default)s)",
     )
     undo = acts.add_parser("undo", help="forget the newest server secret and use the one before")
     for parser, run in ((show, run_show), (turn, run_rotate), (undo, run_undo)):
@@ -61,9 +64,3 @@ def _tell(options: argparse.Namespace, versions: int, secret: str, old: str) -> 
     else:
         print(f"admin secret   {secret}\n({old}; back up the file `secret` of the data folder anew)")
     return 0
-
-
-def _seconds(text: str) -> int:
-    if not text.isdecimal() or int(text) > 30 * 86_400:
-        raise argparse.ArgumentTypeError(f"seconds, from 0 to 30 days (found {text!r})")
-    return int(text)

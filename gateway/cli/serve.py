@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from pydantic import ValidationError
 from gateway import config as configuration
 from gateway.blueprint import Blueprint, catalog_of, demo_note, open_stores
 from gateway.claim import PID_FILE, Claim, holder
-from gateway.cli.common import add_config, add_json, blueprint_of, print_json
+from gateway.cli.common import add_config, add_json, blueprint_of, print_json, whole
 from gateway.cli.people import console_base
 from gateway.cli.supervisor import Supervisor, inherited, listen, worker_command
 from gateway.config import Config, Server
@@ -52,14 +53,26 @@ def add_commands(commands: Any) -> None:
     serve.add_argument(
         "--workers", type=_setting("workers"), help="processes that share the port, instead of server.workers"
     )
-    serve.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)
-    serve.add_argument("--siblings-fd", type=int, help=argparse.SUPPRESS)
-    serve.add_argument("--supervisor", type=int, default=0, help=argparse.SUPPRESS)
+    serve.add_argument("--listen-fd", type=_socket, help=argparse.SUPPRESS)
+    serve.add_argument("--siblings-fd", type=_socket, help=argparse.SUPPRESS)
+    serve.add_argument("--supervisor", type=whole(1, 2**31 - 1), default=0, help=argparse.SUPPRESS)
     serve.set_defaults(run=run_serve)
     reload = commands.add_parser("reload", help="make the running gateway read its configuration again")
     add_config(reload)
     add_json(reload)
     reload.set_defaults(run=run_reload)
+
+
+def _socket(text: str) -> int:
+    """The parser of a flag by which a supervisor passes on a socket."""
+    descriptor = whole(0, 2**31 - 1)(text)
+    try:
+        is_socket = stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+    except OSError:
+        is_socket = False
+    if not is_socket:
+        raise argparse.ArgumentTypeError(f"{text} is no socket of this process; only a supervisor has one to pass on")
+    return descriptor
 
 
 def _setting(name: str) -> Callable[[str], Any]:

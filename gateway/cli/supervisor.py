@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gateway.errors import GatewayFault
 from gateway.exposition import keep
 from gateway.http.server.service import BACKLOG
 from gateway.reloading import write_outcome
@@ -147,8 +148,11 @@ def worker_command(arguments: Sequence[str]) -> list[str]:
 
 
 def inherited(descriptor: int) -> socket.socket:
-    """The listening socket that the parent passed on."""
+    """The listening socket that the parent passed on. Raises GatewayFault when it is none."""
     # Not a copy: the socket closes for good when this worker stops to accept.
     listening = socket.socket(fileno=descriptor)
+    if not listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        listening.detach()
+        raise GatewayFault(f"--listen-fd {descriptor}: this socket does not listen")
     listening.setblocking(False)
     return listening

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.cli.common import add_config, add_json, print_json, print_table, with_stores
+from gateway.cli.common import add_config, add_json, print_json, print_table, whole, with_stores
 from gateway.cli.keys import find_account
 from gateway.stores import Stores, TopUp
 
@@ -17,7 +17,7 @@ def add_commands(commands: Any) -> None:
     parser = commands.add_parser("topups", help="list orders of credits, newest first")
     parser.add_argument("--account", help="only this account's orders (id or name)")
     parser.add_argument("--owed", action="store_true", help="only orders whose credits were spent before a refund")
-    parser.add_argument("--limit", type=int, default=50, help="the most orders to show (%(default)s)")
+    parser.add_argument("--limit", type=whole(1, 1_000_000), default=50, help="the most orders to show (%(default)s)")
     add_config(parser)
     add_json(parser)
     parser.set_defaults(run=run_list)

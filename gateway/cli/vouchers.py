@@ -8,9 +8,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.cli.common import add_config, add_json, print_json, print_table, record, with_stores
+from gateway.cli.common import add_config, add_json, number, print_json, print_table, record, whole, with_stores
 from gateway.errors import CallerFault
-from gateway.stores import Stores, Voucher
+from gateway.stores import MAX_CREDITS, Stores, Voucher
 
 
 def add_commands(commands: Any) -> None:
@@ -18,15 +18,17 @@ def add_commands(commands: Any) -> None:
     parser = commands.add_parser("vouchers", help="make, list and revoke codes that users turn into credits")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     create = actions.add_parser("create", help="make codes and show them, once")
-    create.add_argument("--credits", type=int, required=True, help="worth of each code in credits")
-    create.add_argument("--count", type=int, default=1, help="how many codes (%(default)s)")
-    create.add_argument("--expires-in-days", type=float, help="the codes are worthless after this many days")
+    create.add_argument("--credits", type=whole(1, MAX_CREDITS), required=True, help="worth of each code in credits")
+    create.add_argument("--count", type=whole(1, 10_000), default=1, help="how many codes (%(default)s)")
+    create.add_argument(
+        "--expires-in-days", type=number(0.001, 36_500), help="the codes are worthless after this many days"
+    )
     create.add_argument("--note", default="", help="what they are for, for the list")
     create.set_defaults(run=run_create)
     listing = actions.add_parser("list", help="list vouchers (never their codes)")
     listing.set_defaults(run=run_list)
     revoke = actions.add_parser("revoke", help="make an unused voucher worthless")
-    revoke.add_argument("voucher", type=int, help="the voucher's id in the list")
+    revoke.add_argument("voucher", type=whole(1, MAX_CREDITS), help="the voucher's id in the list")
     revoke.set_defaults(run=run_revoke)
     for action in (create, listing, revoke):
         add_config(action)

@@ -37,7 +37,13 @@ from gateway.config.sections import (
 )
 from gateway.config.settings import Alias, Config, EndpointEntry, ModelEntry, PaymentEntry, ProviderEntry, SearchEntry
 from gateway.config.sign_in_sections import OidcSettings
-from gateway.config.state_sections import FilesSettings, IdempotencySettings, ResponsesSettings, StorageSettings
+from gateway.config.state_sections import (
+    BatchesSettings,
+    FilesSettings,
+    IdempotencySettings,
+    ResponsesSettings,
+    StorageSettings,
+)
 from gateway.config.tool_sections import McpServerSettings, SearchMode, SearchSettings, ToolSettings
 from gateway.config.types import (
     ApiKey,
@@ -64,6 +70,7 @@ __all__ = [
     "AllowedHost",
     "ApiKey",
     "BaseUrl",
+    "BatchesSettings",
     "Config",
     "ConsoleSettings",
     "CreditSettings",

@@ -64,12 +64,17 @@ def plugin_settings(document: Document) -> PluginSettings:
     return found
 
 
+_MADE_ANEW = ("plugins", "pipeline")
+"""What of the core's own keys does not stay as it was written."""
+
+
 def build(
     document: Document,
     sections: Mapping[str, type[BaseModel]],
     kinds: Mapping[str, ProviderKind],
     *,
     plugins: Collection[str] | None = None,
+    left_out: Collection[str] = (),
     payments: Mapping[str, PaymentKind] = MappingProxyType({}),
     searches: Mapping[str, SearchKind] = MappingProxyType({}),
     stores: Mapping[str, StoresKind] | None = None,
@@ -79,7 +84,8 @@ def build(
 
     sections: the models of the plugins' own top-level sections, by plugin name. kinds, payments, searches: by their
     `kind`. stores, counters: by URL scheme; stores None leaves `database.url` unchecked.
-    plugins: the names of all loaded plugins, which `pipeline` may name; None leaves that unchecked.
+    plugins: the names of all loaded plugins, which `pipeline` may name; None leaves that unchecked. left_out: of those
+    that are there, and were not to be loaded.
     """
     builder = _Builder(document, sections, kinds)
     core = builder.core()
@@ -93,36 +99,15 @@ def build(
     builder.places(core, stores, counters)
     names = builder.names("models") | builder.names("aliases")
     checks.check_aliases(builder.checker, aliases, names)
-    checks.check_names(builder.checker, names, plugins)
+    checks.check_names(builder.checker, names, plugins, left_out)
     if document.problems or core is None:
         raise document.fault()
     return Config(
         file=document.name,
         data=document.data,
         modified=document.modified,
-        server=core.server,
-        database=core.database,
-        counters=core.counters,
-        upstream=core.upstream,
-        fetch=core.fetch,
-        credits=core.credits,
-        keys=core.keys,
-        responses=core.responses,
-        idempotency=core.idempotency,
-        storage=core.storage,
-        tools=core.tools,
-        search=core.search,
         plugins=_absolute(core.plugins, document),
-        log=core.log,
-        metrics=core.metrics,
-        alerts=core.alerts,
-        usage=core.usage,
-        files=core.files,
-        console=core.console,
-        record=core.record,
         pipeline=_pipeline(document, core, plugins),
-        default_model=core.default_model,
-        strict=core.strict,
         providers=MappingProxyType(providers),
         models=MappingProxyType(models),
         patterns=MappingProxyType(patterns),
@@ -133,6 +118,7 @@ def build(
         payments=MappingProxyType(services),
         searches=MappingProxyType(search_services),
         mcp_servers=MappingProxyType(mcp_servers),
+        **{name: getattr(core, name) for name in Core.model_fields if name not in _MADE_ANEW},
     )
 
 
@@ -394,7 +380,7 @@ def to_credits(price: PriceSettings, per_usd: int) -> Price:
     """USD per million tokens as credits per token, and USD per event as credits per event; exact."""
     plain = replace(Price(), **_scaled(price, per_usd))
     tiers = tuple((tier.above, replace(plain, **_scaled(tier, per_usd))) for tier in price.tiers)
-    return replace(plain, tiers=tiers)
+    return replace(plain, tiers=tiers, batch=price.batch)
 
 
 def _scaled(prices: PriceClasses, per_usd: int) -> dict[str, Any]:

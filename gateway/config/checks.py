@@ -18,9 +18,9 @@ def _no_plugin(checker: Checker, told: str, plugin: str, plugins: Collection[str
     return f"no plugin is named {told}{hint}"
 
 
-def check_names(checker: Checker, names: set[str], plugins: Collection[str] | None) -> None:
-    """`pipeline` names nobody twice and only loaded plugins, `plugins.enable` only what is there; `default_model` is
-    one of `names`.
+def check_names(checker: Checker, names: set[str], plugins: Collection[str] | None, left_out: Collection[str]) -> None:
+    """`pipeline` names nobody twice and only loaded plugins, `plugins.enable` and `disable` only what is there;
+    `default_model` is one of `names`.
 
     Looks at the plain values, so that these are checked also when another part of the file is wrong.
     """
@@ -46,6 +46,12 @@ def check_names(checker: Checker, names: set[str], plugins: Collection[str] | No
         if isinstance(plugin, str) and plugins is not None and plugin not in plugins and plugin not in never:
             path = ("plugins", "enable", index)
             document.report(path, _no_plugin(checker, _told(document, path, plugin), plugin, plugins))
+    for index, plugin in enumerate(never):
+        # Misspelt, the one that was meant would go on.
+        if isinstance(plugin, str) and plugins is not None and plugin not in plugins and plugin not in left_out:
+            path = ("plugins", "disable", index)
+            there = {*plugins, *left_out}
+            document.report(path, _no_plugin(checker, _told(document, path, plugin), plugin, there))
     default = document.values.get("default_model")
     if default and isinstance(default, str) and default not in names:
         told = _told(document, ("default_model",), default)

@@ -16,6 +16,12 @@ def _by_kind(value: Any) -> Any:
     return {"default": value} if isinstance(value, str | int | float | Decimal) else value
 
 
+def _part(value: Decimal) -> Decimal:
+    if value > 1:
+        refuse("must be a part from 0 to 1, such as 0.5")
+    return value
+
+
 ImageKind = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,40}(/[A-Za-z0-9_.:-]{1,40})?$")]
 ImagePrices = Annotated[
     dict[ImageKind, UsdPrice], BeforeValidator(_by_kind), Field(min_length=1), AfterValidator(freeze)
@@ -57,9 +63,11 @@ class PriceTier(PriceClasses):
 
 
 class PriceSettings(PriceClasses):
-    """The prices of a model. tiers: for requests with a long input, at providers that charge more for them."""
+    """The prices of a model. tiers: for requests with a long input, at providers that charge more for them. batch: what
+    part of all of them a request costs that comes in a batch."""
 
     tiers: Annotated[tuple[PriceTier, ...], ListOf] = ()
+    batch: Annotated[UsdPrice, AfterValidator(_part)] | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> PriceSettings:

@@ -18,6 +18,7 @@ from gateway.config.price_sections import PriceSettings
 from gateway.config.record_sections import RecordSettings
 from gateway.config.sign_in_sections import SignInSettings
 from gateway.config.state_sections import (
+    BatchesSettings,
     FilesSettings,
     IdempotencySettings,
     ResponsesSettings,
@@ -328,6 +329,7 @@ class Core(Section):
     alerts: AlertSettings = AlertSettings()
     usage: UsageSettings = UsageSettings()
     files: FilesSettings = FilesSettings()
+    batches: BatchesSettings = BatchesSettings()
     console: ConsoleSettings = ConsoleSettings()
     record: RecordSettings = RecordSettings()
     pipeline: Texts = ("auth", "model_allow_list", "rate_limit", "quota", "routing", "usage_log")

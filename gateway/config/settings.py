@@ -29,6 +29,7 @@ from gateway.config.sections import (
     Upstream,
 )
 from gateway.config.state_sections import (
+    BatchesSettings,
     FilesSettings,
     IdempotencySettings,
     ResponsesSettings,
@@ -154,6 +155,7 @@ class Config:
     alerts: AlertSettings
     usage: UsageSettings
     files: FilesSettings
+    batches: BatchesSettings
     console: ConsoleSettings
     record: RecordSettings
     pipeline: tuple[str, ...]

@@ -1,4 +1,5 @@
-"""The sections about what is kept for callers and of them: `responses`, `storage`, `idempotency` and `usage`."""
+"""The sections about what is kept for callers and of them: `responses`, `storage`, `idempotency`, `usage`, `files` and
+`batches`."""
 
 from __future__ import annotations
 
@@ -72,3 +73,13 @@ class FilesSettings(Section):
     none; empty: no files are taken. What is kept counts against `storage`."""
 
     providers: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], ListOf] = ()
+
+
+class BatchesSettings(Section):
+    """Many requests at once, answered by a provider within a day. providers: the sections of those that do it, all of
+    them in `files.providers`; empty: no batches are taken. most_requests: lines of one batch. poll: how often a batch
+    that runs is looked after at its provider."""
+
+    providers: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], ListOf] = ()
+    most_requests: Annotated[int, Field(ge=1, le=50_000)] = 10_000
+    poll: Annotated[Duration, Field(ge=1, le=86_400)] = 60.0

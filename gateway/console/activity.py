@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.console.charts import Chart, bar_chart
 from gateway.http.api.account import requests
-from gateway.stores import Key, LoggedRequest, UsageSummary
+from gateway.stores import OTHER_COUNTS, Key, LoggedRequest, UsageSummary
 
 _REASONS: Mapping[str, str] = MappingProxyType(
     {
@@ -39,13 +39,25 @@ def names_of(keys: Sequence[Key]) -> dict[str, str]:
     return {"": "Console", **{key.id: key.name or key.label for key in keys}}
 
 
+def others(counts: Mapping[str, Any]) -> str:
+    """What was used besides tokens, in words; "" for nothing. counts: by the names of `OTHER_COUNTS`."""
+    return ", ".join(f"{counts[name]:,} {name}" for name in OTHER_COUNTS if counts.get(name))
+
+
 def call_rows(found: Sequence[LoggedRequest], names: Mapping[str, str]) -> list[dict[str, Any]]:
     """The rows of the table of calls."""
     rows = []
     for logged in found:
         row = requests.view(logged)
         key_id = logged.row.key_id
-        rows.append({**row, "key": names.get(key_id, key_id), "reason": reason(row["error"], row["status"])})
+        rows.append(
+            {
+                **row,
+                "others": others(row),
+                "key": names.get(key_id, key_id),
+                "reason": reason(row["error"], row["status"]),
+            }
+        )
     return rows
 
 
@@ -61,6 +73,7 @@ def together(summaries: Sequence[UsageSummary]) -> UsageSummary:
         tokens=sum(one.tokens for one in summaries),
         requests=sum(one.requests for one in summaries),
         by_model=tuple(sorted(models.items(), key=lambda pair: (-pair[1], pair[0]))),
+        **{name: sum(getattr(one, name) for one in summaries) for name in OTHER_COUNTS},
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.console.words import tokens
+
 WIDTH = 720
 HEIGHT = 200
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 8, 12, 24
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 8, 12, 24
 _MOST_LABELS = 8
 PATTERNS = 4
 """Fillings that tell series apart without colour: plain, lines one way, lines the other way, dots."""
@@ -51,14 +53,12 @@ class Chart:
     bottom: int = HEIGHT - _BOTTOM
 
 
-def _round_up(value: float) -> float:
-    """The next number that reads well as the end of an axis: 1, 2 or 5 times a power of ten."""
-    size = 1.0
-    while size * 10 <= value:
-        size *= 10
-    while size > value and size > 1:
-        size /= 10
-    return next(step * size for step in (1, 2, 5, 10) if step * size >= value)
+def _round_up(value: int) -> int:
+    """The next even number that reads well as the end of an axis, so that half of it does too."""
+    size: int = 10 ** (len(str(value)) - 1)
+    steps = (2, 4, 6, 8, 10) if size == 1 else (10, 12, 16, 20, 24, 30, 40, 50, 60, 80, 100)
+    unit = max(size // 10, 1)
+    return next(step * unit for step in steps if step * unit >= value)
 
 
 def bar_chart(
@@ -84,9 +84,6 @@ def bar_chart(
             bars.append(Bar(round(x, 2), round(floor, 2), round(width, 2), round(height, 2), number % PATTERNS, said))
     every = -(-len(labels) // _MOST_LABELS) if labels else 1
     across = tuple(Tick(round(_LEFT + step * (i + 0.5), 2), label) for i, label in enumerate(labels) if i % every == 0)
-    up = tuple(
-        Tick(round(HEIGHT - _BOTTOM - part * room, 2), f"{top * part:,.4g}" if top < 10 else f"{round(top * part):,}")
-        for part in (0, 0.5, 1)
-    )
+    up = tuple(Tick(round(HEIGHT - _BOTTOM - part / top * room, 2), tokens(part)) for part in (0, top // 2, top))
     rows = tuple((label, tuple(f"{values[i]:,}" for _, values in series)) for i, label in enumerate(labels))
     return Chart(title, unit, tuple(name for name, _ in series), tuple(bars), across, up, rows)

@@ -39,6 +39,7 @@ def key_settings(form: MultiMapping[str], now: float, key: Key | None = None) ->
         models=_words(form, "models"),
         requests_per_minute=_number(form, "requests_per_minute"),
         ip_allow=_words(form, "ip_allow"),
+        alert_thresholds=None if key is None else key.alert_thresholds,  # an administrator's to say
     )
 
 
@@ -57,6 +58,18 @@ def _number(form: MultiMapping[str], name: str) -> int | None:
     if not re.fullmatch(r"[0-9]{1,18}", text, re.ASCII):
         raise CallerFault(f"{name}: write a whole number, or leave it empty for no limit.", param=name)
     return int(text)
+
+
+def percents(form: Mapping[str, str], name: str) -> list[int] | None:
+    """The percents that a field says, as in `50, 80`; None for an empty one, none for `none`. Raises CallerFault 400
+    that names the field."""
+    text = form.get(name, "").strip()
+    if not text:
+        return None
+    words = [] if text.lower() == "none" else re.split(r"[\s,;%]+", text.strip(" ,;%"))
+    if not all(re.fullmatch(r"[0-9]{1,3}", word, re.ASCII) for word in words):
+        raise CallerFault(f"{name}: write percents such as 50, 80, 100, or none.", param=name)
+    return sorted({int(word) for word in words})
 
 
 def _words(form: MultiMapping[str], name: str) -> tuple[str, ...] | None:

@@ -11,10 +11,12 @@ _Made = TypeVar("_Made")
 
 class Shelf:
     """Values by the function that makes them, and its arguments. Those functions read files and work for a while, so
-    they run in a thread; whoever asks meanwhile waits for the same one."""
+    they run in a thread; whoever asks meanwhile waits for the same one.
 
-    def __init__(self) -> None:
-        self._made: dict[tuple[Any, ...], Any] = {}
+    made: where they are kept. Shelves that share it share what was made, as gateways may that serve the same files."""
+
+    def __init__(self, made: dict[tuple[Any, ...], Any] | None = None) -> None:
+        self._made = {} if made is None else made
         self._making = asyncio.Lock()
 
     async def get(self, make: Callable[..., _Made], *arguments: Hashable) -> _Made:

@@ -37,11 +37,12 @@ _VARY = "Accept, Accept-Encoding, Cookie"
 
 
 class Console:
-    """The console of one gateway. visitors: finds out who asks; left out, the session in the cookie says it."""
+    """The console of one gateway. visitors: finds out who asks; left out, the session in the cookie says it. shelf: for
+    what is made once per process, whatever the configuration says."""
 
-    def __init__(self, visitors: Visitors | None = None) -> None:
+    def __init__(self, visitors: Visitors | None = None, shelf: Shelf | None = None) -> None:
         self._visitors = visitors or Members()
-        self._shelf = Shelf()
+        self._shelf = shelf or Shelf()
 
     def mount(self, routes: Routes, runtime: Runtime) -> None:
         """Add the pages to the routes of one generation of the configuration, if it wants them."""

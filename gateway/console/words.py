@@ -19,11 +19,11 @@ def number(value: int) -> str:
 
 
 def tokens(value: int | None) -> str:
-    """A limit in tokens, shortened where that loses nothing much: `128k`, `1.05M`; a dash when it is unknown."""
+    """A number, such as of tokens, shortened where that loses nothing much: `128k`, `1.05M`; a dash for none."""
     if value is None:
         return "-"
     for sign, size in _PLACES:
-        if value >= size:
+        if value >= size - size // 2000:  # what three digits round up to it, too
             return f"{value / size:.3g}{sign}"
     return str(value)
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from gateway.dialect import ChatDialect, InboundDialect
 from gateway.errors import CallerFault, Fault
 from gateway.generation import Runtime
-from gateway.http.api import conversations, files, health, models, payments, responses, usage, vouchers
+from gateway.http.api import batches, conversations, files, health, models, payments, responses, usage, vouchers
 from gateway.http.api.account import routes as account_routes
 from gateway.http.api.admin import routes as admin_routes
 from gateway.http.api.openapi import DocumentHandler
@@ -80,6 +80,7 @@ def build_routes(runtime: Runtime, parts: Sequence[Part] = ()) -> Routes:
     responses.add_routes(routes)
     conversations.add_routes(routes)
     files.add_routes(routes)
+    batches.add_routes(routes, routes)
     routes.add("POST", "/explain", Explainer(routes), calls.EXPLAIN)
     routes.add("GET", "/models", models.list_models, calls.LIST_MODELS)
     routes.add("GET", "/models/{id...}", models.get_model, calls.GET_MODEL)

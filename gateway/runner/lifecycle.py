@@ -78,12 +78,18 @@ class CallRunner:
         await self._pipeline.count(self.call, generates)
         self._ending.identified = True
 
+    def speak_for(self, caller: Caller) -> None:
+        """The caller is known, and its request was counted: of one call of many that came together."""
+        self.call.caller = caller
+        self._ending.identified = True
+
     async def open(self, read: Callable[[], Awaitable[InboundCall]]) -> InboundCall:
         """Find the caller, then read the request into the call. Raises Fault."""
         return await self.guard(self._open(read))
 
     async def _open(self, read: Callable[[], Awaitable[InboundCall]]) -> InboundCall:
-        await self.identify(generates=True)
+        if not self._ending.identified:
+            await self.identify(generates=True)
         inbound = await read()
         if isinstance(inbound, StatefulInboundCall):
             self._ending.stateful = inbound
@@ -103,10 +109,12 @@ class CallRunner:
             # Before the plugins look: only now `call.body` is what will be sent.
             await self._ending.stateful.prepare()
         aside, size = self._host.aside, self.call.size
-        watch = await aside(size, BodyWatch, self.call)
+        # A call that has no other form needs no watch: there is nothing to become void.
+        watch = await aside(size, BodyWatch, self.call) if self.call.forms else None
         await self._pipeline.authorize(self.call)
         await self._pipeline.admit(self.call)
-        await aside(size, watch.settle)
+        if watch is not None:
+            await aside(size, watch.settle)
         await self._pipeline.choose(self.call)
         self._pipeline.set_filters(self.call)
         self.call.freeze()
@@ -166,7 +174,6 @@ class CallRunner:
             work.close()
             await self.fail(self._interruption)
             raise self._interruption
-        task = asyncio.current_task()
         try:
             return await work
         except Fault as error:
@@ -174,6 +181,7 @@ class CallRunner:
         except asyncio.CancelledError:
             # Whoever conducts the call is cancelled for one of two reasons: the process (or the response's owner) ends
             # it with a fault, or the caller's connection is gone.
+            task = asyncio.current_task()
             if self._interruption is None or task is None:
                 if self._conducted_by(task):
                     self.caller_left()
@@ -182,7 +190,7 @@ class CallRunner:
             fault = self._interruption
         except Exception as error:  # a bug, ours or a plugin's: it is billed and told like any failure of ours
             fault = bug(error)
-        if self._conducted_by(task):
+        if self._conducted_by(asyncio.current_task()):
             await self.fail(fault)
         raise fault
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 from gateway.aside import Aside
 from gateway.call import Call, Target
 from gateway.errors import Fault
+from gateway.operations import OPERATIONS
 from gateway.pipeline import Pipeline
 from gateway.provider import Answer, UpstreamRequest
 from gateway.runner.bill import (
@@ -172,16 +173,22 @@ class Rounds:
         found = self._rounds[-1]
         assert found.pump is not None
         found.measured = measure_ended_stream(found.sent, found.pump.tally)
-        if found.pump.overran and found.pump.limit is not None:
-            found.measured = limit_output(found.measured, found.pump.limit.tokens)
-            self._log.warning(
-                "a provider went on beyond the output limit that it was given: its answer was ended there",
-                extra={
-                    "request_id": self._call.id,
-                    "target": found.sent.target.model if found.sent.target is not None else "",
-                    "max_output": found.sent.max_output,
-                },
-            )
+        if found.pump.overran:
+            self._end_at_limit(found)
+
+    def _end_at_limit(self, found: Round) -> None:
+        """The answer was ended at its limit: that much is due, and the operator is told."""
+        sent = found.sent
+        assert sent.max_output is not None
+        found.measured = limit_output(found.measured, sent.max_output * OPERATIONS[sent.operation].choices(sent.body))
+        self._log.warning(
+            "a provider went on beyond the output limit that it was given: its answer was ended there",
+            extra={
+                "request_id": self._call.id,
+                "target": sent.target.model if sent.target is not None else "",
+                "max_output": sent.max_output,
+            },
+        )
 
     def close(self) -> None:
         """No more may arrive: what comes after the bill was counted would be given away."""
@@ -237,6 +244,8 @@ class Rounds:
     async def _fetch(self, found: Round) -> None:
         found.answer = await self._dispatcher.whole(found.sent, self._deadline)
         found.measured = measure_whole(found.sent, found.answer)
+        if found.answer.overran:
+            self._end_at_limit(found)
 
     async def _open(
         self, found: Round, make_relay: MakeRelay, quiet: float, on_silence: Callable[[], Awaitable[None]]

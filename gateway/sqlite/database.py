@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import os
+import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,8 +18,8 @@ from typing import Any, TypeVar
 from gateway.api import GatewayFault
 from gateway.api.stores import (
     DATABASE_MARK,
-    Counters,
     Discrepancy,
+    Journal,
     SlidingWindows,
     Snapshot,
     Stored,
@@ -26,15 +28,17 @@ from gateway.api.stores import (
 )
 from gateway.sqlite.audit import SqliteAudit
 from gateway.sqlite.engine.core import Core, Reader, Row, open_writing
-from gateway.sqlite.engine.ground import Ground
+from gateway.sqlite.engine.ground import JOURNAL, Ground
 from gateway.sqlite.engine.migrations import STEPS, migrate
 from gateway.sqlite.engine.presence import SqlitePresence
+from gateway.sqlite.engine.reserve import SIZE, Reserve, free_beside
 from gateway.sqlite.engine.writer import Writer
 from gateway.sqlite.identity.accounts import SqliteAccounts
 from gateway.sqlite.identity.keys import SqliteKeys
 from gateway.sqlite.identity.logins import SqliteLogins
 from gateway.sqlite.identity.sessions import SqliteSessions
 from gateway.sqlite.money.check import check_database
+from gateway.sqlite.money.inheritance import journals_of, settle_inheritance
 from gateway.sqlite.money.ledger import SqliteLedger
 from gateway.sqlite.money.operations import run_operations
 from gateway.sqlite.money.rows import Rows
@@ -77,8 +81,12 @@ class SqliteStores(Stores):
         return await self.core.reader.rows(sql, values, slow=slow)
 
     async def ping(self) -> None:
-        """Look at the file and its disk, and read one row the way every lookup does."""
+        """Look at the file and its disk, and read one row the way every lookup does. What a full disk has kept from
+        being done when this was opened is done as soon as it can be."""
         await self.core.apart(self.ground.check)
+        assert isinstance(self.presence, SqlitePresence)
+        if not self.presence.joined:
+            await self.presence.join()
         await self.core.reader.row(_PING)
 
     def describe(self) -> Mapping[str, str]:
@@ -184,8 +192,10 @@ def resets_safely(version: tuple[int, int, int]) -> bool:
 def _check_secret(connection: sqlite3.Connection, secret: bytes, adopt: bool) -> None:
     """Refuse a secret that is not the database's own: with it, every key would silently be unknown."""
     mark = derive(secret, DATABASE_MARK)
-    connection.execute("INSERT INTO facts (name, value) VALUES ('secret', ?) ON CONFLICT DO NOTHING", (mark,))
-    stored = connection.execute("SELECT value FROM facts WHERE name = 'secret'").fetchone()[0]
+    ours = "SELECT value FROM facts WHERE name = 'secret'"
+    if connection.execute(ours).fetchone() is None:
+        connection.execute("INSERT INTO facts (name, value) VALUES ('secret', ?) ON CONFLICT DO NOTHING", (mark,))
+    stored = connection.execute(ours).fetchone()[0]
     if hmac.compare_digest(stored, mark):
         return
     if not adopt:
@@ -214,12 +224,21 @@ def _keep_as_it_was(path: Path, version: int) -> None:
 
 def _connect(path: Path, secret: bytes, adopt_secret: bool) -> sqlite3.Connection:
     """The writer's connection to a database that is up to date and ours; only its owner may read the file."""
+    reserve = Reserve(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        connection = open_writing(path)
+        reserve.give_up(less_than=SIZE)
+        try:
+            connection = _open(path)
+        except sqlite3.OperationalError:
+            # Whatever it was, a quota above all: once more when there is room to give.
+            if not reserve.give_up():
+                raise
+            connection = _open(path)
     except (OSError, sqlite3.Error) as error:
-        raise GatewayFault(f"The database {path} cannot be opened for writing: {error}.") from error
+        full = " (its disk is full: make room)" if free_beside(path) < SIZE else ""
+        raise GatewayFault(f"The database {path} cannot be opened for writing: {error}{full}.") from error
     try:
         migrate(connection, lambda version: _keep_as_it_was(path, version))
         _check_secret(connection, secret, adopt_secret)
@@ -230,8 +249,19 @@ def _connect(path: Path, secret: bytes, adopt_secret: bool) -> sqlite3.Connectio
     return connection
 
 
+def _open(path: Path) -> sqlite3.Connection:
+    """A connection for the writer that has read something, which is what makes the log and its index."""
+    connection = open_writing(path)
+    try:
+        connection.execute("PRAGMA user_version").fetchone()
+    except BaseException:  # raised again once things are put right
+        connection.close()
+        raise
+    return connection
+
+
 def _make_writer(
-    connect: Callable[[], sqlite3.Connection], queue: int, patience: float, log: logging.Logger | None
+    connect: Callable[[], sqlite3.Connection], queue: int, patience: float, journal: Journal, log: logging.Logger
 ) -> Writer:
     """The writer, with what its thread remembers from batch to batch; see `open_stores`."""
     names, rows = Names(), Rows()
@@ -249,8 +279,34 @@ def _make_writer(
         settled,
         limit=queue,
         patience=patience,
-        log=log or logging.getLogger("gateway.sqlite"),
+        journal=journal,
+        log=log,
     )
+
+
+async def _begin(core: Core, presence: SqlitePresence, log: logging.Logger) -> None:
+    """Join, and write what dead processes left. While nothing can be written both wait, and what can be read is read
+    all the same: `SqliteStores.ping` joins, and `SqliteLedger.fail_over` writes."""
+    try:
+        await presence.join()
+        await settle_inheritance(core.path, core.writer, core.now(), log)
+    except GatewayFault as fault:
+        if fault.status != 503:
+            raise
+        log.error(
+            "the database takes nothing: this process joins, and writes what dead ones left, as soon as it does",
+            extra={"detail": fault.detail},
+        )
+
+
+def _counters(
+    path: Path, monotonic: Callable[[], float], shared: bool, opened: AsyncExitStack
+) -> SlidingWindows | SharedCounters:
+    if not shared:
+        return SlidingWindows(monotonic)
+    counters = SharedCounters(path.with_name(path.name + "-rates"), monotonic)
+    opened.callback(counters.close)
+    return counters
 
 
 async def open_stores(
@@ -280,9 +336,13 @@ async def open_stores(
     if len(secret) < LEAST_SECRET:
         raise GatewayFault(f"The server secret must have at least {LEAST_SECRET} bytes.")
     path = Path(path)
-    writer = _make_writer(lambda: _connect(path, secret, adopt_secret), queue, patience, log)
+    log = log or logging.getLogger("gateway.sqlite")
+    folder, name = journals_of(path)
+    journal = Journal(folder / (name + secrets.token_hex(8)), reserve=JOURNAL)
+    writer = _make_writer(lambda: _connect(path, secret, adopt_secret), queue, patience, journal, log)
     async with AsyncExitStack() as opened:
         await writer.start()
+        opened.push_async_callback(asyncio.to_thread, journal.close)
         opened.push_async_callback(writer.close)
         reader = Reader(path)
         opened.push_async_callback(reader.close)
@@ -290,13 +350,9 @@ async def open_stores(
         core = Core(path, writer, reader, clock, monotonic)
         presence = SqlitePresence(core)
         opened.push_async_callback(presence.leave)
-        await presence.join()
+        await _begin(core, presence, log)
         keys = SqliteKeys(core, secret, key_prefix, keys_per_account)
-        counters: Counters = SlidingWindows(monotonic)
-        if shared_counters:
-            rates = path.with_name(path.name + "-rates")
-            counters = shared = await core.apart(lambda: SharedCounters(rates, monotonic))
-            opened.callback(shared.close)
+        counters = await core.apart(lambda: _counters(path, monotonic, shared_counters, opened))
         stores = SqliteStores(
             accounts=SqliteAccounts(core, keys.forget),
             keys=keys,
@@ -315,7 +371,7 @@ async def open_stores(
             core=core,
             copies=await core.apart(lambda: _copies_beside(path)),
             shared=shared_counters,
-            ground=await core.apart(lambda: Ground(path, min_free)),
+            ground=await core.apart(lambda: Ground(path, min_free, journal)),
         )
         stores.opened = opened.pop_all()
         return stores

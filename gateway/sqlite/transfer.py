@@ -24,10 +24,10 @@ from gateway.sqlite.money.unit_of_work import BASES, KINDS
 
 READ: Mapping[str, str] = MappingProxyType(
     {
-        "accounts": "SELECT n, id, name, role, balance, held, requests_per_minute, disabled, created "
+        "accounts": "SELECT n, id, name, role, balance, held, requests_per_minute, disabled, created, alert_thresholds "
         "FROM accounts ORDER BY n",
         "keys": "SELECT n, id, account, name, label, created, expires, revoked, last_used, monthly_limit, models, "
-        "requests_per_minute, ip_allow FROM keys ORDER BY n",
+        "requests_per_minute, ip_allow, alert_thresholds FROM keys ORDER BY n",
         "secrets": "SELECT digest, key, until FROM secrets ORDER BY digest",
         "months": "SELECT key, period, used, held FROM months ORDER BY key, period",
         "holds": "SELECT h.n, h.request_id, h.account, h.key, h.period, h.created, m.text, h.amount, h.units, h.state, "
@@ -43,12 +43,14 @@ READ: Mapping[str, str] = MappingProxyType(
         "topup_parts": "SELECT topup, name, amount, rank FROM topup_parts ORDER BY topup, name",
         "usage": "SELECT u.n, u.account, u.key, u.hold, coalesce(h.request_id, u.request_id, ''), m.text, "
         "coalesce(t.text, ''), r.text, u.status, u.basis, u.created, u.prompt, u.completion, u.cached, u.cache_write, "
-        "u.reasoning, u.audio_input, u.audio_output, u.image_input, u.image_output, u.web_searches, u.first_byte_ms, "
-        "u.total_ms, coalesce(e.text, ''), u.tags, coalesce(u.tries, '') FROM usage AS u "
+        "u.reasoning, u.audio_input, u.audio_output, u.image_input, u.image_output, u.web_searches, u.cache_write_1h, "
+        "u.images, u.characters, u.seconds, u.searches, u.first_byte_ms, u.total_ms, coalesce(e.text, ''), u.tags, "
+        "coalesce(u.tries, '') FROM usage AS u "
         "JOIN names AS m ON m.n = u.model "
         "JOIN names AS r ON r.n = u.route LEFT JOIN names AS t ON t.n = u.target LEFT JOIN names AS e ON e.n = u.error "
         "LEFT JOIN holds AS h ON h.n = u.hold ORDER BY u.n",
-        "rollups": "SELECT r.account, r.day, r.key, m.text, r.credits, r.requests, r.prompt + r.completion "
+        "rollups": "SELECT r.account, r.day, r.key, m.text, r.credits, r.requests, r.prompt + r.completion, "
+        "r.images, r.characters, r.seconds, r.searches "
         "FROM rollups AS r JOIN names AS m ON m.n = r.model ORDER BY r.account, r.day, r.key, m.text",
         "tag_sums": "SELECT account, day, name, value, key, credits, requests, tokens FROM tag_sums "
         "ORDER BY account, day, name, value, key",
@@ -68,10 +70,10 @@ READ: Mapping[str, str] = MappingProxyType(
 )
 _WRITE: Mapping[str, str] = MappingProxyType(
     {
-        "accounts": "INSERT INTO accounts (n, id, name, role, balance, held, requests_per_minute, disabled, created) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "accounts": "INSERT INTO accounts (n, id, name, role, balance, held, requests_per_minute, disabled, created, "
+        "alert_thresholds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         "keys": "INSERT INTO keys (n, id, account, name, label, created, expires, revoked, last_used, monthly_limit, "
-        "models, requests_per_minute, ip_allow) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "models, requests_per_minute, ip_allow, alert_thresholds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         "secrets": "INSERT INTO secrets (digest, key, until) VALUES (?, ?, ?)",
         "months": "INSERT INTO months (key, period, used, held) VALUES (?, ?, ?, ?)",
         "holds": "INSERT INTO holds (n, request_id, account, key, period, created, model, amount, units, state, "
@@ -86,10 +88,10 @@ _WRITE: Mapping[str, str] = MappingProxyType(
         "topup_parts": "INSERT INTO topup_parts (topup, name, amount, rank) VALUES (?, ?, ?, ?)",
         "usage": "INSERT INTO usage (n, account, key, hold, request_id, model, target, route, status, basis, created, "
         "prompt, completion, cached, cache_write, reasoning, audio_input, audio_output, image_input, image_output, "
-        "web_searches, first_byte_ms, total_ms, error, tags, tries) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        "rollups": "INSERT INTO rollups (account, day, key, model, credits, requests, prompt, completion) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+        "web_searches, cache_write_1h, images, characters, seconds, searches, first_byte_ms, total_ms, error, tags, "
+        "tries) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "rollups": "INSERT INTO rollups (account, day, key, model, credits, requests, prompt, completion, images, "
+        "characters, seconds, searches) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?)",
         "tag_sums": "INSERT INTO tag_sums (account, day, name, value, key, credits, requests, tokens) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         "responses": "INSERT INTO responses (n, id, account, status, created, expires, previous, process, background, "
@@ -115,7 +117,7 @@ _NAME = "INSERT INTO names (text) VALUES (?) ON CONFLICT (text) DO UPDATE SET te
 NOBODY = 0
 """The number of a process that never was: what it is said to run is found to be a dead one's."""
 _PLACE = {table: {name: place for place, name in enumerate(columns)} for table, columns in TABLES.items()}
-_LISTS = {"keys": ("models", "ip_allow")}
+_LISTS = {"accounts": ("alert_thresholds",), "keys": ("models", "ip_allow", "alert_thresholds")}
 _DICTS = {"conversations": ("metadata",), "answers": ("headers",), "audit": ("detail",),
           "objects": ("details",)}  # fmt: skip
 _FLAGS = {"accounts": ("disabled",), "holds": ("logged", "dispatched"),
@@ -123,7 +125,7 @@ _FLAGS = {"accounts": ("disabled",), "holds": ("logged", "dispatched"),
 _NAMES = {"holds": ("model", "target"), "usage": ("model", "target", "route", "error"), "rollups": ("model",)}
 _TAGGED = ("holds", "usage")
 _MAY_LACK = ("target", "error")
-_FIRST_COUNT, _COUNTS = _PLACE["usage"]["counts"], 10
+_FIRST_COUNT, _COUNTS = _PLACE["usage"]["counts"], 15
 
 
 def _read_row(table: str, row: Row) -> Row:

@@ -54,6 +54,7 @@ from gateway.stores.tries import pack_tries, unpack_tries
 from gateway.stores.usage import (
     ALL_USE,
     MOST_TAG_VALUES,
+    OTHER_COUNTS,
     LoggedRequest,
     TagSum,
     UsageFilter,
@@ -68,6 +69,7 @@ __all__ = [
     "DISK_FULL",
     "MAX_CREDITS",
     "MOST_TAG_VALUES",
+    "OTHER_COUNTS",
     "TABLES",
     "Account",
     "AccountChange",

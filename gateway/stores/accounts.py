@@ -8,7 +8,8 @@ from typing import Protocol
 
 @dataclass(slots=True, frozen=True)
 class Account:
-    """balance: credits left (settled); held: credits reserved by running calls; `held <= balance` always."""
+    """balance: credits left (settled); held: credits reserved by running calls; `held <= balance` always.
+    alert_thresholds: percents of its budget at which is told of it; None: those of the configuration."""
 
     id: str
     name: str
@@ -18,6 +19,7 @@ class Account:
     created_at: int
     requests_per_minute: int | None = None
     disabled: bool = False
+    alert_thresholds: tuple[int, ...] | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -32,6 +34,7 @@ class AccountChange:
     role: str = "user"
     disabled: bool = False
     requests_per_minute: int | None = None
+    alert_thresholds: tuple[int, ...] | None = None
 
 
 class Accounts(Protocol):

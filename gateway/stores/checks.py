@@ -9,9 +9,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from gateway.errors import CallerFault
+from gateway.stores.accounts import AccountChange
 from gateway.stores.amounts import asked_credits
 from gateway.stores.keys import KeySettings
 
+_CHANGEABLE = ("name", "role", "disabled", "requests_per_minute", "alert_thresholds")
+"""Members of an account. Money moves through the ledger alone."""
 ROLES = ("user", "admin")
 _PATTERN = re.compile(r"[A-Za-z0-9._:@/+~*-]{1,200}")
 _EMAIL = re.compile(r"[^\s@<>\"(),:;\\\[\]]{1,64}@[^\s@<>\"(),:;\\\[\]/]{1,190}")
@@ -35,6 +38,33 @@ def checked_rate(value: int | None) -> int | None:
         raise CallerFault("requests_per_minute: expected an integer from 1 to 1000000, or null.",
                           param="requests_per_minute")  # fmt: skip
     return value
+
+
+def checked_thresholds(values: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """Percents from 1 to 100, in ascending order, each once; None for those of the configuration, none for no alert."""
+    if values is None:
+        return None
+    found = tuple(values)
+    good = all(type(one) is int and 1 <= one <= 100 for one in found) and list(found) == sorted(set(found))
+    if not good:
+        raise CallerFault("alert_thresholds: expected percents from 1 to 100 in ascending order, or null.",
+                          param="alert_thresholds")  # fmt: skip
+    return found
+
+
+def check_change(change: AccountChange) -> None:
+    """Raise CallerFault for a change of an account that names what cannot be set, or that sets what cannot be kept."""
+    for member in change.change:
+        if member not in _CHANGEABLE:
+            raise CallerFault(f"{member}: this member of an account cannot be changed.", param=member)
+    if "name" in change.change:
+        checked_text(change.name, "name", least=1, most=200)
+    if "role" in change.change:
+        checked_role(change.role)
+    if "requests_per_minute" in change.change:
+        checked_rate(change.requests_per_minute)
+    if "alert_thresholds" in change.change:
+        checked_thresholds(change.alert_thresholds)
 
 
 def checked_role(role: str) -> str:
@@ -81,7 +111,8 @@ def checked_settings(settings: KeySettings, now: int) -> KeySettings:
                 param="ip_allow",
             )
         networks = tuple(_network(text, i) for i, text in enumerate(networks))
-    return replace(settings, models=models, ip_allow=networks)
+    thresholds = checked_thresholds(settings.alert_thresholds)
+    return replace(settings, models=models, ip_allow=networks, alert_thresholds=thresholds)
 
 
 def _network(text: str, i: int) -> str:

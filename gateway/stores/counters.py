@@ -9,7 +9,7 @@ from typing import Protocol
 from gateway.errors import GatewayFault
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Window:
     """State of a sliding window after a hit. `reset`: seconds until the window is wholly free again;
     `retry_after`: seconds until the next hit would be allowed, 0.0 when it is now."""

@@ -10,7 +10,8 @@ from gateway.call import Caller
 
 @dataclass(slots=True, frozen=True)
 class Key:
-    """A key without its secret. label: prefix and last four characters, fit for display and logs."""
+    """A key without its secret. label: prefix and last four characters, fit for display and logs.
+    alert_thresholds: percents of its ceiling at which is told of it; None: those of the configuration."""
 
     id: str
     account_id: str
@@ -24,6 +25,7 @@ class Key:
     models: tuple[str, ...] | None = None
     requests_per_minute: int | None = None
     ip_allow: tuple[str, ...] | None = None
+    alert_thresholds: tuple[int, ...] | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -36,6 +38,7 @@ class KeySettings:
     models: tuple[str, ...] | None = None
     requests_per_minute: int | None = None
     ip_allow: tuple[str, ...] | None = None
+    alert_thresholds: tuple[int, ...] | None = None
 
 
 class Keys(Protocol):

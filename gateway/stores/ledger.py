@@ -24,7 +24,7 @@ what a call cost beyond its hold: the part that could still be paid as `amount`,
 `correction` that takes back what a payment service paid out again: what was spent meanwhile is `unpaid`."""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class HoldRequest:
     """Reserve `base + unit_price * units` credits (rounded up) for one call.
 
@@ -55,7 +55,7 @@ class HoldRequest:
     tags: Tags = ()
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Hold:
     """What was reserved: `amount` credits. units: output tokens that balance and ceiling can pay; covered: those that
     are reserved, None for all of them. base: what of it is not for units, None for all that was asked."""

@@ -29,9 +29,9 @@ TABLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         name: tuple(columns.split())
         for name, columns in {
-            "accounts": "n id name role balance held requests_per_minute disabled created",
+            "accounts": "n id name role balance held requests_per_minute disabled created alert_thresholds",
             "keys": "n id account name label created expires revoked last_used monthly_limit models "
-            "requests_per_minute ip_allow",
+            "requests_per_minute ip_allow alert_thresholds",
             "secrets": "digest key until",
             "months": "key period used held",
             "holds": "n request_id account key period created model amount units state charged logged target "
@@ -43,7 +43,7 @@ TABLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "topup_parts": "topup name amount rank",
             "usage": "n account key hold request_id model target route status basis created counts first_byte_ms "
             "total_ms error tags tries",
-            "rollups": "account day key model credits requests tokens",
+            "rollups": "account day key model credits requests tokens images characters seconds searches",
             "tag_sums": "account day name value key credits requests tokens",
             "responses": "n id account status created expires previous running background cancelled request_id input "
             "response output events",

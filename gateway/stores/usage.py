@@ -11,9 +11,11 @@ from gateway.wire.spend_tags import Tags
 
 MOST_TAG_VALUES = 1000
 """Different values of one tag that are counted apart, for an account and a UTC day; more come under ""."""
+OTHER_COUNTS = ("images", "characters", "seconds", "searches")
+"""What a usage counts besides tokens, as its members are called."""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class UsageRow:
     """One request in the usage log. created: unix seconds; milliseconds for the two durations.
     model: what the caller asked for; target: the model that answered, "" when none did. tags: for whom it was; those
@@ -38,7 +40,8 @@ class UsageRow:
 
 @dataclass(slots=True, frozen=True)
 class LoggedRequest:
-    """A usage row as read back; seq: grows with every row; credits: what the ledger charged for it."""
+    """A usage row as read back; seq: grows with every row; credits: what the ledger charged for it, less what it gave
+    back."""
 
     seq: int
     credits: int
@@ -50,7 +53,7 @@ class UsageSummary:
     """The figures of `GET /usage`: totals; `(day, credits, requests)` per UTC day with any use, ascending;
     `(model, credits)` and `(key id, credits, requests)`, most credits first, the key "" for calls without one. The
     credits are the ledger's own charges, booked on the day and under
-    the model of their hold; tokens and requests come from the usage log."""
+    the model of their hold; tokens, requests and what is counted otherwise come from the usage log."""
 
     balance: int
     credits: int
@@ -59,6 +62,16 @@ class UsageSummary:
     daily: Sequence[tuple[str, int, int]] = ()
     by_model: Sequence[tuple[str, int]] = ()
     by_key: Sequence[tuple[str, int, int]] = ()
+    images: int = 0
+    characters: int = 0
+    seconds: int = 0
+    searches: int = 0
+
+    @property
+    def others(self) -> dict[str, int]:
+        """What was used besides tokens, as far as anything was."""
+        counts = {name: getattr(self, name) for name in OTHER_COUNTS}
+        return {name: count for name, count in counts.items() if count}
 
 
 @dataclass(slots=True, frozen=True)

@@ -27,7 +27,7 @@ class SlidingWindows:
         if kept is None:
             kept = self._by_length[window] = {}
         since = now - window
-        rows: list[deque[float]] = []
+        rows: list[tuple[int, deque[float]]] = []
         full = False
         for name, limit in names_and_limits:
             times = kept.pop(name, None)
@@ -37,41 +37,39 @@ class SlidingWindows:
                 while times and times[0] <= since:
                     times.popleft()
             kept[name] = times
-            rows.append(times)
+            rows.append((limit, times))
             if len(times) >= limit:
                 full = True
         if not full:
-            for times in rows:
+            for _, times in rows:
                 times.append(now)
         self._drop_idle(kept, since)
-        return [
-            window_state(not full, limit, times, now, window)
-            for (_, limit), times in zip(names_and_limits, rows, strict=True)
-        ]
+        return [window_state(not full, limit, times, now, window) for limit, times in rows]
 
     async def peek(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
         """What `hit` would find."""
         now = self._monotonic()
         kept = self._by_length.get(window, {})
-        rows = [kept.get(name) or deque[float]() for name, _ in names_and_limits]
-        for times in rows:
-            while times and times[0] <= now - window:
+        since = now - window
+        rows: list[tuple[int, Sequence[float]]] = []
+        allowed = True
+        for name, limit in names_and_limits:
+            times = kept.get(name)
+            while times and times[0] <= since:
                 times.popleft()
-        allowed = all(len(times) < limit for (_, limit), times in zip(names_and_limits, rows, strict=True))
-        return [
-            window_state(allowed, limit, times, now, window)
-            for (_, limit), times in zip(names_and_limits, rows, strict=True)
-        ]
+            rows.append((limit, times or ()))
+            if len(times or ()) >= limit:
+                allowed = False
+        return [window_state(allowed, limit, times, now, window) for limit, times in rows]
 
     @staticmethod
     def _drop_idle(kept: dict[str, deque[float]], since: float) -> None:
-        for _ in range(2):
-            name = next(iter(kept), None)
-            if name is None:
-                return
-            times = kept[name]
-            if times and times[-1] > since:
-                return
+        idle: list[str] = []
+        for name, times in kept.items():
+            if len(idle) == 2 or (times and times[-1] > since):
+                break
+            idle.append(name)
+        for name in idle:
             del kept[name]
 
     def __len__(self) -> int:
@@ -82,6 +80,8 @@ class SlidingWindows:
 def window_state(allowed: bool, limit: int, times: Sequence[float], now: float, window: float) -> Window:
     """What to tell about a window that holds `times`, all of them less than one window old, oldest first."""
     count = len(times)
+    if 0 < count < limit:
+        return Window(allowed, limit, limit - count, times[-1] + window - now, 0.0)
     newest = times[-1] if count else 0.0
     freeing = times[count - limit] if 0 < limit <= count else 0.0
     return window_of(allowed, limit, count=count, newest=newest, freeing=freeing, now=now, window=window)

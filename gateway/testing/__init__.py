@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.testing.client import Client, ClientAnswer
 from gateway.testing.contract import HOSTILE_BODIES, HOSTILE_VALUES, ProviderContract
 from gateway.testing.live_contract import LiveProviderContract
+from gateway.testing.processes import ForkServer, GatewayProcess
 from gateway.testing.running import RunningGateway, running_gateway, upstream_config
 from gateway.testing.streams import (
     DONE_EVENT,
@@ -45,6 +46,8 @@ __all__ = [
     "CollectingSink",
     "Cut",
     "FakeUpstream",
+    "ForkServer",
+    "GatewayProcess",
     "Hold",
     "LiveProviderContract",
     "Pause",

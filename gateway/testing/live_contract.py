@@ -25,7 +25,7 @@ from gateway.testing.client import Client, ClientAnswer
 from gateway.testing.running import CREDITS, running_gateway, upstream_config
 from gateway.testing.streams import openai_error
 from gateway.testing.transcripts import Transcript, load_transcripts
-from gateway.testing.upstream import FakeUpstream, Reply, Stall, json_reply, random_slices
+from gateway.testing.upstream import PATIENCE, FakeUpstream, Reply, Stall, json_reply, random_slices
 
 _MODEL = "live/model"
 _TOOL = {
@@ -126,7 +126,7 @@ class LiveProviderContract:
                 assert answer.status == 200
                 await answer.content.readany()
             if not self.drains:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(PATIENCE):
                     await upstream.requests[0].closed.wait()
                 await _check_books(client)
 
@@ -181,7 +181,7 @@ def _calls(answer: ClientAnswer) -> list[str]:
 async def _check_books(client: Client, spent: int | None = None) -> None:
     """Nothing is held any more, and every sum is right. spent: credits that were charged in all, None for any."""
     gateway = client.gateway.gateway
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while gateway.runtime.users:  # noqa: ASYNC110 - a caller who left is billed by a task of the process
             await asyncio.sleep(0.005)
     account = await gateway.stores.accounts.get_account(client.gateway.account.id)

@@ -112,12 +112,14 @@ async def running_gateway(
     env: Mapping[str, str] | None = None,
     plugins: Mapping[str, object] = MappingProxyType({}),
     account_name: str = "test",
+    console: Console | None = None,
 ) -> AsyncIterator[RunningGateway]:
     """Start a gateway with `config` (YAML text, or a mapping that is written as YAML) on a free port of 127.0.0.1.
 
     folder: an empty folder for configuration and data. account_name: of the account that is made for the test, for
     gateways that share a database. plugins: name -> module or class, loaded beside the gateway's
-    own and the installed ones. Raises ConfigFault like the real start.
+    own and the installed ones. console: what shows the pages; tests that start many gateways pass
+    each one whose shelf shares what is dear to make. Raises ConfigFault like the real start.
     """
     config_path = folder / "config.yaml"
     # JSON is YAML, so a mapping needs no YAML writer.
@@ -127,7 +129,7 @@ async def running_gateway(
     environment = {"GATEWAY_DATA": str(folder / "data"), **(env or {})}
     gateway = Gateway(config_path, environment, log_stream=stream, plugins=plugins)
     await gateway.start()
-    service = Service(gateway, host="127.0.0.1", port=0, parts=(Console().mount,))
+    service = Service(gateway, host="127.0.0.1", port=0, parts=((console or Console()).mount,))
     await service.start()
     try:
         account = await gateway.stores.accounts.create_account(account_name, grant=CREDITS)

@@ -23,6 +23,9 @@ from typing import Any, Literal, Self, cast
 
 import orjson
 
+PATIENCE = 30.0
+"""Seconds that the kit waits for what must come. Long, because a busy machine is no fault of what is tested."""
+
 
 @dataclass(slots=True, frozen=True)
 class Pause:
@@ -119,7 +122,7 @@ class Received:
         """The body as JSON."""
         return orjson.loads(self.body)
 
-    async def wait_closed(self, within: float) -> float:
+    async def wait_closed(self, within: float = PATIENCE) -> float:
         """Wait until the client closed the connection; returns the time of it. Raises TimeoutError."""
         async with asyncio.timeout(within):
             await self.closed.wait()
@@ -177,7 +180,13 @@ class FakeUpstream:
         """Let a function decide on each request."""
         self._answer = decide
 
-    async def wait_for_requests(self, count: int, within: float = 2.0) -> list[Received]:
+    def forget(self) -> None:
+        """As if nothing had been asked and no reply been set: for tests that share one upstream in turn."""
+        self.requests.clear()
+        self._queue.clear()
+        self._answer = None
+
+    async def wait_for_requests(self, count: int, within: float = PATIENCE) -> list[Received]:
         """Wait until `count` requests have arrived in all. Raises TimeoutError."""
         async with asyncio.timeout(within), self._arrived:
             await self._arrived.wait_for(lambda: len(self.requests) >= count)

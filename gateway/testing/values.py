@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.call import Call, Target
 from gateway.errors import Fault
+from gateway.testing.upstream import PATIENCE
 
 HELLO: dict[str, Any] = {"model": "test/model", "messages": [{"role": "user", "content": "Hello!"}]}
 
@@ -68,7 +69,7 @@ class CollectingSink:
         self.ended, self.fault = True, fault
         self._end.set()
 
-    async def wait(self, within: float = 5.0) -> None:
+    async def wait(self, within: float = PATIENCE) -> None:
         """Until the end came. Raises TimeoutError."""
         async with asyncio.timeout(within):
             await self._end.wait()

@@ -8,11 +8,11 @@ anywhere.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import NamedTuple, cast
 
-from gateway.aside import Aside
+from gateway.aside import SMALL, Aside
 from gateway.call import Call, Target
 from gateway.costs import CONVERSATIONS, Owns, check_kept, nobody_owns, read_costs
 from gateway.dialect import Relay
@@ -20,7 +20,7 @@ from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault
 from gateway.fetch import CallMedia, Links, MediaFetcher
 from gateway.operations import OPERATIONS
 from gateway.profile import COMPLETIONS, Dialect
-from gateway.provider import Answer, Attempt, Exchange, MediaProvider, Sink, Transport, UpstreamRequest
+from gateway.provider import Answer, Attempt, Exchange, MediaProvider, Provider, Sink, Transport, UpstreamRequest
 from gateway.records import AttemptRecord
 from gateway.upstream.fan_out import FanOut, gather_all, merge_answers, part_of, parts_needed
 from gateway.upstream.filtering import FilteredReader
@@ -30,7 +30,9 @@ from gateway.upstream.plan import Plan, RetryPolicy
 from gateway.upstream.reading import fault_of
 from gateway.upstream.stream_pump import StreamPump, WholeReply
 from gateway.upstream.timeouts import time_limit_passed
-from gateway.upstream.translation import speak
+from gateway.upstream.translation import Spoken, speak
+from gateway.wire.chat.plain import says_only_words
+from gateway.wire.kept_ids import KeptId
 
 _CHECKED = CONVERSATIONS | {"plain"}
 """Dialects whose bodies say in known words what they want of a provider; a plugin's own it checks itself."""
@@ -148,7 +150,10 @@ class Dispatcher:
             tried.give_up()
             raise
         tried.end(None)
-        return answer
+        if call.max_output is None:
+            return answer
+        choices = OPERATIONS[call.operation].choices(call.body)
+        return await self._aside(4 * answer.output_tokens, OutputLimit(call.max_output, choices).end, answer)
 
     def _try(self, call: Call, plan: Plan) -> Try:
         return Try(call, plan.target, plan.lane, plan.clock, self._observe)
@@ -162,7 +167,8 @@ class Dispatcher:
             sink.close()
         if reply.status >= 300:
             raise fault_of(attempt.reader, reply)
-        return await self._aside(len(reply.body), attempt.reader.read_reply, reply)
+        read, size = attempt.reader.read_reply, len(reply.body)
+        return read(reply) if size <= SMALL else await self._aside(size, read, reply)
 
     async def _open(
         self,
@@ -179,7 +185,7 @@ class Dispatcher:
         pump = StreamPump(reader, tally, make_relay(reader.dialect), *plan.limits(), quiet)
         pump.attempt = self._try(call, plan)
         if call.max_output is not None:
-            pump.limit = OutputLimit(call.max_output * choices)
+            pump.limit = OutputLimit(call.max_output, choices)
         try:
             pump.exchange = self._begin(call, plan, attempts, pump)
             while not (pump.started or pump.ended):
@@ -203,30 +209,30 @@ class Dispatcher:
                 f"The model '{target.model}' {operation.cannot}.", code="unsupported_operation", param="model"
             )
         provider = plan.lane.endpoint.provider
-        spoken = await self._aside(call.size, speak, call, target)
-        ready = spoken.call
-        # A completion's own words are those of a chat, but for the prompts, which name nothing.
-        said, dialect = (call.body, "chat") if ready.dialect == COMPLETIONS else (ready.body, ready.dialect)
-        if not operation.in_dialects:
-            dialect = "plain"
-        if dialect in _CHECKED:
-            kept = await self._aside(call.size, read_costs, said, dialect, target)
-            if kept:
-                await check_kept(ready, kept, target, self._owns)
+        small = call.size <= SMALL
+        said = _say(call, target) if small else await self._aside(call.size, _say, call, target)
+        spoken, ready = said.spoken, said.spoken.call
+        if said.kept:
+            await check_kept(ready, said.kept, target, self._owns)
         if target.profile.media == "bytes" and operation.takes_media and ready.dialect == "chat":
             # That such a provider names its media was checked when it was loaded.
             ready = await self._with_media(ready, cast("MediaProvider", provider), plan)
         count = parts_needed(operation.choices(call.body), target)
-        views = [ready] if count == 1 else [part_of(ready) for _ in range(count)]
-        made = await self._aside(call.size, lambda: [provider.prepare(view, target) for view in views])
-        if self._links is not None and operation.takes_media:
+        make = _make_one if count == 1 else _make_parts
+        given = provider, ready, target, count
+        made = make(*given) if small else await self._aside(call.size, make, *given)
+        if self._links is not None and operation.takes_media and not said.plain:
             names = await self._aside(call.size, self._links.judge, ready.body)
             if names:
                 await self._links.check(names, made[0].request.url)
-        readers = [spoken.reader(attempt.reader) for attempt in made]
+        return [self._read_as_asked(call, spoken, attempt) for attempt in made]
+
+    @staticmethod
+    def _read_as_asked(call: Call, spoken: Spoken, attempt: Attempt) -> Attempt:
+        reader = spoken.reader(attempt.reader)
         if call.answer_filters:
-            readers = [FilteredReader(reader, call.answer_filters) for reader in readers]
-        return [Attempt(attempt.request, reader) for attempt, reader in zip(made, readers, strict=True)]
+            reader = FilteredReader(reader, call.answer_filters)
+        return attempt if reader is attempt.reader else Attempt(attempt.request, reader)
 
     async def _with_media(self, call: Call, provider: MediaProvider, plan: Plan) -> Call:
         """The call as a provider takes it that wants bytes, with media in the place of URLs. Raises Fault."""
@@ -256,8 +262,9 @@ class Dispatcher:
         return fan_out
 
     def _send(self, call: Call, plan: Plan, attempt: Attempt, sink: Sink) -> Exchange:
-        call.target = plan.target
-        call.attempts += 1
+        progress = call.progress
+        progress.target = plan.target
+        progress.attempts += 1
         more = self._dispatched(call, plan.target)
         request = attempt.request
         if more:
@@ -269,3 +276,35 @@ class Dispatcher:
             sink = self._tap(call, plan.target, attempt, sink)
         transport = plan.lane.endpoint.provider.transport or self._transport
         return transport.send(request, sink)
+
+
+class _Said(NamedTuple):
+    """A call as one target is told it. kept: ids in it of what the provider keeps, which its account must own. plain:
+    it is nothing but words (`gateway.wire.chat.plain`)."""
+
+    spoken: Spoken
+    kept: Sequence[KeptId] = ()
+    plain: bool = False
+
+
+def _say(call: Call, target: Target) -> _Said:
+    """Raises CallerFault for what cannot be said there, or asks for what costs more than the prices say."""
+    operation = OPERATIONS[call.operation]
+    as_it_is = call.dialect == "chat" and not call.forms and not operation.over and "chat" in target.profile.dialects
+    if as_it_is and operation.in_dialects and says_only_words(call.body):
+        return _Said(Spoken(call), plain=True)
+    spoken = speak(call, target)
+    ready = spoken.call
+    # A completion's own words are those of a chat, but for the prompts, which name nothing.
+    said, dialect = (call.body, "chat") if ready.dialect == COMPLETIONS else (ready.body, ready.dialect)
+    if not operation.in_dialects:
+        dialect = "plain"
+    return _Said(spoken, read_costs(said, dialect, target) if dialect in _CHECKED else ())
+
+
+def _make_one(provider: Provider, call: Call, target: Target, count: int) -> list[Attempt]:
+    return [provider.prepare(call, target)]
+
+
+def _make_parts(provider: Provider, call: Call, target: Target, count: int) -> list[Attempt]:
+    return [provider.prepare(part_of(call), target) for _ in range(count)]

@@ -1,4 +1,4 @@
-"""Providers that go on beyond the output limit that they were given: their streams are ended at what is paid for.
+"""Providers that go on beyond the output limit that they were given: their answers are ended at what is paid for.
 
 How many tokens came is not known before the end. A limit counts as passed by what no honest answer comes to: usage that
 says so; more chunks than tokens, since providers send one token a chunk or several (those that send letters apart are
@@ -8,7 +8,9 @@ a long text has 4 to 5 bytes in English, and up to 10 in scripts of three bytes 
 
 from __future__ import annotations
 
-from gateway.provider import Tally
+from dataclasses import replace
+
+from gateway.provider import Answer, Tally
 
 _LETTER, _USUAL, _MOST = 2, 5, 12
 """Bytes of text: fewer in a chunk are a letter, not a token; so many a token has mostly; more it never has."""
@@ -17,12 +19,13 @@ _SPARE = 8
 
 
 class OutputLimit:
-    """The limit of one stream. tokens: over all choices."""
+    """The limit of one answer. tokens: over all choices."""
 
-    __slots__ = ("tokens",)
+    __slots__ = ("_choices", "tokens")
 
-    def __init__(self, tokens: int) -> None:
-        self.tokens = tokens
+    def __init__(self, tokens: int, choices: int = 1) -> None:
+        self.tokens = tokens * choices
+        self._choices = choices
 
     def is_near(self, tally: Tally, more: int) -> bool:
         """Whether `more` further items may pass the limit."""
@@ -40,3 +43,14 @@ class OutputLimit:
         if chunks > most and (text >= _LETTER * chunks or text > _USUAL * most):
             return True
         return text > _MOST * most
+
+    def end(self, answer: Answer) -> Answer:
+        """A whole answer, ended at the limit where it is longer by all that can be told: by its usage and its text, or
+        by more text than any script packs into so many tokens."""
+        most, text = self.tokens + _SPARE, answer.output_tokens * 4
+        reported = answer.usage.get("completion_tokens") if answer.usage is not None else None
+        told = isinstance(reported, int) and reported > most
+        if answer.shorten is None or not (text > _MOST * most or (told and text > _USUAL * most)):
+            return answer
+        body = answer.shorten(answer.body, self.tokens // self._choices)
+        return replace(answer, body=body, finish_reason="length", overran=True)

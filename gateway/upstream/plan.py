@@ -20,6 +20,10 @@ from gateway.upstream.timeouts import Limits
 # They have cost the caller their whole time already; the same again would cost it once more.
 _TOOK_ITS_TIME = frozenset({"upstream_first_byte_timeout", "upstream_connect_timeout", "upstream_total_timeout"})
 
+_HAIR = 0.001
+"""Seconds. A loop's clock may count milliseconds: who sleeps until a sum of such times may wake a rounding too early,
+and find that the target still rests."""
+
 
 @dataclass(slots=True, frozen=True)
 class RetryPolicy:
@@ -64,7 +68,7 @@ class Plan:
         if self.lane.asked_to_rest():
             rest = self.lane.rests_until() - self.clock()
             if 0 < rest <= self._policy.max_backoff and self.clock() + rest < self.deadline:
-                await asyncio.sleep(rest)
+                await asyncio.sleep(rest + _HAIR)
 
     async def advance(self, fault: UpstreamFault) -> None:
         """Wait, or move on to another endpoint or target. Raises `fault` when nothing is left to try."""
@@ -75,7 +79,7 @@ class Plan:
         delay = self._pause(fault, now)
         if delay is not None:
             self._tries += 1
-            await asyncio.sleep(delay)
+            await asyncio.sleep(delay + _HAIR)
             # Meanwhile others may have learnt that it does not answer.
             if self.lane.usable(self.clock()):
                 return

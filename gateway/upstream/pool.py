@@ -13,7 +13,6 @@ import ssl
 from collections import deque
 from collections.abc import Mapping
 from typing import cast
-from urllib.parse import urlsplit
 
 import aiohappyeyeballs
 import httptools
@@ -23,18 +22,16 @@ from gateway.errors import Fault, GatewayFault, UpstreamFault
 from gateway.provider import Sink, UpstreamRequest
 from gateway.upstream.proxied import cut, unreachable
 from gateway.upstream.reading import NOBODY
+from gateway.upstream.request_head import Origin, RequestHeads
 
 MAX_HEAD = 64 * 1024
 """Bytes of a response head."""
 IDLE_SECONDS = 30.0
 """How long an unused connection is kept; shorter than the servers' own limits, so that few are found dead."""
 DNS_SECONDS = 60.0
-_MOST_URLS = 4096
 TOLD_EVERY = 60.0
 """Seconds between two warnings that requests to one host wait for a connection."""
 
-Origin = tuple[bool, str, int]
-"""Is it TLS, host, port."""
 _NOWHERE: Origin = (False, "", 0)
 
 
@@ -53,14 +50,14 @@ class PooledTransport:
         self._waiting: dict[Origin, deque[_Exchange]] = {}
         self._told_full: dict[Origin, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._urls: dict[str, tuple[Origin, bytes]] = {}
+        self._heads = RequestHeads()
         self._names: dict[Origin, tuple[float, list[aiohappyeyeballs.AddrInfoType]]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
 
     def send(self, request: UpstreamRequest, sink: Sink) -> _Exchange:
         """Begin an exchange. Faults reach the sink, not the caller of this method."""
         try:
-            origin, head = self._head(request)
+            origin, head = self._heads.make(request)
         except GatewayFault as fault:
             exchange = _Exchange(self, _NOWHERE, b"", sink)
             asyncio.get_running_loop().call_soon(exchange.fail, fault)
@@ -219,27 +216,6 @@ class PooledTransport:
             while idle and (idle[0].idle_since <= oldest or not idle[0].usable):
                 idle.popleft().abort("idle")
         self._sweeper = loop.call_later(IDLE_SECONDS, self._sweep) if any(self._idle.values()) else None
-
-    # Request heads
-
-    def _head(self, request: UpstreamRequest) -> tuple[Origin, bytes]:
-        known = self._urls.get(request.url)
-        if known is None:
-            known = _read_url(request.url)
-            if len(self._urls) >= _MOST_URLS:
-                self._urls.clear()
-            self._urls[request.url] = known
-        origin, target = known
-        lines = [b"%b %b\r\n" % (request.method.encode(), target)]
-        if "accept-encoding" not in request.headers:
-            lines.append(b"accept-encoding: identity\r\n")
-        for name, value in request.headers.items():
-            line = f"{name}: {value}\r\n"
-            if line.count("\n") != 1 or line.count("\r") != 1 or "\0" in line:
-                raise GatewayFault(f"The header {name!r} for the provider holds a line break.")
-            lines.append(line.encode("latin-1", "replace"))
-        lines.append(b"content-length: %d\r\n\r\n" % len(request.body))
-        return origin, b"".join(lines)
 
 
 class _Exchange:
@@ -461,25 +437,6 @@ class _Connection(asyncio.Protocol):
         self.abort(fault.code or "failed")
         if exchange is not None:
             exchange.fail(fault)
-
-
-def _read_url(url: str) -> tuple[Origin, bytes]:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError as error:
-        raise GatewayFault("The provider's URL is not valid.", detail=f"{url!r}: {error}") from error
-    plain = url.isascii() and url.isprintable() and " " not in url
-    if not plain or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise GatewayFault("The provider's URL is not an absolute http(s) URL.", detail=repr(url))
-    secure = parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
-    path = parts.path or "/"
-    target = f"{path}?{parts.query}" if parts.query else path
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    authority = host if port == (443 if secure else 80) else f"{host}:{port}"
-    line = f"{target} HTTP/1.1\r\nhost: {authority}".encode("ascii")
-    return (secure, parts.hostname, port), line
 
 
 def _broken_http(error: Exception) -> UpstreamFault:

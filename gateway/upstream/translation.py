@@ -35,6 +35,7 @@ from gateway.wire.bridge.retelling import retell
 from gateway.wire.chat.fold import unfold
 from gateway.wire.chat.functions import FunctionsAgain, has_functions, with_tools
 from gateway.wire.chat.tally import ChatTally
+from gateway.wire.mending import load_mended
 from gateway.wire.tool_names import (
     Rename,
     Renaming,
@@ -220,7 +221,7 @@ class _BackDecoder:
                 out.append(item)
                 continue
             try:
-                event = orjson.loads(item) if isinstance(item, bytes) else item
+                event = load_mended(item) if isinstance(item, bytes) else item
             except orjson.JSONDecodeError:
                 out.append(
                     UpstreamFault(

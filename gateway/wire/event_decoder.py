@@ -18,6 +18,7 @@ import orjson
 from gateway.errors import Fault
 from gateway.wire.exact_json import load_exact
 from gateway.wire.lenient import nonsense
+from gateway.wire.mending import Mender, load_mended
 from gateway.wire.sse import DONE_DATA, EventReader
 
 StreamItem = bytes | dict[str, Any] | Fault
@@ -37,6 +38,7 @@ class EventDecoder:
         self.done = False
         self._clean = clean
         self._events = EventReader()
+        self._mender = Mender()
         self._over = False
 
     # What differs from dialect to dialect.
@@ -68,14 +70,15 @@ class EventDecoder:
             payloads = self._events.feed_data(data)
         except Fault as fault:
             return [self._fail(fault)]
-        return self._read(payloads)
+        return self._read([self._mender.mend(payload) for payload in payloads])
 
     def finish(self) -> list[StreamItem]:
         """The connection ended; return what was still held back. Nothing is read afterwards."""
         if self._over or self.done:
             return []
         event = self._events.finish()
-        out = self._read([event.data]) if event is not None and self.is_whole(event.data) else []
+        last = b"" if event is None else self._mender.mend(event.data)
+        out = self._read([last]) if event is not None and self.is_whole(last) else []
         if self._over or self.done:
             return out
         self._over = True
@@ -124,10 +127,17 @@ class JsonEventDecoder(EventDecoder):
             try:
                 event = load_exact(payload) if exact in payload else orjson.loads(payload)
             except orjson.JSONDecodeError:
-                raise nonsense("The provider sent a stream event that is not JSON.", payload) from None
+                event = _mended(payload)
             if type(event) is dict:
                 take(event, out)
                 if self.done:
                     return
             else:
                 self.take_other(event, out)
+
+
+def _mended(payload: bytes) -> Any:
+    try:
+        return load_mended(payload)
+    except orjson.JSONDecodeError:
+        raise nonsense("The provider sent a stream event that is not JSON.", payload) from None

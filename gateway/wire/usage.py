@@ -16,7 +16,8 @@ MOST_TOKENS = 2**40
 Path = tuple[str, ...]
 
 
-@dataclass(slots=True, frozen=True)
+# Not frozen, like other values that each request makes: to make a frozen one costs four times as much.
+@dataclass(slots=True)
 class UsageNumbers:
     """Counts in OpenAI's sense, all 0 <= n <= 2**40: prompt_tokens includes cached, cache-write, audio and image
     tokens, completion_tokens includes reasoning, audio and image tokens.
@@ -134,6 +135,32 @@ def read_usage(raw: Mapping[str, Any]) -> UsageNumbers:
     the total. Some servers count reasoning beside completion_tokens, or audio beside prompt_tokens, and only the total
     shows it; they are added to their whole, because OpenAI counts them within.
     """
+    prompt, completion = raw.get("prompt_tokens"), raw.get("completion_tokens")
+    if type(prompt) is int and type(completion) is int and _says_no_more(raw, prompt, completion):
+        return UsageNumbers(prompt, completion)
+    return _read_all(raw)
+
+
+_MAIN = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
+
+
+def _says_no_more(raw: Mapping[str, Any], prompt: int, completion: int) -> bool:
+    """Whether a usage object is as plain as most: two sound counts, at most their sum, and nothing but zeros beside."""
+    if not (0 <= prompt <= MOST_TOKENS and 0 <= completion <= MOST_TOKENS):
+        return False
+    for name, value in raw.items():
+        if name in _MAIN or value is None:
+            continue
+        if type(value) is not dict:
+            return False
+        for count in value.values():
+            if count is not None and (count or type(count) is not int):
+                return False
+    total = raw.get("total_tokens")
+    return total is None or (type(total) is int and total == prompt + completion)
+
+
+def _read_all(raw: Mapping[str, Any]) -> UsageNumbers:
     read = _Reading(raw)
     prompt, completion, total = read.count(_PROMPT), read.count(_COMPLETION), read.count(_TOTAL)
     reasoning = read.count(_REASONING) or 0

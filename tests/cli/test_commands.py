@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import os
 import re
+import socket
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +17,11 @@ import orjson
 import pytest
 
 from gateway.claim import PID_FILE, Claim
-from gateway.cli import main
+from gateway.cli import build_parser, main
+from gateway.cli.common import with_stores
 from gateway.sqlite import kind
 from gateway.sqlite.engine.presence import ProcessLock, folder_of
+from gateway.stores import KeptObject
 
 CONFIG = """
 providers: {echo: {plugin: echo}}
@@ -185,6 +191,58 @@ def test_flags_take_what_the_file_takes(gateway: Terminal, capsys: Any, flag: st
     said = capsys.readouterr().err
     assert f"argument {flag}: server.{flag[2:]}: " in said
     assert not (gateway.config.parent / "data").exists()
+
+
+def _flags(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Iterator[tuple[str, argparse.Action]]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                yield from _flags(below, (*path, name))
+        elif action.type is not None:
+            yield " ".join((*path, action.dest)), action
+
+
+def test_no_flag_takes_a_number_that_is_none(gateway: Terminal) -> None:
+    """Hidden flags too: what is no number, or beyond all reason, is argparse's to refuse, and never a trace."""
+    numbers = 0
+    for name, action in _flags(build_parser()):
+        assert action.type not in (int, float), f"{name} takes any number: use whole() or number()"
+        if action.type in (Path, str):
+            continue
+        assert callable(action.type), name
+        for odd in ("nan", "inf", "1e400", "-1e400", "9" * 40, "", "💥", "-1e3", "1_0", "٣"):
+            with contextlib.suppress(argparse.ArgumentTypeError, ValueError):
+                value = action.type(odd)
+                assert not isinstance(value, int | float) or action.choices, (name, odd)
+        numbers += 1
+    assert numbers > 15
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("serve", "--listen-fd=77"), "77 is no socket of this process"),
+        (("serve", "--siblings-fd=0"), "0 is no socket of this process"),
+        (("serve", "--supervisor=-1"), "expected a whole number from 1"),
+        (("accounts", "invite", "--days=nan"), "expected a number from 0.001 to 3650, got 'nan'"),
+        (("usage", "--key=\udce4"), "'--key=\\udce4' is not valid UTF-8"),
+        (("ledger", "show", "a\0b"), "is not valid UTF-8"),
+    ],
+)
+def test_nonsense_on_the_command_line_is_no_traceback(
+    gateway: Terminal, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        gateway(*words)
+    assert (caught.value.code, said in capsys.readouterr().err) == (2, True)
+
+
+def test_a_socket_that_does_not_listen_and_a_file_that_cannot_be_are_said(gateway: Terminal) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert "does not listen" in gateway("serve", f"--listen-fd={ours.fileno()}", status=1)
+    gateway("accounts", "create", "ada")
+    assert "File name too long" in gateway("backup", "x" * 5000, status=1)
 
 
 def test_check_tells_machines_of_faults_too(gateway: Terminal) -> None:
@@ -387,3 +445,46 @@ def test_the_version_names_build_and_plugins(capsys: pytest.CaptureFixture[str])
     assert told.startswith("tollgate ")
     assert "echo " in told
     assert "from source" in told
+
+
+def test_thresholds_of_alerts(gateway: Terminal) -> None:
+    gateway("accounts", "create", "Ada", "--credits", "1000")
+    made: Any = gateway.json("accounts", "update", "Ada", "--alert-at", "90", "50%")
+    assert made["alert_thresholds"] == [50, 90]
+    key: Any = gateway.json("keys", "create", "--account", "Ada", "--monthly-limit", "5", "--alert-at", "never")
+    assert key["alert_thresholds"] == []
+    changed: Any = gateway.json("keys", "update", key["id"], "--alert-at", "none")
+    assert (changed["alert_thresholds"], changed["monthly_limit"]) == (None, 5)
+    assert "--alert-at" in gateway("accounts", "update", "Ada", "--alert-at", "soon", status=1)
+    usage: Any = gateway.json("usage", "Ada")
+    assert usage["budget"]["thresholds"] == [50, 90]
+
+
+def test_an_account_is_exported_and_erased_at_providers_too(
+    gateway: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be deleted there is named, and the command says so by its status."""
+    files = "files: {providers: [echo, off]}\nbatches: {providers: [echo]}\n"
+    off = "providers: {echo: {plugin: echo, folder: FOLDER}, off: {plugin: openai}}"
+    text = CONFIG.replace("providers: {echo: {plugin: echo}}", off).replace("FOLDER", str(tmp_path / "echo"))
+    gateway.config.write_text(text + files)
+    account: Any = gateway.json("accounts", "create", "Ada", "--credits", "1000")
+    shelf = tmp_path / "echo"
+    shelf.mkdir(mode=0o700)
+    name = "file-" + "a" * 24
+    (shelf / name).write_bytes(b"kept")
+
+    async def keep(stores: Any) -> int:
+        for provider, one in (("echo", name), ("off", "file-2")):
+            await stores.objects.add_object(KeptObject(one, account["id"], provider, "file", 4, 1))
+        return 0
+
+    with_stores(argparse.Namespace(config=gateway.config), keep)
+    exported = [orjson.loads(line) for line in gateway("accounts", "export", "Ada").splitlines()]
+    assert [one["type"] for one in exported] == ["account", "entry"]
+    assert "does not match" in gateway("accounts", "erase", "Ada", "--name", "ada", status=1)
+    said = gateway("accounts", "erase", "Ada", "--name", "Ada", status=1)
+    assert "1 files deleted, 0 batches cancelled" in said
+    assert re.search(r"off +file-2 +.*switched off", said)
+    assert not (shelf / name).exists()
+    assert "erased " in gateway("accounts", "list")

@@ -45,7 +45,9 @@ def test_a_month_is_made_up_and_the_books_are_right(config: Path, capsys: pytest
     assert [account["role"] for account in accounts] == ["admin", *["user"] * (len(accounts) - 1)]
     assert all(account["balance"] > 0 and account["held"] == 0 for account in accounts)
     with closing(sqlite3.connect(config.parent / "data" / "gateway.db")) as database:
+        users = {value for (value,) in database.execute("SELECT value FROM tag_sums WHERE name = 'user'")}
         untried = set(database.execute("SELECT status FROM usage WHERE tries = ''"))
+    assert "visitor-1" in users, "some of it is told apart by end users"
     assert untried <= {(429,), (400,)}, "what was answered, or failed at its provider, has an attempt"
     again = said(capsys, config, "demo-data", status=2)
     assert "has accounts already" in again

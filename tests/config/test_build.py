@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from decimal import Decimal
 from ipaddress import ip_network
 
@@ -396,9 +397,10 @@ class TestPlugins:
             'config.yaml:1: pipeline[2]: no plugin is named "zzz"; loaded: auth, quota',
         ]
 
-    def test_plugins_that_are_enabled_are_there(self, problems):
-        text = "plugins: {enable: [auth, qouta, off], disable: [off]}"
-        assert problems(text, plugins=["auth", "quota"]) == [
+    def test_plugins_that_are_enabled_or_disabled_are_there(self, problems):
+        text = "plugins: {enable: [auth, qouta, off], disable: [off, raet_limit]}"
+        assert problems(text, plugins=["auth", "quota"], left_out=["off", "rate_limit"]) == [
+            'config.yaml:1: plugins.disable[1]: no plugin is named "raet_limit"; did you mean rate_limit?',
             'config.yaml:1: plugins.enable[1]: no plugin is named "qouta"; did you mean quota?',
         ]
 
@@ -515,14 +517,28 @@ def test_prices_are_exact(build, price, per_usd, expected):
 
 
 def test_every_price_class_is_converted(build):
-    *fields, tiers = (field.name for field in dataclasses.fields(Price) if field.init)
-    assert [*fields, tiers] == list(sections.PriceSettings.model_fields)
+    *fields, tiers, batch = (field.name for field in dataclasses.fields(Price) if field.init)
+    assert [*fields, tiers, batch] == list(sections.PriceSettings.model_fields)
     text = ", ".join(f"{name}: {position}.5" for position, name in enumerate(fields))
     made = build(f"providers: {{echo: }}\nmodels:\n  echo/x: {{price: {{{text}}}}}")
     for position, name in enumerate(fields):
         unit = 10**6 if name.startswith("per_") else 1
         found = getattr(made.models["echo/x"].price, name)
         assert (found["default"] if name == "per_image" else found) == (position + Decimal("0.5")) * unit
+
+
+def test_a_batch_costs_a_part_of_all_but_searches(build):
+    text = "{input: 1, output: 2, per_web_search: 0.01, per_image: {low: 1}, batch: 0.5, tiers: [{above: 9, input: 3}]}"
+    price = build(f"providers: {{echo: }}\nmodels:\n  echo/x: {{price: {text}}}").models["echo/x"].price
+    half = price.in_batch()
+    assert (half.input, half.output, half.per_web_search) == (Decimal("0.5"), 1, price.per_web_search)
+    assert half.of_image("low") == price.of_image("low") / 2
+    assert (half.at(10).input, half.at(10).output) == (Decimal("1.5"), 1)
+    assert half.in_batch() == half
+    for one in (price, half):
+        assert Price.of_data(json.loads(json.dumps(one.data()))) == one
+    with pytest.raises(ConfigFault, match="a part from 0 to 1"):
+        build("providers: {echo: }\nmodels:\n  echo/x: {price: {input: 1, output: 1, batch: 50}}")
 
 
 def test_prices_of_images_may_be_a_table(build):

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
-from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, Request
+from playwright.async_api import Browser, ConsoleMessage, Page, Request
 
 from gateway.testing import (
     FakeUpstream,
@@ -18,10 +17,11 @@ from gateway.testing import (
     Reply,
     RunningGateway,
     json_reply,
-    running_gateway,
     upstream_config,
 )
 
+from .conftest import Serve
+from .looking import WIDE, Look
 from .visitors import Person, new_person, sign_in
 
 MODEL = {"provider": "fake", "price": {"input": 1, "output": 2}, "context": 128_000, "max_output": 4096}
@@ -82,18 +82,29 @@ class Chat:
 
     def watch(self) -> None:
         """Note what the page asks for, and what goes wrong in it."""
+        for event, note in self._notes.items():
+            self.page.on(event, note)
 
+    def unwatch(self) -> None:
+        """Note nothing more."""
+        for event, note in self._notes.items():
+            self.page.remove_listener(event, note)
+
+    def __post_init__(self) -> None:
         def note(request: Request) -> None:
             self.asked.append(request.url)
             if request.method == "POST":
                 self.sent.append(request.post_data_json)
 
-        self.page.on("request", note)
-        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.on(
-            "console",
-            lambda message: self.problems.append(message.text) if "Content Security Policy" in message.text else None,
-        )
+        def complain(message: ConsoleMessage) -> None:
+            if "Content Security Policy" in message.text:
+                self.problems.append(message.text)
+
+        self._notes: dict[Any, Any] = {
+            "request": note,
+            "pageerror": lambda error: self.problems.append(str(error)),
+            "console": complain,
+        }
 
     async def ready(self) -> None:
         """Wait until the page's scripts have put all in place."""
@@ -138,57 +149,73 @@ class Chat:
         """Whether any code called it."""
         return bool(await self.page.evaluate("() => window.boomed === true"))
 
-    async def check_axe(self) -> None:
-        """No serious fault for people with disabilities."""
-        results = await Axe().run(self.page)
-        serious = [one for one in results.response["violations"] if one["impact"] in ("serious", "critical")]
-        assert serious == [], [(one["id"], [node["html"] for node in one["nodes"]]) for one in serious]
-
 
 OpenChat = Callable[..., Awaitable[Chat]]
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def open_chat(tmp_path: Path, chromium: Browser) -> AsyncIterator[OpenChat]:
-    """`await open_chat()` opens the page as a person with credits. path: of the page; mcp: the gateway knows the server
-    `notes`; scheme, width: of the browser."""
+@dataclass
+class ChatWindow:
+    """A gateway, its upstreams (a model, a search service, the MCP server `notes`) and a browser's page."""
+
+    running: RunningGateway
+    model: FakeUpstream
+    search: FakeUpstream
+    notes: FakeUpstream
+    page: Page
+    people: list[Person] = field(default_factory=list)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chat_window(
+    tmp_path_factory: pytest.TempPathFactory, serve: Serve, chromium: Browser
+) -> AsyncIterator[ChatWindow]:
+    """What all tests of a module share, because it takes long to come up: a gateway before fake upstreams, and a page.
+    Its scripts stay in the browser's memory; conversations are apart for each account."""
     async with AsyncExitStack() as stack:
-        model = await stack.enter_async_context(FakeUpstream())
-        search = await stack.enter_async_context(FakeUpstream())
-        notes = await stack.enter_async_context(FakeUpstream())
-        notes.answer(mcp_server)
-        opened: list[Chat] = []
+        model, search, notes = [await stack.enter_async_context(FakeUpstream()) for _ in range(3)]
+        config = upstream_config(
+            model.url + "/v1",
+            models={
+                "fake/other": {**MODEL, "upstream": "upstream-other"},
+                "off/model": {**MODEL, "provider": "off", "upstream": "x"},
+                "fake/draws": {"provider": "fake", "operations": ["images"], "price": {"per_image": {"default": 0.04}}},
+                "fake/speaks": {"provider": "fake", "operations": ["speech"], "price": {"characters": 15}},
+                "fake/embeds": {"provider": "fake", "operations": ["embeddings"], "price": {"input": 1, "output": 0}},
+            },
+            providers={"off": {"plugin": "openai", "api_key": "${OFF_KEY:-}"}},
+            search={"backends": {"searxng": {"url": search.url}}},
+            mcp_servers={"notes": {"url": notes.url + "/mcp", "require_approval": "never"}},
+        )
+        running = await stack.enter_async_context(serve(tmp_path_factory.mktemp("chat"), config))
+        context = await chromium.new_context(reduced_motion="reduce")
+        yield ChatWindow(running, model, search, notes, await context.new_page())
+        await context.close()
 
-        async def start(
-            path: str = "/chat",
-            *,
-            credits: int = 1_000_000,
-            mcp: bool = False,
-            scheme: Any = "light",
-            width: int = 1280,
-        ) -> Chat:
-            config = upstream_config(
-                model.url + "/v1",
-                models={
-                    "fake/other": {**MODEL, "upstream": "upstream-other"},
-                    "off/model": {**MODEL, "provider": "off", "upstream": "x"},
-                },
-                providers={"off": {"plugin": "openai", "api_key": "${OFF_KEY:-}"}},
-                search={"backends": {"searxng": {"url": search.url}}},
-                **({"mcp_servers": {"notes": {"url": notes.url + "/mcp", "require_approval": "never"}}} if mcp else {}),
-            )
-            running = await stack.enter_async_context(running_gateway(tmp_path, config))
-            context = await chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
-            person = await new_person(running, credits=credits)
-            await sign_in(running, context, person)
-            chat = Chat(ChatSite(running, model, search, person), await context.new_page())
-            chat.watch()
-            opened.append(chat)
-            await chat.page.goto(running.url + path)
-            await chat.ready()
-            return chat
 
-        yield start
-        for chat in opened:
-            await chat.page.context.close()
-            assert chat.problems == []
+@pytest_asyncio.fixture(loop_scope="module")
+async def open_chat(chat_window: ChatWindow) -> AsyncIterator[OpenChat]:
+    """`await open_chat()` opens the page as a new person with credits, before upstreams that have heard nothing yet.
+    path: of the page."""
+    opened: list[Chat] = []
+    window, page = chat_window, chat_window.page
+
+    async def start(path: str = "/chat", *, credits: int = 1_000_000) -> Chat:
+        for upstream in (window.model, window.search, window.notes):
+            upstream.forget()
+        window.notes.answer(mcp_server)
+        person = await new_person(window.running, name=f"ada <b>{len(window.people)}", credits=credits)
+        window.people.append(person)
+        await page.goto("about:blank")  # the last test's page must be gone before somebody else signs in
+        await sign_in(window.running, page.context, person)
+        await Look(page).show("light", WIDE)
+        chat = Chat(ChatSite(window.running, window.model, window.search, person), page)
+        chat.watch()
+        opened.append(chat)
+        await page.goto(window.running.url + path)
+        await chat.ready()
+        return chat
+
+    yield start
+    for chat in opened:
+        chat.unwatch()
+        assert chat.problems == []

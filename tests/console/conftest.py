@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
+from gateway.console import Console
+from gateway.console.shelf import Shelf
 from gateway.testing import RunningGateway, running_gateway
 
 CONFIG: Mapping[str, Any] = {
@@ -61,15 +64,47 @@ class Site:
 
 
 Open = Callable[..., Awaitable[Site]]
+NewConsole = Callable[..., Console]
+Serve = Callable[..., AbstractAsyncContextManager[RunningGateway]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """Passwords cost a fraction of what they cost outside; tests/test_passwords.py sees the true price."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gateway.passwords._TIME_COST", 1)
+        patch.setattr("gateway.passwords._MEMORY_KIB", 64)
+        yield
+
+
+@pytest.fixture(scope="session")
+def new_console() -> NewConsole:
+    """Makes consoles that share templates and documentation: to make those takes longer than most tests do."""
+    made: dict[tuple[Any, ...], Any] = {}
+
+    def make(**more: Any) -> Console:
+        return Console(shelf=Shelf(made), **more)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def serve(new_console: NewConsole) -> Serve:
+    """`running_gateway`, with such a console."""
+
+    def run(folder: Path, config: Mapping[str, Any], **more: Any) -> AbstractAsyncContextManager[RunningGateway]:
+        return running_gateway(folder, config, console=new_console(), **more)
+
+    return run
 
 
 @pytest_asyncio.fixture
-async def open_site(tmp_path: Path) -> AsyncIterator[Open]:
+async def open_site(tmp_path: Path, serve: Serve) -> AsyncIterator[Open]:
     """`await open_site(console={...})` starts a gateway; the arguments are sections of its configuration."""
     async with AsyncExitStack() as stack:
 
         async def start(**sections: Any) -> Site:
-            return Site(await stack.enter_async_context(running_gateway(tmp_path, {**CONFIG, **sections})))
+            return Site(await stack.enter_async_context(serve(tmp_path, {**CONFIG, **sections})))
 
         yield start
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -16,6 +17,12 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 CLIENT, SECRET = "gateway", "s3cret:with/odd chars"
+
+
+@cache
+def _key(name: str) -> RSAKey:
+    """The key of this name: to make one takes longer than a test does."""
+    return RSAKey.generate_key(2048, {"kid": name, "use": "sig"}, private=True)
 
 
 @dataclass
@@ -33,13 +40,12 @@ class Provider:
     asked: list[dict[str, str]] = field(default_factory=list)
     keys: dict[str, RSAKey] = field(default_factory=dict)
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
-    signing: str = ""
+    signing: str = "key"
 
     def new_key(self) -> None:
         """Sign with another key from now on; the old one is gone."""
-        name = f"key-{len(self.keys)}-{time.monotonic_ns()}"
-        self.keys = {name: RSAKey.generate_key(2048, {"kid": name, "use": "sig"}, private=True)}
-        self.signing = name
+        self.signing = f"{self.signing}+"
+        self.keys = {self.signing: _key(self.signing)}
 
     async def configuration(self, request: web.Request) -> web.Response:
         return web.json_response(

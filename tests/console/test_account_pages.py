@@ -18,9 +18,9 @@ import pytest_asyncio
 
 from gateway.call import Usage
 from gateway.stores import KeySettings, NewLink, UsageRow
-from gateway.testing import RunningGateway, running_gateway
+from gateway.testing import RunningGateway
 
-from .conftest import BROWSER, CONFIG, Seen
+from .conftest import BROWSER, CONFIG, Seen, Serve
 
 PASSWORD = "correct horse battery"
 EVIL = "<script>alert(1)</script>"
@@ -63,9 +63,9 @@ async def reader(gateway: RunningGateway) -> AsyncIterator[Reader]:
 
 
 @pytest_asyncio.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[RunningGateway]:
+async def gateway(tmp_path: Path, serve: Serve) -> AsyncIterator[RunningGateway]:
     config = {**CONFIG, "console": {"sign_up": "open"}, "credits": {"signup_grant": 5000}}
-    async with running_gateway(tmp_path, config) as running:
+    async with serve(tmp_path, config) as running:
         yield running
 
 

@@ -14,16 +14,27 @@ import pytest
 from gateway.stores import HoldRequest
 from gateway.testing import DONE_EVENT, Cut, Hold, Reply, chunk, json_reply, sse, usage
 
-from .chat_kit import open_chat
+from .chat_kit import chat_window, open_chat
 from .chromium import chromium
+from .looking import Look
 
-__all__ = ["chromium", "open_chat"]
+__all__ = ["chat_window", "chromium", "open_chat"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
+
+HARD = {
+    "quotes": "> " * 3000 + "x",
+    "stars": "*" * 20_000,
+    "brackets": "[" * 20_000,
+    "lists": "- " * 2000,
+    "ticks": "`" * 5000 + "x",
+    "cells": "| a " * 4000 + "|\n|---|\n",
+    "controls": "a\u0000\u202eb",
+}
 
 
 def says(*pieces: str, reason: str = "stop", **delta: Any) -> Reply:
@@ -68,7 +79,7 @@ class TestTalking:
         await chat.page.keyboard.press("Escape")
         await chat.settled()
         assert "Stopped" in await chat.text(".message.assistant .note")
-        await chat.model.requests[0].wait_closed(within=5)
+        await chat.model.requests[0].wait_closed()
         assert await chat.page.locator("[data-part=send]").is_visible()
         assert await chat.page.evaluate("document.activeElement.id") == "chat-box"
 
@@ -122,7 +133,7 @@ class TestTalking:
         chat = await open_chat()
         await chat.page.get_by_text("Web search and MCP").click()
         await chat.page.get_by_text("Add an MCP server by its address").click()
-        await chat.page.get_by_label("Name", exact=True).fill("notes")
+        await chat.page.get_by_label("Name", exact=True).fill("diary")
         await chat.page.get_by_label("Address").fill("https://10.9.8.7/mcp")
         await chat.page.get_by_label("Authorization").fill("very-secret-token")
         await chat.click("Add server")
@@ -282,7 +293,7 @@ class TestInside:
 
     @pytest.mark.parametrize("answer", ["Yes, run it", "No"])
     async def test_a_call_of_an_mcp_server_is_asked_about(self, open_chat, answer):
-        chat = await open_chat(mcp=True)
+        chat = await open_chat()
         call = called("notes__add", '{"a":1}')
         chat.model.queue(says(tool_calls=[call], reason="tool_calls"), says("Done."))
         await chat.page.get_by_text("Web search and MCP").click()
@@ -290,6 +301,9 @@ class TestInside:
         await chat.page.get_by_label("Approval of calls of notes").select_option("always")
         await chat.send("Add one")
         assert "May notes run add?" in await chat.text(".callform")
+        asked = chat.page.locator(".card").filter(has_text="notes: add")
+        assert "asks first" in await asked.inner_text()
+        assert '"a": 1' in await asked.inner_text(), "what it is to be run with is seen before it is allowed"
         await chat.click("Send answer")
         assert "whether it may be made" in await chat.text(".callform .fault")
         await chat.page.get_by_label(answer, exact=True).check()
@@ -299,6 +313,66 @@ class TestInside:
         told = chat.model.requests[-1].json["messages"][-1]
         assert told["role"] == "tool"
         assert ("did not allow" in told["content"]) == (answer == "No")
+
+
+class TestMedia:
+    async def test_an_image_is_made_of_a_text(self, open_chat):
+        chat = await open_chat("/chat?model=fake%2Fdraws")
+        data = base64.b64encode(PNG).decode()
+        chat.model.reply(json_reply({"created": 1, "data": [{"b64_json": data}]}))
+        assert "up to $0.04 an image" in await chat.text(".model-about")
+        await chat.send("A <b>red</b> house")
+        image = chat.page.locator(".message.assistant img")
+        assert await image.get_attribute("src") == "data:image/png;base64," + data
+        assert await image.get_attribute("alt") == "Made for: A <b>red</b> house"
+        assert await image.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 1
+        assert "40,000 credits, 0.04 USD" in await chat.text(".message.assistant .figures")
+        assert chat.sent == [{"model": "fake/draws", "prompt": "A <b>red</b> house"}]
+        assert await chat.site.spent() == 40_000
+        await chat.click("View code")
+        assert "client.images.generate(" in await chat.page.locator("#program-python + label + .tab code").inner_text()
+        await chat.page.keyboard.press("Escape")
+        await chat.click("Dry run")
+        assert "40,000 credits" in await chat.page.locator(".explained dl").inner_text()
+        await chat.page.keyboard.press("Escape")
+        # What was drawn is no part of a talk with a model that talks.
+        await chat.page.keyboard.press("Control+k")
+        await chat.page.keyboard.type("fake/other")
+        await chat.page.keyboard.press("Enter")
+        chat.model.reply(says("Yes."))
+        await chat.send("Is it red?")
+        assert [message["role"] for message in chat.model.requests[-1].json["messages"]] == ["user", "user"]
+
+    async def test_what_is_no_image_is_not_shown(self, open_chat):
+        chat = await open_chat("/chat?model=fake%2Fdraws")
+        await chat.set_trap()
+        hostile = [{"b64_json": 'iVBOR" onerror="boom()'}, {"url": "javascript:boom()"}, {"b64_json": "PHN2Zz4="}]
+        chat.model.reply(json_reply({"created": 1, "data": hostile}))
+        await chat.send("A house")
+        assert await chat.page.locator("#content .message.assistant img, .message.assistant a[href^=java]").count() == 0
+        assert not await chat.is_trapped()
+
+    async def test_a_text_is_spoken(self, open_chat):
+        chat = await open_chat("/chat?model=fake%2Fspeaks")
+        assert await chat.page.locator("#chat-box").get_attribute("placeholder") == "Write what shall be spoken"
+        chat.model.reply(Reply([b"ID3..."], media_type="audio/mpeg", framing="length"))
+        await chat.send("Good morning")
+        sound = chat.page.locator(".message.assistant audio")
+        assert await sound.get_attribute("src") == "data:audio/mpeg;base64," + base64.b64encode(b"ID3...").decode()
+        assert await chat.page.get_by_role("link", name="Save speech.mp3").get_attribute("download") == "speech.mp3"
+        assert chat.model.requests[0].json["input"] == "Good morning"
+        async with chat.page.expect_file_chooser() as chosen:
+            await chat.click("Attach")
+        await (await chosen.value).set_files([{"name": "a.txt", "mimeType": "text/plain", "buffer": b"a"}])
+        await chat.page.locator(".attachment").wait_for()
+        await chat.send("And this")
+        assert "takes a text only" in await chat.text(".banner.bad")
+        assert len(chat.model.requests) == 1
+
+    async def test_models_that_can_do_nothing_here_are_not_offered(self, open_chat):
+        chat = await open_chat("/chat?model=fake%2Fembeds")
+        assert await chat.chosen_model() == "fake/model"
+        assert "There is no model fake/embeds here" in await chat.text("[data-part=said]")
 
 
 class TestTrouble:
@@ -391,26 +465,16 @@ class TestHostile:
         assert await chat.page.locator("#chat img").count() == 0
         assert not await chat.is_trapped()
 
-    @pytest.mark.parametrize(
-        "text",
-        [
-            pytest.param("> " * 3000 + "x", id="quotes"),
-            pytest.param("*" * 20_000, id="stars"),
-            pytest.param("[" * 20_000, id="brackets"),
-            pytest.param("- " * 2000, id="lists"),
-            pytest.param("`" * 5000 + "x", id="ticks"),
-            pytest.param("| a " * 4000 + "|\n|---|\n", id="cells"),
-            pytest.param("a\u0000\u202eb", id="controls"),
-        ],
-    )
-    async def test_text_that_is_hard_to_read_leaves_the_page_alive(self, open_chat, text):
+    async def test_text_that_is_hard_to_read_leaves_the_page_alive(self, open_chat):
         chat = await open_chat()
-        chat.model.reply(says(text, "\n\nThe end."))
-        await chat.send("Hi")
-        assert await chat.page.locator(".md").last.inner_text()
-        chat.model.reply(says("Still here."))
-        await chat.send("And?")
-        assert await chat.page.locator(".md").last.inner_text() == "Still here."
+        for name, text in HARD.items():
+            chat.model.queue(says(text, "\n\nThe end."), says("Still here."))
+            await chat.send("Hi")
+            assert await chat.page.locator(".md").last.inner_text(), name
+            await chat.send("And?")
+            assert await chat.page.locator(".md").last.inner_text() == "Still here.", name
+            await chat.page.keyboard.press("Control+Shift+o")
+            assert await chat.page.locator(".message").count() == 0
 
 
 class TestForEverybody:
@@ -446,23 +510,22 @@ class TestForEverybody:
         assert "Another one." in said
         assert said.endswith("The answer of fake/model is complete.")
 
-    @pytest.mark.parametrize("scheme", ["light", "dark"])
-    @pytest.mark.parametrize("width", [1280, 390])
-    async def test_no_serious_faults(self, open_chat, scheme, width):
-        chat = await open_chat(scheme=scheme, width=width)
+    async def test_no_serious_faults(self, open_chat):
+        chat = await open_chat()
+        look = Look(chat.page)
         text = "# A\n\n- [x] b\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\nprint(1)\n```\n\n> c [d](https://e.example)"
         chat.model.reply(says(text, reasoning_content="hm"))
         await chat.send("Hi")
-        await chat.check_axe()
+        assert await look.inspect() == []
         await chat.page.keyboard.press("Control+k")
-        await chat.check_axe()
+        assert await look.inspect() == []
         await chat.page.keyboard.press("Escape")
         await chat.click("View code")
-        await chat.check_axe()
+        assert await look.inspect() == []
         await chat.page.keyboard.press("Escape")
         await chat.click("Dry run")
         await chat.page.locator(".explained dl").wait_for()
-        await chat.check_axe()
+        assert await look.inspect() == []
 
 
 class TestDryRun:

@@ -141,8 +141,8 @@ def test_marked_text_is_code() -> None:
 
 
 def test_small_words() -> None:
-    assert [tokens(value) for value in (None, 5, 1000, 128_000, 1_047_576, 2_000_000)] == [
-        "-", "5", "1k", "128k", "1.05M", "2M",
+    assert [tokens(value) for value in (None, 5, 1000, 128_000, 999_999, 1_047_576, 2_000_000)] == [
+        "-", "5", "1k", "128k", "1M", "1.05M", "2M",
     ]  # fmt: skip
     assert moment(None) == {"iso": "", "text": ""}
     assert moment(0) == {"iso": "1970-01-01T00:00:00Z", "text": "1970-01-01 00:00 UTC"}
@@ -185,11 +185,16 @@ async def test_models_that_do_not_talk(open_site: Open) -> None:
     assert "Makes images" in page
     assert "Each image, high/1024x1024" in page
     assert "Each image, otherwise" in page
-    assert "Try it in the chat" not in page
+    assert 'href="/chat?model=echo/pictures"' in page
     assert 'href="/docs/images"' in page
+    assert "client.images.generate" in re.sub("</?span[^>]*>", "", page)
+    assert "openai/gpt-image-1-mini" not in page
     assert ">Input<" not in page
     assert "Characters spoken" in (await site.get("/models/echo/voice")).text
-    assert "Each minute of sound" in (await site.get("/models/echo/ear")).text
+    ear = re.sub("</?span[^>]*>", "", (await site.get("/models/echo/ear")).text)
+    assert "Each minute of sound" in ear
+    assert 'transcriptions.create(model="echo/ear"' in ear
+    assert "Try it in the chat" not in ear
     assert shown((await site.get("/models?ability=transcribes")).text) == ["echo/ear"]
     assert shown((await site.get("/models?ability=draws")).text) == ["echo/pictures"]
     assert 'href="/models/echo/pictures">more' in (await site.get("/pricing")).text

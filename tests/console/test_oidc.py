@@ -17,9 +17,9 @@ from yarl import URL
 from gateway.errors import ConfigFault
 from gateway.http.api.account.oidc import OpenIdConnect
 from gateway.stores import AccountChange
-from gateway.testing import RunningGateway, running_gateway
+from gateway.testing import RunningGateway
 
-from .conftest import BROWSER, CONFIG, Seen
+from .conftest import BROWSER, CONFIG, Seen, Serve
 from .oidc_provider import CLIENT, SECRET, Provider, provider
 
 Start = Callable[..., Awaitable["House"]]
@@ -59,7 +59,7 @@ class House:
 
 
 @pytest_asyncio.fixture
-async def start(tmp_path: Path) -> AsyncIterator[Start]:
+async def start(tmp_path: Path, serve: Serve) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
         async def run(**more: Any) -> House:
@@ -67,7 +67,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             oidc = {"issuer": service.url, "client_id": CLIENT, "client_secret": SECRET, "name": "House ID", **more}
             console = {"oidc": oidc}
             config = {**CONFIG, "console": console, "credits": {"signup_grant": 70}}
-            gateway = await stack.enter_async_context(running_gateway(tmp_path, config))
+            gateway = await stack.enter_async_context(serve(tmp_path, config))
             jar = aiohttp.CookieJar(unsafe=True)
             session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=jar))
             return House(gateway, service, session)
@@ -231,13 +231,13 @@ async def test_a_service_that_is_away_is_told_and_the_page_stays(start: Start) -
         ({"issuer": "https://id.example.org/?x=1", "client_id": "x"}, "issuer"),
     ],
 )
-async def test_settings_that_cannot_be_meant_stop_the_start(tmp_path: Path, oidc: Any, said: str) -> None:
+async def test_settings_that_cannot_be_meant_stop_the_start(tmp_path: Path, serve: Serve, oidc: Any, said: str) -> None:
     with pytest.raises(ConfigFault, match=said):
-        async with running_gateway(tmp_path, {**CONFIG, "console": {"oidc": oidc}}):
+        async with serve(tmp_path, {**CONFIG, "console": {"oidc": oidc}}):
             pass
 
 
-async def test_without_a_service_there_is_no_such_page(tmp_path: Path) -> None:
-    async with running_gateway(tmp_path, CONFIG) as gateway:
+async def test_without_a_service_there_is_no_such_page(tmp_path: Path, serve: Serve) -> None:
+    async with serve(tmp_path, CONFIG) as gateway:
         for path in ("/login/oidc", "/login/oidc/callback?state=x&code=y"):
             assert (await gateway.get(path, key=""))[0] == 404

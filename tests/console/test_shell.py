@@ -38,6 +38,7 @@ class Known:
 def put_pages(running: RunningGateway, visitor: Stranger, *pages: Any) -> None:
     """Serve pages of the test's own to this visitor, instead of the console's."""
     app = running.service.app
+    shelf = Shelf(app._parts[0].__self__._shelf._made)
 
     class TestConsole(Console):
         def mount(self, routes: Routes, runtime: Any) -> None:
@@ -46,7 +47,7 @@ def put_pages(running: RunningGateway, visitor: Stranger, *pages: Any) -> None:
                 for path in one.paths:
                     routes.add_page(one.method, path, self._handler(one, path, routes, Shelf()))
 
-    app._parts = (TestConsole(Known(visitor)).mount,)
+    app._parts = (TestConsole(Known(visitor), shelf).mount,)
     app._routes.clear()
 
 

@@ -15,6 +15,7 @@ Attempt
 BOUND
 BaseUrl
 Basis
+BatchesProvider
 BilledRound
 COMPLETIONS
 Call
@@ -82,6 +83,7 @@ Part
 PaymentEvent
 PaymentKind
 PaymentMethod
+Place
 PlainReader
 Price
 Profile
@@ -114,6 +116,7 @@ Tally
 Target
 TextFilter
 TextPattern
+TextRoom
 ToolFault
 ToolImage
 ToolResult
@@ -157,9 +160,11 @@ encode_event
 estimate_input_tokens
 estimate_output_tokens
 expected_text_tokens
+failure_of
 fault_from_openai_error
 fault_from_stream_event
 find_usage
+fold
 fold_stream
 form_of_body
 get_request
@@ -172,11 +177,15 @@ kept_fault
 kept_ids
 listed_models
 load_exact
+load_mended
 longest_match
+meaning_of
 measure_chat
 nearest_effort
 nonsense
+objects_of
 output_limit_of
+path_of
 post_request
 read_completion
 read_form

@@ -20,6 +20,7 @@ from gateway.stores import LoggedRequest
 from gateway.testing import FakeUpstream, RunningGateway, running_gateway, upstream_config
 from gateway.testing.pytest_plugin import fake_upstream
 from gateway.testing.running import CREDITS
+from gateway.testing.upstream import PATIENCE
 
 __all__ = ["fake_upstream"]
 
@@ -88,7 +89,7 @@ class RawClient:
         self.writer.write(data)
         await self.writer.drain()
 
-    async def head(self, within: float = 5.0) -> tuple[int, dict[str, str]]:
+    async def head(self, within: float = PATIENCE) -> tuple[int, dict[str, str]]:
         """The next status line and headers."""
         async with asyncio.timeout(within):
             raw = await self.reader.readuntil(b"\r\n\r\n")
@@ -96,7 +97,7 @@ class RawClient:
         headers = dict(line.split(": ", 1) for line in lines if line)
         return int(status.split()[1]), {name.lower(): value for name, value in headers.items()}
 
-    async def answer(self, within: float = 5.0, *, method: str = "POST") -> Answer:
+    async def answer(self, within: float = PATIENCE, *, method: str = "POST") -> Answer:
         """The next whole answer, however it is framed."""
         status, headers = await self.head(within)
         async with asyncio.timeout(within):
@@ -119,7 +120,7 @@ class RawClient:
                 return
             yield chunk[:-2]
 
-    async def rest(self, within: float = 5.0) -> bytes:
+    async def rest(self, within: float = PATIENCE) -> bytes:
         """Everything up to the close of the connection."""
         async with asyncio.timeout(within):
             return await self.reader.read()
@@ -178,7 +179,7 @@ class Site:
         await client.send(self.request(**body))
         return client
 
-    async def rest(self, within: float = 3.0) -> None:
+    async def rest(self, within: float = PATIENCE) -> None:
         """Wait until nothing goes on in the gateway any more."""
         gateway = self.running.gateway
         async with asyncio.timeout(within):

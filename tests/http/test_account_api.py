@@ -204,7 +204,7 @@ class Live:
         self.answer = answer
 
     async def next(self) -> Any:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 line = (await self.answer.content.readline()).decode()
                 if line.startswith("data: "):
@@ -212,7 +212,7 @@ class Live:
                 assert line, "the stream ended"
 
     async def ended(self) -> bool:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 if not await self.answer.content.readline():
                     return True

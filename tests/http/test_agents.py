@@ -15,6 +15,8 @@ import pytest
 
 from gateway.testing import FakeUpstream, RunningGateway, running_gateway
 
+from .responses_kit import check_stream, read_stream, schema
+
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
@@ -121,6 +123,43 @@ async def test_the_kinds_of_tools_of_codex_elsewhere(site: Any, dialect: str) ->
     assert b"total 0" in asked.raw
     if dialect not in ("anthropic", "google"):
         assert "tools[5]" in headers["x-gateway-dropped-params"]
+
+
+@pytest.mark.parametrize("dialect", [one for one in DIALECTS if one not in ("native", "only")])
+async def test_shells_and_patches_that_models_elsewhere_do_not_know(site: Any, dialect: str) -> None:
+    """They are functions there, and items of their own kinds here: streamed, billed, and answered in the next turn."""
+    gateway, stage = site
+    shell = Use("shell", {"commands": ["ls -l", "pwd"], "timeout_ms": 900})
+    patch = Use("apply_patch", {"type": "update_file", "path": "a.txt", "diff": "@@\n-a\n+b\n"})
+    stage.play(Plan([Answer("", [shell, patch], 1000, 40), Answer("Done.", [], 1000, 40)]))
+    tools = [{"type": "shell", "environment": {"type": "local"}}, {"type": "apply_patch"}]
+    body = {"model": f"{dialect}/model", "input": "Do it.", "tools": tools, "stream": True}
+    before = await balance(gateway)
+    status, _, answer = await gateway.post("/v1/responses", {**body, "tool_choice": "required"})
+    assert status == 200, answer[:400]
+    assert before - await balance(gateway) == 1000 + 5 * 40
+    events = read_stream(answer)
+    final = check_stream(events)
+    told = [event["type"].removeprefix("response.shell_call_command.") for event in events if "shell" in event["type"]]
+    assert told == ["added", "delta", "done"] * 2
+    begun = [event["item"] for event in events if event["type"] == "response.output_item.added"]
+    assert [item.get("operation", {}).get("path") for item in begun if item["type"] == "apply_patch_call"] == ["a.txt"]
+    first, second = [item for item in final["output"] if item["type"].endswith("_call")]
+    assert first["action"] == {"commands": ["ls -l", "pwd"], "timeout_ms": 900, "max_output_length": None}
+    assert second["operation"] == {"type": "update_file", "path": "a.txt", "diff": "@@\n-a\n+b\n"}
+    outcome = {"stdout": "total 0", "stderr": "", "outcome": {"type": "exit", "exit_code": 0}}
+    results = [
+        {"type": "shell_call_output", "call_id": first["call_id"], "output": [outcome]},
+        {"type": "apply_patch_call_output", "id": second["id"], "status": "failed", "output": "no such line"},
+    ]
+    again = {**body, "input": results, "previous_response_id": final["id"], "stream": False}
+    status, _, answer = await gateway.post("/v1/responses", again)
+    assert status == 200, answer[:400]
+    schema("Response").validate(orjson.loads(answer))
+    asked = stage.asked[1]
+    assert b"total 0" in asked.raw
+    assert b"no such line" in asked.raw
+    assert {name for _, name in asked.offer.tools} == {"shell", "apply_patch"}
 
 
 @pytest.mark.parametrize("dialect", [one for one in DIALECTS if one != "anthropic"])

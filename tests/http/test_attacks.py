@@ -13,6 +13,7 @@ from gateway.testing import json_reply, openai_completion
 from gateway.wire.json_body import parse_json
 
 from .conftest import CHAT, HELLO
+from .test_logged_text import DOORS
 
 HUGE = "0" * 20 + "9" * 30
 HUGER = "0" * 20 + "9" * 5000
@@ -192,3 +193,23 @@ async def test_long_bodies_are_parsed_beside_the_event_loop(
     assert (status, b"more[40000][0].z: this key stands more than once" in raw) == (400, True), raw
     assert threads
     assert threading.get_ident() not in threads
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_a_member_in_another_case_gets_past_no_door(serve: Any, door: str) -> None:
+    """Some servers would take it for the other, and the checks do not see it."""
+    site = await serve()
+    path, body, _ = DOORS[door]
+    turns = next(name for name in ("messages", "input", "contents") if name in body)
+    for odd in (
+        {turns.title(): body[turns]},
+        {"tools": [{"Type": "code_interpreter"}]},
+        {turns: [{"role": "user", "Content": "x", "content": "y"}]},
+        {"any_thing": {"service_tier": "flex", "serviceTier": "priority"}},
+    ):
+        status, _, raw = await site.running.post(path, {**body, **odd})
+        assert (status, b"forbidden_parameter" in raw or b"is to be written" in raw or b"stands here" in raw) == (
+            400,
+            True,
+        )
+    assert site.upstream.requests == []

@@ -49,3 +49,26 @@ async def test_the_webhook_is_told_once_and_usage_shows_it(serve: Any, fake_upst
         foreign, _ = await stores.keys.create_key(other.id, KeySettings(monthly_limit=5))
         assert (await site.get(f"/v1/usage?key={foreign.id}", key=key)).json["key_budget"] is None
     assert SECRET not in site.running.stream.getvalue()
+
+
+async def test_administrators_set_thresholds_and_owners_see_them(serve: Any) -> None:
+    site = await serve(alerts={"thresholds": [50]})
+    admin, account = site.running.gateway.admin_secret(), site.running.account.id
+    made, _ = await site.running.gateway.stores.keys.create_key(account, KeySettings(name="k", monthly_limit=100))
+
+    async def patch(path: str, thresholds: Any) -> Any:
+        async with site.running.session.patch(
+            site.running.url + "/admin/api" + path,
+            json={"alert_thresholds": thresholds},
+            headers={"Authorization": f"Bearer {admin}"},
+        ) as response:
+            return response.status, await response.json()
+
+    assert (await patch(f"/accounts/{account}", [10, 20]))[1]["alert_thresholds"] == [10, 20]
+    assert (await patch(f"/keys/{made.id}", []))[1]["alert_thresholds"] == []
+    for wrong in ([20, 10], [0], "often", [1.5]):
+        assert (await patch(f"/accounts/{account}", wrong))[0] == 400
+    found = (await site.get(f"/v1/usage?key={made.id}")).json
+    assert (found["budget"]["thresholds"], found["key_budget"]["thresholds"]) == ([10, 20], [])
+    assert (await patch(f"/accounts/{account}", None))[1]["alert_thresholds"] is None
+    assert (await site.get("/v1/usage")).json["budget"]["thresholds"] == [50]

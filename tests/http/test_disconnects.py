@@ -36,7 +36,7 @@ INPUT = estimate_input_tokens({"messages": HELLO})
 
 
 async def closes_at_once(site: Any, left: float, number: int = 0) -> None:
-    closed = await site.upstream.requests[number].wait_closed(2)
+    closed = await site.upstream.requests[number].wait_closed()
     assert closed - left < AT_ONCE
     assert not site.upstream.requests[number].complete
 
@@ -97,13 +97,13 @@ async def test_leaving_while_a_whole_answer_is_awaited(site: Any) -> None:
 
 
 async def test_leaving_during_a_backoff(serve: Any) -> None:
-    site = await serve(upstream={"backoff": "5s", "max_backoff": "5s"})
+    site = await serve(upstream={"backoff": "10m", "max_backoff": "10m"})
     site.upstream.reply(json_reply(openai_error("No"), 500))
     client = await site.begin()
     await site.upstream.wait_for_requests(1)
     await asyncio.sleep(0.02)
     client.abort()
-    await site.rest(within=0.5)
+    await site.rest()
     assert (await site.row()).row.status == 499
     assert len(site.upstream.requests) == 1
 
@@ -197,7 +197,7 @@ async def test_drain_ends_at_its_limit(serve: Any) -> None:
     client = await site.begin(stream=True)
     await client.head()
     client.abort()
-    await site.upstream.requests[0].wait_closed(0.5)
+    await site.upstream.requests[0].wait_closed()
     row = await site.row()
     assert (row.row.status, row.row.basis) == (499, "estimated")
     assert row.credits > 0
@@ -227,7 +227,7 @@ async def stuck(site: Any) -> Any:
     await client.head()
     client.writer.transport.pause_reading()
     (connection,) = site.connections()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not connection._paused:
             await asyncio.sleep(0.005)
     await asyncio.sleep(0.05)
@@ -235,14 +235,14 @@ async def stuck(site: Any) -> Any:
 
 
 async def test_a_client_that_does_not_read_stops_the_upstream(serve: Any) -> None:
-    site = await serve(upstream={"idle": "100ms"})
+    site = await serve(upstream={"idle": "1s"})
     count = 3000
     site.upstream.reply(Reply([*([PIECE] * count), *openai_stream("", reported=usage(10, 5))[1:]]))
     client, connection = await stuck(site)
     sizes = set()
-    for _ in range(10):
+    for _ in range(12):
         sizes.add(connection.transport.get_write_buffer_size())
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
     assert len(sizes) == 1, "nothing moves"
     assert max(sizes) < BOUND
     assert not site.upstream.requests[0].complete
@@ -256,11 +256,11 @@ async def test_a_client_that_does_not_read_stops_the_upstream(serve: Any) -> Non
 
 async def test_a_client_that_never_reads_is_cut_off_in_the_end(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway.http.streaming.sse_response, "LAST_BYTES", 0.05)
-    site = await serve(upstream={"total": "400ms"})
+    site = await serve(upstream={"total": "3s"})
     site.upstream.reply(Reply([PIECE] * 3000))
     client, _ = await stuck(site)
-    await site.upstream.requests[0].wait_closed(1)
-    await site.rest(within=1)
+    await site.upstream.requests[0].wait_closed()
+    await site.rest()
     row = await site.row()
     assert (row.row.status, row.row.error) == (504, "upstream_total_timeout")
     assert row.credits > 0
@@ -273,5 +273,5 @@ async def test_a_client_that_stops_reading_and_then_leaves(site: Any) -> None:
     site.upstream.reply(Reply([PIECE] * 3000))
     client, _ = await stuck(site)
     client.abort()
-    await site.upstream.requests[0].wait_closed(1)
+    await site.upstream.requests[0].wait_closed()
     assert (await site.row()).row.status == 499

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import openai
 import orjson
 import pytest
 
+from gateway.provider_files import Deleted
 from gateway.stores import KeptObject, KeySettings
-from gateway.testing import FakeUpstream, Received, Reply, RunningGateway, json_reply, running_gateway, upstream_config
+from gateway.testing import (
+    Cut,
+    FakeUpstream,
+    Hold,
+    Received,
+    Reply,
+    RunningGateway,
+    json_reply,
+    running_gateway,
+    upstream_config,
+)
 
 CHAT = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [
     {"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}],
@@ -125,22 +138,27 @@ async def test_an_id_that_is_taken_stays_its_owners(tmp_path: Path, fake_upstrea
             assert (await client.files.content(made.id)).content == b"what was sent"
 
 
-async def test_a_file_that_is_read_back_is_in_flight_before_it_is_fetched(
-    tmp_path: Path, fake_upstream: FakeUpstream
-) -> None:
-    """Else many at once lie in memory that their callers never take."""
-    files = Files(fake_upstream)
+async def test_a_file_is_read_back_piece_by_piece(tmp_path: Path, fake_upstream: FakeUpstream) -> None:
+    """Whoever does not read it keeps nothing of it here: its provider waits. What breaks off is no whole file."""
+    sent = asyncio.Event()
+    piece = b"x" * (1 << 20)
+    broken = Reply([piece, Cut()], framing="length", length=2 << 20, media_type="application/octet-stream")
+    large = Reply([piece] * 40 + [Hold(sent), b"end"], media_type="application/octet-stream")
     async with running_gateway(tmp_path, config(fake_upstream.url)) as gateway:
-        stores = gateway.gateway.stores
-        account = await stores.accounts.create_account("bob", grant=10)
-        key = (await stores.keys.create_key(account.id, KeySettings()))[1]
-        await stores.objects.add_object(KeptObject("file-1", account.id, "fake", "file", 1 << 40, 1))
-        files.kept["file-1"] = b"x"
-        async with client_of(gateway, key) as bob:
-            with pytest.raises(openai.APIStatusError) as caught:
-                await bob.files.content("file-1")
-        assert caught.value.status_code in (429, 503)
-        assert not files.asked
+        for name in ("file-1", "file-2"):
+            kept = KeptObject(name, gateway.account.id, "fake", "file", 1 << 40, 1)
+            await gateway.gateway.stores.objects.add_object(kept)
+        fake_upstream.answer(lambda received: broken if "file-2" in received.path else large)
+        headers = {"Authorization": f"Bearer {gateway.key}"}
+        async with gateway.session.get(gateway.url + "/v1/files/file-1/content", headers=headers) as response:
+            assert response.status == 200
+            assert response.content_length is None
+            sent.set()
+            assert len(await response.read()) == 40 * len(piece) + 3
+        async with gateway.session.get(gateway.url + "/v1/files/file-2/content", headers=headers) as response:
+            assert response.content_length == 2 << 20
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await response.read()
 
 
 def naming(file_id: str) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -252,6 +270,6 @@ async def test_an_erased_account_leaves_no_files(tmp_path: Path, fake_upstream: 
             for _ in range(3):
                 await client.files.create(file=b"x", purpose="user_data")
         assert len(files.kept) == 3
-        assert await gateway.gateway.runtime.files.delete_all(gateway.account.id) == 0
+        assert await gateway.gateway.runtime.files.delete_all(gateway.account.id) == Deleted(3)
         assert files.kept == {}
         assert await gateway.gateway.stores.objects.list_objects(gateway.account.id) == []

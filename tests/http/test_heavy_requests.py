@@ -8,7 +8,7 @@ import asyncio
 import io
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,44 +35,47 @@ def junk(count: int) -> dict[str, int]:
 
 CHAT = {"model": "fake/model"}
 LINK = {"type": "image_url", "image_url": {"url": "https://cats.example.com/x.png"}}
-BODIES: dict[str, tuple[str, dict[str, Any]]] = {
-    "chat, messages": ("/v1/chat/completions", {**CHAT, "messages": messages(VALUES)}),
-    "chat, parts": (
+BODIES: dict[str, Callable[[], tuple[str, dict[str, Any]]]] = {
+    "chat, messages": lambda: ("/v1/chat/completions", {**CHAT, "messages": messages(VALUES)}),
+    "chat, parts": lambda: (
         "/v1/chat/completions",
         {**CHAT, "messages": [{"role": "user", "content": [{"type": "text", "text": "x"}] * (VALUES // 3)}]},
     ),
-    "chat, keys": ("/v1/chat/completions", {**CHAT, "messages": [USER], **junk(VALUES)}),
-    "chat, text": ("/v1/chat/completions", {**CHAT, "messages": [{**USER, "content": '"\\é' * 3_000_000}]}),
-    "chat, tools": (
+    "chat, keys": lambda: ("/v1/chat/completions", {**CHAT, "messages": [USER], **junk(VALUES)}),
+    "chat, text": lambda: ("/v1/chat/completions", {**CHAT, "messages": [{**USER, "content": '"\\é' * 3_000_000}]}),
+    "chat, tools": lambda: (
         "/v1/chat/completions",
         {**CHAT, "messages": [USER], "tools": [{"type": "function", "function": {"name": "f"}}] * (VALUES // 4)},
     ),
-    "chat, links": (
+    "chat, links": lambda: (
         "/v1/chat/completions",
         {**CHAT, "messages": [{"role": "user", "content": [LINK] * (VALUES // 5)}]},
     ),
-    "embeddings": ("/v1/embeddings", {**CHAT, "input": ["x"] * 2_000, **junk(VALUES - 3_000)}),
-    "responses, items": ("/v1/responses", {**CHAT, "input": [USER] * 5_000, "metadata": {}, **junk(VALUES - 40_000)}),
-    "responses, parts": (
+    "embeddings": lambda: ("/v1/embeddings", {**CHAT, "input": ["x"] * 2_000, **junk(VALUES - 3_000)}),
+    "responses, items": lambda: (
+        "/v1/responses",
+        {**CHAT, "input": [USER] * 5_000, "metadata": {}, **junk(VALUES - 40_000)},
+    ),
+    "responses, parts": lambda: (
         "/v1/responses",
         {**CHAT, "input": [{"role": "user", "content": [{"type": "input_text", "text": "x"}] * (VALUES // 3)}]},
     ),
-    "input_tokens": (
+    "input_tokens": lambda: (
         "/v1/responses/input_tokens",
         {**CHAT, "input": [{"role": "user", "content": [{"type": "input_text", "text": "x"}] * (VALUES // 3)}]},
     ),
-    "input_tokens, auto": (
+    "input_tokens, auto": lambda: (
         "/v1/responses/input_tokens",
         {**CHAT, "truncation": "auto", "input": [{"role": "user", "content": "x" * 2_000}] * 5_000},
     ),
-    "messages": ("/v1/messages", {**CHAT, "max_tokens": 9, "messages": messages(VALUES)}),
-    "messages, keys": ("/v1/messages", {**CHAT, "max_tokens": 9, "messages": [USER], **junk(VALUES)}),
-    "count_tokens": ("/v1/messages/count_tokens", {**CHAT, "messages": messages(VALUES)}),
-    "generateContent": (
+    "messages": lambda: ("/v1/messages", {**CHAT, "max_tokens": 9, "messages": messages(VALUES)}),
+    "messages, keys": lambda: ("/v1/messages", {**CHAT, "max_tokens": 9, "messages": [USER], **junk(VALUES)}),
+    "count_tokens": lambda: ("/v1/messages/count_tokens", {**CHAT, "messages": messages(VALUES)}),
+    "generateContent": lambda: (
         "/v1beta/models/fake/model:generateContent",
         {"contents": [{"role": "user", "parts": [{"text": "x"}] * (VALUES // 2)}]},
     ),
-    "countTokens": (
+    "countTokens": lambda: (
         "/v1beta/models/fake/model:countTokens",
         {"contents": [{"role": "user", "parts": [{"text": "x"}]}] * (VALUES // 5)},
     ),
@@ -120,7 +123,7 @@ def counted_turns(monkeypatch: pytest.MonkeyPatch) -> Iterator[Turns]:
 @pytest.mark.parametrize("kind", BODIES)
 async def test_no_body_keeps_the_loop_busy(serve: Any, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     site = await serve()
-    path, body = BODIES[kind]
+    path, body = BODIES[kind]()
     raw = orjson.dumps(body)
     assert len(raw) <= 20 << 20
     with counted_turns(monkeypatch) as turns:
@@ -163,7 +166,7 @@ async def test_others_are_answered_while_a_big_request_is_worked_on(
         return await original(self, size, waiting, *given, **named)
 
     monkeypatch.setattr(Aside, "__call__", gated)
-    path, body = BODIES[kind]
+    path, body = BODIES[kind]()
     key = await site.running.new_key(credits=0)
     big = asyncio.ensure_future(post(site, path, orjson.dumps(body), key))
     assert await asyncio.to_thread(begun.wait, 30)

@@ -389,7 +389,7 @@ class TestTooLarge:
         client = await ask_raw(site, stream=True)
         await client.head()
         client.abort()
-        await site.upstream.requests[0].wait_closed(2)
+        await site.upstream.requests[0].wait_closed()
         await site.rest()
         assert (await site.ask(headers=keyed(), stream=True)).status == 409
         row = await site.row()
@@ -479,7 +479,7 @@ class TestTwoProcesses:
             other = await self.ask(site, service, stream=True)
             await asyncio.sleep(0.05)
             other.abort()
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(30):
                 while gateway._tasks or service.app.busy:
                     await asyncio.sleep(0.01)
             go.set()

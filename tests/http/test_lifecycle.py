@@ -141,7 +141,7 @@ async def test_a_drain_turns_new_calls_away_and_lets_running_ones_finish(serve: 
     go.set()
     body = b"".join([part async for part in client.chunks()])
     assert body.endswith(DONE_EVENT)
-    await asyncio.wait_for(drain, 1)
+    await asyncio.wait_for(drain, 30)
 
 
 async def test_a_worker_that_drains_hears_who_is_connected_already(site: Any) -> None:
@@ -184,7 +184,7 @@ async def test_before_it_drains_it_serves_on_until_balancers_have_looked_away(se
         assert (answer.status, answer.headers["connection"]) == (200, "close")
     service.request_stop()
     service.request_stop()
-    await asyncio.wait_for(drain, 5)
+    await asyncio.wait_for(drain, 30)
     assert (await site.ask()).error["code"] == "draining"
 
 
@@ -206,11 +206,11 @@ async def test_what_outlasts_the_drain_ends_with_an_error(serve: Any, stream: bo
     row = await site.row()
     assert (row.row.status, row.row.error) == (503, "draining")
     assert (row.credits > 0) is stream
-    await site.upstream.requests[0].wait_closed(1)
+    await site.upstream.requests[0].wait_closed()
 
 
 async def test_a_second_signal_does_not_wait(serve: Any) -> None:
-    site = await serve(server={"drain": "30s"})
+    site = await serve(server={"drain": "10m"})
     site.upstream.reply(Reply([FIRST, Stall()]))
     client = await site.begin(stream=True)
     await client.head()
@@ -220,7 +220,7 @@ async def test_a_second_signal_does_not_wait(serve: Any) -> None:
     await asyncio.sleep(0.03)
     assert not drain.done()
     service.request_stop()
-    await asyncio.wait_for(drain, 1)
+    await asyncio.wait_for(drain, 30)
     assert (await site.row()).row.error == "draining"
 
 
@@ -280,7 +280,7 @@ async def lines(log: Path) -> list[dict[str, Any]]:
 
 
 async def until(log: Path, message: str) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while message not in await asyncio.to_thread(log.read_text):
             await asyncio.sleep(0.01)
 
@@ -383,7 +383,7 @@ async def test_a_stop_does_not_wait_for_answers_that_are_drained_for_nobody(serv
     assert {row.row.status for row in rows} == {499}
     assert all(row.credits > 0 for row in rows), "both had reached the provider"
     for received in site.upstream.requests:
-        await received.wait_closed(1)
+        await received.wait_closed()
 
 
 async def test_a_stop_also_ends_what_is_no_call_of_a_model(serve: Any, tmp_path: Path) -> None:

@@ -61,6 +61,31 @@ async def test_a_stream_ends_at_its_limit(serve: Any, door: str, mode: str, step
     assert [line["level"] for line in told] == ["warning"]
 
 
+@pytest.mark.parametrize(("door", "mode"), [*[(door, "bridge") for door in DOORS], ("responses", "native")])
+async def test_a_whole_answer_ends_at_its_limit(serve: Any, door: str, mode: str) -> None:
+    site = await serve(models=model(mode))
+    text = WORD * 2_000
+    answer = openai_completion(text, reported=usage(10, 3_000))
+    if mode == "native":
+        part = {"type": "output_text", "text": text, "annotations": []}
+        answer = {
+            "id": "r", "object": "response", "status": "completed", "output_text": text,
+            "output": [{"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": [part]}],
+            "usage": {"input_tokens": 10, "output_tokens": 3_000, "total_tokens": 3_010},
+        }  # fmt: skip
+    site.upstream.reply(json_reply(answer))
+    _, body = limited(door)
+    body.pop("stream", None)
+    status, _, raw = await site.running.post(DOORS[door][0], body)
+    assert (status, raw.decode().count(WORD)) == (200, LIMIT), raw
+    ending = {"responses": "max_output_tokens", "messages": "max_tokens", "gemini": "MAX_TOKENS", "chat": "length"}
+    assert f'"{ending[door]}"' in raw.decode()
+    row = await site.row()
+    assert (row.row.status, row.row.basis, row.row.usage.completion_tokens) == (200, "estimated", LIMIT)
+    assert await site.spent() == row.credits == 10 + 2 * LIMIT
+    assert len([line for line in site.log if "output limit" in line["message"] and line["level"] == "warning"]) == 1
+
+
 async def test_a_clamped_answer_costs_what_was_held_whatever_its_provider_tells(serve: Any) -> None:
     """The balance pays for some tokens; the provider writes, and tells of, many more."""
     site = await serve(models=model("bridge"), credits={"hold_step": None})

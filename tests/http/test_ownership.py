@@ -33,7 +33,7 @@ async def test_another_account_finds_no_running_response(site: Any, background: 
     response_id = orjson.loads(first[6:])["response"]["id"]
     path = f"{RESPONSES}/{response_id}"
     assert site.running.gateway.running_responses.get(site.running.account.id, response_id) is not None
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         found = [
             await site.running.get(path, key=stranger),
             await site.running.get(path + "?stream=true", key=stranger),

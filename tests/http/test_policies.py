@@ -46,8 +46,10 @@ async def test_a_revoked_key_stops_within_a_second(fine: Any) -> None:
     (found,) = [k for k in await stores.keys.list_keys() if k.label.endswith(key[-4:])]
     await stores.keys.revoke_key(found.id)
     revoked = time.monotonic()
+    asked = revoked
     while (await fine.ask(key=key)).status == 200:
-        assert time.monotonic() - revoked < 1.0
+        assert asked - revoked < 1.0
+        asked = time.monotonic()
     assert (await fine.ask(key=key)).error["code"] == "invalid_api_key"
     assert (await fine.ask()).status == 200
 

@@ -24,7 +24,7 @@ COST = 14
 
 
 async def until_ended(client: openai.AsyncOpenAI, response_id: str) -> Any:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             response = await client.responses.retrieve(response_id)
             if response.status not in ("queued", "in_progress"):
@@ -34,7 +34,7 @@ async def until_ended(client: openai.AsyncOpenAI, response_id: str) -> Any:
 
 async def until_said(site: Any, response_id: str, text: str) -> None:
     live = site.running.gateway.running_responses.get(site.running.account.id, response_id)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while text.encode() not in live.recording.whole:
             await asyncio.sleep(0.005)
 
@@ -107,7 +107,7 @@ class TestBackground:
             with pytest.raises(openai.BadRequestError):
                 await client.responses.cancel(foreground.id)
         received = site.upstream.requests[0]
-        await received.wait_closed(2)
+        await received.wait_closed()
         row = (await site.rows())[0]
         assert row.row.basis == "estimated"
         assert row.row.error == "cancelled"
@@ -128,7 +128,7 @@ class TestBackground:
             queued = await client.responses.create(input="Hello!", background=True)
             await until_said(site, queued.id, "Hello")
             await client.responses.delete(queued.id)
-            await site.upstream.requests[0].wait_closed(2)
+            await site.upstream.requests[0].wait_closed()
             await site.rest()
             with pytest.raises(openai.NotFoundError):
                 await client.responses.retrieve(queued.id)

@@ -220,14 +220,14 @@ async def test_first_byte_limit(serve: Any, stream: bool) -> None:
     assert answer.error["type"] == "upstream_error"
     assert "upstream.first_byte" in answer.error["message"]
     assert len(site.upstream.requests) == 1, "the same again would take its time again"
-    await site.upstream.requests[0].wait_closed(1)
+    await site.upstream.requests[0].wait_closed()
 
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_late_first_byte_is_asked_for_elsewhere(serve: Any, fake_upstream: FakeUpstream, stream: bool) -> None:
     async with FakeUpstream() as other:
         chain = two_providers(fake_upstream.url, other.url, chain=["a/one", "b/two"])
-        site = await serve(upstream={"first_byte": "40ms", "retries": 2, "backoff": "1ms"}, **chain)
+        site = await serve(upstream={"first_byte": "500ms", "retries": 2, "backoff": "1ms"}, **chain)
         fake_upstream.reply(Reply([Stall()]))
         other.reply(STREAM if stream else FINE)
         assert (await site.ask(model="chain", stream=stream)).status == 200
@@ -240,7 +240,7 @@ async def test_idle_limit_in_a_whole_answer(serve: Any) -> None:
     answer = await site.ask()
     assert (answer.status, answer.error["code"]) == (504, "upstream_idle_timeout")
     assert len(site.upstream.requests) == 1
-    await site.upstream.requests[0].wait_closed(1)
+    await site.upstream.requests[0].wait_closed()
 
 
 async def test_idle_limit_in_a_stream(serve: Any) -> None:
@@ -248,7 +248,7 @@ async def test_idle_limit_in_a_stream(serve: Any) -> None:
     site.upstream.reply(Reply([sse(chunk({"content": "Hi"})), Stall()]))
     answer = await site.ask(stream=True)
     assert answer.events[-1]["error"]["code"] == "upstream_idle_timeout"
-    await site.upstream.requests[0].wait_closed(1)
+    await site.upstream.requests[0].wait_closed()
     row = await site.row()
     assert (row.row.status, row.row.error) == (504, "upstream_idle_timeout")
     assert row.credits > 0, "what was received is billed"
@@ -256,20 +256,18 @@ async def test_idle_limit_in_a_stream(serve: Any) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_total_limit_bounds_an_answer_that_never_ends(serve: Any, stream: bool) -> None:
-    site = await serve(upstream={"total": "120ms", "idle": "60ms"})
-    drip = [sse(chunk({"content": "x"})) if stream else b" ", Pause(0.02)] * 100
+    site = await serve(upstream={"total": "1s", "idle": "500ms"})
+    drip = [sse(chunk({"content": "x"})) if stream else b" ", Pause(0.02)] * 2000
     site.upstream.reply(Reply(drip, media_type="text/event-stream" if stream else "application/json"))
-    started = asyncio.get_running_loop().time()
     answer = await site.ask(stream=stream)
-    assert asyncio.get_running_loop().time() - started < 0.5
     error = answer.events[-1]["error"] if stream else answer.error
     assert error["code"] == "upstream_total_timeout"
     assert answer.status == (200 if stream else 504)
-    await site.upstream.requests[0].wait_closed(1)
+    await site.upstream.requests[0].wait_closed()
 
 
 async def test_total_limit_bounds_all_tries_together(serve: Any) -> None:
-    site = await serve(upstream={"total": "150ms", "retries": 10, "backoff": "1ms", "cooldown": {"failures": 0}})
+    site = await serve(upstream={"total": "1s", "retries": 10, "backoff": "1ms", "cooldown": {"failures": 0}})
     site.upstream.queue(failing(500), failing(500))
     site.upstream.reply(Reply([Stall()]))
     answer = await site.ask()

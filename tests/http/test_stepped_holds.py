@@ -132,7 +132,7 @@ async def test_the_balance_ends_in_the_middle(site: Any) -> None:
     assert b'"finish_reason":"length"' in events[-2]
     assert b'"usage"' in events[-2]
     assert b'"cost"' in events[-2]
-    await site.upstream.requests[0].wait_closed(2)
+    await site.upstream.requests[0].wait_closed()
     await site.rest()
     delivered = raw.count(WORD.encode())
     assert (STEP + 25) * 3 // 4 <= delivered <= STEP + 25, "the first step, and what the last credits paid"

@@ -43,7 +43,7 @@ def broken(site: Any, *names: str) -> Iterator[None]:
 
 
 async def written(site: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(site.running.gateway.ground.unwritten):
             await asyncio.sleep(0.005)
 
@@ -94,7 +94,7 @@ async def test_the_bill_of_a_caller_who_left_is_kept_too(quick: Any) -> None:
         client = await site.begin(stream=True)
         await client.head()
         client.abort()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not len(site.running.gateway.ground.unwritten):
                 await asyncio.sleep(0.005)
     await written(site)

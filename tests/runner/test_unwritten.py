@@ -42,7 +42,7 @@ async def test_they_are_written_in_order_and_not_beyond_the_first_that_fails() -
     store, unwritten, told = Store(2), Unwritten(pause=0.0), log()
     for name in ("a", "b"):
         unwritten.add(store.end(name), told)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(unwritten):
             await asyncio.sleep(0)
     assert store.written == ["a", "b"]

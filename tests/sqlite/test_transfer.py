@@ -19,7 +19,7 @@ OTHERWISE = {
     "rollups": {"prompt", "completion"},
     "usage": set(
         "prompt completion cached cache_write reasoning audio_input audio_output image_input image_output "
-        "web_searches".split()
+        "web_searches cache_write_1h images characters seconds searches".split()
     ),
 }
 
@@ -55,7 +55,7 @@ class Breaking:
 
     async def rows(self, table):
         if table == "accounts":
-            yield [(1, "acct_x", "ada", "user", 0, 0, None, False, 0)]
+            yield [(1, "acct_x", "ada", "user", 0, 0, None, False, 0, None)]
         elif table == "keys":
             raise OSError("the way broke")
 

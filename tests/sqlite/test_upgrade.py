@@ -57,6 +57,11 @@ async def test_everything_made_before_still_works(made, database):
         kept = await stores.stored(made["account"])
         assert kept is not None
         assert (kept.objects, kept.bytes > 0) == (6, True)
+        account = await stores.accounts.get_account(made["account"])
+        assert account.alert_thresholds is None
+        for logged in await stores.usage.recent(made["account"]):
+            assert (logged.row.usage.images, logged.row.usage.seconds) == (0, 0)
+        assert (await stores.usage.summary(made["account"], start=0, end=2**40)).others == {}
         assert await stores.check() == []
     assert admin_secret(secret) == "mgas_" + made["admin_secret"]
 

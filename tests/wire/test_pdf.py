@@ -6,6 +6,7 @@ import base64
 import random
 import re
 import zlib
+from collections.abc import Callable
 
 import pytest
 
@@ -69,27 +70,28 @@ def bomb(size: int) -> bytes:
     return STREAM % zlib.compress(b" " * size)
 
 
-HOSTILE = {
-    "many bombs": bomb(1_000_000) * 100,
-    "one bomb": bomb(300_000_000),
-    "exactly the budget, then more": bomb(MOST_INFLATED) + bomb(50_000_000) * 3,
-    "streams without an end": b"/ObjStm stream\n" * (SIZE // 15),
-    "types alone": b"/ObjStm" * (SIZE // 7),
-    "empty streams": (STREAM % zlib.compress(b"")) * (SIZE // 80),
-    "streams within each other": (b"/ObjStm stream\n" + zlib.compress(b"", 0)[:2] + b"\0\0\0\xff\xff" * 2)
-    * (SIZE // 27),
-    "input without output": b"/ObjStm stream\nx\x9c" + b"\0\0\0\xff\xff" * (SIZE // 5),
-    "pages": b"/Type/Page " * (SIZE // 11),
-    "small counts": b"/Count 1 " * (SIZE // 9),
-    "types with much space": b"/Type" + b" " * SIZE,
-    "slashes": b"/" * SIZE,
-    "escapes": b"/T#79" * (SIZE // 5),
+HOSTILE: dict[str, Callable[[], bytes]] = {
+    "many bombs": lambda: bomb(1_000_000) * 100,
+    "one bomb": lambda: bomb(300_000_000),
+    "exactly the budget, then more": lambda: bomb(MOST_INFLATED) + bomb(50_000_000) * 3,
+    "streams without an end": lambda: b"/ObjStm stream\n" * (SIZE // 15),
+    "types alone": lambda: b"/ObjStm" * (SIZE // 7),
+    "empty streams": lambda: (STREAM % zlib.compress(b"")) * (SIZE // 80),
+    "streams within each other": lambda: (
+        (b"/ObjStm stream\n" + zlib.compress(b"", 0)[:2] + b"\0\0\0\xff\xff" * 2) * (SIZE // 27)
+    ),
+    "input without output": lambda: b"/ObjStm stream\nx\x9c" + b"\0\0\0\xff\xff" * (SIZE // 5),
+    "pages": lambda: b"/Type/Page " * (SIZE // 11),
+    "small counts": lambda: b"/Count 1 " * (SIZE // 9),
+    "types with much space": lambda: b"/Type" + b" " * SIZE,
+    "slashes": lambda: b"/" * SIZE,
+    "escapes": lambda: b"/T#79" * (SIZE // 5),
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_work_is_bounded(name: str) -> None:
-    raw = HOSTILE[name]
+    raw = HOSTILE[name]()
     counter = PageCounter(MOST)
     assert 0 <= counter.count(raw) <= MOST
     assert counter.inflated <= MOST_INFLATED + 1

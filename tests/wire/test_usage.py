@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.wire import usage as reading
 from gateway.wire.usage import UsageNumbers, add_usage, find_usage, read_usage
 
 FIXTURES = Path(__file__).parent / "fixtures" / "chat"
@@ -176,6 +177,21 @@ def test_always_a_consistent_reading(main: dict[str, Any], details: dict[str, An
         assert 0 <= value <= 2**40
     assert read.cached_tokens + read.cache_write_tokens <= read.prompt_tokens
     assert max(read.reasoning_tokens, read.audio_output_tokens) <= read.completion_tokens
+
+
+FEW = st.sampled_from([None, 0, 1, 2, 3, -1, 2**41, False, True, 0.0, 1.5, ""])
+
+
+@given(
+    st.fixed_dictionaries({"prompt_tokens": FEW, "completion_tokens": FEW}, optional={"total_tokens": FEW}),
+    st.dictionaries(
+        st.sampled_from(["prompt_tokens_details", "completion_tokens_details", "cached_tokens", "cost"]),
+        FEW | st.dictionaries(NAMES, st.sampled_from([None, 0, 0, 0, 1, False, 0.0, ""])),
+    ),
+)
+def test_the_short_way_reads_what_the_long_one_does(main: dict[str, Any], details: dict[str, Any]) -> None:
+    raw = {**main, **details}
+    assert read_usage(raw) == reading._read_all(raw)
 
 
 def test_the_sum_of_usages() -> None:

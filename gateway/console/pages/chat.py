@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from gateway.catalog import Catalog
 from gateway.console.page import Answer, Visit, page
 
 
@@ -16,7 +15,6 @@ async def chat(visit: Visit) -> Answer:
             # Conversations in one browser are kept apart by it.
             "account": account,
             "default_model": visit.runtime.catalog.usable() or "",
-            "not_chat": _no_chat_models(visit.runtime.catalog),
             "base_url": visit.base_url,
             "mcp_servers": [label for label, server in config.mcp_servers.items() if server.allows(account, "")],
             "credits_per_usd": config.credits.per_usd,
@@ -24,16 +22,6 @@ async def chat(visit: Visit) -> Answer:
             "currency_per_usd": float(config.console.currency_per_usd),
         }
     }
-
-
-def _no_chat_models(catalog: Catalog) -> list[str]:
-    """The names of models that are there but cannot talk, such as those that make embeddings."""
-    return [
-        entry["id"]
-        for entry in catalog.public_list()
-        if entry["available"]
-        and not any("chat" in target.profile.operations for target in catalog.resolve(entry["id"]).candidates)
-    ]
 
 
 PAGES = (chat,)

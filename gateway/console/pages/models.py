@@ -6,8 +6,11 @@ from decimal import Decimal
 
 from gateway.console.page import Answer, Visit, page
 from gateway.console.shown_models import ABILITIES, EVENTS, PRICES, SORTS, ShownModel, Wish, shown_models
-from gateway.console.snippets import first_request
+from gateway.console.snippets import first_request, shown_operation
 from gateway.errors import CallerFault
+
+IN_CHAT = ("chat", "images", "speech")
+"""Operations that the playground asks for; see `static/js/chat/media.js`."""
 
 
 @page("GET", "/models", "/chat_models", template="models.html")
@@ -35,14 +38,15 @@ async def model(visit: Visit) -> Answer:
     found = next((one for one in await _all(visit) if one.id == wanted), None)
     if found is None:
         raise CallerFault("There is no such model.", status=404, code="model_not_found")
+    operation = shown_operation(found.operations)
     return {
         "model": found,
         "called": name,
         "words": ABILITIES,
         "price_names": PRICES,
         "event_names": EVENTS,
-        "snippets": await first_request(visit, name),
-        "chats": "chat" in entry["operations"] and "text" in entry["architecture"]["output_modalities"],
+        "snippets": await first_request(visit, name, operation=operation) if operation else (),
+        "in_chat": any(name in IN_CHAT for name in found.operations),
     }
 
 

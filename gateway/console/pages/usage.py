@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
-from gateway.console.activity import call_rows, days_between, names_of, spend_chart, together
+from gateway.console.activity import call_rows, days_between, names_of, others, spend_chart, together
 from gateway.console.page import Answer, Visit, page
 from gateway.console.visitor import member_of
 from gateway.http.api.account.requests import PAGE
@@ -82,6 +82,7 @@ async def usage(visit: Visit) -> Answer:
     )
     days = days_between(wish.first, wish.last)
     found = await stores.usage.recent(account.id, before=wish.before, limit=PAGE + 1, only=wish.only())
+    summary = together([one for _, one in own]) if own else total
     newer, older = _neighbours(wish, found)
     shown = found[-PAGE:] if wish.after else found[:PAGE]
     return {
@@ -90,7 +91,8 @@ async def usage(visit: Visit) -> Answer:
         "account": account,
         "keys": keys,
         "names": names,
-        "summary": together([one for _, one in own]) if own else total,
+        "summary": summary,
+        "others": others(summary.others),
         "chart": spend_chart(days, own or [("All keys", total)]),
         "by_key": [(key or NO_KEY, names.get(key, key), spent, count) for key, spent, count in total.by_key],
         "by_user": users if any(one["value"] is not None for one in users) else [],

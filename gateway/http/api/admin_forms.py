@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.http.api.fields import Form, strings
 from gateway.stores import MAX_CREDITS, KeySettings
-from gateway.wire.validators import boolean, filled_string, integer, nullable, one_of, string
+from gateway.wire.validators import array, boolean, filled_string, integer, nullable, one_of, string
 
 _NAME = filled_string.about("The account's name; no other has it.")
 _ROLE = one_of(("user", "admin")).about("What policies may go by.")
@@ -15,6 +15,10 @@ _PER_MINUTE = nullable(integer(1, 10**9)).about("Requests a minute; null for the
 _ONCE = filled_string.about("A name for this booking: a second one of the same name changes nothing.")
 _NOTE = string.about("A note for the ledger.")
 _EXPIRES = nullable(integer(1, 2**40, "unix seconds")).about("The end, in unix seconds; null for none.")
+
+_THRESHOLDS = nullable(array(integer(1, 100, "percent"))).about(
+    "Percents of its budget at which the operator is told; null for those of `alerts.thresholds`, `[]` for none."
+)
 
 NEW_ACCOUNT = Form(
     {
@@ -30,9 +34,10 @@ ACCOUNT = Form(
         "role": _ROLE,
         "disabled": boolean.about("A disabled account's keys are refused."),
         "requests_per_minute": _PER_MINUTE,
+        "alert_thresholds": _THRESHOLDS,
     }
 )
-KEY = Form(
+OWN_KEY = Form(
     {
         "name": string.about("For display."),
         "expires_at": _EXPIRES,
@@ -42,6 +47,7 @@ KEY = Form(
         "ip_allow": nullable(strings).about("Networks it may be used from, such as `10.0.0.0/8`; null for all."),
     }
 )
+KEY = Form({**OWN_KEY.members, "alert_thresholds": _THRESHOLDS})
 ROTATION = Form(
     {"grace": integer(0, 7 * 86_400, "seconds").about("How many seconds more the old secret works; 0 without it.")}
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.errors import CallerFault
+from gateway.errors import CallerFault, Fault
 from gateway.http.api.fields import page_number
 from gateway.http.api.operations import files as operations
 from gateway.http.server.request_context import RequestContext
@@ -91,11 +91,6 @@ async def delete(context: RequestContext) -> web.StreamResponse:
 async def content(context: RequestContext) -> web.StreamResponse:
     """GET /files/{id}/content: the bytes, never to be shown as a page."""
     kept = await _find(context)
-    if context.flight is not None:
-        context.flight.take(kept.size)  # it lies in memory while it is fetched, and counts anew as the answer
-    body = await context.runtime.files.content(kept)
-    if context.flight is not None:
-        context.flight.release()
     headers = {
         **context.headers(),
         "content-type": "application/octet-stream",
@@ -103,7 +98,21 @@ async def content(context: RequestContext) -> web.StreamResponse:
         "x-content-type-options": "nosniff",
         "cache-control": "no-store",
     }
-    return web.Response(body=body, headers=headers)
+    response = web.StreamResponse(headers=headers)
+    async with context.runtime.files.content(kept) as stream:
+        response.content_length = stream.length
+        await response.prepare(context.request)
+        try:
+            async for piece in stream:
+                await response.write(piece)
+            await response.write_eof()
+        except Fault as fault:
+            context.gateway.log.warning(
+                "a file broke off while it was read: %s", fault.message, extra={"request_id": context.id}
+            )
+            if context.request.transport is not None:
+                context.request.transport.abort()  # nothing else tells that what came is not the whole
+    return response
 
 
 async def _find(context: RequestContext) -> KeptObject:

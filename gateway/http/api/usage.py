@@ -70,7 +70,12 @@ async def usage_of(
     return {
         "object": "usage",
         "balance": summary.balance,
-        "totals": {"credits": summary.credits, "tokens": summary.tokens, "requests": summary.requests},
+        "totals": {
+            "credits": summary.credits,
+            "tokens": summary.tokens,
+            "requests": summary.requests,
+            **summary.others,
+        },
         "daily": [{"day": day, "credits": spent, "requests": count} for day, spent, count in summary.daily],
         "by_model": [{"model": model, "credits": spent} for model, spent in summary.by_model],
         "budget": account,

@@ -22,7 +22,7 @@ from gateway.http.api.form import find_caller, throttle
 from gateway.http.calls.explained import describe, describe_request, describe_target
 from gateway.http.calls.model_calls import open_call
 from gateway.http.calls.tools import plan_tools, tool_loop
-from gateway.http.server.request_context import NOT_FOR_PLUGINS, RequestContext
+from gateway.http.server.request_context import NOT_FOR_PLUGINS, CallServer, RequestContext
 from gateway.http.server.router import Handler
 from gateway.runner.lifecycle import CallRunner
 from gateway.servertools.offer import ToolPlan
@@ -73,6 +73,24 @@ class ExplainedContext(RequestContext):
         return call
 
 
+def inner_context(
+    context: RequestContext, template: str, values: Mapping[str, str], server: CallServer
+) -> ExplainedContext:
+    """The context of a request within that of another. template, values: of its route. server: stands in for whatever
+    would answer it."""
+    return ExplainedContext(
+        context.gateway,
+        context.runtime,
+        context.request,
+        context.id,
+        context.started,
+        template=template,
+        values=values,
+        task=context.task,
+        server=server,
+    )
+
+
 class Explainer:
     """The handler of `POST /explain`; its `serve` stands in for whatever would answer the call."""
 
@@ -86,20 +104,9 @@ class Explainer:
         path, body, headers = _read(await context.read_json())
         raw_path, _, query = path.partition("?")
         handler, template, values = self._routes.find_call(raw_path)
-        inner = ExplainedContext(
-            context.gateway,
-            context.runtime,
-            context.request,
-            context.id,
-            context.started,
-            template=template,
-            values=values,
-            task=context.task,
-            server=self,
-            body=body,
-            given=headers,
-            asked=dict(parse_qsl(query, keep_blank_values=True)),
-        )
+        inner = inner_context(context, template, values, self)
+        inner.body, inner.given = body, headers
+        inner.asked = dict(parse_qsl(query, keep_blank_values=True))
         try:
             await handler(inner)
         except Fault as fault:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
+from gateway.call import Call
 from gateway.dialect import InboundCall, InboundDialect, RawAnswer, keep_alive_of, stream_type_of
 from gateway.http.calls.background import answer_in_background
-from gateway.http.calls.tools import answer_with_tools, plan_tools
+from gateway.http.calls.tools import answer_with_tools, may_want_tools, plan_tools
 from gateway.http.server.request_context import RequestContext
 from gateway.http.streaming.sse_response import SseResponse
 from gateway.responses.dialect import ResponsesCall
 from gateway.runner.lifecycle import CallRunner
 from gateway.runner.sink import Sink
 from gateway.wire.spend_tags import spend_tags
+from gateway.wire.structure import refuse_other_spellings
 
 
 class DirectAnswer(SseResponse):
@@ -59,14 +62,21 @@ async def open_call(
     tags = context.runtime.config.usage
     # Of the caller's own words, before the dialect takes them apart.
     call.tags = spend_tags(body, user=tags.tag_user, names=tags.tag_metadata)
-    inbound = await context.aside(dialect.open, call, body, context.values)
+    inbound = await context.aside(_open, dialect, call, body, context.values)
     context.resolve(call)
     return inbound
 
 
+def _open(dialect: InboundDialect, call: Call, body: dict[str, Any], values: Mapping[str, str]) -> InboundCall:
+    refuse_other_spellings(body)
+    return dialect.open(call, body, values)
+
+
 async def answer_call(context: RequestContext, runner: CallRunner, inbound: InboundCall, sink: Sink) -> None:
     """Admit a call that was read, and answer it into `sink`. Raises the Fault of an answer that has not begun."""
-    plan = await runner.guard(plan_tools(context, runner.call, inbound))
+    plan = None
+    if may_want_tools(runner.call, inbound):
+        plan = await runner.guard(plan_tools(context, runner.call, inbound))
     await runner.admit()
     if isinstance(inbound, ResponsesCall) and inbound.background:
         await answer_in_background(context, runner, inbound, sink)

@@ -15,10 +15,17 @@ from gateway.servertools.loop import ToolLoop
 from gateway.servertools.offer import ToolPlan
 
 
+def may_want_tools(call: Call, inbound: InboundCall) -> bool:
+    """Whether `plan_tools` has anything to look at: most calls name no tool."""
+    body = call.body
+    asks = bool(body.get("tools")) or body.get("web_search_options") is not None
+    return asks and call.operation == "chat" and not isinstance(inbound, ResponsesCall)
+
+
 async def plan_tools(context: RequestContext, call: Call, inbound: InboundCall) -> ToolPlan | None:
     """Which of the hosted tools in the hub body the gateway runs; they are taken out of it. A request to the Responses
     API plans for itself, when what stands before it is known. Raises CallerFault."""
-    if call.operation != "chat" or isinstance(inbound, ResponsesCall):
+    if not may_want_tools(call, inbound):
         return None
     runtime = context.runtime
 

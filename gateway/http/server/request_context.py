@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 import orjson
 from aiohttp import web
 
+from gateway.aside import SMALL
 from gateway.call import Call, Caller, Target
 from gateway.config.limits import BodyLimits
 from gateway.dialect import InboundDialect, RawAnswer, bearer, own_credential
@@ -39,7 +40,9 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 T = TypeVar("T")
 
 _FOR_SESSIONS = frozenset(
-    prefix + path for prefix in API_PREFIXES for path in ("/chat/completions", "/responses", "/models", "/explain")
+    prefix + path
+    for prefix in API_PREFIXES
+    for path in ("/chat/completions", "/responses", "/models", "/explain", "/images/generations", "/audio/speech")
 )
 """Routes of the API, besides all under `/account/`, that somebody who is signed in may use without a key."""
 
@@ -231,18 +234,18 @@ class RequestContext:
         own_name = getattr(self.dialect, "request_id_header", "")
         if own_name:
             headers[own_name] = self.id
-        call = self.call
-        if call is not None:
-            for name, value in call.answer_headers.items():
+        if self.call is not None:
+            told = self.call.progress
+            for name, value in told.answer_headers.items():
                 headers[name] = _one_line(value)
-            if call.target is not None:
-                headers["x-gateway-model"] = call.target.model
-                if call.target.model in self.runtime.demo:
+            if told.target is not None:
+                headers["x-gateway-model"] = told.target.model
+                if told.target.model in self.runtime.demo:
                     headers["x-gateway-demo"] = "true"
-            if call.dropped:
-                headers["x-gateway-dropped-params"] = _one_line(call.dropped.text())
-            if call.cost is not None:
-                headers["x-gateway-cost"] = str(call.cost)
+            if told.dropped:
+                headers["x-gateway-dropped-params"] = _one_line(told.dropped.text())
+            if told.cost is not None:
+                headers["x-gateway-cost"] = str(told.cost)
         return headers
 
     async def read_json(self) -> dict[str, Any]:
@@ -280,7 +283,7 @@ class RequestContext:
 
     async def aside(self, work: Callable[..., T], *given: Any) -> T:
         """What `work(*given)` returns or raises, beside the event loop when the request's body is big."""
-        return await self.gateway.aside(self._size, work, *given)
+        return work(*given) if self._size <= SMALL else await self.gateway.aside(self._size, work, *given)
 
     def copy_stream(self) -> BodyCopy | None:
         """Takes a copy of the streamed answer, where bodies are logged."""
@@ -333,5 +336,6 @@ class RequestContext:
 def _one_line(value: str) -> str:
     """Header text that plugins wrote, maybe of what callers sent: a line end in it would break the whole answer, and
     proxies refuse headers beyond a few kilobytes."""
-    value = value[:LONGEST_TEXT]
+    if len(value) > LONGEST_TEXT:
+        value = value[:LONGEST_TEXT]
     return value if value.isprintable() else "".join(char if char.isprintable() else " " for char in value)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import HttpVersion11, web
 
-from gateway.aside import Aside
+from gateway.aside import SMALL, Aside
 from gateway.config import Server
 from gateway.config.limits import BodyLimits
 from gateway.errors import CallerFault
@@ -105,6 +105,8 @@ async def read_body(
 
 async def parse_body(raw: bytes, server: Server, aside: Aside) -> dict[str, Any]:
     """`parse_json`, beside the event loop when there is much to parse."""
+    if len(raw) <= SMALL:
+        return parse_json(raw, max_depth=server.json_depth, max_values=server.json_values)
     return await aside(len(raw), parse_json, raw, max_depth=server.json_depth, max_values=server.json_values)
 
 

@@ -13,14 +13,17 @@ refused when the row is gone, so even a process whose row was buried by mistake 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import secrets
 import sqlite3
 from pathlib import Path
 
+from gateway.api import GatewayFault
 from gateway.api.stores import Lease
 from gateway.sqlite.engine.core import Core
+from gateway.sqlite.engine.writer import unavailable
 from gateway.sqlite.money.unit_of_work import Names
 
 _REGISTER = "INSERT INTO processes (token, started) VALUES (?, ?) RETURNING n"
@@ -114,9 +117,17 @@ class SqlitePresence:
         """The row of this process in the table of processes."""
         return Lease(str(self._core.process))
 
+    @property
+    def joined(self) -> bool:
+        """Whether this process has signed on: not while the database took nothing since it was opened."""
+        return self._core.process > 0
+
     async def join(self) -> Lease:
         """Lock a new file, then enter it in the table: whoever reads the row finds the lock held."""
-        earlier, lock = self._lock, await asyncio.to_thread(ProcessLock, self._folder)
+        try:
+            earlier, lock = self._lock, await asyncio.to_thread(ProcessLock, self._folder)
+        except OSError as error:
+            raise unavailable(sqlite3.OperationalError(str(error))) from error
         self._lock = lock
         now = self._core.now()
 
@@ -133,13 +144,16 @@ class SqlitePresence:
         return await self._core.reader.row(_IS_REGISTERED, (self._core.process,)) is not None
 
     async def leave(self) -> None:
-        """Sign off, then let go of the lock. With something left open the row stays, and is found dead."""
+        """Sign off, then let go of the lock. With something left open the row stays, and is found dead; so does one
+        that cannot be deleted now."""
         lock, self._lock = self._lock, None
         if lock is None:
             return
         number = self._core.process
         try:
-            await self._core.write(lambda connection, _: connection.execute(_SIGN_OFF, (number,)).rowcount)
+            if self.joined:
+                with contextlib.suppress(GatewayFault):
+                    await self._core.write(lambda connection, _: connection.execute(_SIGN_OFF, (number,)).rowcount)
         finally:
             await asyncio.to_thread(lock.release)
 

@@ -6,6 +6,9 @@ gathers; when nothing is going on, an operation is committed at once. When sever
 a small distance: a batch costs the same for one as for many, and its thread takes the interpreter from the loop at
 every statement. No caller ever owns a transaction, so a cancelled caller cannot leave one open: its operation is
 applied all the same, only nobody looks at the result.
+
+What must not be lost with the process (the ends of calls) goes to the journal as soon as it has to wait: for others'
+lock, or after a batch that the disk refused.
 """
 
 from __future__ import annotations
@@ -17,11 +20,12 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
 from typing import Any
 
 from gateway.api import Fault, GatewayFault
+from gateway.api.stores import Journal
 
 LINGER = 0.05
 """Seconds an operation nobody waits for may gather company."""
@@ -30,6 +34,8 @@ GATHER = 0.004
 _MOST_CARRIED = 10_000
 _IMPATIENT = 0.2
 """Seconds to wait for the write lock after a batch that failed."""
+_JOURNAL_AFTER = 0.1
+"""Seconds of waiting for the write lock after which the ends of calls go to the journal."""
 
 
 class Operation:
@@ -42,6 +48,15 @@ class Operation:
         self.future: asyncio.Future[Any] | None = None
         self.result: Any = None
         self.fault: Fault | None = None
+
+    @property
+    def kept_as(self) -> tuple[str, str] | None:
+        """The name in the journal (`do`, request id) of what must not be lost with the process; None for the rest."""
+        return None
+
+    def written(self) -> Mapping[str, Any]:
+        """Its line there; see `Journal.keep`. Only of what has a name."""
+        raise NotImplementedError
 
 
 Runner = Callable[[sqlite3.Connection, Sequence[Operation]], None]
@@ -68,7 +83,8 @@ class Writer:
 
     connect: opens the connection, on the thread. run: see `Runner`. settled: told after each transaction whether it
     was committed, on the thread. limit: operations that may wait before callers have to queue for a place.
-    patience: seconds to wait for the write lock when other processes hold it. log: where rollbacks are reported.
+    patience: seconds to wait for the write lock when other processes hold it. journal: where the ends of calls are
+    while they cannot be written. log: where rollbacks are reported.
     """
 
     def __init__(
@@ -80,6 +96,7 @@ class Writer:
         limit: int = 4096,
         most: int = 512,
         patience: float = 5.0,
+        journal: Journal | None = None,
         log: logging.Logger,
     ) -> None:
         self._connect = connect
@@ -88,6 +105,7 @@ class Writer:
         self._limit = limit
         self._most = most
         self._patience = patience
+        self._journal = journal
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Operation] = deque()
@@ -247,7 +265,7 @@ class Writer:
 
     def _try(self, connection: sqlite3.Connection, batch: list[Operation]) -> Exception | None:
         try:
-            self._begin(connection)
+            self._begin(connection, batch)
             for operation in batch:
                 operation.fault = None
             self._run(connection, batch)
@@ -263,25 +281,45 @@ class Writer:
             return problem
         self._settled(True)
         self._well = True
+        if self._journal is not None and len(self._journal):
+            self._journal.forget([name for operation in batch if (name := operation.kept_as)])
         return None
 
-    def _begin(self, connection: sqlite3.Connection) -> None:
+    def _begin(self, connection: sqlite3.Connection, batch: list[Operation]) -> None:
         """Take the write lock. SQLite's own waiting sleeps up to 100 ms at a time; commits here take about one, so
-        short naps get the turn sooner."""
+        short naps get the turn sooner. After a while of it the ends of calls, also those that still come, are kept."""
         # After a batch that failed, nobody shall wait long for what will fail again.
-        deadline = time.monotonic() + (self._patience if self._well else min(self._patience, _IMPATIENT))
+        began = time.monotonic()
+        deadline = began + (self._patience if self._well else min(self._patience, _IMPATIENT))
         while True:
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as problem:
-                if problem.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                now = time.monotonic()
+                if problem.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or now > deadline:
                     raise
+                if now - began > _JOURNAL_AFTER:
+                    while self._queue:
+                        batch.append(self._queue.popleft())
+                    self._keep(batch)
             time.sleep(random.uniform(0.0001, 0.001))
+
+    def _keep(self, batch: Sequence[Operation]) -> None:
+        """Have the ends of calls on disk."""
+        if self._journal is None:
+            return
+        try:
+            self._journal.keep([operation.written() for operation in batch if operation.kept_as])
+        except OSError as error:
+            self._log.critical("the ends of calls are kept in memory only: their journal cannot be written",
+                               extra={"detail": str(error)})  # fmt: skip
 
     def _fail(self, batch: Sequence[Operation], problem: Exception) -> None:
         disk = isinstance(problem, sqlite3.OperationalError)
         self._log.error("a batch of %d operations was rolled back: %r", len(batch), problem, exc_info=problem)
+        if disk:
+            self._keep(batch)
         for operation in batch:
             if operation.future is not None:
                 operation.fault = unavailable(problem)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-from gateway.api import CallerFault
+import orjson
+
 from gateway.api.stores import (
     Account,
     AccountChange,
     asked_credits,
-    checked_rate,
+    check_change,
     checked_role,
     checked_text,
     name_taken,
@@ -22,13 +23,16 @@ from gateway.sqlite.identity.erasing import erase
 from gateway.sqlite.money.unit_of_work import Names, UnitOfWork
 
 _BY_ID = """
-    SELECT id, name, role, balance, held, created, requests_per_minute, disabled FROM accounts WHERE id = ?
+    SELECT id, name, role, balance, held, created, requests_per_minute, disabled, alert_thresholds
+    FROM accounts WHERE id = ?
 """
 _BY_NAME = """
-    SELECT id, name, role, balance, held, created, requests_per_minute, disabled FROM accounts WHERE name = ?
+    SELECT id, name, role, balance, held, created, requests_per_minute, disabled, alert_thresholds
+    FROM accounts WHERE name = ?
 """
 _PAGE = """
-    SELECT id, name, role, balance, held, created, requests_per_minute, disabled FROM accounts
+    SELECT id, name, role, balance, held, created, requests_per_minute, disabled, alert_thresholds
+    FROM accounts
     WHERE n > CASE WHEN ?1 = '' THEN 0 ELSE (SELECT n FROM accounts WHERE id = ?1) END ORDER BY n LIMIT ?2
 """
 _ADD = "INSERT INTO accounts (id, name, role, created) VALUES (?, ?, ?, ?)"
@@ -38,13 +42,15 @@ _SETTERS = {
     "role": "UPDATE accounts SET role = ? WHERE id = ?",
     "disabled": "UPDATE accounts SET disabled = ? WHERE id = ?",
     "requests_per_minute": "UPDATE accounts SET requests_per_minute = ? WHERE id = ?",
+    "alert_thresholds": "UPDATE accounts SET alert_thresholds = ? WHERE id = ?",
 }
 """The only columns that can be set. Money moves through the ledger alone."""
 
 
 def _account(row: Row) -> Account:
-    account_id, name, role, balance, held, created, rate, disabled = row
-    return Account(account_id, name, role, balance, held, created, rate, bool(disabled))
+    account_id, name, role, balance, held, created, rate, disabled, thresholds = row
+    found = None if thresholds is None else tuple(orjson.loads(thresholds))
+    return Account(account_id, name, role, balance, held, created, rate, bool(disabled), found)
 
 
 def new_account_id() -> str:
@@ -109,17 +115,10 @@ class SqliteAccounts:
 
     async def update_account(self, account_id: str, change: AccountChange) -> Account | None:
         """Raises CallerFault when `change` names anything that cannot be set."""
-        values: dict[str, object] = {}
-        for member in change.change:
-            if member not in _SETTERS:
-                raise CallerFault(f"{member}: this member of an account cannot be changed.", param=member)
-            values[member] = getattr(change, member)
-        if "name" in values:
-            checked_text(change.name, "name", least=1, most=200)
-        if "role" in values:
-            checked_role(change.role)
-        if "requests_per_minute" in values:
-            checked_rate(change.requests_per_minute)
+        check_change(change)
+        values: dict[str, object] = {member: getattr(change, member) for member in change.change}
+        if change.alert_thresholds is not None and "alert_thresholds" in values:
+            values["alert_thresholds"] = orjson.dumps(change.alert_thresholds).decode()
         if "disabled" in values:
             values["disabled"] = int(bool(change.disabled))
 

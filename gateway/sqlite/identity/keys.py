@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
 import orjson
@@ -28,28 +28,30 @@ from gateway.sqlite.money.unit_of_work import Names
 
 _BY_ID = """
     SELECT k.id, a.id, k.name, k.label, k.created, k.expires, k.revoked, k.last_used, k.monthly_limit, k.models,
-        k.requests_per_minute, k.ip_allow
+        k.requests_per_minute, k.ip_allow, k.alert_thresholds
     FROM keys AS k JOIN accounts AS a ON a.n = k.account WHERE k.id = ?
 """
 _OF_ACCOUNT = """
     SELECT k.id, a.id, k.name, k.label, k.created, k.expires, k.revoked, k.last_used, k.monthly_limit, k.models,
-        k.requests_per_minute, k.ip_allow
+        k.requests_per_minute, k.ip_allow, k.alert_thresholds
     FROM accounts AS a JOIN keys AS k ON k.account = a.n WHERE a.id = ? ORDER BY k.n
 """
 _ALL = """
     SELECT k.id, a.id, k.name, k.label, k.created, k.expires, k.revoked, k.last_used, k.monthly_limit, k.models,
-        k.requests_per_minute, k.ip_allow
+        k.requests_per_minute, k.ip_allow, k.alert_thresholds
     FROM keys AS k JOIN accounts AS a ON a.n = k.account ORDER BY k.n
 """
 _ACTIVE = """
     SELECT count(*) FROM keys WHERE account = ? AND revoked IS NULL AND (expires IS NULL OR expires > ?)
 """
 _ADD = """
-    INSERT INTO keys (id, account, name, label, created, expires, monthly_limit, models, requests_per_minute, ip_allow)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO keys (id, account, name, label, created, expires, monthly_limit, models, requests_per_minute, ip_allow,
+        alert_thresholds)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _SET = """
-    UPDATE keys SET name = ?, expires = ?, monthly_limit = ?, models = ?, requests_per_minute = ?, ip_allow = ?
+    UPDATE keys SET name = ?, expires = ?, monthly_limit = ?, models = ?, requests_per_minute = ?, ip_allow = ?,
+        alert_thresholds = ?
     WHERE id = ? AND revoked IS NULL
 """
 _ADD_SECRET = "INSERT INTO secrets (digest, key) SELECT ?, n FROM keys WHERE id = ?"
@@ -65,9 +67,21 @@ _MONTH = """
 
 
 def _key(row: Row) -> Key:
-    key_id, account_id, name, label, created, expires, revoked, used, limit, models, rate, ip_allow = row
+    key_id, account_id, name, label, created, expires, revoked, used, limit, models, rate, ip_allow, alerts = row
     return Key(
-        key_id, account_id, name, label, created, expires, revoked, used, limit, _texts(models), rate, _texts(ip_allow)
+        key_id,
+        account_id,
+        name,
+        label,
+        created,
+        expires,
+        revoked,
+        used,
+        limit,
+        _texts(models),
+        rate,
+        _texts(ip_allow),
+        None if alerts is None else tuple(orjson.loads(alerts)),
     )
 
 
@@ -75,8 +89,8 @@ def _texts(stored: str | None) -> tuple[str, ...] | None:
     return None if stored is None else tuple(orjson.loads(stored))
 
 
-def _stored(texts: tuple[str, ...] | None) -> str | None:
-    return None if texts is None else orjson.dumps(texts).decode()
+def _stored(values: Sequence[str | int] | None) -> str | None:
+    return None if values is None else orjson.dumps(values).decode()
 
 
 def _live(connection: sqlite3.Connection, key_id: str, account_id: str | None) -> Row | None:
@@ -117,7 +131,8 @@ class SqliteKeys:
         plain = new_key(self._prefix)
         stored = digest(self._pepper, plain)
         values = (wanted.name, label_of(plain, self._prefix), now, wanted.expires_at, wanted.monthly_limit,
-                  _stored(wanted.models), wanted.requests_per_minute, _stored(wanted.ip_allow))  # fmt: skip
+                  _stored(wanted.models), wanted.requests_per_minute, _stored(wanted.ip_allow),
+                  _stored(wanted.alert_thresholds))  # fmt: skip
 
         def work(connection: sqlite3.Connection, _: Names) -> Key:
             account = connection.execute("SELECT n FROM accounts WHERE id = ?", (account_id,)).fetchone()
@@ -155,7 +170,8 @@ class SqliteKeys:
         now = self._core.now()
         wanted = checked_settings(settings, now)
         values = (wanted.name, wanted.expires_at, wanted.monthly_limit, _stored(wanted.models),
-                  wanted.requests_per_minute, _stored(wanted.ip_allow), key_id)  # fmt: skip
+                  wanted.requests_per_minute, _stored(wanted.ip_allow),
+                  _stored(wanted.alert_thresholds), key_id)  # fmt: skip
 
         def work(connection: sqlite3.Connection, _: Names) -> Key | None:
             if _live(connection, key_id, account_id) is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
@@ -9,6 +10,7 @@ from gateway.api import Basis, Usage
 from gateway.api.stores import Entry, Hold, HoldRequest
 from gateway.sqlite.engine.core import Core, Row
 from gateway.sqlite.money.credits import Credits
+from gateway.sqlite.money.inheritance import settle_inheritance
 from gateway.sqlite.money.operations import (
     DispatchOperation,
     GrowOperation,
@@ -87,6 +89,7 @@ class SqliteLedger(Credits):
     def __init__(self, core: Core, secret: bytes) -> None:
         super().__init__(core, secret)
         self._writer = core.writer
+        self._log = logging.getLogger("gateway.sqlite")
 
     async def hold(self, request: HoldRequest) -> Hold:
         """Asking again for an open hold of the same request returns it."""
@@ -147,5 +150,7 @@ class SqliteLedger(Credits):
             after = page[-1].seq
 
     async def fail_over(self, lease: str) -> int:
-        """Resolve the open holds of a dead lease; see `gateway.sqlite.money.recovery`."""
+        """Resolve the open holds of a dead lease (`gateway.sqlite.money.recovery`), those first whose end it left in
+        its journal."""
+        await settle_inheritance(self._core.path, self._writer, self._core.now(), self._log)
         return await fail_over_holds(self._core, int(lease))

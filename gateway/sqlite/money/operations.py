@@ -11,7 +11,7 @@ Every operation decides before it changes anything, so a refused one leaves no t
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -23,7 +23,6 @@ from gateway.api.stores import (
     Hold,
     HoldRequest,
     Tags,
-    UsageRow,
     affordable,
     checked_count,
     checked_price,
@@ -34,7 +33,7 @@ from gateway.api.stores import (
 )
 from gateway.sqlite.engine.writer import Operation
 from gateway.sqlite.money.rows import FORSAKEN, OPEN, SETTLED, VOIDED, AccountRow, HoldRow, KeyRow, Rows
-from gateway.sqlite.money.unit_of_work import BASIS_NUMBER, Names, UnitOfWork
+from gateway.sqlite.money.unit_of_work import BASES, BASIS_NUMBER, Names, UnitOfWork
 
 DISPUTED = "disputed usage"
 """Note of what a provider told beyond what the request can have caused."""
@@ -213,6 +212,16 @@ class SettleOperation(UnitOperation):
         if basis == "void" and charge:
             raise GatewayFault("A voided bill cannot have a charge.")
 
+    @property
+    def kept_as(self) -> tuple[str, str]:
+        return "settle", self.request_id
+
+    def written(self) -> Mapping[str, Any]:
+        return {
+            "do": "settle", "r": self.request_id, "charge": self.charge, "basis": BASES[self.basis],
+            "model": self.model, "disputed": self.disputed,
+        }  # fmt: skip
+
     def apply(self, unit: UnitOfWork) -> int:
         hold = unit.holds.get(self.request_id)
         if self.basis == BASIS_NUMBER["void"] and hold is not None and hold.state == OPEN:
@@ -273,6 +282,13 @@ class VoidOperation(UnitOperation):
 
     __slots__ = ()
 
+    @property
+    def kept_as(self) -> tuple[str, str]:
+        return "void", self.request_id
+
+    def written(self) -> Mapping[str, Any]:
+        return {"do": "void", "r": self.request_id}
+
     def apply(self, unit: UnitOfWork) -> None:
         hold = unit.holds.get(self.request_id)
         if hold is None:
@@ -323,78 +339,9 @@ class NoteOperation(UnitOperation):
             unit.touch(hold)
 
 
-class RecordOperation(UnitOperation):
-    """`UsageLog.record`. A held request is logged on its hold's account, key, day and model, so that requests and
-    tokens stand where its credits do, also around midnight; and only once. The counts are taken here: the caller may go
-    on with its own."""
-
-    __slots__ = ("counts", "row")
-
-    def __init__(self, row: UsageRow, now: int) -> None:
-        super().__init__(row.request_id, now, row.account_id, row.key_id)
-        self.row = row
-        self.counts = counts_of(row.usage)
-
-    def apply(self, unit: UnitOfWork) -> None:
-        row = self.row
-        hold = unit.holds.get(self.request_id)
-        if hold is not None:
-            if hold.logged:
-                return
-            hold.logged = 1
-            unit.touch(hold)
-            account, key, model, created = hold.account, hold.key, hold.model, hold.created
-        else:
-            owner = unit.account_by_id.get(row.account_id)
-            if owner is None:
-                raise GatewayFault("A usage row names an unknown account and was dropped.", detail=row.request_id)
-            known = unit.keys.get(row.key_id)
-            account, key, created = owner.n, known.n if known is not None else 0, row.created
-            model = unit.names.number(unit.connection, row.model)
-        log_row(unit, row, self.counts, account, key, model, created, hold)
-
-
-def counts_of(u: Usage) -> list[int]:
-    """What the usage log keeps of a usage, in the order of its columns."""
-    counts = [
-        u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.cache_write_tokens, u.reasoning_tokens,
-        u.audio_input_tokens, u.audio_output_tokens, u.image_input_tokens, u.image_output_tokens, u.web_searches,
-    ]  # fmt: skip
-    if min(counts) < 0 or max(counts) > MAX_CREDITS:
-        return [min(max(int(count), 0), MAX_CREDITS) for count in counts]
-    return counts
-
-
 def written_tags(tags: Tags) -> str | None:
     """As the database keeps them: a JSON object, NULL for none."""
     return orjson.dumps(dict(tags)).decode() if tags else None
-
-
-def log_row(
-    unit: UnitOfWork,
-    row: UsageRow,
-    counts: Sequence[int],
-    account: int,
-    key: int,
-    model: int,
-    created: int,
-    hold: HoldRow | None,
-) -> None:
-    """Write one usage row and add it to the sums of its day. counts: see `counts_of`."""
-    number = unit.names.number
-    tags = written_tags(row.tags) if hold is None else hold.tags
-    target = None
-    if row.target:
-        target = model if row.target == row.model else number(unit.connection, row.target)
-    unit.log(
-        (
-            account, key, hold.n if hold is not None else None, None if hold is not None else row.request_id, model,
-            target, number(unit.connection, row.route), row.status, BASIS_NUMBER[row.basis], row.created, *counts,
-            row.first_byte_ms, row.total_ms, number(unit.connection, row.error) if row.error else None, tags,
-            row.tries or None,
-        )
-    )  # fmt: skip
-    unit.roll_up(account, created, key, model, tags, requests=1, prompt=counts[0], completion=counts[1])
 
 
 def run_operations(

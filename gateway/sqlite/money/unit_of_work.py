@@ -12,7 +12,7 @@ Sums (`balance`, `held`, `used`) are written as differences, never as values.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
 import orjson
@@ -67,20 +67,25 @@ _MOVE_MONTHS = """
 _ADD_USAGE = """
     INSERT INTO usage (account, key, hold, request_id, model, target, route, status, basis, created, prompt,
         completion, cached, cache_write, reasoning, audio_input, audio_output, image_input, image_output,
-        web_searches, first_byte_ms, total_ms, error, tags, tries)
+        web_searches, cache_write_1h, images, characters, seconds, searches, first_byte_ms, total_ms, error, tags,
+        tries)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
         value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14, value ->> 15,
         value ->> 16, value ->> 17, value ->> 18, value ->> 19, value ->> 20, value ->> 21, value ->> 22,
-        value ->> 23, value ->> 24
+        value ->> 23, value ->> 24, value ->> 25, value ->> 26, value ->> 27, value ->> 28, value ->> 29
     FROM json_each(?)
 """
 _ADD_ROLLUPS = """
-    INSERT INTO rollups (account, day, key, model, credits, requests, prompt, completion)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7
+    INSERT INTO rollups (account, day, key, model, credits, requests, prompt, completion, images, characters, seconds,
+        searches)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+        value ->> 8, value ->> 9, value ->> 10, value ->> 11
     FROM json_each(?) WHERE true
     ON CONFLICT (account, day, key, model) DO UPDATE SET credits = credits + excluded.credits,
         requests = requests + excluded.requests, prompt = prompt + excluded.prompt,
-        completion = completion + excluded.completion
+        completion = completion + excluded.completion, images = images + excluded.images,
+        characters = characters + excluded.characters, seconds = seconds + excluded.seconds,
+        searches = searches + excluded.searches
 """
 _REFUNDED = "SELECT coalesce(sum(amount), 0) FROM entries WHERE account = ? AND hold = ? AND kind = ?"
 # Of too many values of a tag the further ones come under "".
@@ -238,18 +243,22 @@ class UnitOfWork:
         requests: int = 0,
         prompt: int = 0,
         completion: int = 0,
+        others: Sequence[int] = (0, 0, 0, 0),
     ) -> None:
-        """Add to the sums of a UTC day. tags: a JSON object, None for none."""
+        """Add to the sums of a UTC day. tags: a JSON object, None for none. others: images, characters, seconds and
+        searches."""
         day = created // 86_400
         place = (account, day, key, model)
         sums = self._rollups.get(place)
         if sums is None:
-            self._rollups[place] = [credits, requests, prompt, completion]
+            self._rollups[place] = [credits, requests, prompt, completion, *others]
         else:
             sums[0] += credits
             sums[1] += requests
             sums[2] += prompt
             sums[3] += completion
+            for at, more in enumerate(others, 4):
+                sums[at] += more
         if tags is not None:
             for name, value in orjson.loads(tags).items():
                 tagged = self._tag_sums.setdefault((account, day, name, value, key), [0, 0, 0])

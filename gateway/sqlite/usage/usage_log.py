@@ -9,20 +9,22 @@ import orjson
 from gateway.api import Usage
 from gateway.api.stores import ALL_USE, LoggedRequest, TagSum, UsageFilter, UsageRow, UsageSummary
 from gateway.sqlite.engine.core import Core, Row
-from gateway.sqlite.money.operations import RecordOperation
+from gateway.sqlite.money.recording import RecordOperation
 from gateway.sqlite.money.rows import to_json
 from gateway.sqlite.money.unit_of_work import BASES
 
 _DAY = 86_400
 _EPOCH = date(1970, 1, 1)
 _SUMS = """
-    SELECT r.day, m.text, coalesce(k.id, ''), sum(r.credits), sum(r.requests), sum(r.prompt + r.completion)
+    SELECT r.day, m.text, coalesce(k.id, ''), sum(r.credits), sum(r.requests), sum(r.prompt + r.completion),
+        sum(r.images), sum(r.characters), sum(r.seconds), sum(r.searches)
     FROM accounts AS a CROSS JOIN rollups AS r ON r.account = a.n JOIN names AS m ON m.n = r.model
         LEFT JOIN keys AS k ON k.n = r.key
     WHERE a.id = ?1 AND r.day >= ?2 AND r.day < ?3 GROUP BY r.day, r.model, r.key
 """
 _SUMS_OF_KEY = """
-    SELECT r.day, m.text, ?4, sum(r.credits), sum(r.requests), sum(r.prompt + r.completion)
+    SELECT r.day, m.text, ?4, sum(r.credits), sum(r.requests), sum(r.prompt + r.completion),
+        sum(r.images), sum(r.characters), sum(r.seconds), sum(r.searches)
     FROM accounts AS a CROSS JOIN rollups AS r ON r.account = a.n JOIN names AS m ON m.n = r.model
     WHERE a.id = ?1 AND r.day >= ?2 AND r.day < ?3 AND r.key = CASE WHEN ?4 = '' THEN 0
         ELSE (SELECT n FROM keys WHERE id = ?4) END
@@ -30,10 +32,11 @@ _SUMS_OF_KEY = """
 """
 _BALANCE = "SELECT balance FROM accounts WHERE id = ?"
 _RECENT_OF_ALL = """
-    SELECT u.n, coalesce(h.charged, 0), coalesce(h.request_id, u.request_id, ''), a.id, coalesce(k.id, ''), m.text,
-        coalesce(t.text, ''), r.text, u.status, u.basis, u.created, u.first_byte_ms, u.total_ms, coalesce(e.text, ''),
-        u.prompt, u.completion, u.cached, u.cache_write, u.reasoning, u.audio_input, u.audio_output, u.image_input,
-        u.image_output, u.web_searches, u.tags, coalesce(u.tries, '')
+    SELECT u.n, coalesce(h.charged, 0) - (SELECT coalesce(sum(amount), 0) FROM entries WHERE hold = h.n AND kind = 7),
+        coalesce(h.request_id, u.request_id, ''), a.id, coalesce(k.id, ''), m.text, coalesce(t.text, ''), r.text,
+        u.status, u.basis, u.created, u.first_byte_ms, u.total_ms, coalesce(e.text, ''), u.prompt, u.completion,
+        u.cached, u.cache_write, u.reasoning, u.audio_input, u.audio_output, u.image_input, u.image_output,
+        u.web_searches, u.cache_write_1h, u.images, u.characters, u.seconds, u.searches, u.tags, coalesce(u.tries, '')
     FROM usage AS u JOIN accounts AS a ON a.n = u.account JOIN names AS m ON m.n = u.model
         JOIN names AS r ON r.n = u.route LEFT JOIN keys AS k ON k.n = u.key LEFT JOIN holds AS h ON h.n = u.hold
         LEFT JOIN names AS t ON t.n = u.target LEFT JOIN names AS e ON e.n = u.error
@@ -43,10 +46,11 @@ _RECENT_OF_ALL = """
     ORDER BY u.n DESC LIMIT ?2
 """
 _RECENT = """
-    SELECT u.n, coalesce(h.charged, 0), coalesce(h.request_id, u.request_id, ''), a.id, coalesce(k.id, ''), m.text,
-        coalesce(t.text, ''), r.text, u.status, u.basis, u.created, u.first_byte_ms, u.total_ms, coalesce(e.text, ''),
-        u.prompt, u.completion, u.cached, u.cache_write, u.reasoning, u.audio_input, u.audio_output, u.image_input,
-        u.image_output, u.web_searches, u.tags, coalesce(u.tries, '')
+    SELECT u.n, coalesce(h.charged, 0) - (SELECT coalesce(sum(amount), 0) FROM entries WHERE hold = h.n AND kind = 7),
+        coalesce(h.request_id, u.request_id, ''), a.id, coalesce(k.id, ''), m.text, coalesce(t.text, ''), r.text,
+        u.status, u.basis, u.created, u.first_byte_ms, u.total_ms, coalesce(e.text, ''), u.prompt, u.completion,
+        u.cached, u.cache_write, u.reasoning, u.audio_input, u.audio_output, u.image_input, u.image_output,
+        u.web_searches, u.cache_write_1h, u.images, u.characters, u.seconds, u.searches, u.tags, coalesce(u.tries, '')
     FROM accounts AS a CROSS JOIN usage AS u ON u.account = a.n JOIN names AS m ON m.n = u.model
         JOIN names AS r ON r.n = u.route LEFT JOIN keys AS k ON k.n = u.key LEFT JOIN holds AS h ON h.n = u.hold
         LEFT JOIN names AS t ON t.n = u.target LEFT JOIN names AS e ON e.n = u.error
@@ -96,14 +100,14 @@ def _logged(row: Row) -> LoggedRequest:
             target=row[6],
             route=row[7],
             status=row[8],
-            usage=Usage(*row[14:24]),
+            usage=Usage(*row[14:29]),
             basis=BASES[row[9]],  # type: ignore[arg-type]  # a position in unit_of_work.BASES
             created=row[10],
             first_byte_ms=row[11],
             total_ms=row[12],
             error=row[13],
-            tags=tuple(orjson.loads(row[24]).items()) if row[24] else (),
-            tries=row[25],
+            tags=tuple(orjson.loads(row[29]).items()) if row[29] else (),
+            tries=row[30],
         ),
     )
 
@@ -130,8 +134,8 @@ class SqliteUsage:
         days: dict[int, list[int]] = {}
         models: dict[str, int] = {}
         keys: dict[str, list[int]] = {}
-        tokens = 0
-        for day, model, key, credits, requests, used in rows:
+        tokens, others = 0, [0, 0, 0, 0]
+        for day, model, key, credits, requests, used, *more in rows:
             sums = days.setdefault(day, [0, 0])
             sums[0] += credits
             sums[1] += requests
@@ -140,6 +144,7 @@ class SqliteUsage:
             own[1] += requests
             models[model] = models.get(model, 0) + credits
             tokens += used
+            others = [one + other for one, other in zip(others, more, strict=True)]
         return UsageSummary(
             balance=balance[0] if balance is not None else 0,
             credits=sum(models.values()),
@@ -148,6 +153,10 @@ class SqliteUsage:
             daily=tuple((day_name(day), *days[day]) for day in sorted(days)),  # type: ignore[misc]  # two sums
             by_model=tuple(sorted(models.items(), key=lambda pair: (-pair[1], pair[0]))),
             by_key=tuple((key, keys[key][0], keys[key][1]) for key in sorted(keys, key=lambda k: (-keys[k][0], k))),
+            images=others[0],
+            characters=others[1],
+            seconds=others[2],
+            searches=others[3],
         )
 
     async def by_tag(

@@ -21,7 +21,7 @@ from gateway.api.stores import (
     Session,
     address_allowed,
     asked_credits,
-    checked_rate,
+    check_change,
     checked_role,
     checked_settings,
     checked_text,
@@ -76,19 +76,12 @@ class MemoryAccounts(Store):
 
     async def update_account(self, account_id: str, change: AccountChange) -> Account | None:
         """Only what is named."""
-        wrong = set(change.change) - {"name", "role", "disabled", "requests_per_minute"}
-        if wrong:
-            raise CallerFault(f"{min(wrong)}: this member of an account cannot be changed.")
+        check_change(change)
         account = self.world.accounts.get(account_id)
         if account is None:
             return None
         if "name" in change.change:
-            checked_text(change.name, "name", least=1, most=200)
             self._check_free(change.name, account_id)
-        if "role" in change.change:
-            checked_role(change.role)
-        if "requests_per_minute" in change.change:
-            checked_rate(change.requests_per_minute)
         values: dict[str, Any] = {name: getattr(change, name) for name in change.change}
         self.world.accounts[account_id] = replace(account, **values)
         return self.world.accounts[account_id]
@@ -158,6 +151,7 @@ class MemoryKeys(Store):
         changed = replace(
             key, name=settings.name, expires_at=settings.expires_at, monthly_limit=settings.monthly_limit,
             models=settings.models, requests_per_minute=settings.requests_per_minute, ip_allow=settings.ip_allow,
+            alert_thresholds=settings.alert_thresholds,
         )  # fmt: skip
         self.world.keys[key.id] = changed
         return changed

@@ -32,7 +32,7 @@ from gateway.api.stores import (
     too_poor,
 )
 from gateway.testing.memory_stores.usage import log
-from gateway.testing.memory_stores.world import Held, Store, World, page
+from gateway.testing.memory_stores.world import Held, Store, World, page, refunded
 
 
 def give_back(world: World, request_id: str) -> None:
@@ -40,11 +40,6 @@ def give_back(world: World, request_id: str) -> None:
     held = world.holds.get(request_id)
     if held is not None and held.state == "settled" and (left := held.charged - refunded(world, request_id)):
         world.post(held.request.account_id, "refund", left, hold=held, key="rerun:" + request_id)
-
-
-def refunded(world: World, request_id: str) -> int:
-    """Credits of a request that were given back."""
-    return sum(one.amount for one in world.entries if one.request_id == request_id and one.kind == "refund")
 
 
 class MemoryLedger(Store):

@@ -16,6 +16,7 @@ import orjson
 
 from gateway.api import Part, Usage
 from gateway.api.stores import (
+    OTHER_COUNTS,
     TABLES,
     Account,
     AuditEntry,
@@ -43,7 +44,7 @@ from gateway.testing.memory_stores.world import Answer, Held, World
 _STATES = ("open", "settled", "voided", "forsaken")
 _GONE = "gone:"
 """Begins what stands in the place of the id of a response that is not there any more; its number follows."""
-_COUNTS = 10
+_COUNTS = 15
 
 
 def _numbers(world: World, table: str, names: Iterable[Any]) -> dict[Any, Any]:
@@ -78,9 +79,10 @@ class MemorySnapshot:
         sessions, links = _numbers(world, "sessions", world.sessions), _numbers(world, "links", world.links)
         return {
             "accounts": [(accounts[a.id], a.id, a.name, a.role, a.balance, a.held, a.requests_per_minute, a.disabled,
-                          a.created_at) for a in world.accounts.values()],
+                          a.created_at, a.alert_thresholds) for a in world.accounts.values()],
             "keys": [(keys[k.id], k.id, accounts[k.account_id], k.name, k.label, k.created_at, k.expires_at,
-                      k.revoked_at, k.last_used_at, k.monthly_limit, k.models, k.requests_per_minute, k.ip_allow)
+                      k.revoked_at, k.last_used_at, k.monthly_limit, k.models, k.requests_per_minute, k.ip_allow,
+                      k.alert_thresholds)
                      for k in world.keys.values()],
             "secrets": sorted((digest, keys[key], until) for digest, (key, until) in world.secrets.items()),
             "sessions": [(sessions[digest], s.id, digest, accounts[s.account_id], s.created_at, s.expires_at,
@@ -235,11 +237,12 @@ class _Filling:
         world, tables = self._world, self._tables
         for row in tables["accounts"]:
             world.accounts[row["id"]] = Account(*(row[name] for name in (
-                "id", "name", "role", "balance", "held", "created", "requests_per_minute", "disabled")))  # fmt: skip
+                "id", "name", "role", "balance", "held", "created", "requests_per_minute", "disabled",
+                "alert_thresholds")))  # fmt: skip
         for row in tables["keys"]:
             world.keys[row["id"]] = Key(row["id"], self._accounts[row["account"]], *(row[name] for name in (
                 "name", "label", "created", "expires", "revoked", "last_used", "monthly_limit", "models",
-                "requests_per_minute", "ip_allow")))  # fmt: skip
+                "requests_per_minute", "ip_allow", "alert_thresholds")))  # fmt: skip
         for row in tables["secrets"]:
             world.secrets[row["digest"]] = (self._keys[row["key"]], row["until"])
         for row in tables["sessions"]:
@@ -304,7 +307,7 @@ class _Filling:
             self._world.usage.append(LoggedRequest(row["n"], 0, logged))
         for row in self._tables["rollups"]:
             name = (self._accounts[row["account"]], row["day"], self._keys[row["key"]], row["model"])
-            self._world.sums[name] = [row["credits"], row["requests"], row["tokens"]]
+            self._world.sums[name] = [row[one] for one in ("credits", "requests", "tokens", *OTHER_COUNTS)]
         for row in self._tables["tag_sums"]:
             tag = (self._accounts[row["account"]], row["day"], row["name"], row["value"], self._keys[row["key"]])
             self._world.tag_sums[tag] = [row["credits"], row["requests"], row["tokens"]]

@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from gateway.api.stores import (
     ALL_USE,
     MAX_CREDITS,
+    OTHER_COUNTS,
     LoggedRequest,
     TagSum,
     UsageFilter,
     UsageRow,
     UsageSummary,
 )
-from gateway.testing.memory_stores.world import Held, Store, World, page
+from gateway.testing.memory_stores.world import Held, Store, World, page, refunded
 
 
 def log(world: World, row: UsageRow, held: Held | None) -> None:
@@ -29,7 +30,8 @@ def log(world: World, row: UsageRow, held: Held | None) -> None:
         row = replace(row, tags=asked.tags)
     world.usage.append(LoggedRequest(world.number(), 0, row))
     tokens = sum(min(max(n, 0), MAX_CREDITS) for n in (row.usage.prompt_tokens, row.usage.completion_tokens))
-    world.add(row.account_id, row.created, row.key_id, row.model, row.tags, 0, 1, tokens)
+    world.add(row.account_id, row.created, row.key_id, row.model, row.tags, 0, 1, tokens,
+              [getattr(row.usage, name) for name in OTHER_COUNTS])  # fmt: skip
 
 
 class MemoryUsage(Store):
@@ -46,8 +48,8 @@ class MemoryUsage(Store):
         days: dict[int, list[int]] = {}
         models: dict[str, int] = {}
         keys: dict[str, list[int]] = {}
-        tokens = 0
-        for (account, day, key, model), (credits, requests, used) in self.world.sums.items():
+        tokens, others = 0, [0, 0, 0, 0]
+        for (account, day, key, model), (credits, requests, used, *more) in self.world.sums.items():
             if account == account_id and start // 86_400 <= day < -(-end // 86_400) and key_id in (None, key):
                 sums = days.setdefault(day, [0, 0])
                 sums[0] += credits
@@ -57,6 +59,7 @@ class MemoryUsage(Store):
                 own[0] += credits
                 own[1] += requests
                 tokens += used
+                others = [one + other for one, other in zip(others, more, strict=True)]
         found = self.world.accounts.get(account_id)
         names = {day: datetime.fromtimestamp(day * 86_400, UTC).date().isoformat() for day in days}
         return UsageSummary(
@@ -69,6 +72,7 @@ class MemoryUsage(Store):
             by_key=tuple(
                 (key, keys[key][0], keys[key][1]) for key in sorted(keys, key=lambda name: (-keys[name][0], name))
             ),
+            **dict(zip(OTHER_COUNTS, others, strict=True)),
         )
 
     async def by_tag(
@@ -110,7 +114,7 @@ class MemoryUsage(Store):
 
     def _charged(self, request_id: str) -> int:
         held = self.world.holds.get(request_id)
-        return held.charged if held is not None else 0
+        return held.charged - refunded(self.world, request_id) if held is not None else 0
 
     async def prune(self, before: int) -> int:
         """Rows go, sums stay."""

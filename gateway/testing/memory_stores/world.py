@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -164,11 +164,15 @@ class World:
         return account.balance
 
     def add(
-        self, account: str, created: int, key: str, model: str, tags: Tags, credits: int, requests: int, tokens: int
-    ) -> None:
-        """Add to the sums of a UTC day."""
+        self, account: str, created: int, key: str, model: str, tags: Tags, credits: int, requests: int, tokens: int,
+        others: Sequence[int] = (0, 0, 0, 0),
+    ) -> None:  # fmt: skip
+        """Add to the sums of a UTC day. others: images, characters, seconds and searches."""
         day = created // 86_400
-        found = [self.sums.setdefault((account, day, key, model), [0, 0, 0])]
+        whole = self.sums.setdefault((account, day, key, model), [0] * 7)
+        for at, more in enumerate(others, 3):
+            whole[at] += more
+        found = [whole]
         for name, value in tags:
             known = {one[3] for one in self.tag_sums if one[:3] == (account, day, name)}
             counted = value if value in known or len(known) < MOST_TAG_VALUES else ""
@@ -176,6 +180,11 @@ class World:
         for sums in found:
             for place, more in enumerate((credits, requests, tokens)):
                 sums[place] += more
+
+
+def refunded(world: World, request_id: str) -> int:
+    """Credits of a request that were given back."""
+    return sum(one.amount for one in world.entries if one.request_id == request_id and one.kind == "refund")
 
 
 def page(rows: Iterable[T], limit: int) -> list[T]:

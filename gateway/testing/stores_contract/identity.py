@@ -91,6 +91,16 @@ class AccountsPromises:
         changed = await stores.accounts.update_account(account.id, change)
         assert (changed.name, changed.role, changed.disabled, changed.requests_per_minute) == ("ada", "user", False, 9)
         assert await stores.accounts.update_account("acct_unknown", change) is None
+        for thresholds in ((50, 80), (), None):
+            change = AccountChange(("alert_thresholds",), alert_thresholds=thresholds)
+            changed = await stores.accounts.update_account(account.id, change)
+            assert changed.alert_thresholds == thresholds
+            assert await stores.accounts.get_account(account.id) == changed
+        for wrong in ((80, 50), (0,), (101,), (50, 50)):
+            with pytest.raises(CallerFault, match="alert_thresholds"):
+                await stores.accounts.update_account(
+                    account.id, AccountChange(("alert_thresholds",), alert_thresholds=wrong)
+                )
 
     @pytest.mark.parametrize("member", ["balance", "held", "id", "created_at", "n", "name = 'x', balance"])
     async def test_accounts_money_is_never_set(self, stores: Any, member: Any) -> None:

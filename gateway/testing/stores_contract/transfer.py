@@ -12,6 +12,7 @@ from gateway.errors import GatewayFault
 from gateway.payments import Part, PaymentEvent
 from gateway.stores import (
     TABLES,
+    AccountChange,
     KeptObject,
     KeySettings,
     NewLink,
@@ -55,15 +56,18 @@ async def _live(house: House) -> None:
     made = await stores.logins.sign_up(SignUp("bo@example.org", "hash", invitation=token, identity=("issuer", "bo")))
     await stores.sessions.open_session(made.id, lifetime=3600, agent="a browser")
     await stores.sessions.open_session("", lifetime=3600)
-    limits = KeySettings(name="limited", monthly_limit=900, models=("a/*", "b"), ip_allow=("192.0.2.0/24",))
+    limits = KeySettings(
+        name="limited", monthly_limit=900, models=("a/*", "b"), ip_allow=("192.0.2.0/24",), alert_thresholds=(5, 95)
+    )
     key, _ = await stores.keys.create_key(made.id, limits)
     await stores.keys.rotate_key(key.id, grace=600)
+    await stores.accounts.update_account(account, AccountChange(("alert_thresholds",), alert_thresholds=(40,)))
     await stores.audit.record("admin", "key.create", key.id, remote="192.0.2.1", detail={"name": "limited", "n": 1})
 
 
 async def _spend(house: House) -> None:
     ledger, account = house.stores.ledger, house.account.id
-    used = Usage(prompt_tokens=10, completion_tokens=5, cached_tokens=3)
+    used = Usage(prompt_tokens=10, completion_tokens=5, cached_tokens=3, images=2, characters=7, seconds=8, searches=9)
     for name in ("settled", "over", "voided", "open", "dispatched"):
         await ledger.hold(
             house.request(name, tags=(("user", "ada"), ("team", "b\u00fccher")) if name == "settled" else ())

@@ -15,7 +15,8 @@ def row(house: Any, request_id: Any, **changes: Any) -> Any:
     values = {
         "request_id": request_id, "account_id": house.account.id, "key_id": house.key.id, "model": "lab/model",
         "target": "lab/target", "route": "/chat/completions", "status": 200,
-        "usage": Usage(10, 20, 3, 4, 5, 6, 7, 8, 9, 1), "basis": "provider", "created": int(house.clock.unix),
+        "usage": Usage(10, 20, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 40, 50, 6), "basis": "provider",
+        "created": int(house.clock.unix),
         "first_byte_ms": 12, "total_ms": 345, "error": "", "tries": '[["lab/target"]]',
     }  # fmt: skip
     return UsageRow(**(values | changes))
@@ -48,6 +49,13 @@ class UsagePromises:
         assert [(one.credits, one.row) for one in found] == [(0, free), (30, row(house, "held"))]
         assert await house.stores.usage.recent(before=found[0].seq) == found[1:]
         assert await house.stores.usage.recent(house.account.id, only=UsageFilter(key_ids=("key_other",))) == []
+        whole = await house.stores.usage.summary(house.account.id, start=0, end=2**40)
+        assert whole.others == {"images": 6, "characters": 80, "seconds": 100, "searches": 12}
+        await house.stores.ledger.refund("held", 10, key="back")
+        assert [one.credits for one in await house.stores.usage.recent(house.account.id)] == [0, 20]
+        found_again = await house.stores.usage.find("held")
+        assert found_again is not None
+        assert found_again.credits == 20
 
     async def test_usage_rows_are_found_by_key_model_and_failure_in_both_directions(self, house: Any) -> None:
         usage, account = house.stores.usage, house.account.id

@@ -4,7 +4,7 @@
                   each MCP server so. Its functions are offered flat, as `N__name`.
     tool_search   run by the caller ("execution": "client"); calls are `tool_search_call`, and what was found, in
                   `tool_search_output.tools`, is on offer from then on. So it is with `additional_tools`.
-    local_shell   calls are `local_shell_call` with an `action`.
+    shell, local_shell, apply_patch   see `gateway.wire.bridge.shell_tools`.
 
 `flatten` rewrites tools and items of a request; what it returns besides leads each function name back (`Alias`).
 Sources: OpenAI's API reference (Responses: tools, items), its guide "Tool search", and requests of Codex 0.171.
@@ -20,6 +20,7 @@ from typing import Any
 
 import orjson
 
+from gateway.wire.bridge.shell_tools import KNOWN_TOOLS, NAMES_OF_CALLS, NAMES_OF_OUTPUTS, function_of
 from gateway.wire.exact_json import load_exact
 
 Json = dict[str, Any]
@@ -30,15 +31,6 @@ _LONGEST = 64
 """Characters of a function's name, at OpenAI and most others."""
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
 
-_SHELL = {
-    "type": "object",
-    "properties": {
-        "command": {"type": "array", "items": {"type": "string"}, "description": "The program and its arguments."},
-        "working_directory": {"type": "string", "description": "Where to run it."},
-        "timeout_ms": {"type": "integer", "description": "Milliseconds after which it is stopped."},
-    },
-    "required": ["command"],
-}
 _QUERY = {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]}
 
 
@@ -130,8 +122,9 @@ def _flat_tools(tool: Mapping[str, Any], names: _Names, aliases: dict[str, Alias
         parameters = tool.get("parameters") if isinstance(tool.get("parameters"), Mapping) else _QUERY
         text = tool.get("description") or "Finds further tools, which can be called from then on."
         return [_function("tool_search", text, parameters, names, aliases)]
-    if kind == "local_shell":
-        return [_function("local_shell", "Runs a program on the user's machine.", _SHELL, names, aliases)]
+    known = function_of(str(kind), tool)
+    if known is not None:
+        return [_function(str(kind), *known, names, aliases)]
     return [_told(tool)] if kind in ("function", "custom") else [tool]
 
 
@@ -149,20 +142,19 @@ def _function(
 
 
 def _flat_item(item: Mapping[str, Any], names: _Names) -> Mapping[str, Any]:
-    kind, call_id = item.get("type"), item.get("call_id")
+    kind, call_id = str(item.get("type")), item.get("call_id")
     if kind in ("function_call", "custom_tool_call") and item.get("namespace"):
         rest = {key: value for key, value in item.items() if key != "namespace"}
         return {**rest, "name": names.flat(str(item["namespace"]), str(item.get("name")))}
-    if kind == "local_shell_call" and isinstance(call_id, str):
-        action = item.get("action")
-        given = {key: value for key, value in action.items() if key in _SHELL["properties"] and value is not None} if (
-            isinstance(action, Mapping)
-        ) else {}  # fmt: skip
-        return _call(call_id, names.flat("", "local_shell"), given)
+    if kind in NAMES_OF_CALLS and isinstance(call_id, str):
+        name = NAMES_OF_CALLS[kind]
+        return _call(call_id, names.flat("", name), KNOWN_TOOLS[name].arguments(item))
     if kind == "tool_search_call" and isinstance(call_id, str):
         return _call(call_id, names.flat("", "tool_search"), item.get("arguments"))
-    if kind == "local_shell_call_output" and isinstance(call_id, str):
-        return {"type": "function_call_output", "call_id": call_id, "output": item.get("output") or ""}
+    if kind in NAMES_OF_OUTPUTS and isinstance(call_id, str):
+        text, failed = KNOWN_TOOLS[NAMES_OF_OUTPUTS[kind]].result(item)
+        result: Json = {"type": "function_call_output", "call_id": call_id, "output": text}
+        return {**result, "is_error": True} if failed else result
     if kind == "tool_search_output" and isinstance(call_id, str):
         return {"type": "function_call_output", "call_id": call_id, "output": _found_text(item, names)}
     return item
@@ -193,13 +185,13 @@ def _flat_choice(choice: Any, names: _Names) -> Any:
     if choice.get("namespace") and isinstance(choice.get("name"), str):
         rest = {key: value for key, value in choice.items() if key != "namespace"}
         return {**rest, "name": names.flat(str(choice["namespace"]), choice["name"])}
-    if choice.get("type") == "local_shell":
-        return {"type": "function", "name": names.flat("", "local_shell")}
+    if choice.get("type") in KNOWN_TOOLS:
+        return {"type": "function", "name": names.flat("", str(choice["type"]))}
     return choice
 
 
 def restore_call(alias: Alias, item_id: str, call_id: str, arguments: str, status: str) -> Json:
-    """The item of the caller's own kind (`local_shell_call`, `tool_search_call`) for a call of its function."""
+    """The item of the caller's own kind (`shell_call`, `tool_search_call`, ...) for a call of its function."""
     try:
         given = load_exact(arguments or "{}")
     except orjson.JSONDecodeError:
@@ -208,15 +200,7 @@ def restore_call(alias: Alias, item_id: str, call_id: str, arguments: str, statu
     item: Json = {"id": item_id, "type": alias.kind, "call_id": call_id, "status": status}
     if alias.kind == "tool_search_call":
         return {**item, "execution": "client", "arguments": given}
-    command = given.get("command")
-    command = command if isinstance(command, list) else ["bash", "-lc", command] if isinstance(command, str) else []
-    directory, limit = given.get("working_directory"), given.get("timeout_ms")
-    action: Json = {
-        "type": "exec",
-        "command": [str(part) for part in command],
-        "env": {},
-        "timeout_ms": limit if type(limit) is int else None,
-        "user": None,
-        "working_directory": directory if isinstance(directory, str) else None,
-    }
-    return {**item, "action": action}
+    known = KNOWN_TOOLS[NAMES_OF_CALLS[alias.kind]]
+    if status not in known.statuses:
+        item["status"] = known.statuses[0]
+    return {**item, **known.members(given, arguments)}

@@ -14,7 +14,7 @@ from gateway.errors import CallerFault
 from gateway.wire.bridge.client_tools import Alias, flatten
 from gateway.wire.bridge.messages import MessageBuilder
 from gateway.wire.bridge.tools import ChatTools, tools_to_chat
-from gateway.wire.responses.items import missing_answer, require_answers
+from gateway.wire.responses.items import missing_answer, missing_call, require_answers
 from gateway.wire.validators import refuse
 
 Json = dict[str, Any]
@@ -112,7 +112,7 @@ def chat_from_responses(
     if request.get("instructions"):
         messages.insert(0, {"role": abilities.instructions_role, "content": request["instructions"]})
     # Calls of other kinds become functions here, and chat wants a result of each.
-    fault = builder.fault or missing_answer(flat.items)
+    fault = builder.fault or missing_answer(flat.items) or missing_call(flat.items)
     form = ChatForm({"messages": messages}, tools, [*tools.dropped, *builder.dropped], flat.aliases, fault)
     _parameters(form, request)
     _text(form, request.get("text") or {})

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import Fault, UpstreamFault
+from gateway.wire.bridge.calls import OpenCall, PendingCall, WholeCall
 from gateway.wire.bridge.client_tools import Alias
 from gateway.wire.bridge.deltas import (
     annotations_to_responses,
@@ -23,10 +24,11 @@ from gateway.wire.bridge.deltas import (
     images_of_delta,
     logprobs_to_responses,
 )
-from gateway.wire.bridge.items import Channel, Emitter, OpenCall, OpenMessage, OpenReasoning
+from gateway.wire.bridge.items import Channel, Emitter, OpenMessage, OpenReasoning
 from gateway.wire.lenient import shallow
 from gateway.wire.responses.events import encode_events, error_event
 from gateway.wire.responses.ids import Minter
+from gateway.wire.responses.items import CALLS
 from gateway.wire.responses.objects import conclude, error_of, new_response, usage_from_chat
 from gateway.wire.responses.sealed_reasoning import CALL_EXTRA, reasoning_of_delta
 from gateway.wire.usage import add_usage, find_usage
@@ -37,16 +39,6 @@ _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"
 """Chat finish_reason -> reason of `incomplete_details`."""
 
 _PLAIN_CALL = frozenset({"index", "id", "type", "function"})
-
-
-class _Pending:
-    """A call of the upstream that has no item (yet): its name has not come, or the gateway answers it itself."""
-
-    def __init__(self, call_id: str) -> None:
-        self.call_id = call_id
-        self.name = ""
-        self.custom = False
-        self.fragments: list[str] = []
 
 
 class BridgeStream:
@@ -87,9 +79,10 @@ class BridgeStream:
         self._message_at = 0
         self._reasoning: OpenReasoning | None = None
         self._reasoning_at = 0
-        self._calls: dict[int, OpenCall | _Pending] = {}
+        self._calls: dict[int, OpenCall | WholeCall | PendingCall] = {}
         self._given: dict[int, str] = {}
-        self._parallel: list[OpenCall] = []
+        self._parallel: list[OpenCall | WholeCall] = []
+        self._unbegun: list[WholeCall] = []
         self._call_ids: set[str] = set()
         self._details: list[Json] = []
         self._annotations: list[Json] = []
@@ -355,7 +348,7 @@ class BridgeStream:
         given = given if isinstance(given, str) else ""
         known = self._calls.get(index)
         if known is None or (given and given not in (self._given.get(index), "")):
-            known = self._calls[index] = _Pending(self._unique(given))
+            known = self._calls[index] = PendingCall(self._unique(given))
             self._given[index] = given
             self._arguments.pop(index, None)
         if len(call) > 2 and (extra := extra_members(call)):
@@ -368,7 +361,7 @@ class BridgeStream:
         if isinstance(fragment, Mapping):
             fragment = orjson.dumps(shallow(fragment)).decode()
         text = fragment if isinstance(fragment, str) else ""
-        if isinstance(known, OpenCall):
+        if not isinstance(known, PendingCall):
             known.add(text)
             return
         known.custom = known.custom or isinstance(custom, Mapping)
@@ -380,22 +373,27 @@ class BridgeStream:
             if name not in self._hosted:
                 self._open_call(index, known)
 
-    def _open_call(self, index: int, pending: _Pending) -> None:
+    def _open_call(self, index: int, pending: PendingCall) -> None:
         self._close_open()
         if self._details and not self._parallel:
             self._think_aloud()
         alias = self._aliases.get(pending.name)
-        custom = pending.custom or pending.name in self._customs
-        kind = "custom_tool_call" if custom else "function_call"
-        call = OpenCall(
-            self._emitter,
-            self._reserve(),
-            pending.call_id,
-            pending.name,
-            kind=kind if alias is None else alias.kind,
-            emulated=pending.name in self._emulated and not pending.custom,
-            alias=alias,
-        )
+        call: OpenCall | WholeCall
+        if alias is not None and alias.kind not in CALLS:
+            call = WholeCall(self._emitter, self._reserve(), pending.call_id, alias)
+            self._unbegun.append(call)
+        else:
+            custom = pending.custom or pending.name in self._customs
+            kind = "custom_tool_call" if custom else "function_call"
+            call = OpenCall(
+                self._emitter,
+                self._reserve(),
+                pending.call_id,
+                pending.name,
+                kind=kind if alias is None else alias.kind,
+                emulated=pending.name in self._emulated and not pending.custom,
+                alias=alias,
+            )
         self._calls[index] = call
         self._parallel.append(call)
         if call.channel is not None:
@@ -412,6 +410,10 @@ class BridgeStream:
     # -- opening and closing ----------------------------------------------------------------------------------
 
     def _reserve(self) -> int:
+        """The place of the next item; those before it have to begin first."""
+        begun, self._unbegun = self._unbegun, []
+        for call in begun:
+            call.begin()
         self._items.append(None)
         return len(self._items) - 1
 
@@ -444,7 +446,7 @@ class BridgeStream:
             self.dropped.append("annotations")  # of a text that never came, or had ended
         self._annotations = []
         for index, pending in list(self._calls.items()):
-            if isinstance(pending, _Pending):
+            if isinstance(pending, PendingCall):
                 self._settle(index, pending)
         last = len(self._items) - 1
         message_last = everything or self._message_at == last
@@ -452,13 +454,14 @@ class BridgeStream:
         for call in self._parallel:
             self._items[call.index] = call.close(status if everything or call.index == last else "completed")
         self._parallel.clear()
+        self._unbegun.clear()
         self._calls.clear()
         self._given.clear()
         self._arguments.clear()
         if self._details:
             self._think_aloud()
 
-    def _settle(self, index: int, pending: _Pending) -> None:
+    def _settle(self, index: int, pending: PendingCall) -> None:
         """A call that still has no item: it is the gateway's own, or its name never came."""
         if pending.name and pending.name in self._hosted:
             arguments = "".join(pending.fragments)

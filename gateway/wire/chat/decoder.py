@@ -16,11 +16,10 @@ from typing import Any, ClassVar
 import orjson
 
 from gateway.errors import Fault
-from gateway.wire.chat.repair import read_broken
 from gateway.wire.errors.render import fault_from_stream_event
 from gateway.wire.event_decoder import EventDecoder, StreamItem
-from gateway.wire.exact_json import load_exact
 from gateway.wire.lenient import check_depth, nonsense
+from gateway.wire.mending import load_mended
 from gateway.wire.sse import DONE_DATA
 
 _ERROR = b'"error"'
@@ -35,7 +34,7 @@ class ChatStreamDecoder(EventDecoder):
     """
 
     def is_whole(self, payload: bytes) -> bool:
-        """Also the end mark, and what `read_broken` mends."""
+        """Also the end mark."""
         return payload == DONE_DATA or _object(payload) is not None
 
     def read(self, payloads: list[bytes], out: list[StreamItem]) -> None:
@@ -115,9 +114,9 @@ def read_choices(body: bytes) -> dict[str, Any]:
 
 def _object(data: bytes) -> dict[str, Any] | None:
     try:
-        value = load_exact(data)
+        value = load_mended(data)
     except orjson.JSONDecodeError:
-        return read_broken(data)
+        return None
     return value if isinstance(value, dict) else None
 
 
@@ -131,7 +130,7 @@ def _is_error(value: dict[str, Any]) -> bool:
 
 def _chunk(raw: bytes) -> dict[str, Any]:
     try:
-        chunk: dict[str, Any] = orjson.loads(raw)
+        chunk: dict[str, Any] = load_mended(raw)
     except orjson.JSONDecodeError:
         raise nonsense("The provider sent a stream event that is not a JSON object.", raw) from None
     check_depth(chunk, raw)

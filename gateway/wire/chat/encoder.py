@@ -145,12 +145,13 @@ class ChatRelay:
         if self._orphan:
             chunk = {**self._orphan, **chunk}
             self._orphan = {}
+        if self._held is not None and not ended and self._choices == 1:
+            ended = _move_end(self._held["choices"], choices)
         if ended and not self._include_usage:
             out.append(self._release())
             self._held = chunk
-            if not self._is_complete():
-                # Other choices go on: the next chunk must come this way, to let this one out first.
-                self._head = None
+            # What goes on, another choice or a server that has not ended yet, must come this way, to come behind it.
+            self._head = None
             return
         if self._held is not None and not self._is_complete():
             out.append(self._release())
@@ -202,6 +203,17 @@ class ChatRelay:
             return
         self._head = head
         self._new_head = item[: found.start(1)] + orjson.dumps(self._model)
+
+
+def _move_end(held: list[Any], choices: list[Any]) -> bool:
+    """Let the end that came too early be that of the chunk that came after it; whether there was one."""
+    first, last = held[0], choices[0]
+    if not isinstance(first, dict) or not isinstance(last, dict) or not first.get("finish_reason"):
+        return False
+    last["finish_reason"], first["finish_reason"] = first["finish_reason"], None
+    if "native_finish_reason" in first:
+        last["native_finish_reason"] = first.pop("native_finish_reason")
+    return True
 
 
 _FRAME = ("id", "object", "created", "model")

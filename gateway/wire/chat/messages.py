@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from gateway.wire.chat.plain import PLAIN_ROLES
 from gateway.wire.json_schema import Component, Tree, alternatives, or_null, tagged
 from gateway.wire.validators import (
     Check,
@@ -55,13 +56,10 @@ def check_messages(path: str, given: Any) -> None:
             type(message) is dict
             and len(message) == 2
             and type(message.get("content")) is str
-            and message.get("role") in _TEXT_IS_ENOUGH
+            and message.get("role") in PLAIN_ROLES
         ):
             continue
         _check_message(f"{path}[{index}]", message)
-
-
-_TEXT_IS_ENOUGH = ("user", "assistant", "system", "developer")  # a tuple: a hostile role may be unhashable
 
 
 def _check_message(path: str, message: Any) -> None:

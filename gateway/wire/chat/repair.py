@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from gateway.wire.chat.endings import FAILED, KNOWN, failure_of, meaning_of, nameless_call
 from gateway.wire.lenient import dump
 
@@ -21,13 +19,15 @@ _OBJECT = "chat.completion.chunk"
 
 
 class ChunkRepair:
-    """Repairs the chunks of one stream. identity, created: for chunks that have no `id`, no `created`."""
+    """Repairs the chunks of one stream. identity, created: for chunks that have no `id`, no `created`. functions: the
+    older form of calls was asked for, and may come."""
 
-    __slots__ = ("_choices", "_created", "_identity", "moved")
+    __slots__ = ("_choices", "_created", "_functions", "_identity", "moved")
 
-    def __init__(self, identity: str, created: int) -> None:
+    def __init__(self, identity: str, created: int, functions: bool = False) -> None:
         self._identity = identity
         self._created = created
+        self._functions = functions
         self._choices: dict[int, _Choice] = {}
         # A call got another index than its server gave it: equal deltas may mean different calls from here on.
         self.moved = False
@@ -80,6 +80,9 @@ class ChunkRepair:
             _say(delta)
             changed = True
         changed = state.frame(delta) or changed
+        if delta.get("function_call") and not self._functions:
+            state.renew(delta)
+            changed = True
         if "tool_calls" in delta:
             changed = state.take(delta) or changed
             self.moved = self.moved or state.moved
@@ -107,6 +110,13 @@ def _say(message: Json) -> None:
         message["images"] = images
 
 
+def _listed(calls: Any) -> list[Any]:
+    """The calls of a message or delta; some servers send a single one without the list around it."""
+    if isinstance(calls, dict):
+        return [calls] if isinstance(calls.get("function") or calls.get("custom"), dict) else []
+    return calls if isinstance(calls, list) else []
+
+
 class _Call:
     """What was told of one call."""
 
@@ -123,7 +133,19 @@ class _Call:
 class _Choice:
     """The calls of one choice. prefix: of ids for calls that have none."""
 
-    __slots__ = ("_begun", "_by_id", "_by_index", "_calls", "_last", "_listed", "_next", "_prefix", "legacy", "moved")
+    __slots__ = (
+        "_begun",
+        "_by_id",
+        "_by_index",
+        "_calls",
+        "_ended",
+        "_last",
+        "_listed",
+        "_next",
+        "_prefix",
+        "legacy",
+        "moved",
+    )
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
@@ -134,6 +156,7 @@ class _Choice:
         self._next = 0
         self._begun = False
         self._listed: dict[str, int] = {}
+        self._ended = False
         self.legacy = False
         self.moved = False
 
@@ -157,14 +180,20 @@ class _Choice:
                     changed = True
         return changed
 
+    def renew(self, delta: Json) -> None:
+        """A call in its older form, which was not asked for, as one of the newer; beside one, it says the same."""
+        function = delta.pop("function_call")
+        if isinstance(function, dict) and not delta.get("tool_calls") and self._calls.keys() <= {0}:
+            delta["tool_calls"] = [{"index": 0, "function": function}]
+
     def take(self, delta: Json) -> bool:
         """Put the call deltas of a chunk right."""
         given = delta["tool_calls"]
-        if not isinstance(given, list):
+        kept = [call for call in _listed(given) if isinstance(call, dict)]
+        if not kept and not isinstance(given, list):
             del delta["tool_calls"]
             return True
-        kept = [call for call in given if isinstance(call, dict)]
-        changed = len(kept) != len(given)
+        changed = not isinstance(given, list) or len(kept) != len(given)
         if changed:
             delta["tool_calls"] = kept
         for call in kept:
@@ -173,14 +202,15 @@ class _Choice:
 
     def end(self, choice: Json, delta: Json, reason: Any) -> bool:
         """Put the end of the choice right."""
-        if not isinstance(reason, str) or not reason:
-            choice["finish_reason"] = None
+        if not isinstance(reason, str) or not reason or self._ended:
+            choice["finish_reason"] = None  # SDKs join what is told again
             return True
         meaning = meaning_of(reason)
         if meaning == FAILED:
             raise failure_of(choice, reason)
         if any(not call.name for call in self._calls.values()):
             raise nameless_call()
+        self._ended = True
         meaning = _agreed(meaning or "stop", bool(self._calls), self.legacy)
         silent = [call for call in self._calls.values() if not call.has_text and call.member == "function"]
         if silent:
@@ -229,7 +259,7 @@ class _Choice:
     def _names(self, delta: Json, inner: Json, call: _Call, begins: bool, identity: str, name: str) -> bool:
         """Id, type and name of a call are told once: SDKs join what is told again."""
         changed = False
-        if begins and not identity:
+        if begins and (not identity or identity in self._by_id):
             identity = delta["id"] = f"{self._prefix}_{call.index}"
             changed = True
         elif not begins and "id" in delta and (call.identity or not identity):
@@ -258,11 +288,15 @@ class _Choice:
 
     def _find(self, index: Any, identity: str, name: str) -> _Call | None:
         """The call that a delta continues, None for a new one. Calls are told apart by `index`; where a server leaves
-        it out, or gives 0 to each of several calls, a new id together with a name begins another."""
+        it out, or gives 0 to each of several calls, a new id together with a name begins another, or another name
+        without an id, after arguments."""
         if type(index) is int and index >= 0:
             found = self._by_index.get(index)
-            other = found is not None and bool(name and identity and found.identity) and found.identity != identity
-            return None if other else found
+            if found is None or not name:
+                return found
+            if identity and found.identity:
+                return found if found.identity == identity else None
+            return found if not found.has_text or found.name == name else None
         if identity:
             return self._by_id.get(identity)
         return None if name else self._last
@@ -279,9 +313,8 @@ class _Choice:
         return call
 
 
-def repair_completion(completion: Json, identity: str, created: int) -> None:
-    """Put a whole answer right, in place. identity, created: for one without. Raises the Fault of a choice that
-    failed."""
+def repair_completion(completion: Json, identity: str, created: int, functions: bool = False) -> None:
+    """Put a whole answer right, in place; see `ChunkRepair`. Raises the Fault of a choice that failed."""
     given = completion.get("id")
     if not isinstance(given, str) or not given:
         completion["id"] = identity
@@ -298,6 +331,10 @@ def repair_completion(completion: Json, identity: str, created: int) -> None:
         message.setdefault("content", None)
         if isinstance(message["content"], list):
             _say(message)
+        if isinstance(message.get("function_call"), dict) and not functions:
+            function = message.pop("function_call")
+            if function and not message.get("tool_calls"):
+                message["tool_calls"] = [{"function": function}]
         called = _whole_calls(message, f"{completion['id'].removeprefix('chatcmpl-')}_{choice['index']}")
         reason = choice.get("finish_reason")
         reason = reason if isinstance(reason, str) else ""
@@ -312,18 +349,20 @@ def repair_completion(completion: Json, identity: str, created: int) -> None:
 def _whole_calls(message: Json, prefix: str) -> bool:
     """The calls of a whole message; whether there are any. Raises the Fault of one without a name."""
     given = message.get("tool_calls")
-    if not isinstance(given, list):
-        if given is not None:
-            del message["tool_calls"]
-        return False
-    calls = message["tool_calls"] = [call for call in given if isinstance(call, dict)]
+    calls = [call for call in _listed(given) if isinstance(call, dict)]
+    if calls or isinstance(given, list):
+        message["tool_calls"] = calls
+    elif given is not None:
+        del message["tool_calls"]
+    seen: set[str] = set()
     for place, call in enumerate(calls):
         member, text = ("custom", "input") if isinstance(call.get("custom"), dict) else ("function", "arguments")
         inner = call.get(member)
         if not isinstance(inner, dict) or not isinstance(inner.get("name"), str) or not inner["name"]:
             raise nameless_call()
-        if not isinstance(call.get("id"), str) or not call["id"]:
+        if not isinstance(call.get("id"), str) or not call["id"] or call["id"] in seen:
             call["id"] = f"call_{prefix}_{place}"
+        seen.add(call["id"])
         if not isinstance(call.get("type"), str) or not call["type"]:
             call["type"] = member
         value = inner.get(text)
@@ -336,7 +375,7 @@ def _whole_calls(message: Json, prefix: str) -> bool:
 
 def _agreed(reason: str, called: bool, legacy: bool) -> str:
     """The reason that agrees with what the answer holds: agents look at it to see whether there are calls to run."""
-    if called and reason == "stop":
+    if called and reason in ("stop", "function_call"):
         return "tool_calls"
     if not called and not legacy and reason in ("tool_calls", "function_call"):
         return "stop"
@@ -352,12 +391,3 @@ def _without_texts(deltas: Any, calls: list[_Call]) -> list[Json]:
             continue
         kept.append(delta)
     return kept
-
-
-def read_broken(item: bytes) -> Json | None:
-    """An event whose bytes are no UTF-8: what is broken is replaced. None when it is no JSON object even then."""
-    try:
-        value = orjson.loads(item.decode("utf-8", "replace"))
-    except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import orjson
 
 from gateway.errors import Fault, UpstreamFault
-from gateway.wire.chat.repair import ChunkRepair, read_broken
+from gateway.wire.chat.repair import ChunkRepair
 from gateway.wire.errors.render import fault_from_stream_event
+from gateway.wire.mending import load_mended
 from gateway.wire.text_pattern import TextPattern, text_member
 from gateway.wire.tokens import written_bytes
 from gateway.wire.usage import find_usage
@@ -20,14 +20,16 @@ _TEXT = text_member("content", "reasoning_content", "arguments")
 
 
 class ChatTally:
-    """Implements `gateway.provider.Tally` for chat chunks. choices: how many were asked for (`n`). identity, created:
-    for chunks that lack their `id`, their `created`.
+    """Implements `gateway.provider.Tally` for chat chunks. choices: how many were asked for (`n`). identity, created,
+    functions: see `ChunkRepair`.
 
     Bytes that are passed on are chunks on one line in which nothing but text is of interest: no usage, no end, no
     error, at least one choice, and nothing to repair. All others come out parsed, and repaired.
     """
 
-    def __init__(self, choices: int = 1, identity: str = "chatcmpl-0", created: int = 0) -> None:
+    def __init__(
+        self, choices: int = 1, identity: str = "chatcmpl-0", created: int = 0, *, functions: bool = False
+    ) -> None:
         self.usage: Json | None = None
         self.finish_reason = ""
         self.text_bytes = 0
@@ -35,7 +37,7 @@ class ChatTally:
         self._choices = choices
         self._ended: set[int] = set()
         self._pattern = TextPattern(_TEXT, _text_only)
-        self._repair = ChunkRepair(identity, created)
+        self._repair = ChunkRepair(identity, created, functions)
 
     @property
     def complete(self) -> bool:
@@ -78,12 +80,11 @@ class ChatTally:
         try:
             chunk = orjson.loads(item)
         except orjson.JSONDecodeError:
-            chunk = _with_half_pairs(item)
-            if chunk is None:
-                chunk = read_broken(item)
-                item = b"\n"  # not to be passed on as it came
-            elif _is_notable(chunk):
+            try:
+                chunk = load_mended(item)
+            except orjson.JSONDecodeError:
                 return _nonsense(item)
+            item = b"\n"  # not to be passed on as it came
         if not isinstance(chunk, dict):
             return _nonsense(item)
         if chunk.get("error"):
@@ -141,17 +142,6 @@ def _written(choices: Any) -> int:
 def _text_only(chunk: Json) -> int:
     """For `TextPattern`: the size of a chunk's texts, -1 when there is more in it."""
     return -1 if chunk.get("error") or _is_notable(chunk) else _written(chunk["choices"])
-
-
-def _with_half_pairs(item: bytes) -> Json | None:
-    """A chunk that ends in the middle of a surrogate pair, as servers send them that cut texts anywhere."""
-    if b"\\u" not in item:
-        return None
-    try:
-        chunk = json.loads(item)
-    except (ValueError, RecursionError):
-        return None
-    return chunk if isinstance(chunk, dict) else None
 
 
 def _is_notable(chunk: Json) -> bool:

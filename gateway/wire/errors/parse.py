@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import CallerFault, Fault, UpstreamFault
+from gateway.wire.mending import load_mended
 from gateway.wire.redact import clean
 from gateway.wire.retry_after import read_retry_after, wait_in_text
 
@@ -285,7 +286,7 @@ def _read_body(body: bytes) -> _Said:
     """The error inside a body; hostile, empty or HTML bodies give no message, only a detail."""
     detail = clean(body[: MOST_DETAIL * 4].decode("utf-8", "replace"), MOST_DETAIL)
     try:
-        parsed: Any = orjson.loads(body)
+        parsed: Any = load_mended(body)
     except orjson.JSONDecodeError:
         return _Said(detail=detail)
     if isinstance(parsed, list) and parsed:

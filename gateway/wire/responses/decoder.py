@@ -12,9 +12,11 @@ from typing import Any
 import orjson
 
 from gateway.errors import Fault, UpstreamFault
+from gateway.wire.chat.endings import nameless_call
 from gateway.wire.errors.render import fault_from_stream_event
 from gateway.wire.event_decoder import EventDecoder, StreamItem
-from gateway.wire.exact_json import load_exact
+from gateway.wire.mending import load_mended
+from gateway.wire.responses.items import CALLS
 from gateway.wire.responses.objects import usage_of_response
 from gateway.wire.responses.replay import events_of
 from gateway.wire.sse import DONE_DATA
@@ -23,6 +25,8 @@ Json = dict[str, Any]
 
 # The type is the first member of every event that was recorded; where it is not, the event is parsed.
 _KIND = re.compile(rb'\{\s*"type"\s*:\s*"([a-z_.]+)"')
+_ITEM_DONE = b"response.output_item.done"
+_CALL = b"_call"
 _ENDS = (b"response.completed", b"response.incomplete", b"response.failed", b"response.cancelled", b"error")
 
 
@@ -47,6 +51,8 @@ class ResponsesEventDecoder(EventDecoder):
                 self.done = True
                 out.append(payload)
                 return
+            if kind == _ITEM_DONE and _CALL in payload and _is_nameless((_object(payload) or {}).get("item")):
+                raise nameless_call()
             if kind:
                 out.append(payload)
             elif payload.strip() != DONE_DATA:
@@ -70,6 +76,10 @@ def _check_failure(kind: bytes, payload: bytes) -> None:
         raise _no_event(payload)
     if kind in (b"error", b"response.failed"):
         raise _failure(event)
+    if kind == b"response.cancelled":
+        fault = _unfinished()
+        fault.usage = _failure(event).usage
+        raise fault
 
 
 def read_response(body: bytes) -> Json:
@@ -92,7 +102,9 @@ def read_response(body: bytes) -> Json:
     if value.get("status") == "failed":
         raise _failure({"response": value})
     if value.get("status") not in ("completed", "incomplete", None):
-        raise UpstreamFault("The provider's answer is not finished.", code="upstream_invalid_response")
+        raise _unfinished()
+    if any(_is_nameless(item) for item in value["output"]):
+        raise nameless_call()
     return value
 
 
@@ -109,9 +121,18 @@ def _failure(event: Json) -> Fault:
     return fault
 
 
+def _unfinished() -> UpstreamFault:
+    return UpstreamFault("The provider's answer is not finished.", code="upstream_invalid_response")
+
+
+def _is_nameless(item: Any) -> bool:
+    """Whether an output item is a call that nobody can answer."""
+    return isinstance(item, dict) and item.get("type") in CALLS and not item.get("name")
+
+
 def _object(data: bytes) -> Json | None:
     try:
-        value = load_exact(data)
+        value = load_mended(data)
     except orjson.JSONDecodeError:
         return None
     return value if isinstance(value, dict) else None

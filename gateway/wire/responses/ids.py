@@ -24,14 +24,22 @@ import re
 CALL_PREFIXES = {"function_call": "fc_", "custom_tool_call": "ctc_"}
 """Item type of a call -> prefix of its item id."""
 
+_OTHER_PREFIXES = {
+    "shell_call": "sh_",
+    "local_shell_call": "lsh_",
+    "apply_patch_call": "apc_",
+    "tool_search_call": "tsc_",
+}
+"""Of calls whose results name the call id alone, so that nothing has to be read out of these."""
+
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+\Z")
 _ENCODED = "b64_"
 _MINTED = re.compile(r"[a-z]+_gw[A-Za-z0-9_-]*\Z")
 
 
 def item_id_for_call(call_id: str, kind: str = "function_call") -> str:
-    """The item id of the call with this call id. `kind` is the item's type (a key of `CALL_PREFIXES`)."""
-    prefix = CALL_PREFIXES[kind]
+    """The item id of the call with this call id. `kind` is the item's type."""
+    prefix = CALL_PREFIXES.get(kind) or _OTHER_PREFIXES[kind]
     if _PLAIN.match(call_id) and not call_id.startswith(_ENCODED):
         return prefix + call_id
     raw = base64.urlsafe_b64encode(call_id.encode("utf-8", "surrogatepass"))

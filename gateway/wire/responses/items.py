@@ -42,21 +42,22 @@ class _Calls:
         self._by_name: dict[str, str] = {}
         self._kinds: dict[str, str] = {}
         self._open: dict[str, tuple[Any, Any]] = {}
+        self._noted: dict[str, tuple[Any, Any]] = {}
 
     def add(self, item: Mapping[str, Any], call_id: str, names: Iterable[str]) -> None:
         for name in (*names, call_id):
             self._by_name[name] = call_id
         self._kinds[call_id] = str(item["type"])
-        self._open[call_id] = (item.get("name"), item.get("arguments", item.get("input")))
+        self._open[call_id] = _said(item)
 
     def note(self, item: Mapping[str, Any], call_id: str, names: Iterable[str]) -> None:
         """A call that need not be answered."""
         self.add(item, call_id, names)
-        self._open.pop(call_id)
+        self._noted[call_id] = self._open.pop(call_id)
 
     def repeats(self, item: Mapping[str, Any], call_id: str) -> bool:
         """The same call, not yet answered, stands earlier: a client re-sent what the store remembers."""
-        return self._open.get(call_id) == (item.get("name"), item.get("arguments", item.get("input")))
+        return _said(item) in (self._open.get(call_id), self._noted.get(call_id))
 
     def find(self, names: Sequence[str]) -> str | None:
         for name in names:
@@ -74,9 +75,16 @@ class _Calls:
 
     def answer(self, call_id: str) -> None:
         self._open.pop(call_id, None)
+        self._noted.pop(call_id, None)
 
     def unanswered(self) -> list[str]:
         return list(self._open)
+
+
+def _said(item: Mapping[str, Any]) -> tuple[Any, Any]:
+    """What a call says, whatever its kind."""
+    members = ("arguments", "input", "action", "operation")
+    return item.get("name"), next((item[name] for name in members if name in item), None)
 
 
 def canonical_items(
@@ -119,9 +127,13 @@ def canonical_items(
             item = _output(item, calls, where)
         elif kind in OTHER_CALLS and isinstance(item.get("call_id") or item.get("id"), str):
             item["call_id"] = item.get("call_id") or item["id"]
+            if calls.repeats(item, item["call_id"]):
+                continue
             calls.note(item, item["call_id"], _names(item))
-        elif kind in _OTHER_OUTPUTS and isinstance(item.get("call_id") or item.get("id"), str):
-            item["call_id"] = item.get("call_id") or item["id"]
+        elif kind in _OTHER_OUTPUTS and (names := _names(item)):
+            # Of a call that is not here it keeps the name; whoever can do without the call may judge that.
+            item["call_id"] = calls.find(names) or names[0]
+            calls.answer(item["call_id"])
         elif isinstance(item.get("id"), str):
             known[item["id"]] = item
         items.append(item)
@@ -155,6 +167,21 @@ def require_answers(items: Iterable[Mapping[str, Any]]) -> None:
         raise fault
 
 
+def missing_call(items: Iterable[Mapping[str, Any]]) -> CallerFault | None:
+    """The fault of an output among the items whose call is not there."""
+    known: set[Any] = set()
+    for item in items:
+        if item.get("type") in CALLS:
+            known.add(item["call_id"])
+        elif item.get("type") in _OUTPUTS and item["call_id"] not in known:
+            return CallerFault(
+                f"input: no call with the id {item['call_id']!r} stands before its output; send the call as well, or "
+                "its response's id as previous_response_id.",
+                param="input",
+            )
+    return None
+
+
 def missing_answer(items: Iterable[Mapping[str, Any]]) -> CallerFault | None:
     """The fault of a call among the items that has no output."""
     missing = unanswered_calls(items)
@@ -177,7 +204,7 @@ def _note(calls: _Calls, known: dict[str, Mapping[str, Any]], item: Mapping[str,
         known[item_id_for_call(item["call_id"], str(kind))] = item
     elif kind in OTHER_CALLS and isinstance(item.get("call_id"), str):
         calls.note(item, item["call_id"], _names(item))
-    elif kind in _OUTPUTS and isinstance(item.get("call_id"), str):
+    elif (kind in _OUTPUTS or kind in _OTHER_OUTPUTS) and isinstance(item.get("call_id"), str):
         calls.answer(item["call_id"])
 
 

@@ -39,6 +39,7 @@ _STATE = ("previous_response_id", "conversation", "background")
 # recorded request among the tests' fixtures), if no item of the turn keeps one.
 _CALL_KEYS = frozenset({"type", "call_id", "name", "arguments", "input", "status", "namespace", "caller"})
 _OUTPUT_KEYS = frozenset({"type", "call_id", "output", "caller"})
+_CALLED = frozenset({"type", "call_id", "caller", "status"})
 _KEYS: dict[str, frozenset[str]] = {
     "function_call": _CALL_KEYS,
     "custom_tool_call": _CALL_KEYS - {"status"},
@@ -46,8 +47,12 @@ _KEYS: dict[str, frozenset[str]] = {
     "custom_tool_call_output": _OUTPUT_KEYS,
     "reasoning": frozenset({"type", "summary", "content", "encrypted_content"}),
     "web_search_call": frozenset({"type", "status", "action"}),
+    "shell_call": _CALLED | {"action", "environment"},
+    "shell_call_output": _CALLED | {"output", "max_output_length"},
+    "apply_patch_call": _CALLED | {"operation"},
+    "apply_patch_call_output": _CALLED | {"output"},
 }
-_NOT_MISSED = frozenset({"id", "status"})
+_NOT_MISSED = frozenset({"id", "status", "created_by"})
 
 _LONGEST_CALL_ID = 64
 

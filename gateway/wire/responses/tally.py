@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from gateway.errors import Fault
+from gateway.wire.mending import load_mended
 from gateway.wire.responses.events import TERMINAL
 from gateway.wire.responses.objects import usage_of_response
 from gateway.wire.tokens import text_bytes
@@ -29,8 +29,6 @@ _TEXTS = frozenset(
 )
 """Events whose `delta` is text that the model wrote."""
 
-_DELTA_KEY = b'"delta"'
-_ESCAPE = b"\\u"
 _ITEM_DONE = "response.output_item.done"
 
 
@@ -70,12 +68,25 @@ class ResponsesTally:
 
     def add(self, items: list[bytes | Json | Fault]) -> list[bytes | Json | Fault]:
         """Take what the decoder gave."""
-        for item in items:
+        for place, item in enumerate(items):
             if isinstance(item, Fault):
                 self.usage = item.usage or self.usage
                 break
-            self._count(_parsed(item) if isinstance(item, bytes) else item)
+            self._count(self._parsed(items, place, item) if isinstance(item, bytes) else item)
         return items
+
+    def _parsed(self, items: list[bytes | Json | Fault], place: int, item: bytes) -> Json:
+        """The event at this place; one that is no JSON by the letter is mended there, and {} is for what is none at
+        all, which the relay will say."""
+        try:
+            event = orjson.loads(item)
+        except orjson.JSONDecodeError:
+            try:
+                event = load_mended(item)
+            except orjson.JSONDecodeError:
+                return {}
+            items[place] = orjson.dumps(event)
+        return event if isinstance(event, dict) else {}
 
     def cut(self) -> None:
         """The gateway ends the answer here."""
@@ -103,20 +114,6 @@ class ResponsesTally:
         if size:
             self.chunks += 1
             self.text_bytes += size
-
-
-def _parsed(data: bytes) -> Json:
-    """An event; {} for what is none, which the relay will say."""
-    try:
-        event = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        if _ESCAPE not in data or _DELTA_KEY not in data:
-            return {}
-        try:
-            event = json.loads(data)  # a delta that ends in the middle of a surrogate pair
-        except (ValueError, RecursionError):
-            return {}
-    return event if isinstance(event, dict) else {}
 
 
 def _size(text: Any) -> int:

@@ -41,7 +41,7 @@ def user(*blocks: Any) -> dict[str, Any]:
         (user({"type": "text", "text": "x", "cache_control": HOUR}), "messages[0].content[0].cache_control.ttl"),
         ({"system": [{"type": "text", "text": "x", "cache_control": HOUR}]}, "system[0].cache_control.ttl"),
         ({"tools": [{"name": "f", "cache_control": HOUR}]}, "tools[0].cache_control.ttl"),
-        ({"cache_control": HOUR}, "cache_control.cache_control.ttl"),
+        ({"cache_control": HOUR}, "cache_control.ttl"),
     ],
 )
 def test_refused(body: dict[str, Any], path: str) -> None:

@@ -70,7 +70,7 @@ class Site:
     async def spent(self) -> int:
         """Credits charged so far, once nothing is held any more."""
         gateway = self.gateway.gateway
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             while gateway._tasks or gateway.runtime.users:
                 await asyncio.sleep(0.002)
         account = await gateway.stores.accounts.get_account(self.gateway.account.id)

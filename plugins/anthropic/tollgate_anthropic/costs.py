@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from gateway.api import CallerFault, Target, allows_tool, tool_fault
+from gateway.api import CallerFault, Place, Target, allows_tool, objects_of, path_of, tool_fault
 
 from .draft import refuse
 
@@ -69,36 +69,22 @@ def check_costs(out: Json, target: Target) -> None:
     if container is not None and not (isinstance(container, dict) and not container.get("id")):
         raise refuse("container", "containers are kept at the provider for all callers; leave the id out")
     long_lived = price is not None and price.cache_write is not None and price.cache_write_1h is None
-    places = [("system", out.get("system")), ("tools", out.get("tools"))]
-    messages = out.get("messages")
-    for at, message in enumerate(messages if isinstance(messages, list) else ()):
-        if isinstance(message, dict):
-            places.append((f"messages[{at}].content", message.get("content")))
     tools = out.get("tools")
     for at, tool in enumerate(tools if isinstance(tools, list) else ()):
         kind = tool.get("type") if isinstance(tool, dict) else None
         if isinstance(kind, str) and not allows_tool(target, kind, TOOLS):
             raise tool_fault(f"tools[{at}]", kind, target)
-    _check_block("cache_control", {"cache_control": out.get("cache_control")}, long_lived)
-    for path, blocks in places:
-        for at, block in enumerate(blocks if isinstance(blocks, list) else ()):
-            if isinstance(block, dict):
-                _check_block(f"{path}[{at}]", block, long_lived)
+    for place, node in objects_of(out):
+        _check_block(place, node, long_lived)
 
 
-def _check_block(path: str, block: Json, long_lived: bool) -> None:
-    control = block.get("cache_control")
+def _check_block(place: Place | None, block: Json, long_lived: bool) -> None:
+    control, source = block.get("cache_control"), block.get("source")
     if long_lived and isinstance(control, dict) and control.get("ttl") == "1h":
         raise refuse(
-            f"{path}.cache_control.ttl",
+            f"{path_of(place, 'cache_control')}.ttl",
             "an hour in the cache costs more than five minutes, and the operator has set no price for it "
             "(price.cache_write_1h); use 5m",
         )
-    kind, source = block.get("type"), block.get("source")
-    if kind == "container_upload" or (isinstance(source, dict) and source.get("type") == "file"):
-        raise refuse(path, "files are kept at the provider for all callers; send the content itself")
-    inner = block.get("content")
-    if kind == "tool_result" and isinstance(inner, list):
-        for at, part in enumerate(inner):
-            if isinstance(part, dict):
-                _check_block(f"{path}.content[{at}]", part, long_lived)
+    if block.get("type") == "container_upload" or (isinstance(source, dict) and source.get("type") == "file"):
+        raise refuse(path_of(place), "files are kept at the provider for all callers; send the content itself")

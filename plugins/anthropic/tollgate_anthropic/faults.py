@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Fault, UpstreamFault, UpstreamReply, read_retry_after, redact_fault, text_of
+from gateway.api import Fault, UpstreamFault, UpstreamReply, load_mended, read_retry_after, redact_fault, text_of
 from gateway.api import redact as redact_text
 
 
@@ -96,7 +96,7 @@ _SECRET = re.compile(r"sk-ant-[A-Za-z0-9_-]+|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0
 def fault_from_reply(reply: UpstreamReply) -> UpstreamFault:
     """The fault for an answer with status >= 400. Not yet redacted: see `redact`."""
     try:
-        raw = orjson.loads(reply.body)
+        raw = load_mended(reply.body)
     except orjson.JSONDecodeError:
         raw = None
     fault = fault_from_error(raw, reply.status, reply.headers)

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Unfence, text_of, writable
+from gateway.api import Unfence, failure_of, meaning_of, text_of, writable
 
 FINISH = {
     "end_turn": "stop",
@@ -18,9 +18,21 @@ FINISH = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
-"""`stop_reason` (Anthropic's page "Handling stop reasons") to `finish_reason`; unknown ones are `stop`."""
+"""`stop_reason` (Anthropic's page "Handling stop reasons") to `finish_reason`."""
 
 REFUSED = "The model's provider stopped this answer for reasons of safety."
+
+
+def finish_of(reason: str) -> str:
+    """The `finish_reason` for a `stop_reason`. One that is in no table, as servers of this dialect have their own, is
+    read by what it speaks of. Raises the fault of an answer that failed."""
+    found = FINISH.get(reason)
+    if found is None:
+        meaning = meaning_of(reason)
+        if meaning == "error":
+            raise failure_of({}, reason)
+        found = meaning if meaning in ("length", "content_filter") else "stop"
+    return found
 
 
 @dataclass(slots=True, frozen=True)
@@ -39,9 +51,10 @@ def ending(stop: dict[str, Any], called: bool, answered: bool) -> tuple[dict[str
 
     stop: the object that holds stop_reason, stop_sequence and stop_details. called: tools of the caller's were
     called. answered: the answer was given through the JSON tool, so its `tool_use` is no call of the caller's.
+    Raises the fault of an answer that failed.
     """
     reason = text_of(stop.get("stop_reason"))
-    finish = FINISH.get(reason, "stop")
+    finish = finish_of(reason)
     if finish == "tool_calls" and answered and not called:
         finish = "stop"
     end: dict[str, Any] = {"finish_reason": finish}

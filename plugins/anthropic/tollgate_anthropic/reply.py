@@ -15,7 +15,7 @@ from gateway.api import (
     StreamDecoder,
     UpstreamReply,
     dump,
-    load_exact,
+    load_mended,
     nonsense,
     text_of,
     writable,
@@ -64,7 +64,7 @@ class MessageReader(ChatReader):
 def message_in(reply: UpstreamReply) -> dict[str, Any]:
     """The message object of a 2xx body. Raises UpstreamFault when it is none of Anthropic's."""
     try:
-        raw = load_exact(reply.body)
+        raw = load_mended(reply.body)
     except orjson.JSONDecodeError:
         raise nonsense("The provider's answer is not JSON.", reply.body) from None
     if not isinstance(raw, dict):

@@ -13,11 +13,14 @@ from gateway.api import (
     Attempt,
     Call,
     ChatReader,
+    Fault,
     Profile,
     Target,
     Transport,
     Upload,
+    UpstreamReply,
     UpstreamRequest,
+    fault_from_openai_error,
     form_of_body,
     has_uploads,
     json_request,
@@ -28,11 +31,9 @@ from tollgate_echo.directives import parse_duration
 from tollgate_echo.limits import report_limits
 from tollgate_echo.plain import CREATED_HEADER, ROOT, SECONDS_HEADER
 from tollgate_echo.script import Timing
+from tollgate_echo.shelf import BATCHES, FILES
 from tollgate_echo.tokens import count_prompt
-from tollgate_echo.transport import EchoTransport
-
-URL = "http://echo.invalid/v1/chat/completions"
-"""Never connected to: `.invalid` is reserved (RFC 2606), and the transport stays in the process."""
+from tollgate_echo.transport import URL, URLS_OF_BATCHES, EchoTransport
 
 
 class EchoSettings(BaseModel):
@@ -41,6 +42,8 @@ class EchoSettings(BaseModel):
     pace: time between tokens, delay: time before the first byte (numbers are seconds, texts such as `20ms`).
     directives: whether requests may steer the model (`README.md`); switch off where strangers may call it.
     on_disconnect: `cancel` or `drain` (see `gateway.profile.Profile`).
+    folder: where files and batches are kept, "" for a folder of this user's among the temporary ones of the machine.
+    batch_delay: time until a batch is done.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,8 +52,10 @@ class EchoSettings(BaseModel):
     delay: float = 0.0
     directives: bool = True
     on_disconnect: Literal["cancel", "drain"] = "cancel"
+    folder: str = ""
+    batch_delay: float = 0.0
 
-    @field_validator("pace", "delay", mode="before")
+    @field_validator("pace", "delay", "batch_delay", mode="before")
     @classmethod
     def _check_duration(cls, value: object) -> float:
         return parse_duration(value)
@@ -63,7 +68,9 @@ class EchoProvider:
         self.name = name
         self._on_disconnect = settings.on_disconnect
         self._directives = settings.directives
-        self.transport: Transport | None = EchoTransport(Timing(settings.delay, settings.pace), settings.directives)
+        self.transport: Transport | None = EchoTransport(
+            Timing(settings.delay, settings.pace), settings.directives, settings.folder, settings.batch_delay
+        )
 
     def profile(self, target: Target) -> Profile:
         """Everything; any number of choices, any name of a function."""
@@ -90,6 +97,24 @@ class EchoProvider:
             body["max_completion_tokens"] = call.max_output
         request = json_request(URL, body, {CREATED_HEADER: str(call.created)}, stream=call.stream)
         return Attempt(request, ChatReader(call))
+
+    def files_request(self, method: str, path: str, content_type: str = "", body: bytes = b"") -> UpstreamRequest:
+        """See `FilesProvider`; never connected to, as all that is sent here."""
+        return UpstreamRequest(
+            FILES + path, {"content-type": content_type} if content_type else {}, body, method=method
+        )
+
+    def read_files_fault(self, reply: UpstreamReply) -> Fault:
+        """See `FilesProvider`: errors are OpenAI's."""
+        return fault_from_openai_error(reply.status, reply.body, reply.headers)
+
+    def batches_request(self, method: str, path: str, body: bytes = b"") -> UpstreamRequest:
+        """See `BatchesProvider`: to the folder of the instance."""
+        return UpstreamRequest(BATCHES + path, {}, body, method=method)
+
+    def batch_url(self, request: UpstreamRequest) -> str:
+        """See `BatchesProvider`: each address here stands for one endpoint of OpenAI's."""
+        return next((endpoint for endpoint, url in URLS_OF_BATCHES.items() if url == request.url), "")
 
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `Provider`: the exact count, by the rule in `tokens.py`."""

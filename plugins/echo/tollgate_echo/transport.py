@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 import orjson
 
@@ -11,6 +13,19 @@ from gateway.api import CallerFault, Exchange, Fault, Sink, UpstreamRequest
 from tollgate_echo.answer import compose
 from tollgate_echo.plain import CREATED_HEADER, ROOT, plain_steps
 from tollgate_echo.script import Data, End, Head, Stall, Step, Timing, Wait, script
+from tollgate_echo.shelf import BATCHES, FILES, Shelf
+
+URL = "http://echo.invalid/v1/chat/completions"
+"""Never connected to: `.invalid` is reserved (RFC 2606), and the transport stays in the process."""
+URLS_OF_BATCHES: Mapping[str, str] = MappingProxyType(
+    {
+        "/v1/chat/completions": URL,
+        "/v1/embeddings": ROOT + "embeddings",
+        "/v1/moderations": ROOT + "moderations",
+        "/v1/images/generations": ROOT + "images",
+    }
+)
+"""Where the requests of a batch go, by its endpoint."""
 
 # Events delivered in one go before other work of the loop gets its turn.
 _BATCH = 32
@@ -20,16 +35,18 @@ _AT_ONCE = 64 * 1024
 
 
 class EchoTransport:
-    """Answers requests in this process; implements `gateway.provider.Transport`."""
+    """Answers requests in this process; implements `gateway.provider.Transport`. folder, batch_delay: as in the
+    settings."""
 
-    def __init__(self, timing: Timing, use_directives: bool) -> None:
+    def __init__(self, timing: Timing, use_directives: bool, folder: str = "", batch_delay: float = 0.0) -> None:
         self._timing = timing
         self._use_directives = use_directives
+        self._shelf = Shelf(folder, batch_delay, self._answer_line)
 
     def send(self, request: UpstreamRequest, sink: Sink) -> Exchange:
         """Start to answer. The sink is first called from a later turn of the running loop, never from here."""
         exchange = EchoExchange(sink, asyncio.get_running_loop())
-        if len(request.body) > _AT_ONCE:
+        if len(request.body) > _AT_ONCE or request.url.startswith((FILES, BATCHES)):
             exchange.play_later(lambda: self._steps(request))
         else:
             exchange.play(self._steps(request))
@@ -38,6 +55,8 @@ class EchoTransport:
     def _steps(self, request: UpstreamRequest) -> Iterator[Step]:
         """What is sent when; all that depends on the request's size is worked out here."""
         try:
+            if request.url.startswith((FILES, BATCHES)):
+                return self._shelf.serve(request)
             if request.url.startswith(ROOT):
                 return plain_steps(request)
             body = orjson.loads(request.body)
@@ -50,6 +69,14 @@ class EchoTransport:
         except ValueError as error:
             return iter([End(CallerFault("The request body is not valid JSON.", detail=str(error)))])
         return script(answer, self._timing)
+
+    def _answer_line(self, endpoint: str, body: bytes) -> Iterator[Step]:
+        """One request of a batch."""
+        url = URLS_OF_BATCHES.get(endpoint)
+        if url is None:
+            return iter([End(CallerFault(f"url: the echo model has no {endpoint[:100]!r}.", param="url"))])
+        headers = {CREATED_HEADER: str(int(time.time())), "content-type": "application/json"}
+        return self._steps(UpstreamRequest(url, headers, body))
 
 
 class EchoExchange:

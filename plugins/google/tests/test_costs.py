@@ -30,17 +30,28 @@ def part(**members: Any) -> dict[str, Any]:
         ({"routingConfig": {}}, "routingConfig"),
         ({"generationConfig": {"routingConfig": {"manualMode": {}}}}, "generationConfig.routingConfig"),
         ({"generation_config": {"routing_config": {}}}, "generation_config.routing_config"),
+        ({"generationConfig": {"service_tier": "priority"}}, "generationConfig.service_tier"),
+        (
+            {"generationConfig": {"modelSelectionConfig": {"featureSelectionPreference": 1}}},
+            "generationConfig.modelSelectionConfig",
+        ),
+        ({"toolConfig": {"any": [{"ServiceTier": "priority"}]}}, "toolConfig.any[0].ServiceTier"),
+        ({"tools": [{"GoogleMaps": {}}]}, "tools[0].GoogleMaps"),
+        (
+            part(functionResponse={"parts": [{"FileData": {"FileURI": "gs://x"}}]}),
+            "contents[0].parts[0].functionResponse.parts[0].FileData.FileURI",
+        ),
         ({"cachedContent": "cachedContents/x"}, "cachedContent"),
         ({"cached_content": "cachedContents/x"}, "cached_content"),
-        (part(fileData={"fileUri": f"{ROOT}/files/x"}), "contents[0].parts[0].fileData"),
-        (part(file_data={"file_uri": "gs://bucket/x"}), "contents[0].parts[0].file_data"),
+        (part(fileData={"fileUri": f"{ROOT}/files/x"}), "contents[0].parts[0].fileData.fileUri"),
+        (part(file_data={"file_uri": "gs://bucket/x"}), "contents[0].parts[0].file_data.file_uri"),
         (
             part(fileData={"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/x"}),
-            "contents[0].parts[0].fileData",
+            "contents[0].parts[0].fileData.fileUri",
         ),
         (
             {"systemInstruction": {"parts": [{"fileData": {"fileUri": "gs://x"}}]}},
-            "systemInstruction.parts[0].fileData",
+            "systemInstruction.parts[0].fileData.fileUri",
         ),
     ],
 )

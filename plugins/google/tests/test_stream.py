@@ -104,6 +104,11 @@ def test_an_unknown_reason_is_a_stop() -> None:
     assert whole(event(call, reason="MAX_TOKENS"))["choices"][0]["finish_reason"] == "length"
 
 
+def test_an_unknown_reason_that_speaks_of_what_happened_is_read_so() -> None:
+    assert whole(event({"text": "Hi"}, reason="IMAGE_BLOCKED"))["choices"][0]["finish_reason"] == "content_filter"
+    assert fault_of(event({"text": "Hi"}, reason="MALFORMED_JSON")).code == "upstream_no_answer"
+
+
 def test_an_answer_without_content_that_was_filtered_is_a_refusal() -> None:
     ratings = [{"category": "HARM_CATEGORY_HARASSMENT", "probability": "HIGH"}]
     said = {"candidates": [{"finishReason": "SAFETY", "index": 0, "safetyRatings": ratings}], "usageMetadata": USAGE}
@@ -283,6 +288,13 @@ def test_images_and_unknown_parts() -> None:
         },
         {"index": 1, "type": "google.part", "part": novel, "at": 3, "calls": 0},
     ]
+
+
+def test_what_stands_beside_a_text_is_about_it_and_keeps_it_from_nobody() -> None:
+    part = {"text": "Hello", "partMetadata": {"a": 1}}
+    assert whole(event(part, reason="STOP"))["choices"][0]["message"]["content"] == "Hello"
+    thought = {**part, "thought": True}
+    assert whole(event(thought, part, reason="STOP"))["choices"][0]["message"]["reasoning_content"] == "Hello"
 
 
 def test_log_probabilities() -> None:

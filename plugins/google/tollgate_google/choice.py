@@ -11,12 +11,13 @@ from .details import SIGNATURE, WHOLE_PART, Detail, extra_content
 from .grounding import activity_of, annotations_of, searches_of
 from .logprobs import translate_logprobs
 from .partial import ArgumentWriter
-from .reading import FINISH, REFUSED, Reading, as_wav, refusal
+from .reading import REFUSED, Reading, as_wav, finish_of, refusal
 
 Delta = dict[str, Any]
 
 _TAKEN = frozenset({"content", "finishReason", "index", "logprobsResult"})
 _TEXT_KEYS = frozenset({"text", "thought", "thoughtSignature", "thought_signature"})
+_OTHER_DATA = frozenset({"functionCall", "function_call", "inlineData", "inline_data"})
 
 
 class Choice:
@@ -74,7 +75,8 @@ class Choice:
 
     def _part(self, part: dict[str, Any], out: list[Delta]) -> None:
         text = part.get("text")
-        if type(text) is str and part.keys() <= _TEXT_KEYS:
+        if type(text) is str and (part.keys() <= _TEXT_KEYS or (text and part.keys().isdisjoint(_OTHER_DATA))):
+            # A part holds one thing, and what stands beside a text (`partMetadata`) is about it.
             signature = part.get("thoughtSignature") or part.get("thought_signature")
             if part.get("thought") is True:
                 if text:
@@ -203,7 +205,7 @@ class Choice:
             activity = activity_of(self._grounding, f"{self._seed}{self.index}")
             if activity:
                 deltas.append({"x_gateway": activity})
-        finish = FINISH.get(self.reason, "stop") or "stop"
+        finish = finish_of(self.reason) or "stop"
         last: Delta = {}
         if finish == "content_filter":
             last["refusal"] = refusal(REFUSED, self.reason, self._extra.get("finishMessage"))

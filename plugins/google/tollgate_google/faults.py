@@ -24,6 +24,7 @@ from gateway.api import (
     dicts_of,
     fault_from_openai_error,
     fault_from_stream_event,
+    load_mended,
     redact_fault,
     text_of,
 )
@@ -59,7 +60,7 @@ def fault_from_reply(reply: UpstreamReply) -> Fault:
     """The fault for an answer with status >= 400. Not yet tidied: see `tidy`."""
     fault = fault_from_openai_error(reply.status, reply.body, reply.headers)
     try:
-        raw = orjson.loads(reply.body)
+        raw = load_mended(reply.body)
     except orjson.JSONDecodeError:
         return fault
     return _refine(fault, _error_in(raw), reply.status)

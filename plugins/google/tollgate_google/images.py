@@ -31,7 +31,7 @@ from gateway.api import (
 
 from .draft import refuse
 from .faults import fault_from_reply
-from .reading import BLOCKED, FILTERED, FINISH, REFUSED, refusal
+from .reading import BLOCKED, FILTERED, REFUSED, finish_of, refusal
 from .reply import FaultsReader
 from .request import post
 from .settings import Settings
@@ -182,7 +182,7 @@ def _generated(raw: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
             if part.get("thought") is not True and text_of(data.get("data")):
                 found.append({"b64_json": data["data"]})
         finish = text_of(candidate.get("finishReason"))
-        if FINISH.get(finish) == FILTERED:
+        if finish_of(finish) == FILTERED:
             reason = reason or refusal(REFUSED, finish, candidate.get("finishMessage"))
     blocked = dict_of(raw.get("promptFeedback"))
     if text_of(blocked.get("blockReason")):

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.api import meaning_of
+
 from .parts import decoded
 
 FILTERED = "content_filter"
@@ -41,13 +43,23 @@ FINISH: Mapping[str, str] = {
     "MALFORMED_FUNCTION_CALL": FAILED,
     "UNEXPECTED_TOOL_CALL": FAILED,
 }
-"""`finishReason` (Google's API reference, `Candidate`) to `finish_reason`; unknown ones are `stop`."""
+"""`finishReason` (Google's API reference, `Candidate`) to `finish_reason`."""
 
 BROKEN_CALLS = frozenset({"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL"})
 """Reasons that speak of a call."""
 
 WITHOUT_PICTURE = frozenset({"NO_IMAGE", "IMAGE_OTHER"})
 """Reasons that are no fault after some text."""
+
+
+def finish_of(reason: str) -> str:
+    """The `finish_reason` for a `finishReason`, or FAILED. One that is in no table is read by what it speaks of."""
+    found = FINISH.get(reason)
+    if found is None:
+        meaning = meaning_of(reason)
+        found = FAILED if meaning == "error" else meaning if meaning in ("length", FILTERED) else "stop"
+    return found
+
 
 REFUSED = "The model's provider stopped this answer for reasons of safety or policy"
 BLOCKED = "The model's provider refused this prompt for reasons of safety or policy"

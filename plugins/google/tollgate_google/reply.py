@@ -15,7 +15,7 @@ from gateway.api import (
     StreamItem,
     UpstreamReply,
     fold_stream,
-    load_exact,
+    load_mended,
     nonsense,
 )
 
@@ -59,7 +59,7 @@ def responses_in(reply: UpstreamReply) -> list[dict[str, Any]]:
     """The GenerateContentResponses of a 2xx body: one, or a list of them, which is how streamGenerateContent answers
     without `alt=sse`. Raises UpstreamFault when it holds something else."""
     try:
-        raw = load_exact(reply.body)
+        raw = load_mended(reply.body)
     except orjson.JSONDecodeError:
         raise nonsense("The provider's answer is not JSON.", reply.body) from None
     responses = raw if isinstance(raw, list) else [raw]

@@ -27,7 +27,7 @@ from gateway.api import (
 
 from .choice import Choice, Delta
 from .faults import fault_from_event
-from .reading import BLOCKED, BROKEN_CALLS, FAILED, FILTERED, FINISH, WITHOUT_PICTURE, Reading, refusal
+from .reading import BLOCKED, BROKEN_CALLS, FAILED, FILTERED, WITHOUT_PICTURE, Reading, finish_of, refusal
 from .usage import service_tier, translate_usage
 
 CALL = b'"functionCall"'
@@ -191,22 +191,26 @@ class ChunkTranslator:
         """Raise the fault for a model that broke off, unless another choice came of it: words that it said before are
         no whole answer, except in the place of a picture."""
         for choice in self._choices.values():
-            if FINISH.get(choice.reason, "stop") != FAILED or (choice.said and choice.reason in WITHOUT_PICTURE):
+            if finish_of(choice.reason) != FAILED or (choice.said and choice.reason in WITHOUT_PICTURE):
                 return
-        reason = next(iter(self._choices.values())).reason
-        if reason in BROKEN_CALLS:
-            raise UpstreamFault(
-                "The model made a tool call that cannot be read; try again, or simplify the tools.",
-                code="upstream_malformed_tool_call",
-                retryable=True,
-                detail=reason,
-            )
-        raise UpstreamFault(
-            f"The model broke off its answer ({reason[:60]}); try again.",
-            code="upstream_no_answer",
+        raise broken_off(next(iter(self._choices.values())).reason)
+
+
+def broken_off(reason: str) -> UpstreamFault:
+    """The fault of a model that ended with a `finishReason` which is FAILED."""
+    if reason in BROKEN_CALLS:
+        return UpstreamFault(
+            "The model made a tool call that cannot be read; try again, or simplify the tools.",
+            code="upstream_malformed_tool_call",
             retryable=True,
             detail=reason,
         )
+    return UpstreamFault(
+        f"The model broke off its answer ({reason[:60]}); try again.",
+        code="upstream_no_answer",
+        retryable=True,
+        detail=reason,
+    )
 
 
 def place_of(candidate: dict[str, Any], place: int) -> int:

@@ -72,7 +72,8 @@ class _Choice:
         if not isinstance(delta, dict):
             if not isinstance(reason, str):
                 return False
-            delta = choice["delta"] = {}
+            whole = choice.pop("message", None)  # a whole message in a stream, as some servers of this dialect send it
+            delta = choice["delta"] = whole if isinstance(whole, dict) else {}
         content = delta.get("content")
         if isinstance(content, list):
             del delta["content"]

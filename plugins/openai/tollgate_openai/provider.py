@@ -24,6 +24,7 @@ from gateway.api import (
     Transport,
     UpstreamReply,
     UpstreamRequest,
+    Weights,
     bound_text_tokens,
     fault_from_openai_error,
     form_of_body,
@@ -39,7 +40,7 @@ from tollgate_openai.completions import CompletionsMode, completions_body, knows
 from tollgate_openai.hosted import TOOLS, check_members
 from tollgate_openai.members import without_foreign_members, without_foreign_search
 from tollgate_openai.plain import EVERYTHING, PATHS, operations_of, plain_body
-from tollgate_openai.quirks import AT_OPENAI, ELSEWHERE
+from tollgate_openai.quirks import AT_OPENAI, ELSEWHERE, Quirks
 from tollgate_openai.request import chat_body
 from tollgate_openai.responses import responses_body
 from tollgate_openai.settings import OpenAISettings
@@ -57,6 +58,7 @@ _SPEAKS: Mapping[str, frozenset[Dialect]] = MappingProxyType(
 # vLLM, OpenRouter and Groq, LM Studio.
 _CONTEXTS = ("max_model_len", "context_length", "context_window", "max_context_length")
 _OUTPUTS = ("max_output_tokens", "max_completion_tokens")
+_MOST_WEIGHTS = 1000
 
 
 class OpenAIProvider:
@@ -75,6 +77,8 @@ class OpenAIProvider:
         secrets = (settings.api_key.get_secret_value(), settings.organization, settings.project)
         # Extra headers may carry a second credential (a proxy's key): their values are secrets as well.
         self._secrets = tuple(secret for secret in (*secrets, *settings.headers.values()) if secret)
+        self._official = settings.is_openai
+        self._weights: dict[str, tuple[Quirks, Weights]] = {}
 
     def profile(self, target: Target) -> Profile:
         """See `Provider`: the model's own `options.responses` counts before the instance's setting. Raises GatewayFault
@@ -85,7 +89,7 @@ class OpenAIProvider:
             raise _misconfigured(target, "responses", _SPEAKS)
         if mode == "auto":
             mode = self._settings.responses
-        official = self._settings.is_openai
+        official = self._official
         dialects = _SPEAKS["native" if mode == "auto" and official else mode]
         operations = operations_of(target.upstream) if official else EVERYTHING
         if official and "responses" in dialects and "chat" in operations:
@@ -111,7 +115,7 @@ class OpenAIProvider:
         if mode not in known:
             raise _misconfigured(target, "completions", known)
         if mode == "auto":
-            return "only" if self._settings.is_openai and knows_no_chat(target.upstream) else "bridge"
+            return "only" if self._official and knows_no_chat(target.upstream) else "bridge"
         return str(mode)
 
     def prepare(self, call: Call, target: Target) -> Attempt:
@@ -122,7 +126,7 @@ class OpenAIProvider:
         """A chat completion."""
         check_members(call.body, target)
         body = chat_body(call, target.upstream, self.quirks.of(target))
-        if self._settings.is_openai and "messages" in body:
+        if self._official and "messages" in body:
             body["messages"] = without_foreign_members(body["messages"], call)
             if "web_search_options" in body:
                 body["web_search_options"] = without_foreign_search(body["web_search_options"], call)
@@ -140,7 +144,7 @@ class OpenAIProvider:
 
     def _responses_body(self, call: Call, target: Target) -> dict[str, Any]:
         check_members(call.body, target)
-        return responses_body(call, target.upstream, self.quirks.of(target), table=self._settings.is_openai)
+        return responses_body(call, target.upstream, self.quirks.of(target), table=self._official)
 
     def prepare_completions(self, call: Call, target: Target) -> Attempt:
         """Texts to go on from, in OpenAI's older words."""
@@ -151,7 +155,7 @@ class OpenAIProvider:
     def prepare_plain(self, call: Call, target: Target) -> Attempt:
         """A call that is no conversation."""
         url, reader = self._settings.base_url + PATHS[call.operation], PLAIN_READERS[call.operation]
-        body = plain_body(call, target.upstream, official=self._settings.is_openai)
+        body = plain_body(call, target.upstream, official=self._official)
         if not has_uploads(body):
             return self._attempt(call, url, body, reader)
         content_type, data = write_form(form_of_body(body), call.id)
@@ -179,13 +183,30 @@ class OpenAIProvider:
         """What an error answer to `files_request` means, without secrets."""
         return redact_fault(fault_from_openai_error(reply.status, reply.body, reply.headers), self._secrets)
 
+    def batches_request(self, method: str, path: str, body: bytes = b"") -> UpstreamRequest:
+        """See `BatchesProvider`: OpenAI's `/batches`."""
+        headers = {**self._headers, "content-type": "application/json"} if body else dict(self._headers)
+        return UpstreamRequest(f"{self._settings.base_url}/batches{path}", headers, body, method=method)
+
+    def batch_url(self, request: UpstreamRequest) -> str:
+        """See `BatchesProvider`: the path below the base URL, which OpenAI's begins with `/v1`."""
+        base = self._settings.base_url
+        return "/v1" + request.url.removeprefix(base) if request.url.startswith(base + "/") else ""
+
     def bound_input_tokens(self, body: Mapping[str, Any], target: Target) -> int:
         """See `Provider`. Pictures cost differently from model to model."""
-        return cap(bound_text_tokens(body, weights(self._image_cost(target))), target)
+        quirks = self.quirks.of(target)
+        # Per row and name, as every request asks: there are as many as models.
+        known = self._weights.get(target.upstream)
+        if known is None or known[0] is not quirks:
+            if len(self._weights) >= _MOST_WEIGHTS:  # a pattern of models may have any number of names
+                self._weights.clear()
+            known = self._weights[target.upstream] = (quirks, weights(self._image_cost(target, quirks)))
+        return cap(bound_text_tokens(body, known[1]), target)
 
-    def _image_cost(self, target: Target) -> ImageCost | None:
-        most = self.quirks.of(target).image_tokens
-        if most is None and self._settings.is_openai:
+    def _image_cost(self, target: Target, quirks: Quirks) -> ImageCost | None:
+        most = quirks.image_tokens
+        if most is None and self._official:
             return image_cost(target.upstream)
         return None if most is None else ImageCost(most, most)
 

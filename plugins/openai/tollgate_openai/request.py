@@ -6,6 +6,7 @@ members that this module does not know travel on unread.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from gateway.api import EFFORTS, Call, CallerFault, nearest_effort
@@ -25,8 +26,7 @@ def chat_body(call: Call, upstream: str, quirks: Quirks) -> dict[str, Any]:
     set_stream(body, call, quirks)
     _set_limit(body, call.max_output, quirks)
     _set_effort(body, call, quirks)
-    _rename_roles(body, quirks)
-    _fill_arguments(body)
+    _mend_messages(body, quirks)
     _drop_no_tools(body)
     refused = quirks.unsupported
     if reasoning_is_on(quirks, body.get("reasoning_effort")):
@@ -95,27 +95,26 @@ def _set_effort(body: dict[str, Any], call: Call, quirks: Quirks) -> None:
     report(call, "reasoning_effort")
 
 
-def _rename_roles(body: dict[str, Any], quirks: Quirks) -> None:
-    if not quirks.roles:
-        return
+def _mend_messages(body: dict[str, Any], quirks: Quirks) -> None:
+    """Roles that the model knows by other names, and calls of earlier turns that were made without any arguments, which
+    many servers read as JSON: `{}`."""
     messages = body.get("messages")
     if not isinstance(messages, list):
         return
     names = dict(quirks.roles)
-    if any(isinstance(message, dict) and message.get("role") in names for message in messages):
-        body["messages"] = [
-            {**message, "role": names[message["role"]]}
-            if isinstance(message, dict) and message.get("role") in names
-            else message
-            for message in messages
-        ]
+    for message in messages:
+        if type(message) is dict and ("tool_calls" in message or message.get("role") in names):
+            body["messages"] = [_mended(message, names) for message in messages]
+            return
 
 
-def _fill_arguments(body: dict[str, Any]) -> None:
-    """Calls of earlier turns that were made without any arguments, which many servers read as JSON: `{}`."""
-    messages = body.get("messages")
-    if isinstance(messages, list) and any(_has_empty_call(message) for message in messages):
-        body["messages"] = [_filled(message) if _has_empty_call(message) else message for message in messages]
+def _mended(message: Any, names: Mapping[str, str]) -> Any:
+    if not isinstance(message, dict):
+        return message
+    name = names.get(message.get("role", ""))
+    if name is not None:
+        message = {**message, "role": name}
+    return _filled(message) if _has_empty_call(message) else message
 
 
 def _drop_no_tools(body: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,27 +15,28 @@ from typing import Any
 import aiohttp
 import orjson
 
+from gateway.testing import ForkServer, GatewayProcess
+
 HELLO = {"model": "fake/model", "messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 20}
 
 
 class Member:
     """One gateway, in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, forks: ForkServer) -> None:
         self.folder = folder
         self.url = ""
         self.said = ""
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: GatewayProcess | None = None
+        self._forks = forks
 
     async def start(self) -> None:
         """Until it says where it is. Its log is in the folder."""
         with open(self.folder / "log", "ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway", "serve", "--config", str(self.folder / "config.yaml"), "--port", "0",
-                env={**os.environ, "GATEWAY_DATA": str(self.folder / "data")},
-                stdout=asyncio.subprocess.PIPE, stderr=log,
+            self.process = await self._forks.start(
+                "serve", "--config", str(self.folder / "config.yaml"), "--port", "0",
+                env={**os.environ, "GATEWAY_DATA": str(self.folder / "data")}, stderr=log.fileno(),
             )  # fmt: skip
-        assert self.process.stdout is not None
         self.said = ""
         while not (found := re.search(r"Tollgate serves (http://[\d.:]+)/v1", self.said)):
             line = (await self.process.stdout.readline()).decode()
@@ -60,11 +60,9 @@ class Member:
 
     async def close(self) -> None:
         """Whatever state it is in."""
-        if self.process is not None and self.process.returncode is None:
+        if self.process is not None:
             self.process.kill()
             await self.process.wait()
-        if self.process is not None:
-            self.process._transport.close()
 
 
 class Fleet:
@@ -89,12 +87,14 @@ class Fleet:
             await asyncio.sleep(0.05)
 
     async def ask(self, member: Member, path: str = "/v1/chat/completions", **more: Any) -> tuple[int, str, bytes]:
-        """Status, request id and body; status 0 when the connection broke."""
+        """Status, request id and body; status 0 when the connection broke, -1 when there was none to be had."""
         headers = {"Authorization": f"Bearer {self.key}"}
         body = more.pop("body", HELLO)
         try:
             async with self.session.post(member.url + path, json={**body, **more}, headers=headers) as answer:
                 return answer.status, answer.headers.get("x-request-id", ""), await answer.read()
+        except aiohttp.ClientConnectorError as error:
+            return -1, "", repr(error).encode()
         except aiohttp.ClientError as error:
             return 0, "", repr(error).encode()
 
@@ -106,21 +106,21 @@ class Fleet:
 
 
 @asynccontextmanager
-async def running_fleet(folder: Path, config: dict[str, Any], count: int) -> AsyncIterator[Fleet]:
-    """`count` gateways with one secret; the first has made the database."""
+async def running_fleet(folder: Path, forks: ForkServer, config: dict[str, Any], count: int) -> AsyncIterator[Fleet]:
+    """`count` gateways with one secret; the first has made the first account."""
     members = []
     try:
         for number in range(count):
             place = folder / f"member-{number}"
             place.mkdir()
             (place / "config.yaml").write_bytes(orjson.dumps(config))
-            members.append(Member(place))
+            members.append(Member(place, forks))
         await members[0].start()
         key = await members[0].read_key()
         for member in members[1:]:
             (member.folder / "data").mkdir(mode=0o700)
             shutil.copy(members[0].folder / "data/secret", member.folder / "data/secret")
-            await member.start()
+        await asyncio.gather(*(member.start() for member in members[1:]))
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
             yield Fleet(members, key, session)
     finally:

@@ -97,6 +97,8 @@ async def test_a_process_that_dies_while_it_is_away_leaves_its_ends_to_the_next(
     await wait_for(lambda: list(tmp_path.glob("postgres-pending-*")))
     settling.cancel()
     await stores.lanes.stop()
+    await stores.database.close()
+    stores.closed = True
     await way.open()
     heir = await open_stores(way.url, StoresSettings(str(tmp_path), SECRET))
     assert (await heir.accounts.get_account(account.id)).balance == 970

@@ -1,15 +1,10 @@
-"""Into PostgreSQL and back: a database with history, by the command."""
+"""Into PostgreSQL and back: nothing stays behind."""
 
 from __future__ import annotations
-
-import os
-import subprocess
-import sys
 
 import asyncpg
 import pytest
 from tollgate_postgres.kind import open_stores
-from tollgate_postgres.schema import migrate, read_scripts
 from tollgate_postgres.transfer import READ
 
 from gateway.api import Usage
@@ -45,7 +40,6 @@ async def stores(database_url, tmp_path):
 
 
 async def test_no_table_and_no_column_stays_behind(connection):
-    await migrate(connection, b"secret", read_scripts())
     tables = "SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = current_schema()::regnamespace AND " \
         "c.relkind IN ('r', 'p') AND NOT c.relispartition"  # fmt: skip
     assert {row[0] for row in await connection.fetch(tables)} - OWN == set(TABLES) == set(READ)
@@ -65,28 +59,3 @@ async def test_old_months_get_partitions_of_their_own(stores, connection, tmp_pa
         await stores.take_over(snapshot, lambda table, count: None)
     found = {row[0] for row in await connection.fetch("SELECT DISTINCT tableoid::regclass::text FROM usage")}
     assert found == {"usage_202311", "usage_202312", "usage_202401"}
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_by_the_command_and_back_again(database_url, tmp_path):
-    """A gateway's data goes to PostgreSQL and back, and is the same wherever it is."""
-    data, config = tmp_path / "data", tmp_path / "config.yaml"
-    config.write_text("providers: {echo: {plugin: echo}}\nmodels: {echo/echo: {price: {input: 1, output: 2}}}\n")
-    elsewhere = tmp_path / "elsewhere.yaml"
-    elsewhere.write_text(config.read_text() + f'database: {{url: "{database_url}"}}\n')
-
-    def run(*words, config=config):
-        done = subprocess.run(
-            [sys.executable, "-m", "gateway", *words, "--config", str(config)],
-            env={**os.environ, "GATEWAY_DATA": str(data)}, capture_output=True, text=True, timeout=80,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    run("demo-data")
-    run("db", "copy", "sqlite:///data/gateway.db", database_url)
-    run("db", "copy", database_url, "sqlite:///data/back.db")
-    for words in ("usage --json", "ledger export"):
-        assert run(*words.split(), config=elsewhere) == run(*words.split()) != ""
-    assert "every sum is right" in run("ledger", "check", config=elsewhere)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gateway.api import CallerFault, Refusal
+from gateway.api import Refusal
 from gateway.api.stores import (
     SESSION_PEPPER,
     Account,
@@ -15,7 +16,7 @@ from gateway.api.stores import (
     AuditEntry,
     Session,
     asked_credits,
-    checked_rate,
+    check_change,
     checked_role,
     checked_text,
     derive,
@@ -31,15 +32,15 @@ from tollgate_postgres.engine import Database
 if TYPE_CHECKING:
     import asyncpg
 
-_CHANGEABLE = ("name", "role", "disabled", "requests_per_minute")
 _UPDATE = """
     UPDATE accounts SET
         name = CASE WHEN 'name' = ANY ($2) THEN $3 ELSE name END,
         role = CASE WHEN 'role' = ANY ($2) THEN $4 ELSE role END,
         disabled = CASE WHEN 'disabled' = ANY ($2) THEN $5 ELSE disabled END,
-        requests_per_minute = CASE WHEN 'requests_per_minute' = ANY ($2) THEN $6 ELSE requests_per_minute END
+        requests_per_minute = CASE WHEN 'requests_per_minute' = ANY ($2) THEN $6 ELSE requests_per_minute END,
+        alert_thresholds = CASE WHEN 'alert_thresholds' = ANY ($2) THEN $7 ELSE alert_thresholds END
     WHERE id = $1
-    RETURNING id, name, role, balance, held, created, requests_per_minute, disabled, gw_changed()
+    RETURNING id, name, role, balance, held, created, requests_per_minute, disabled, gw_changed(), alert_thresholds
 """
 _PAGE = """
     SELECT * FROM gw_accounts WHERE n > CASE WHEN $1 = '' THEN 0 ELSE (SELECT n FROM accounts WHERE id = $1) END
@@ -76,6 +77,12 @@ async def add_account(
     return Account(account_id, name, role, grant, 0, now)
 
 
+def _account(row: asyncpg.Record) -> Account:
+    thresholds = row[9]
+    account = Account(*row[:8])
+    return account if thresholds is None else replace(account, alert_thresholds=tuple(thresholds))
+
+
 class PostgresAccounts:
     """`gateway.stores.Accounts`. changed: called after each change that a kept key depends on."""
 
@@ -103,44 +110,36 @@ class PostgresAccounts:
     async def get_account(self, account_id: str) -> Account | None:
         """By id."""
         row = await self._database.row("SELECT * FROM gw_accounts WHERE id = $1", account_id)
-        return None if row is None else Account(*row[:8])
+        return None if row is None else _account(row)
 
     async def find_account(self, id_or_name: str) -> Account | None:
         """By id, else by name."""
         row = await self._database.row(
             "SELECT * FROM gw_accounts WHERE id = $1 OR name = $1 ORDER BY id <> $1 LIMIT 1", id_or_name
         )
-        return None if row is None else Account(*row[:8])
+        return None if row is None else _account(row)
 
     async def list_accounts(self, *, after: str = "", limit: int = 100) -> list[Account]:
         """In order of creation."""
         rows = await self._database.rows(
             _PAGE, after, min(max(limit, 1), 1000),
         )  # fmt: skip
-        return [Account(*row[:8]) for row in rows]
+        return [_account(row) for row in rows]
 
     async def update_account(self, account_id: str, change: AccountChange) -> Account | None:
         """One statement, with the generation."""
         import asyncpg
 
-        wrong = set(change.change) - set(_CHANGEABLE)
-        if wrong:
-            raise CallerFault(f"{min(wrong)}: this member of an account cannot be changed.", param=min(wrong))
-        if "name" in change.change:
-            checked_text(change.name, "name", least=1, most=200)
-        if "role" in change.change:
-            checked_role(change.role)
-        if "requests_per_minute" in change.change:
-            checked_rate(change.requests_per_minute)
+        check_change(change)
         try:
             row = await self._database.row(
                 _UPDATE, account_id, list(change.change), change.name, change.role, change.disabled,
-                change.requests_per_minute,
+                change.requests_per_minute, change.alert_thresholds,
             )  # fmt: skip
         except asyncpg.UniqueViolationError:
             raise name_taken() from None
         self._changed()
-        return None if row is None else Account(*row[:8])
+        return None if row is None else _account(row)
 
     async def erase_account(self, account_id: str) -> Account | None:
         """Every access ends in one transaction; what may be large follows in pieces."""

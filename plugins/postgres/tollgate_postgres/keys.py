@@ -46,7 +46,7 @@ _LOOKUP = """
 """
 _SET = """
     UPDATE keys AS k SET name = $3, expires = $4, monthly_limit = $5, models = $6, requests_per_minute = $7,
-        ip_allow = $8
+        ip_allow = $8, alert_thresholds = $9
     FROM accounts AS a
     WHERE a.n = k.account AND k.id = $1 AND ($2::text IS NULL OR a.id = $2) AND k.revoked IS NULL
     RETURNING gw_changed()
@@ -63,8 +63,8 @@ _LOCK = """
 
 
 def _key(row: asyncpg.Record) -> Key:
-    values = list(row)[:12]
-    for place in (9, 11):
+    values = [*list(row)[:12], row["alert_thresholds"]]
+    for place in (9, 11, 12):
         values[place] = None if values[place] is None else tuple(values[place])
     return Key(*values)
 
@@ -116,9 +116,10 @@ class PostgresKeys:
                               status=400, code="too_many_keys")  # fmt: skip
             number = await connection.fetchval(
                 "INSERT INTO keys (id, account, name, label, created, expires, monthly_limit, models, "
-                "requests_per_minute, ip_allow) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING n",
+                "requests_per_minute, ip_allow, alert_thresholds) "
+                "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING n",
                 key_id, owner, wanted.name, label, now, wanted.expires_at, wanted.monthly_limit, wanted.models,
-                wanted.requests_per_minute, wanted.ip_allow,
+                wanted.requests_per_minute, wanted.ip_allow, wanted.alert_thresholds,
             )  # fmt: skip
             await connection.execute(
                 "INSERT INTO secrets (digest, key) VALUES ($1, $2)", digest(self._pepper, plain), number
@@ -223,8 +224,9 @@ class PostgresKeys:
         """All settings, in one statement."""
         s = checked_settings(settings, self._database.now())
         return await self._change(
-            _SET, key_id, account_id, s.name, s.expires_at, s.monthly_limit, s.models, s.requests_per_minute, s.ip_allow
-        )
+            _SET, key_id, account_id, s.name, s.expires_at, s.monthly_limit, s.models, s.requests_per_minute,
+            s.ip_allow, s.alert_thresholds,
+        )  # fmt: skip
 
     async def _change(self, sql: str, key_id: str, account_id: str | None, *values: Any) -> Key | None:
         changed = await self._database.value(sql, key_id, account_id, *values)

@@ -7,19 +7,19 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gateway.api import GatewayFault
-from gateway.api.stores import Discrepancy, MigrationPlan, Snapshot, Stored, Stores, StoresSettings
+from gateway.api.stores import Discrepancy, MigrationPlan, Snapshot, Stored, Stores, StoresSettings, inherited
 from tollgate_postgres.check import check
 from tollgate_postgres.counters import PostgresCounters
 from tollgate_postgres.engine import Database, away, is_away
 from tollgate_postgres.idempotency import PostgresIdempotency
 from tollgate_postgres.identity import PostgresAccounts, PostgresAudit, PostgresSessions
-from tollgate_postgres.journal import inherited
 from tollgate_postgres.keys import PostgresKeys
-from tollgate_postgres.lanes import Lanes
+from tollgate_postgres.lanes import JOURNALS, Lanes
 from tollgate_postgres.ledger import PostgresLedger
 from tollgate_postgres.logins import PostgresLogins
 from tollgate_postgres.notices import PostgresNotices
@@ -111,7 +111,7 @@ class PostgresStores(Stores):
 
     async def settle_inheritance(self) -> None:
         """Write the ends of calls that lie in the journals of processes of this machine that are gone."""
-        paths, operations = await asyncio.to_thread(inherited, self.data)
+        paths, operations = await asyncio.to_thread(inherited, Path(self.data), JOURNALS)
         for operation in operations:
             await self.lanes.for_request(operation["r"]).submit(operation)
         for path in paths:

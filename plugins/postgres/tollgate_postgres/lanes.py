@@ -10,7 +10,7 @@ comes back, and nothing happens twice.
 
 While the database is away, callers that may give up (holds, growth) hear 503 after `WAIT_WITHIN`; should their batch
 turn out to have been applied, what they reserved is released. Ends of calls stay in the lane until they are written,
-and meanwhile lie in the journal on this machine's disk (`journal`).
+and meanwhile lie in a journal on this machine's disk, one file for each lane.
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ import logging
 import zlib
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.api import GatewayFault
+from gateway.api.stores import Journal
 from tollgate_postgres.engine import WAIT_WITHIN, away, connect, is_away, is_conflict
-from tollgate_postgres.journal import Journal
 
 if TYPE_CHECKING:
     import asyncpg
 
     from tollgate_postgres.engine import Database
 
+JOURNALS = "postgres-pending-"
+"""How the names of the journals begin, in the data folder."""
 _MOST = 128
 _PATIENT_WITHIN = 10.0
 """Seconds after which the caller of an end of a call hears 503; the end itself stays."""
@@ -115,11 +118,18 @@ class Lane:
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
-        left = [one.operation for one in (*self._batch, *self._queue) if one.kept]
-        if left:
-            await self._journal.keep(left)
+        await self._keep()
         self._journal.close()
         await self._disconnect()
+
+    async def _keep(self) -> None:
+        """Have the ends of calls that are here on disk."""
+        ends = [one.operation for one in (*self._batch, *self._queue) if one.kept]
+        try:
+            await asyncio.to_thread(self._journal.keep, ends)
+        except OSError as error:
+            self._log.critical("the ends of calls are kept in memory only: their journal cannot be written",
+                               extra={"detail": str(error)})  # fmt: skip
 
     async def _work(self) -> None:
         while True:
@@ -189,7 +199,7 @@ class Lane:
                     self._log.warning(
                         "the database is away", extra={"detail": f"{type(error).__name__}: {error}"[:300]}
                     )
-                await self._journal.keep([one.operation for one in (*self._batch, *self._queue) if one.kept])
+                await self._keep()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
             else:
@@ -207,7 +217,8 @@ class Lanes:
     """The lanes of a process; an account's things always take the same."""
 
     def __init__(self, database: Database, lease: Callable[[], str], data: str, *, count: int = 4) -> None:
-        self._lanes = [Lane(database, number, lease, Journal(data, f"{lease()}-{number}")) for number in range(count)]
+        journals = [Journal(Path(data) / f"{JOURNALS}{lease()}-{number}.jsonl") for number in range(count)]
+        self._lanes = [Lane(database, number, lease, journal) for number, journal in enumerate(journals)]
         self._lane_of: dict[str, Lane] = {}
 
     def for_account(self, account_id: str, request_id: str) -> Lane:

@@ -30,8 +30,8 @@ NOBODY = "copied"
 """The lease of what ran when it was copied. Nobody holds it, so it is found dead."""
 READ: Mapping[str, str] = MappingProxyType(
     {
-        "accounts": "SELECT n, id, name, role, balance, held, requests_per_minute, disabled, created "
-        "FROM accounts ORDER BY n",
+        "accounts": "SELECT n, id, name, role, balance, held, requests_per_minute, disabled, created, "
+        "alert_thresholds FROM accounts ORDER BY n",
         "answers": "SELECT name, account, body, request_id, expires, status, headers, content "
         "FROM answers ORDER BY name",
         "audit": "SELECT n, at, actor, remote, action, subject, detail FROM audit ORDER BY n",
@@ -47,15 +47,15 @@ READ: Mapping[str, str] = MappingProxyType(
         "identities": 'SELECT issuer, subject, account FROM identities ORDER BY issuer COLLATE "C", '
         'subject COLLATE "C"',
         "keys": "SELECT n, id, account, name, label, created, expires, revoked, last_used, monthly_limit, models, "
-        "requests_per_minute, ip_allow FROM keys ORDER BY n",
+        "requests_per_minute, ip_allow, alert_thresholds FROM keys ORDER BY n",
         "links": "SELECT n, id, digest, purpose, account, email, role, credits, created, expires FROM links ORDER BY n",
         "logins": "SELECT account, email, password, changed FROM logins ORDER BY account",
         "months": "SELECT key, period, used, held FROM months ORDER BY key, period",
         "objects": "SELECT n, id, account, provider, kind, kept, created, details, is_open FROM objects ORDER BY n",
         "responses": "SELECT n, id, account, status, created, expires, previous, lease IS NOT NULL, background, "
         "cancelled, request_id, input, response, output, events FROM responses ORDER BY n",
-        "rollups": "SELECT account, day, key, model, credits, requests, tokens FROM rollups "
-        'ORDER BY account, day, key, model COLLATE "C"',
+        "rollups": "SELECT account, day, key, model, credits, requests, tokens, images, characters, seconds, searches "
+        'FROM rollups ORDER BY account, day, key, model COLLATE "C"',
         "secrets": "SELECT digest, key, until FROM secrets ORDER BY digest",
         "sessions": "SELECT n, id, digest, account, created, expires, seen, remote, agent FROM sessions ORDER BY n",
         "tag_sums": "SELECT account, day, name, value, key, credits, requests, tokens FROM tag_sums "

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 import orjson
 
 from gateway.api import Usage
-from gateway.api.stores import ALL_USE, MAX_CREDITS, LoggedRequest, TagSum, UsageFilter, UsageRow, UsageSummary
+from gateway.api.stores import (
+    ALL_USE,
+    MAX_CREDITS,
+    OTHER_COUNTS,
+    LoggedRequest,
+    TagSum,
+    UsageFilter,
+    UsageRow,
+    UsageSummary,
+)
 from tollgate_postgres.engine import Database
 from tollgate_postgres.lanes import Lanes
 from tollgate_postgres.ledger import BASES, written_tags
@@ -19,7 +28,8 @@ if TYPE_CHECKING:
 _DAY = 86_400
 _EPOCH = date(1970, 1, 1)
 _SUMS = """
-    SELECT r.day, r.model, coalesce(k.id, ''), sum(r.credits)::bigint, sum(r.requests)::bigint, sum(r.tokens)::bigint
+    SELECT r.day, r.model, coalesce(k.id, ''), sum(r.credits)::bigint, sum(r.requests)::bigint, sum(r.tokens)::bigint,
+        sum(r.images)::bigint, sum(r.characters)::bigint, sum(r.seconds)::bigint, sum(r.searches)::bigint
     FROM rollups AS r JOIN accounts AS a ON a.n = r.account LEFT JOIN keys AS k ON k.n = r.key
     WHERE a.id = $1 AND r.day >= $2 AND r.day < $3 AND ($4::text IS NULL OR coalesce(k.id, '') = $4)
     GROUP BY r.day, r.model, k.id
@@ -69,6 +79,7 @@ class PostgresUsage:
         counts = (
             u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.cache_write_tokens, u.reasoning_tokens,
             u.audio_input_tokens, u.audio_output_tokens, u.image_input_tokens, u.image_output_tokens, u.web_searches,
+            u.cache_write_1h_tokens, u.images, u.characters, u.seconds, u.searches,
         )  # fmt: skip
         self._lanes.for_request(row.request_id).post(
             {
@@ -86,7 +97,7 @@ class PostgresUsage:
         days: dict[int, tuple[int, int]] = {}
         keys: dict[str, tuple[int, int]] = {}
         models: dict[str, int] = {}
-        for day, model, key, credits, requests, _ in rows:
+        for day, model, key, credits, requests, *_ in rows:
             for sums, name in ((days, day), (keys, key)):
                 before = sums.get(name, (0, 0))
                 sums[name] = (before[0] + credits, before[1] + requests)
@@ -99,6 +110,7 @@ class PostgresUsage:
             daily=tuple((_day_name(day), *days[day]) for day in sorted(days)),
             by_model=tuple(sorted(models.items(), key=lambda pair: (-pair[1], pair[0]))),
             by_key=tuple((key, *keys[key]) for key in sorted(keys, key=lambda key: (-keys[key][0], key))),
+            **{name: sum(row[place] for row in rows) for place, name in enumerate(OTHER_COUNTS, 6)},
         )
 
     async def by_tag(

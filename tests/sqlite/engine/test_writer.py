@@ -13,6 +13,7 @@ import pytest
 from gateway.call import Usage
 from gateway.errors import GatewayFault, Refusal
 from gateway.sqlite import open_stores
+from gateway.sqlite.engine.writer import LINGER
 from gateway.stores import UsageRow
 
 SECRET = b"a secret of the tests, not a real one"
@@ -27,10 +28,12 @@ async def test_what_waits_is_committed_together(house):
 
 
 async def test_a_lone_operation_does_not_wait_for_company(house):
-    began = time.perf_counter()
-    for _ in range(10):
+    took = []
+    for _ in range(20):
+        began = time.perf_counter()
         await house.stores.ledger.hold(house.request(units=0))
-    assert time.perf_counter() - began < 0.25  # the linger alone would take 0.5 s
+        took.append(time.perf_counter() - began)
+    assert min(took) < LINGER  # the others may have waited for a busy machine
 
 
 async def test_one_refusal_does_not_spoil_the_others(house):
@@ -160,7 +163,7 @@ async def test_a_place_given_to_a_cancelled_caller_is_passed_on(opening):
     first, second, third = grant("1"), grant("2"), grant("3")
     await first
     second.cancel()
-    assert await asyncio.wait_for(third, 5) >= 1
+    assert await asyncio.wait_for(third, 30) >= 1
     await asyncio.gather(second, return_exceptions=True)
 
 

@@ -10,6 +10,7 @@ from gateway.wire.bridge.client_tools import Alias, flatten, restore_call
 from gateway.wire.bridge.reply import response_from_chat
 from gateway.wire.bridge.request import chat_from_responses
 from gateway.wire.responses.items import canonical_items
+from gateway.wire.responses.native import native_request
 
 Json = dict[str, Any]
 
@@ -117,3 +118,42 @@ def test_odd_arguments_make_a_legal_item(arguments: str) -> None:
     item = restore_call(Alias("local_shell_call", "local_shell"), "id", "c", arguments, "completed")
     assert item["action"]["timeout_ms"] is None
     assert all(isinstance(part, str) for part in item["action"]["command"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "operation"),
+    [
+        ('{"type":"delete_file","path":"a","diff":"x"}', "completed", {"type": "delete_file", "path": "a"}),
+        ('{"type":"create_file","path":"a","diff":""}', "completed", {"type": "create_file", "path": "a", "diff": ""}),
+        ('{"type":"delete_file","pa', "incomplete", None),
+        ('{"type":"rename_file","path":"a","diff":"x"}', "completed", {"type": "update_file", "path": "", "diff": "x"}),
+        ("[]", "completed", None),
+    ],
+)  # fmt: skip
+def test_a_patch_that_makes_no_sense_names_no_file(arguments: str, status: str, operation: Json | None) -> None:
+    item = restore_call(Alias("apply_patch_call", "apply_patch"), "apc_1", "c", arguments, status)
+    assert item["status"] == ("completed" if status == "completed" else "in_progress")
+    assert item["operation"] == (operation or {"type": "update_file", "path": "", "diff": arguments})
+
+
+def test_a_shell_in_a_container_of_the_providers_is_no_function() -> None:
+    hosted = {"type": "shell", "environment": {"type": "container_auto"}}
+    assert flatten([hosted], [], None).tools == [hosted]
+    skill = {"name": "pdf", "description": "Reads PDFs", "path": "/skills/pdf"}
+    (local,) = flatten([{"type": "shell", "environment": {"type": "local", "skills": [skill]}}], [], None).tools
+    assert "/skills/pdf" in local["description"]
+
+
+def test_an_output_without_its_call_is_named_in_chat_only() -> None:
+    output = {"type": "shell_call_output", "call_id": "gone", "output": []}
+    items = canonical_items([{"role": "user", "content": "x"}, output])
+    fault = chat_from_responses({}, items).fault
+    assert fault is not None
+    assert "gone" in fault.message
+    assert native_request({"input": [output]}, items)[0]["input"][-1] == output
+
+
+def test_a_call_that_is_sent_again_beside_the_kept_one_is_one_call() -> None:
+    call = {"type": "shell_call", "call_id": "s", "action": {"commands": ["ls"]}, "status": "completed"}
+    output = {"type": "shell_call_output", "call_id": "s", "output": []}
+    assert [item["type"] for item in canonical_items([call, output], earlier=[call])] == ["shell_call_output"]

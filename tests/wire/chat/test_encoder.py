@@ -233,3 +233,13 @@ def test_the_last_chunk_says_what_served_the_answer(asked: bool) -> None:
     chunks, _ = relayed([*items, {**chunk(), "choices": [], "usage": USAGE}], asked=asked)
     assert chunks[-2]["usage"] == USAGE
     assert {key: chunks[-2][key] for key in served} == served
+
+
+def test_words_behind_the_end_come_behind_the_words_before_and_before_the_end() -> None:
+    chunks = [chunk({"content": "a"}), chunk({"content": "b"}, "stop"), chunk({"content": "c"}, "stop")]
+    chunks += [chunk({"content": "d"})]
+    out, _ = relayed([orjson.dumps(one) for one in chunks])
+    told = [one["choices"][0] for one in out if one != "[DONE]"]
+    assert "".join(one["delta"].get("content", "") for one in told) == "abcd"
+    assert [one["finish_reason"] for one in told] == [None, None, None, "stop"]
+    assert out[-2]["usage"] == USAGE

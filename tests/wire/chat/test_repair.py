@@ -13,7 +13,7 @@ from openai.types.chat import ChatCompletionChunk
 from gateway.errors import Fault
 from gateway.wire.chat.endings import KNOWN, meaning_of
 from gateway.wire.chat.fold import fold_stream
-from gateway.wire.chat.repair import ChunkRepair, read_broken, repair_completion
+from gateway.wire.chat.repair import ChunkRepair, repair_completion
 from gateway.wire.chat.tally import ChatTally
 
 
@@ -73,6 +73,58 @@ def test_parallel_calls_that_are_told_apart_by_their_ids_only(index: Any) -> Non
     assert told(*halves) == TWO
 
 
+def test_calls_that_share_an_id_or_have_none_are_told_apart() -> None:
+    told_apart = told(call(0, "c1", "f", '{"a":1}'), call(1, "c1", "g", '{"a":2}'))
+    assert [name for _, name, _ in told_apart] == ["f", "g"]
+    assert len({identity for identity, _, _ in told_apart}) == 2
+    nameless = told(call(0, None, "f", '{"a":1}'), call(0, None, "g", '{"a":2}'))
+    assert [one[1:] for one in nameless] == [("f", '{"a":1}'), ("g", '{"a":2}')]
+    assert len({identity for identity, _, _ in nameless}) == 2
+
+
+def test_a_call_without_a_list_around_it() -> None:
+    out = relayed(chunk({"tool_calls": call(0, "c1", "f", '{"a":1}')}), chunk({}, "stop"))
+    assert out[0]["choices"][0]["delta"]["tool_calls"] == [call(0, "c1", "f", '{"a":1}')]
+    assert out[1]["choices"][0]["finish_reason"] == "tool_calls"
+    body = {"choices": [{"message": {"tool_calls": call("none", "c1", "f", "{}")}}]}
+    repair_completion(body, "i", 0)
+    assert body["choices"][0]["message"]["tool_calls"] == [call("none", "c1", "f", "{}")]
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_call_in_the_older_form_is_one_of_the_newer_unless_it_was_asked_for(asked: bool) -> None:
+    repair, calls, reasons = ChunkRepair("chatcmpl-9", 7, asked), "", []
+    for given in (
+        chunk({"function_call": {"name": "f", "arguments": ""}}),
+        chunk({"function_call": {"arguments": '{"a":1}'}}),
+        chunk({}, "function_call"),
+    ):
+        repair.repair(given)
+        choice = given["choices"][0]
+        inner = [choice["delta"].get("function_call")] if asked else [
+            one["function"] for one in choice["delta"].get("tool_calls", ())
+        ]  # fmt: skip
+        calls += "".join(one.get("name", "") + one["arguments"] for one in inner if one)
+        reasons.append(choice["finish_reason"])
+    assert calls == 'f{"a":1}'
+    assert reasons[-1] == ("function_call" if asked else "tool_calls")
+    body: Any = {"choices": [{"message": {"function_call": {"name": "f"}}, "finish_reason": "function_call"}]}
+    repair_completion(body, "i", 0, asked)
+    assert ("tool_calls" in body["choices"][0]["message"]) is not asked
+    assert body["choices"][0]["finish_reason"] == reasons[-1]
+
+
+def test_the_older_form_beside_the_newer_says_the_same() -> None:
+    both = {"tool_calls": [call(0, "c1", "f", "{}")], "function_call": {"name": "f", "arguments": "{}"}}
+    (out,) = relayed(chunk(both))
+    assert out["choices"][0]["delta"] == {"tool_calls": [call(0, "c1", "f", "{}")]}
+
+
+def test_an_end_that_is_told_again_is_told_once() -> None:
+    out = relayed(chunk({"content": "a"}, "stop"), chunk({"content": "b"}, "stop"))
+    assert [one["choices"][0]["finish_reason"] for one in out] == ["stop", None]
+
+
 def test_ids_and_names_that_are_told_again_are_told_once() -> None:
     assert told(call(0, "c1", "f", '{"a"'), call(0, "c1", "f", ":1"), call(0, "c1", "f", "}")) == ONE
 
@@ -126,14 +178,6 @@ def test_frames_and_choices() -> None:
     assert (event["id"], event["object"], event["created"]) == ("chatcmpl-9", "chat.completion.chunk", 7)
     assert [choice["index"] for choice in event["choices"]] == [0, 1]
     assert [choice["delta"] for choice in event["choices"]] == [{"content": "x"}, {}]
-
-
-def test_broken_utf8_is_replaced() -> None:
-    data = orjson.dumps(chunk({"content": "a@b"})).replace(b"@", b"\xff")
-    (item,) = ChatTally().add([data])
-    assert isinstance(item, dict)
-    assert item["choices"][0]["delta"]["content"] == "a\ufffdb"
-    assert read_broken(b"\xff") is None
 
 
 def test_what_is_right_is_left_alone() -> None:

@@ -125,14 +125,6 @@ def test_frequent_chunks_follow_the_pattern() -> None:
     assert tally._pattern.match(spelt(chunk_of({"content": "a", "refusal": "b"}), "compact")) == -1
 
 
-@pytest.mark.parametrize("half", [b'"\\ud83d"', b'"\\ude00x"'])
-def test_half_of_a_pair_passes_and_is_counted(half: bytes) -> None:
-    tally = ChatTally()
-    data = orjson.dumps(chunk_of({"content": "@"})).replace(b'"@"', half)
-    assert tally.add([data]) == [data]
-    assert tally.chunks == 1
-
-
 @pytest.mark.parametrize(
     "data", [b"", b"7", b"[1]", b"{", b'{"a":\xff}', b'{"choices":[{"delta":{"content":"a\nb"}}]}']
 )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.console.forms import beside
+from gateway.console.forms import beside, percents
 from gateway.console.page import Answer, Visit, page
 from gateway.console.pages.admin.common import admin_of, given, numbers
 from gateway.errors import Fault
@@ -35,6 +35,7 @@ async def _shown(visit: Visit, wrong: Mapping[str, str] | None = None, **more: A
         "entries": await stores.ledger.entries(account.id, limit=_ENTRIES, newest_first=True),
         "booking": secrets.token_hex(12),
         "values": visit.form,
+        "usual": visit.config.alerts.thresholds,
         "wrong": wrong or {},
         "opened": "",
         "url": "",
@@ -55,10 +56,12 @@ def _there(visit: Visit) -> str:
 
 @page("POST", ONE, template="admin/account.html", needs="admin")
 async def edit(visit: Visit) -> Answer:
-    """Name, role and rate. Raises CallerFault 404."""
+    """Name, role, rate and thresholds of alerts. Raises CallerFault 404."""
     try:
         rate = numbers(visit, "requests_per_minute").get("requests_per_minute")
         body = {**given(visit, "name", "role"), "requests_per_minute": rate}
+        if "alert_thresholds" in visit.form:
+            body["alert_thresholds"] = percents(visit.form, "alert_thresholds")
         changed = await people.update(admin_of(visit), visit.values["account"], body)
     except Fault as fault:
         return await _shown(visit, beside(visit, fault), opened="edit")
@@ -114,6 +117,17 @@ async def create_key(visit: Visit) -> Answer:
     return await _shown(visit, plain=plain, key=key)
 
 
+@page("POST", ONE + "/keys/{key}/alerts", template="admin/account.html", needs="admin")
+async def set_alerts(visit: Visit) -> Answer:
+    """The thresholds of one key's alerts. Raises CallerFault 404."""
+    try:
+        body = {"alert_thresholds": percents(visit.form, "alert_thresholds")}
+        key = await keys.update(admin_of(visit), visit.values["key"], body)
+    except Fault as fault:
+        return await _shown(visit, {"": next(iter(beside(visit, fault).values()))})
+    return visit.redirect(_there(visit), say=f"The alerts of the key {key.name or key.label} are changed.")
+
+
 @page("POST", ONE + "/erase", template="admin/account.html", needs="admin")
 async def erase(visit: Visit) -> Answer:
     """Erase what is personal. Raises CallerFault 404."""
@@ -121,7 +135,10 @@ async def erase(visit: Visit) -> Answer:
         erased = await erasing.erase(admin_of(visit), visit.values["account"], given(visit, "name"))
     except Fault as fault:
         return await _shown(visit, {"erase": next(iter(beside(visit, fault).values()))}, opened="erase")
-    return visit.redirect(f"/admin/accounts/{erased.id}", say="What was personal of this account is erased.")
+    say = "What was personal of this account is erased."
+    if erased.files.left:
+        say += f" {len(erased.files.left)} files or batches are left at providers: the log names them."
+    return visit.redirect(f"/admin/accounts/{erased.account.id}", say=say)
 
 
-PAGES = (show, edit, set_state, book, make_link, sign_out, create_key, erase)
+PAGES = (show, edit, set_state, book, make_link, sign_out, create_key, set_alerts, erase)

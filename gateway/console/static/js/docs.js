@@ -6,8 +6,12 @@ const list = form.querySelector(".docs-found");
 const MOST = 12;
 let index;
 
-// On narrow screens the list of pages starts closed; without scripts it is open everywhere.
-if (matchMedia("(max-width: 800px)").matches) document.querySelector(".docs-list").open = false;
+// On narrow screens the list of pages starts closed; without scripts it is open everywhere. A wide window has no button
+// for it, so one that was made wide shows it again.
+const narrow = matchMedia("(max-width: 800px)");
+const fold = () => { document.querySelector(".docs-list").open = !narrow.matches; };
+fold();
+narrow.addEventListener("change", fold);
 
 function load() {
   index ??= fetch(form.dataset.index)

@@ -118,6 +118,8 @@ export function enhance(root = document) {
 export function start() {
   themeSwitch();
   enhance();
+  // On a phone the rail's rows scroll: where one is must be in sight. No scrollIntoView, which moves the page as well.
+  for (const here of document.querySelectorAll(".rail [aria-current]")) here.parentElement.scrollLeft = here.offsetLeft - 48;
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-copy]");
     if (button) copy(button);

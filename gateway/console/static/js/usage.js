@@ -2,6 +2,7 @@
 import { say, times } from "./ui.js";
 
 const MOST = 200;
+const OTHERS = ["images", "characters", "seconds", "searches"];
 const button = document.querySelector("[data-live]");
 const body = document.querySelector("#calls tbody");
 let source = null;
@@ -31,12 +32,15 @@ function row(call) {
   status.append(cell("span", "", call.status, `badge ${kind}`));
   if (call.error) status.append(cell("span", "", call.error.replaceAll("_", " "), "worth wrap"));
   const key = document.querySelector(`input[name="key"][value="${CSS.escape(call.key_id ?? "console")}"]`);
+  const out = cell("td", "Tokens out", number(call.completion_tokens), "num");
+  const others = OTHERS.filter((name) => call[name]).map((name) => `${number(call[name])} ${name}`);
+  if (others.length) out.append(cell("span", "", others.join(", "), "worth"));
   made.append(
     when,
     cell("td", "Model", call.model),
     cell("td", "Key", key?.parentElement.textContent.trim() ?? call.key_id ?? "Console"),
     cell("td", "Tokens in", number(call.prompt_tokens), "num"),
-    cell("td", "Tokens out", number(call.completion_tokens), "num"),
+    out,
     cell("td", "Credits", number(call.credits), "num"),
     cell("td", "Time", duration(call.total_ms), "num"),
     status,

@@ -96,7 +96,7 @@ async def get_keys(context: RequestContext) -> web.StreamResponse:
 async def post_key(context: RequestContext) -> web.StreamResponse:
     """A new one, whose text is in this answer and nowhere else."""
     who = await find_member(context)
-    settings = forms.key_settings(await read_form(context, forms.KEY))
+    settings = forms.key_settings(await read_form(context, forms.OWN_KEY))
     key, plain = await create(context, who, settings)
     return context.json({"key": plain, **await view(context.gateway.stores, key)}, status=201)
 
@@ -111,7 +111,7 @@ async def get_key(context: RequestContext) -> web.StreamResponse:
 async def patch_key(context: RequestContext) -> web.StreamResponse:
     """What is not named stays as it is; null takes a limit away."""
     who = await find_member(context)
-    changes = forms.tuples(await read_form(context, forms.KEY))
+    changes = forms.tuples(await read_form(context, forms.OWN_KEY))
     return context.json(await view(context.gateway.stores, await update(context, who, context.values["id"], changes)))
 
 

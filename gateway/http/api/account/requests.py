@@ -18,7 +18,7 @@ from gateway.http.api.fields import page_number
 from gateway.http.api.usage import stored_key
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.sessions import find_signed_in
-from gateway.stores import LoggedRequest, Stores, UsageFilter
+from gateway.stores import OTHER_COUNTS, LoggedRequest, Stores, UsageFilter
 from gateway.wire.spend_tags import USER
 
 PAGE = 50
@@ -33,8 +33,9 @@ _MOST_KEYS = 50
 _PARAMETERS = ("before", "after", "limit", "key", "model", "failed", "user", "tag")
 COLUMNS = (
     "time", "request_id", "key_id", "model", "target", "route", "status", "error", "prompt_tokens",
-    "completion_tokens", "cached_tokens", "reasoning_tokens", "web_searches", "credits", "basis", "first_byte_ms",
-    "total_ms", "user", "tags",
+    "completion_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens",
+    "web_searches", "images", "characters", "seconds", "searches", "credits", "basis", "first_byte_ms", "total_ms",
+    "user", "tags",
 )  # fmt: skip
 
 
@@ -55,8 +56,11 @@ def view(logged: LoggedRequest) -> dict[str, Any]:
         "prompt_tokens": row.usage.prompt_tokens,
         "completion_tokens": row.usage.completion_tokens,
         "cached_tokens": row.usage.cached_tokens,
+        "cache_write_tokens": row.usage.cache_write_tokens,
+        "cache_write_1h_tokens": row.usage.cache_write_1h_tokens,
         "reasoning_tokens": row.usage.reasoning_tokens,
         "web_searches": row.usage.web_searches,
+        **{name: getattr(row.usage, name) for name in OTHER_COUNTS},
         "credits": logged.credits,
         "basis": row.basis,
         "first_byte_ms": row.first_byte_ms,

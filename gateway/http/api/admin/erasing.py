@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from gateway.erasing import Erasure, erase_account
 from gateway.errors import CallerFault
 from gateway.http.api import admin_forms as forms
 from gateway.http.api.account.requests import view
@@ -19,7 +20,7 @@ from gateway.stores import Account, Stores
 _PAGE = 1000
 
 
-async def erase(admin: Admin, id_or_name: str, body: Mapping[str, Any]) -> Account:
+async def erase(admin: Admin, id_or_name: str, body: Mapping[str, Any]) -> Erasure:
     """Erase what is personal of the account that the body names once more. Raises CallerFault 400, 404."""
     asked = forms.ERASURE.read(body)
     account = await account_of(admin, id_or_name)
@@ -27,9 +28,9 @@ async def erase(admin: Admin, id_or_name: str, body: Mapping[str, Any]) -> Accou
         raise CallerFault(f"name: does not match; write {account.name!r} to erase this account.", param="name")
     if account.id == admin.actor:
         raise CallerFault("This is your own account; let another administrator erase it.", code="own_account")
-    await admin.context.runtime.files.delete_all(account.id)
-    erased = found(await admin.stores.accounts.erase_account(account.id), "account")
-    await admin.record("account.erase", account.id)
+    runtime = admin.context.runtime
+    erased = found(await erase_account(admin.stores, runtime.files, runtime.batches, account.id), "account")
+    await admin.record("account.erase", account.id, **erased.shown()["at_providers"])
     return erased
 
 
@@ -88,4 +89,4 @@ async def get_export(admin: Admin) -> web.StreamResponse:
 async def delete_account(admin: Admin) -> web.StreamResponse:
     """Erase it."""
     erased = await erase(admin, admin.context.values["account"], await admin.context.read_json())
-    return admin.context.json(asdict(erased))
+    return admin.context.json(erased.shown())

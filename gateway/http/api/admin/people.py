@@ -48,7 +48,9 @@ async def update(admin: Admin, id_or_name: str, body: Mapping[str, Any]) -> Acco
     """Set what the body names. Raises CallerFault 400, 404, Refusal 409."""
     asked = forms.ACCOUNT.read(body)
     account = await account_of(admin, id_or_name)
-    changed = await admin.stores.accounts.update_account(account.id, AccountChange(change=tuple(asked), **asked))
+    changed = await admin.stores.accounts.update_account(
+        account.id, AccountChange(change=tuple(asked), **forms.tuples(asked))
+    )
     await admin.record("account.update", account.id, **asked)
     return found(changed, "account")
 

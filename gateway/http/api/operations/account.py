@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from gateway.http.api.operations.common import USAGE_PARAMETERS, WRITE_ERRORS
+from gateway.stores import OTHER_COUNTS
 from gateway.stores.topups import TopUpStatus
 from gateway.wire.chat.answers import COUNT, constant, members
 from gateway.wire.json_schema import Component, Tree
@@ -32,7 +33,13 @@ USAGE = Component(
         key_budget={"anyOf": [_BUDGET, {"type": "null"}], "description": "Of the key asked for, if it has a ceiling."},
         object=constant("usage"),
         balance=_CREDITS,
-        totals=members(("credits", "tokens", "requests"), credits=_CREDITS, tokens=COUNT, requests=COUNT),
+        totals=members(
+            ("credits", "tokens", "requests"),
+            credits=_CREDITS,
+            tokens=COUNT,
+            requests=COUNT,
+            **dict.fromkeys(OTHER_COUNTS, COUNT),
+        ),
         daily={
             "type": "array",
             "items": members(

@@ -47,7 +47,8 @@ REQUEST = Component(
     "LoggedCall",
     members(
         ("object", "seq", "request_id", "created", "key_id", "model", "target", "route", "status", "error",
-         "prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "web_searches", "credits", "basis",
+         "prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens",
+         "reasoning_tokens", "web_searches", "images", "characters", "seconds", "searches", "credits", "basis",
          "first_byte_ms", "total_ms", "tags"),
         object=constant("request"),
         seq={"type": "integer", "description": "For `before` and `after`."},
@@ -62,8 +63,14 @@ REQUEST = Component(
         prompt_tokens=COUNT,
         completion_tokens=COUNT,
         cached_tokens=COUNT,
+        cache_write_tokens=COUNT,
+        cache_write_1h_tokens={**COUNT, "description": "Of those, what is kept for an hour."},
         reasoning_tokens=COUNT,
         web_searches=COUNT,
+        images={**COUNT, "description": "That were made."},
+        characters={**COUNT, "description": "That were spoken."},
+        seconds={**COUNT, "description": "That were heard."},
+        searches={**COUNT, "description": "Rankings of up to a hundred documents."},
         credits=_CREDITS,
         basis={"type": "string", "enum": ["provider", "estimated", "void"]},
         first_byte_ms={"type": ["integer", "null"]},
@@ -95,10 +102,10 @@ def _read(summary: str, description: str = "", **more: Any) -> Operation:
 
 
 LIST_KEYS = _member("List the account's keys", "Newest first, those too that are revoked.", answer=listing(OWN_KEY))
-CREATE_KEY = _member("Generate a key", request=forms.KEY.tree, answer=NEW_OWN_KEY, status=201, errors=WRITE_ERRORS)
+CREATE_KEY = _member("Generate a key", request=forms.OWN_KEY.tree, answer=NEW_OWN_KEY, status=201, errors=WRITE_ERRORS)
 GET_KEY = _member("Read a key of the account", parameters=(_ID,), answer=OWN_KEY)
 UPDATE_KEY = _member(
-    "Change a key of the account", parameters=(_ID,), request=forms.KEY.tree, answer=OWN_KEY, errors=WRITE_ERRORS
+    "Change a key of the account", parameters=(_ID,), request=forms.OWN_KEY.tree, answer=OWN_KEY, errors=WRITE_ERRORS
 )
 ROTATE_KEY = _member(
     "Give a key of the account a new secret",

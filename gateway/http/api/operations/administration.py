@@ -47,6 +47,20 @@ def _with(name: str, base: Component, **more: Tree) -> Component:
 NEW_LINK = _with("NewLink", LINK, url={"type": "string", "description": "The link itself, shown this once."})
 ADMIN_REQUEST = _with("AccountCall", REQUEST, account_id=_TEXT)
 ORDER_VALUE = _with("StoredOrder", value_of(TopUp), status=_TEXT)
+ERASED = _with(
+    "ErasedAccount",
+    ACCOUNT,
+    at_providers=members(
+        ("batches_cancelled", "files_deleted", "left"),
+        batches_cancelled=COUNT,
+        files_deleted=COUNT,
+        left={
+            "type": "array",
+            "items": members(("provider", "id", "reason"), provider=_TEXT, id=_TEXT, reason=_TEXT),
+            "description": "What could not be ended or deleted there, for the operator to do.",
+        },
+    ),
+)
 LOGIN = Component(
     "AccountLogin",
     members(
@@ -104,7 +118,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("DELETE", "/accounts/{account}"): write(
         "Erase what is personal of an account",
         forms.ERASURE,
-        ACCOUNT,
+        ERASED,
         description="Its name, login, sessions, keys, stored responses and conversations go; what it used and paid "
         "stays under its id. The audit log keeps what was done.",
     ),

@@ -9,7 +9,7 @@ from gateway.wire.embeddings import EMBEDDINGS_REQUEST
 from gateway.wire.images import EDIT_REQUEST, GENERATION_REQUEST
 from gateway.wire.json_schema import Component
 from gateway.wire.moderation import MODERATION_REQUEST
-from gateway.wire.openapi import Operation
+from gateway.wire.openapi import KEY, SESSION, Operation
 from gateway.wire.plain_answers import (
     EMBEDDING_LIST,
     IMAGE_EVENTS,
@@ -44,6 +44,7 @@ IMAGE_GENERATION = _call(
     "Make images",
     "Images",
     "Images for a text; streamed with `stream: true` where the model shows them unfinished.",
+    auth=(KEY, SESSION),
     request=Component("ImageRequest", GENERATION_REQUEST.tree),
     answer=IMAGES,
     events=IMAGE_EVENTS,
@@ -61,6 +62,7 @@ SPEECH = _call(
     "Make speech",
     "Audio",
     "Audio for a text, sent while it is made.",
+    auth=(KEY, SESSION),
     request=Component("SpeechRequest", SPEECH_REQUEST.tree),
     answer_type=_AUDIO_TYPES[0],
     other_types=_AUDIO_TYPES[1:],

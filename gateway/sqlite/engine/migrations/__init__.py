@@ -20,6 +20,7 @@ from gateway.sqlite.engine.migrations import (
     m0008_tags,
     m0009_objects,
     m0010_tries,
+    m0011_figures,
 )
 
 _MODULES = (
@@ -33,6 +34,7 @@ _MODULES = (
     m0008_tags,
     m0009_objects,
     m0010_tries,
+    m0011_figures,
 )
 STEPS: tuple[tuple[str, ...], ...] = tuple(module.STATEMENTS for module in _MODULES)
 """The statements of each step, in order."""
@@ -51,6 +53,9 @@ def migrate(connection: sqlite3.Connection, before: Callable[[int], None] = lamb
     before: called with the version of a database that is about to be upgraded, under the lock; not for a new one.
     Raises GatewayFault when the database is newer than this program, or is not a gateway's.
     """
+    # One that is at it already is only read: it may be locked by others, or its disk be full.
+    if connection.execute("PRAGMA user_version").fetchone()[0] == len(STEPS):
+        return len(STEPS)
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])

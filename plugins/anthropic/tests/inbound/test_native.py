@@ -242,6 +242,12 @@ def test_an_error_event_is_a_fault_without_the_operators_key() -> None:
     assert len(items) == 2
 
 
+def test_an_end_that_tells_of_a_failure_is_a_fault() -> None:
+    for reason, failed in (("internal_error", True), ("content_policy", False), ("of_tomorrow", False)):
+        items = items_of([event({"type": "message_delta", "delta": {"stop_reason": reason}, "usage": {}})])
+        assert isinstance(items[-1], Fault) is failed
+
+
 def test_a_second_answer_inside_the_first_is_a_fault() -> None:
     (transcript,) = load_transcripts(TRANSCRIPTS / "broken")
     items = items_of([transcript.body])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -33,9 +34,11 @@ from gateway.api import (
 )
 from tollgate_anthropic.draft import refuse, safe_id
 from tollgate_anthropic.faults import fault_from_error
+from tollgate_anthropic.reading import finish_of
 from tollgate_anthropic.reply import MessageReader, completion_of, message_in
 from tollgate_anthropic.thinking import LEAST_BUDGET
 
+from .shortening import shorten_message
 from .tally import MessagesTally
 
 Json = dict[str, Any]
@@ -143,7 +146,7 @@ class NativeReader(MessageReader):
     def measure(self, body: Json) -> Answer:
         """A whole answer with what it comes to: its usage, why it ended, the size of its text."""
         found = measure_chat(completion_of(self.call, body, self.reading))
-        return Answer(body, self.dialect, found.usage, found.finish_reason, found.output_tokens)
+        return replace(found, body=body, dialect=self.dialect, shorten=shorten_message)
 
     def make_decoder(self) -> StreamDecoder:
         """A fresh decoder for the streamed answer."""
@@ -188,6 +191,8 @@ class NativeDecoder(EventDecoder):
             return False
         if kind == "error":
             raise fault_from_error(event, None)
+        if kind == "message_delta" and isinstance(event.get("delta"), dict):
+            finish_of(text_of(event["delta"].get("stop_reason")))
         if kind == "message_stop":
             self.done = True
             return False

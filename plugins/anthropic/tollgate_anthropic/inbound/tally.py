@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from gateway.api import ChatTally, Fault, StreamItem, TextPattern, dict_of, dump, text_bytes, text_member, text_of
-from tollgate_anthropic.reading import FINISH
+from tollgate_anthropic.reading import finish_of
 from tollgate_anthropic.usage import merge_usage, translate_usage
 
 Json = dict[str, Any]
@@ -94,7 +94,7 @@ class MessagesTally:
             merge_usage(self._counts, event.get("usage"))
             reason = text_of(dict_of(event.get("delta")).get("stop_reason"))
             if reason:
-                self._reason = self._reason or FINISH.get(reason, "stop")
+                self._reason = self._reason or finish_of(reason)
                 self._told = translate_usage(self._counts) or {}
         return 0
 

@@ -348,3 +348,17 @@ def test_one_tool_stands_for_a_list_of_one() -> None:
     listed = chat(tools=[{"functionDeclarations": [{"name": "f"}]}])
     assert chat(tools={"functionDeclarations": [{"name": "f"}]}) == listed
     assert listed["tools"]
+
+
+@pytest.mark.parametrize("reason", ["MALFORMED_FUNCTION_CALL", "OTHER", "A_NEW_FAILURE"])
+def test_an_answer_that_broke_off_before_it_began_may_be_tried_again(reason: str) -> None:
+    def event(*parts: Json) -> bytes:
+        candidate = {"index": 0, "content": {"parts": list(parts)}, "finishReason": reason}
+        return b"data: " + orjson.dumps({"candidates": [candidate]}) + b"\n\n"
+
+    (fault,) = NativeDecoder().feed(event({"text": ""}))
+    assert isinstance(fault, UpstreamFault)
+    assert fault.retryable
+    # What was said cannot be taken back, and the caller knows the reason.
+    (item,) = NativeDecoder().feed(event({"text": "Hi"}))
+    assert isinstance(item, dict)

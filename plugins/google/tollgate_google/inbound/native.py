@@ -7,6 +7,7 @@ model, the output limit) is replaced, and what the gateway sealed into signature
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from gateway.api import (
@@ -18,16 +19,20 @@ from gateway.api import (
     StreamItem,
     Tally,
     UpstreamReply,
+    dict_of,
     dicts_of,
     measure_chat,
     nonsense,
+    text_of,
 )
 from tollgate_google.details import SKIP
 from tollgate_google.faults import fault_from_event
+from tollgate_google.reading import FAILED, finish_of
 from tollgate_google.reply import GeminiReader, completion_of, responses_in
-from tollgate_google.stream import EventStreamDecoder, place_of
+from tollgate_google.stream import EventStreamDecoder, broken_off, place_of
 
 from .sealing import envelope_in
+from .shortening import shorten_reply
 from .spelling import camel
 from .tally import GenerateTally
 
@@ -94,7 +99,7 @@ class NativeReader(GeminiReader):
     def measure(self, body: Json) -> Answer:
         """A whole answer with what it comes to: its usage, why it ended, the size of its text."""
         found = measure_chat(completion_of(self.call, [body], self.reading))
-        return Answer(body, self.dialect, found.usage, found.finish_reason, found.output_tokens)
+        return replace(found, body=body, dialect=self.dialect, shorten=shorten_reply)
 
     def make_decoder(self) -> StreamDecoder:
         """A fresh decoder for the streamed answer."""
@@ -122,17 +127,26 @@ class NativeDecoder(EventStreamDecoder):
     def __init__(self, clean: Callable[[Fault], Fault] | None = None) -> None:
         super().__init__(clean)
         self._open: dict[int, bool] = {}
-        self._blocked = False
+        self._blocked = self._said = False
+        self._reasons: list[str] = []
 
     def take(self, event: Json, out: list[StreamItem]) -> None:
-        """Pass one response on. Raises the fault that an error means."""
+        """Pass one response on. Raises the fault that an error means, or an answer that broke off before it began."""
         if event.get("error"):
             raise fault_from_event(event)
         feedback = event.get("promptFeedback")
         self._blocked = self._blocked or (isinstance(feedback, dict) and bool(feedback.get("blockReason")))
         for place, candidate in enumerate(dicts_of(event.get("candidates"))):
             at = place_of(candidate, place)
-            self._open[at] = self._open.get(at, True) and not candidate.get("finishReason")
+            reason = text_of(candidate.get("finishReason"))
+            self._open[at] = self._open.get(at, True) and not reason
+            parts = dicts_of(dict_of(candidate.get("content")).get("parts"))
+            self._said = self._said or any(part and part.get("text") != "" for part in parts)
+            if reason:
+                self._reasons.append(reason)
+        if self._reasons and not self._said and not any(self._open.values()):
+            if all(finish_of(reason) == FAILED for reason in self._reasons):
+                raise broken_off(self._reasons[0])
         out.append(event)
 
     def end(self, out: list[StreamItem]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.api import Fault, StreamItem, dict_of, dicts_of, dump, text_bytes
 from tollgate_google.grounding import searches_of
-from tollgate_google.reading import FINISH, Reading
+from tollgate_google.reading import Reading, finish_of
 from tollgate_google.stream import place_of
 from tollgate_google.usage import translate_usage
 
@@ -70,7 +70,7 @@ class GenerateTally:
             reason = candidate.get("finishReason")
             if isinstance(reason, str) and reason:
                 self._reasons[at] = reason
-                self.finish_reason = FINISH.get(reason, "stop") or "stop"
+                self.finish_reason = finish_of(reason) or "stop"
         if size:
             self.chunks += 1
             self.text_bytes += size

@@ -6,12 +6,14 @@
 
 -- What the program reads, as views: so every statement of it stands whole in one place.
 CREATE OR REPLACE VIEW gw_accounts AS
-    SELECT id, name, role, balance, held, created, requests_per_minute, disabled, n FROM accounts;
+    SELECT id, name, role, balance, held, created, requests_per_minute, disabled, n,
+        alert_thresholds
+    FROM accounts;
 
 CREATE OR REPLACE VIEW gw_keys AS
     SELECT k.id, a.id AS account, k.name, k.label, k.created, k.expires, k.revoked, k.last_used, k.monthly_limit,
         k.models, k.requests_per_minute, k.ip_allow, k.n, a.requests_per_minute AS account_rate,
-        a.disabled AS account_disabled
+        a.disabled AS account_disabled, k.alert_thresholds
     FROM keys AS k JOIN accounts AS a ON a.n = k.account;
 
 CREATE OR REPLACE VIEW gw_sessions AS
@@ -59,7 +61,9 @@ CREATE OR REPLACE VIEW gw_objects AS
     FROM objects AS o JOIN accounts AS a ON a.n = o.account;
 
 CREATE OR REPLACE VIEW gw_usage AS
-    SELECT u.n, coalesce(h.charged, 0) AS credits, u.request_id, a.id AS account, coalesce(k.id, '') AS key, u.model,
+    SELECT u.n, (coalesce(h.charged, 0) - CASE WHEN h.n IS NULL THEN 0 ELSE
+            (SELECT coalesce(sum(e.amount), 0) FROM entries AS e WHERE e.hold = h.n AND e.kind = 7) END)::bigint
+            AS credits, u.request_id, a.id AS account, coalesce(k.id, '') AS key, u.model,
         u.target, u.route, u.status, u.basis, u.created, u.first_byte_ms, u.total_ms, u.error, u.counts, u.tags,
         u.tries
     FROM usage AS u JOIN accounts AS a ON a.n = u.account LEFT JOIN keys AS k ON k.n = u.key
@@ -135,6 +139,14 @@ CREATE OR REPLACE FUNCTION gw_add(p_account bigint, p_created bigint, p_key bigi
     VALUES (p_account, p_created / 86400, p_key, p_model, p_credits, p_requests, p_tokens)
     ON CONFLICT (account, day, key, model) DO UPDATE SET credits = r.credits + excluded.credits,
         requests = r.requests + excluded.requests, tokens = r.tokens + excluded.tokens
+$$;
+
+-- The same of what is counted otherwise than in tokens, as it stands in the counts of a usage.
+CREATE OR REPLACE FUNCTION gw_count(p_account bigint, p_created bigint, p_key bigint, p_model text, p_counts bigint[])
+RETURNS void LANGUAGE sql AS $$
+    UPDATE rollups SET images = images + p_counts[12], characters = characters + p_counts[13],
+        seconds = seconds + p_counts[14], searches = searches + p_counts[15]
+    WHERE account = p_account AND day = p_created / 86400 AND key = p_key AND model = p_model
 $$;
 
 -- Add to the sums of each of the tags, an object of texts or NULL; the caller holds the lock on the account.
@@ -354,6 +366,9 @@ BEGIN
             (op ->> 's')::smallint, made, counts, (op ->> 'f')::integer, (op ->> 'w')::integer, op ->> 'z', own,
             coalesce(op ->> 'y', ''));
     PERFORM gw_add(owner, made, number, model, 0, 1, counts[1] + counts[2]);
+    IF counts[12] + counts[13] + counts[14] + counts[15] > 0 THEN
+        PERFORM gw_count(owner, made, number, model, counts);
+    END IF;
     PERFORM gw_tag(owner, made, number, own, 0, 1, counts[1] + counts[2]);
     RETURN 'null';
 END $$;

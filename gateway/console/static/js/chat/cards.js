@@ -52,9 +52,17 @@ function mcpCard(item, word) {
     [...block("Arguments", pretty(item.arguments)), ...block("Output", item.output), ...block("Error", errorText(item.error))]);
 }
 
+/** Open: nobody can allow what they do not see. */
+function approvalCard(item) {
+  const made = card("MCP", `${item.server_label}: ${item.name}`, "running", block("Arguments", pretty(item.arguments)));
+  made.querySelector(".card-state").textContent = "asks first";
+  if (made.tagName === "DETAILS") made.open = true;
+  return made;
+}
+
 function listCard(item, word) {
   const tools = (item.tools ?? []).map((tool) => h("li", {}, h("code", {}, tool.name), " ", tool.description ?? ""));
-  const number = tools.length > 0 ? `, ${tools.length} tools` : "";
+  const number = tools.length > 0 ? `, ${tools.length} ${tools.length > 1 ? "tools" : "tool"}` : "";
   const body = [...(tools.length > 0 ? [h("ul", { class: "sources" }, tools)] : []), ...block("Error", errorText(item.error))];
   return card("MCP", `${item.server_label}: tools${number}`, word, body);
 }
@@ -80,8 +88,7 @@ export function toolCard(found) {
     case "web_search_call": return searchCard(item, word);
     case "mcp_call": return mcpCard(item, word);
     case "mcp_list_tools": return listCard(item, word);
-    case "mcp_approval_request": return card("MCP", `${item.server_label}: ${item.name}`, word,
-      block("Arguments", pretty(item.arguments)));
+    case "mcp_approval_request": return approvalCard(item);
     case "image_generation_call": return imageCard(item, word);
     default: return card("Tool", String(item.type).replaceAll("_", " "), word,
       block("Item", JSON.stringify(item, null, 2).slice(0, 4000)));

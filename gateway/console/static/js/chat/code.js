@@ -1,6 +1,7 @@
 /** A request as a program: Python and JavaScript with OpenAI's SDKs, and curl. Pure. */
 
-import { apiOf, routeOf } from "./request.js";
+import { MEDIA } from "./media.js";
+import { routeOf } from "./request.js";
 
 const LONGEST_DATA = 60;
 
@@ -27,11 +28,43 @@ function withoutSecrets(body) {
   return { ...body, tools };
 }
 
-/** `{python, javascript, curl}` for a request. base: such as `https://gateway.example`. settings: tell the API. */
-export function programs(base, settings, body) {
-  const api = apiOf(settings);
+/** `{python, javascript, curl}` for a request. base: such as `https://gateway.example`. api: as `apiOf` names it. */
+export function programs(base, api, body) {
   const safe = withoutSecrets(body);
-  return { python: python(base, api, safe), javascript: javascript(base, api, safe), curl: curl(base, api, safe) };
+  const [inPython, inJavascript] = api in MEDIA ? [pythonMedia, javascriptMedia] : [python, javascript];
+  return { python: inPython(base, api, safe), javascript: inJavascript(base, api, safe), curl: curl(base, api, safe) };
+}
+
+// Of models that draw or speak: what is called, and what is done with the answer.
+const MEDIA_PYTHON = {
+  images: ["client.images.generate",
+    'with open("image.png", "wb") as file:\n    file.write(base64.b64decode(answer.data[0].b64_json))\n'],
+  speech: ["client.audio.speech.create", 'answer.write_to_file("speech.mp3")\n'],
+};
+const MEDIA_JAVASCRIPT = {
+  images: ["client.images.generate", 'fs.writeFileSync("image.png", Buffer.from(answer.data[0].b64_json, "base64"));\n'],
+  speech: ["client.audio.speech.create", 'fs.writeFileSync("speech.mp3", Buffer.from(await answer.arrayBuffer()));\n'],
+};
+
+function pythonMedia(base, api, body) {
+  const [call, end] = MEDIA_PYTHON[api];
+  const lines = Object.entries(body).map(([name, value]) => `    ${name}=${pythonValue(value, 1)},`);
+  return `${api === "images" ? "import base64\n\n" : ""}${pythonClient(base)}answer = ${call}(\n${lines.join("\n")}\n)\n${end}`;
+}
+
+function javascriptMedia(base, api, body) {
+  const [call, end] = MEDIA_JAVASCRIPT[api];
+  return `import fs from "node:fs";\n${javascriptClient(base)}`
+    + `const answer = await ${call}(${JSON.stringify(body, null, 2)});\n${end}`;
+}
+
+function pythonClient(base) {
+  return `from openai import OpenAI\n\nclient = OpenAI(base_url=${JSON.stringify(`${base}/v1`)}, api_key="YOUR_KEY")\n\n`;
+}
+
+function javascriptClient(base) {
+  return `import OpenAI from "openai";\n\nconst client = new OpenAI({ baseURL: ${JSON.stringify(`${base}/v1`)}, `
+    + `apiKey: "YOUR_KEY" });\n\n`;
 }
 
 function python(base, api, body) {
@@ -44,8 +77,7 @@ function python(base, api, body) {
     ? 'for event in stream:\n    if event.type == "response.output_text.delta":\n        print(event.delta, end="", flush=True)'
     : "for chunk in stream:\n    if chunk.choices:\n"
       + '        print(chunk.choices[0].delta.content or "", end="", flush=True)';
-  return `from openai import OpenAI\n\nclient = OpenAI(base_url=${JSON.stringify(`${base}/v1`)}, api_key="YOUR_KEY")\n\n`
-    + `stream = ${call}(\n${lines.join("\n")}\n)\n${loop}\n`;
+  return `${pythonClient(base)}stream = ${call}(\n${lines.join("\n")}\n)\n${loop}\n`;
 }
 
 /** A JSON value as Python, indented. */
@@ -75,13 +107,13 @@ function javascript(base, api, body) {
   const loop = api === "responses"
     ? '  if (event.type === "response.output_text.delta") process.stdout.write(event.delta);'
     : '  process.stdout.write(event.choices[0]?.delta?.content ?? "");';
-  return `import OpenAI from "openai";\n\nconst client = new OpenAI({ baseURL: ${JSON.stringify(`${base}/v1`)}, `
-    + `apiKey: "YOUR_KEY" });\n\nconst stream = await ${call}(${JSON.stringify(body, null, 2)});\n`
+  return `${javascriptClient(base)}const stream = await ${call}(${JSON.stringify(body, null, 2)});\n`
     + `for await (const event of stream) {\n${loop}\n}\n`;
 }
 
 function curl(base, api, body) {
   const json = JSON.stringify(body, null, 2).replaceAll("'", "'\"'\"'");
-  return `curl -N ${base}${routeOf(api)} \\\n  -H "Authorization: Bearer YOUR_KEY" \\\n`
+  const into = { images: "", speech: "-o speech.mp3 " }[api] ?? "-N ";
+  return `curl ${into}${base}${routeOf(api)} \\\n  -H "Authorization: Bearer YOUR_KEY" \\\n`
     + `  -H "Content-Type: application/json" \\\n  -d '${json}'\n`;
 }

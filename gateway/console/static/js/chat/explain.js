@@ -5,7 +5,7 @@ import { count, fill, h } from "./dom.js";
 import { shortened } from "./code.js";
 import { highlight } from "./highlight.js";
 import { creditsText } from "./money.js";
-import { apiOf, routeOf } from "./request.js";
+import { routeOf } from "./request.js";
 
 /** The dialog. money: see `creditsText`. */
 export class ExplainDialog {
@@ -20,13 +20,13 @@ export class ExplainDialog {
     this.place);
   }
 
-  /** Ask about a request, and show the answer. settings, body: as they would be sent. */
-  async show(settings, body) {
+  /** Ask about a request to an API, and show the answer. */
+  async show(api, body) {
     fill(this.place, h("p", { class: "muted" }, "Asking the gateway."));
     document.body.contains(this.dialog) || document.body.append(this.dialog);
     this.dialog.showModal();
     try {
-      const found = await call("POST", "/v1/explain", { path: routeOf(apiOf(settings)), body });
+      const found = await call("POST", "/v1/explain", { path: routeOf(api), body });
       fill(this.place, this.#verdict(found), stepsOf(found.steps), found.targets.map(targetOf));
     } catch (problem) {
       fill(this.place, h("p", { class: "banner bad", role: "alert" }, problem.message));

@@ -1,8 +1,10 @@
 /** One talk with one model on the page: its head, its messages, and the request that goes on. */
 
 import { fill, h } from "./dom.js";
+import { MEDIA, operationOf } from "./media.js";
 import { about } from "./models.js";
 import { creditsText } from "./money.js";
+import { apiOf } from "./request.js";
 import { answer, newAnswer } from "./send.js";
 import { addNode, choose, path, textOf, tip } from "./thread.js";
 import { ThreadView } from "./view.js";
@@ -36,6 +38,11 @@ export class Lane {
     return this.chat.models.find((model) => model.id === this.thread.model);
   }
 
+  /** What the chosen model is asked for, see `operationOf`. */
+  get operation() {
+    return this.model === undefined ? "chat" : operationOf(this.model);
+  }
+
   /** Talk with another model from now on. */
   use(model) {
     this.thread.model = model;
@@ -66,8 +73,8 @@ export class Lane {
   }
 
   #welcome() {
-    const examples = ["Explain what a hash map is, with an example in Python.", "Write a haiku about the sea.",
-      "Compare TCP and UDP in a table."];
+    const examples = MEDIA[this.operation]?.examples ?? ["Explain what a hash map is, with an example in Python.",
+      "Write a haiku about the sea.", "Compare TCP and UDP in a table."];
     return h("div", { class: "welcome" },
       h("p", { class: "empty-title" }, `Ask ${this.thread.model || "a model"} something`),
       h("p", { class: "muted" }, "Conversations stay in this browser. Each answer shows its tokens and what it cost."),
@@ -94,13 +101,13 @@ export class Lane {
   /** Ask the model to go on; resolves when its answer has ended. */
   async ask(settings, signal) {
     const nodes = path(this.thread);
-    const node = addNode(this.thread, tip(this.thread), newAnswer(this.thread.model));
+    const node = addNode(this.thread, tip(this.thread), newAnswer(this.thread.model, apiOf(settings, this.operation)));
     this.#showMessages();
     this.#toEnd();
     const { announcer } = this.chat;
     const first = this.number === 0;
     if (first) announcer.begin(this.thread.model);
-    await answer(node, this.thread.model, settings, nodes, { signal, changed: () => {
+    await answer(node, settings, nodes, { signal, changed: () => {
       this.#later(node);
       if (first) announcer.grow(textOf(node));
     } });

@@ -4,10 +4,11 @@ import { Announcer } from "./announce.js";
 import { ACCEPT, Attachments } from "./attachments.js";
 import { fill, h, newId } from "./dom.js";
 import { Lane } from "./lane.js";
+import { MEDIA, operationOf } from "./media.js";
 import { ModelPicker } from "./models.js";
 import { ExplainDialog } from "./explain.js";
 import { ProgramDialog } from "./programs.js";
-import { bodyOf, DEFAULTS } from "./request.js";
+import { apiOf, bodyOf, DEFAULTS } from "./request.js";
 import { SettingsPanel } from "./settings.js";
 import { TalkStore } from "./store.js";
 import { TalkList } from "./talks.js";
@@ -206,6 +207,7 @@ class Chat {
 
   #modelsChanged() {
     this.panel.showFor(this.lanes.map((lane) => lane.model).filter((model) => model !== undefined));
+    this.parts.box.placeholder = MEDIA[this.lanes[0].operation]?.invites ?? "Write a message";
     this.#state();
   }
 
@@ -344,7 +346,12 @@ class Chat {
     else if (nodes.at(-1)?.role === "assistant") nodes.pop();
     if (nodes.length === 0) nodes.push({ role: "user", text: "Hello!", files: [] });
     const settings = this.panel.sent;
-    dialog.show(settings, bodyOf(lane.thread.model, settings, nodes));
+    const api = apiOf(settings, lane.operation);
+    try {
+      dialog.show(api, bodyOf(api, lane.thread.model, settings, nodes));
+    } catch (problem) {
+      this.say(problem.message);
+    }
   }
 
   // -- what buttons of messages do; `lane` is the number of the view's lane ------------------------------------------------
@@ -393,11 +400,11 @@ class Chat {
   }
 }
 
-async function chatModels(config) {
+async function usableModels() {
   const response = await fetch("/v1/models", { credentials: "same-origin", headers: { accept: "application/json" } });
   if (!response.ok) throw new Error(`The list of models could not be had (status ${response.status}).`);
   const { data } = await response.json();
-  return data.filter((model) => !config.not_chat.includes(model.id));
+  return data.filter((model) => operationOf(model) !== "");
 }
 
 async function start() {
@@ -405,7 +412,7 @@ async function start() {
   const config = JSON.parse(document.getElementById("chat-config").textContent);
   const asked = new URLSearchParams(location.search);
   try {
-    const [models, store] = await Promise.all([chatModels(config), TalkStore.open(config.account)]);
+    const [models, store] = await Promise.all([usableModels(), TalkStore.open(config.account)]);
     const chat = new Chat(root, config, models, store);
     const wanted = asked.get("model") ?? "";
     const opened = !asked.has("model") && !asked.has("prompt") && location.hash.length > 1 && await chat.open(location.hash.slice(1));

@@ -1,6 +1,7 @@
 /** The models of this gateway, and the dialog in which one is chosen. */
 
 import { count, fill, h } from "./dom.js";
+import { operationOf } from "./media.js";
 
 /** Abilities that the picker filters by: a label, and how a model's entry tells it. */
 const ABILITIES = [
@@ -9,6 +10,8 @@ const ABILITIES = [
   ["Audio", (model) => reads(model, "audio")],
   ["Functions", (model) => takes(model, "tools")],
   ["Reasoning", (model) => model.supported_parameters.includes("reasoning_effort")],
+  ["Makes images", (model) => operationOf(model) === "images"],
+  ["Makes audio", (model) => operationOf(model) === "speech"],
 ];
 
 /** Whether a model reads media of a kind (`image`, `file`, `audio`). */
@@ -32,7 +35,12 @@ function perMillion(price) {
 function priceOf(model) {
   const { pricing } = model;
   if (pricing === null) return "no price";
-  if (Number(pricing.prompt) === 0 && Number(pricing.completion) === 0) return "free";
+  if (Number(pricing.prompt) === 0 && Number(pricing.completion) === 0) {
+    const images = Object.values(pricing.images ?? {}).map(Number);
+    if (images.some(Boolean)) return `up to $${Math.max(...images)} an image`;
+    if (Number(pricing.character)) return `${perMillion(pricing.character)} per million characters`;
+    return Object.values(pricing).some(Number) ? "see its page for the price" : "free";
+  }
   return `${perMillion(pricing.prompt)} in, ${perMillion(pricing.completion)} out`;
 }
 

@@ -21,10 +21,10 @@ export class ProgramDialog {
     this.place);
   }
 
-  /** Show a request. settings, body: as they would be sent. */
-  show(settings, body) {
-    const whole = programs(this.base, settings, body);
-    const shown = programs(this.base, settings, shortened(body));
+  /** Show a request to an API. */
+  show(api, body) {
+    const whole = programs(this.base, api, body);
+    const shown = programs(this.base, api, shortened(body));
     fill(this.place, h("fieldset", { class: "tabs" }, h("legend", { class: "sr" }, "Language"),
       LANGUAGES.map(([language, name], at) => this.#tab(language, name, at === 0, shown[language], whole[language]))));
     document.body.contains(this.dialog) || document.body.append(this.dialog);

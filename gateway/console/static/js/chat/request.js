@@ -8,6 +8,7 @@
  * authorization}`.
  */
 
+import { MEDIA, mediaBody } from "./media.js";
 import { textOf } from "./thread.js";
 
 /** The settings of a new conversation. */
@@ -17,14 +18,16 @@ export const DEFAULTS = Object.freeze({
   search: false, search_size: "medium", servers: [],
 });
 
-/** The API that serves these settings: approvals exist in the Responses API only. */
-export function apiOf(settings) {
+/** What serves a model that does `operation`: its media, or an API for talk; approvals exist in the Responses API only. */
+export function apiOf(settings, operation = "chat") {
+  if (operation in MEDIA) return operation;
   return settings.api === "responses" || settings.servers.some((server) => server.approval !== "never")
     ? "responses" : "chat";
 }
 
 /** Where a request of this API goes. */
 export function routeOf(api) {
+  if (api in MEDIA) return MEDIA[api].route;
   return api === "responses" ? "/v1/responses" : "/v1/chat/completions";
 }
 
@@ -68,9 +71,10 @@ function serverTool(server) {
   return tool;
 }
 
-/** The body of a request. nodes: the branch to answer. Throws for functions that are no JSON. */
-export function bodyOf(model, settings, nodes) {
-  return apiOf(settings) === "responses" ? responsesBody(model, settings, nodes) : chatBody(model, settings, nodes);
+/** The body of a request to an API. nodes: the branch to answer. Throws for functions that are no JSON. */
+export function bodyOf(api, model, settings, nodes) {
+  if (api in MEDIA) return mediaBody(api, model, nodes);
+  return api === "responses" ? responsesBody(model, settings, nodes) : chatBody(model, settings, nodes);
 }
 
 // -- chat completions ------------------------------------------------------------------------------------------------

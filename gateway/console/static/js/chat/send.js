@@ -2,12 +2,13 @@
 
 import { ApiError, headers } from "../api.js";
 import { ChatReader, errorOf, ResponsesReader } from "./events.js";
-import { apiOf, bodyOf, routeOf } from "./request.js";
+import { MEDIA } from "./media.js";
+import { bodyOf, routeOf } from "./request.js";
 import { eventsOf } from "./sse.js";
 
-/** An assistant's node before anything came. */
-export function newAnswer(model) {
-  return { role: "assistant", model, state: "streaming", blocks: [], notes: [] };
+/** An assistant's node before anything came. api: as `apiOf` names it. */
+export function newAnswer(model, api) {
+  return { role: "assistant", model, api, state: "streaming", blocks: [], notes: [] };
 }
 
 /** What the gateway changed or left out, as it tells in headers. */
@@ -35,15 +36,14 @@ async function refusal(response) {
 }
 
 /**
- * Send the branch `nodes` to `model`, and fill `node` with what comes. changed: called after each event. signal: stops
- * it. Never throws: how it ended stands in `node.state` (`done`, `stopped`, `cut`, `failed`) and `node.error`.
+ * Send the branch `nodes` to the model of `node`, and fill that with what comes. changed: called after each event. signal:
+ * stops it. Never throws: how it ended stands in `node.state` (`done`, `stopped`, `cut`, `failed`) and `node.error`.
  */
-export async function answer(node, model, settings, nodes, { changed, signal }) {
+export async function answer(node, settings, nodes, { changed, signal }) {
   const began = performance.now();
-  const kind = apiOf(settings);
   try {
-    const body = bodyOf(model, settings, nodes);
-    const response = await fetch(routeOf(kind), {
+    const body = bodyOf(node.api, node.model, settings, nodes);
+    const response = await fetch(routeOf(node.api), {
       method: "POST", credentials: "same-origin", headers: headers({ "content-type": "application/json" }),
       body: JSON.stringify(body), signal,
     });
@@ -51,19 +51,29 @@ export async function answer(node, model, settings, nodes, { changed, signal }) 
     if (!response.ok) throw await refusal(response);
     node.notes = notesOf(response.headers);
     node.by = response.headers.get("x-gateway-model") ?? "";
-    const reader = kind === "responses" ? new ResponsesReader(node) : new ChatReader(node);
-    for await (const data of eventsOf(response)) {
-      reader.feed(data);
-      if (node.first === undefined && node.blocks.length > 0) node.first = performance.now() - began;
-      changed();
+    node.cost = response.headers.get("x-gateway-cost");
+    if (node.api in MEDIA) {
+      await MEDIA[node.api].read(response, node);
+      node.state = "done";
+    } else {
+      await follow(response, node, began, changed);
     }
-    if (reader.failure) throw reader.failure;
-    node.state = reader.ended ? "done" : "cut";
   } catch (problem) {
     end(node, problem, signal);
   }
   node.total = performance.now() - began;
   changed();
+}
+
+async function follow(response, node, began, changed) {
+  const reader = node.api === "responses" ? new ResponsesReader(node) : new ChatReader(node);
+  for await (const data of eventsOf(response)) {
+    reader.feed(data);
+    if (node.first === undefined && node.blocks.length > 0) node.first = performance.now() - began;
+    changed();
+  }
+  if (reader.failure) throw reader.failure;
+  node.state = reader.ended ? "done" : "cut";
 }
 
 function end(node, problem, signal) {

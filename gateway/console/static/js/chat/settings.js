@@ -1,6 +1,7 @@
 /** The side panel: what goes along with every message of a conversation. */
 
 import { fill, h } from "./dom.js";
+import { operationOf } from "./media.js";
 import { takes } from "./models.js";
 import { DEFAULTS, readFunctions } from "./request.js";
 
@@ -91,6 +92,7 @@ export class SettingsPanel {
 
   /** Tell which settings these models may ignore. */
   showFor(models) {
+    this.silent.hidden = models.every((model) => operationOf(model) === "chat");
     for (const [name] of NUMBERS) {
       const parameter = name === "max_tokens" ? "max_tokens" : name;
       const ignored = models.some((model) => !takes(model, parameter));
@@ -121,7 +123,10 @@ export class SettingsPanel {
       return h("label", { class: "check" }, control, label);
     };
     this.servers = h("div", { class: "servers" });
+    this.silent = h("p", { class: "banner", hidden: true },
+      "A model that makes images or audio gets the message alone. These settings are for models that talk.");
     fill(this.element,
+      this.silent,
       text("system", "System prompt", 4, ""),
       h("details", { class: "group", open: true }, h("summary", {}, "Parameters"),
         h("div", { class: "pairs" }, NUMBERS.map((number) => this.#number(...number)),

@@ -4,6 +4,7 @@ import { copy } from "../ui.js";
 import { preview } from "./attachments.js";
 import { callCard, callForm, toolCard } from "./cards.js";
 import { count, duration, fill, h } from "./dom.js";
+import { MEDIA } from "./media.js";
 import { hostOf, MarkdownView, outside, safeAddress } from "./markdown.js";
 import { openCalls, path, siblings, textOf } from "./thread.js";
 
@@ -38,7 +39,8 @@ export class ThreadView {
     const nodes = path(thread);
     const kept = new Map();
     for (const node of nodes) {
-      const place = { number: siblings(thread, node.id), results: resultsAfter(nodes, node), last: node === nodes.at(-1) };
+      const asked = thread.nodes[node.parent]?.text ?? "";
+      const place = { number: siblings(thread, node.id), results: resultsAfter(nodes, node), last: node === nodes.at(-1), asked };
       const view = this.#views.get(node.id) ?? this.#make(node);
       view.show(place);
       kept.set(node.id, view);
@@ -199,6 +201,7 @@ class AnswerView {
       const element = h("p", { class: "refusal" });
       return { element, update: () => { element.textContent = block.text; } };
     }
+    if (block.kind === "image" || block.kind === "audio") return mediaPart(block, this.place?.asked ?? "");
     return this.#cardPart(block);
   }
 
@@ -219,7 +222,7 @@ class AnswerView {
 
   #waiting(busy) {
     if (!busy || this.node.blocks.length > 0) return null;
-    return h("p", { class: "waiting" }, h("span", { class: "dot" }), "Waiting for the first token");
+    return h("p", { class: "waiting" }, h("span", { class: "dot" }), MEDIA[this.node.api]?.waiting ?? "Waiting for the first token");
   }
 
   #sources() {
@@ -256,22 +259,33 @@ class AnswerView {
 
   #buttons() {
     const { node, owner } = this;
-    return [copyButton(() => textOf(node)), button("Regenerate", () => owner.act.regenerate(owner.lane, node)),
+    return [textOf(node) ? copyButton(() => textOf(node)) : null, button("Regenerate", () => owner.act.regenerate(owner.lane, node)),
       button("Branch", () => owner.act.branch(owner.lane, node), { title: "Go on from here in a new conversation" })];
   }
 
   #figures() {
-    const { usage, first, total, requestId } = this.node;
+    const { usage, cost, first, total, requestId } = this.node;
     const parts = [];
     if (usage) {
       const more = [usage.cached ? `${count(usage.cached)} cached` : "", usage.reasoning ? `${count(usage.reasoning)} for thoughts` : ""];
       parts.push([`${count(usage.input)} in, ${count(usage.output)} out`, `Tokens${more.filter(Boolean).map((text) => `; ${text}`).join("")}`]);
-      if (usage.cost !== null) parts.push([this.owner.money(usage.cost), `${count(usage.cost)} credits`]);
     }
+    const paid = usage?.cost ?? (cost ? Number(cost) : null);
+    if (paid !== null) parts.push([this.owner.money(paid), `${count(paid)} credits`]);
     if (first !== undefined) parts.push([`first token ${duration(first)}`, "Time from sending to the first token"]);
     if (total !== undefined) parts.push([`total ${duration(total)}`, requestId ? `Request ${requestId}` : ""]);
     return h("span", { class: "figures" }, parts.map(([text, title]) => h("span", { title }, text)));
   }
+}
+
+/** A picture or a recording, with a way to keep it. asked: what the picture was asked to show. */
+function mediaPart(block, asked) {
+  const shown = block.kind === "image"
+    ? h("img", { src: block.data, alt: `Made for: ${asked}` })
+    : h("audio", { src: block.data, controls: true, "aria-label": "The spoken text" });
+  const element = h("figure", { class: "made-media" }, shown,
+    h("figcaption", {}, h("a", { href: block.data, download: block.name }, `Save ${block.name}`)));
+  return { element, update: () => 0 };
 }
 
 function thoughts(block) {

@@ -1,0 +1,112 @@
+"""`/batches`: many requests that a provider answers within a day (OpenAI's API reference, batch)."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway.batches import BATCH, no_batch, shown
+from gateway.errors import CallerFault
+from gateway.http.api.fields import Form, page_number
+from gateway.http.api.operations import batches as operations
+from gateway.http.calls.batch_lines import check_lines
+from gateway.http.calls.explaining import ModelRoutes
+from gateway.http.server.request_context import RequestContext
+from gateway.http.server.router import RouteTable
+from gateway.provider_files import FILE, no_file
+from gateway.stores import KeptObject
+from gateway.wire.batches import MEMBERS, REQUIRED, read_lines
+
+_PAGE, _MOST = 20, 100
+_FORM = Form(MEMBERS, required=REQUIRED)
+_PARAMETERS = ("after", "limit")
+
+
+class BatchMaker:
+    """The handler of `POST /batches`. routes: what tells how the requests of a batch are read."""
+
+    def __init__(self, routes: ModelRoutes) -> None:
+        self._routes = routes
+
+    async def __call__(self, context: RequestContext) -> web.StreamResponse:
+        """A file of requests to a batch. Raises Fault."""
+        caller = await context.find_caller()
+        batches = context.runtime.batches
+        if not batches.providers:
+            raise CallerFault(
+                "This gateway takes no batches: its operator names no provider that does (batches.providers).",
+                status=404,
+                code="batches_disabled",
+            )
+        asked = _FORM.read(await context.read_json())
+        await context.runtime.quota.check(caller.account_id, "This batch")
+        content = await _content(context, caller.account_id, asked["input_file_id"])
+        config = context.runtime.config
+        lines = await context.gateway.aside(
+            len(content), lambda: read_lines(content, asked["endpoint"], config.batches.most_requests,
+                                             max_values=config.server.json_values)
+        )  # fmt: skip
+        batch = await check_lines(context, self._routes, caller, asked, lines)
+        if context.flight is not None:
+            context.flight.take(len(batch.requests))
+        kept = await batches.create(caller, batch, context.id)
+        context.gateway.charged(caller)
+        return context.json(shown(kept))
+
+
+def add_routes(routes: RouteTable, calls: ModelRoutes) -> None:
+    """The routes of this module. calls: those of model calls."""
+    routes.add("POST", "/batches", BatchMaker(calls), operations.CREATE)
+    routes.add("GET", "/batches", list_batches, operations.LIST)
+    routes.add("GET", "/batches/{id}", retrieve, operations.GET)
+    routes.add("POST", "/batches/{id}/cancel", cancel, operations.CANCEL)
+
+
+async def _content(context: RequestContext, account_id: str, file_id: str) -> bytes:
+    kept = await context.gateway.stores.objects.find_object(account_id, FILE, file_id)
+    if kept is None:
+        raise no_file(file_id)
+    most = context.runtime.config.server.max_upload
+    if context.flight is not None:
+        context.flight.take(min(kept.size, most))
+    async with context.runtime.files.content(kept) as stream:
+        return await stream.read(most)
+
+
+async def list_batches(context: RequestContext) -> web.StreamResponse:
+    """GET /batches: newest first; `after`, `limit`."""
+    caller = await context.find_caller()
+    query, objects = context.request.query, context.gateway.stores.objects
+    for name in query:
+        if name not in _PARAMETERS:
+            raise CallerFault(f"{name}: unknown parameter; known are {', '.join(_PARAMETERS)}.", param=name)
+    limit, before = max(1, page_number(query, "limit", _PAGE, _MOST)), 0
+    if after := query.get("after"):
+        last = await objects.find_object(caller.account_id, BATCH, after)
+        if last is None:
+            raise CallerFault(f"after: there is no batch {after[:100]!r}.", param="after")
+        before = last.seq
+    found = await objects.list_objects(caller.account_id, BATCH, before=before, limit=limit + 1)
+    data = [shown(kept) for kept in found[:limit]]
+    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
+    return context.json({"object": "list", "data": data, **ends, "has_more": len(found) > limit})
+
+
+async def retrieve(context: RequestContext) -> web.StreamResponse:
+    """GET /batches/{id}, as its provider tells it now."""
+    kept = await _find(context)
+    return context.json(shown(await context.runtime.batches.refresh(kept)))
+
+
+async def cancel(context: RequestContext) -> web.StreamResponse:
+    """POST /batches/{id}/cancel."""
+    kept = await _find(context)
+    return context.json(shown(await context.runtime.batches.cancel(kept)))
+
+
+async def _find(context: RequestContext) -> KeptObject:
+    caller = await context.find_caller()
+    batch_id = context.values["id"]
+    found = await context.gateway.stores.objects.find_object(caller.account_id, BATCH, batch_id)
+    if found is None:
+        raise no_batch(batch_id)
+    return found

@@ -1,0 +1,106 @@
+"""Whole answers that are longer than they may be, ended where they should have ended.
+
+Who wrote on beyond the limit said nothing of where the limit was, so it is found as tokens are estimated: four bytes of
+text a token. What is left is of known members only: others may hold the same text once more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.wire.tokens import text_bytes
+
+Json = dict[str, Any]
+
+_BYTES = 4
+"""Bytes of text a token; see `gateway.wire.tokens.estimate_tokens`."""
+_OUTPUT_LIMIT = {"reason": "max_output_tokens"}
+
+
+class TextRoom:
+    """Room for so many output tokens of text, taken from the beginning."""
+
+    def __init__(self, tokens: int) -> None:
+        self.left = _BYTES * tokens
+
+    def fit(self, text: str) -> str:
+        """As much of the beginning of a text as there is room for, in whole letters."""
+        size = text_bytes(text)
+        if size > self.left:
+            text = text.encode("utf-8", "surrogatepass")[: self.left].decode("utf-8", "ignore")
+        self.left = max(self.left - size, 0)
+        return text
+
+    def holds(self, text: str) -> bool:
+        """Take the room for a text that is of use only as a whole; False when there is not enough, or none is left."""
+        size = text_bytes(text)
+        fits = self.left >= max(size, 1)
+        self.left = max(self.left - size, 0)
+        return fits
+
+
+def shorten_completion(body: Json, tokens: int) -> Json:
+    """A chat completion with at most so many tokens of text in each choice."""
+    choices = [_short_choice(choice, TextRoom(tokens)) for choice in _dicts(body.get("choices"))]
+    return {**body, "choices": choices}
+
+
+def _short_choice(choice: Json, room: TextRoom) -> Json:
+    message = choice.get("message")
+    message = message if isinstance(message, dict) else {}
+    short: Json = {"role": message.get("role", "assistant"), "content": None}
+    for name in ("reasoning_content", "content", "refusal"):
+        text = message.get(name)
+        if isinstance(text, str):
+            short[name] = room.fit(text)
+    calls = []
+    for call in _dicts(message.get("tool_calls")):
+        if not room.left:
+            break
+        function = call.get("function")
+        if isinstance(function, dict) and isinstance(function.get("arguments"), str):
+            call = {**call, "function": {**function, "arguments": room.fit(function["arguments"])}}
+        calls.append(call)
+    if calls:
+        short["tool_calls"] = calls
+    return {"index": choice.get("index", 0), "message": short, "logprobs": None, "finish_reason": "length"}
+
+
+def shorten_response(body: Json, tokens: int) -> Json:
+    """A response object with at most so many tokens of text. Items of tools that ran stay as they are."""
+    room, output = TextRoom(tokens), []
+    for item in _dicts(body.get("output")):
+        if not room.left:
+            break
+        output.append(_short_item(item, room))
+    return {
+        **{name: value for name, value in body.items() if name != "output_text"},
+        "status": "incomplete",
+        "incomplete_details": dict(_OUTPUT_LIMIT),
+        "output": output,
+    }
+
+
+def _short_item(item: Json, room: TextRoom) -> Json:
+    before, short = room.left, dict(item)
+    for name in ("summary", "content"):
+        if isinstance(item.get(name), list):
+            short[name] = [_short_part(part, room) for part in _dicts(item[name]) if room.left]
+    for name in ("arguments", "input"):
+        if isinstance(item.get(name), str):
+            short[name] = room.fit(item[name])
+    if before and not room.left and "status" in item:
+        short["status"] = "incomplete"
+    return short
+
+
+def _short_part(part: Json, room: TextRoom) -> Json:
+    short = {name: value for name, value in part.items() if name != "logprobs"}
+    for name in ("text", "refusal"):
+        if isinstance(part.get(name), str):
+            short[name] = room.fit(part[name])
+    return short
+
+
+def _dicts(value: object) -> list[Json]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
