@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -82,10 +82,11 @@ class Plugin:
                 raise _unpriced(target)
         operation = OPERATIONS[call.operation]
         choices = operation.choices(call.body)
+        given = (call, choices, self._provider, self._tokens)
         if call.size <= _LITTLE:
-            least, base, unit = self._bound(call, choices)
+            least, base, unit = _bound(*given)
         else:
-            least, base, unit = await self._aside(_weight(call), self._bound, call, choices)
+            least, base, unit = await self._aside(_weight(call), _bound, *given)
         asked = _asked_output(call)
         wanted = _wanted_output(call, asked)
         cover = _Cover(choices, base=base, unit=unit, possible=math.ceil(base + unit * wanted))
@@ -130,7 +131,9 @@ class Plugin:
         cover: _Cover | None = call.state.get(_STATE)
         if cover is None:
             return
-        input_cost, bound, unit = await self._aside(_weight(call), self._bound, call, cover.choices)
+        input_cost, bound, unit = await self._aside(
+            _weight(call), _bound, call, cover.choices, self._provider, self._tokens
+        )
         wanted = _wanted_output(call, _asked_output(call))
         cover.possible += math.ceil(bound + unit * wanted)
         step = self._step_of(call)
@@ -252,42 +255,56 @@ class Plugin:
         """By how many output tokens this call's hold grows; None when it is held for whole."""
         return self._step if call.stream and all(_countable(target) for target in call.candidates) else None
 
-    def _bound(self, call: Call, choices: int) -> tuple[Decimal, Decimal, Decimal]:
-        """What the input is expected to cost, what it costs at most, and the price of one output token (for all
-        choices): the dearest of any candidate. An answer that is no text belongs to the input here: it has one size."""
-        least = base = unit = _NOTHING
-        bounds: dict[tuple[str, str, int | None, int], int] = {}
-        expected: dict[int, int] = {}
-        operation = OPERATIONS[call.operation]
-        for target in call.candidates:
-            price = target.price
-            if price is None:
-                continue
-            # An alias may lead to one model by many roads: its input is counted once.
-            same = (target.provider, target.upstream, target.context, id(target.options))
-            tokens = bounds.get(same, -1)
-            if tokens < 0:
-                tokens = operation.bound_input(self._provider(target.provider), call.body, target)
-                bounds[same] = tokens
-            # A target that gives fewer choices per request reads the prompt once for each of them.
-            most = target.profile.max_choices
-            requests = choices if most is not None and choices > most else 1
-            dearest = price.dearest_input(tokens)
-            if requests > 1:
-                dearest *= requests
-            fewer = tokens
-            if self._tokens is not None and call.size > _LITTLE and operation.writes:
-                fewer = expected[tokens] = expected.get(tokens) or self._tokens.less_than(tokens, call.body)
-            most_here = price.per_request + dearest * tokens
-            least_here = most_here if fewer == tokens else price.per_request + dearest * fewer
-            if operation.bound_counts is not None:
-                answer, likely, fewer = _other_answer(operation, call.body, target, price, tokens)
-                most_here += answer
-                least_here = price.per_request + dearest * fewer + likely
-            of_output = price.dearest_output(tokens)
-            base, least = max(base, most_here), max(least, least_here)
-            unit = max(unit, of_output * choices if choices > 1 else of_output)
-        return least, base, unit
+
+def possible_cost(call: Call, provider: Callable[[str], Any]) -> int:
+    """Credits that a call can cost at most whose request was sent once, with the output limit `call.max_output`: who
+    tells of more usage is not believed. provider: an instance by its name."""
+    choices = OPERATIONS[call.operation].choices(call.body)
+    _, base, unit = _bound(call, choices, provider, None)
+    limit = call.max_output if OPERATIONS[call.operation].tells_limit else None
+    told = _wanted_output(call) if limit is None else limit
+    return math.ceil(base + unit * told) + math.ceil(_read_by_tools(call))
+
+
+def _bound(
+    call: Call, choices: int, provider: Callable[[str], Any], expect: InputTokens | None
+) -> tuple[Decimal, Decimal, Decimal]:
+    """What the input is expected to cost, what it costs at most, and the price of one output token (for all choices):
+    the dearest of any candidate. An answer that is no text belongs to the input here: it has one size. expect: counts
+    what the input is expected to have; None takes the most."""
+    least = base = unit = _NOTHING
+    bounds: dict[tuple[str, str, int | None, int], int] = {}
+    expected: dict[int, int] = {}
+    operation = OPERATIONS[call.operation]
+    for target in call.candidates:
+        price = target.price
+        if price is None:
+            continue
+        # An alias may lead to one model by many roads: its input is counted once.
+        same = (target.provider, target.upstream, target.context, id(target.options))
+        tokens = bounds.get(same, -1)
+        if tokens < 0:
+            tokens = operation.bound_input(provider(target.provider), call.body, target)
+            bounds[same] = tokens
+        # A target that gives fewer choices per request reads the prompt once for each of them.
+        most = target.profile.max_choices
+        requests = choices if most is not None and choices > most else 1
+        dearest = price.dearest_input(tokens)
+        if requests > 1:
+            dearest *= requests
+        fewer = tokens
+        if expect is not None and call.size > _LITTLE and operation.writes:
+            fewer = expected[tokens] = expected.get(tokens) or expect.less_than(tokens, call.body)
+        most_here = price.per_request + dearest * tokens
+        least_here = most_here if fewer == tokens else price.per_request + dearest * fewer
+        if operation.bound_counts is not None:
+            answer, likely, fewer = _other_answer(operation, call.body, target, price, tokens)
+            most_here += answer
+            least_here = price.per_request + dearest * fewer + likely
+        of_output = price.dearest_output(tokens)
+        base, least = max(base, most_here), max(least, least_here)
+        unit = max(unit, of_output * choices if choices > 1 else of_output)
+    return least, base, unit
 
 
 def _other_answer(
