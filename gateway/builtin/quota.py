@@ -262,7 +262,7 @@ def possible_cost(call: Call, provider: Callable[[str], Any]) -> int:
     choices = OPERATIONS[call.operation].choices(call.body)
     _, base, unit = _bound(call, choices, provider, None)
     limit = call.max_output if OPERATIONS[call.operation].tells_limit else None
-    told = _wanted_output(call) if limit is None else limit
+    told = _wanted_output(call, _asked_output(call)) if limit is None else limit
     return math.ceil(base + unit * told) + math.ceil(_read_by_tools(call))
 
 

@@ -7,6 +7,7 @@ Source: Google's API reference, "GenerateContentRequest" and "Caching", and its 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from gateway.api import Target, allows_tool, fold, kept_fault, kept_ids, objects_of, path_of, tool_fault
 
@@ -43,14 +44,13 @@ def check_costs(out: Json, root: str, target: Target) -> None:
     for found in kept_ids({"tools": out.get("tools")}):
         if found.id not in target.shared_ids:
             raise kept_fault(found, target)
-    kept = (f"{root}/files/", "https://generativelanguage.googleapis.com/", "gs://", "files/")
     for place, node in objects_of(out):
         for name, value in node.items():
             folded = fold(name)
             if folded == "tools":
                 _check_tools(path_of(place, name), value, target)
             elif folded == "fileuri":
-                if isinstance(value, str) and value.startswith(kept):
+                if _is_kept(value, root):
                     raise refuse(
                         path_of(place, name), "this file is kept for all callers alike; send the content itself"
                     )
@@ -62,11 +62,29 @@ def check_costs(out: Json, root: str, target: Target) -> None:
                 raise refuse(path_of(place, name), _REFUSED[folded])
 
 
+def _is_kept(uri: Any, root: str) -> bool:
+    """Whether a file may be one of the operator's project: in its buckets, or where the API keeps files, in whatever
+    spelling of the address."""
+    if not isinstance(uri, str):
+        return uri is not None
+    try:
+        address, home = urlsplit(uri.strip().lower()), urlsplit(root.lower())
+        host = address.hostname or ""
+    except ValueError:
+        return True
+    if not uri.strip():
+        return False
+    host = host.rstrip(".")
+    if address.scheme in ("", "gs") or host == "generativelanguage.googleapis.com":
+        return True
+    return host == home.hostname and "/files/" in unquote(address.path)
+
+
 def _check_tools(path: str, tools: Any, target: Target) -> None:
     for at, tool in enumerate(tools if isinstance(tools, list) else [tools]):
-        if not isinstance(tool, dict):
-            continue
-        for name, value in tool.items():
+        if isinstance(tool, list):  # readers of protocol buffers take lists of lists for one
+            _check_tools(f"{path}[{at}]", tool, target)
+        for name, value in tool.items() if isinstance(tool, dict) else ():
             if value is None or fold(name) == "functiondeclarations":
                 continue
             kind = str(_FOLDED.get(fold(name), name))
