@@ -12,38 +12,38 @@ is found again at the provider, or was never made and is paid back.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, Final, Protocol, cast
+from typing import Any, Protocol, cast
 from urllib.parse import quote
+from weakref import WeakValueDictionary
 
 import orjson
 
 from gateway.batch_bill import BatchBill, read_bill
+from gateway.batch_object import BATCH, WINDOW, NewBatch, ended_at, lost, sized, with_told
 from gateway.call import Caller, Price, Target
 from gateway.config import BatchesSettings
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault
-from gateway.profile import Dialect
 from gateway.provider import BatchesProvider
 from gateway.provider_files import FILE, ProviderFiles, told_by
 from gateway.stores import HoldRequest, KeptObject, Stores, UsageRow
 from gateway.stores.checks import erased_name
+from gateway.stores.refusals import too_poor
 from gateway.wire.batches import FINAL
 from gateway.wire.lenient import dict_of, text_of
 from gateway.wire.multipart import Upload
-from gateway.wire.spend_tags import Tags
 
-BATCH: Final = "batch"
 ROUTE = "/batches"
 """Under which batches stand in the usage log."""
 _MARK = "gateway_batch"
 """The member of a batch's metadata at its provider that holds our id."""
 _MAKING = 900
 """Seconds in which a batch is made, or was given up by whoever made it."""
-_WINDOW = 86_400
 _PATIENCE = 7 * 86_400
 """Seconds for which the answers of a batch that is over are asked for; after that its whole bound is due."""
 _ASKED = 1.0
@@ -51,13 +51,11 @@ _ASKED = 1.0
 _WAITED = 5.0
 """Seconds that whoever asks waits for such a look."""
 _PAGE = 100
+_LISTED = 1000
+_FORGOTTEN = 8 * WINDOW
+"""Seconds after which a batch that is still open is its provider's fault, and counts against nobody."""
 _STATUS = {"completed": 200, "failed": 400, "expired": 504, "cancelled": 499}
 """In the usage log."""
-_TOLD = (
-    "status", "errors", "output_file_id", "error_file_id", "request_counts", "usage", "in_progress_at", "expires_at",
-    "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at", "cancelled_at",
-)  # fmt: skip
-"""What a provider tells of a batch that its owner is shown."""
 
 
 class Host(Protocol):
@@ -72,28 +70,6 @@ class Host(Protocol):
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]: ...
 
 
-@dataclass(slots=True, frozen=True)
-class NewBatch:
-    """A batch whose requests were checked.
-
-    asked: the caller's own members of the request. requests: the file to send. count: of requests. model: as they name
-    it. target: where they go, at the price of a batch. operation, dialect: of each. url: their endpoint there. bound:
-    credits that all of them can cost at most; dearest: the dearest of them.
-    """
-
-    asked: Mapping[str, Any]
-    requests: bytes
-    count: int
-    model: str
-    target: Target
-    operation: str
-    dialect: Dialect
-    url: str
-    bound: int
-    dearest: int
-    tags: Tags = ()
-
-
 @dataclass(slots=True)
 class Ended:
     """What became of an account's batches that were to be ended. asked: how many were cancelled. left: those that could
@@ -101,6 +77,33 @@ class Ended:
 
     asked: int = 0
     left: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+@dataclass(slots=True, frozen=True)
+class Allowance:
+    """What a caller can pay for a batch at this moment. hold: the hold of one that costs nothing. balance, held: its
+    account's; room: what they and the key's ceiling leave; in credits."""
+
+    hold: HoldRequest
+    balance: int
+    held: int
+    room: int
+
+    def check(self, bound: int) -> None:
+        """Raise Refusal(402) where requests of so many credits cannot be paid: nobody's further requests are looked at
+        then."""
+        if bound > max(self.room, 0):
+            request = replace(self.hold, base=Decimal(bound))
+            raise too_poor(request, balance=self.balance, held=self.held, room=self.room,
+                           ceiling=request.monthly_limit)  # fmt: skip
+
+
+class _Refused(Exception):
+    """A provider's answer says that it did not make a batch. fault: why."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
 
 
 class Batches:
@@ -112,6 +115,7 @@ class Batches:
         self._stores = host.stores
         self._log = host.log
         self._spawn = host.spawn
+        self._closing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -123,6 +127,32 @@ class Batches:
         if name not in self._settings.providers:
             raise GatewayFault(f"The provider {name!r} takes no batches any more.", status=503, code="provider_off")
         return cast(BatchesProvider, self._files.keeper(name))  # checked when it was loaded
+
+    async def admit(self, caller: Caller) -> Allowance:
+        """What a batch of this caller's may cost just now. Raises Refusal when enough of its account's are open."""
+        most = self._settings.most_open
+        if await self._is_full(caller.account_id, most):
+            raise Refusal(
+                f"This account has {most} batches that are not over yet; wait for one to end, or cancel one.",
+                status=429, type="rate_limit_error", code="too_many_batches", headers={"retry-after": "60"},
+            )  # fmt: skip
+        hold = _hold_of(caller, 0, int(time.time()))
+        account = await self._stores.accounts.get_account(caller.account_id)
+        balance, held = (0, 0) if account is None else (account.balance, account.held)
+        room = balance - held
+        if caller.monthly_limit is not None:
+            charged, running = await self._stores.keys.month_use(caller.key_id, hold.period)
+            room = min(room, caller.monthly_limit - charged - running)
+        return Allowance(hold, balance, held, room)
+
+    async def _is_full(self, account_id: str, most: int) -> bool:
+        before = found = 0
+        while page := await self._stores.objects.list_objects(account_id, BATCH, before=before, limit=_LISTED):
+            found += sum(kept.is_open for kept in page)
+            if found >= most or len(page) < _LISTED or page[-1].created < time.time() - _FORGOTTEN:
+                break
+            before = page[-1].seq
+        return found >= most
 
     async def create(self, caller: Caller, batch: NewBatch, request_id: str) -> KeptObject:
         """Charge, keep and send a batch. Goes on when its caller leaves. Raises Fault; then nothing is left of it."""
@@ -151,9 +181,14 @@ class Batches:
         }  # fmt: skip
         made = "batch_" + request_id.removeprefix("req_")
         kept = KeptObject(made, caller.account_id, batch.target.provider, BATCH, 0, now, details, is_open=True)
-        await self._charge(caller, batch, request_id, now)
+        # Kept before it is charged: what is charged and never sent, whoever dies, is found and paid back.
+        await self._stores.objects.add_object(sized(kept))
         try:
-            await self._stores.objects.add_object(kept)
+            await self._charge(caller, batch, request_id, now)
+        except Refusal:
+            await self._stores.objects.remove_object(kept.account_id, kept.provider, kept.id)
+            raise
+        try:
             sent = await self._files.send_unowned(
                 kept.provider, Upload(batch.requests, "batch.jsonl", "application/jsonl"), "batch", request_id
             )
@@ -166,14 +201,8 @@ class Batches:
     async def _charge(self, caller: Caller, batch: NewBatch, request_id: str, now: int) -> None:
         if not batch.bound:
             return
-        await self._stores.ledger.hold(
-            HoldRequest(
-                request_id=request_id, account_id=caller.account_id, key_id=caller.key_id,
-                period=time.strftime("%Y-%m", time.gmtime(now)), monthly_limit=caller.monthly_limit,
-                base=Decimal(batch.bound), unit_price=Decimal(0), units=0, least_units=0, model=batch.model,
-                tags=batch.tags,
-            )
-        )  # fmt: skip
+        hold = _hold_of(caller, batch.bound, now)
+        await self._stores.ledger.hold(replace(hold, request_id=request_id, model=batch.model, tags=batch.tags))
         # Charged at once: a hold belongs to a process, and a batch outlives many.
         await self._stores.ledger.settle(request_id, batch.bound, "estimated", BatchBill().usage, batch.target.model)
 
@@ -186,20 +215,27 @@ class Batches:
         }  # fmt: skip
         if details.get("output_expires_after"):
             body["output_expires_after"] = details["output_expires_after"]
+        request, upstream = provider.batches_request("POST", "", orjson.dumps(body)), ""
         try:
-            reply = await self._files.ask(provider, provider.batches_request("POST", "", orjson.dumps(body)))
+            reply = await self._files.ask(provider, request)
+            if 300 <= reply.status < 500:
+                raise _Refused(provider.read_files_fault(reply))
             if reply.status >= 500:
                 raise UpstreamFault(f"status {reply.status}")
-        except UpstreamFault as fault:
-            # It may have been made all the same: whoever looks after it finds that out.
-            self._log.warning("whether a batch was made is not known yet: %s", fault.message, extra=_named(kept))
-            unsure = replace(kept, details={**kept.details, "unsure": True})
-            await self._stores.objects.change_object(unsure)
+            told = told_by(provider, reply)
+            upstream = text_of(told.get("id"))
+            if not upstream:
+                raise UpstreamFault("The provider gave the batch no id.", code="upstream_invalid_response")
+            return await self._note(kept, told)
+        except _Refused as refused:
+            raise refused.fault from None
+        except Fault as fault:
+            # It is made, or may be: whoever looks after it finds that out, and goes on from here.
+            self._log.warning("a batch is not known to have begun: %s", fault.message, extra=_named(kept))
+            unsure = replace(kept, details={**kept.details, "unsure": True, "upstream": upstream})
+            with contextlib.suppress(Fault):  # then its provider is asked for it by our mark, later
+                await self._stores.objects.change_object(sized(unsure))
             return unsure
-        told = told_by(provider, reply)
-        if not text_of(told.get("id")):
-            raise UpstreamFault("The provider gave the batch no id.", code="upstream_invalid_response")
-        return await self._note(kept, told)
 
     async def _undo(self, kept: KeptObject, fault: Fault) -> None:
         """Nothing shall be left of a batch that its provider did not take."""
@@ -227,7 +263,10 @@ class Batches:
             for kept in page:
                 after = kept.seq
                 if kept.kind == BATCH and await self._is_due(f"batch:{kept.id}", self._settings.poll):
-                    await self._look(kept)
+                    try:
+                        await self._look(kept)
+                    except Exception:  # whatever its provider says of one, the others are looked after
+                        self._log.exception("looking after a batch failed", extra=_named(kept))
             if len(page) < _PAGE:
                 return
 
@@ -264,11 +303,13 @@ class Batches:
             reply = await self._files.ask(provider, provider.batches_request("GET", f"/{quote(upstream, safe='')}"))
             if reply.status == 404:
                 message = "The provider knows no such batch any more."
-                return {**dict_of(kept.details.get("told")), **_failure(message)}
+                return {**dict_of(kept.details.get("told")), **lost(message)}
             return told_by(provider, reply)
-        if not kept.details.get("unsure") and time.time() < kept.created + _MAKING:
+        is_late = time.time() >= kept.created + _MAKING
+        if not (kept.details.get("unsure") or is_late):
             return None
-        return await self._search(kept, provider) or _failure("The provider never began this batch.")
+        # Providers list what they made a while later: nothing is given up before that.
+        return await self._search(kept, provider) or (lost("The provider never began this batch.") if is_late else None)
 
     async def _search(self, kept: KeptObject, provider: BatchesProvider) -> Mapping[str, Any] | None:
         """A batch of which it is not known whether it was made, among all that the provider lists, newest first."""
@@ -288,17 +329,21 @@ class Batches:
 
     async def _note(self, kept: KeptObject, told: Mapping[str, Any]) -> KeptObject:
         """Keep what a provider told, and bill a batch that is over. Raises Fault."""
-        shown = {name: told[name] for name in _TOLD if told.get(name) is not None}
-        upstream = kept.details.get("upstream") or text_of(told.get("id"))
-        now = replace(kept, details={**kept.details, "told": shown, "upstream": upstream})
-        if shown.get("status") in FINAL:
-            return await self._close(now)
+        now = with_told(kept, told, upstream=kept.details.get("upstream") or text_of(told.get("id")))
+        if now.details["told"].get("status") in FINAL:
+            # One after the other: to bill it is to read all of its answers.
+            async with self._closing.setdefault(kept.id, asyncio.Lock()):
+                return await self._close_open(now)
         current = await self._stores.objects.find_object(kept.account_id, BATCH, kept.id)
         if current is None or not current.is_open:
             return current or now  # another process was faster
         if now.details != kept.details:
             await self._stores.objects.change_object(now)
         return now
+
+    async def _close_open(self, kept: KeptObject) -> KeptObject:
+        current = await self._stores.objects.find_object(kept.account_id, BATCH, kept.id)
+        return await self._close(kept) if current is None or current.is_open else current
 
     async def _close(self, kept: KeptObject) -> KeptObject:
         bill = await self._bill(kept)
@@ -312,14 +357,14 @@ class Batches:
                 request_id=details["request"], account_id=kept.account_id, key_id=details["key"],
                 model=details["model"], target=details["target"], route=ROUTE, status=_STATUS[told["status"]],
                 usage=bill.usage, basis=bill.basis, created=kept.created,
-                total_ms=max(0, _ended_at(kept) - kept.created) * 1000,
+                total_ms=max(0, ended_at(kept) - kept.created) * 1000,
                 error="" if told["status"] == "completed" else f"batch_{told['status']}",
                 tags=() if erased else tuple((name, value) for name, value in details["tags"]),
             )
         )  # fmt: skip
         await self._give_back(kept, bound - charge)
         result = {"charged": charge, "billing": bill.basis, "answered": bill.answered}
-        closed = replace(kept, is_open=False, details={**details, **result})
+        closed = sized(replace(kept, is_open=False, details={**details, **result}))
         await self._stores.objects.change_object(closed)
         if details.get("sent"):
             await self._files.delete_unowned(kept.provider, details["sent"])
@@ -346,7 +391,7 @@ class Batches:
                 async with self._files.read_unowned(kept.provider, output) as stream:
                     bill = await read_bill(stream, _target(kept), details["operation"], details["dialect"], dearest)
         except Fault as fault:
-            ended = _ended_at(kept)
+            ended = ended_at(kept)
             if fault.status != 404 and time.time() < ended + _PATIENCE:
                 raise
             self._log.error("the answers of a batch cannot be read, so its bound is charged: %s", fault.message,
@@ -403,18 +448,6 @@ class Batches:
         return done
 
 
-def _failure(message: str) -> dict[str, Any]:
-    error = {"code": "batch_lost", "message": message, "param": None, "line": None}
-    return {"status": "failed", "failed_at": int(time.time()), "errors": {"object": "list", "data": [error]}}
-
-
-def _ended_at(kept: KeptObject) -> int:
-    """When a batch that is over ended, in unix seconds: at the latest when it was due."""
-    told = kept.details["told"]
-    at = told.get(f"{told['status']}_at")
-    return at if type(at) is int else min(int(time.time()), kept.created + _WINDOW)
-
-
 def _target(kept: KeptObject) -> Target:
     """Where the requests of a batch went, at the price of its making."""
     price = kept.details["price"]
@@ -428,36 +461,10 @@ def _named(kept: KeptObject) -> dict[str, str]:
     return {"batch": kept.id, "provider": kept.provider, "account": kept.account_id}
 
 
-def no_batch(batch_id: str) -> CallerFault:
-    """What is told of a batch that is not there, or is another account's."""
-    return CallerFault(f"There is no batch {batch_id[:100]!r}.", status=404, code="batch_not_found", param="id")
-
-
-def shown(kept: KeptObject) -> dict[str, Any]:
-    """A batch as its owner sees it: OpenAI's object, where it is done, and what it costs."""
-    details = kept.details
-    told = dict_of(details.get("told"))
-    counts = dict_of(told.get("request_counts"))
-    found = {
-        "id": kept.id,
-        "object": "batch",
-        "endpoint": details["endpoint"],
-        "model": details["model"],
-        "input_file_id": details["input_file_id"],
-        "completion_window": details["completion_window"],
-        "created_at": kept.created,
-        "metadata": details.get("metadata"),
-        **dict.fromkeys(_TOLD),
-        **told,
-        "provider": kept.provider,
-        "cost": {
-            "held": int(details["bound"]),
-            "charged": details.get("charged"),
-            "basis": details.get("billing"),
-        },
-    }
-    found["status"] = told.get("status") or "validating"
-    found["request_counts"] = {"total": details["count"], "completed": 0, "failed": 0, **counts}
-    if not told.get("usage"):
-        found.pop("usage")
-    return found
+def _hold_of(caller: Caller, credits: int, now: int) -> HoldRequest:
+    """So many credits, which nothing makes less."""
+    return HoldRequest(
+        request_id="", account_id=caller.account_id, key_id=caller.key_id,
+        period=time.strftime("%Y-%m", time.gmtime(now)), monthly_limit=caller.monthly_limit,
+        base=Decimal(credits), unit_price=Decimal(0), units=0, least_units=0, model="",
+    )  # fmt: skip

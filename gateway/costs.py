@@ -13,6 +13,8 @@ from typing import Any
 
 from gateway.call import Call, Target
 from gateway.errors import CallerFault
+from gateway.wire.bridge.client_tools import CALLERS_TOOLS
+from gateway.wire.bridge.shell_tools import function_of
 from gateway.wire.kept_ids import KeptId, kept_ids, kept_ids_of_plain
 from gateway.wire.lenient import matches_any, text_of
 from gateway.wire.structure import objects_of, path_of
@@ -24,6 +26,7 @@ CONVERSATIONS = frozenset({"chat", "responses"})
 """Dialects whose tools and turns are known here; a plugin's own is that plugin's matter."""
 _CALLERS_OWN = frozenset({"function", "custom"})
 _SEARCH = ("web_search", "web_search_*")
+_BRINGS_MORE = frozenset({"web_search_options", "prompt", "container", "mcp_servers"})
 _FIX = {
     "file": "send the file itself",
     "prompt": "send its text",
@@ -89,6 +92,28 @@ def _covered(tool: Mapping[str, Any], kind: str, dialect: str, target: Target) -
     if kind == "shell" and isinstance(environment, dict) and environment.get("type") != "local":
         return False  # the provider's container, in place of the caller's own machine
     return allows_tool(target, kind, target.profile.tools)
+
+
+def run_by_provider(body: Mapping[str, Any], target: Target) -> str:
+    """The path of the first thing in a chat or Responses body, as it is sent, by which the provider itself reads or
+    does more than what was sent: a tool that it runs, a stored prompt, what an operator lets through without a price.
+    "" for none."""
+    for name, value in body.items():
+        if value and (name in _BRINGS_MORE or name in target.hosted_tools):
+            return name
+    for place, node in objects_of(body):
+        tools = node.get("tools")
+        for at, tool in enumerate(tools if isinstance(tools, list) else ()):
+            if not (isinstance(tool, dict) and _run_by_caller(tool)):
+                return f"{path_of(place, 'tools')}[{at}]"
+    return ""
+
+
+def _run_by_caller(tool: Mapping[str, Any]) -> bool:
+    kind = text_of(tool.get("type"))
+    if kind == "tool_search":
+        return tool.get("execution") == "client"
+    return not kind or kind in CALLERS_TOOLS or kind.startswith("computer") or function_of(kind, tool) is not None
 
 
 def read_costs(body: Mapping[str, Any], dialect: str, target: Target) -> list[KeptId]:

@@ -12,6 +12,7 @@ operations that may have been applied already: they must be idempotent.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import threading
@@ -91,7 +92,7 @@ class Journal:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             if self._reserve:
-                os.posix_fallocate(file, 0, self._reserve)
+                take_room(file, self._reserve)
             making.rename(self._path)
         except OSError:
             making.unlink(missing_ok=True)
@@ -124,6 +125,18 @@ class Journal:
             self._path.unlink(missing_ok=True)
             os.close(self._file)
             self._file = -1
+
+
+def take_room(file: int, size: int) -> None:
+    """Give a new file (its descriptor) its bytes on the disk. Raises OSError when there is no room."""
+    try:
+        os.posix_fallocate(file, 0, size)
+    except (AttributeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        # This system or this file system knows no such call.
+        if os.pwrite(file, b"\0" * size, 0) < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
 
 
 def inherited(folder: Path, prefix: str) -> tuple[list[Path], list[dict[str, Any]]]:

@@ -261,14 +261,15 @@ def request_entry(
         if call.model:
             entry["model"] = call.model[:_MOST_FREE_TEXT]
             entry["stream"] = call.stream
-        if call.cost is not None:
-            entry["credits"] = call.cost
-        if call.progress.disputed:
-            entry["disputed_credits"] = call.progress.disputed
-        if call.dropped:
-            entry["dropped"] = [name[:_MOST_FREE_TEXT] for name in call.dropped[:_MOST_NAMES]]
-        if len(call.progress.tries) > 1:
-            entry["tries"] = [_shown_try(record) for record in call.progress.tries[-_MOST_NAMES:]]
+        progress = call.progress
+        if progress.cost is not None:
+            entry["credits"] = progress.cost
+        if progress.disputed:
+            entry["disputed_credits"] = progress.disputed
+        if progress.dropped:
+            entry["dropped"] = [name[:_MOST_FREE_TEXT] for name in progress.dropped[:_MOST_NAMES]]
+        if len(progress.tries) > 1:
+            entry["tries"] = [_shown_try(record) for record in progress.tries[-_MOST_NAMES:]]
     if outcome is not None:
         entry["target"] = outcome.target.model if outcome.target is not None else None
         entry["prompt_tokens"] = outcome.usage.prompt_tokens

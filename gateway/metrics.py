@@ -169,7 +169,7 @@ class Metrics:
             self._first_byte.observe(route, outcome.first_byte)
         row[1] += outcome.usage.prompt_tokens
         row[2] += outcome.usage.completion_tokens
-        cost = call.cost
+        cost = call.progress.cost
         if cost:
             row[3] += cost
             if self.accounts and call.caller is not None:

@@ -167,6 +167,7 @@ OPERATIONS: Mapping[str, ModelOperation] = MappingProxyType(
             ),
             _image_row("images", "makes no images", images.GENERATION_REQUEST),
             _image_row("image_edits", "edits no images", images.EDIT_REQUEST),
+            _image_row("image_variations", "varies no images", images.VARIATION_REQUEST),
             ModelOperation(
                 name="speech",
                 cannot="does not speak",

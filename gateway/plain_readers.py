@@ -170,21 +170,21 @@ class SpeechReader(PlainReader):
 
     def __init__(self, call: Call, secrets: Sequence[str] = ()) -> None:
         super().__init__(call, secrets)
-        self._events = as_events(call.body)
+        self.as_events = as_events(call.body)
 
     def is_stream(self, headers: Mapping[str, str]) -> bool:
         """Audio has many names, some servers send none; but it is no text."""
-        if self._events:
+        if self.as_events:
             return super().is_stream(headers)
         return not headers.get("content-type", "").startswith(("application/json", "text/"))
 
     def open_stream(self) -> StreamDecoder:
         """A fresh decoder for the streamed answer."""
-        return super().open_stream() if self._events else BytesDecoder()
+        return super().open_stream() if self.as_events else BytesDecoder()
 
     def open_tally(self, choices: int) -> Tally:
         """A fresh tally for the items of the stream."""
-        return EventTally(1) if self._events else BytesTally()
+        return EventTally(1) if self.as_events else BytesTally()
 
     def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
         """Raises the UpstreamFault that a whole answer is: no audio comes so."""
@@ -197,6 +197,7 @@ PLAIN_READERS: Mapping[str, type[PlainReader]] = MappingProxyType(
         "embeddings": EmbeddingsReader,
         "images": ImagesReader,
         "image_edits": ImagesReader,
+        "image_variations": ImagesReader,
         "speech": SpeechReader,
         "transcriptions": TranscriptionReader,
         "translations": TranscriptionReader,

@@ -9,7 +9,7 @@ The hub format is OpenAI's Chat Completions dict with unknown keys preserved; st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -139,7 +139,8 @@ class Answer:
     what is shown to the caller. finish_reason: of the first choice, in the words of chat, "" when unknown.
     output_tokens: of all that the model wrote, estimated, should there be no usage.
     shorten: ends such a body after so many tokens of text (of each choice), as `gateway.wire.shortening` does; None for
-    one that is no text. overran: it was longer than its limit, and was ended there.
+    one that is no text. unfold: the items of a stream that says the same as such a body, see `Reader.unfold`.
+    overran: it was longer than its limit, and was ended there.
     """
 
     body: dict[str, Any]
@@ -148,6 +149,7 @@ class Answer:
     finish_reason: str = ""
     output_tokens: int = 0
     shorten: Callable[[dict[str, Any], int], dict[str, Any]] | None = None
+    unfold: Callable[[dict[str, Any]], Sequence[StreamItem]] | None = None
     overran: bool = False
 
 

@@ -34,8 +34,8 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}", re.ASCII)
 _GONE = "file_not_found"
 _SECONDS = 120.0
 _MOST_REPLY = 1 << 20
-MOST_CONTENT = 256 << 20
-"""Bytes of a file that is read back."""
+MOST_CONTENT = 16 << 30
+"""Bytes of a file that is read back, piece by piece: the answers of a large batch, vectors above all."""
 
 
 class Host(Protocol):

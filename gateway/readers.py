@@ -127,9 +127,9 @@ class ResponsesReader(ChatReader):
         """A response object with what it comes to."""
         chat = chat_from_response(body, completion_id="", model=self.call.model, created=0)
         written = estimate_output_tokens(chat)
-        return Answer(
-            body, self.dialect, usage_of_response(body), finish_reason_of(body), written, shorten=shorten_response
-        )
+        reason = finish_reason_of(body)
+        usage = usage_of_response(body)
+        return Answer(body, self.dialect, usage, reason, written, shorten_response, unfold_response)
 
     def open_tally(self, choices: int) -> Tally:
         """A fresh tally for the items of the stream."""
@@ -227,7 +227,11 @@ def measure_chat(body: Json) -> Answer:
     first = choices[0] if isinstance(choices, list) and choices else None
     reason = str(first.get("finish_reason") or "") if isinstance(first, dict) else ""
     written = estimate_output_tokens(body)
-    return Answer(body, "chat", find_usage(body), reason, written, shorten=shorten_completion)
+    return Answer(body, "chat", find_usage(body), reason, written, shorten_completion, _chunks)
+
+
+def _chunks(body: Json) -> list[StreamItem]:
+    return list(unfold(body, True))
 
 
 def listed_models(

@@ -227,7 +227,7 @@ class Gateway:
     ) -> None:
         """One log line and one set of metrics for an answered request."""
         self.metrics.observe(route, status, seconds, call, outcome)
-        if call is not None and call.cost and call.caller is not None:
+        if call is not None and call.progress.cost and call.caller is not None:
             self.charged(call.caller)
         if self._request_log.enabled:
             self._request_log.write(request_entry(request_id, method, route, status, seconds, fault, call, outcome))

@@ -13,7 +13,7 @@ from gateway.wire.batches import MEMBERS, REQUIRED
 from gateway.wire.chat.request import CHAT_REQUEST
 from gateway.wire.completions import COMPLETION_REQUEST
 from gateway.wire.embeddings import EMBEDDINGS_REQUEST
-from gateway.wire.images import EDIT_REQUEST, GENERATION_REQUEST
+from gateway.wire.images import EDIT_REQUEST, GENERATION_REQUEST, VARIATION_REQUEST
 from gateway.wire.json_schema import inlined
 from gateway.wire.moderation import MODERATION_REQUEST
 from gateway.wire.rerank import RERANK_REQUEST
@@ -31,6 +31,7 @@ TABLES: Mapping[str, Mapping[str, Any]] = {
     "embeddings": EMBEDDINGS_REQUEST.tree,
     "images": GENERATION_REQUEST.tree,
     "image edits": EDIT_REQUEST.tree,
+    "image variations": VARIATION_REQUEST.tree,
     "batches": Form(MEMBERS, required=REQUIRED).tree,
     "speech": SPEECH_REQUEST.tree,
     "transcriptions": TRANSCRIPTION_REQUEST.tree,

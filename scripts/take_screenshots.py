@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import base64
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
@@ -25,6 +28,22 @@ PAGES = {
     "admin": "/admin/accounts",
 }
 WIDTH, HEIGHT = 1200, 750
+QUESTION = "Compare TCP and UDP in a table."
+ANSWER = """Both carry data between programs over IP; they differ in what they promise.
+
+| | TCP | UDP |
+|---|---|---|
+| Connection | a handshake first | none |
+| Order and loss | kept, and sent again | left to the program |
+| Typical use | web, mail, files | calls, games, DNS |
+
+```python
+import socket
+
+with socket.socket(type=socket.SOCK_DGRAM) as sender:
+    sender.sendto(b"hello", ("127.0.0.1", 9999))
+```
+"""
 TO_WEBP = """async (png) => {
   const image = new Image();
   image.src = "data:image/png;base64," + png;
@@ -32,7 +51,7 @@ TO_WEBP = """async (png) => {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [image.width, image.height];
   canvas.getContext("2d").drawImage(image, 0, 0);
-  return canvas.toDataURL("image/webp", 0.9);
+  return canvas.toDataURL("image/webp", 0.8);
 }"""
 
 
@@ -45,17 +64,17 @@ def main() -> int:
     if not options.browser:
         print("Chromium is not installed; name one with --browser", file=sys.stderr)
         return 1
-    with tempfile.TemporaryDirectory() as folder:
-        environment = {
-            **os.environ,
-            "GATEWAY_DATA": folder,
-            "OPENAI_API_KEY": "sk-none",
-            "ANTHROPIC_API_KEY": "sk-none",
-        }
-        made = subprocess.check_output(command("demo-data"), env=environment, cwd=ROOT, text=True)
+    with tempfile.TemporaryDirectory() as folder, ThreadingHTTPServer(("127.0.0.1", 0), Upstream) as upstream:
+        threading.Thread(target=upstream.serve_forever, daemon=True).start()
+        environment = {**os.environ, "GATEWAY_DATA": folder, "ANTHROPIC_API_KEY": "sk-none"}
+        config = Path(folder) / "config.yaml"
+        key = "    api_key: ${OPENAI_API_KEY:-}"
+        here = f"    api_key: sk-none\n    base_url: http://127.0.0.1:{upstream.server_port}/v1"
+        config.write_text((ROOT / "config.yaml").read_text().replace(key, here, 1))
+        made = subprocess.check_output(command(config, "demo-data"), env=environment, cwd=ROOT, text=True)
         [password] = re.findall(r"password of them all +(\S+)", made)
         server = subprocess.Popen(
-            command("serve", "--port", "0"), env=environment, cwd=ROOT, stdout=subprocess.PIPE,
+            command(config, "serve", "--port", "0"), env=environment, cwd=ROOT, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         try:
@@ -65,12 +84,33 @@ def main() -> int:
         finally:
             server.terminate()
             server.wait(30)
+            upstream.shutdown()
     return 0
 
 
-def command(*words: str) -> list[str]:
+class Upstream(BaseHTTPRequestHandler):
+    """A provider that knows one answer."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        usage = {"prompt_tokens": 14, "completion_tokens": 168, "total_tokens": 182}
+        frame = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+        text = {"index": 0, "delta": {"content": ANSWER}, "finish_reason": None}
+        end = {"index": 0, "delta": {}, "finish_reason": "stop"}
+        chunks = [{**frame, "choices": [text]}, {**frame, "choices": [end], "usage": usage}]
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.end_headers()
+        for data in (*map(json.dumps, chunks), "[DONE]"):
+            self.wfile.write(f"data: {data}\n\n".encode())
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nothing: this is no service."""
+
+
+def command(config: Path, *words: str) -> list[str]:
     """A gateway's command line."""
-    return [sys.executable, "-m", "gateway", words[0], "--config", "config.yaml", *words[1:]]
+    return [sys.executable, "-m", "gateway", words[0], "--config", str(config), *words[1:]]
 
 
 def take(browser_path: str, address: str, password: str, names: list[str]) -> None:
@@ -92,6 +132,11 @@ def take(browser_path: str, address: str, password: str, names: list[str]) -> No
                 if answer is None or answer.status != 200:
                     print(f"left out {name}: {PAGES[name]} answered {answer and answer.status}", file=sys.stderr)
                     continue
+                if name == "chat":
+                    page.fill("#chat-box", QUESTION)
+                    page.press("#chat-box", "Enter")
+                    page.locator(".message.assistant .figures").wait_for()
+                    page.locator(".talk").wait_for()
                 time.sleep(0.3)
                 (PICTURES / f"{name}-{theme}.webp").write_bytes(to_webp(page, page.screenshot()))
             context.close()

@@ -75,6 +75,14 @@ def test_at_every_byte_that_a_kill_may_come_whole_lines_are_found(tmp_path: Path
         assert found(tmp_path) == ["a", "b"][: (length + 1) // (len(whole) // 2)]
 
 
+def test_a_system_that_knows_no_reserving_gets_zeros(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+    journal = Journal(tmp_path / "pending-a", reserve=4096)
+    journal.open()
+    assert (tmp_path / "pending-a").read_bytes() == b"\0" * 4096
+    journal.close()
+
+
 def test_a_disk_that_takes_nothing_is_said_and_nothing_is_half_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

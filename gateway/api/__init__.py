@@ -26,6 +26,7 @@ from gateway.operations import OPERATIONS, ModelOperation
 from gateway.payments import Checkout, CheckoutState, Order, Part, PaymentEvent, PaymentKind, PaymentMethod
 from gateway.plain_readers import (
     PLAIN_READERS,
+    BytesTally,
     EmbeddingsReader,
     ImagesReader,
     ModerationReader,
@@ -121,6 +122,7 @@ from gateway.wire.redact import clean, redact, redact_fault
 from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response
 from gateway.wire.responses.sealed_reasoning import is_sealed, seal, unseal
 from gateway.wire.retry_after import read_retry_after
+from gateway.wire.schema_refs import schema_of
 from gateway.wire.shortening import TextRoom
 from gateway.wire.sse import DONE, Event, EventReader, encode_data, encode_event
 from gateway.wire.stream_relay import StreamRelay
@@ -155,6 +157,7 @@ __all__ = [
     "Basis",
     "BatchesProvider",
     "BilledRound",
+    "BytesTally",
     "Call",
     "CallProgress",
     "Caller",
@@ -327,6 +330,7 @@ __all__ = [
     "redact",
     "redact_fault",
     "refuse_forbidden",
+    "schema_of",
     "seal",
     "search_activity",
     "stops_of",

@@ -19,7 +19,7 @@ from gateway.credentials import (
     read_code,
     well_formed,
 )
-from gateway.journal import Journal, inherited
+from gateway.journal import Journal, inherited, take_room
 from gateway.payments import MAX_AMOUNT
 from gateway.stores import (
     ALL_USE,
@@ -261,6 +261,7 @@ __all__ = [
     "read_period",
     "sums_of",
     "take",
+    "take_room",
     "to_positions",
     "to_words",
     "too_poor",

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -82,29 +82,31 @@ class Plugin:
                 raise _unpriced(target)
         operation = OPERATIONS[call.operation]
         choices = operation.choices(call.body)
+        given = (call, choices, self._provider, self._tokens)
         if call.size <= _LITTLE:
-            least, base, unit = self._bound(call, choices)
+            least, base, unit = _bound(*given)
         else:
-            least, base, unit = await self._aside(_weight(call), self._bound, call, choices)
-        wanted = _wanted_output(call)
+            least, base, unit = await self._aside(_weight(call), _bound, *given)
+        asked = _asked_output(call)
+        wanted = _wanted_output(call, asked)
         cover = _Cover(choices, base=base, unit=unit, possible=math.ceil(base + unit * wanted))
         request = self._request(call, cover, wanted, min(self._minimum, wanted))
         if least != base:
             request = replace(request, least_base=least)
         if call.explanation is not None and call.explanation.in_batch:
             call.explanation.note(wanted=cover.possible)
-            _clamp(call, wanted, wanted)
+            _clamp(call, wanted, wanted, asked)
             return
         if call.explanation is not None:
             foreseen = await foresee(self._stores, request, choices, call.explanation)
-            _clamp(call, foreseen.units, wanted)
+            _clamp(call, foreseen.units, wanted, asked)
             return
         # Registered before it is awaited: should the caller leave meanwhile, `finish_call` still releases it.
         call.state[_STATE] = cover
         if free:
             # Nothing can be owed but tools' fees, which hold for themselves (`_cover`).
             cover.held = wanted
-            _clamp(call, wanted, wanted)
+            _clamp(call, wanted, wanted, asked)
             return
         cover.open = True
         hold = await self._ledger.hold(request)
@@ -113,7 +115,7 @@ class Plugin:
         # What the upstream is told is its limit: of a clamped answer no more is believed.
         if operation.tells_limit and hold.units != wanted:
             cover.possible = math.ceil(base + unit * hold.units)
-        _clamp(call, hold.units, wanted)
+        _clamp(call, hold.units, wanted, asked)
         cover.held = hold.units if hold.covered is None else hold.covered
         if hold.covered is not None:
             cover.most, cover.covered = hold.units, hold.covered
@@ -129,8 +131,10 @@ class Plugin:
         cover: _Cover | None = call.state.get(_STATE)
         if cover is None:
             return
-        input_cost, bound, unit = await self._aside(_weight(call), self._bound, call, cover.choices)
-        wanted = _wanted_output(call)
+        input_cost, bound, unit = await self._aside(
+            _weight(call), _bound, call, cover.choices, self._provider, self._tokens
+        )
+        wanted = _wanted_output(call, _asked_output(call))
         cover.possible += math.ceil(bound + unit * wanted)
         step = self._step_of(call)
         asked = wanted if step is None else min(step, wanted)
@@ -205,19 +209,20 @@ class Plugin:
             return
         cover: _Cover = call.state[_STATE]
         if not cover.open:
-            call.cost = 0
+            call.progress.cost = 0
             return
         if not outcome.rounds and not outcome.fees:
             await self._ledger.void(call.id)
-            call.cost = 0
+            call.progress.cost = 0
             return
         charge, disputed = outcome.charge, 0
-        if charge > cover.possible + call.fees:
+        fees = outcome.fees
+        if charge > (cover.possible + fees if fees else cover.possible):
             # More than the whole input at its dearest and all output that could be asked for.
-            possible = cover.possible + math.ceil(call.fees + _read_by_tools(call))
+            possible = cover.possible + math.ceil(fees + _read_by_tools(call))
             charge, disputed = min(charge, possible), max(charge - possible, 0)
             call.progress.disputed = disputed
-        call.cost = await self._ledger.settle(
+        call.progress.cost = await self._ledger.settle(
             call.id, charge, outcome.basis, outcome.usage, call.model, disputed=min(disputed, MAX_CREDITS)
         )
 
@@ -250,42 +255,56 @@ class Plugin:
         """By how many output tokens this call's hold grows; None when it is held for whole."""
         return self._step if call.stream and all(_countable(target) for target in call.candidates) else None
 
-    def _bound(self, call: Call, choices: int) -> tuple[Decimal, Decimal, Decimal]:
-        """What the input is expected to cost, what it costs at most, and the price of one output token (for all
-        choices): the dearest of any candidate. An answer that is no text belongs to the input here: it has one size."""
-        least = base = unit = _NOTHING
-        bounds: dict[tuple[str, str, int | None, int], int] = {}
-        expected: dict[int, int] = {}
-        operation = OPERATIONS[call.operation]
-        for target in call.candidates:
-            price = target.price
-            if price is None:
-                continue
-            # An alias may lead to one model by many roads: its input is counted once.
-            same = (target.provider, target.upstream, target.context, id(target.options))
-            tokens = bounds.get(same, -1)
-            if tokens < 0:
-                tokens = operation.bound_input(self._provider(target.provider), call.body, target)
-                bounds[same] = tokens
-            # A target that gives fewer choices per request reads the prompt once for each of them.
-            most = target.profile.max_choices
-            requests = choices if most is not None and choices > most else 1
-            dearest = price.dearest_input(tokens)
-            if requests > 1:
-                dearest *= requests
-            fewer = tokens
-            if self._tokens is not None and call.size > _LITTLE and operation.writes:
-                fewer = expected[tokens] = expected.get(tokens) or self._tokens.less_than(tokens, call.body)
-            most_here = price.per_request + dearest * tokens
-            least_here = most_here if fewer == tokens else price.per_request + dearest * fewer
-            if operation.bound_counts is not None:
-                answer, likely, fewer = _other_answer(operation, call.body, target, price, tokens)
-                most_here += answer
-                least_here = price.per_request + dearest * fewer + likely
-            of_output = price.dearest_output(tokens)
-            base, least = max(base, most_here), max(least, least_here)
-            unit = max(unit, of_output * choices if choices > 1 else of_output)
-        return least, base, unit
+
+def possible_cost(call: Call, provider: Callable[[str], Any]) -> int:
+    """Credits that a call can cost at most whose request was sent once, with the output limit `call.max_output`: who
+    tells of more usage is not believed. provider: an instance by its name."""
+    choices = OPERATIONS[call.operation].choices(call.body)
+    _, base, unit = _bound(call, choices, provider, None)
+    limit = call.max_output if OPERATIONS[call.operation].tells_limit else None
+    told = _wanted_output(call, _asked_output(call)) if limit is None else limit
+    return math.ceil(base + unit * told) + math.ceil(_read_by_tools(call))
+
+
+def _bound(
+    call: Call, choices: int, provider: Callable[[str], Any], expect: InputTokens | None
+) -> tuple[Decimal, Decimal, Decimal]:
+    """What the input is expected to cost, what it costs at most, and the price of one output token (for all choices):
+    the dearest of any candidate. An answer that is no text belongs to the input here: it has one size. expect: counts
+    what the input is expected to have; None takes the most."""
+    least = base = unit = _NOTHING
+    bounds: dict[tuple[str, str, int | None, int], int] = {}
+    expected: dict[int, int] = {}
+    operation = OPERATIONS[call.operation]
+    for target in call.candidates:
+        price = target.price
+        if price is None:
+            continue
+        # An alias may lead to one model by many roads: its input is counted once.
+        same = (target.provider, target.upstream, target.context, id(target.options))
+        tokens = bounds.get(same, -1)
+        if tokens < 0:
+            tokens = operation.bound_input(provider(target.provider), call.body, target)
+            bounds[same] = tokens
+        # A target that gives fewer choices per request reads the prompt once for each of them.
+        most = target.profile.max_choices
+        requests = choices if most is not None and choices > most else 1
+        dearest = price.dearest_input(tokens)
+        if requests > 1:
+            dearest *= requests
+        fewer = tokens
+        if expect is not None and call.size > _LITTLE and operation.writes:
+            fewer = expected[tokens] = expected.get(tokens) or expect.less_than(tokens, call.body)
+        most_here = price.per_request + dearest * tokens
+        least_here = most_here if fewer == tokens else price.per_request + dearest * fewer
+        if operation.bound_counts is not None:
+            answer, likely, fewer = _other_answer(operation, call.body, target, price, tokens)
+            most_here += answer
+            least_here = price.per_request + dearest * fewer + likely
+        of_output = price.dearest_output(tokens)
+        base, least = max(base, most_here), max(least, least_here)
+        unit = max(unit, of_output * choices if choices > 1 else of_output)
+    return least, base, unit
 
 
 def _other_answer(
@@ -345,13 +364,13 @@ class _Cover:
     open: bool = False
 
 
-def _clamp(call: Call, units: int, wanted: int) -> None:
-    """Tell the upstream, and the caller, of the output limit. units: what can be paid of those wanted."""
+def _clamp(call: Call, units: int, wanted: int, asked: int | None) -> None:
+    """Tell the upstream, and the caller, of the output limit. units: what can be paid of those wanted, which are within
+    those asked."""
     if units < wanted:
         call.max_output = units
         call.answer_headers["x-gateway-clamped"] = f"max_tokens={units}; reason=credits"
         return
-    asked = _asked_output(call)
     if asked is not None:
         call.max_output = wanted
         if wanted < asked:
@@ -395,14 +414,15 @@ def _countable(target: Target) -> bool:
 
 def _asked_output(call: Call) -> int | None:
     asked = call.body.get("max_completion_tokens") or call.body.get("max_tokens")
-    return asked if isinstance(asked, int) else None
+    # More than there can be credits is as good as no limit, and no ledger counts so far.
+    return min(asked, MAX_CREDITS) if isinstance(asked, int) else None
 
 
 def _model_limit(target: Target) -> int:
     return target.max_output or target.context or _UNKNOWN_MODEL_OUTPUT
 
 
-def _wanted_output(call: Call) -> int:
+def _wanted_output(call: Call, asked: int | None) -> int:
     """Output tokens per choice to hold for: what was asked, within what the largest candidate can give, where that is
     known."""
     if not OPERATIONS[call.operation].writes:
@@ -414,7 +434,6 @@ def _wanted_output(call: Call) -> int:
             known, limit = False, _model_limit(target)
         if limit > most:
             most = limit
-    asked = _asked_output(call)
     if asked is None:
         return most
     return min(asked, most) if known else asked

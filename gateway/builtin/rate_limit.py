@@ -19,7 +19,7 @@ class Settings(BaseModel):
     """requests_per_minute: model calls of an account that has no limit of its own. other_requests_per_minute: how many
     requests an account may send besides so many model calls; what is refused is among them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     requests_per_minute: int = Field(60, ge=1, le=10**9)
     other_requests_per_minute: int = Field(600, ge=1, le=10**9)

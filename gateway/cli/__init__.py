@@ -4,39 +4,24 @@ usage or configuration)."""
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
 
-from gateway.cli import (
-    accounts,
-    audit,
-    bench,
-    catalogue,
-    database,
-    demo_data,
-    doctor,
-    explaining,
-    init,
-    inspect,
-    keys,
-    ledger,
-    plugin,
-    record,
-    secret,
-    serve,
-    tools,
-    topups,
-    vouchers,
-)
-from gateway.cli.version import ShowVersion
 from gateway.errors import ConfigFault, Fault
+
+_SERVING = ("serve", "reload")
+"""Commands of `gateway.cli.serve`, which need none of the other modules."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit status."""
-    parser = build_parser()
     given = list(sys.argv[1:] if arguments is None else arguments)
+    with _spared_collector(forever=arguments is None):
+        parser = build_parser(given[0] if given else "")
     # What is no UTF-8 can neither be stored, nor sent, nor printed.
     odd = next((one for one in given if not _is_text(one)), None)
     if odd is not None:
@@ -71,13 +56,59 @@ def _is_text(argument: str) -> bool:
     return "\0" not in argument
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+@contextmanager
+def _spared_collector(*, forever: bool) -> Iterator[None]:
+    """What is imported stays: to look for garbage in it, again and again as it grows, takes a tenth of a start.
+    forever: nor need it be looked at later; for a process of the command's own."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if forever:
+            gc.freeze()
+        if was_on:
+            gc.enable()
+
+
+def build_parser(command: str = "") -> argparse.ArgumentParser:
+    """The whole command line. command: the one that will be run; for those that serve, the others are left out."""
+    from gateway.cli import serve
+    from gateway.cli.version import ShowVersion
+
     parser = argparse.ArgumentParser(prog="gateway", description="Tollgate, a self-hosted LLM gateway.")
     parser.add_argument("--version", action=ShowVersion, help="show version, build and plugins, and exit")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (
-        serve,
+    serve.add_commands(commands)
+    for module in () if command in _SERVING else _others():
+        module.add_commands(commands)
+    return parser
+
+
+def _others() -> Sequence[ModuleType]:
+    """In the order of the help."""
+    from gateway.cli import (
+        accounts,
+        audit,
+        bench,
+        catalogue,
+        database,
+        demo_data,
+        doctor,
+        explaining,
+        init,
+        inspect,
+        keys,
+        ledger,
+        plugin,
+        record,
+        secret,
+        tools,
+        topups,
+        vouchers,
+    )
+
+    return (
         init,
         doctor,
         inspect,
@@ -96,6 +127,4 @@ def build_parser() -> argparse.ArgumentParser:
         audit,
         bench,
         demo_data,
-    ):
-        module.add_commands(commands)
-    return parser
+    )

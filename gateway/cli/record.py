@@ -12,13 +12,15 @@ from typing import Any
 import orjson
 
 from gateway.blueprint import Blueprint, catalog_of
-from gateway.call import Call, Target
+from gateway.builtin.quota import possible_cost
+from gateway.call import Call, Form, Target, Usage
 from gateway.catalog import Catalog
 from gateway.cli.common import add_config, add_json, blueprint_of, print_json
 from gateway.errors import Fault, GatewayFault
 from gateway.runner.replaying import read_again
 from gateway.transcripts import Transcript, load_transcript, load_transcripts
 from gateway.upstream.translation import speak
+from gateway.wire.lenient import dict_of
 
 
 def add_commands(commands: Any) -> None:
@@ -108,7 +110,7 @@ def replay(blueprint: Blueprint, catalog: Catalog, transcript: Transcript) -> Re
         found = _target(catalog, str(known.get("model", "")), str(known.get("target", "")), result)
         if found is None:
             return result
-        call = _call(known, found)
+        call = _call(known, found, blueprint, catalog)
         provider = None if found.model in blueprint.demo else blueprint.providers.get(found.provider)
         if provider is None:
             owner = blueprint.written[found.model].provider if found.model in blueprint.demo else found.provider
@@ -123,7 +125,7 @@ def replay(blueprint: Blueprint, catalog: Catalog, transcript: Transcript) -> Re
         result.differences.append(f"answer: now {fault.status}, {fault.message}")
         return result
     result.differences += _changed("answer", known.get("answer"), answer)
-    result.now = found.price.charge(measured.usage) if found.price is not None else 0
+    result.now = _charge(blueprint, call, found, measured.usage, known)
     if result.now != result.before:
         result.differences.append(f"charge: {result.before} credits then, {result.now} now")
     return result
@@ -140,12 +142,27 @@ def _target(catalog: Catalog, model: str, target: str, result: Replayed) -> Targ
     return here
 
 
-def _call(known: Mapping[str, Any], target: Target) -> Call:
+def _charge(blueprint: Blueprint, call: Call, target: Target, usage: Usage, known: Mapping[str, Any]) -> int:
+    """What the answer costs by the present prices. Where it still reads as it did, what it was billed for counts (its
+    caller may have left); and usage that the request cannot have caused is not believed."""
+    if target.price is None:
+        return 0
+    if known.get("billed") is None:
+        return target.price.charge(usage)
+    if usage == Usage(**known["usage"]):
+        usage = Usage(**known["billed"])
+    return min(target.price.charge(usage), possible_cost(call, blueprint.providers.__getitem__))
+
+
+def _call(known: Mapping[str, Any], target: Target, blueprint: Blueprint, catalog: Catalog) -> Call:
+    model = str(known.get("model", ""))
+    candidates = [one for one in catalog.resolve(model).candidates if one.provider in blueprint.providers]
     call = Call(
-        id="req_replay", route="/replay", dialect="chat", body=dict(known.get("body") or {}),
-        model=str(known.get("model", "")), stream=known.get("stream") is True, headers={}, authorization="", remote="",
+        id="req_replay", route="/replay", dialect=known.get("dialect", "chat"), body=dict(known.get("body") or {}),
+        model=model, stream=known.get("stream") is True, headers={}, authorization="", remote="",
         started=time.monotonic(), created=int(time.time()), operation=str(known.get("operation", "chat")),
-        max_output=known.get("max_output"), candidates=(target,), targets=(target,),
+        max_output=known.get("max_output"), candidates=tuple(candidates), targets=(target,),
+        forms={name: Form(body) for name, body in dict_of(known.get("forms")).items()},
     )  # fmt: skip
     call.freeze()
     return call

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import logging
 import os
 import re
 import signal
@@ -21,13 +22,15 @@ from gateway import config as configuration
 from gateway.blueprint import Blueprint, catalog_of, demo_note, open_stores
 from gateway.claim import PID_FILE, Claim, holder
 from gateway.cli.common import add_config, add_json, blueprint_of, print_json, whole
+from gateway.cli.loglines import is_watched, log_lines
 from gateway.cli.people import console_base
 from gateway.cli.supervisor import Supervisor, inherited, listen, worker_command
 from gateway.config import Config, Server
 from gateway.console import Console
-from gateway.errors import GatewayFault
+from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.http.api.links import link_url
 from gateway.http.server.service import Service
+from gateway.logs import style_of
 from gateway.reloading import forget_outcome, wait_for_outcome
 from gateway.runtime import Gateway
 from gateway.server_secret import admin_secrets, data_folder
@@ -55,6 +58,7 @@ def add_commands(commands: Any) -> None:
     )
     serve.add_argument("--listen-fd", type=_socket, help=argparse.SUPPRESS)
     serve.add_argument("--siblings-fd", type=_socket, help=argparse.SUPPRESS)
+    serve.add_argument("--log-format", choices=("auto", "text", "json"), default="auto", help=argparse.SUPPRESS)
     serve.add_argument("--supervisor", type=whole(1, 2**31 - 1), default=0, help=argparse.SUPPRESS)
     serve.set_defaults(run=run_serve)
     reload = commands.add_parser("reload", help="make the running gateway read its configuration again")
@@ -89,43 +93,64 @@ def _setting(name: str) -> Callable[[str], Any]:
 
 
 def run_serve(options: argparse.Namespace) -> int:
-    """Serve until SIGTERM or SIGINT."""
-    if options.listen_fd is not None:
-        return _run_loop(_serve(options, inherited(options.listen_fd)))
-    blueprint = blueprint_of(options, complete=True)
+    """Serve until SIGTERM or SIGINT. Raises ConfigFault, Fault where people look on; else such a fault is a line of the
+    log like all others."""
+    try:
+        with log_lines(options.log_format):
+            if options.listen_fd is not None:
+                return _run_loop(_serve(options, inherited(options.listen_fd)))
+            blueprint = blueprint_of(options, complete=True)
+        config = blueprint.config
+        with log_lines(config.log.format, config.secrets) as log:
+            return _run(options, blueprint, log)
+    except BrokenPipeError:
+        raise
+    except Exception as fault:  # whatever ends it, of bugs the trace too, is told in the log's format
+        if is_watched() and options.listen_fd is None:
+            raise
+        with log_lines(options.log_format) as log:
+            if not isinstance(fault, ConfigFault | Fault):
+                log.critical("uncaught exception", exc_info=fault)
+                return 1
+            for problem in fault.problems if isinstance(fault, ConfigFault) else [fault.message]:
+                log.error(problem)
+        return 2 if isinstance(fault, ConfigFault) else 1
+
+
+def _run(options: argparse.Namespace, blueprint: Blueprint, log: logging.Logger) -> int:
     config = blueprint.config
-    server = config.server
-    workers = server.workers if options.workers is None else options.workers
+    workers = config.server.workers if options.workers is None else options.workers
     with data_folder(config.data):
         claim = Claim(config.data)
     try:
         if workers <= 1:
             return _run_loop(_serve(options, None))
-        return _run_workers(options, blueprint, workers)
+        return _run_workers(options, blueprint, workers, log)
     finally:
         claim.release()
 
 
-def _run_workers(options: argparse.Namespace, blueprint: Blueprint, workers: int) -> int:
+def _run_workers(options: argparse.Namespace, blueprint: Blueprint, workers: int, log: logging.Logger) -> int:
     server = blueprint.config.server
     try:
         listening = listen(options.host or server.host, server.port if options.port is None else options.port)
     except OSError as error:
-        return _cannot_listen(options, server, error)
+        raise _cannot_listen(options, server, error) from error
     asyncio.run(_introduce(blueprint, listening))
     pid = blueprint.config.data / PID_FILE
     pid.write_text(f"{os.getpid()}\n")
     try:
-        command = worker_command(["serve", "--config", str(options.config)])
-        return asyncio.run(Supervisor(command, listening, workers, blueprint.config.data).run())
+        # What the workers say has the supervisor's format, also before they have read the configuration.
+        style = style_of(blueprint.config.log.format, sys.stderr)
+        command = worker_command(["serve", "--config", str(options.config), "--log-format", style])
+        return asyncio.run(Supervisor(command, listening, workers, blueprint.config.data, log).run())
     finally:
         pid.unlink(missing_ok=True)
 
 
-def _cannot_listen(options: argparse.Namespace, server: Server, error: OSError) -> int:
+def _cannot_listen(options: argparse.Namespace, server: Server, error: OSError) -> GatewayFault:
     host, port = options.host or server.host, server.port if options.port is None else options.port
-    print(f"gateway: cannot listen on {host}, port {port}: {error.strerror or error}", file=sys.stderr)
-    return 1
+    return GatewayFault(f"cannot listen on {host}, port {port}: {error.strerror or error}")
 
 
 def run_reload(options: argparse.Namespace) -> int:
@@ -198,7 +223,7 @@ async def _serve(options: argparse.Namespace, listening: socket.socket | None) -
                 link.tell("ready", os.getpid())
             await service.serve()
     except OSError as error:
-        return _cannot_listen(options, gateway.runtime.config.server, error)
+        raise _cannot_listen(options, gateway.runtime.config.server, error) from error
     finally:
         await service.close()
         await gateway.stop()

@@ -7,6 +7,7 @@ Balances, key ceilings and rate windows are exact over all of them, because they
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -39,9 +40,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 class Supervisor:
     """Keeps `count` workers running until it is told to stop. command: starts one worker; the sockets' numbers are
-    appended as `--listen-fd N --siblings-fd M`, this process's as `--supervisor N`. data: the data folder."""
+    appended as `--listen-fd N --siblings-fd M`, this process's as `--supervisor N`. data: the data folder. log: of
+    this process."""
 
-    def __init__(self, command: Sequence[str], listening: socket.socket, count: int, data: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], listening: socket.socket, count: int, data: Path, log: logging.Logger
+    ) -> None:
+        self._log = log
         self._command = [*command, "--listen-fd", str(listening.fileno()), "--supervisor", str(os.getpid())]
         self._listening = listening
         self._count = count
@@ -94,7 +99,9 @@ class Supervisor:
             if self._stopping.is_set():
                 return status
             pause = 0.0 if loop.time() - began > _SHORTEST_LIFE else min(max(1.0, pause * 2), _LONGEST_PAUSE)
-            print(f"gateway: worker {number} ended with status {status}, starting another", file=sys.stderr)
+            self._log.error(
+                "a worker ended, another is started", extra={"worker": number, "status": status, "pid": worker.pid}
+            )
             try:
                 async with asyncio.timeout(pause):
                     await self._stopping.wait()

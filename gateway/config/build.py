@@ -84,8 +84,7 @@ def build(
 
     sections: the models of the plugins' own top-level sections, by plugin name. kinds, payments, searches: by their
     `kind`. stores, counters: by URL scheme; stores None leaves `database.url` unchecked.
-    plugins: the names of all loaded plugins, which `pipeline` may name; None leaves that unchecked. left_out: of those
-    that are there, and were not to be loaded.
+    plugins: the names of all loaded plugins, None leaves them unchecked; left_out: of those that are not to be loaded.
     """
     builder = _Builder(document, sections, kinds)
     core = builder.core()
@@ -93,8 +92,7 @@ def build(
     providers = builder.providers()
     models, patterns = builder.models(core.credits.per_usd if core else 1_000_000)
     aliases = builder.aliases()
-    services = builder.payments(payments)
-    search_services = builder.searches(searches)
+    services, search_services = builder.payments(payments), builder.searches(searches)
     mcp_servers = builder.mcp_servers()
     builder.places(core, stores, counters)
     names = builder.names("models") | builder.names("aliases")

@@ -77,9 +77,10 @@ class FilesSettings(Section):
 
 class BatchesSettings(Section):
     """Many requests at once, answered by a provider within a day. providers: the sections of those that do it, all of
-    them in `files.providers`; empty: no batches are taken. most_requests: lines of one batch. poll: how often a batch
-    that runs is looked after at its provider."""
+    them in `files.providers`; empty: no batches are taken. most_requests: lines of one batch. most_open: batches of one
+    account that are not over yet. poll: how often a batch that runs is looked after at its provider."""
 
     providers: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], ListOf] = ()
     most_requests: Annotated[int, Field(ge=1, le=50_000)] = 10_000
+    most_open: Annotated[int, Field(ge=1, le=100_000)] = 100
     poll: Annotated[Duration, Field(ge=1, le=86_400)] = 60.0

@@ -38,7 +38,7 @@ _HIGHEST_PRICE = Decimal(1_000_000)
 class Section(BaseModel):
     """Base of every section of the core: frozen, without unknown keys, and strict (`"8080"` is not a number)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 def refuse(message: str) -> NoReturn:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 _NOTE = re.compile(r"^\[\^([\w-]+)\]: (.+)\n?", re.MULTILINE)
 _NOTED = re.compile(r"\[\^([\w-]+)\]|(<br>)")
+_WHOLE = 30
+"""Characters of a code that a line of a phone has room for; such a code is not broken at its hyphens."""
 _MODEL = re.compile(r"""["']?model["']?\s*[:=]\s*["']([^"']+)["']""")
 _PROMPT = re.compile(r"""["']?(?:content|input)["']?\s*[:=]\s*(["'])((?:(?!\1).)+)\1""")
 _PAGES = frozenset("/models /pricing /chat /usage /credits /api /settings/api-keys /account /admin".split())
@@ -229,7 +231,10 @@ class _Page:
     def _inline(self, token: Token) -> str:
         for child in token.children or ():
             if child.type == "code_inline" and child.content in _PAGES:
-                child.type, child.content = "html_inline", f'<a href="{child.content}"><code>{child.content}</code></a>'
+                code = f'<code class="whole">{child.content}</code>'
+                child.type, child.content = "html_inline", f'<a href="{child.content}">{code}</a>'
+            elif child.type == "code_inline" and len(child.content) <= _WHOLE:
+                child.attrSet("class", "whole")
             elif child.type == "text" and _NOTED.search(child.content):
                 child.type, child.content = "html_inline", self._marked(child.content)
             if child.type == "link_open":

@@ -52,6 +52,7 @@ _OUTPUTS = {"image": "draws", "audio": "speaks"}
 _OPERATIONS = {
     "images": "draws",
     "image_edits": "edits",
+    "image_variations": "edits",
     "speech": "speaks",
     "transcriptions": "transcribes",
     "translations": "translates",

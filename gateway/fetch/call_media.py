@@ -7,6 +7,7 @@ import base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from gateway.aside import Aside
 from gateway.call import Call, Target
 from gateway.errors import CallerFault, Fault, GatewayFault
 from gateway.fetch.body import find_references, with_media
@@ -22,17 +23,21 @@ class CallMedia:
         self._inline: dict[str, str] = {}
         self._allowance: Allowance | None = None
 
-    async def fill(self, call: Call, target: Target, media_urls: Callable[[Mapping[str, Any]], Sequence[str]]) -> Call:
+    async def fill(
+        self, call: Call, target: Target, media_urls: Callable[[Mapping[str, Any]], Sequence[str]], aside: Aside
+    ) -> Call:
         """The call as `target` needs it: itself when there is nothing to fetch, otherwise a copy of it with another
-        body, in which the URLs that `media_urls` names are `data:` URLs. `call.body` stays as it is.
+        body, in which the URLs that `media_urls` names are `data:` URLs. `call.body` stays as it is. A body is walked
+        `aside`, if it is big.
 
         Raises CallerFault (400) that names the field: `media_fetch_disabled`, `media_too_many`, or what
         `MediaFetcher.fetch` raises. The first failure stops the other fetches.
         """
-        urls = [url for url in dict.fromkeys(media_urls(call.body)) if url[:5].lower() != "data:"]
+        named = await aside(call.size, media_urls, call.body)
+        urls = [url for url in dict.fromkeys(named) if url[:5].lower() != "data:"]
         if not urls:
             return call
-        paths = find_references(call.body, set(urls))
+        paths = await aside(call.size, find_references, call.body, set(urls))
         lost = [url for url in urls if url not in paths]
         if lost:
             raise GatewayFault(
@@ -43,7 +48,8 @@ class CallMedia:
         missing = {url: paths[url] for url in urls if url not in self._inline}
         if missing:
             await self._fetch(fetcher, missing)
-        return call.view(call.dialect, with_media(call.body, {url: self._inline[url] for url in urls}))
+        inline = {url: self._inline[url] for url in urls}
+        return call.view(call.dialect, await aside(call.size, with_media, call.body, inline))
 
     def _check(self, urls: list[str], paths: Mapping[str, str], target: Target) -> MediaFetcher:
         path = paths[urls[0]]

@@ -117,7 +117,7 @@ def sum_up(rounds: Iterable[tuple[Call, Measured]]) -> Bill:
     if not paid:
         return Bill(Usage(), "void", {}, ())
     billed = tuple(
-        BilledRound(sent.target, measured.usage, measured.basis) for sent, measured in paid if sent.target is not None
+        [BilledRound(sent.target, measured.usage, measured.basis) for sent, measured in paid if sent.target is not None]
     )
     if len(paid) == 1:
         return Bill(*paid[0][1], billed)

@@ -52,7 +52,7 @@ class Ending:
     @property
     def shown(self) -> dict[str, Any]:
         """The usage that was billed, with its cost; empty while nothing was."""
-        shown, cost = self._shown, self._call.cost
+        shown, cost = self._shown, self._call.progress.cost
         return {**shown} if cost is None or not shown else {**shown, "cost": cost}
 
     def answer_begins(self) -> None:
@@ -81,7 +81,7 @@ class Ending:
         """`begin`, and wait until it is done. The wait may be cancelled; the finish phase is not."""
         self.begin(status, fault_code=fault_code, finish_reason=finish_reason, client_left=client_left)
         if self.finishing is not None:
-            await asyncio.shield(self.finishing)
+            await _over(self.finishing)
 
     def begin(self, status: int, *, fault_code: str = "", finish_reason: str = "", client_left: bool = False) -> None:
         """Count the bill and start the finish phase. Several ends may come together (an error while the caller
@@ -91,19 +91,20 @@ class Ending:
         now = time.monotonic()
         call, bill = self._call, self._rounds.bill(abandoned=client_left)
         self._shown = bill.shown
+        progress = call.progress
         self.outcome = Outcome(
             status=status,
             usage=bill.usage,
             basis=bill.basis,
-            target=call.target,
+            target=progress.target,
             fault_code=fault_code,
             finish_reason=finish_reason,
             first_byte=None if self.first_byte is None else self.first_byte - call.started,
             total=now - call.started,
-            attempts=call.attempts,
+            attempts=progress.attempts,
             client_left=client_left,
             rounds=bill.rounds,
-            fees=call.fees,
+            fees=progress.fees,
         )
         if self.identified:
             work = self._finish(call, self.outcome)
@@ -137,3 +138,18 @@ class Ending:
         last = self._rounds.last
         found = None if last is None else last.answer if last.pump is None else last.pump.relay
         await stateful.keep_left(found, self._rounds.whole, self.shown)
+
+
+async def _over(task: asyncio.Task[None]) -> None:
+    """Wait for a task that is not cancelled with whoever waits: `asyncio.shield` in half the steps, which every request
+    takes."""
+    if not task.done():
+        waiter = asyncio.get_running_loop().create_future()
+
+        def wake(_: asyncio.Task[None]) -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
+        task.add_done_callback(wake)
+        await waiter
+    task.result()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from gateway.call import Call, Outcome, Target
+from gateway.call import Call, Outcome, Target, Usage
 from gateway.config import Config
 from gateway.errors import Fault
 from gateway.operations import OPERATIONS
@@ -56,18 +58,23 @@ class Recorder:
 
     async def finish_call(self, call: Call, outcome: Outcome) -> None:
         """Write down what was kept of a call that is over and settled."""
-        for number, tapped in enumerate(call.state.pop(_STATE, ()), 1):
+        taps: list[_Tap] = call.state.pop(_STATE, [])
+        answered = [tapped for tapped in taps if tapped.status is not None and tapped.status < 300]
+        # Of several answered requests (rounds, choices one by one) it is not known here which is billed for what.
+        billed = outcome.rounds[0].usage if len(answered) == len(outcome.rounds) == 1 else None
+        for number, tapped in enumerate(taps, 1):
             if tapped.status is not None and tapped.size <= _LARGEST:
-                await asyncio.to_thread(self._write, f"{call.id}-{number}", tapped, call)
+                usage = billed if tapped in answered else None
+                await asyncio.to_thread(self._write, f"{call.id}-{number}", tapped, call, usage)
 
-    def _write(self, name: str, tapped: _Tap, call: Call) -> None:
+    def _write(self, name: str, tapped: _Tap, call: Call, billed: Usage | None) -> None:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._written is None:
                 self._written = sum(1 for _ in self._folder.glob("*.json"))
             if self._written >= self._most:
                 return
-            raw = tapped.transcript(name, call, self._mask)
+            raw = tapped.transcript(name, call, billed, self._mask)
             file = self._folder / f"{name}.json"
             file.touch(mode=0o600)
             file.write_bytes(raw)
@@ -104,20 +111,28 @@ class _Tap:
     def end(self, fault: Fault | None) -> None:
         self._sink.end(fault)
 
-    def transcript(self, name: str, settled: Call, mask: Callable[[str], str]) -> bytes:
-        """The file. settled: the call as it is now; its cost is known."""
+    def transcript(self, name: str, settled: Call, billed: Usage | None, mask: Callable[[str], str]) -> bytes:
+        """The file. settled: the call as it is now; its cost is known. billed: what it was billed for, where this is
+        all of it; `charge` is then what was paid."""
         call, target = self._call, self._target
         reply = UpstreamReply(self.status or 0, dict(self._headers), b"".join(self._parts))
         answer, measured = read_again(call, self._attempt.reader, reply)
+        charge = target.price.charge(measured.usage) if target.price is not None else 0
+        if billed is not None and settled.cost is not None:
+            charge = settled.cost - math.ceil(settled.fees)
         known = {
             "model": call.model,
+            "dialect": call.dialect,
             "operation": call.operation,
             "stream": call.stream,
             "max_output": call.max_output,
             "body": call.body,
+            "forms": {name: form.body for name, form in call.forms.items() if form.fault is None},
             "target": target.model,
             "answer": answer,
-            "charge": target.price.charge(measured.usage) if target.price is not None else 0,
+            "usage": asdict(measured.usage),
+            "billed": None if billed is None else asdict(billed),
+            "charge": charge,
             "cost": settled.cost,
         }
         return write_transcript(name, self._attempt.request, reply, known, mask)

@@ -208,7 +208,7 @@ class Rounds:
                 found.measured = measure_abandoned(found.sent, tally)
             elif tally is not None:
                 found.measured = measure_stream(found.sent, tally)
-        return sum_up((found.sent, found.measured) for found in self._rounds)
+        return sum_up([(found.sent, found.measured) for found in self._rounds])
 
     async def receive_rest(self) -> None:
         """The caller left: receive the rest of the last round for nobody. Raises Fault when it breaks off."""
@@ -254,7 +254,10 @@ class Rounds:
 
     async def _outliving(self, work: Coroutine[Any, Any, None]) -> None:
         """Await upstream work; where a provider's policy is to drain, in a task that outlives the caller."""
-        if not any(self._drains(target) for target in self._call.targets):
+        for target in self._call.targets:
+            if self._drains(target):
+                break
+        else:
             await work
             return
         # The caller's leaving cancels this handler, which must not take the upstream request with it.
@@ -267,7 +270,8 @@ class Rounds:
 
     def _note(self, found: Round) -> None:
         """The copy that a further round sent has learnt what the call must know."""
-        self._call.attempts, self._call.target = found.sent.attempts, found.sent.target
+        if found.sent is not self._call:
+            self._call.attempts, self._call.target = found.sent.attempts, found.sent.target
 
 
 def _measure_failure(found: Round, fault: Fault) -> None:

@@ -45,7 +45,7 @@ def fitting(room: int, base: Decimal, least_base: Decimal, unit_price: Decimal, 
 
 def checked_price(value: Decimal, what: str) -> Decimal:
     """`value` when it is a finite price between 0 and MAX_CREDITS; GatewayFault otherwise (a wrong price list)."""
-    if not isinstance(value, Decimal):
+    if type(value) is not Decimal:
         value = Decimal(value)
     if not value.is_finite() or value < 0 or value > _MOST:
         raise GatewayFault(f"The price of this request cannot be used ({what} out of range).", detail=str(value)[:80])
@@ -54,7 +54,7 @@ def checked_price(value: Decimal, what: str) -> Decimal:
 
 def checked_count(value: int, what: str) -> int:
     """`value` when it is an integer between 0 and MAX_CREDITS; GatewayFault otherwise (never a client's doing)."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_CREDITS:
+    if type(value) is not int or not 0 <= value <= MAX_CREDITS:
         raise GatewayFault(f"The bill of this request cannot be used ({what} out of range).", detail=repr(value)[:80])
     return value
 

@@ -152,8 +152,11 @@ class Dispatcher:
         tried.end(None)
         if call.max_output is None:
             return answer
-        choices = OPERATIONS[call.operation].choices(call.body)
-        return await self._aside(4 * answer.output_tokens, OutputLimit(call.max_output, choices).end, answer)
+        limit, size = (
+            OutputLimit(call.max_output, OPERATIONS[call.operation].choices(call.body)),
+            4 * answer.output_tokens,
+        )
+        return limit.end(answer) if size <= SMALL else await self._aside(size, limit.end, answer)
 
     def _try(self, call: Call, plan: Plan) -> Try:
         return Try(call, plan.target, plan.lane, plan.clock, self._observe)
@@ -245,7 +248,7 @@ class Dispatcher:
             plan.media = CallMedia(self._fetcher)
         try:
             async with asyncio.timeout_at(plan.deadline):
-                return await plan.media.fill(call, plan.target, provider.media_urls)
+                return await plan.media.fill(call, plan.target, provider.media_urls, self._aside)
         except TimeoutError:
             raise time_limit_passed("total") from None
 

@@ -38,15 +38,19 @@ class StreamMeter:
         # What was covered when the answer was no, -1 while it never was; and whether it was used up by then.
         self._refused = self._final = False
         self._ask_at = (call.covered or 0) // 2
+        self._held_back = False
 
     def look(self) -> None:
         """Something was relayed."""
-        covered = self._call.covered
+        covered = self._call.progress.covered
         if covered is None:
             self._pump.meter = None
             self._pump.hold_back(False)
             return
         tally = self._pump.tally
+        ask_at = self._ask_at
+        if tally.chunks < ask_at and tally.text_bytes < 2 * ask_at and not (self._held_back or tally.usage):
+            return  # nearly always: far from what is covered, which is more than where it asks
         if tally.complete:  # only its usage is still to come
             self._pump.hold_back(False)
             return
@@ -58,6 +62,7 @@ class StreamMeter:
             if used_up or (not self._refused and max(tally.chunks, tally.text_bytes // 2) >= self._ask_at):
                 self._asking = True
                 self._spawn(self._ask(covered, used_up), f"extend {self._call.id}")
+        self._held_back = used_up
         self._pump.hold_back(used_up)
 
     def _count(self, bytes_per_token: int) -> int:

@@ -19,17 +19,19 @@ _SPARE = 8
 
 
 class OutputLimit:
-    """The limit of one answer. tokens: over all choices."""
+    """The limit of one answer. tokens: over all choices. text: bytes that so many tokens mostly have. Nothing is passed
+    while there are no more chunks than `tokens`, no more bytes than `text`, and no usage."""
 
-    __slots__ = ("_choices", "tokens")
+    __slots__ = ("_choices", "text", "tokens")
 
     def __init__(self, tokens: int, choices: int = 1) -> None:
         self.tokens = tokens * choices
+        self.text = _USUAL * self.tokens
         self._choices = choices
 
     def is_near(self, tally: Tally, more: int) -> bool:
         """Whether `more` further items may pass the limit."""
-        return tally.chunks + more > self.tokens or tally.text_bytes > _USUAL * self.tokens
+        return tally.chunks + more > self.tokens or tally.text_bytes > self.text
 
     def is_passed(self, tally: Tally) -> bool:
         """Whether the answer has gone on beyond it. Not before the last choice has ended: then only usage comes."""

@@ -9,6 +9,7 @@ from email.utils import formatdate
 from gateway.errors import Fault, UpstreamFault
 from gateway.provider import Exchange, Reader, StreamDecoder, StreamItem, UpstreamReply
 from gateway.upstream.inflating import Inflater, inflater_of
+from gateway.upstream.output_limit import OutputLimit
 from gateway.upstream.timeouts import Limits
 
 
@@ -60,7 +61,7 @@ class CollectedBody:
 
 class StreamReading:
     """One streamed answer: head and bytes in, decoded items out. An error answer, or a whole answer to a request for
-    a stream, is collected and read at its end."""
+    a stream, is collected and read at its end. overran: it was longer than its limit."""
 
     def __init__(self, reader: Reader, limits: Limits) -> None:
         self._reader = reader
@@ -69,6 +70,7 @@ class StreamReading:
         self._body: CollectedBody | None = None
         self._pending = 0
         self._inflater: Inflater | None = None
+        self.overran = False
 
     @property
     def done(self) -> bool:
@@ -89,26 +91,30 @@ class StreamReading:
                 self._body.add(chunk)
             return []
         if self._inflater is None:
-            return self._decode(self._decoder, chunk)
+            found = self._decoder.feed(chunk)
+            if not found or self._pending:
+                self._keep_in_bounds(len(chunk), bool(found))
+            return found
         items: list[StreamItem] = []
         size = 0
         for piece in self._inflater.pieces(chunk):
             size += len(piece)
             if size > self._limits.max_event:
                 raise _too_large(self._limits.max_event)
-            items += self._decode(self._decoder, piece)
+            found = self._decoder.feed(piece)
+            self._keep_in_bounds(len(piece), bool(found))
+            items += found
         return items
 
-    def _decode(self, decoder: StreamDecoder, chunk: bytes) -> list[StreamItem]:
-        items = decoder.feed(chunk)
-        # What gave no item yet is kept by the decoder, whatever its dialect; it must not be kept without end.
-        self._pending = 0 if items else self._pending + len(chunk)
+    def _keep_in_bounds(self, size: int, whole: bool) -> None:
+        """What gave no item yet is kept by the decoder, whatever its dialect; it must not be kept without end."""
+        self._pending = 0 if whole else self._pending + size
         if self._pending > self._limits.max_event:
             raise _too_large(self._limits.max_event)
-        return items
 
-    def end(self) -> list[StreamItem]:
-        """The connection ended in good order: the items that were still held back. Raises Fault."""
+    def end(self, limit: OutputLimit | None = None) -> list[StreamItem]:
+        """The connection ended in good order: the items that were still held back; of a whole answer no more than
+        `limit` allows. Raises Fault."""
         if self._decoder is not None:
             return self._decoder.finish()
         if self._body is None:
@@ -116,6 +122,11 @@ class StreamReading:
         reply = self._body.reply()
         if reply.status >= 300:
             raise fault_of(self._reader, reply)
+        if limit is not None:
+            answer = limit.end(self._reader.read_reply(reply))
+            if answer.overran and answer.unfold is not None:
+                self.overran = True
+                return list(answer.unfold(answer.body))
         return self._reader.unfold(reply)
 
 

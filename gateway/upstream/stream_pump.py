@@ -161,7 +161,9 @@ class StreamPump:
             return
         if fault is None:
             try:
-                self._relay(self._reading.end())
+                items = self._reading.end(self.limit)
+                self.overran = self._reading.overran
+                self._relay(items)
             except Fault as error:
                 fault = error
             except Exception as error:  # a bug in a decoder: nobody above would hear of it, and the caller would wait
@@ -250,8 +252,7 @@ class StreamPump:
             self.exchange.pause()
 
     def _relay(self, items: list[StreamItem]) -> None:
-        near = self.limit is not None and self.limit.is_near(self.tally, len(items))
-        if len(items) < 2 or (self.meter is None and not near):
+        if len(items) < 2 or (self.meter is None and not self._is_near_limit(len(items))):
             self._pass_on(items)
             return
         # One by one: many come in one read, and no more may go out than is paid for.
@@ -263,6 +264,9 @@ class StreamPump:
                 return
             self._pass_on([item])
 
+    def _is_near_limit(self, more: int) -> bool:
+        return self.limit is not None and self.limit.is_near(self.tally, more)
+
     def _conclude(self) -> None:
         """The upstream has said its last word: end, once all of it was relayed."""
         if self.ended or self._waiting or not (self._over or self._reading.done):
@@ -271,8 +275,10 @@ class StreamPump:
         self._finish(None if whole else cut("the stream ended without a finish_reason"))
 
     def _pass_on(self, items: list[StreamItem]) -> None:
-        self._answered = self._answered or bool(items)
-        data, fault = self.relay.feed(self.tally.add(items))
+        tally = self.tally
+        if items:
+            self._answered = True
+        data, fault = self.relay.feed(tally.add(items))
         if data:
             outlet = self._outlet
             if outlet is not None:
@@ -284,14 +290,18 @@ class StreamPump:
                 if self.attempt is not None:
                     self.attempt.answers()
                 self._wake()
-        if self.limit is not None and fault is None and self.limit.is_passed(self.tally):
-            self.overran = True
-            self.stop()
-            return
-        if self.meter is not None and fault is None:
-            self.meter()
         if fault is not None:
             self._finish(fault)
+            return
+        limit = self.limit
+        if limit is not None and (tally.chunks > limit.tokens or tally.text_bytes > limit.text or tally.usage):
+            # Nearly always far from it.
+            if limit.is_passed(tally):
+                self.overran = True
+                self.stop()
+                return
+        if self.meter is not None:
+            self.meter()
 
     def _finish(self, fault: Fault | None) -> None:
         if fault is None and not self._answered:

@@ -7,6 +7,7 @@ when it fires, looks how much is left and sleeps on.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -56,8 +57,10 @@ class Watchdog:
         self.began = self.last_in = self.last_out = self._loop.time()
         self.receiving = False
         self.suspended = False
+        # No later than what counts once the answer has begun: then the timer need not be set anew for that, which is
+        # once for each answer. When it is early it sleeps on.
         self._timer: asyncio.TimerHandle | None = None
-        self._arm()
+        self._arm(self.began + limits.idle)
 
     def touch_in(self) -> None:
         """Bytes came from upstream."""
@@ -98,8 +101,10 @@ class Watchdog:
             self._timer.cancel()
             self._arm()
 
-    def _arm(self) -> None:
+    def _arm(self, latest: float = math.inf) -> None:
         when, _ = self._next()
+        if when > latest:
+            when = latest
         if self._quiet:
             when = min(when, self.last_out + self._quiet)
         self._timer = self._loop.call_at(when, self._fire)

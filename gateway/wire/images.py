@@ -1,5 +1,5 @@
-"""Images: the requests of OpenAI's `POST /images/generations` and `/images/edits` (API reference) checked, and what
-they come to.
+"""Images: the requests of OpenAI's `POST /images/generations`, `/images/edits` and `/images/variations` (API reference)
+checked, and what they come to.
 
 A body that came as a form holds its files as `gateway.wire.multipart.Upload`; one in JSON may hold data URLs in their
 place (`images: [{"image_url": ...}]`), which `with_uploads` turns into the same.
@@ -52,6 +52,10 @@ GENERATION_FIELDS: Mapping[str, Validator] = {
     "style": word.about("`vivid` or `natural`, for models that know it."),
     "moderation": word.about("`auto` or `low`."),
 }
+VARIATION_FIELDS: Mapping[str, Validator] = {
+    "image": upload_of(LARGEST_INPUT, "an image").about("The image to vary, as a file of a form."),
+    **{name: _MADE[name] for name in ("model", "n", "size", "response_format", "user")},
+}
 _LINKED = obj({"image_url": filled_string, "file_id": filled_string})
 EDIT_FIELDS: Mapping[str, Validator] = {
     "image": uploads_of(MOST_INPUTS, upload_of(LARGEST_INPUT, "an image").check).about(
@@ -75,6 +79,8 @@ def _check_edit(body: Mapping[str, Any]) -> None:
 
 GENERATION_REQUEST = plain_request(GENERATION_FIELDS, ("prompt",))
 """A whole request for images. Raises CallerFault 400 that names the field."""
+VARIATION_REQUEST = plain_request(VARIATION_FIELDS, ("image",))
+"""A whole request for other images like a given one. Raises CallerFault 400 that names the field."""
 EDIT_REQUEST = plain_request(EDIT_FIELDS, ("prompt",), _check_edit)
 """A whole request for an edit, with its images as files."""
 

@@ -218,6 +218,9 @@ def _is_object(value: Any) -> TypeGuard[Mapping[str, Any]]:
     return type(value) is dict or isinstance(value, Mapping)
 
 
+_NUMBERS = frozenset({int, float, bool, type(None)})
+
+
 def _measure_body(body: Mapping[str, Any], size: _Size) -> None:
     messages = body.get("messages")
     for message in messages if isinstance(messages, list) else ():
@@ -226,6 +229,20 @@ def _measure_body(body: Mapping[str, Any], size: _Size) -> None:
             _measure_message(message, size)
         elif isinstance(message, str):
             size.text += text_bytes(message)
+    if not _TOOLS.isdisjoint(body):
+        _measure_tools(body, size)
+    for key, value in body.items():
+        if key in _NO_TEXT or type(value) in _NUMBERS:
+            continue  # nearly always
+        # Schemas and predictions, and whatever a provider invented (documents, system prompts).
+        if isinstance(value, str | list) or _is_object(value):
+            size.text += any_bytes(value)
+
+
+_TOOLS = frozenset({"tools", "functions", "web_search_options"})
+
+
+def _measure_tools(body: Mapping[str, Any], size: _Size) -> None:
     for key in ("tools", "functions"):
         tools = body.get(key)
         if isinstance(tools, list) and tools:
@@ -234,10 +251,6 @@ def _measure_body(body: Mapping[str, Any], size: _Size) -> None:
             size.text += any_bytes(tools)
     if body.get("web_search_options") is not None:
         size.web_search = 1
-    for key, value in body.items():
-        # Schemas and predictions, and whatever a provider invented (documents, system prompts).
-        if key not in _NO_TEXT and (isinstance(value, str | list) or _is_object(value)):
-            size.text += any_bytes(value)
 
 
 def _measure_message(message: Mapping[str, Any], size: _Size) -> None:
@@ -309,10 +322,10 @@ def _decoded(data: Any) -> int:
 
 def any_bytes(value: Any) -> int:
     """Bytes of a value as JSON text: at least the bytes of all texts in it."""
-    if isinstance(value, str):
-        return text_bytes(value)
     if value is None:
         return 0
+    if isinstance(value, str):
+        return text_bytes(value)
     try:
         return len(orjson.dumps(value))
     except TypeError:  # nested too deep, half a surrogate pair, or a number beyond 64 bits

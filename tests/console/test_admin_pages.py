@@ -271,7 +271,7 @@ class TestActs:
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 async def test_everybody_can_use_the_pages(chromium: Browser, lasting: House) -> None:
     async with looking(chromium, "admin") as look:
         await sign_in(lasting.running, look.page.context, lasting.admin)

@@ -23,7 +23,7 @@ from .looking import looking
 
 __all__ = ["chromium"]
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.timeout(300)]
 SECRET = "till-secret-example"
 HOSTILE = "<script>document.title='owned'</script>"
 PLUGIN = """

@@ -365,8 +365,10 @@ class TestMedia:
             await chat.click("Attach")
         await (await chosen.value).set_files([{"name": "a.txt", "mimeType": "text/plain", "buffer": b"a"}])
         await chat.page.locator(".attachment").wait_for()
-        await chat.send("And this")
-        assert "takes a text only" in await chat.text(".banner.bad")
+        await chat.write("And this")
+        await chat.page.keyboard.press("Enter")
+        assert "takes a text only" in await chat.text("[data-part=said]")
+        assert await chat.page.locator(".message").count() == 2, "nothing is sent, and nothing that was written is lost"
         assert len(chat.model.requests) == 1
 
     async def test_models_that_can_do_nothing_here_are_not_offered(self, open_chat):

@@ -87,6 +87,13 @@ def test_footnotes_and_line_breaks(markdown: Markdown) -> None:
     assert "[^n]" not in html
 
 
+def test_a_code_that_fits_on_a_line_is_not_broken(markdown: Markdown) -> None:
+    html = markdown.render(f"# T\n\n`x-gateway-cost` `{'x-' * 16}` `/models`\n").html
+    assert '<code class="whole">x-gateway-cost</code>' in html
+    assert f"<code>{'x-' * 16}</code>" in html
+    assert '<a href="/models"><code class="whole">/models</code></a>' in html
+
+
 def test_examples_side_by_side_become_tabs(markdown: Markdown) -> None:
     source = "# T\n\n```python\na = 1\n```\n\n```js\nlet a\n```\n\n```bash\nls\n```\n\ntext\n\n```python\nb = 2\n```\n"
     html = markdown.render(source).html

@@ -233,3 +233,23 @@ def modules() -> Path:
             if done.returncode:
                 pytest.skip(f"npm could not install the SDK: {done.stderr[-300:]}")
     return NODE / "node_modules"
+
+
+@pytest.fixture(scope="session")
+def run_javascript(modules: Path) -> Callable[[dict[str, str], Path], dict[str, str]]:
+    """Runs programs in a folder, in the order given: name -> text becomes name -> what it said."""
+
+    def run(programs: dict[str, str], folder: Path) -> dict[str, str]:
+        (folder / "node_modules").symlink_to(modules)
+        files = {str(folder / f"{at}.mjs"): name for at, name in enumerate(programs)}
+        for file, name in files.items():
+            Path(file).write_text(programs[name])
+        command = ["node", str(NODE / "programs.mjs"), *files]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=folder)
+        results = [json.loads(line) for line in done.stdout.splitlines()]
+        assert {files[one["file"]]: one["failed"] for one in results if one["failed"]} == {}
+        said = {files[one["file"]]: one["said"] for one in results}
+        assert said.keys() == programs.keys(), done.stderr
+        return said
+
+    return run

@@ -99,6 +99,15 @@ def ask(base: str, key: str) -> str:
         return str(json.load(answer)["choices"][0]["message"]["content"])
 
 
+def a_taken_port_is_said_in_one_line(port: str, folder: Path) -> None:
+    command = [sys.executable, "-m", "gateway", "serve", "--port", port, "--config", str(folder / "config.yaml")]
+    environment = {**os.environ, "GATEWAY_DATA": str(folder / "other")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1, port {port}: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_first_and_second_start(start, tmp_path):
     first = start()
     command = first.wait_for(r"\n  (curl .*?'\{.*?\}')\n")[1]
@@ -116,6 +125,7 @@ def test_first_and_second_start(start, tmp_path):
         assert "Hello!" in answer["choices"][0]["message"]["content"]
         assert answer["model"] == "muh-chat"
     assert "Still there?" in ask(base, key)
+    a_taken_port_is_said_in_one_line(base.rpartition(":")[2], tmp_path)
     assert first.stop() == 0
 
     database = tmp_path / "data" / "gateway.db"
@@ -129,15 +139,3 @@ def test_first_and_second_start(start, tmp_path):
     assert "mghp_" not in second.printed
     assert "secret" not in second.printed
     assert key not in (tmp_path / "log.txt").read_text()
-
-
-def test_a_taken_port_is_said_in_one_line(start, tmp_path):
-    running = start()
-    port = running.wait_for(r"serves http://127\.0\.0\.1:(\d+)/v1")[1]
-    command = [sys.executable, "-m", "gateway", "serve", "--port", port, "--config", str(tmp_path / "config.yaml")]
-    environment = {**os.environ, "GATEWAY_DATA": str(tmp_path / "other")}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
-    assert done.returncode == 1
-    assert f"cannot listen on 127.0.0.1, port {port}: " in done.stderr
-    assert "Traceback" not in done.stderr
-    assert running.stop() == 0

@@ -15,6 +15,8 @@ from typing import Any
 import orjson
 import pytest
 
+from .test_documents import run_python
+
 pytestmark = pytest.mark.sdk
 ROOT = Path(__file__).resolve().parents[2]
 NODE = Path(__file__).parent / "node"
@@ -66,10 +68,6 @@ def run(*command: str, cwd: Path | None = None) -> str:
     return done.stdout.decode()
 
 
-def run_python(text: str) -> str:
-    return run(sys.executable, "-c", text)
-
-
 def run_curl(text: str) -> Any:
     return orjson.loads(run("bash", "-c", text.replace("curl ", "curl -sS ", 1)))
 
@@ -110,11 +108,13 @@ def test_the_documents_by_curl(tool_world):
     assert [item["type"] for item in answer["output"]] == ["web_search_call", "message"]
 
 
-@pytest.mark.parametrize(
-    "text", [program(SEARCH, "javascript"), program(SERVERS, "javascript"), document("JavaScript")]
-)
-def test_javascript(tool_world, modules, tmp_path, text):
-    (tmp_path / "node_modules").symlink_to(modules)
-    (tmp_path / "program.mjs").write_text(adapted(text, tool_world))
-    printed = run("node", "program.mjs", cwd=tmp_path)
-    assert "example" in printed or "honey" in printed
+def test_javascript(tool_world, tmp_path, run_javascript):
+    texts = {
+        "search": program(SEARCH, "javascript"),
+        "servers": program(SERVERS, "javascript"),
+        "documents": document("JavaScript"),
+    }
+    said = run_javascript({name: adapted(text, tool_world) for name, text in texts.items()}, tmp_path)
+    assert "example" in said["search"]
+    assert "honey" in said["servers"]
+    assert "example" in said["documents"]

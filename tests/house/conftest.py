@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,11 @@ class Source:
     is_package: bool
     text: str
     tree: ast.Module
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All nodes of the tree, as `ast.walk` finds them; most checks look at each."""
+        return list(ast.walk(self.tree))
 
     @classmethod
     def parse(cls, path: str, text: str, *, below: str = "") -> Source:

@@ -22,7 +22,7 @@ def swallowing_faults(sources) -> list[str]:
     faults = []
     for source in sources:
         lines = source.text.splitlines()
-        for handler in ast.walk(source.tree):
+        for handler in source.nodes:
             if not isinstance(handler, ast.ExceptHandler) or not is_broad(handler):
                 continue
             where = f"{source.path}:{handler.lineno}"

@@ -11,6 +11,7 @@ import ast
 import keyword
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pytest
@@ -80,23 +81,27 @@ class Definition:
         return f"{self.path}:{self.owner}.{self.name}" if self.owner else f"{self.path}:{self.name}"
 
 
-def reads(tree: ast.AST) -> Counter[str]:
+def reads(nodes: Iterable[ast.AST]) -> Counter[str]:
     """How often each name is read. A class's own name and a write do not count; an import alone does not either."""
     found: Counter[str] = Counter()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
             found[node.id if isinstance(node, ast.Name) else node.attr] += 1
         elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
             found[node.target.id] += 1
         elif isinstance(node, ast.MatchClass):
             found.update(node.kwd_attrs)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in BY_NAME:
+        elif isinstance(node, ast.Call) and _last_name(node.func) in BY_NAME:
             texts = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
             found.update(word for text in texts for word in text.split("."))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and " " not in node.value[:60]:
             # Annotations in quotes: `cast("Awaitable[object]", ...)`.
             found.update(part for part in _words(node.value) if part[:1].isupper())
     return found
+
+
+def _last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _words(text: str) -> list[str]:
@@ -145,9 +150,9 @@ def unused(sources, users, published, allowed=()) -> list[str]:
     `published` names. What only the dead read is dead, too; but not what the `allowed` keys read."""
     total: Counter[str] = Counter()
     for source in users:
-        total.update(reads(source.tree))
+        total.update(reads(source.nodes))
     waiting = [one for source in sources for one in definitions(source) if one.name not in published]
-    own = {id(one): reads(one.node) for one in waiting}
+    own = {id(one): reads(ast.walk(one.node)) for one in waiting}
     dead: list[Definition] = []
     dead_nodes: set[int] = set()
     found = True

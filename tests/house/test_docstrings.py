@@ -19,7 +19,7 @@ ALLOWED: dict[str, str] = {}
 def errands(sources) -> list[str]:
     found = []
     for source in sources:
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 text = ast.get_docstring(node) or ""
                 if ERRAND.fullmatch(text.strip()):

@@ -43,7 +43,7 @@ TRIVIAL = set(") ] } ), ], }, ( [ { else: try: return pass continue break )] }) 
 def code_lines(source) -> list[tuple[int, str]]:
     """(number, text) of the lines that do something."""
     skipped: set[int] = set()
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         if text or isinstance(node, ast.Import | ast.ImportFrom):
             skipped.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))

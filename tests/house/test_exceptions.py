@@ -38,7 +38,7 @@ def kept_exceptions(sources) -> list[str]:
 
     for source in sources:
         look(source.path, source.tree.body)
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
                 for default in [*node.args.defaults, *node.args.kw_defaults]:
                     if _makes_exception(default):

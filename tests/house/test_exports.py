@@ -17,6 +17,7 @@ BaseUrl
 Basis
 BatchesProvider
 BilledRound
+BytesTally
 COMPLETIONS
 Call
 CallProgress
@@ -195,6 +196,7 @@ read_usage
 redact
 redact_fault
 refuse_forbidden
+schema_of
 seal
 search_activity
 stops_of

@@ -25,7 +25,7 @@ INTERNAL = {"runtime", "gateway", "pipeline", "runner", "_gateway"}
 def faults(sources) -> list[str]:
     found = []
     for source in sources:
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
                     wanted = HANDED.get(argument.arg)

@@ -15,9 +15,9 @@ FLOORS = (
     "errors aside certificates claim wire profile explanation text_filter records price call costs provider "
     "transcripts readers plain_readers sending quirks operations dialect plain_dialect text_dialect inbound payments "
     "tools credentials stores journal config storage catalog fetch hookspecs counting api pluginload pipeline "
-    "upstream runner logs exposition metrics siblings budgets discovery provider_files batch_bill batches erasing "
-    "reloading server_secret passwords builtin sqlite own_plugins servertools responses keeping blueprint generation "
-    "runtime http console cli __main__ testing"
+    "upstream runner logs exposition metrics siblings budgets discovery provider_files batch_object batch_bill batches "
+    "erasing reloading server_secret passwords builtin sqlite own_plugins servertools responses keeping blueprint "
+    "generation runtime http console cli __main__ testing"
 ).split()
 
 # Entries that may use less than their floor would allow.
@@ -36,7 +36,7 @@ IMPURE |= set("sqlite3 ssl subprocess sys tempfile threading time urllib.request
 
 def imports_of(source, known: set[str]) -> Iterator[tuple[int, str]]:
     """(line, module) of every import. A name imported from a package counts as the submodule when there is one."""
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield node.lineno, alias.name

@@ -36,7 +36,7 @@ def docstrings(tree: ast.Module) -> set[int]:
 
 def names_in(source) -> Iterator[tuple[int, str]]:
     prose = docstrings(source.tree)
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
             yield node.lineno, node.value
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

@@ -15,7 +15,7 @@ def probe_faults(sources: Iterable) -> list[str]:
     for source in sources:
         if source.module in LOADERS or not source.module.startswith("gateway"):
             continue
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in PROBES and node.args:
                 shown = ast.unparse(node.args[0])
                 if "provider" in shown.lower():

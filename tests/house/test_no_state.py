@@ -19,7 +19,10 @@ ALLOWED: dict[str, str] = {}
 
 
 def called_name(node: ast.expr) -> str:
-    return ast.unparse(node.func).split(".")[-1].split("[")[0] if isinstance(node, ast.Call) else ""
+    called = node.func if isinstance(node, ast.Call) else None
+    while isinstance(called, ast.Subscript):
+        called = called.value
+    return called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
 
 
 def is_container(node: ast.expr | None) -> bool:
@@ -66,7 +69,7 @@ def state_faults(sources) -> list[str]:
     faults = []
     for source in sources:
         mutated = mutated_names(source.tree)
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.Global):
                 faults.append(f"{source.path}:{node.lineno}: `global {', '.join(node.names)}`: give it an owner")
         for name, value in module_names(source.tree).items():

@@ -52,7 +52,7 @@ def reads(sources) -> set[str]:
             continue
         checks = [one for node in models(source).values() for one in node.body if _is_validator(one)]
         declared = {id(inner) for one in checks for inner in ast.walk(one)}
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and id(node) not in declared:
                 found.add(node.attr)
             elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "attrgetter"):

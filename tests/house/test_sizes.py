@@ -17,7 +17,7 @@ def oversized(sources) -> dict[str, int]:
         lines = source.text.count("\n")
         if lines > FILE_LINES:
             found[source.path] = lines
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
                 if length > FUNCTION_LINES:

@@ -46,7 +46,7 @@ def sql_faults(sources) -> list[str]:
     faults = []
     for source in sources:
         lines = source.text.splitlines()
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if not is_built(node):
                 continue
             here = f"{source.path}: {lines[node.lineno - 1].strip()}"

@@ -11,7 +11,9 @@ PROGRAM = """
 import asyncio, json, sys
 from pathlib import Path
 
-import gateway.cli
+from gateway.cli import build_parser
+
+build_parser("serve")
 from gateway.runtime import Gateway
 
 async def main():
@@ -55,6 +57,10 @@ NEEDED = frozenset(
         "yarl",
     }
 )
+# Of the command line, what serves.
+SERVING = frozenset(f"gateway.cli.{name}" for name in ("serve", "common", "keys", "people", "supervisor", "version"))
+# What some command or plugin needs, and costs tens of milliseconds.
+HEAVY = frozenset({"statistics", "unittest.mock", "multiprocessing", "tomllib", "rich", "jinja2", "pdb", "doctest"})
 OWN = ("gateway", "tollgate_")
 # Found beside others without costing anything: namespaces, and what the interpreter's environment brings.
 BESIDE = frozenset(
@@ -81,6 +87,9 @@ def test_a_start_imports_what_it_needs_and_nothing_else(tmp_path: Path) -> None:
     modules = json.loads(done.stdout.strip().splitlines()[-1])
     assert foreign(modules) - NEEDED == set(), "import it where it is used"
     assert not [name for name in modules if name.startswith("gateway.testing")], "the kit is for authors of plugins"
+    commands = {name for name in modules if name.startswith("gateway.cli.")}
+    assert commands <= SERVING, "other commands are imported when they are run"
+    assert HEAVY.isdisjoint(modules), "of the standard library, too"
 
 
 def test_a_package_too_many_is_found() -> None:

@@ -1,21 +1,27 @@
 """Valid requests to every POST route that callers reach, changed at random, seeded: the kit of `test_doors_fuzz`.
 
 Every kind of provider is asked; those that would be on the internet refuse everything, and the embedded model answers.
-So no answer may be a 5xx.
+So no answer may be a 5xx. At length: `python -m tests.http.doors_fuzz SEED COUNT`; a million take a core some twenty
+minutes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import random
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from gateway.testing import HOSTILE_VALUES, FakeUpstream, RunningGateway, json_reply, running_gateway
+from gateway.testing import HOSTILE_VALUES, RunningGateway, running_gateway
+
+from .bare_server import BareServer
 
 PRICE = {"input": 1, "output": 2}
 KINDS = ("openai", "anthropic", "google", "mistral", "moonshot")
@@ -143,6 +149,17 @@ ROUTES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/v1/moderations", {"model": "", "input": ["a", "b"]}),
     ("/v1/conversations", {"items": RESPONSES["input"][:1], "metadata": {"a": "b"}}),
     ("/v1/explain", CHAT),
+    ("/v1/images/edits", {"model": "", "prompt": "a cat", "image": PICTURE, "mask": PICTURE, "n": 1}),
+    ("/v1/audio/transcriptions", {"model": "", "file": "AAAA", "language": "en", "response_format": "json"}),
+    ("/v1/files", {"purpose": "user_data", "file": "AAAA"}),
+    ("/v1/batches", {"input_file_id": "file_1", "endpoint": "/v1/chat/completions", "completion_window": "24h"}),
+    ("/v1beta/models/{model}:embedContent", {"content": {"parts": [{"text": "a"}]}, "outputDimensionality": 4}),
+    (
+        "/v1beta/models/{model}:batchEmbedContents",
+        {"requests": [{"model": "models/m", "content": {"parts": [{"text": "a"}]}}]},
+    ),
+    ("/v1/conversations/conv_1/items", {"items": RESPONSES["input"][:1]}),
+    ("/v1/conversations/conv_1", {"metadata": {"a": "b"}}),
     ("/account/keys", {"name": "k", "models": ["a/*"], "monthly_limit": 5, "expires_at": 1_900_000_000}),
     ("/account/vouchers/redeem", {"code": "AAAAA-AAAAA-AAAAA-AAAAA"}),
     ("/account/topups", {"method": "none", "amount": 5}),
@@ -211,36 +228,73 @@ def mutated(body: dict[str, Any], chance: random.Random) -> dict[str, Any]:
     return made
 
 
-async def fuzz(folder: Path, seed: int, count: int, *, at_once: int = 4) -> tuple[int, list[str]]:
+HEADERS = (
+    *("content-type", "content-encoding", "accept", "accept-encoding", "authorization", "idempotency-key", "origin"),
+    *("anthropic-version", "anthropic-beta", "x-api-key", "x-goog-api-key", "x-request-id", "traceparent", "expect"),
+    *("x-forwarded-for", "x-stainless-timeout", "openai-organization", "range", "cookie", "upgrade", "x-csrf-token"),
+)
+ODD = ("%", "%00", "//", "..", "%2e%2e/", "?", "#", ";", "%F0%9F", "/", ":", "é", "x" * 99, "?key=x", "%0d%0a")
+WORDS = (
+    *("", "*/*", "text/event-stream", "text/html", "application/json; charset=utf-16", "multipart/form-data", "gzip"),
+    *("multipart/form-data; boundary=x", "zstd", "identity, gzip;q=0", "Bearer", "Bearer mghp_x", "Basic YTpi", "k1"),
+    *("100-continue", "00-" + "0" * 32 + "-" + "0" * 16 + "-00", "1.2.3.4, ::1", "websocket", "=;,", "\xe9\xff", "-1"),
+    "x" * 900,
+)
+
+
+def request(path: str, body: bytes, key: str, chance: random.Random) -> bytes:
+    """A POST of a body; one of five has an odd header, one of ten an odd path, one of twenty half of its body."""
+    headers = {
+        "host": "x", "authorization": f"Bearer {key}", "content-type": "application/json", "connection": "close",
+        "content-length": str(len(body)),
+    }  # fmt: skip
+    if chance.random() < 0.2:
+        headers[chance.choice(HEADERS)] = chance.choice(WORDS)
+    if chance.random() < 0.1:
+        at = chance.randrange(1, len(path))
+        odd = chance.choice(
+            ("%", "%00", "//", "..", "%2e%2e/", "?", "#", ";", "%F0%9F", "/", ":", "é", "x" * 99, "?key=x")
+        )
+        path = path[:at] + odd + path[at + chance.randint(0, 2) :]
+    if chance.random() < 0.05:
+        body = body[: chance.randint(0, len(body))]
+        headers["content-length"] = str(len(body))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1", "replace") + body
+
+
+async def fuzz(folder: Path, seed: int, count: int, *, at_once: int = 16) -> tuple[int, list[str]]:
     """How many answers were 2xx, and what was a 5xx or no answer, as text to try again."""
     chance = random.Random(seed)
     good, failed = 0, []
-    async with FakeUpstream() as upstream:
-        upstream.answer(lambda _: json_reply({"error": {"message": "no", "type": "invalid_request_error"}}, status=400))
-        async with running_gateway(folder, configuration(upstream.url)) as running:
-            models = list(running.gateway.runtime.config.models)
-            models += ["echo/echo"] * len(models)
+    async with running_gateway(folder, configuration("http://127.0.0.1:9")) as running:
+        server = BareServer(running)
+        models = list(running.gateway.runtime.config.models)
+        models += ["echo/echo"] * len(models)
 
-            async def one(path: str, body: dict[str, Any], model: str) -> None:
-                nonlocal good
-                try:
-                    raw = orjson.dumps(body)
-                except TypeError:
-                    return
-                status, _, answer = await running.post(path.replace("{model}", model.replace("/", "%2F")), raw)
-                good += status == 200
-                if status >= 500 or b"server_error" in answer:
-                    failed.append(f"{path} {model} {status} {answer[:300]!r} {raw!r}")
+        async def one(sent: bytes) -> None:
+            nonlocal good
+            answer = await server.exchange(sent)
+            status = answer[9:12]
+            good += status == b"200"
+            if not b"200" <= status < b"500" or b"server_error" in answer:
+                failed.append(f"{status!r} {answer[-300:]!r} {sent!r}")
 
-            for _ in range(0, count, at_once):
-                calls = []
-                for _ in range(at_once):
-                    path, body = chance.choice(ROUTES)
-                    model = chance.choice(models)
-                    given = {**body, "model": model} if "model" in body else body
-                    calls.append(one(path, mutated(given, chance), model))
-                await asyncio.gather(*calls)
-            failed += await _unsound(running)
+        left = count
+        while left > 0:
+            calls = []
+            while len(calls) < min(at_once, left):
+                path, body = chance.choice(ROUTES)
+                model = chance.choice(models)
+                given = {**body, "model": model} if "model" in body else body
+                with contextlib.suppress(TypeError):
+                    raw = orjson.dumps(mutated(given, chance))
+                    path = path.replace("{model}", model.replace("/", "%2F"))
+                    calls.append(one(request(path, raw, running.key, chance)))
+            await asyncio.gather(*calls)
+            left -= len(calls)
+        assert server.upstream.requests, "some of them go out"
+        failed += await _unsound(running)
     return good, failed
 
 
@@ -250,3 +304,10 @@ async def _unsound(running: RunningGateway) -> list[str]:
         await asyncio.sleep(0.005)
     problems = [str(one) for one in await gateway.stores.check()]
     return problems + [str(line)[:2000] for line in running.log if line["level"] == "error"]
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as place:
+        told = asyncio.run(fuzz(Path(place), int(sys.argv[1]), int(sys.argv[2]), at_once=64))
+    sys.stdout.write("\n".join((f"{told[0]} good answers", *told[1])) + "\n")
+    sys.exit(1 if told[1] else 0)

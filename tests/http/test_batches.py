@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import openai
 import orjson
 import pytest
 
+from gateway import batches
 from gateway.erasing import erase_account
 from gateway.stores import KeySettings
 from gateway.testing import FakeUpstream, Received, Reply, RunningGateway, json_reply, running_gateway, upstream_config
@@ -231,6 +233,7 @@ async def test_each_line_is_checked_as_the_call_that_it_is(tmp_path: Path, fake_
             with pytest.raises(openai.APIStatusError) as caught:
                 await make(client, line())
             assert caught.value.status_code == 402
+            assert [one async for one in client.batches.list()] == []
         assert provider.batches == {}
 
 
@@ -332,7 +335,7 @@ async def test_answers_that_cannot_be_read_just_now_are_read_later(tmp_path: Pat
 
 
 async def test_a_batch_that_may_have_been_made_is_found_or_paid_back(
-    tmp_path: Path, fake_upstream: FakeUpstream
+    tmp_path: Path, fake_upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     provider = Provider(fake_upstream)
     async with running_gateway(tmp_path, config(fake_upstream.url)) as gateway, client_of(gateway) as client:
@@ -347,6 +350,8 @@ async def test_a_batch_that_may_have_been_made_is_found_or_paid_back(
         provider.batches.clear()
         provider.makes = False
         lost = await make(client, line("a"))
+        assert (await look(gateway, lost.id)).is_open, "its provider may not list it yet"
+        monkeypatch.setattr("gateway.batches._MAKING", -1)
         assert (await look(gateway, lost.id)).details["charged"] == 0
         assert (await client.batches.retrieve(lost.id)).status == "failed"
         provider.broken = 400
@@ -355,6 +360,30 @@ async def test_a_batch_that_may_have_been_made_is_found_or_paid_back(
         assert len([one async for one in client.batches.list()]) == 2, "of one that was refused nothing is left"
         assert await balance(gateway) == before - COST
         assert await gateway.gateway.stores.check() == []
+
+
+async def test_a_batch_that_was_charged_and_never_sent_is_paid_back(
+    tmp_path: Path, fake_upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process died in between."""
+    provider = Provider(fake_upstream)
+    async with running_gateway(tmp_path, config(fake_upstream.url)) as gateway, client_of(gateway) as client:
+        before = await balance(gateway)
+
+        async def dies(*given: Any) -> str:
+            raise RuntimeError("killed")
+
+        with monkeypatch.context() as dying:
+            dying.setattr(gateway.gateway.runtime.files, "send_unowned", dies)
+            with pytest.raises(openai.InternalServerError):
+                await make(client, line("a"))
+        assert await balance(gateway) < before
+        [kept] = await gateway.gateway.stores.objects.open_objects()
+        assert (await look(gateway, kept.id)).is_open, "it may still be in the making"
+        monkeypatch.setattr(batches, "_MAKING", -60)
+        assert not (await look(gateway, kept.id)).is_open
+        assert await balance(gateway) == before
+        assert provider.batches == {}
 
 
 async def test_the_next_process_looks_after_batches_and_so_do_two_at_once(
@@ -415,6 +444,18 @@ async def test_responses_and_embeddings_in_batches(tmp_path: Path, fake_upstream
         for member in ({"background": True}, {"conversation": "conv_1"}):
             with pytest.raises(openai.BadRequestError, match="not in a batch"):
                 await make(client, {**line("a", url), "body": {"input": "Hello!", **member}}, endpoint=url)
+        # What these read, search and write at the provider has no bound that could be paid for before.
+        own = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}}
+        server = {"type": "mcp", "server_label": "s", "server_url": "https://example.com/mcp"}
+        for tool in ({"type": "web_search"}, server, {"type": "tool_search"}):
+            items: list[Any] = [{"role": "user", "content": "Hello!"}, {"type": "additional_tools", "tools": [tool]}]
+            given: list[dict[str, Any]] = [{"input": "Hello!", "tools": [own, tool]}, {"input": items, "tools": [own]}]
+            for asked in given:
+                with pytest.raises(openai.BadRequestError, match=r"tools\[\d\]: what the provider would read"):
+                    await make(client, {**line("a", url), "body": asked}, endpoint=url)
+        provider.batches.clear()
+        mine = {"input": "Hello!", "tools": [own, {"type": "shell"}], "max_output_tokens": 50}
+        await make(client, {**line("a", url), "body": mine}, endpoint=url)
         provider.batches.clear()
         url = "/v1/embeddings"
         batch = await make(client, {**line("a", url), "body": {"input": "Hello!"}}, endpoint=url)
@@ -423,3 +464,88 @@ async def test_responses_and_embeddings_in_batches(tmp_path: Path, fake_upstream
         await gateway.gateway.stores.objects.remove_object(gateway.account.id, "fake", "file-out")
         provider.end("completed", said)
         assert (await look(gateway, batch.id)).details["charged"] == 4
+
+
+async def test_a_batch_that_its_provider_took_is_not_paid_back(tmp_path: Path, fake_upstream: FakeUpstream) -> None:
+    """Whatever fails once it was made: its answers that cannot be read at once, an answer that is none."""
+    provider = Provider(fake_upstream)
+    making = provider._make
+    async with running_gateway(tmp_path, config(fake_upstream.url)) as gateway, client_of(gateway) as client:
+        for told_well in (True, False):
+            before = await balance(gateway)
+
+            def at_once(asked: dict[str, Any], told_well: bool = told_well) -> Reply:
+                making(asked)
+                provider.end("completed", answer("a", USAGE))
+                provider.reading = 503
+                [batch] = provider.batches.values()
+                return json_reply(batch if told_well else {"object": "batch"})
+
+            provider._make = at_once  # type: ignore[method-assign]
+            batch = await make(client, line("a"))
+            assert batch.status == "validating"
+            assert await balance(gateway) < before - COST
+            provider.reading = 200
+            assert (await look(gateway, batch.id)).details["charged"] == COST
+            assert await balance(gateway) == before - COST
+            provider.batches.clear()
+            await gateway.gateway.stores.objects.remove_object(gateway.account.id, "fake", "file-out")
+        assert await gateway.gateway.stores.check() == []
+
+
+async def test_what_a_provider_says_of_one_batch_stops_no_other(tmp_path: Path, fake_upstream: FakeUpstream) -> None:
+    """Nor is it kept for nothing, or taken for a time."""
+    provider = Provider(fake_upstream)
+    errors = {"object": "list", "data": [{"code": "x", "message": "y" * 100, "line": n} for n in range(1000)]}
+    async with running_gateway(tmp_path, config(fake_upstream.url)) as gateway, client_of(gateway) as client:
+        stores = gateway.gateway.stores
+        odd, good = await make(client, line("a")), await make(client, line("a"))
+        first, second = provider.batches.values()
+        first |= {"status": ["completed"], "errors": errors}
+        second |= {"status": "failed", "failed_at": 10**15, "errors": errors}
+        before = await stores.stored(gateway.account.id)
+        await gateway.gateway.runtime.batches.look_after()
+        assert (await client.batches.retrieve(odd.id)).status == "validating"
+        kept = await stores.objects.find_object(gateway.account.id, "batch", good.id)
+        assert kept is not None
+        assert (kept.is_open, len(kept.details["told"]["errors"]["data"])) == (False, 100)
+        after = await stores.stored(gateway.account.id)
+        assert before is not None
+        assert after is not None
+        assert after.bytes - before.bytes > 2 * 100 * 100
+        [row] = await stores.usage.recent(gateway.account.id)
+        assert row.row.total_ms <= 86_400_000
+
+
+async def test_nobody_is_kept_busy_for_nothing(tmp_path: Path, fake_upstream: FakeUpstream) -> None:
+    """Requests after the first that cannot be paid are not looked at; batches that are open have a number; whoever
+    cancels eight times at once has it billed once."""
+    provider = Provider(fake_upstream)
+    settings = config(fake_upstream.url)
+    settings["models"]["fake/free"] = {"provider": "fake", "upstream": "free", "free": True}
+    settings["batches"]["most_open"] = 2
+    async with running_gateway(tmp_path, settings) as gateway, client_of(gateway) as client:
+        async with client_of(gateway, await gateway.new_key(credits=100)) as poor:
+            with pytest.raises(openai.APIStatusError, match="at least 175 credits") as caught:
+                await make(poor, line("a"), line("b", messages="none"))
+            assert caught.value.status_code == 402
+        batch = await make(client, line("a", model="fake/free"))
+        other = await make(client, line("a", model="fake/free"))
+        with pytest.raises(openai.RateLimitError, match="2 batches that are not over"):
+            await make(client, line("a", model="fake/free"))
+        answered = provider.answer
+
+        def ends(received: Received) -> Reply:
+            if "/batches/" not in received.path:
+                return answered(received)
+            if received.path.endswith("/cancel"):
+                provider.end("cancelled", answer("a", USAGE))
+            return json_reply(provider.batches[received.path.split("/")[2]])
+
+        fake_upstream.answer(ends)
+        done = await asyncio.gather(*[client.batches.cancel(batch.id) for _ in range(8)], return_exceptions=True)
+        assert {getattr(one, "status", "over") for one in done} <= {"cancelled", "over"}
+        assert len(await gateway.gateway.stores.usage.recent(gateway.account.id)) == 1
+        assert (await client.batches.retrieve(other.id)).status == "cancelled"
+        assert len([one async for one in client.batches.list()]) == 2
+        await make(client, line("a", model="fake/free"))

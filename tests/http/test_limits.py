@@ -233,6 +233,8 @@ async def test_a_slow_reader_that_keeps_the_rate_gets_all_of_it(serve: Any) -> N
     _, headers = await client.head()
     body = b""
     while len(body) < int(headers["content-length"]):
-        body += await client.reader.read(300_000)
+        part = await client.reader.read(300_000)
+        assert part, "broken off"
+        body += part
         await asyncio.sleep(0.04)
     assert len(orjson.loads(body)["data"]) == 4

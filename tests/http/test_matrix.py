@@ -18,17 +18,25 @@ from gateway.testing import RunningGateway, running_gateway
 
 from .people_kit import Browser, browser
 
+pytestmark = pytest.mark.usefixtures("keep_to_published_schemas")
+
 Needs = Literal["nothing", "key", "session"]
 """Who gets through: anybody; a key or a session; only somebody who is signed in."""
 
 CONFIG = {
     "providers": {"echo": {"plugin": "echo"}},
-    "models": {"echo/echo": {"price": {"input": 1, "output": 2}, "context": 8000, "max_output": 1000}},
+    "models": {
+        "echo/echo": {"price": {"input": 1, "output": 2}, "context": 8000, "max_output": 1000},
+        "echo/draws": {"operations": ["images"], "free": True},
+        "echo/speaks": {"operations": ["speech"], "free": True},
+    },
     "default_model": "echo/echo",
     "console": {"sign_up": "off"},
     "rate_limit": {"requests_per_minute": 100_000},
 }
 CHAT = {"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 5}
+DRAW = {"model": "echo/draws", "prompt": "a house"}
+SPEAK = {"model": "echo/speaks", "input": "Hi", "voice": "alloy"}
 
 ROUTES: Mapping[str, tuple[Needs, Any]] = {
     "POST /account/sign-in": ("nothing", {"link": "none"}),
@@ -63,6 +71,10 @@ ROUTES: Mapping[str, tuple[Needs, Any]] = {
     "POST /api/v1/responses": ("key", {"input": "Hi", "max_output_tokens": 16}),
     "POST /v1/explain": ("key", {"body": CHAT}),
     "POST /api/v1/explain": ("key", {"body": CHAT}),
+    "POST /v1/images/generations": ("key", DRAW),
+    "POST /api/v1/images/generations": ("key", DRAW),
+    "POST /v1/audio/speech": ("key", SPEAK),
+    "POST /api/v1/audio/speech": ("key", SPEAK),
     "GET /v1/models": ("key", None),
     "GET /api/v1/models": ("key", None),
 }
@@ -190,6 +202,8 @@ ELSEWHERE = [
     ("GET", "/v1/usage"),
     ("GET", "/v1/models/echo/echo"),
     ("POST", "/v1/embeddings"),
+    ("POST", "/v1/images/edits"),
+    ("POST", "/v1/audio/transcriptions"),
     ("POST", "/v1/messages"),
     ("GET", "/v1/responses/resp_1"),
     ("DELETE", "/v1/responses/resp_1"),

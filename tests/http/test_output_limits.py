@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -61,8 +62,10 @@ async def test_a_stream_ends_at_its_limit(serve: Any, door: str, mode: str, step
     assert [line["level"] for line in told] == ["warning"]
 
 
+@pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize(("door", "mode"), [*[(door, "bridge") for door in DOORS], ("responses", "native")])
-async def test_a_whole_answer_ends_at_its_limit(serve: Any, door: str, mode: str) -> None:
+async def test_a_whole_answer_ends_at_its_limit(serve: Any, door: str, mode: str, streamed: bool) -> None:
+    """Also where a stream was asked for."""
     site = await serve(models=model(mode))
     text = WORD * 2_000
     answer = openai_completion(text, reported=usage(10, 3_000))
@@ -74,10 +77,14 @@ async def test_a_whole_answer_ends_at_its_limit(serve: Any, door: str, mode: str
             "usage": {"input_tokens": 10, "output_tokens": 3_000, "total_tokens": 3_010},
         }  # fmt: skip
     site.upstream.reply(json_reply(answer))
-    _, body = limited(door)
-    body.pop("stream", None)
-    status, _, raw = await site.running.post(DOORS[door][0], body)
-    assert (status, raw.decode().count(WORD)) == (200, LIMIT), raw
+    path, body = limited(door)
+    if not streamed:
+        path = DOORS[door][0]
+        body.pop("stream", None)
+    status, _, raw = await site.running.post(path, body)
+    # The events of Responses say each text several times over.
+    said = LIMIT * (5 if streamed and door == "responses" else 1)
+    assert (status, raw.decode().count(WORD)) == (200, said), raw
     ending = {"responses": "max_output_tokens", "messages": "max_tokens", "gemini": "MAX_TOKENS", "chat": "length"}
     assert f'"{ending[door]}"' in raw.decode()
     row = await site.row()
@@ -106,3 +113,19 @@ async def test_a_clamped_answer_costs_what_was_held_whatever_its_provider_tells(
         assert (charge.kind, -charge.amount) == ("charge", row.credits)
         assert (disputed.kind, disputed.amount, disputed.note) == ("overrun", 0, "disputed usage")
         assert disputed.unpaid == 10 + 2 * 3_000 - row.credits
+
+
+@pytest.mark.parametrize("door", [door for door in DOORS if door != "gemini"])
+@pytest.mark.parametrize("most", [2**53, 10**18, 10**30])
+async def test_a_limit_beyond_all_credits_is_held_for_as_the_balance_allows(serve: Any, door: str, most: int) -> None:
+    """Of a model whose own limit is not known."""
+    site = await serve(models={"fake/model": {"provider": "fake", "upstream": "u", "price": {"input": 1, "output": 2}}})
+    site.upstream.reply(json_reply(openai_completion("short", reported=usage(10, 1))))
+    path, body, _ = DOORS[door]
+    name = "max_output_tokens" if door == "responses" else "max_tokens"
+    status, headers, raw = await site.running.post(path, json.dumps({**body, name: most}).encode())
+    if status == 400:
+        assert name.encode() in raw
+        return
+    assert (status, "reason=credits" in headers["x-gateway-clamped"]) == (200, True), raw
+    assert await site.spent() == 12

@@ -211,6 +211,21 @@ class TestBills:
         assert b'name="model"\r\n\r\nupstream-model' in received.body
         assert await spent(site) == 50
 
+    async def test_a_variation_is_held_and_billed_as_an_image(
+        self, site: RunningGateway, fake_upstream: FakeUpstream
+    ) -> None:
+        fake_upstream.reply(images(2, usage=TOKENS))
+        for n, status in (("2", 200), ("11", 400)):
+            form = aiohttp.FormData({"model": "fake/tokens", "n": n})
+            form.add_field("image", b"\x89PNG\r\n", filename="a.png", content_type="image/png")
+            headers = {"Authorization": f"Bearer {site.key}"}
+            async with site.session.post(site.url + "/v1/images/variations", data=form, headers=headers) as response:
+                assert response.status == status, await response.text()
+        [received] = fake_upstream.requests
+        assert received.path.endswith("/images/variations")
+        assert b'name="image"; filename="a.png"' in received.body
+        assert await spent(site) == 50
+
     async def test_an_edit_in_json(self, site: RunningGateway, fake_upstream: FakeUpstream) -> None:
         fake_upstream.reply(images(1, usage=TOKENS))
         link = {"image_url": f"data:image/png;base64,{PNG}"}

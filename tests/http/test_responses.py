@@ -29,6 +29,8 @@ from gateway.testing import (
 
 from .responses_kit import ECHO, RESPONSES, WEATHER, check_stream, native_stream, read_stream, schema, sdk, text_of
 
+pytestmark = pytest.mark.usefixtures("keep_to_published_schemas")
+
 REPORTED = usage(10, 2)
 COST = 14  # 10 tokens at 1 credit and 2 at 2
 

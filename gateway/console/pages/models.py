@@ -9,8 +9,8 @@ from gateway.console.shown_models import ABILITIES, EVENTS, PRICES, SORTS, Shown
 from gateway.console.snippets import first_request, shown_operation
 from gateway.errors import CallerFault
 
-IN_CHAT = ("chat", "images", "speech")
-"""Operations that the playground asks for; see `static/js/chat/media.js`."""
+_IN_CHAT = ("images", "speech")
+"""What the playground asks for besides talk; see `static/js/chat/media.js`."""
 
 
 @page("GET", "/models", "/chat_models", template="models.html")
@@ -39,6 +39,7 @@ async def model(visit: Visit) -> Answer:
     if found is None:
         raise CallerFault("There is no such model.", status=404, code="model_not_found")
     operation = shown_operation(found.operations)
+    talks = "chat" in found.operations and "text" in entry["architecture"]["output_modalities"]
     return {
         "model": found,
         "called": name,
@@ -46,7 +47,7 @@ async def model(visit: Visit) -> Answer:
         "price_names": PRICES,
         "event_names": EVENTS,
         "snippets": await first_request(visit, name, operation=operation) if operation else (),
-        "in_chat": any(name in IN_CHAT for name in found.operations),
+        "in_chat": talks or any(name in _IN_CHAT for name in found.operations),
     }
 
 

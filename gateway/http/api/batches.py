@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.batches import BATCH, no_batch, shown
+from gateway.batch_object import BATCH, no_batch, shown
 from gateway.errors import CallerFault
 from gateway.http.api.fields import Form, page_number
 from gateway.http.api.operations import batches as operations
@@ -39,13 +39,14 @@ class BatchMaker:
             )
         asked = _FORM.read(await context.read_json())
         await context.runtime.quota.check(caller.account_id, "This batch")
+        allowance = await batches.admit(caller)
         content = await _content(context, caller.account_id, asked["input_file_id"])
         config = context.runtime.config
         lines = await context.gateway.aside(
             len(content), lambda: read_lines(content, asked["endpoint"], config.batches.most_requests,
                                              max_values=config.server.json_values)
         )  # fmt: skip
-        batch = await check_lines(context, self._routes, caller, asked, lines)
+        batch = await check_lines(context, self._routes, caller, asked, lines, allowance)
         if context.flight is not None:
             context.flight.take(len(batch.requests))
         kept = await batches.create(caller, batch, context.id)

@@ -12,10 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import orjson
 from aiohttp import web
 
-from gateway.batches import NewBatch
+from gateway.batch_object import NewBatch
+from gateway.batches import Allowance
 from gateway.call import Call, Caller, Target
+from gateway.costs import run_by_provider
 from gateway.dialect import InboundCall, InboundDialect
 from gateway.errors import CallerFault, Fault
 from gateway.explanation import Explanation
@@ -34,10 +37,15 @@ _NOT_IN_BATCH = ("stream", "background", "conversation")
 
 
 async def check_lines(
-    context: RequestContext, routes: ModelRoutes, caller: Caller, asked: Mapping[str, Any], lines: Sequence[BatchLine]
+    context: RequestContext,
+    routes: ModelRoutes,
+    caller: Caller,
+    asked: Mapping[str, Any],
+    lines: Sequence[BatchLine],
+    allowance: Allowance,
 ) -> NewBatch:
-    """The batch of these requests. asked: the members of the request for it. Raises the Fault of the first line that
-    would be refused as a call, with its number."""
+    """The batch of these requests. asked: the members of the request for it. allowance: what they may cost. Raises the
+    Fault of the first line that would be refused as a call, with its number, and Refusal(402)."""
     endpoint: str = asked["endpoint"]
     inner, dialect = await _open_route(context, routes, endpoint)
     tags = context.runtime.config.usage
@@ -49,6 +57,7 @@ async def check_lines(
             await checker.add(line)
         except Fault as fault:
             raise line_fault(line.number, fault) from None
+        allowance.check(checker.bound)
     target = checker.target
     assert target is not None, "there is at least one line"
     if context.call is not None:
@@ -56,8 +65,8 @@ async def check_lines(
             context.call.progress.dropped.append(path)
     return NewBatch(
         asked=asked, requests=b"".join(checker.written), count=len(lines), model=checker.model, target=target,
-        operation=checker.operation, dialect=checker.dialect, url=endpoint, bound=sum(checker.bounds),
-        dearest=max(checker.bounds), tags=spend_tags(asked, user=tags.tag_user, names=tags.tag_metadata),
+        operation=checker.operation, dialect=checker.dialect, url=endpoint, bound=checker.bound,
+        dearest=checker.dearest, tags=spend_tags(asked, user=tags.tag_user, names=tags.tag_metadata),
     )  # fmt: skip
 
 
@@ -85,11 +94,12 @@ async def _open_route(
 
 
 class _Checker:
-    """Checks the lines of one batch. written: what is sent of them; bounds: credits that each can cost at most."""
+    """Checks the lines of one batch. written: what is sent of them; bound, dearest: credits that all of
+    them, and one of them, can cost at most."""
 
     def __init__(self, inner: ExplainedContext, dialect: InboundDialect, caller: Caller, endpoint: str) -> None:
         self.written: list[bytes] = []
-        self.bounds: list[int] = []
+        self.bound = self.dearest = 0
         self.dropped: list[str] = []
         self.target: Target | None = None
         self.model = ""
@@ -138,8 +148,17 @@ class _Checker:
                 param="model",
                 code="unsupported_operation",
             )
+        if call.operation == "chat" and (path := run_by_provider(orjson.loads(requests[0].body), target)):
+            raise CallerFault(
+                f"{path}: what the provider would read and do for this is not known before, and a batch is paid for "
+                "before; send single requests.",
+                param=path,
+                code="unsupported_in_batch",
+            )
         self.written.append(write_line(line.custom_id, self._endpoint, requests[0].body))
-        self.bounds.append(_bound(call.explanation))
+        bound = _bound(call.explanation)
+        self.bound += bound
+        self.dearest = max(self.dearest, bound)
         self.dropped += call.dropped
         self.operation = call.operation
         self.dialect = "responses" if self._endpoint == "/v1/responses" else call.dialect

@@ -59,15 +59,7 @@ def add_plain_routes(router: Router) -> None:
         ),
         plain.EMBEDDINGS,
     )
-    router.add_dialect(
-        "POST", "/images/generations", PlainDialect("images", images.GENERATION_REQUEST), plain.IMAGE_GENERATION
-    )
-    router.add_dialect(
-        "POST",
-        "/images/edits",
-        PlainDialect("image_edits", images.EDIT_REQUEST, images.EDIT_FIELDS, prepare=images.with_uploads),
-        plain.IMAGE_EDIT,
-    )
+    _add_image_routes(router)
     router.add_dialect(
         "POST",
         "/audio/speech",
@@ -110,4 +102,22 @@ def add_plain_routes(router: Router) -> None:
         "/moderations",
         PlainDialect("moderations", MODERATION_REQUEST, streams=_never, names_model=True),
         plain.MODERATIONS,
+    )
+
+
+def _add_image_routes(router: Router) -> None:
+    router.add_dialect(
+        "POST", "/images/generations", PlainDialect("images", images.GENERATION_REQUEST), plain.IMAGE_GENERATION
+    )
+    router.add_dialect(
+        "POST",
+        "/images/edits",
+        PlainDialect("image_edits", images.EDIT_REQUEST, images.EDIT_FIELDS, prepare=images.with_uploads),
+        plain.IMAGE_EDIT,
+    )
+    router.add_dialect(
+        "POST",
+        "/images/variations",
+        PlainDialect("image_variations", images.VARIATION_REQUEST, images.VARIATION_FIELDS, streams=_never),
+        plain.IMAGE_VARIATION,
     )

@@ -127,16 +127,19 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        body = self._body
         # aiohttp calls this with nothing to parse on. And bytes may be the rest of a body that nobody waits for any
         # more, of a request that was answered early.
         if data:
             self._spoke = True
-            if self._head_timer is None and not self._busy and (self._body is None or self._body.is_eof()):
-                self._await_head()
+            begins = self._head_timer is None and not self._busy and (body is None or body.is_eof())
+        else:
+            begins = False
         super().data_received(data)
         if self._messages:
             self._asked = self._messages[-1]
-        body = self._body
+        elif begins:
+            self._await_head()  # nearly always the head is whole, and needs no timer
         if self._busy and self._messages and body is not None and not body.is_eof() and body.exception() is None:
             # A message can only stand behind an unfinished body when the body's framing broke: aiohttp queues its
             # own answer to that behind ours, and the handler would wait for the rest.

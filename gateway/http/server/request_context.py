@@ -105,9 +105,7 @@ class RequestContext:
         """The call of this request, whose body is not read yet. dialect: how the caller speaks, so also how errors are
         told; None for OpenAI's ways."""
         headers = {name.lower(): value for name, value in self.request.headers.items()}
-        told = headers.copy()
-        for name in NOT_FOR_PLUGINS:
-            told.pop(name, None)
+        told = {name: value for name, value in headers.items() if name not in NOT_FOR_PLUGINS}
         self.dialect = dialect
         config = self.runtime.config
         return Call(
@@ -126,7 +124,7 @@ class RequestContext:
             remote=remote_address(self.request, config.server.trusted_proxies),
             started=self.started,
             created=int(time.time()),
-            strict=config.strict or headers.get("x-gateway-strict", "").lower() in ("1", "true"),
+            strict=config.strict or ("x-gateway-strict" in headers and _is_on(headers["x-gateway-strict"])),
         )
 
     @property
@@ -331,6 +329,10 @@ class RequestContext:
         if headers.get("connection") == "close":
             response.force_close()
         return response
+
+
+def _is_on(value: str) -> bool:
+    return value.lower() in ("1", "true")
 
 
 def _one_line(value: str) -> str:

@@ -11,6 +11,8 @@ import contextlib
 import os
 from pathlib import Path
 
+from gateway.api.stores import take_room
+
 SIZE = 2 << 20
 """Bytes that are set aside: the index, a journal and some hundred pages of the log."""
 _PLENTY = 4
@@ -30,7 +32,7 @@ class Reserve:
         with contextlib.suppress(OSError):
             file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                os.posix_fallocate(file, 0, SIZE)
+                take_room(file, SIZE)
             except OSError:
                 self._path.unlink(missing_ok=True)
                 raise

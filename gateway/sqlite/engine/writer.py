@@ -245,9 +245,13 @@ class Writer:
             return []
         batch, self._carried = self._carried, []
         queue = self._queue
-        while queue and len(batch) < self._most:
+        for _ in range(min(len(queue), self._most - len(batch))):
             batch.append(queue.popleft())
-        self._crowded = sum(operation.future is not None for operation in batch) > 1
+        waiting = 0
+        for operation in batch:
+            if operation.future is not None:
+                waiting += 1
+        self._crowded = waiting > 1
         return batch
 
     def _commit(self, connection: sqlite3.Connection, batch: list[Operation]) -> None:

@@ -370,16 +370,18 @@ def run_operations(
 def _run_group(connection: sqlite3.Connection, group: Sequence[UnitOperation], names: Names, rows: Rows) -> None:
     unit = UnitOfWork(connection, names, rows)
     new = [op for op in group if op.account_id]
+    requests = {op.request_id for op in group}
     unit.load(
-        {op.request_id for op in group},
+        requests,
         {op.account_id for op in new},
         {op.key_id for op in new if op.key_id},
     )
-    months = {(hold.key, hold.period) for op in group if (hold := unit.holds.get(op.request_id)) is not None}
-    holds = [op for op in new if isinstance(op, HoldOperation)]
+    known = unit.holds
+    months = {(known[name].key, known[name].period) for name in requests if name in known}
+    holds = [op for op in new if type(op) is HoldOperation]
     if holds:
         unit.load_leases({op.process for op in holds})
-    months |= {(unit.keys[op.key_id].n, op.period) for op in holds if op.key_id in unit.keys}
+        months |= {(unit.keys[op.key_id].n, op.period) for op in holds if op.key_id in unit.keys}
     unit.load_months(months)
     for op in group:
         try:
@@ -387,7 +389,7 @@ def _run_group(connection: sqlite3.Connection, group: Sequence[UnitOperation], n
         except Fault as fault:
             op.fault = fault
     unit.flush()
-    rows.written(hold for op in group if (hold := unit.holds.get(op.request_id)) is not None)
+    rows.written([known[name] for name in requests if name in known])
 
 
 def _run_alone(connection: sqlite3.Connection, operation: SqlOperation, names: Names) -> None:

@@ -6,9 +6,10 @@ a file lock held for microseconds, never across an `await`; the kernel drops it 
 
 Layout: a page of header (magic, boot id), then for each class of capacity: tags (8 bytes per slot, a hash of name and
 window), heads (24 bytes: first, count, last, window), rings (8 bytes per time). A name may sit in any slot of one
-group of 32. Slots are reused once idle; the file is sparse, so untouched slots take no room. A page is given its room
-on the disk before it is touched: on a full disk the kernel would end the process otherwise (SIGBUS). After a boot the
-times mean nothing any more, and the file begins anew.
+group of 32. Slots are reused once idle; the file is sparse, so untouched slots take no room, and it goes no further
+than the class of the largest window that was ever asked for. A page is given its room on the disk before it is touched:
+on a full disk the kernel would end the process otherwise (SIGBUS). After a boot the times mean nothing any more, and
+the file begins anew.
 """
 
 from __future__ import annotations
@@ -70,14 +71,32 @@ class _Class:
 
 
 class _Room:
-    """The file in memory. memory: the whole of it; what was not touched before is `need`ed first."""
+    """The file in memory. memory: of it as far as is known here; what was not touched before is `need`ed first. To be
+    used under the file's lock."""
 
     __slots__ = ("_backed", "_file", "memory")
 
-    def __init__(self, file: int, size: int) -> None:
-        self.memory = mmap.mmap(file, size)
+    def __init__(self, file: int) -> None:
         self._file = file
-        self._backed = bytearray(size // _PAGE)
+        self._backed = bytearray()
+        self._map()
+
+    def _map(self) -> None:
+        # Whoever still holds the mapping before sees the same bytes.
+        self.memory = mmap.mmap(self._file, 0)
+        self._backed.extend(bytes(len(self.memory) // _PAGE - len(self._backed)))
+
+    def reaches(self, end: int) -> bool:
+        """Whether the file goes so far: another process may have made it."""
+        if end > len(self.memory) and end <= os.fstat(self._file).st_size:
+            self._map()
+        return end <= len(self.memory)
+
+    def extend(self, end: int) -> None:
+        """Let the file go so far."""
+        if not self.reaches(end):
+            os.ftruncate(self._file, end)
+            self._map()
 
     def need(self, begin: int, size: int = 1) -> None:
         """See that these bytes, in one page or two, have their room on the disk. Raises GatewayFault (503)."""
@@ -145,22 +164,19 @@ class SharedCounters:
     ) -> None:
         self._monotonic = monotonic
         self._classes: list[_Class] = []
-        begin = _PAGE
         for capacity, slots in classes:
-            place = _Class(capacity, slots, begin)
-            self._classes.append(place)
-            begin = place.end
+            self._classes.append(_Class(capacity, slots, self._classes[-1].end if self._classes else _PAGE))
         self._tags: dict[tuple[str, float], bytes] = {}
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
             header = _HEADER.pack(_MAGIC, _boot_id())
-            if os.pread(self._file, _HEADER.size, 0) != header or os.fstat(self._file).st_size != begin:
+            ends = [place.end for place in self._classes]
+            if os.pread(self._file, _HEADER.size, 0) != header or os.fstat(self._file).st_size not in ends:
                 os.ftruncate(self._file, 0)
-                os.ftruncate(self._file, begin)
+                os.ftruncate(self._file, ends[0])
                 os.pwrite(self._file, header, 0)
-            self._room = _Room(self._file, begin)
-            self._memory = self._room.memory
+            self._room = _Room(self._file)
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
@@ -190,7 +206,7 @@ class SharedCounters:
     def close(self) -> None:
         """Let go of the file. Idempotent."""
         if self._file >= 0:
-            self._memory.close()
+            self._room.memory.close()
             os.close(self._file)
             self._file = -1
 
@@ -248,7 +264,7 @@ class SharedCounters:
             former.drop(now - window, now)
             for i in range(max(former.count - ring.capacity, 0), former.count):
                 ring.add(former.time(i))
-            self._memory[place.tags + 8 * old : place.tags + 8 * old + 8] = _NOTHING
+            self._room.memory[place.tags + 8 * old : place.tags + 8 * old + 8] = _NOTHING
         return ring
 
     def _times(self, name: str, window: float, now: float) -> list[float]:
@@ -271,27 +287,32 @@ class SharedCounters:
         return tag
 
     def _find(self, place: _Class, tag: bytes) -> int | None:
+        if not self._room.reaches(place.end):
+            return None
         group = int.from_bytes(tag, "little") % place.groups * _GROUP
         begin = place.tags + 8 * group
         end = begin + 8 * _GROUP
         self._room.need(begin, 8 * _GROUP)
-        at = self._memory.find(tag, begin, end)
+        memory = self._room.memory
+        at = memory.find(tag, begin, end)
         while at >= 0:
             if (at - begin) % 8 == 0:
                 return group + (at - begin) // 8
-            at = self._memory.find(tag, at + 1, end)
+            at = memory.find(tag, at + 1, end)
         return None
 
     def _take(self, place: _Class, tag: bytes, now: float, window: float) -> _Ring:
         """A free or idle slot for a new window."""
+        self._room.extend(place.end)
+        memory = self._room.memory
         group = int.from_bytes(tag, "little") % place.groups * _GROUP
         self._room.need(place.heads + _HEAD.size * group, _HEAD.size * _GROUP)
         for slot in range(group, group + _GROUP):
             at = place.tags + 8 * slot
-            _, _, last, length = _HEAD.unpack_from(self._memory, place.heads + _HEAD.size * slot)
-            if self._memory[at : at + 8] == _NOTHING or last + length <= now or last > now + 1.0:
-                self._memory[at : at + 8] = tag
-                _HEAD.pack_into(self._memory, place.heads + _HEAD.size * slot, 0, 0, now, window)
+            _, _, last, length = _HEAD.unpack_from(memory, place.heads + _HEAD.size * slot)
+            if memory[at : at + 8] == _NOTHING or last + length <= now or last > now + 1.0:
+                memory[at : at + 8] = tag
+                _HEAD.pack_into(memory, place.heads + _HEAD.size * slot, 0, 0, now, window)
                 return _Ring(self._room, place, slot)
         raise GatewayFault("The rate limiter has no room for another caller. Try again.", status=503, retry_after=1.0)
 

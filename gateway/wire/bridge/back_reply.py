@@ -174,6 +174,8 @@ class ChatFromResponses:
         if not isinstance(item, Mapping):
             return []
         kind = item.get("type")
+        if kind == "message":
+            return self._begin_phase(item, place)
         if kind not in ("function_call", "custom_tool_call") or place in self._calls:
             return []
         index = self._calls[place] = len(self._calls)
@@ -188,13 +190,22 @@ class ChatFromResponses:
             call.update({"type": "custom", "custom": {"name": name, "input": ""}})
         return [self._chunk({"tool_calls": [call]})]
 
-    def _phase(self, item: Mapping[str, Any], start: int) -> list[Json | Fault]:
-        """What a message is meant as; chat has no word for it, so it travels where opaque things do."""
+    def _begin_phase(self, item: Mapping[str, Any], place: int) -> list[Json | Fault]:
+        """What a message is meant as; chat has no word for it, so it travels where opaque things do. Before its text,
+        if it is known by then: behind the last text some doors have no place for it."""
         phase = item.get("phase")
-        if not isinstance(phase, str) or self._length == start:
+        if not isinstance(phase, str) or (place, "phase") in self._seen or place in self._begins:
             return []
-        place = {"start": start, "end": self._length}
-        return [self._chunk({"reasoning_details": [{"type": PHASE, "phase": phase, **place}]})]
+        self._seen.add((place, "phase"))
+        return [self._chunk({"reasoning_details": [{"type": PHASE, "phase": phase, "start": self._length}]})]
+
+    def _phase(self, item: Mapping[str, Any], place: int) -> list[Json | Fault]:
+        """The same, once the text was told."""
+        phase, start = item.get("phase"), self._begins.get(place, self._length)
+        if not isinstance(phase, str) or (place, "phase") in self._seen or self._length == start:
+            return []
+        detail = {"type": PHASE, "phase": phase, "start": start, "end": self._length}
+        return [self._chunk({"reasoning_details": [detail]})]
 
     def _item_done(self, event: Mapping[str, Any]) -> list[Json | Fault]:
         """What the deltas did not say: the whole item, when there were none; encrypted reasoning in any case."""
@@ -207,8 +218,8 @@ class ChatFromResponses:
         self._items.add(place)
         self._told.add(str(kind))
         if kind == "message":
-            start = self._begins.get(place, self._length)
-            return [*self._whole_message(item, place), *self._phase(item, start)]
+            begun = self._begin_phase(item, place)
+            return [*begun, *self._whole_message(item, place), *self._phase(item, place)]
         if kind == "reasoning":
             return self._whole_reasoning(item, place)
         if kind in ("function_call", "custom_tool_call"):

@@ -170,13 +170,16 @@ def _assistant(message: Mapping[str, Any], path: str, dropped: list[str]) -> lis
 
 def _phased(content: Any, details: Sequence[Mapping[str, Any]]) -> list[Json]:
     """The messages of an answer, each with what it was meant as; none when that was not told, or of another text."""
-    told = [(detail.get("start"), detail.get("end"), detail) for detail in details if detail.get("type") == PHASE]
+    told = [detail for detail in details if detail.get("type") == PHASE]
     if not told or not isinstance(content, str):
         return []
     pieces: list[tuple[Any, str]] = []
     said = 0
-    for start, end, detail in told:
-        if type(start) is not int or type(end) is not int or not said <= start < end <= len(content):
+    for at, detail in enumerate(told):
+        start = detail.get("start")
+        # One that was told before its text goes on to where the next begins.
+        end = detail.get("end", told[at + 1].get("start") if at + 1 < len(told) else len(content))
+        if type(start) is not int or type(end) is not int or not said <= start <= end <= len(content):
             return []
         pieces += [(None, content[said:start]), (detail.get("phase"), content[start:end])]
         said = end

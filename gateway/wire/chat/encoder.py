@@ -197,8 +197,11 @@ class ChatRelay:
         if b"\n" in head:
             return  # an event over several lines: not to be written out on one `data:` line
         members = _parse(head + b"}")
-        if members is None or any(isinstance(value, (dict, list)) for value in members.values()):
+        if members is None:
             return
+        for value in members.values():
+            if type(value) in (dict, list):
+                return
         if "usage" in members or "error" in members:
             return
         self._head = head

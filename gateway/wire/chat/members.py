@@ -22,7 +22,7 @@ _LIMITS = ("max_completion_tokens", "max_tokens")
 def arguments_of(value: Any, path: str) -> dict[str, Any]:
     """A tool call's `arguments` as an object, their digits kept. Nothing at all means no arguments; an object is what
     some clients send instead of its JSON."""
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and not value.strip()):
         return {}
     if isinstance(value, dict):
         return value

@@ -26,6 +26,7 @@ from gateway.wire.chat.tools import (
     check_tool_choice,
 )
 from gateway.wire.json_schema import Tree, alternatives, or_null, tagged
+from gateway.wire.schema_refs import json_schema
 from gateway.wire.validators import (
     Validator,
     array,
@@ -212,7 +213,7 @@ _STREAM_OPTIONS = obj(
 )
 
 _SCHEMA_FORMAT = obj(
-    {"name": filled_string, "description": string, "schema": mapping, "strict": boolean},
+    {"name": filled_string, "description": string, "schema": json_schema, "strict": boolean},
     required=("name",),
     expected="an object with a name and a schema",
 )
@@ -341,8 +342,14 @@ def validate_chat(body: dict[str, Any], *, allow_missing_model: bool) -> None:
     _check_together(body)
 
 
+_TOGETHER = frozenset({"stream_options", "top_logprobs", "max_completion_tokens", "tool_choice", "function_call"})
+"""What is allowed with or without something else only: one of each pair."""
+
+
 def _check_together(body: dict[str, Any]) -> None:
     """Rules between fields."""
+    if _TOGETHER.isdisjoint(body):
+        return  # nearly always
     if body.get("stream_options") is not None and body.get("stream") is not True:
         refuse("stream_options", "is only allowed with stream: true; set it or remove stream_options")
     if body.get("top_logprobs") is not None and body.get("logprobs") is not True:

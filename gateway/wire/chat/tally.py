@@ -149,9 +149,10 @@ def _is_notable(chunk: Json) -> bool:
     choices = chunk.get("choices")
     if chunk.get("usage") or not isinstance(choices, list) or not choices:
         return True
-    return any(
-        not isinstance(choice, dict) or bool(choice.get("finish_reason") or choice.get("usage")) for choice in choices
-    )
+    for choice in choices:  # noqa: SIM110  # `any` takes a generator, which takes twice as long
+        if type(choice) is not dict or choice.get("finish_reason") or choice.get("usage"):
+            return True
+    return False
 
 
 def _nonsense(item: bytes) -> UpstreamFault:

@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from gateway.wire.json_schema import Component, Tree, alternatives, tagged
+from gateway.wire.schema_refs import json_schema
 from gateway.wire.validators import (
     Validator,
     boolean,
@@ -39,7 +40,7 @@ def _check_function_name(path: str, name: Any) -> None:
 
 _FUNCTION_NAME = Validator(_check_function_name, {"type": "string", "pattern": f"^{_NAME_PATTERN}$"})
 FUNCTION = obj(
-    {"name": _FUNCTION_NAME, "description": string, "parameters": mapping, "strict": boolean},
+    {"name": _FUNCTION_NAME, "description": string, "parameters": json_schema, "strict": boolean},
     required=("name",),
     expected="an object with the function's name and parameters",
 )

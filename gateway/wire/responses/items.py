@@ -229,6 +229,8 @@ def _call(item: dict[str, Any], calls: _Calls) -> dict[str, Any] | None:
     calls.add(item, call_id, names)
     for key in _SDK_ONLY:
         item.pop(key, None)
+    if isinstance(item.get("arguments"), str) and not item["arguments"].strip():
+        item["arguments"] = "{}"
     item["id"] = item_id_for_call(call_id, kind)
     item["call_id"] = call_id
     return item

@@ -14,6 +14,7 @@ from gateway.errors import CallerFault
 from gateway.wire.chat.request import METADATA_TREE, NOT_FORBIDDEN, refuse_forbidden, service_tier
 from gateway.wire.json_schema import Component, Tree, alternatives, or_null, tagged
 from gateway.wire.responses.items import item_type
+from gateway.wire.schema_refs import check_references, json_schema
 from gateway.wire.validators import (
     Validator,
     any_of,
@@ -104,7 +105,7 @@ _CONVERSATION = Validator(
 _FORMATS = ("text", "json_object", "json_schema")
 _FORMAT_TYPE = obj({"type": _need(one_of(_FORMATS))}, required=("type",))
 _SCHEMA_FORMAT = obj(
-    {"name": _NAMED_STRING, "schema": _need(mapping), "strict": boolean, "description": string},
+    {"name": _NAMED_STRING, "schema": _need(json_schema), "strict": boolean, "description": string},
     required=("name", "schema"),
 )
 
@@ -121,7 +122,7 @@ _TEXT_FORMAT = Validator(
 
 _TYPED = obj({"type": _NAMED_STRING}, required=("type",))
 _CALLABLE = obj(
-    {"name": _NAMED_STRING, "description": string, "parameters": mapping, "strict": boolean, "format": mapping},
+    {"name": _NAMED_STRING, "description": string, "parameters": json_schema, "strict": boolean, "format": mapping},
     required=("name",),
 )
 _MCP = obj({"server_label": _NAMED_STRING}, required=("server_label",))
@@ -135,6 +136,9 @@ def _check_tool(path: str, value: Any) -> None:
         _CALLABLE.check(path, value)
     elif value["type"] == "mcp":
         _MCP.check(path, value)
+    elif value["type"] == "namespace" and isinstance(value.get("tools"), list):
+        for index, inner in enumerate(value["tools"]):
+            check_references(f"{path}.tools[{index}]", inner)
 
 
 _TOOL_KINDS = {"function": _CALLABLE, "custom": _CALLABLE, "mcp": _MCP}

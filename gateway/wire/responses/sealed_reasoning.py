@@ -31,7 +31,8 @@ FOREIGN = "responses.reasoning"
 
 PHASE = "responses.phase"
 """Type of the detail that says what a message of such an upstream was meant as (`commentary`, `final_answer`; models
-want it back): `{"type", "phase", "start", "end"}`, the characters of the answer's text that are that message."""
+want it back): `{"type", "phase", "start", "end"}`, the characters of the answer's text that are that message; without
+an `end` it stands before that text, and goes on to the next `start`."""
 
 CALL_EXTRA = "chat.tool_call"
 """Type of the detail that holds what an upstream put into a tool call besides OpenAI's members, such as a thought

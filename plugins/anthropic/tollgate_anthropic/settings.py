@@ -25,7 +25,7 @@ class Settings(BaseModel):
     quirks: members of `tollgate_anthropic.quirks.Quirks` that hold for every model of this instance.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     api_key: ApiKey = SecretStr("")
     base_url: BaseUrl = ANTHROPIC

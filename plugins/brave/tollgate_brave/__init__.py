@@ -40,7 +40,7 @@ class BraveSettings(BaseModel):
     """api_key: the subscription token. language: `search_lang`. safesearch, country: as the API names them; the
     country of the request's `user_location` goes before."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     api_key: ApiKey = SecretStr("")
     base_url: BaseUrl = "https://api.search.brave.com"

@@ -17,7 +17,7 @@ class BtcPaySettings(BaseModel):
     webhook_secret: the secret of the store's webhook. product: what the invoice calls the purchase; `{credits}` stands
     for the number. expiration: minutes until an unpaid invoice expires, 0 for the store's own setting."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     url: str = ""
     store_id: str = ""

@@ -56,7 +56,7 @@ class Directives(BaseModel):
     tokens (see README.md). done: false leaves out `[DONE]`. slice: bytes per piece delivered, 0 for whole events.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     delay: float | None = None
     pace: float | None = None

@@ -186,6 +186,7 @@ _ANSWERS: Mapping[str, Callable[[Json, Mapping[str, str]], Iterator[Step]]] = {
     "embeddings": _embeddings,
     "images": _images,
     "image_edits": _image_edits,
+    "image_variations": _image_edits,
     "speech": _speech,
     "transcriptions": _heard,
     "translations": _heard,

@@ -46,7 +46,7 @@ class EchoSettings(BaseModel):
     batch_delay: time until a batch is done.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     pace: float = 0.0
     delay: float = 0.0

@@ -25,7 +25,7 @@ _SNIPPET = 300
 class FolderSettings(BaseModel):
     """path: a folder of pages, "" for those that come with the plugin."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     path: str = ""
 

@@ -44,6 +44,17 @@ def part(**members: Any) -> dict[str, Any]:
         ({"cachedContent": "cachedContents/x"}, "cachedContent"),
         ({"cached_content": "cachedContents/x"}, "cached_content"),
         (part(fileData={"fileUri": f"{ROOT}/files/x"}), "contents[0].parts[0].fileData.fileUri"),
+        *(
+            (part(fileData={"fileUri": uri}), "contents[0].parts[0].fileData.fileUri")
+            for uri in (
+                " GS://bucket/x",
+                "HTTPS://GenerativeLanguage.googleapis.com/v1/files/x",
+                "/files/x",
+                "http://me@generativelanguage.googleapis.com.:443/v1beta/files/x",
+                ["gs://bucket/x"],
+            )
+        ),
+        ({"tools": [[{"googleMaps": {}}]]}, "tools[0][0].googleMaps"),
         (part(file_data={"file_uri": "gs://bucket/x"}), "contents[0].parts[0].file_data.file_uri"),
         (
             part(fileData={"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/x"}),

@@ -180,6 +180,33 @@ def draws(body: dict[str, Any], **config: Any) -> Callable[[], None]:
     return check
 
 
+def speech(body: dict[str, Any], **more: Any) -> tuple[dict[str, Any], Call]:
+    call = make_call({"input": "x", "response_format": "wav", **body}, **more)
+    call.operation = "speech"
+    request = create("test", Settings(api_key="k")).prepare(call, make_target("gemini-2.5-flash-preview-tts")).request
+    return orjson.loads(request.body), call
+
+
+def speaks(body: dict[str, Any]) -> Callable[[], None]:
+    def check() -> None:
+        out, call = speech(body, strict=True)
+        assert out["generationConfig"]["responseModalities"] == ["AUDIO"]
+        assert call.dropped == []
+
+    return check
+
+
+def reports_of_speech() -> None:
+    _, call = speech({"voice": "alloy", "speed": 2})
+    assert set(call.dropped) == {"voice", "speed"}
+
+
+def does_not_speak_mp3() -> None:
+    with pytest.raises(CallerFault) as caught:
+        speech({"response_format": "mp3"})
+    assert caught.value.param == "response_format"
+
+
 def does_not_draw(body: dict[str, Any], path: str) -> Callable[[], None]:
     def check() -> None:
         with pytest.raises(CallerFault) as caught:
@@ -205,6 +232,9 @@ matrix_rows: list[dict[str, Any]] = [
     ),
     row("images/generations: n (Gemini)", "refused", does_not_draw({"n": 2}, "n"), "Imagen makes several"),
     row("images/generations: quality, style, moderation", "reported", reports_quality),
+    row("audio/speech", "mapped", speaks({"voice": "Puck"}), "in `wav` and `pcm`; whole"),
+    row("audio/speech: voice (OpenAI's names), speed", "reported", reports_of_speech),
+    row("audio/speech: response_format (others)", "refused", does_not_speak_mp3),
     row("images/edits", "mapped", draws({"image": [Upload(b"1")]})),
     row("images/edits: mask", "refused", does_not_draw({"image": [Upload(b"1")], "mask": Upload(b"2")}, "mask")),
     row("messages", "mapped", gives({}, parts({"text": "Hi"}))),

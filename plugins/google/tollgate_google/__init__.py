@@ -36,6 +36,7 @@ from .reading import Reading
 from .reply import GeminiReader
 from .request import build, draft_request, post, resource
 from .settings import Settings, ready
+from .speech import GoogleSpeechReader, speech_request
 from .tools import TOOL_NAMES
 
 __all__ = ["GoogleProvider", "Settings", "create", "ready", "register_providers", "register_routes"]
@@ -99,6 +100,10 @@ class GoogleProvider:
         """Images, new ones or edited."""
         return Attempt(images_request(call, target, self.settings), GoogleImagesReader(call, (self._secret,)))
 
+    def prepare_speech(self, call: Call, target: Target) -> Attempt:
+        """Speech, as samples or WAV."""
+        return Attempt(speech_request(call, target, self.settings), GoogleSpeechReader(call, (self._secret,)))
+
     def read_fault(self, reply: UpstreamReply) -> Fault:
         """What an error answer to `build_count` means."""
         return tidy(fault_from_reply(reply), (self._secret,))
@@ -135,6 +140,7 @@ _BY_OPERATION: Mapping[str, Callable[[GoogleProvider, Call, Target], Attempt]] =
         "embeddings": GoogleProvider.prepare_embeddings,
         "images": GoogleProvider.prepare_images,
         "image_edits": GoogleProvider.prepare_images,
+        "speech": GoogleProvider.prepare_speech,
     }
 )
 """What is no conversation."""

@@ -39,6 +39,7 @@ from .usage import translate_usage
 
 _IMAGEN = re.compile(r"imagen-")
 _DRAWS = re.compile(r"gemini-.*-image\b")
+_SPEAKS = re.compile(r"gemini-.*-tts\b")
 _EMBEDS = re.compile(r"(.*-)?embedding-")
 RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
 """What Gemini knows; the nearest to the size that is asked for is taken. Imagen knows some of them."""
@@ -68,6 +69,8 @@ def operations_of(upstream: str) -> frozenset[str]:
         return frozenset({"embeddings"})
     if _DRAWS.match(name):
         return frozenset({"chat", "images", "image_edits"})
+    if _SPEAKS.match(name):
+        return frozenset({"chat", "speech"})
     return frozenset({"chat"} if name.startswith("gemini-") else {"chat", "embeddings"})
 
 
@@ -174,20 +177,26 @@ def _predicted(raw: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
 
 
 def _generated(raw: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
-    found, reason = [], ""
+    found = []
     for candidate in dicts_of(raw.get("candidates")):
         for part in dicts_of(dict_of(candidate.get("content")).get("parts")):
             data = dict_of(part.get("inlineData"))
             # What a model draws while it thinks is no answer.
             if part.get("thought") is not True and text_of(data.get("data")):
                 found.append({"b64_json": data["data"]})
-        finish = text_of(candidate.get("finishReason"))
-        if finish_of(finish) == FILTERED:
-            reason = reason or refusal(REFUSED, finish, candidate.get("finishMessage"))
+    return found, why_refused(raw)
+
+
+def why_refused(raw: Mapping[str, Any]) -> str:
+    """Why an answer of generateContent holds nothing, in Google's words; "" where it does not say."""
     blocked = dict_of(raw.get("promptFeedback"))
     if text_of(blocked.get("blockReason")):
-        reason = refusal(BLOCKED, blocked["blockReason"], blocked.get("blockReasonMessage"))
-    return found, reason
+        return refusal(BLOCKED, blocked["blockReason"], blocked.get("blockReasonMessage"))
+    for candidate in dicts_of(raw.get("candidates")):
+        finish = text_of(candidate.get("finishReason"))
+        if finish_of(finish) == FILTERED:
+            return refusal(REFUSED, finish, candidate.get("finishMessage"))
+    return ""
 
 
 def _why_none(raw: Mapping[str, Any], reason: str, body: bytes) -> Fault:

@@ -25,7 +25,7 @@ class Settings(BaseModel):
     quirks: members of `tollgate_google.quirks.Quirks` that hold for every model of this instance.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     api_key: SecretStr = SecretStr("")
     base_url: str = GOOGLE

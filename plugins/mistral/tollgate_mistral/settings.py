@@ -24,7 +24,7 @@ class Settings(BaseModel):
     this instance.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     api_key: ApiKey = SecretStr("")
     base_url: BaseUrl = MISTRAL

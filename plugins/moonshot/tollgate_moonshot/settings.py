@@ -23,7 +23,7 @@ class Settings(BaseModel):
     caller leaves. quirks: members of `tollgate_moonshot.quirks.Quirks` that hold for every model of this instance.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     api_key: ApiKey = SecretStr("")
     base_url: BaseUrl = MOONSHOT

@@ -19,6 +19,7 @@ PATHS: Mapping[str, str] = MappingProxyType(
         "embeddings": "/embeddings",
         "images": "/images/generations",
         "image_edits": "/images/edits",
+        "image_variations": "/images/variations",
         "speech": "/audio/speech",
         "transcriptions": "/audio/transcriptions",
         "translations": "/audio/translations",
@@ -69,7 +70,7 @@ def plain_body(call: Call, upstream: str, *, official: bool) -> dict[str, Any]:
     if body.get("response_format") == "text" and call.operation in ("transcriptions", "translations"):
         # The same text, with the usage beside it; some models know no other format.
         body["response_format"] = "json"
-    if not official or call.operation not in ("images", "image_edits"):
+    if not official or call.operation not in ("images", "image_edits", "image_variations"):
         return body
     for name in body:
         if name == "svg" or name.startswith("svg["):

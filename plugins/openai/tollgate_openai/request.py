@@ -13,6 +13,7 @@ from gateway.api import EFFORTS, Call, CallerFault, nearest_effort
 from tollgate_openai.quirks import NEUTRAL, Quirks, reasoning_is_on
 
 _LIMITS: tuple[str, ...] = ("max_completion_tokens", "max_tokens")
+_ABOUT_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 _MISSING = object()
 
 
@@ -119,8 +120,8 @@ def _mended(message: Any, names: Mapping[str, str]) -> Any:
 
 def _drop_no_tools(body: dict[str, Any]) -> None:
     """Without a tool, what is said about tools says nothing; OpenAI refuses it, and an empty list of them."""
-    if not body.get("tools"):
-        for name in ("tools", "tool_choice", "parallel_tool_calls"):
+    if not body.get("tools") and not _ABOUT_TOOLS.isdisjoint(body):
+        for name in _ABOUT_TOOLS:
             body.pop(name, None)
 
 

@@ -47,7 +47,7 @@ class OpenAISettings(BaseModel):
     quirks: members of `tollgate_openai.quirks.Quirks` that hold for every model of this instance.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     api_key: SecretStr = SecretStr("")
     base_url: str = OPENAI_BASE_URL

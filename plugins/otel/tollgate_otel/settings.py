@@ -11,7 +11,7 @@ class Settings(BaseModel):
     sample: the share of traces that is kept, of those that no caller has decided about. interval: seconds between two
     exports of metrics. propagate: names of providers that are told the trace (`traceparent`), "*" for all."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     endpoint: str = ""
     headers: dict[str, SecretStr] = Field(default_factory=dict)

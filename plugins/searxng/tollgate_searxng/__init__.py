@@ -37,7 +37,7 @@ class SearxngSettings(BaseModel):
     or a code such as `en` or `de-DE`. safesearch: 0 none, 1 moderate, 2 strict; none for the instance's own.
     authorization: value of the header of that name, for instances behind a proxy that asks for it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     url: BaseUrl | Literal[""] = ""
     categories: list[str] = []

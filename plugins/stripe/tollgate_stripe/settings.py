@@ -14,7 +14,7 @@ class StripeSettings(BaseModel):
     destination (`whsec_...`). product: what the payer's page calls the purchase; `{credits}` stands for the number.
     tolerance: seconds that a message may be old. base_url: of the API, for tests."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     secret_key: SecretWord = SecretStr("")
     webhook_secret: SecretWord = SecretStr("")

@@ -36,7 +36,7 @@ class TavilySettings(BaseModel):
     """api_key: `tvly-...`. depth: `basic` (one credit a search) or `advanced` (two), `auto` for advanced where the
     request's `search_context_size` is high. extract: read pages by Tavily too (a credit for five pages)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     api_key: ApiKey = SecretStr("")
     base_url: BaseUrl = "https://api.tavily.com"

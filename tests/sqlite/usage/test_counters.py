@@ -158,6 +158,21 @@ class TestShared:
         clock.move(60)
         assert (await hit(counters, 3, "one more")).remaining == 2
 
+    async def test_the_file_goes_no_further_than_the_largest_window_needs(self, share, tmp_path):
+        one, other = await share(), await share()
+        await hit(one, 60)
+        small = (tmp_path / "rates").stat().st_size
+        assert small < 64 * 2**20
+        huge = [("big", 10**9)]
+        await one.hit(huge, 60.0)
+        assert (tmp_path / "rates").stat().st_size > small
+        for counters in (one, other, await share()):
+            [window] = await counters.peek(huge, 60.0)
+            assert window.remaining == 10**9 - 1, "whoever has it open sees what others added"
+            assert (await counters.peek([("a", 60)], 60.0))[0].remaining == 59
+        [window] = await other.hit(huge, 60.0)
+        assert window.remaining == 10**9 - 2
+
     async def test_nothing_is_touched_that_has_no_room_on_the_disk(self, share, tmp_path, monkeypatch):
         """Touching it would end the process: the kernel has no other way to tell."""
         counters = await share()

@@ -258,6 +258,14 @@ def test_what_messages_were_meant_as_comes_back() -> None:
         {"type": "message", "role": "assistant", "content": "Let me look. ", "phase": "commentary"},
         {"type": "message", "role": "assistant", "content": "Done.", "phase": "final_answer"},
     ]
+    machine = ChatFromResponses(completion_id="c", model="m", created=1)
+    told = machine.feed({"type": "response.output_item.added", "output_index": 0, "item": item("m", "commentary", "")})
+    (first,) = told
+    assert isinstance(first, dict)  # before any of its text
+    assert first["choices"][0]["delta"]["reasoning_details"][0] == {
+        "type": "responses.phase", "phase": "commentary", "start": 0,
+    }  # fmt: skip
+    assert machine.feed({"type": "response.output_item.done", "output_index": 0, "item": item("m", "other", "")}) == []
     shorter = {**answer, "content": "Done."}
     nonsense = {**answer, "reasoning_details": [{"type": "responses.phase"}]}
     for odd in ({**answer, "content": None, "refusal": "no"}, shorter, nonsense):

@@ -163,3 +163,11 @@ def test_the_given_input_is_not_changed() -> None:
     copies = [dict(item) for item in given_items]
     canonical_items(given_items)
     assert given_items == copies
+
+
+@pytest.mark.parametrize("arguments", ["", " ", "\n"])
+def test_no_arguments_are_an_empty_object(arguments: str) -> None:
+    given = {"type": "function_call", "call_id": "c", "name": "f", "arguments": arguments}
+    output = {"type": "function_call_output", "call_id": "c", "output": "x"}
+    assert canonical_items([given, output])[0]["arguments"] == "{}"
+    assert given["arguments"] == arguments

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.http.api.operations.common import CALL_ERRORS, CALL_HEADERS, CALL_PARAMETERS
 from gateway.wire.embeddings import EMBEDDINGS_REQUEST
-from gateway.wire.images import EDIT_REQUEST, GENERATION_REQUEST
+from gateway.wire.images import EDIT_REQUEST, GENERATION_REQUEST, VARIATION_REQUEST
 from gateway.wire.json_schema import Component
 from gateway.wire.moderation import MODERATION_REQUEST
 from gateway.wire.openapi import KEY, SESSION, Operation
@@ -57,6 +57,13 @@ IMAGE_EDIT = _call(
     form=_EDIT,
     answer=IMAGES,
     events=IMAGE_EVENTS,
+)
+IMAGE_VARIATION = _call(
+    "Vary an image",
+    "Images",
+    "Other images like a given one, which comes as a file of a form.",
+    form=Component("ImageVariationRequest", VARIATION_REQUEST.tree),
+    answer=IMAGES,
 )
 SPEECH = _call(
     "Make speech",

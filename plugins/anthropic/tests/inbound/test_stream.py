@@ -144,6 +144,15 @@ def test_nothing_stands_behind_the_last_text() -> None:
     assert found["content"] == [{"type": "text", "text": "a"}]
 
 
+def test_what_is_about_the_text_to_come_stands_before_it_in_a_block_of_its_own() -> None:
+    def meant(start: int) -> Json:
+        return chunk({"reasoning_details": [{"type": "responses.phase", "phase": "p", "start": start}]})
+
+    made = message(meant(0), chunk({"content": "Hm"}), chunk({"content": "."}), meant(3), chunk({"content": "Four"}))
+    assert [block["type"] for block in made["content"]] == ["redacted_thinking", "text", "redacted_thinking", "text"]
+    assert [block["text"] for block in made["content"] if block["type"] == "text"] == ["Hm.", "Four"]
+
+
 def test_members_of_a_call_that_its_upstream_wants_back_are_kept() -> None:
     extra = {"google": {"thought_signature": "sig"}}
     entry = {**piece(0, id="c1", name="f", arguments="{}"), "extra_content": extra}

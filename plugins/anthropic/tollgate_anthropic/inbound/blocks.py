@@ -100,7 +100,8 @@ class Blocks:
         """What only its maker reads: carried by the thoughts, or by a block of its own before what follows.
 
         Nothing follows the last text: agents take the last block for the answer, and no message of Anthropic's ends
-        with thoughts. What comes with the end of the text is only there to be carried along where it can be.
+        with thoughts. What comes with the end of the text is only there to be carried along where it can be. What has a
+        `start` and no `end` is about the text to come, which then is a block of its own.
         """
         writable(detail)
         tail = self._queue[-1] if self._queue else None
@@ -108,6 +109,9 @@ class Blocks:
             tail.details.append(detail)
         else:
             self._kept.append(detail)
+            if tail is not None and tail.kind == "text" and "start" in detail and "end" not in detail:
+                tail.whole = True
+                self._advance()
 
     def _release(self) -> None:
         """A block of its own for what is kept."""

@@ -146,7 +146,10 @@ class NativeReader(MessageReader):
     def measure(self, body: Json) -> Answer:
         """A whole answer with what it comes to: its usage, why it ended, the size of its text."""
         found = measure_chat(completion_of(self.call, body, self.reading))
-        return replace(found, body=body, dialect=self.dialect, shorten=shorten_message)
+        return replace(found, body=body, dialect=self.dialect, shorten=shorten_message, unfold=self._chunks)
+
+    def _chunks(self, body: Json) -> list[StreamItem]:
+        return list(unfold(completion_of(self.call, body, self.reading), True))
 
     def make_decoder(self) -> StreamDecoder:
         """A fresh decoder for the streamed answer."""
@@ -158,7 +161,7 @@ class NativeReader(MessageReader):
 
     def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
         """See `gateway.api.Reader`: as chat chunks, which relay and tally take, too."""
-        return list(unfold(completion_of(self.call, self.read_reply(reply).body, self.reading), True))
+        return self._chunks(self.read_reply(reply).body)
 
 
 class NativeDecoder(EventDecoder):

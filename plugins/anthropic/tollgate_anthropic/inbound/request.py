@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from gateway.api import Notes, as_dict, as_list, as_text, is_closed, refuse_forbidden
+from gateway.api import Notes, as_dict, as_list, as_text, is_closed, refuse_forbidden, schema_of
 from tollgate_anthropic.costs import refuse_thread
 from tollgate_anthropic.draft import refuse
 
@@ -187,7 +187,7 @@ def _tool(given: Any, path: str, notes: Notes) -> Json:
     notes.report_rest(tool, _TOOL_FRAME, "tools[]")
     function: Json = {
         "name": as_text(tool.get("name"), f"{path}.name"),
-        "parameters": as_dict(tool.get("input_schema"), f"{path}.input_schema"),
+        "parameters": schema_of(tool.get("input_schema"), f"{path}.input_schema"),
     }
     if tool.get("description") is not None:
         function["description"] = as_text(tool["description"], f"{path}.description")
@@ -282,7 +282,7 @@ def _add_format(out: Json, body: Json, notes: Notes) -> None:
     if wanted.get("type") != "json_schema":
         notes.blame(f"{path}.type", f"an answer in the format {str(wanted.get('type'))[:60]!r}")
         return
-    schema = as_dict(wanted.get("schema"), f"{path}.schema")
+    schema = schema_of(wanted.get("schema"), f"{path}.schema")
     spec = {"name": "answer", "schema": schema, "strict": is_closed(schema)}
     out["response_format"] = {"type": "json_schema", "json_schema": spec}
 

@@ -99,7 +99,7 @@ class NativeReader(GeminiReader):
     def measure(self, body: Json) -> Answer:
         """A whole answer with what it comes to: its usage, why it ended, the size of its text."""
         found = measure_chat(completion_of(self.call, [body], self.reading))
-        return replace(found, body=body, dialect=self.dialect, shorten=shorten_reply)
+        return replace(found, body=body, dialect=self.dialect, shorten=shorten_reply, unfold=lambda whole: [whole])
 
     def make_decoder(self) -> StreamDecoder:
         """A fresh decoder for the streamed answer."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import Notes, as_dict, as_list, as_text, is_closed, refuse_forbidden
+from gateway.api import Notes, as_dict, as_list, as_text, is_closed, refuse_forbidden, schema_of
 from tollgate_google.draft import refuse
 
 from .schema import json_schema
@@ -126,9 +126,9 @@ def _add_format(out: Json, config: Json, notes: Notes) -> None:
     if kind not in (None, "", "text/plain", "application/json"):
         notes.blame("generationConfig.responseMimeType", f"an answer of the type {str(kind)[:60]!r}")
     if given is not None:
-        schema = as_dict(given, "generationConfig.responseJsonSchema")
+        schema = schema_of(given, "generationConfig.responseJsonSchema")
     elif own is not None:
-        schema = json_schema(as_dict(own, "generationConfig.responseSchema"))
+        schema = json_schema(schema_of(own, "generationConfig.responseSchema"))
     elif kind == "application/json":
         out["response_format"] = {"type": "json_object"}
         return

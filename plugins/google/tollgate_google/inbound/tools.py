@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import Notes, as_dict, as_list, as_text
+from gateway.api import Notes, as_dict, as_list, as_text, schema_of
 from tollgate_google.draft import refuse
 
 from .schema import json_schema
@@ -57,9 +57,9 @@ def _function(given: Any, path: str, notes: Notes) -> Json:
     if found.get("description") is not None:
         function["description"] = as_text(found["description"], f"{path}.description")
     if found.get("parametersJsonSchema") is not None:
-        function["parameters"] = as_dict(found["parametersJsonSchema"], f"{path}.parametersJsonSchema")
+        function["parameters"] = schema_of(found["parametersJsonSchema"], f"{path}.parametersJsonSchema")
     elif found.get("parameters") is not None:
-        function["parameters"] = json_schema(as_dict(found["parameters"], f"{path}.parameters"))
+        function["parameters"] = json_schema(schema_of(found["parameters"], f"{path}.parameters"))
     return {"type": "function", "function": function}
 
 

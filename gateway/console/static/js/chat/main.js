@@ -4,7 +4,7 @@ import { Announcer } from "./announce.js";
 import { ACCEPT, Attachments } from "./attachments.js";
 import { fill, h, newId } from "./dom.js";
 import { Lane } from "./lane.js";
-import { MEDIA, operationOf } from "./media.js";
+import { MEDIA, operationOf, TEXT_ONLY } from "./media.js";
 import { ModelPicker } from "./models.js";
 import { ExplainDialog } from "./explain.js";
 import { ProgramDialog } from "./programs.js";
@@ -244,6 +244,10 @@ class Chat {
     const { box } = this.parts;
     const text = box.value.trim();
     if ((text === "" && this.files.files.length === 0) || this.#running.size > 0 || !this.#ready()) return;
+    if (this.files.files.length > 0 && this.lanes.some((lane) => lane.operation in MEDIA)) {
+      this.say(TEXT_ONLY);
+      return;
+    }
     const files = this.files.take();
     box.value = "";
     this.#grow();

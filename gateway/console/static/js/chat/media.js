@@ -24,6 +24,9 @@ export const MEDIA = {
   },
 };
 
+/** Said where a message with files would go to such a model. */
+export const TEXT_ONLY = "A model that makes images or audio takes a text only, without files.";
+
 /** What the page can ask a model for: `chat`, a name of MEDIA, or "" for a model that does none of it. */
 export function operationOf(model) {
   return ["chat", ...Object.keys(MEDIA)].find((name) => model.operations.includes(name)) ?? "";
@@ -32,7 +35,7 @@ export function operationOf(model) {
 /** The request that the last message makes: nothing of what was said before goes along. Throws for what cannot be sent. */
 export function mediaBody(operation, model, nodes) {
   const { text, files } = nodes.findLast((node) => node.role === "user");
-  if (files?.length) throw new Error("This model takes a text only. Edit the message, and leave the files away.");
+  if (files?.length) throw new Error(TEXT_ONLY);
   return MEDIA[operation].body(model, text);
 }
 
