@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from importlib.metadata import entry_points
 from types import TracebackType
 from typing import Any, NoReturn
@@ -137,6 +138,8 @@ def serve(connection: socket.socket) -> None:
     from gateway.cli import main
     from gateway.pluginload import ENTRY_POINT_GROUP
 
+    # The command line imports a command, and the gateway its plugins, when they are wanted.
+    import_module("gateway.cli.serve")
     for point in entry_points(group=ENTRY_POINT_GROUP):
         # What cannot be imported is told by the gateway itself.
         with contextlib.suppress(Exception):

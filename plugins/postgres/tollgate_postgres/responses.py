@@ -36,12 +36,15 @@ _ASK = """
     UPDATE responses SET cancelled = true
     WHERE id = $1 AND account = (SELECT n FROM accounts WHERE id = $2) AND lease IS NOT NULL
 """
+# `LIMIT 1` keeps each step to the one row that it names: the planner takes every chain for a hundred turns, and would
+# read a whole table of some thousands for them.
 _CHAIN_SIZE = """
     WITH RECURSIVE chain (n, previous, size) AS (
         SELECT r.n, r.previous, r.size FROM responses AS r JOIN accounts AS a ON a.n = r.account
         WHERE r.id = $1 AND a.id = $2 AND r.expires >= $3
         UNION ALL
-        SELECT r.n, r.previous, r.size FROM chain AS c JOIN responses AS r ON r.n = c.previous
+        SELECT r.n, r.previous, r.size FROM chain AS c
+            CROSS JOIN LATERAL (SELECT n, previous, size FROM responses WHERE n = c.previous LIMIT 1) AS r
     )
     SELECT sum(size)::bigint FROM chain
 """
@@ -50,9 +53,12 @@ _CHAIN = """
         SELECT r.n, r.previous, 0 FROM responses AS r JOIN accounts AS a ON a.n = r.account
         WHERE r.id = $1 AND a.id = $2 AND r.expires >= $3
         UNION ALL
-        SELECT r.n, r.previous, c.depth + 1 FROM chain AS c JOIN responses AS r ON r.n = c.previous
+        SELECT r.n, r.previous, c.depth + 1 FROM chain AS c
+            CROSS JOIN LATERAL (SELECT n, previous FROM responses WHERE n = c.previous LIMIT 1) AS r
     )
-    SELECT r.id, r.status, r.input, r.output, r.previous FROM chain AS c JOIN responses AS r ON r.n = c.n
+    SELECT r.id, r.status, r.input, r.output, r.previous FROM chain AS c
+        CROSS JOIN LATERAL (
+            SELECT id, status, input, output, previous FROM responses WHERE n = c.n LIMIT 1) AS r
     ORDER BY c.depth DESC
 """
 _ITEMS = """

@@ -48,14 +48,27 @@ _NEXT = """
         ORDER BY n LIMIT $2) AS page
     ORDER BY n DESC
 """
+# `OFFSET 0`: else the planner may walk the whole log in its order until it meets the one row.
+_FIND = """
+    SELECT * FROM (SELECT * FROM gw_usage WHERE request_id = $1 OFFSET 0) AS found ORDER BY n LIMIT 1
+"""
 _BY_TAG = """
     SELECT s.value, sum(s.credits)::bigint, sum(s.requests)::bigint, sum(s.tokens)::bigint
     FROM tag_sums AS s JOIN accounts AS a ON a.n = s.account LEFT JOIN keys AS k ON k.n = s.key
     WHERE a.id = $1 AND s.name = $2 AND s.day >= $3 AND s.day < $4 AND ($5::text IS NULL OR coalesce(k.id, '') = $5)
     GROUP BY s.value ORDER BY 2 DESC, s.value COLLATE "C"
 """
+_AT_ONCE = 2000
+# Of the month that retention ends in, from its oldest rows on, so that what is read is about what goes. The whole
+# months before it are dropped; one that somebody reads just now is not deleted row by row in the place of that.
 _PRUNE = """
-    DELETE FROM usage WHERE n IN (SELECT n FROM usage WHERE created < $1 ORDER BY n LIMIT 2000) AND created < $1
+    DELETE FROM usage WHERE created >= $2 AND created < $3 AND created < $1
+        AND n = ANY (ARRAY(SELECT n FROM usage WHERE created >= $2 AND created < $3 ORDER BY n LIMIT $4))
+"""
+# Rows of a wrong clock, which have no month of their own.
+_PRUNE_OTHER = """
+    DELETE FROM usage_other WHERE created < $1
+        AND n = ANY (ARRAY(SELECT n FROM usage_other WHERE created < $1 LIMIT $2))
 """
 
 
@@ -138,7 +151,7 @@ class PostgresUsage:
 
     async def find(self, request_id: str) -> LoggedRequest | None:
         """By the index of requests."""
-        row = await self._database.row("SELECT * FROM gw_usage WHERE request_id = $1 ORDER BY n LIMIT 1", request_id)
+        row = await self._database.row(_FIND, request_id)
         return None if row is None else _logged(row)
 
     async def make_partitions(self) -> None:
@@ -151,10 +164,13 @@ class PostgresUsage:
 
     async def prune(self, before: int) -> int:
         """Whole months are dropped; the rest goes in pieces."""
-        month = f"{datetime.fromtimestamp(min(before, self._database.time()), UTC):%Y%m}"
+        month, first, beyond = month_bounds(datetime.fromtimestamp(min(before, self._database.time()), UTC))
         gone = int(await self._database.value("SELECT gw_drop_partitions($1)", month, within=REPORT_WITHIN))
-        while done := await self._database.execute(_PRUNE, before, within=REPORT_WITHIN):
-            gone += done
+        for sql, values in ((_PRUNE, (before, first, beyond, _AT_ONCE)), (_PRUNE_OTHER, (before, _AT_ONCE))):
+            done = _AT_ONCE
+            while done == _AT_ONCE:
+                done = await self._database.execute(sql, *values, within=REPORT_WITHIN)
+                gone += done
         return gone
 
 

@@ -96,27 +96,35 @@ BEGIN
 END $$;
 
 -- The partition of the usage log for one month; where another gateway was first, or the rest holds rows of this month
--- already (a clock was wrong), there is nothing to do.
+-- already (a clock was wrong), there is nothing to do. It needs the whole table for a moment, and whoever comes after
+-- it waits with it: so it waits for a second at most (for who reads a long report), and is tried again an hour later.
 CREATE OR REPLACE FUNCTION gw_make_partition(p_month text, p_first bigint, p_beyond bigint) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET lock_timeout = '1s' AS $$
 BEGIN
     IF to_regclass('usage_' || p_month) IS NULL THEN
         EXECUTE format('CREATE TABLE %I PARTITION OF usage FOR VALUES FROM (%s) TO (%s)', 'usage_' || p_month,
             p_first, p_beyond);
     END IF;
-EXCEPTION WHEN duplicate_table OR unique_violation OR check_violation THEN NULL;
+EXCEPTION WHEN duplicate_table OR unique_violation OR check_violation OR lock_not_available THEN NULL;
 END $$;
 
--- Drop the partitions of months before p_month (`202611`); returns how many rows went with them.
-CREATE OR REPLACE FUNCTION gw_drop_partitions(p_month text) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE name text; rows bigint; gone bigint := 0;
+-- Drop the partitions of months before p_month (`202611`); returns how many rows went with them, which is estimated for
+-- large ones. For locks see `gw_make_partition`: one that cannot be had stays for the next time.
+CREATE OR REPLACE FUNCTION gw_drop_partitions(p_month text) RETURNS bigint LANGUAGE plpgsql SET lock_timeout = '1s' AS $$
+DECLARE found record; rows bigint; gone bigint := 0;
 BEGIN
-    FOR name IN SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+    FOR found IN SELECT c.oid, c.relname, c.reltuples FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'usage'::regclass AND c.relname ~ '^usage_[0-9]{6}$'
             AND c.relname < 'usage_' || p_month LOOP
-        EXECUTE format('SELECT count(*) FROM %I', name) INTO rows;
-        EXECUTE format('DROP TABLE %I', name);
-        gone := gone + rows;
+        BEGIN
+            rows := found.reltuples;
+            IF rows < 0 OR pg_relation_size(found.oid) < 16777216 THEN
+                EXECUTE format('SELECT count(*) FROM %I', found.relname) INTO rows;
+            END IF;
+            EXECUTE format('DROP TABLE %I', found.relname);
+            gone := gone + rows;
+        EXCEPTION WHEN lock_not_available THEN NULL;
+        END;
     END LOOP;
     RETURN gone;
 END $$;
@@ -381,9 +389,10 @@ BEGIN
 END $$;
 
 -- A batch of one lane: all its accounts are locked first, in their order, so that no two batches wait for each other.
--- The same `p_seq` again (its answer was lost) is answered from `lanes`.
+-- The same `p_seq` again (its answer was lost) is answered from `lanes`. The planner takes every batch for a hundred
+-- operations, and would read the whole of a table of some thousands of accounts for a batch of one: each goes by an index.
 CREATE OR REPLACE FUNCTION gw_run(p_lease text, p_lane integer, p_seq bigint, p_now bigint, p_ops jsonb)
-RETURNS jsonb LANGUAGE plpgsql AS $$
+RETURNS jsonb LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE known record; op jsonb; done jsonb[] := '{}'; lives boolean := false; one jsonb;
 BEGIN
     SELECT seq, answer INTO known FROM lanes WHERE lease = p_lease AND lane = p_lane FOR UPDATE;
