@@ -68,7 +68,7 @@ NewConsole = Callable[..., Console]
 Serve = Callable[..., AbstractAsyncContextManager[RunningGateway]]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def quick_passwords() -> Iterator[None]:
     """Passwords cost a fraction of what they cost outside; tests/test_passwords.py sees the true price."""
     with pytest.MonkeyPatch.context() as patch:

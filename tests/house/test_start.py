@@ -58,7 +58,9 @@ NEEDED = frozenset(
     }
 )
 # Of the command line, what serves.
-SERVING = frozenset(f"gateway.cli.{name}" for name in ("serve", "common", "keys", "people", "supervisor", "version"))
+SERVING = frozenset(
+    f"gateway.cli.{name}" for name in ("serve", "common", "keys", "loglines", "people", "supervisor", "version")
+)
 # What some command or plugin needs, and costs tens of milliseconds.
 HEAVY = frozenset({"statistics", "unittest.mock", "multiprocessing", "tomllib", "rich", "jinja2", "pdb", "doctest"})
 OWN = ("gateway", "tollgate_")
