@@ -42,6 +42,8 @@ class Call:
     refunded: int = 0
     dispatched: bool = False
     known: int = 0
+    by_others: bool = False
+    """Settled because its process was taken for dead, with what was known until then."""
 
 
 class Model:
@@ -76,6 +78,9 @@ class Model:
             covered = min(charge, call.amount)
         elif call.state == "forsaken":
             call.state, covered = "settled", 0
+        elif call.by_others and charge > call.charged and not call.refunded:
+            # Its process lives and knows better: the rest is due, as far as it can be paid.
+            call.by_others, covered = False, call.charged
         else:
             return call.charged
         call.charged = covered
@@ -311,6 +316,7 @@ class Money(RuleBasedStateMachine):
             if call.state == "open":
                 if call.dispatched:
                     self.model.settle(call, call.known)
+                    call.by_others = True
                 else:
                     call.state = "forsaken"
         for name, call in self.model.calls.items():
