@@ -373,6 +373,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._parser = None  # it holds the connection
         exchange, self._exchange = self._exchange, None
         if exchange is not None and not exchange.over:
             if self._reused and not self._head_size and not self._closing:
