@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import orjson
 from pydantic import BaseModel, SecretStr
@@ -79,9 +80,15 @@ class Blueprint:
         return self.stores[self.config.database.url.partition("://")[0]]
 
 
-def read_blueprint(path: Path, env: Mapping[str, str], more: Mapping[str, object] = MappingProxyType({})) -> Blueprint:
+def read_blueprint(
+    path: Path,
+    env: Mapping[str, str],
+    more: Mapping[str, object] = MappingProxyType({}),
+    flags: Mapping[str, Any] = MappingProxyType({}),
+) -> Blueprint:
     """Read and check a configuration with everything it names. more: plugins beside the gateway's own and those that
-    are installed, name -> module or class. Raises ConfigFault with all problems found."""
+    are installed, name -> module or class. flags: what the command line says instead of `server`'s own values, checked
+    as they are. Raises ConfigFault with all problems found."""
     document = configuration.read(path, env)
     settings = configuration.plugin_settings(document)
     plugins = load(
@@ -110,6 +117,8 @@ def read_blueprint(path: Path, env: Mapping[str, str], more: Mapping[str, object
         stores=stores,
         counters=counters,
     )
+    if flags:
+        config = replace(config, server=config.server.model_copy(update=dict(flags)))
     made = {name: _endpoints(name, entry, kinds[entry.plugin]) for name, entry in config.providers.items()}
     endpoints = {name: found for name, found in made.items() if found}
     providers = {name: found[0].provider for name, found in endpoints.items()}

@@ -13,6 +13,8 @@ from pathlib import Path
 from gateway.errors import GatewayFault
 
 PID_FILE = "gateway.pid"
+ADDRESS_FILE = "gateway.address"
+"""Beside it: the host that was configured and the port that is listened on, which the command line may have chosen."""
 LOCK_FILE = "gateway.lock"
 
 
@@ -37,6 +39,29 @@ class Claim:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def announce(data: Path, host: str, port: int) -> None:
+    """Say whom to signal, and where this gateway listens. Blocks on the disk."""
+    (data / ADDRESS_FILE).write_text(f"{host} {port}\n")
+    (data / PID_FILE).write_text(f"{os.getpid()}\n")
+
+
+def withdraw(data: Path) -> None:
+    """Take back what `announce` said. Idempotent."""
+    (data / PID_FILE).unlink(missing_ok=True)
+    (data / ADDRESS_FILE).unlink(missing_ok=True)
+
+
+def served_address(data: Path) -> tuple[str, int] | None:
+    """Host and port of the gateway that serves with a data folder; None when none does, or none that says it yet."""
+    if not is_claimed(data):
+        return None
+    try:
+        host, port = (data / ADDRESS_FILE).read_text().split()
+        return host, int(port)
+    except (OSError, ValueError):
+        return None
 
 
 def is_claimed(data: Path) -> bool:

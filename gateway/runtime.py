@@ -62,7 +62,7 @@ LAST_TRIES = 5.0
 class Gateway:
     """One gateway. config_path: the YAML; env: for `${NAME}` in it and for `GATEWAY_DATA`; shared: other workers
     serve beside this one, on the same database. siblings: how to speak to them. plugins: name -> module or class,
-    loaded beside the installed ones.
+    loaded beside the installed ones. flags: see `read_blueprint`.
 
     Life: `start`, then requests between `acquire_runtime` and `release_runtime`, `reload` at any time, `stop`.
     """
@@ -79,10 +79,12 @@ class Gateway:
         log_stream: TextIO | None = None,
         siblings: Siblings | None = None,
         plugins: Mapping[str, object] = MappingProxyType({}),
+        flags: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.config_path = config_path
         self._shared = shared
         self._plugins = plugins
+        self._flags = flags
         self.leaving = False  # a stop was asked for
         self.draining = False  # new calls are refused
         self.introducing = False  # what the first start shows once is not shown yet
@@ -106,7 +108,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Read the configuration, open the stores, start the plugins. Raises ConfigFault or GatewayFault."""
-        blueprint = await asyncio.to_thread(read_blueprint, self.config_path, self._env, self._plugins)
+        blueprint = await self._read()
         self._set_up_logs(blueprint.config)
         secret = await asyncio.to_thread(server_secret, blueprint.config.data)
         self.admin_secrets = await asyncio.to_thread(AdminSecrets, blueprint.config.data, self._redact.add)
@@ -163,8 +165,7 @@ class Gateway:
     async def reload(self) -> None:
         """Swap in the configuration as it is on disk now. Raises ConfigFault, in which case nothing has changed."""
         async with self._reloading:
-            # Files are read and plugins imported aside: running streams must not wait for that.
-            blueprint = await asyncio.to_thread(read_blueprint, self.config_path, self._env, self._plugins)
+            blueprint = await self._read()
             fixed = self.runtime.config.fixed_differences(blueprint.config)
             if fixed:
                 raise ConfigFault(fixed)
@@ -176,6 +177,10 @@ class Gateway:
             self.log.info("configuration reloaded")
             if old.users == 0:
                 await old.close()
+
+    async def _read(self) -> Blueprint:
+        """Files are read and plugins imported aside: running streams must not wait for that."""
+        return await asyncio.to_thread(read_blueprint, self.config_path, self._env, self._plugins, self._flags)
 
     async def stop(self) -> None:
         """Wait for what the process owns (settlements above all), then close everything, in reverse order."""

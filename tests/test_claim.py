@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.claim import PID_FILE, Claim, holder, is_claimed
+from gateway.claim import PID_FILE, Claim, announce, holder, is_claimed, served_address, withdraw
 from gateway.errors import ConfigFault, GatewayFault
 from gateway.server_secret import data_folder, server_secret
 
@@ -45,3 +45,14 @@ def test_a_data_folder_that_cannot_be_is_said_in_one_line(tmp_path: Path) -> Non
             server_secret(data)
         with pytest.raises(ConfigFault, match="GATEWAY_DATA"), data_folder(data):
             Claim(data)
+
+
+def test_where_it_listens_is_known_while_it_serves(tmp_path: Path) -> None:
+    announce(tmp_path, "127.0.0.1", 9000)
+    assert served_address(tmp_path) is None, "left behind by one that was killed"
+    claim = Claim(tmp_path)
+    assert served_address(tmp_path) == ("127.0.0.1", 9000)
+    withdraw(tmp_path)
+    withdraw(tmp_path)
+    assert (served_address(tmp_path), holder(tmp_path)) == (None, None)
+    claim.release()

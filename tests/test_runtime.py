@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from pathlib import Path
 from typing import Any
 
@@ -199,5 +200,19 @@ async def test_a_second_start_on_the_same_data_keeps_keys_and_balances(tmp_path:
         found = await gateway.stores.accounts.get_account(account.id)
         assert found is not None
         assert found.balance < account.balance
+    finally:
+        await gateway.stop()
+
+
+async def test_flags_stand_in_the_configuration_through_a_reload(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(ECHO)
+    flags = {"port": 9, "workers": 2}
+    gateway = Gateway(path, {"GATEWAY_DATA": str(tmp_path / "data")}, log_stream=io.StringIO(), flags=flags)
+    await gateway.start()
+    try:
+        await gateway.reload()
+        server = gateway.runtime.config.server
+        assert (server.port, server.workers, server.host) == (9, 2, "127.0.0.1")
     finally:
         await gateway.stop()

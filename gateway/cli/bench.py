@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from gateway.cli.common import add_config, add_json, blueprint_of, print_json, print_table, whole
+from gateway.cli.common import add_config, add_json, blueprint_of, print_json, print_table, served, whole
 from gateway.errors import GatewayFault
 
 _WILD = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
@@ -47,7 +47,7 @@ def add_commands(commands: Any) -> None:
 
 def run_health(options: argparse.Namespace) -> int:
     """For health checks of containers. Raises ConfigFault."""
-    server = blueprint_of(options).config.server
+    server = served(blueprint_of(options).config)
     host = _WILD.get(server.host, f"[{server.host}]" if ":" in server.host else server.host)
     try:
         with urllib.request.urlopen(f"http://{host}:{server.port}/readyz", timeout=4):

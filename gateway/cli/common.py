@@ -17,6 +17,8 @@ from typing import Any
 import orjson
 
 from gateway.blueprint import Blueprint, open_stores, read_blueprint
+from gateway.claim import served_address
+from gateway.config import Config, Server
 from gateway.errors import ConfigFault
 from gateway.server_secret import has_secret
 from gateway.stores import Stores
@@ -74,9 +76,20 @@ class _MayLack(dict[str, str]):
         return super().get(name, "" if default is None else default)
 
 
-def blueprint_of(options: argparse.Namespace, *, complete: bool = False) -> Blueprint:
-    """The checked configuration. complete: variables that it names must be set. Raises ConfigFault."""
-    return read_blueprint(options.config, os.environ if complete else _MayLack(os.environ))
+def blueprint_of(
+    options: argparse.Namespace, *, complete: bool = False, flags: Mapping[str, Any] = MappingProxyType({})
+) -> Blueprint:
+    """The checked configuration. complete: variables that it names must be set. flags: see `read_blueprint`. Raises
+    ConfigFault."""
+    return read_blueprint(options.config, os.environ if complete else _MayLack(os.environ), flags=flags)
+
+
+def served(config: Config) -> Server:
+    """The `server` section with the address that the running gateway of this data folder really listens on."""
+    address = served_address(config.data)
+    if address is None:
+        return config.server
+    return config.server.model_copy(update={"host": address[0], "port": address[1]})
 
 
 def used_data(options: argparse.Namespace) -> Blueprint:

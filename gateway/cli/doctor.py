@@ -20,7 +20,7 @@ from typing import Any, Literal
 from gateway.blueprint import Blueprint, catalog_of, switched_off
 from gateway.call import Call, Target
 from gateway.claim import is_claimed
-from gateway.cli.common import add_config, add_json, blueprint_of, print_json
+from gateway.cli.common import add_config, add_json, blueprint_of, print_json, served
 from gateway.cli.network import Exchanging, exchanging
 from gateway.config.dotenv import FILE
 from gateway.errors import ConfigFault, Fault
@@ -113,7 +113,7 @@ def _data(data: Path) -> Iterator[Finding]:
 
 
 def _port(blueprint: Blueprint) -> Finding:
-    server = blueprint.config.server
+    server = served(blueprint.config)
     what = f"port {server.port} on {server.host}"
     if is_claimed(blueprint.config.data):
         return Finding(what, "ok", "the gateway is running")

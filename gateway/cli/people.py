@@ -16,7 +16,17 @@ import orjson
 
 from gateway.batches import Batches
 from gateway.blueprint import Blueprint
-from gateway.cli.common import blueprint_of, number, print_json, print_table, record, used_data, whole, with_stores
+from gateway.cli.common import (
+    blueprint_of,
+    number,
+    print_json,
+    print_table,
+    record,
+    served,
+    used_data,
+    whole,
+    with_stores,
+)
 from gateway.cli.keys import find_account
 from gateway.config import Server
 from gateway.erasing import erase_account
@@ -128,7 +138,7 @@ def run_reset(options: argparse.Namespace) -> int:
 
 
 def _print_link(options: argparse.Namespace, make: Callable[[Stores], Awaitable[tuple[Link, str]]]) -> int:
-    base = console_base(blueprint_of(options).config.server)
+    base = console_base(served(blueprint_of(options).config))
 
     async def work(stores: Stores) -> int:
         link, token = await make(stores)

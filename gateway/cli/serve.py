@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from gateway import config as configuration
 from gateway.blueprint import Blueprint, catalog_of, demo_note, open_stores
-from gateway.claim import PID_FILE, Claim, holder
+from gateway.claim import Claim, announce, holder, withdraw
 from gateway.cli.common import add_config, add_json, blueprint_of, print_json, whole
 from gateway.cli.loglines import is_watched, log_lines
 from gateway.cli.people import console_base
@@ -99,7 +99,7 @@ def run_serve(options: argparse.Namespace) -> int:
         with log_lines(options.log_format):
             if options.listen_fd is not None:
                 return _run_loop(_serve(options, inherited(options.listen_fd)))
-            blueprint = blueprint_of(options, complete=True)
+            blueprint = blueprint_of(options, complete=True, flags=_flags(options))
         config = blueprint.config
         with log_lines(config.log.format, config.secrets) as log:
             return _run(options, blueprint, log)
@@ -119,38 +119,43 @@ def run_serve(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace, blueprint: Blueprint, log: logging.Logger) -> int:
     config = blueprint.config
-    workers = config.server.workers if options.workers is None else options.workers
     with data_folder(config.data):
         claim = Claim(config.data)
     try:
-        if workers <= 1:
+        if config.server.workers <= 1:
             return _run_loop(_serve(options, None))
-        return _run_workers(options, blueprint, workers, log)
+        return _run_workers(options, blueprint, log)
     finally:
         claim.release()
 
 
-def _run_workers(options: argparse.Namespace, blueprint: Blueprint, workers: int, log: logging.Logger) -> int:
-    server = blueprint.config.server
+def _flags(options: argparse.Namespace) -> dict[str, Any]:
+    """What the command line says instead of `server`'s values."""
+    given = {"host": options.host, "port": options.port, "workers": options.workers}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _run_workers(options: argparse.Namespace, blueprint: Blueprint, log: logging.Logger) -> int:
+    config, server = blueprint.config, blueprint.config.server
     try:
-        listening = listen(options.host or server.host, server.port if options.port is None else options.port)
+        listening = listen(server.host, server.port)
     except OSError as error:
-        raise _cannot_listen(options, server, error) from error
+        raise _cannot_listen(server, error) from error
     asyncio.run(_introduce(blueprint, listening))
-    pid = blueprint.config.data / PID_FILE
-    pid.write_text(f"{os.getpid()}\n")
+    port = listening.getsockname()[1]
+    announce(config.data, server.host, port)
     try:
         # What the workers say has the supervisor's format, also before they have read the configuration.
         style = style_of(blueprint.config.log.format, sys.stderr)
-        command = worker_command(["serve", "--config", str(options.config), "--log-format", style])
-        return asyncio.run(Supervisor(command, listening, workers, blueprint.config.data, log).run())
+        flags = ["--host", server.host, "--port", str(port), "--workers", str(server.workers)]
+        command = worker_command(["serve", "--config", str(options.config), "--log-format", style, *flags])
+        return asyncio.run(Supervisor(command, listening, server.workers, config.data, log).run())
     finally:
-        pid.unlink(missing_ok=True)
+        withdraw(config.data)
 
 
-def _cannot_listen(options: argparse.Namespace, server: Server, error: OSError) -> GatewayFault:
-    host, port = options.host or server.host, server.port if options.port is None else options.port
-    return GatewayFault(f"cannot listen on {host}, port {port}: {error.strerror or error}")
+def _cannot_listen(server: Server, error: OSError) -> GatewayFault:
+    return GatewayFault(f"cannot listen on {server.host}, port {server.port}: {error.strerror or error}")
 
 
 def run_reload(options: argparse.Namespace) -> int:
@@ -195,11 +200,13 @@ def _run_loop(work: Any) -> int:
 async def _serve(options: argparse.Namespace, listening: socket.socket | None) -> int:
     """One process that serves: alone, or as a worker on the supervisor's socket."""
     link = None if options.siblings_fd is None else Link(socket.socket(fileno=options.siblings_fd))
-    gateway = Gateway(options.config, os.environ, shared=listening is not None, siblings=link)
+    gateway = Gateway(
+        options.config, os.environ, shared=listening is not None, siblings=link, flags=_flags(options)
+    )  # fmt: skip
     if link is not None:
         await link.start()
     await gateway.start()
-    service = Service(gateway, host=options.host, port=options.port, listening=listening, parts=(Console().mount,))
+    service = Service(gateway, listening=listening, parts=(Console().mount,))
     try:
         with service.signals():
             # Whoever waits for /readyz to find the first key in what was printed finds it there.
@@ -223,7 +230,7 @@ async def _serve(options: argparse.Namespace, listening: socket.socket | None) -
                 link.tell("ready", os.getpid())
             await service.serve()
     except OSError as error:
-        raise _cannot_listen(options, gateway.runtime.config.server, error) from error
+        raise _cannot_listen(gateway.runtime.config.server, error) from error
     finally:
         await service.close()
         await gateway.stop()

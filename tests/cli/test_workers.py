@@ -123,8 +123,18 @@ async def test_several_processes_are_one_gateway(
         assert await ask(session, gateway) == 429
         assert await answered(session, gateway) == {91.0}
 
-        # A reload says what came of it in all of them.
+        # Other commands find the port that the command line chose: they read the file alone.
         file = tmp_path / "config.yaml"
+
+        def command(*words: str) -> tuple[int, str]:
+            status = main([*words, "--config", str(file)])
+            return status, capsys.readouterr().out
+
+        assert await asyncio.to_thread(command, "health") == (0, "")
+        status, said = await asyncio.to_thread(command, "accounts", "invite")
+        assert (status, said.startswith(gateway.url + "/invite/")) == (0, True), said
+
+        # A reload says what came of it in all of them.
 
         def reload(text: str, *words: str) -> tuple[int, str]:
             file.write_text(text)

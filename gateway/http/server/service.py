@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from aiohttp import web
 
-from gateway.claim import PID_FILE
+from gateway.claim import announce, withdraw
 from gateway.errors import ConfigFault, GatewayFault
 from gateway.http.routes import Part
 from gateway.http.server.app import HttpApp
@@ -99,12 +97,16 @@ class Service:
         """Serve until a signal (or `request_stop`) says otherwise, then drain."""
         try:
             if self._listening is None:
-                await asyncio.to_thread(self._write_pid)
+                await asyncio.to_thread(self._announce)
             await self._stop.wait()
             await self.drain()
         finally:
             if self._listening is None:
-                await asyncio.to_thread(self._pid_path.unlink, missing_ok=True)
+                await asyncio.to_thread(withdraw, self.gateway.runtime.config.data)
+
+    def _announce(self) -> None:
+        config = self.gateway.runtime.config
+        announce(config.data, self._host or config.server.host, self.address[1])
 
     def request_stop(self) -> None:
         """First call: drain and stop. Second call: stop fast."""
@@ -200,10 +202,3 @@ class Service:
             await asyncio.to_thread(write_outcome, gateway.runtime.config.data, [told])
         else:
             gateway.siblings.tell("reloaded", told)
-
-    @property
-    def _pid_path(self) -> Path:
-        return self.gateway.runtime.config.data / PID_FILE
-
-    def _write_pid(self) -> None:
-        self._pid_path.write_text(f"{os.getpid()}\n")
