@@ -418,7 +418,7 @@ async def test_an_erased_account_leaves_no_batch(tmp_path: Path, fake_upstream: 
         runtime, stores = gateway.gateway.runtime, gateway.gateway.stores
         done = await erase_account(stores, runtime.files, runtime.batches, gateway.account.id)
         assert done is not None
-        assert (done.cancelled, done.files.deleted, done.files.left) == (1, 1, [])
+        assert (done.batches.done, done.files.done, done.left) == (1, 1, [])
         provider.end("cancelled", answer("a", USAGE))
         await look(gateway, batch.id)
         assert await stores.objects.list_objects(gateway.account.id) == []
