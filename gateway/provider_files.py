@@ -22,7 +22,7 @@ from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault
 from gateway.host import Host, outlive
 from gateway.provider import FilesProvider, Provider, UpstreamReply, UpstreamRequest
 from gateway.storage import StorageQuota
-from gateway.stores import KeptObject
+from gateway.stores import KeptObject, ObjectKind
 from gateway.upstream.body_stream import BodyStream
 from gateway.upstream.exchanges import Exchanges
 from gateway.wire.kept_ids import KeptId
@@ -30,7 +30,6 @@ from gateway.wire.multipart import Upload, write_form
 
 FILE: Final = "file"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}", re.ASCII)
-_GONE = "file_not_found"
 _SECONDS = 120.0
 _MOST_REPLY = 1 << 20
 MOST_CONTENT = 16 << 30
@@ -121,20 +120,20 @@ class ProviderFiles:
             async with self.read_unowned(kept.provider, kept.id) as stream:
                 yield stream
         except CallerFault as fault:
-            if fault.code == _GONE:
+            if fault.code == no_object(FILE, kept.id).code:
                 await self._stores.objects.remove_object(kept.account_id, kept.provider, kept.id)
             raise
 
     @asynccontextmanager
     async def read_unowned(self, name: str, object_id: str) -> AsyncIterator[BodyStream]:
-        """What is in a file, whosever it is. Raises Fault, for one that is gone what `no_file` makes."""
+        """What is in a file, whosever it is. Raises Fault, for one that is gone what `no_object` makes."""
         keeper = self.keeper(name)
         request = keeper.files_request("GET", f"/{quote(object_id, safe='')}/content")
         async with self._exchanges.stream(
             request, seconds=_SECONDS, most=MOST_CONTENT, transport=keeper.transport
         ) as stream:
             if stream.status == 404:
-                raise no_file(object_id)
+                raise no_object(FILE, object_id)
             if stream.status >= 300:
                 reply = UpstreamReply(stream.status, stream.headers, await stream.read(_MOST_REPLY))
                 raise keeper.read_files_fault(reply)
@@ -204,9 +203,9 @@ class ProviderFiles:
         return cast(FilesProvider, self._providers[name])  # checked when it was loaded
 
 
-def no_file(file_id: str) -> CallerFault:
-    """What is told of a file that is not there, or is another account's."""
-    return CallerFault(f"There is no file {file_id[:100]!r}.", status=404, code=_GONE, param="id")
+def no_object(kind: ObjectKind, object_id: str) -> CallerFault:
+    """What is told of a file or batch that is not there, or is another account's."""
+    return CallerFault(f"There is no {kind} {object_id[:100]!r}.", status=404, code=f"{kind}_not_found", param="id")
 
 
 def told_by(keeper: FilesProvider, reply: UpstreamReply) -> dict[str, Any]:
