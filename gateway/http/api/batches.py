@@ -43,8 +43,8 @@ class BatchMaker:
         content = await _content(context, caller.account_id, asked["input_file_id"])
         config = context.runtime.config
         lines = await context.gateway.aside(
-            len(content), lambda: read_lines(content, asked["endpoint"], config.batches.most_requests,
-                                             max_values=config.server.json_values)
+            len(content), read_lines, content, asked["endpoint"], config.batches.most_requests,
+            max_depth=config.server.json_depth, max_values=config.server.json_values,
         )  # fmt: skip
         batch = await check_lines(context, self._routes, caller, asked, lines, allowance)
         if context.flight is not None:
