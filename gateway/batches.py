@@ -127,7 +127,7 @@ class Batches:
 
     async def create(self, caller: Caller, batch: NewBatch, request_id: str) -> KeptObject:
         """Charge, keep and send a batch. Goes on when its caller leaves. Raises Fault; then nothing is left of it."""
-        return await outlive(self._host, self._create(caller, batch, request_id), f"batch {request_id}")
+        return await outlive(self._host, lambda: self._create(caller, batch, request_id), f"batch {request_id}")
 
     async def _create(self, caller: Caller, batch: NewBatch, request_id: str) -> KeptObject:
         provider, now = self.provider(batch.target.provider), int(time.time())

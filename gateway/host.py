@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from gateway.errors import Fault
@@ -25,13 +25,13 @@ class Host(Protocol):
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]: ...
 
 
-async def outlive(host: Host, work: Coroutine[Any, Any, T], name: str) -> T:
-    """What `work` returns, or the Fault that it raises. It goes on when whoever waits for it leaves."""
+async def outlive(host: Host, work: Callable[[], Awaitable[T]], name: str) -> T:
+    """What `work` gives, or the Fault that it raises. It goes on when whoever waits for it leaves."""
     ends: list[T | Fault] = []
 
     async def run() -> None:
         try:
-            ends.append(await work)
+            ends.append(await work())
         except Fault as fault:
             ends.append(fault)
 

@@ -78,8 +78,9 @@ class ProviderFiles:
         owns. Raises Fault."""
         name, keeper = self._keeper(provider)
         await self._quota.check(account_id, "This file")
-        work = self._upload(account_id, name, keeper, file, fields, seed)
-        return await outlive(self._host, work, f"upload {seed}")
+        return await outlive(
+            self._host, lambda: self._upload(account_id, name, keeper, file, fields, seed), f"upload {seed}"
+        )
 
     async def _upload(
         self, account_id: str, name: str, keeper: FilesProvider, file: Upload, fields: Mapping[str, str], seed: str
