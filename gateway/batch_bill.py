@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import orjson
@@ -14,14 +14,13 @@ from gateway.plain_readers import PLAIN_READERS
 from gateway.profile import COMPLETIONS, Dialect
 from gateway.provider import UpstreamReply
 from gateway.readers import ChatReader, CompletionsReader, ResponsesReader
-from gateway.runner.bill import measure_whole
+from gateway.runner.bill import add_counts, measure_whole
 from gateway.wire.batches import BatchResult, ResultLines, read_result
 
 _READERS: Mapping[str, type[ChatReader]] = MappingProxyType(
     {"chat": ChatReader, "responses": ResponsesReader, COMPLETIONS: CompletionsReader}
 )
 """By dialect: a batch's answers are as OpenAI gives them."""
-_COUNTED = tuple(member.name for member in fields(Usage) if member.name != "image_kind")
 
 
 @dataclass(slots=True)
@@ -70,8 +69,7 @@ def _add(bill: BatchBill, line: bytes | None, target: Target, operation: str, di
     else:
         bill.answered += 1
         bill.charge += BilledRound(target, usage, basis).charge
-    for name in _COUNTED:
-        setattr(bill.usage, name, getattr(bill.usage, name) + getattr(usage, name))
+    add_counts(bill.usage, usage)
 
 
 def _keep_bound(bill: BatchBill, dearest: int) -> None:

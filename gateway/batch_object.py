@@ -10,7 +10,6 @@ from typing import Any, Final
 import orjson
 
 from gateway.call import Target
-from gateway.errors import CallerFault
 from gateway.profile import Dialect
 from gateway.stores import KeptObject
 from gateway.wire.lenient import dict_of, dicts_of
@@ -77,11 +76,6 @@ def ended_at(kept: KeptObject) -> int:
     told, due = kept.details["told"], kept.created + WINDOW
     at = told.get(f"{told['status']}_at")
     return max(kept.created, min(at, due)) if type(at) is int else min(int(time.time()), due)
-
-
-def no_batch(batch_id: str) -> CallerFault:
-    """What is told of a batch that is not there, or is another account's."""
-    return CallerFault(f"There is no batch {batch_id[:100]!r}.", status=404, code="batch_not_found", param="id")
 
 
 def shown(kept: KeptObject) -> dict[str, Any]:

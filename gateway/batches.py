@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
-from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Protocol, cast
+from typing import Any, cast
 from urllib.parse import quote
 from weakref import WeakValueDictionary
 
@@ -29,9 +28,10 @@ from gateway.batch_object import BATCH, WINDOW, NewBatch, ended_at, lost, sized,
 from gateway.call import Caller, Price, Target
 from gateway.config import BatchesSettings
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault
+from gateway.host import Host, outlive
 from gateway.provider import BatchesProvider
-from gateway.provider_files import FILE, ProviderFiles, told_by
-from gateway.stores import HoldRequest, KeptObject, Stores, UsageRow
+from gateway.provider_files import FILE, Cleared, ProviderFiles, told_by
+from gateway.stores import HoldRequest, KeptObject, UsageRow
 from gateway.stores.checks import erased_name
 from gateway.stores.refusals import too_poor
 from gateway.wire.batches import FINAL
@@ -58,27 +58,6 @@ _STATUS = {"completed": 200, "failed": 400, "expired": 504, "cancelled": 499}
 """In the usage log."""
 
 
-class Host(Protocol):
-    """What the process gives."""
-
-    @property
-    def stores(self) -> Stores: ...
-
-    @property
-    def log(self) -> logging.Logger: ...
-
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]: ...
-
-
-@dataclass(slots=True)
-class Ended:
-    """What became of an account's batches that were to be ended. asked: how many were cancelled. left: those that could
-    not be, as provider, id and why."""
-
-    asked: int = 0
-    left: list[tuple[str, str, str]] = field(default_factory=list)
-
-
 @dataclass(slots=True, frozen=True)
 class Allowance:
     """What a caller can pay for a batch at this moment. hold: the hold of one that costs nothing. balance, held: its
@@ -98,14 +77,6 @@ class Allowance:
                            ceiling=request.monthly_limit)  # fmt: skip
 
 
-class _Refused(Exception):
-    """A provider's answer says that it did not make a batch. fault: why."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault.message)
-        self.fault = fault
-
-
 class Batches:
     """The batches of one generation of the configuration."""
 
@@ -114,8 +85,8 @@ class Batches:
         self._files = files
         self._stores = host.stores
         self._log = host.log
-        self._spawn = host.spawn
-        self._closing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._host = host
+        self._noting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -156,19 +127,7 @@ class Batches:
 
     async def create(self, caller: Caller, batch: NewBatch, request_id: str) -> KeptObject:
         """Charge, keep and send a batch. Goes on when its caller leaves. Raises Fault; then nothing is left of it."""
-        ends: list[KeptObject | Fault] = []
-
-        async def work() -> None:
-            try:
-                ends.append(await self._create(caller, batch, request_id))
-            except Fault as fault:
-                ends.append(fault)
-
-        await asyncio.shield(self._spawn(work(), f"batch {request_id}"))
-        end = ends[0] if ends else GatewayFault("The gateway failed to make this batch.")
-        if isinstance(end, Fault):
-            raise end
-        return end
+        return await outlive(self._host, lambda: self._create(caller, batch, request_id), f"batch {request_id}")
 
     async def _create(self, caller: Caller, batch: NewBatch, request_id: str) -> KeptObject:
         provider, now = self.provider(batch.target.provider), int(time.time())
@@ -218,17 +177,12 @@ class Batches:
         request, upstream = provider.batches_request("POST", "", orjson.dumps(body)), ""
         try:
             reply = await self._files.ask(provider, request)
-            if 300 <= reply.status < 500:
-                raise _Refused(provider.read_files_fault(reply))
-            if reply.status >= 500:
-                raise UpstreamFault(f"status {reply.status}")
-            told = told_by(provider, reply)
-            upstream = text_of(told.get("id"))
-            if not upstream:
-                raise UpstreamFault("The provider gave the batch no id.", code="upstream_invalid_response")
-            return await self._note(kept, told)
-        except _Refused as refused:
-            raise refused.fault from None
+            if not 300 <= reply.status < 500:
+                told = told_by(provider, reply)
+                upstream = text_of(told.get("id"))
+                if not upstream:
+                    raise UpstreamFault("The provider gave the batch no id.", code="upstream_invalid_response")
+                return await self._note(kept, told)
         except Fault as fault:
             # It is made, or may be: whoever looks after it finds that out, and goes on from here.
             self._log.warning("a batch is not known to have begun: %s", fault.message, extra=_named(kept))
@@ -236,6 +190,7 @@ class Batches:
             with contextlib.suppress(Fault):  # then its provider is asked for it by our mark, later
                 await self._stores.objects.change_object(sized(unsure))
             return unsure
+        raise provider.read_files_fault(reply)
 
     async def _undo(self, kept: KeptObject, fault: Fault) -> None:
         """Nothing shall be left of a batch that its provider did not take."""
@@ -280,7 +235,7 @@ class Batches:
             ends.append(await self._look(kept))
 
         # Many answers take their time to be added up: that goes on without whoever asks.
-        await asyncio.wait({self._spawn(work(), f"look at {kept.id}")}, timeout=_WAITED)
+        await asyncio.wait({self._host.spawn(work(), f"look at {kept.id}")}, timeout=_WAITED)
         return ends[0] if ends else kept
 
     async def _is_due(self, name: str, pause: float) -> bool:
@@ -330,20 +285,16 @@ class Batches:
     async def _note(self, kept: KeptObject, told: Mapping[str, Any]) -> KeptObject:
         """Keep what a provider told, and bill a batch that is over. Raises Fault."""
         now = with_told(kept, told, upstream=kept.details.get("upstream") or text_of(told.get("id")))
-        if now.details["told"].get("status") in FINAL:
-            # One after the other: to bill it is to read all of its answers.
-            async with self._closing.setdefault(kept.id, asyncio.Lock()):
-                return await self._close_open(now)
-        current = await self._stores.objects.find_object(kept.account_id, BATCH, kept.id)
-        if current is None or not current.is_open:
-            return current or now  # another process was faster
-        if now.details != kept.details:
-            await self._stores.objects.change_object(now)
-        return now
-
-    async def _close_open(self, kept: KeptObject) -> KeptObject:
-        current = await self._stores.objects.find_object(kept.account_id, BATCH, kept.id)
-        return await self._close(kept) if current is None or current.is_open else current
+        # One after the other: to bill it is to read all of its answers, and what is closed is not to be opened again.
+        async with self._noting.setdefault(kept.id, asyncio.Lock()):
+            current = await self._stores.objects.find_object(kept.account_id, BATCH, kept.id)
+            if current is None or not current.is_open:
+                return current or now  # somebody else was faster
+            if now.details["told"].get("status") in FINAL:
+                return await self._close(now)
+            if now.details != kept.details:
+                await self._stores.objects.change_object(now)
+            return now
 
     async def _close(self, kept: KeptObject) -> KeptObject:
         bill = await self._bill(kept)
@@ -433,19 +384,19 @@ class Batches:
         request = provider.batches_request("POST", f"/{quote(upstream, safe='')}/cancel", b"{}")
         return await self._note(kept, told_by(provider, await self._files.ask(provider, request)))
 
-    async def cancel_all(self, account_id: str) -> Ended:
+    async def cancel_all(self, account_id: str) -> Cleared:
         """End the batches of an account that is to be erased; they are billed and forgotten when they are over."""
-        done, before = Ended(), 0
+        cleared, before = Cleared(), 0
         while page := await self._stores.objects.list_objects(account_id, BATCH, before=before, limit=_PAGE):
             for kept in page:
                 if kept.is_open:
                     try:
                         await self.cancel(kept)
-                        done.asked += 1
+                        cleared.done += 1
                     except Fault as fault:
-                        done.left.append((kept.provider, kept.id, fault.message))
+                        cleared.left.append((kept.provider, kept.id, fault.message))
             before = page[-1].seq
-        return done
+        return cleared
 
 
 def _target(kept: KeptObject) -> Target:

@@ -28,10 +28,10 @@ _SECONDS = 5.0
 
 
 class Exchange(Protocol):
-    """Sends one request over the upstream connections; see `gateway.runtime.Runtime.exchange`."""
+    """Sends one request to a provider; see `gateway.upstream.exchanges.Exchanges.whole`."""
 
     def __call__(
-        self, request: UpstreamRequest, *, seconds: float, most: int, transport: Transport | None = None
+        self, request: UpstreamRequest, *, seconds: float, most: int, transport: Transport | None
     ) -> Awaitable[UpstreamReply]: ...
 
 
@@ -115,7 +115,9 @@ class Discovery:
     async def _ask(self, name: str) -> None:
         provider = cast(ListingProvider, self._providers[name])  # checked when it was loaded
         try:
-            reply = await self._exchange(provider.models_request(), seconds=_SECONDS, most=_MOST_REPLY)
+            reply = await self._exchange(
+                provider.models_request(), seconds=_SECONDS, most=_MOST_REPLY, transport=provider.transport
+            )
             self._listed[name] = provider.read_models(reply)
             self._failed.discard(name)
         except Fault as fault:

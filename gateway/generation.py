@@ -28,7 +28,7 @@ from gateway.config.limits import BodyLimits
 from gateway.discovery import Discovery
 from gateway.fetch import Links, MediaFetcher
 from gateway.pipeline import Pipeline
-from gateway.provider import Provider, Transport, UpstreamReply, UpstreamRequest
+from gateway.provider import Provider, UpstreamReply, UpstreamRequest
 from gateway.provider_files import ProviderFiles
 from gateway.records import AttemptRecord
 from gateway.responses.running import RunningResponses
@@ -78,8 +78,15 @@ class Runtime:
         self._providers = blueprint.providers
         self.payments, self.payments_off = payment_methods(blueprint)
         self.catalog = catalog_of(blueprint)
+        self._transport = make_transport(config, process.log)
+        self._exchanges = Exchanges(self._transport)
         self._discovery = Discovery(
-            config, blueprint.providers, blueprint.profiles, available_providers(blueprint), self.exchange, process.log
+            config,
+            blueprint.providers,
+            blueprint.profiles,
+            available_providers(blueprint),
+            self._exchanges.whole,
+            process.log,
         )
         self.demo, self.demo_note = blueprint.demo, demo_note(blueprint)
         server = config.server
@@ -90,8 +97,6 @@ class Runtime:
         self.pipeline = Pipeline(blueprint.plugins, process.log, last)
         self.quota = StorageQuota(process.stores, config.storage)
         upstream = config.upstream
-        self._transport = make_transport(config, process.log)
-        self.exchanges = Exchanges(self._transport)
         self._fetcher = MediaFetcher(config.fetch) if config.fetch.enabled else None
         self.post = alert_post(config.alerts)
         self.toolbox = Toolbox(config, blueprint.offers, self.exchange, process.log)
@@ -102,7 +107,7 @@ class Runtime:
             lambda provider: config.providers[provider].terms.balance,
         )
         self.endpoint_versions = {found.version for several in blueprint.endpoints.values() for found in several}
-        self.files = ProviderFiles(config.files, self._providers, process, self.quota, self.exchanges)
+        self.files = ProviderFiles(config.files, self._providers, process, self.quota, self._exchanges)
         self.batches = Batches(config.batches, self.files, process)
         self._dispatcher = Dispatcher(
             self.lanes,
@@ -149,13 +154,10 @@ class Runtime:
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         return self._process.spawn(work, name)
 
-    async def exchange(
-        self, request: UpstreamRequest, *, seconds: float, most: int, transport: Transport | None = None
-    ) -> UpstreamReply:
+    async def exchange(self, request: UpstreamRequest, *, seconds: float, most: int) -> UpstreamReply:
         """Send one request that is no model call over the upstream connections, and wait for the whole answer,
-        whatever its status: at most `seconds` and `most` bytes. transport: a provider's own, None where it has none.
-        Raises UpstreamFault."""
-        return await self.exchanges.whole(request, seconds=seconds, most=most, transport=transport)
+        whatever its status: at most `seconds` and `most` bytes. Raises UpstreamFault."""
+        return await self._exchanges.whole(request, seconds=seconds, most=most)
 
     def responses_services(self) -> ResponsesServices:
         """What the Responses API works with in this generation."""

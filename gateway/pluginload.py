@@ -140,7 +140,7 @@ def load(
             manager.register(plugin, name)
     if problems:
         raise ConfigFault(problems)
-    return Plugins(manager, names, left_out.union(found).difference(names))
+    return Plugins(manager, names, left_out)
 
 
 def _installed(group: str) -> EntryPoints:

@@ -6,14 +6,12 @@ id is taken from the account alone that uploaded it: at these routes and in ever
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import re
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 from urllib.parse import quote
 
 import orjson
@@ -21,9 +19,10 @@ import orjson
 from gateway.call import Call, Target
 from gateway.config import FilesSettings
 from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault
+from gateway.host import Host, outlive
 from gateway.provider import FilesProvider, Provider, UpstreamReply, UpstreamRequest
 from gateway.storage import StorageQuota
-from gateway.stores import KeptObject, Stores
+from gateway.stores import KeptObject, ObjectKind
 from gateway.upstream.body_stream import BodyStream
 from gateway.upstream.exchanges import Exchanges
 from gateway.wire.kept_ids import KeptId
@@ -31,31 +30,18 @@ from gateway.wire.multipart import Upload, write_form
 
 FILE: Final = "file"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}", re.ASCII)
-_GONE = "file_not_found"
 _SECONDS = 120.0
 _MOST_REPLY = 1 << 20
 MOST_CONTENT = 16 << 30
 """Bytes of a file that is read back, piece by piece: the answers of a large batch, vectors above all."""
 
 
-class Host(Protocol):
-    """What the process gives."""
-
-    @property
-    def stores(self) -> Stores: ...
-
-    @property
-    def log(self) -> logging.Logger: ...
-
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]: ...
-
-
 @dataclass(slots=True)
-class Deleted:
-    """What became of the files of an account that is erased. deleted: how many are gone at their providers. left: those
-    that may still be there, as provider, id and why."""
+class Cleared:
+    """What became of an account's files, or batches, at providers. done: how many were deleted, or cancelled. left:
+    those that may still be there, as provider, id and why."""
 
-    deleted: int = 0
+    done: int = 0
     left: list[tuple[str, str, str]] = field(default_factory=list)
 
 
@@ -75,7 +61,7 @@ class ProviderFiles:
         self._stores = host.stores
         self._quota = quota
         self._exchanges = exchanges
-        self._spawn = host.spawn
+        self._host = host
         self._log = host.log
 
     async def owns(self, call: Call, target: Target, kept: KeptId) -> bool:
@@ -92,19 +78,9 @@ class ProviderFiles:
         owns. Raises Fault."""
         name, keeper = self._keeper(provider)
         await self._quota.check(account_id, "This file")
-        ends: list[KeptObject | Fault] = []
-
-        async def work() -> None:
-            try:
-                ends.append(await self._upload(account_id, name, keeper, file, fields, seed))
-            except Fault as fault:
-                ends.append(fault)
-
-        await asyncio.shield(self._spawn(work(), f"upload {seed}"))
-        end = ends[0] if ends else GatewayFault("The gateway failed to keep this file.")
-        if isinstance(end, Fault):
-            raise end
-        return end
+        return await outlive(
+            self._host, lambda: self._upload(account_id, name, keeper, file, fields, seed), f"upload {seed}"
+        )
 
     async def _upload(
         self, account_id: str, name: str, keeper: FilesProvider, file: Upload, fields: Mapping[str, str], seed: str
@@ -145,20 +121,20 @@ class ProviderFiles:
             async with self.read_unowned(kept.provider, kept.id) as stream:
                 yield stream
         except CallerFault as fault:
-            if fault.code == _GONE:
+            if fault.code == no_object(FILE, kept.id).code:
                 await self._stores.objects.remove_object(kept.account_id, kept.provider, kept.id)
             raise
 
     @asynccontextmanager
     async def read_unowned(self, name: str, object_id: str) -> AsyncIterator[BodyStream]:
-        """What is in a file, whosever it is. Raises Fault, for one that is gone what `no_file` makes."""
+        """What is in a file, whosever it is. Raises Fault, for one that is gone what `no_object` makes."""
         keeper = self.keeper(name)
         request = keeper.files_request("GET", f"/{quote(object_id, safe='')}/content")
         async with self._exchanges.stream(
             request, seconds=_SECONDS, most=MOST_CONTENT, transport=keeper.transport
         ) as stream:
             if stream.status == 404:
-                raise no_file(object_id)
+                raise no_object(FILE, object_id)
             if stream.status >= 300:
                 reply = UpstreamReply(stream.status, stream.headers, await stream.read(_MOST_REPLY))
                 raise keeper.read_files_fault(reply)
@@ -176,21 +152,21 @@ class ProviderFiles:
             raise keeper.read_files_fault(reply)
         await self._stores.objects.remove_object(kept.account_id, kept.provider, kept.id)
 
-    async def delete_all(self, account_id: str) -> Deleted:
+    async def delete_all(self, account_id: str) -> Cleared:
         """Delete the files of an account that is to be erased. Those that could not be deleted at their provider are
         logged, for the operator to do it."""
-        done, before = Deleted(), 0
+        cleared, before = Cleared(), 0
         while page := await self._stores.objects.list_objects(account_id, FILE, before=before, limit=100):
             for kept in page:
                 try:
                     await self.delete(kept)
-                    done.deleted += 1
+                    cleared.done += 1
                 except Fault as fault:
-                    done.left.append((kept.provider, kept.id, fault.message))
+                    cleared.left.append((kept.provider, kept.id, fault.message))
                     self._log.warning("a file of an erased account stays at its provider: %s", fault.message,
                                       extra={"provider": kept.provider, "object": kept.id})  # fmt: skip
             before = page[-1].seq
-        return done
+        return cleared
 
     async def delete_unowned(self, name: str, object_id: str) -> None:
         """Delete a file that is nobody's; where that fails, it is logged."""
@@ -213,10 +189,7 @@ class ProviderFiles:
             name = next((one for one in self._names if one in self._providers), self._names[0])
         if name not in self._names:
             raise CallerFault(f"provider: expected one of {', '.join(self._names)}.", param="provider")
-        if name not in self._providers:
-            raise _off(name)
-        # That it keeps files was checked when it was loaded.
-        return name, cast(FilesProvider, self._providers[name])
+        return name, self.keeper(name)
 
     def keeps(self, name: str) -> bool:
         """Whether a section's provider keeps files now."""
@@ -225,19 +198,15 @@ class ProviderFiles:
     def keeper(self, name: str) -> FilesProvider:
         """The provider that keeps the files of a section. Raises GatewayFault(503) where it does not any more."""
         if not self.keeps(name):
-            raise _off(name)
-        return cast(FilesProvider, self._providers[name])
+            raise GatewayFault(
+                f"The provider {name!r} is switched off, or keeps no files any more.", status=503, code="provider_off"
+            )
+        return cast(FilesProvider, self._providers[name])  # checked when it was loaded
 
 
-def no_file(file_id: str) -> CallerFault:
-    """What is told of a file that is not there, or is another account's."""
-    return CallerFault(f"There is no file {file_id[:100]!r}.", status=404, code=_GONE, param="id")
-
-
-def _off(name: str) -> GatewayFault:
-    return GatewayFault(
-        f"The provider {name!r} is switched off, or keeps no files any more.", status=503, code="provider_off"
-    )
+def no_object(kind: ObjectKind, object_id: str) -> CallerFault:
+    """What is told of a file or batch that is not there, or is another account's."""
+    return CallerFault(f"There is no {kind} {object_id[:100]!r}.", status=404, code=f"{kind}_not_found", param="id")
 
 
 def told_by(keeper: FilesProvider, reply: UpstreamReply) -> dict[str, Any]:

@@ -53,6 +53,8 @@ def test_the_longest_pattern_counts_and_what_is_typed_stays(tmp_path: Path) -> N
 class Provider:
     """Lists what it is told to."""
 
+    transport: Any = object()
+
     def __init__(self, *names: str) -> None:
         self.names = names
 
@@ -77,7 +79,8 @@ async def test_a_refresh_takes_over_what_changed_and_a_failure_leaves_all_as_it_
     provider, lines = Provider("a", "odd"), []
     failing = [False]
 
-    async def exchange(request: Any, *, seconds: float, most: int) -> UpstreamReply:
+    async def exchange(request: Any, *, seconds: float, most: int, transport: Any) -> UpstreamReply:
+        assert transport is provider.transport, "a provider is asked by its own way"
         if failing[0]:
             raise UpstreamFault("away")
         return UpstreamReply(200, {}, b"")

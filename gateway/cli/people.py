@@ -231,14 +231,14 @@ def run_erase_account(options: argparse.Namespace) -> int:
         await record(stores, "account.erase", account.id, **shown["at_providers"])
         if options.json:
             print_json(shown)
-            return 0 if not erased.files.left else 1
+            return 0 if not erased.left else 1
         print(f"what was personal of '{account.name}' is erased; it is called '{erased.account.name}' from now on")
-        if erased.files.deleted or erased.cancelled:
-            print(f"at providers: {erased.files.deleted} files deleted, {erased.cancelled} batches cancelled")
-        if erased.files.left:
+        if erased.files.done or erased.batches.done:
+            print(f"at providers: {erased.files.done} files deleted, {erased.batches.done} batches cancelled")
+        if erased.left:
             print("left there, for you to delete:")
-            print_table(("PROVIDER", "ID", "WHY"), erased.files.left)
-        return 0 if not erased.files.left else 1
+            print_table(("PROVIDER", "ID", "WHY"), erased.left)
+        return 0 if not erased.left else 1
 
     return with_stores(options, work)
 

@@ -123,11 +123,16 @@ def sum_up(rounds: Iterable[tuple[Call, Measured]]) -> Bill:
         return Bill(*paid[0][1], billed)
     usage = Usage()
     for part in billed:
-        for name in _COUNTED:
-            setattr(usage, name, getattr(usage, name) + getattr(part.usage, name))
-        usage.image_kind = part.usage.image_kind or usage.image_kind
+        add_counts(usage, part.usage)
     basis: Basis = "provider" if all(part.basis == "provider" for part in billed) else "estimated"
     return Bill(usage, basis, add_usage(measured.shown for _, measured in paid) or {}, billed)
+
+
+def add_counts(usage: Usage, more: Usage) -> None:
+    """Add what `more` counts to `usage`."""
+    for name in _COUNTED:
+        setattr(usage, name, getattr(usage, name) + getattr(more, name))
+    usage.image_kind = more.image_kind or usage.image_kind
 
 
 def _measure(

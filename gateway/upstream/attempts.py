@@ -152,10 +152,8 @@ class Dispatcher:
         tried.end(None)
         if call.max_output is None:
             return answer
-        limit, size = (
-            OutputLimit(call.max_output, OPERATIONS[call.operation].choices(call.body)),
-            4 * answer.output_tokens,
-        )
+        limit = OutputLimit(call.max_output, OPERATIONS[call.operation].choices(call.body))
+        size = 4 * answer.output_tokens
         return limit.end(answer) if size <= SMALL else await self._aside(size, limit.end, answer)
 
     def _try(self, call: Call, plan: Plan) -> Try:

@@ -66,9 +66,9 @@ def line_fault(number: int, fault: Fault) -> Fault:
     return fault
 
 
-def read_lines(content: bytes, endpoint: str, most: int, *, max_values: int) -> list[BatchLine]:
-    """The requests of a file. most: how many it may have. max_values: of one body, see `parse_json`. Raises CallerFault
-    that names the line."""
+def read_lines(content: bytes, endpoint: str, most: int, *, max_depth: int, max_values: int) -> list[BatchLine]:
+    """The requests of a file. most: how many it may have. max_depth, max_values: of one line, see `parse_json`. Raises
+    CallerFault that names the line."""
     found: list[BatchLine] = []
     seen: set[str] = set()
     for number, raw in enumerate(content.splitlines(), 1):
@@ -77,7 +77,8 @@ def read_lines(content: bytes, endpoint: str, most: int, *, max_values: int) -> 
         if len(found) == most:
             raise CallerFault(f"input_file_id: the file has more than {most} requests.", param="input_file_id")
         try:
-            found.append(_line(number, parse_json(raw, max_values=max_values), endpoint, seen, len(raw)))
+            line = parse_json(raw, max_depth=max_depth, max_values=max_values)
+            found.append(_line(number, line, endpoint, seen, len(raw)))
         except CallerFault as fault:
             raise line_fault(number, fault) from None
     if not found:

@@ -418,7 +418,7 @@ async def test_an_erased_account_leaves_no_batch(tmp_path: Path, fake_upstream: 
         runtime, stores = gateway.gateway.runtime, gateway.gateway.stores
         done = await erase_account(stores, runtime.files, runtime.batches, gateway.account.id)
         assert done is not None
-        assert (done.cancelled, done.files.deleted, done.files.left) == (1, 1, [])
+        assert (done.batches.done, done.files.done, done.left) == (1, 1, [])
         provider.end("cancelled", answer("a", USAGE))
         await look(gateway, batch.id)
         assert await stores.objects.list_objects(gateway.account.id) == []
@@ -549,3 +549,38 @@ async def test_nobody_is_kept_busy_for_nothing(tmp_path: Path, fake_upstream: Fa
         assert (await client.batches.retrieve(other.id)).status == "cancelled"
         assert len([one async for one in client.batches.list()]) == 2
         await make(client, line("a", model="fake/free"))
+
+
+async def test_what_was_told_before_the_end_opens_no_batch_again(
+    tmp_path: Path, fake_upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is still being noted when the end comes."""
+    provider = Provider(fake_upstream)
+    async with running_gateway(tmp_path, config(fake_upstream.url)) as gateway, client_of(gateway) as client:
+        noting, objects = gateway.gateway.runtime.batches, gateway.gateway.stores.objects
+        made = await make(client, line("a"))
+        kept = await objects.find_object(gateway.account.id, "batch", made.id)
+        assert kept is not None
+        [told] = [dict(batch) for batch in provider.batches.values()]
+        provider.end("completed", answer("a", USAGE))
+        [ended] = provider.batches.values()
+        found, begun, go = objects.find_object, asyncio.Event(), asyncio.Event()
+
+        async def slow(*given: Any) -> Any:
+            one = await found(*given)
+            if not begun.is_set():
+                begun.set()
+                await go.wait()
+            return one
+
+        monkeypatch.setattr(objects, "find_object", slow)
+        first = asyncio.ensure_future(noting._note(kept, {**told, "status": "in_progress"}))
+        await begun.wait()
+        second = asyncio.ensure_future(noting._note(kept, ended))
+        while not (second.done() or noting._noting[made.id]._waiters):
+            await asyncio.sleep(0)
+        go.set()
+        await asyncio.gather(first, second)
+        now = await found(gateway.account.id, "batch", made.id)
+        assert now is not None
+        assert (now.is_open, now.details["charged"]) == (False, COST)

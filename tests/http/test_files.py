@@ -12,7 +12,7 @@ import openai
 import orjson
 import pytest
 
-from gateway.provider_files import Deleted
+from gateway.provider_files import Cleared
 from gateway.stores import KeptObject, KeySettings
 from gateway.testing import (
     Cut,
@@ -270,6 +270,6 @@ async def test_an_erased_account_leaves_no_files(tmp_path: Path, fake_upstream: 
             for _ in range(3):
                 await client.files.create(file=b"x", purpose="user_data")
         assert len(files.kept) == 3
-        assert await gateway.gateway.runtime.files.delete_all(gateway.account.id) == Deleted(3)
+        assert await gateway.gateway.runtime.files.delete_all(gateway.account.id) == Cleared(3)
         assert files.kept == {}
         assert await gateway.gateway.stores.objects.list_objects(gateway.account.id) == []

@@ -19,7 +19,7 @@ def given(*ids: str) -> bytes:
 
 
 def test_requests_are_read_with_their_lines() -> None:
-    found = read_lines(given("a", "b"), CHAT, 2, max_values=100)
+    found = read_lines(given("a", "b"), CHAT, 2, max_depth=8, max_values=100)
     assert [(line.number, line.custom_id, line.body) for line in found] == [(1, "a", {"n": 1}), (3, "b", {"n": 1})]
 
 
@@ -34,11 +34,12 @@ def test_requests_are_read_with_their_lines() -> None:
         (given("a").replace(CHAT.encode(), b"/v1/models"), "line 1: url"),
         (b'{"custom_id": "a", "custom_id": "b"}', "line 1"),
         (b"\xff", "line 1"),
+        (given("a") + b"\n" + b'{"x": ' * 9 + b"1" + b"}" * 9, "line 2: .*nest"),
     ],
 )
 def test_what_is_no_file_of_requests_is_refused(content: bytes, message: str) -> None:
     with pytest.raises(CallerFault, match=message):
-        read_lines(content, CHAT, 2, max_values=100)
+        read_lines(content, CHAT, 2, max_depth=8, max_values=100)
 
 
 def test_a_request_is_one_line_whatever_its_body() -> None:
@@ -67,6 +68,6 @@ def test_odd_answers_are_read_as_far_as_they_go() -> None:
 def test_reading_is_linear() -> None:
     def make(size: int):  # type: ignore[no-untyped-def]
         content = given(*map(str, range(size)))
-        return lambda: read_lines(content, CHAT, size, max_values=100)
+        return lambda: read_lines(content, CHAT, size, max_depth=8, max_values=100)
 
     assert_linear(make)

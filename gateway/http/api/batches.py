@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.batch_object import BATCH, no_batch, shown
+from gateway.batch_object import BATCH, shown
 from gateway.errors import CallerFault
-from gateway.http.api.fields import Form, page_number
+from gateway.http.api.fields import Form, check_parameters
+from gateway.http.api.kept import answer_list, asked_object, find_object
 from gateway.http.api.operations import batches as operations
 from gateway.http.calls.batch_lines import check_lines
 from gateway.http.calls.explaining import ModelRoutes
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.router import RouteTable
-from gateway.provider_files import FILE, no_file
-from gateway.stores import KeptObject
+from gateway.provider_files import FILE
 from gateway.wire.batches import MEMBERS, REQUIRED, read_lines
 
 _PAGE, _MOST = 20, 100
@@ -43,8 +43,8 @@ class BatchMaker:
         content = await _content(context, caller.account_id, asked["input_file_id"])
         config = context.runtime.config
         lines = await context.gateway.aside(
-            len(content), lambda: read_lines(content, asked["endpoint"], config.batches.most_requests,
-                                             max_values=config.server.json_values)
+            len(content), read_lines, content, asked["endpoint"], config.batches.most_requests,
+            max_depth=config.server.json_depth, max_values=config.server.json_values,
         )  # fmt: skip
         batch = await check_lines(context, self._routes, caller, asked, lines, allowance)
         if context.flight is not None:
@@ -63,9 +63,7 @@ def add_routes(routes: RouteTable, calls: ModelRoutes) -> None:
 
 
 async def _content(context: RequestContext, account_id: str, file_id: str) -> bytes:
-    kept = await context.gateway.stores.objects.find_object(account_id, FILE, file_id)
-    if kept is None:
-        raise no_file(file_id)
+    kept = await find_object(context, account_id, FILE, file_id)
     most = context.runtime.config.server.max_upload
     if context.flight is not None:
         context.flight.take(min(kept.size, most))
@@ -76,38 +74,17 @@ async def _content(context: RequestContext, account_id: str, file_id: str) -> by
 async def list_batches(context: RequestContext) -> web.StreamResponse:
     """GET /batches: newest first; `after`, `limit`."""
     caller = await context.find_caller()
-    query, objects = context.request.query, context.gateway.stores.objects
-    for name in query:
-        if name not in _PARAMETERS:
-            raise CallerFault(f"{name}: unknown parameter; known are {', '.join(_PARAMETERS)}.", param=name)
-    limit, before = max(1, page_number(query, "limit", _PAGE, _MOST)), 0
-    if after := query.get("after"):
-        last = await objects.find_object(caller.account_id, BATCH, after)
-        if last is None:
-            raise CallerFault(f"after: there is no batch {after[:100]!r}.", param="after")
-        before = last.seq
-    found = await objects.list_objects(caller.account_id, BATCH, before=before, limit=limit + 1)
-    data = [shown(kept) for kept in found[:limit]]
-    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
-    return context.json({"object": "list", "data": data, **ends, "has_more": len(found) > limit})
+    check_parameters(context.request.query, _PARAMETERS)
+    return await answer_list(context, caller.account_id, BATCH, shown, usual=_PAGE, most=_MOST)
 
 
 async def retrieve(context: RequestContext) -> web.StreamResponse:
     """GET /batches/{id}, as its provider tells it now."""
-    kept = await _find(context)
+    kept = await asked_object(context, BATCH)
     return context.json(shown(await context.runtime.batches.refresh(kept)))
 
 
 async def cancel(context: RequestContext) -> web.StreamResponse:
     """POST /batches/{id}/cancel."""
-    kept = await _find(context)
+    kept = await asked_object(context, BATCH)
     return context.json(shown(await context.runtime.batches.cancel(kept)))
-
-
-async def _find(context: RequestContext) -> KeptObject:
-    caller = await context.find_caller()
-    batch_id = context.values["id"]
-    found = await context.gateway.stores.objects.find_object(caller.account_id, BATCH, batch_id)
-    if found is None:
-        raise no_batch(batch_id)
-    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.errors import CallerFault
@@ -56,6 +56,13 @@ def _check_strings(path: str, value: Any) -> None:
 
 strings = Validator(_check_strings, {"type": "array", "items": {"type": "string", "minLength": 1}})
 """An array of non-empty strings."""
+
+
+def check_parameters(query: Iterable[str], known: Sequence[str]) -> None:
+    """Raises CallerFault 400 that names a parameter of a query that is not known."""
+    for name in query:
+        if name not in known:
+            raise CallerFault(f"{name}: unknown parameter; known are {', '.join(known)}.", param=name)
 
 
 def page_number(query: Mapping[str, str], name: str, default: int, most: int) -> int:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
 from gateway.errors import CallerFault, Fault
-from gateway.http.api.fields import page_number
+from gateway.http.api.fields import check_parameters
+from gateway.http.api.kept import answer_list, asked_object
 from gateway.http.api.operations import files as operations
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.router import RouteTable
-from gateway.provider_files import FILE, no_file
-from gateway.stores import KeptObject, Objects
+from gateway.provider_files import FILE
+from gateway.stores import KeptObject
 from gateway.wire.multipart import body_of_form
 from gateway.wire.validators import refuse
 
@@ -47,50 +47,29 @@ async def list_files(context: RequestContext) -> web.StreamResponse:
     """GET /files: newest first; `after`, `limit`, `purpose`."""
     caller = await context.find_caller()
     query = context.request.query
-    for name in query:
-        if name not in _PARAMETERS:
-            raise CallerFault(f"{name}: unknown parameter; known are {', '.join(_PARAMETERS)}.", param=name)
+    check_parameters(query, _PARAMETERS)
     if query.get("order", "desc") != "desc":
         raise CallerFault("order: files are listed newest first (desc).", param="order")
-    objects, limit = context.gateway.stores.objects, max(1, page_number(query, "limit", _PAGE, _MOST))
-    found = await _page(objects, caller.account_id, query, limit + 1)
-    data = [shown(kept) for kept in found[:limit]]
-    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
-    return context.json({"object": "list", "data": data, **ends, "has_more": len(found) > limit})
-
-
-async def _page(objects: Objects, account_id: str, query: Mapping[str, str], most: int) -> list[KeptObject]:
-    before, purpose = 0, query.get("purpose")
-    if after := query.get("after"):
-        last = await objects.find_object(account_id, FILE, after)
-        if last is None:
-            raise CallerFault(f"after: there is no file {after[:100]!r}.", param="after")
-        before = last.seq
-    found: list[KeptObject] = []
-    while len(found) < most:
-        page = await objects.list_objects(account_id, FILE, before=before, limit=_MOST)
-        found += [kept for kept in page if purpose in (None, kept.details.get("purpose"))]
-        if len(page) < _MOST:
-            break
-        before = page[-1].seq
-    return found[:most]
+    purpose = query.get("purpose")
+    wanted = None if purpose is None else lambda kept: kept.details.get("purpose") == purpose
+    return await answer_list(context, caller.account_id, FILE, shown, usual=_PAGE, most=_MOST, wanted=wanted)
 
 
 async def retrieve(context: RequestContext) -> web.StreamResponse:
     """GET /files/{id}, as it was uploaded."""
-    return context.json(shown(await _find(context)))
+    return context.json(shown(await asked_object(context, FILE)))
 
 
 async def delete(context: RequestContext) -> web.StreamResponse:
     """DELETE /files/{id}, at its provider too."""
-    kept = await _find(context)
+    kept = await asked_object(context, FILE)
     await context.runtime.files.delete(kept)
     return context.json({"id": kept.id, "object": "file", "deleted": True})
 
 
 async def content(context: RequestContext) -> web.StreamResponse:
     """GET /files/{id}/content: the bytes, never to be shown as a page."""
-    kept = await _find(context)
+    kept = await asked_object(context, FILE)
     headers = {
         **context.headers(),
         "content-type": "application/octet-stream",
@@ -113,15 +92,6 @@ async def content(context: RequestContext) -> web.StreamResponse:
             if context.request.transport is not None:
                 context.request.transport.abort()  # nothing else tells that what came is not the whole
     return response
-
-
-async def _find(context: RequestContext) -> KeptObject:
-    caller = await context.find_caller()
-    file_id = context.values["id"]
-    found = await context.gateway.stores.objects.find_object(caller.account_id, FILE, file_id)
-    if found is None:
-        raise no_file(file_id)
-    return found
 
 
 def shown(kept: KeptObject) -> dict[str, Any]:

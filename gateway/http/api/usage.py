@@ -12,6 +12,7 @@ from aiohttp import web
 
 from gateway.budgets import account_budget, key_budget
 from gateway.errors import CallerFault
+from gateway.http.api.fields import check_parameters
 from gateway.http.server.request_context import RequestContext
 from gateway.storage import StorageQuota
 from gateway.stores import Stores, UsageSummary
@@ -53,9 +54,7 @@ async def usage_of(
     stores: Stores, account_id: str, query: Mapping[str, str], thresholds: tuple[int, ...]
 ) -> dict[str, Any]:
     """The usage object of one account for a query as `get_usage` takes it. Raises CallerFault 400."""
-    for name in query:
-        if name not in _PARAMETERS:
-            raise CallerFault(f"{name}: unknown parameter; known are {', '.join(_PARAMETERS)}.", param=name)
+    check_parameters(query, _PARAMETERS)
     now = time.time()
     first, last = period(query, int(now))
     key_id = stored_key(query["key"]) if "key" in query else None

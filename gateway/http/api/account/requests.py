@@ -14,7 +14,7 @@ from aiohttp import web
 
 from gateway.errors import CallerFault, too_fast
 from gateway.http.api.account.access import find_account
-from gateway.http.api.fields import page_number
+from gateway.http.api.fields import check_parameters, page_number
 from gateway.http.api.usage import stored_key
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.sessions import find_signed_in
@@ -72,9 +72,7 @@ def view(logged: LoggedRequest) -> dict[str, Any]:
 def wanted(query: Mapping[str, str], keys: Sequence[str]) -> UsageFilter:
     """Which calls a query asks for: `model`, `failed=true`, `after`, `user` or `tag=name:value`; keys: all values of
     its `key` (`console` for calls without a key). Raises CallerFault 400."""
-    for name in query:
-        if name not in _PARAMETERS:
-            raise CallerFault(f"{name}: unknown parameter; known are {', '.join(_PARAMETERS)}.", param=name)
+    check_parameters(query, _PARAMETERS)
     failed = query.get("failed", "false")
     if failed not in ("true", "false"):
         raise CallerFault("failed: expected true or false.", param="failed")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gateway.http.api.fields import Form
-from gateway.http.api.operations.common import READ_ERRORS, WRITE_ERRORS, whole
+from gateway.http.api.operations.common import AFTER_ITEM, ITEM_LIMIT, READ_ERRORS, WRITE_ERRORS, page_listing
 from gateway.wire.batches import MEMBERS, REQUIRED
-from gateway.wire.chat.answers import COUNT, constant, listing, members
+from gateway.wire.chat.answers import COUNT, constant, members
 from gateway.wire.json_schema import Component, Tree, or_null
 from gateway.wire.openapi import Operation, Parameter
 
@@ -64,11 +64,8 @@ LIST = Operation(
     "List batches",
     _TAG,
     "Newest first.",
-    parameters=(
-        Parameter("after", "The id of the last batch of the page before."),
-        Parameter("limit", "How many.", whole(1, 100, 20)),
-    ),
-    answer=listing(BATCH, ("has_more",), has_more={"type": "boolean"}, first_id=or_null(_TEXT), last_id=or_null(_TEXT)),
+    parameters=(AFTER_ITEM, ITEM_LIMIT),
+    answer=page_listing(BATCH),
 )
 GET = Operation("Read a batch", _TAG, parameters=(_ID,), answer=BATCH)
 CANCEL = Operation(

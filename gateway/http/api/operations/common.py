@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.wire.json_schema import Tree
+from gateway.wire.chat.answers import listing
+from gateway.wire.json_schema import Component, Tree, or_null
 from gateway.wire.openapi import Parameter
 
 CALL_ERRORS = (400, 401, 402, 403, 404, 408, 409, 413, 415, 429, 500, 502, 503, 504)
@@ -49,6 +50,13 @@ AFTER_ITEM = Parameter("after", "The id of the last item of the page before.")
 ITEM_LIMIT = Parameter("limit", "How many items.", whole(1, 100, 20))
 ORDER = Parameter("order", "Oldest or newest first.", {"type": "string", "enum": ["asc", "desc"], "default": "desc"})
 ITEM_PAGE = (AFTER_ITEM, ITEM_LIMIT, ORDER)
+
+
+def page_listing(one: Component) -> Tree:
+    """The schema of a page of what is told apart by ids."""
+    ends = or_null({"type": "string"})
+    return listing(one, ("has_more",), has_more={"type": "boolean"}, first_id=ends, last_id=ends)
+
 
 DAY: Tree = {"type": "string", "format": "date"}
 USAGE_PARAMETERS = (

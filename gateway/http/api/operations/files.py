@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gateway.http.api.fields import Form
-from gateway.http.api.operations.common import READ_ERRORS, WRITE_ERRORS, whole
-from gateway.wire.chat.answers import COUNT, constant, listing, members
+from gateway.http.api.operations.common import AFTER_ITEM, READ_ERRORS, WRITE_ERRORS, page_listing, whole
+from gateway.wire.chat.answers import COUNT, constant, members
 from gateway.wire.json_schema import Component, Tree, or_null
 from gateway.wire.multipart import upload_of
 from gateway.wire.openapi import Operation, Parameter
@@ -58,12 +58,12 @@ LIST = Operation(
     _TAG,
     "Newest first.",
     parameters=(
-        Parameter("after", "The id of the last file of the page before."),
+        AFTER_ITEM,
         Parameter("limit", "How many.", whole(1, 1000, 100)),
         Parameter("order", "Only `desc`.", {"type": "string", "enum": ["desc"]}),
         Parameter("purpose", "Only files for this."),
     ),
-    answer=listing(FILE, ("has_more",), has_more={"type": "boolean"}, first_id=or_null(_TEXT), last_id=or_null(_TEXT)),
+    answer=page_listing(FILE),
 )
 GET = Operation("Read a file's object", _TAG, parameters=(_ID,), answer=FILE)
 DELETE = Operation(
