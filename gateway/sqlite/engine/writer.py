@@ -293,7 +293,7 @@ class Writer:
         """Take the write lock. SQLite's own waiting sleeps up to 100 ms at a time; commits here take about one, so
         short naps get the turn sooner. After a while of it the ends of calls, also those that still come, are kept."""
         # After a batch that failed, nobody shall wait long for what will fail again.
-        began = time.monotonic()
+        began, kept = time.monotonic(), 0
         deadline = began + (self._patience if self._well else min(self._patience, _IMPATIENT))
         while True:
             try:
@@ -306,7 +306,9 @@ class Writer:
                 if now - began > _JOURNAL_AFTER:
                     while self._queue:
                         batch.append(self._queue.popleft())
-                    self._keep(batch)
+                    if len(batch) > kept:
+                        self._keep(batch[kept:])
+                        kept = len(batch)
             time.sleep(random.uniform(0.0001, 0.001))
 
     def _keep(self, batch: Sequence[Operation]) -> None:
