@@ -55,7 +55,7 @@ class Waiting:
     @property
     def kept(self) -> bool:
         """Whether it must be written in the end, whoever waits."""
-        return self.operation["do"] in ("settle", "void")
+        return self.operation["do"] in ("settle", "void", "record")
 
 
 class Lane:
@@ -239,6 +239,11 @@ class Lanes:
     def length(self) -> int:
         """How many operations wait or are on their way, in all lanes."""
         return sum(lane.length for lane in self._lanes)
+
+    async def catch_up(self) -> None:
+        """Wait until what was handed over before is written, and not for what comes meanwhile. Raises GatewayFault(503)
+        when the database stays away."""
+        await asyncio.gather(*(lane.submit({"do": "dispatch", "r": ""}) for lane in self._lanes))
 
     async def drain(self) -> None:
         """Wait until everything that was handed over is written."""
