@@ -62,7 +62,7 @@ LAST_TRIES = 5.0
 class Gateway:
     """One gateway. config_path: the YAML; env: for `${NAME}` in it and for `GATEWAY_DATA`; shared: other workers
     serve beside this one, on the same database. siblings: how to speak to them. plugins: name -> module or class,
-    loaded beside the installed ones.
+    loaded beside the installed ones. redact: is told every secret, for whoever else of this process writes lines.
 
     Life: `start`, then requests between `acquire_runtime` and `release_runtime`, `reload` at any time, `stop`.
     """
@@ -79,6 +79,7 @@ class Gateway:
         log_stream: TextIO | None = None,
         siblings: Siblings | None = None,
         plugins: Mapping[str, object] = MappingProxyType({}),
+        redact: Redactor | None = None,
     ) -> None:
         self.config_path = config_path
         self._shared = shared
@@ -95,7 +96,7 @@ class Gateway:
         self.aside = Aside()
         self.ground = Ground()
         self._env = env
-        self._redact = Redactor()
+        self._redact = Redactor() if redact is None else redact
         self.sealer: Sealer
         self._stream = log_stream or sys.stderr
         self._tasks: set[asyncio.Task[None]] = set()
