@@ -9,8 +9,8 @@ middle, the batch is sent again under the same number over a new connection: if 
 comes back, and nothing happens twice.
 
 While the database is away, callers that may give up (holds, growth) hear 503 after `WAIT_WITHIN`; should their batch
-turn out to have been applied, what they reserved is released. Ends of calls stay in the lane until they are written,
-and meanwhile lie in a journal on this machine's disk, one file for each lane.
+turn out to have been applied, what they reserved is released. Ends of calls, their rows of the usage log among them,
+stay in the lane until they are written, and meanwhile lie in a journal on this machine's disk, one file for each lane.
 """
 
 from __future__ import annotations
