@@ -96,7 +96,7 @@ class Writer:
         limit: int = 4096,
         most: int = 512,
         patience: float = 5.0,
-        journal: Journal | None = None,
+        journal: Journal,
         log: logging.Logger,
     ) -> None:
         self._connect = connect
@@ -285,7 +285,7 @@ class Writer:
             return problem
         self._settled(True)
         self._well = True
-        if self._journal is not None and len(self._journal):
+        if len(self._journal):
             self._journal.forget([name for operation in batch if (name := operation.kept_as)])
         return None
 
@@ -313,8 +313,6 @@ class Writer:
 
     def _keep(self, batch: Sequence[Operation]) -> None:
         """Have the ends of calls on disk."""
-        if self._journal is None:
-            return
         try:
             self._journal.keep([operation.written() for operation in batch if operation.kept_as])
         except OSError as error:
