@@ -142,8 +142,8 @@ def _shape(value: Any, member: str) -> Any:
     if isinstance(value, list):
         return ("list", *sorted({repr(_shape(inner, member)) for inner in value}))
     if isinstance(value, str):
-        return value if member in _WORDS else bool(value)
-    return type(value) if not isinstance(value, int) or isinstance(value, bool) else value < 0
+        return value if member in _WORDS else (str, bool(value))
+    return (int, value < 0) if isinstance(value, int) and not isinstance(value, bool) else type(value)
 
 
 @pytest.fixture

@@ -62,7 +62,8 @@ LAST_TRIES = 5.0
 class Gateway:
     """One gateway. config_path: the YAML; env: for `${NAME}` in it and for `GATEWAY_DATA`; shared: other workers
     serve beside this one, on the same database. siblings: how to speak to them. plugins: name -> module or class,
-    loaded beside the installed ones. flags: see `read_blueprint`.
+    loaded beside the installed ones. flags: see `read_blueprint`. redact: is told every secret, for whoever else of this
+    process writes lines.
 
     Life: `start`, then requests between `acquire_runtime` and `release_runtime`, `reload` at any time, `stop`.
     """
@@ -80,6 +81,7 @@ class Gateway:
         siblings: Siblings | None = None,
         plugins: Mapping[str, object] = MappingProxyType({}),
         flags: Mapping[str, Any] = MappingProxyType({}),
+        redact: Redactor | None = None,
     ) -> None:
         self.config_path = config_path
         self._shared = shared
@@ -97,7 +99,7 @@ class Gateway:
         self.aside = Aside()
         self.ground = Ground()
         self._env = env
-        self._redact = Redactor()
+        self._redact = Redactor() if redact is None else redact
         self.sealer: Sealer
         self._stream = log_stream or sys.stderr
         self._tasks: set[asyncio.Task[None]] = set()

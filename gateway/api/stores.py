@@ -136,6 +136,7 @@ from gateway.stores.refusals import (
     too_poor,
 )
 from gateway.stores.transfer import at_once, exact, to_positions, to_words
+from gateway.stores.usage import counts_of, summed_up
 from gateway.stores.windows import SlidingWindows, window_of, window_state
 from gateway.wire.spend_tags import Tags
 
@@ -236,6 +237,7 @@ __all__ = [
     "checked_text",
     "checked_thresholds",
     "cost",
+    "counts_of",
     "derive",
     "digest",
     "email_taken",
@@ -259,6 +261,7 @@ __all__ = [
     "random_text",
     "read_code",
     "read_period",
+    "summed_up",
     "sums_of",
     "take",
     "take_room",

@@ -21,11 +21,9 @@ _QUIET = ("KeyboardInterrupt", "SystemExit")
 
 
 @contextmanager
-def log_lines(wanted: str, secrets: frozenset[str] = frozenset()) -> Iterator[logging.Logger]:
+def log_lines(wanted: str, redact: Redactor) -> Iterator[logging.Logger]:
     """Until the end of the block, whatever is said on stderr by logging, warnings and uncaught exceptions is a log
-    line. wanted: `log.format`. secrets: what no line may hold. Gives the logger of whoever opens it."""
-    redact = Redactor()
-    redact.add(secrets)
+    line. wanted: `log.format`. redact: knows what no line may hold. Gives the logger of whoever opens it."""
     stream: TextIO = sys.stderr
     log = make_logger("gateway", level="info", style=style_of(wanted, stream), redact=redact, stream=stream)
     root, [handler] = logging.getLogger(), log.handlers

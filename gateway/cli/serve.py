@@ -36,6 +36,7 @@ from gateway.runtime import Gateway
 from gateway.server_secret import admin_secrets, data_folder
 from gateway.siblings import Link
 from gateway.stores import KeySettings, NewLink, Stores
+from gateway.wire.redact import Redactor
 
 _LOOK_FOR_SUPERVISOR = 1.0
 _RELOAD = 60.0
@@ -95,20 +96,22 @@ def _setting(name: str) -> Callable[[str], Any]:
 def run_serve(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT. Raises ConfigFault, Fault where people look on; else such a fault is a line of the
     log like all others."""
+    redact, style = Redactor(), options.log_format
     try:
-        with log_lines(options.log_format):
+        with log_lines(style, redact):
             if options.listen_fd is not None:
-                return _run_loop(_serve(options, inherited(options.listen_fd)))
+                return _run_loop(_serve(options, inherited(options.listen_fd), redact))
             blueprint = blueprint_of(options, complete=True, flags=_flags(options))
-        config = blueprint.config
-        with log_lines(config.log.format, config.secrets) as log:
-            return _run(options, blueprint, log)
+        redact.add(blueprint.config.secrets)
+        style = blueprint.config.log.format
+        with log_lines(style, redact) as log:
+            return _run(options, blueprint, log, redact)
     except BrokenPipeError:
         raise
     except Exception as fault:  # whatever ends it, of bugs the trace too, is told in the log's format
         if is_watched() and options.listen_fd is None:
             raise
-        with log_lines(options.log_format) as log:
+        with log_lines(style, redact) as log:
             if not isinstance(fault, ConfigFault | Fault):
                 log.critical("uncaught exception", exc_info=fault)
                 return 1
@@ -117,13 +120,13 @@ def run_serve(options: argparse.Namespace) -> int:
         return 2 if isinstance(fault, ConfigFault) else 1
 
 
-def _run(options: argparse.Namespace, blueprint: Blueprint, log: logging.Logger) -> int:
+def _run(options: argparse.Namespace, blueprint: Blueprint, log: logging.Logger, redact: Redactor) -> int:
     config = blueprint.config
     with data_folder(config.data):
         claim = Claim(config.data)
     try:
         if config.server.workers <= 1:
-            return _run_loop(_serve(options, None))
+            return _run_loop(_serve(options, None, redact))
         return _run_workers(options, blueprint, log)
     finally:
         claim.release()
@@ -197,11 +200,12 @@ def _run_loop(work: Any) -> int:
     return int(uvloop.run(work))
 
 
-async def _serve(options: argparse.Namespace, listening: socket.socket | None) -> int:
+async def _serve(options: argparse.Namespace, listening: socket.socket | None, redact: Redactor) -> int:
     """One process that serves: alone, or as a worker on the supervisor's socket."""
     link = None if options.siblings_fd is None else Link(socket.socket(fileno=options.siblings_fd))
+    shared = listening is not None
     gateway = Gateway(
-        options.config, os.environ, shared=listening is not None, siblings=link, flags=_flags(options)
+        options.config, os.environ, shared=shared, siblings=link, flags=_flags(options), redact=redact
     )  # fmt: skip
     if link is not None:
         await link.start()

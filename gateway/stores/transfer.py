@@ -7,8 +7,8 @@ The columns are the members of the protocols; what they add:
   asked for by it and rows refer to each other by it: `account`, `key` (0 for none), `hold`, `topup`, `conversation` and
   `previous` (-1: gone) are such numbers.
 - Times are unix seconds, periods numbers such as 202611, days days since 1970; `digest` is under the server secret.
-- `input`, `response`, `output` and `item` are JSON, as bytes; `events` and `content` are zlib. `counts`: the ten
-  numbers of `Usage`. `models` and `ip_allow`: tuples of texts. `tags`: pairs of texts. `metadata`, `headers` and
+- `input`, `response`, `output` and `item` are JSON, as bytes; `events` and `content` are zlib. `counts`: see
+  `counts_of`. `models` and `ip_allow`: tuples of texts. `tags`: pairs of texts. `metadata`, `headers` and
   `detail`: dicts.
 - What runs (holds in state 0, `running` responses, answers without a status) is nobody's in the copy: it is resolved as
   if its process had died.

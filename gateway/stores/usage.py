@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import date, timedelta
+from typing import Any, Protocol
 
 from gateway.call import Basis, Usage
+from gateway.stores.ledger import MAX_CREDITS
 from gateway.wire.spend_tags import Tags
 
 MOST_TAG_VALUES = 1000
 """Different values of one tag that are counted apart, for an account and a UTC day; more come under ""."""
 OTHER_COUNTS = ("images", "characters", "seconds", "searches")
 """What a usage counts besides tokens, as its members are called."""
+_EPOCH = date(1970, 1, 1)
 
 
 @dataclass(slots=True)
@@ -74,6 +77,47 @@ class UsageSummary:
         return {name: count for name, count in counts.items() if count}
 
 
+def counts_of(u: Usage) -> list[int]:
+    """What a usage log keeps of a usage, as it stands in `counts` of `TABLES`: the numbers of `Usage` in their order,
+    the last four of them `OTHER_COUNTS`. What is beyond all reason is cut down to what can be kept."""
+    counts = [
+        u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.cache_write_tokens, u.reasoning_tokens,
+        u.audio_input_tokens, u.audio_output_tokens, u.image_input_tokens, u.image_output_tokens, u.web_searches,
+        u.cache_write_1h_tokens, u.images, u.characters, u.seconds, u.searches,
+    ]  # fmt: skip
+    if min(counts) < 0 or max(counts) > MAX_CREDITS:
+        return [min(max(int(count), 0), MAX_CREDITS) for count in counts]
+    return counts
+
+
+def summed_up(balance: int, sums: Iterable[Iterable[Any]]) -> UsageSummary:
+    """The summary of what a store has added up. sums: of each the UTC day (days since 1970), the model, the key's id,
+    credits, requests, tokens, and `OTHER_COUNTS` in their order."""
+    days: dict[int, tuple[int, int]] = {}
+    keys: dict[str, tuple[int, int]] = {}
+    models: dict[str, int] = {}
+    totals = [0] * (3 + len(OTHER_COUNTS))
+    for day, model, key, *figures in sums:
+        credits, requests = figures[:2]
+        before = days.get(day, (0, 0))
+        days[day] = (before[0] + credits, before[1] + requests)
+        before = keys.get(key, (0, 0))
+        keys[key] = (before[0] + credits, before[1] + requests)
+        models[model] = models.get(model, 0) + credits
+        totals = [total + more for total, more in zip(totals, figures, strict=True)]
+    all_credits, all_requests, tokens, *others = totals
+    return UsageSummary(
+        balance=balance,
+        credits=all_credits,
+        tokens=tokens,
+        requests=all_requests,
+        daily=tuple(((_EPOCH + timedelta(days=day)).isoformat(), *days[day]) for day in sorted(days)),
+        by_model=tuple(sorted(models.items(), key=lambda pair: (-pair[1], pair[0]))),
+        by_key=tuple((key, *keys[key]) for key in sorted(keys, key=lambda key: (-keys[key][0], key))),
+        **dict(zip(OTHER_COUNTS, others, strict=True)),
+    )
+
+
 @dataclass(slots=True, frozen=True)
 class TagSum:
     """What was used under one value of a tag; the value "" stands for those beyond `MOST_TAG_VALUES`."""
@@ -109,8 +153,9 @@ class UsageLog(Protocol):
 
     def record(self, row: UsageRow) -> None:
         """Hand over one row without waiting. It may be batched: it is durable at the latest when a ledger operation of
-        this process returns that was called after it, or when the store is closed, and lost when the process dies
-        before. A row for a held request stands on its hold's account, key, day and model; a second one is ignored."""
+        this process returns that was called after it, or when the store is closed, and may be lost when the process
+        dies before. A row for a held request stands on its hold's account, key, day and model; a second one is
+        ignored."""
 
     async def summary(self, account_id: str, *, start: int, end: int, key_id: str | None = None) -> UsageSummary:
         """Sums over rows with start <= created < end (unix seconds; a time inside a day stands for the whole UTC day).

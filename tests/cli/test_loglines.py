@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
+import re
+import socket
 import sys
 import threading
 import warnings
@@ -14,6 +18,10 @@ import pytest
 
 from gateway.cli import main
 from gateway.cli.loglines import log_lines
+from gateway.cli.supervisor import listen
+from gateway.http.server.service import Service
+from gateway.server_secret import server_secret
+from gateway.wire.redact import Redactor
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -22,7 +30,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 def test_libraries_warnings_and_what_nobody_caught_are_log_lines(capsys: pytest.CaptureFixture[str]) -> None:
     before = (sys.excepthook, threading.excepthook, list(logging.getLogger().handlers))
-    with log_lines("auto", frozenset({"hunter2-of-ours"})) as log, warnings.catch_warnings():
+    with log_lines("auto", Redactor({"hunter2-of-ours"})) as log, warnings.catch_warnings():
         warnings.simplefilter("always")
         log.info("started")
         logging.getLogger("asyncio").error("a task failed, hunter2-of-ours\nand a second line")
@@ -44,9 +52,32 @@ def test_libraries_warnings_and_what_nobody_caught_are_log_lines(capsys: pytest.
 
 
 def test_text_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    with log_lines("text"):
+    with log_lines("text", Redactor()):
         logging.getLogger("asyncio").error("a task failed")
     assert capsys.readouterr().err.rstrip().endswith("error   a task failed")
+
+
+@pytest.mark.parametrize("worker", [False, True])
+def test_no_secret_is_in_what_others_say_while_it_serves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, worker: bool
+) -> None:
+    """Neither the server's own nor one of the configuration, in a process that serves alone or as one of several."""
+    monkeypatch.setenv("GATEWAY_DATA", str(tmp_path / "data"))
+    path = tmp_path / "config.yaml"
+    path.write_text("providers: {openai: {plugin: openai, api_key: hunter2-of-ours}}\n")
+
+    async def serve(_: Service) -> None:
+        secret = (await asyncio.to_thread(server_secret, tmp_path / "data")).hex()
+        logging.getLogger("asyncio").error("a task failed: hunter2-of-ours %s", secret)
+
+    monkeypatch.setattr(Service, "serve", serve)
+    monkeypatch.setattr("gateway.cli.serve._spare_the_collector", lambda: None)
+    words = ["--port", "0"]
+    if worker:
+        words = ["--listen-fd", str(listen("127.0.0.1", 0).detach()), "--supervisor", str(os.getppid())]
+    assert main(["serve", "--config", str(path), *words]) == 0
+    [said] = [line["message"] for line in lines(capsys) if line["logger"] == "asyncio"]
+    assert said == "a task failed: [redacted] [redacted]"
 
 
 def test_a_start_that_fails_is_told_in_log_lines(
@@ -59,6 +90,11 @@ def test_a_start_that_fails_is_told_in_log_lines(
     said = lines(capsys)
     assert [one["level"] for one in said] == ["error", "error"]
     assert "did you mean providers?" in said[0]["message"]
+    path.write_text("providers: {}\nlog: {format: text}\n")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert main(["serve", "--config", str(path), "--port", str(taken.getsockname()[1])]) == 1
+    assert re.search(r"^\S+ error +cannot listen on", capsys.readouterr().err, re.MULTILINE)
+    path.write_text("prviders: {}\nserver: {port: high}\n")
     monkeypatch.setattr("gateway.cli.serve.is_watched", lambda: True)
     assert main(["serve", "--config", str(path)]) == 2
     assert capsys.readouterr().err.startswith(f"{path}:1: prviders")

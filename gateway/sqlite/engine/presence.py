@@ -123,18 +123,23 @@ class SqlitePresence:
         return self._core.process > 0
 
     async def join(self) -> Lease:
-        """Lock a new file, then enter it in the table: whoever reads the row finds the lock held."""
+        """Lock a new file, then enter it in the table: whoever reads the row finds the lock held. Raises GatewayFault
+        (503), leaving all as it was, while nothing can be written."""
         try:
-            earlier, lock = self._lock, await asyncio.to_thread(ProcessLock, self._folder)
+            lock = await asyncio.to_thread(ProcessLock, self._folder)
         except OSError as error:
             raise unavailable(sqlite3.OperationalError(str(error))) from error
-        self._lock = lock
         now = self._core.now()
 
         def register(connection: sqlite3.Connection, _: Names) -> int:
             return int(connection.execute(_REGISTER, (lock.token, now)).fetchall()[0][0])
 
-        self._core.process = await self._core.write(register)
+        try:
+            number = await self._core.write(register)
+        except BaseException:  # cancellation too; it is raised again
+            await asyncio.to_thread(lock.release)
+            raise
+        earlier, self._lock, self._core.process = self._lock, lock, number
         if earlier is not None:
             await asyncio.to_thread(earlier.release)
         return self.lease
@@ -151,9 +156,8 @@ class SqlitePresence:
             return
         number = self._core.process
         try:
-            if self.joined:
-                with contextlib.suppress(GatewayFault):
-                    await self._core.write(lambda connection, _: connection.execute(_SIGN_OFF, (number,)).rowcount)
+            with contextlib.suppress(GatewayFault):
+                await self._core.write(lambda connection, _: connection.execute(_SIGN_OFF, (number,)).rowcount)
         finally:
             await asyncio.to_thread(lock.release)
 

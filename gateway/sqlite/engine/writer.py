@@ -96,7 +96,7 @@ class Writer:
         limit: int = 4096,
         most: int = 512,
         patience: float = 5.0,
-        journal: Journal | None = None,
+        journal: Journal,
         log: logging.Logger,
     ) -> None:
         self._connect = connect
@@ -285,7 +285,7 @@ class Writer:
             return problem
         self._settled(True)
         self._well = True
-        if self._journal is not None and len(self._journal):
+        if len(self._journal):
             self._journal.forget([name for operation in batch if (name := operation.kept_as)])
         return None
 
@@ -293,7 +293,7 @@ class Writer:
         """Take the write lock. SQLite's own waiting sleeps up to 100 ms at a time; commits here take about one, so
         short naps get the turn sooner. After a while of it the ends of calls, also those that still come, are kept."""
         # After a batch that failed, nobody shall wait long for what will fail again.
-        began = time.monotonic()
+        began, kept = time.monotonic(), 0
         deadline = began + (self._patience if self._well else min(self._patience, _IMPATIENT))
         while True:
             try:
@@ -306,13 +306,13 @@ class Writer:
                 if now - began > _JOURNAL_AFTER:
                     while self._queue:
                         batch.append(self._queue.popleft())
-                    self._keep(batch)
+                    if len(batch) > kept:
+                        self._keep(batch[kept:])
+                        kept = len(batch)
             time.sleep(random.uniform(0.0001, 0.001))
 
     def _keep(self, batch: Sequence[Operation]) -> None:
         """Have the ends of calls on disk."""
-        if self._journal is None:
-            return
         try:
             self._journal.keep([operation.written() for operation in batch if operation.kept_as])
         except OSError as error:

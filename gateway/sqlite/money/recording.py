@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from gateway.api import GatewayFault, Usage
-from gateway.api.stores import MAX_CREDITS, UsageRow
+from gateway.api import GatewayFault
+from gateway.api.stores import UsageRow, counts_of
 from gateway.sqlite.money.operations import UnitOperation, written_tags
 from gateway.sqlite.money.rows import HoldRow
 from gateway.sqlite.money.unit_of_work import BASIS_NUMBER, UnitOfWork
@@ -53,18 +53,6 @@ class RecordOperation(UnitOperation):
             account, key, created = owner.n, known.n if known is not None else 0, row.created
             model = unit.names.number(unit.connection, row.model)
         log_row(unit, row, self.counts, account, key, model, created, hold)
-
-
-def counts_of(u: Usage) -> list[int]:
-    """What the usage log keeps of a usage, in the order of its columns."""
-    counts = [
-        u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.cache_write_tokens, u.reasoning_tokens,
-        u.audio_input_tokens, u.audio_output_tokens, u.image_input_tokens, u.image_output_tokens, u.web_searches,
-        u.cache_write_1h_tokens, u.images, u.characters, u.seconds, u.searches,
-    ]  # fmt: skip
-    if min(counts) < 0 or max(counts) > MAX_CREDITS:
-        return [min(max(int(count), 0), MAX_CREDITS) for count in counts]
-    return counts
 
 
 def log_row(

@@ -11,10 +11,10 @@ from __future__ import annotations
 import sqlite3
 
 from gateway.api import Usage
-from gateway.api.stores import CRASHED, UsageRow
+from gateway.api.stores import CRASHED, UsageRow, counts_of
 from gateway.sqlite.engine.core import Core
 from gateway.sqlite.money.operations import charge_hold, void_hold
-from gateway.sqlite.money.recording import counts_of, log_row
+from gateway.sqlite.money.recording import log_row
 from gateway.sqlite.money.rows import FORSAKEN, OPEN, HoldRow
 from gateway.sqlite.money.unit_of_work import BASIS_NUMBER, Names, UnitOfWork
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
-
 import orjson
 
 from gateway.api import Usage
-from gateway.api.stores import ALL_USE, LoggedRequest, TagSum, UsageFilter, UsageRow, UsageSummary
+from gateway.api.stores import ALL_USE, LoggedRequest, TagSum, UsageFilter, UsageRow, UsageSummary, summed_up
 from gateway.sqlite.engine.core import Core, Row
 from gateway.sqlite.money.recording import RecordOperation
 from gateway.sqlite.money.rows import to_json
 from gateway.sqlite.money.unit_of_work import BASES
 
 _DAY = 86_400
-_EPOCH = date(1970, 1, 1)
 _SUMS = """
     SELECT r.day, m.text, coalesce(k.id, ''), sum(r.credits), sum(r.requests), sum(r.prompt + r.completion),
         sum(r.images), sum(r.characters), sum(r.seconds), sum(r.searches)
@@ -83,11 +80,6 @@ _BEYOND_ALL = 2**62
 _PRUNE_AT_ONCE = 2000
 
 
-def day_name(day: int) -> str:
-    """A day number (days since 1970, UTC) as `2026-11-21`."""
-    return (_EPOCH + timedelta(days=day)).isoformat()
-
-
 def _logged(row: Row) -> LoggedRequest:
     return LoggedRequest(
         seq=row[0],
@@ -131,33 +123,7 @@ class SqliteUsage:
         else:
             rows = await self._core.reader.rows(_SUMS_OF_KEY, (account_id, first, beyond, key_id), slow=True)
         balance = await self._core.reader.row(_BALANCE, (account_id,))
-        days: dict[int, list[int]] = {}
-        models: dict[str, int] = {}
-        keys: dict[str, list[int]] = {}
-        tokens, others = 0, [0, 0, 0, 0]
-        for day, model, key, credits, requests, used, *more in rows:
-            sums = days.setdefault(day, [0, 0])
-            sums[0] += credits
-            sums[1] += requests
-            own = keys.setdefault(key, [0, 0])
-            own[0] += credits
-            own[1] += requests
-            models[model] = models.get(model, 0) + credits
-            tokens += used
-            others = [one + other for one, other in zip(others, more, strict=True)]
-        return UsageSummary(
-            balance=balance[0] if balance is not None else 0,
-            credits=sum(models.values()),
-            tokens=tokens,
-            requests=sum(sums[1] for sums in days.values()),
-            daily=tuple((day_name(day), *days[day]) for day in sorted(days)),  # type: ignore[misc]  # two sums
-            by_model=tuple(sorted(models.items(), key=lambda pair: (-pair[1], pair[0]))),
-            by_key=tuple((key, keys[key][0], keys[key][1]) for key in sorted(keys, key=lambda k: (-keys[k][0], k))),
-            images=others[0],
-            characters=others[1],
-            seconds=others[2],
-            searches=others[3],
-        )
+        return summed_up(balance[0] if balance is not None else 0, rows)
 
     async def by_tag(
         self, account_id: str, name: str, *, start: int, end: int, key_id: str | None = None

@@ -8,7 +8,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import astuple
 from decimal import Decimal
 from typing import Any
 
@@ -35,6 +34,7 @@ from gateway.api.stores import (
     TopUp,
     UsageRow,
     Voucher,
+    counts_of,
     exact,
     not_empty,
     read_period,
@@ -44,7 +44,6 @@ from gateway.testing.memory_stores.world import Answer, Held, World
 _STATES = ("open", "settled", "voided", "forsaken")
 _GONE = "gone:"
 """Begins what stands in the place of the id of a response that is not there any more; its number follows."""
-_COUNTS = 15
 
 
 def _numbers(world: World, table: str, names: Iterable[Any]) -> dict[Any, Any]:
@@ -136,7 +135,7 @@ class MemorySnapshot:
             (
                 one.seq, self._accounts[row.account_id], self._keys.get(row.key_id, 0),
                 self._holds.get(row.request_id), row.request_id, row.model, row.target, row.route, row.status,
-                row.basis, row.created, astuple(row.usage)[:_COUNTS], row.first_byte_ms, row.total_ms, row.error,
+                row.basis, row.created, tuple(counts_of(row.usage)), row.first_byte_ms, row.total_ms, row.error,
                 row.tags, row.tries,
             )
             for one in self._world.usage

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from gateway.api.stores import (
     ALL_USE,
-    MAX_CREDITS,
-    OTHER_COUNTS,
     LoggedRequest,
     TagSum,
     UsageFilter,
     UsageRow,
     UsageSummary,
+    counts_of,
+    summed_up,
 )
 from gateway.testing.memory_stores.world import Held, Store, World, page, refunded
 
@@ -29,9 +28,8 @@ def log(world: World, row: UsageRow, held: Held | None) -> None:
         row = replace(row, account_id=asked.account_id, key_id=asked.key_id, model=asked.model, created=held.created)
         row = replace(row, tags=asked.tags)
     world.usage.append(LoggedRequest(world.number(), 0, row))
-    tokens = sum(min(max(n, 0), MAX_CREDITS) for n in (row.usage.prompt_tokens, row.usage.completion_tokens))
-    world.add(row.account_id, row.created, row.key_id, row.model, row.tags, 0, 1, tokens,
-              [getattr(row.usage, name) for name in OTHER_COUNTS])  # fmt: skip
+    counts = counts_of(row.usage)
+    world.add(row.account_id, row.created, row.key_id, row.model, row.tags, 0, 1, sum(counts[:2]), counts[11:])
 
 
 class MemoryUsage(Store):
@@ -45,35 +43,13 @@ class MemoryUsage(Store):
 
     async def summary(self, account_id: str, *, start: int, end: int, key_id: str | None = None) -> UsageSummary:
         """From the sums of days."""
-        days: dict[int, list[int]] = {}
-        models: dict[str, int] = {}
-        keys: dict[str, list[int]] = {}
-        tokens, others = 0, [0, 0, 0, 0]
-        for (account, day, key, model), (credits, requests, used, *more) in self.world.sums.items():
-            if account == account_id and start // 86_400 <= day < -(-end // 86_400) and key_id in (None, key):
-                sums = days.setdefault(day, [0, 0])
-                sums[0] += credits
-                sums[1] += requests
-                models[model] = models.get(model, 0) + credits
-                own = keys.setdefault(key, [0, 0])
-                own[0] += credits
-                own[1] += requests
-                tokens += used
-                others = [one + other for one, other in zip(others, more, strict=True)]
         found = self.world.accounts.get(account_id)
-        names = {day: datetime.fromtimestamp(day * 86_400, UTC).date().isoformat() for day in days}
-        return UsageSummary(
-            balance=found.balance if found else 0,
-            credits=sum(models.values()),
-            tokens=tokens,
-            requests=sum(requests for _, requests in days.values()),
-            daily=tuple((names[day], days[day][0], days[day][1]) for day in sorted(days)),
-            by_model=tuple(sorted(models.items(), key=lambda pair: (-pair[1], pair[0]))),
-            by_key=tuple(
-                (key, keys[key][0], keys[key][1]) for key in sorted(keys, key=lambda name: (-keys[name][0], name))
-            ),
-            **dict(zip(OTHER_COUNTS, others, strict=True)),
+        sums = (
+            (day, model, key, *figures)
+            for (account, day, key, model), figures in self.world.sums.items()
+            if account == account_id and start // 86_400 <= day < -(-end // 86_400) and key_id in (None, key)
         )
+        return summed_up(found.balance if found else 0, sums)
 
     async def by_tag(
         self, account_id: str, name: str, *, start: int, end: int, key_id: str | None = None

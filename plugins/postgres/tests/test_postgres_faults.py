@@ -106,8 +106,14 @@ async def test_while_it_is_away_admission_says_so_and_ends_are_kept_on_disk(way,
 
 
 async def test_a_process_that_dies_while_it_is_away_leaves_its_ends_to_the_next(way, stores, account, tmp_path):
+    """Bills and rows of the usage log; once, also where one is inherited twice, and where another is not understood."""
     await stores.ledger.hold(request(account, "r"))
     await way.cut()
+    for name in ("r", "free"):
+        row = UsageRow(
+            name, account.id, "", "lab/model", "lab/model", "/x", 200, Usage(3, 4), "provider", 1_790_000_000
+        )
+        stores.usage.record(row)
     settling = asyncio.ensure_future(stores.ledger.settle("r", 30, "provider", Usage(), "lab/model"))
     await wait_for(lambda: list(tmp_path.glob("postgres-pending-*")))
     settling.cancel()
@@ -115,11 +121,20 @@ async def test_a_process_that_dies_while_it_is_away_leaves_its_ends_to_the_next(
     await stores.database.close()
     stores.closed = True
     await way.open()
-    heir = await open_stores(way.url, StoresSettings(str(tmp_path), SECRET))
-    assert (await heir.accounts.get_account(account.id)).balance == 970
-    assert not list(tmp_path.glob("postgres-pending-*"))
-    assert await heir.check() == []
-    await heir.close()
+    left = {path: path.read_bytes() for path in tmp_path.glob("postgres-pending-*")}
+    for _ in range(2):
+        for path, lines in left.items():
+            path.write_bytes(b'{"do": "dance", "r": "r"}\n' + lines)
+        heir = await open_stores(way.url, StoresSettings(str(tmp_path), SECRET))
+        assert (await heir.accounts.get_account(account.id)).balance == 970
+        found = {one.row.request_id: one for one in await heir.usage.recent(account.id)}
+        assert {name: (one.credits, one.row.usage.total_tokens) for name, one in found.items()} == {
+            "r": (30, 7), "free": (0, 7),
+        }  # fmt: skip
+        assert (await heir.usage.summary(account.id, start=0, end=2**40)).requests == 2
+        assert not list(tmp_path.glob("postgres-pending-*"))
+        assert await heir.check() == []
+        await heir.close()
 
 
 async def test_every_connection_is_killed_again_and_again(way, stores, account, database_url):
@@ -248,6 +263,25 @@ async def test_a_slow_way_costs_time_and_no_money(way, stores, account, fault):
     await stores.lanes.drain()
     assert await stores.check() == []
     assert (await stores.accounts.get_account(account.id)).balance == 1000 - 7 * done.count(7)
+
+
+async def test_an_account_is_erased_with_the_rows_that_are_on_their_way(stores, account, monkeypatch):
+    lane = stores.lanes.for_request("r")
+
+    async def slowly(operations, ask=lane._ask):
+        for _ in range(20):
+            if (await stores.accounts.get_account(account.id)).disabled:
+                break
+        return await ask(operations)
+
+    monkeypatch.setattr(lane, "_ask", slowly)
+    stores.usage.record(
+        UsageRow("r", account.id, "", "m", "", "/x", 500, Usage(), "void", 0, tags=(("user", "ada"),), tries="[]")
+    )
+    assert (await stores.accounts.erase_account(account.id)).disabled
+    await stores.lanes.drain()
+    [logged] = await stores.usage.recent()
+    assert (logged.row.tags, logged.row.tries) == ((), "")
 
 
 class Muddled:

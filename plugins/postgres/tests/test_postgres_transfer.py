@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import asyncpg
 import pytest
 from tollgate_postgres.kind import open_stores
 from tollgate_postgres.transfer import READ
 
 from gateway.api import Usage
-from gateway.api.stores import TABLES, StoresSettings, UsageRow
+from gateway.api.stores import TABLES, HoldRequest, StoresSettings, UsageRow, counts_of
 from gateway.testing.memory_stores import MemoryKind
 from gateway.testing.stores_contract import Clock
 
@@ -47,6 +49,22 @@ async def test_no_table_and_no_column_stays_behind(connection):
         columns = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0"
         found = {row[0] for row in await connection.fetch(columns, table)}
         assert found - OTHERWISE.get(table, set()) <= set(TABLES[table]), table
+
+
+async def test_rows_with_fewer_counts_are_filled_up(stores, connection):
+    """Those of a call that crashed, and those that an older gateway has written."""
+    account = await stores.accounts.create_account("ada", grant=100)
+    hold = HoldRequest("r", account.id, "", "2026-11", None, Decimal(10), Decimal(0), 1, 1, "lab/model")
+    await stores.ledger.hold(hold)
+    stores.ledger.mark_dispatched("r")
+    stores.ledger.note_usage("r", 5, Usage(3, 2))
+    await stores.lanes.drain()
+    assert await stores.ledger.fail_over(stores.presence.lease.id) == 1
+    [kept] = await connection.fetchval("SELECT array_agg(cardinality(counts)) FROM usage")
+    async with stores.snapshot() as snapshot:
+        [[row]] = [batch async for batch in snapshot.rows("usage")]
+    assert kept < len(counts_of(Usage()))
+    assert row[TABLES["usage"].index("counts")] == tuple(counts_of(Usage(3, 2)))
 
 
 async def test_old_months_get_partitions_of_their_own(stores, connection, tmp_path):

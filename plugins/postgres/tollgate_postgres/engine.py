@@ -213,8 +213,8 @@ class Database:
             timer = loop.call_at(until, self._break_off, connection, late)
             try:
                 return await work(connection)  # type: ignore[arg-type]  # as above
-            except Exception as error:
-                if late.is_set():
+            except Exception as error:  # only to sort it: what does not come of the breaking off is raised as it is
+                if late.is_set() and is_away(error):
                     raise TimeoutError("no answer in time") from error
                 raise
             finally:
@@ -245,9 +245,9 @@ class Database:
         """All rows of a query. within: as for `run`."""
         return await self.run(lambda connection: connection.fetch(sql, *values), within=within)
 
-    async def row(self, sql: str, *values: Any) -> asyncpg.Record | None:
-        """The first row of a query or of a statement that returns one."""
-        return await self.run(lambda connection: connection.fetchrow(sql, *values))
+    async def row(self, sql: str, *values: Any, within: float = WAIT_WITHIN) -> asyncpg.Record | None:
+        """The first row of a query or of a statement that returns one. within: as for `run`."""
+        return await self.run(lambda connection: connection.fetchrow(sql, *values), within=within)
 
     async def value(self, sql: str, *values: Any, within: float = WAIT_WITHIN) -> Any:
         """The first column of the first row. within: as for `run`."""

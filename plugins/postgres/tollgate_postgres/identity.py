@@ -28,6 +28,7 @@ from gateway.api.stores import (
     random_text,
 )
 from tollgate_postgres.engine import REPORT_WITHIN, Database
+from tollgate_postgres.lanes import Lanes
 
 if TYPE_CHECKING:
     import asyncpg
@@ -86,8 +87,9 @@ def _account(row: asyncpg.Record) -> Account:
 class PostgresAccounts:
     """`gateway.stores.Accounts`. changed: called after each change that a kept key depends on."""
 
-    def __init__(self, database: Database, changed: Callable[[], None]) -> None:
+    def __init__(self, database: Database, lanes: Lanes, changed: Callable[[], None]) -> None:
         self._database = database
+        self._lanes = lanes
         self._changed = changed
 
     async def create_account(self, name: str, *, role: str = "user", grant: int = 0) -> Account:
@@ -142,7 +144,9 @@ class PostgresAccounts:
         return None if row is None else _account(row)
 
     async def erase_account(self, account_id: str) -> Account | None:
-        """Every access ends in one transaction; what may be large follows in pieces."""
+        """Every access ends in one transaction; what may be large follows in pieces. Rows of the usage log that were
+        handed over before are written before, and erased with the others."""
+        await self._lanes.catch_up()
         number = await self._database.value(
             "SELECT gw_erase($1, $2, $3)",
             account_id,

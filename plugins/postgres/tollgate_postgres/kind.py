@@ -58,11 +58,8 @@ class PostgresStores(Stores):
 
     async def open_holds(self) -> tuple[int, int]:
         """Counted over the open ones, which are few."""
-        row = await self.database.run(
-            lambda connection: connection.fetchrow(
-                "SELECT count(*), coalesce(sum(amount), 0)::bigint FROM holds WHERE state = 0"
-            ),
-            within=REPORT_WITHIN,
+        row = await self.database.row(
+            "SELECT count(*), coalesce(sum(amount), 0)::bigint FROM holds WHERE state = 0", within=REPORT_WITHIN
         )
         assert row is not None
         return int(row[0]), int(row[1])
@@ -115,12 +112,20 @@ class PostgresStores(Stores):
         await fill(self.database.url, snapshot, told)
 
     async def settle_inheritance(self) -> None:
-        """Write the ends of calls that lie in the journals of processes of this machine that are gone."""
+        """Write the ends of calls that lie in the journals of processes of this machine that are gone. Raises
+        GatewayFault (503), keeping the journals, while the database is away."""
         paths, operations = await asyncio.to_thread(inherited, Path(self.data), JOURNALS)
         for operation in operations:
-            await self.lanes.for_request(operation["r"]).submit(operation)
+            if operation["do"] == "record":
+                operation["inherited"] = True
+            try:
+                await self.lanes.for_request(operation["r"]).submit(operation)
+            except GatewayFault as fault:
+                if fault.status == 503:
+                    raise
+                # The lane has told of it. It would be refused again, and must not keep the gateway from starting.
         for path in paths:
-            path.unlink(missing_ok=True)
+            await asyncio.to_thread(path.unlink, missing_ok=True)
 
     async def close(self) -> None:
         """What cannot be written within some seconds stays in the journal."""
@@ -226,7 +231,7 @@ async def open_stores(
     keys = PostgresKeys(database, settings, monotonic or time.monotonic)
     windows = PostgresCounters(database, monotonic)
     stores = PostgresStores(
-        accounts=PostgresAccounts(database, keys.forget),
+        accounts=PostgresAccounts(database, lanes, keys.forget),
         keys=keys,
         sessions=PostgresSessions(database, settings.secret),
         logins=PostgresLogins(database, settings.secret),

@@ -9,8 +9,8 @@ middle, the batch is sent again under the same number over a new connection: if 
 comes back, and nothing happens twice.
 
 While the database is away, callers that may give up (holds, growth) hear 503 after `WAIT_WITHIN`; should their batch
-turn out to have been applied, what they reserved is released. Ends of calls stay in the lane until they are written,
-and meanwhile lie in a journal on this machine's disk, one file for each lane.
+turn out to have been applied, what they reserved is released. Ends of calls, their rows of the usage log among them,
+stay in the lane until they are written, and meanwhile lie in a journal on this machine's disk, one file for each lane.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Waiting:
     @property
     def kept(self) -> bool:
         """Whether it must be written in the end, whoever waits."""
-        return self.operation["do"] in ("settle", "void")
+        return self.operation["do"] in ("settle", "void", "record")
 
 
 class Lane:
@@ -239,6 +239,11 @@ class Lanes:
     def length(self) -> int:
         """How many operations wait or are on their way, in all lanes."""
         return sum(lane.length for lane in self._lanes)
+
+    async def catch_up(self) -> None:
+        """Wait until what was handed over before is written, and not for what comes meanwhile. Raises GatewayFault(503)
+        when the database stays away."""
+        await asyncio.gather(*(lane.submit({"do": "dispatch", "r": ""}) for lane in self._lanes))
 
     async def drain(self) -> None:
         """Wait until everything that was handed over is written."""

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gateway.api.stores import TABLES, Row, Snapshot, at_once, not_empty, to_positions, to_words
+from gateway.api import Usage
+from gateway.api.stores import TABLES, Row, Snapshot, at_once, counts_of, not_empty, to_positions, to_words
 from tollgate_postgres.engine import away, connect, is_away
 from tollgate_postgres.ledger import BASES, KINDS, written_tags
 from tollgate_postgres.responses import item_ids
@@ -98,6 +99,7 @@ _GO_ON = """
         setval('usage_numbers', (SELECT coalesce(max(n), 0) + 1 FROM usage), false)
 """
 _TAGGED = ("holds", "usage")
+_COUNTS = len(counts_of(Usage()))
 _PLACE = {table: {name: place for place, name in enumerate(columns)} for table, columns in TABLES.items()}
 
 
@@ -107,6 +109,10 @@ def _read_row(table: str, row: Iterable[Any]) -> Row:
     if table in _TAGGED:
         place = _PLACE[table]["tags"]
         values[place] = tuple(orjson.loads(values[place] or b"{}").items())
+    if table == "usage":
+        # Rows of before a count was kept, and those of calls that crashed, have fewer.
+        place = _PLACE[table]["counts"]
+        values[place] += (0,) * (_COUNTS - len(values[place]))
     if table == "objects":
         place = _PLACE[table]["details"]
         values[place] = orjson.loads(values[place])

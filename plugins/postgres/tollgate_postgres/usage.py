@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import orjson
@@ -10,13 +10,13 @@ import orjson
 from gateway.api import Usage
 from gateway.api.stores import (
     ALL_USE,
-    MAX_CREDITS,
-    OTHER_COUNTS,
     LoggedRequest,
     TagSum,
     UsageFilter,
     UsageRow,
     UsageSummary,
+    counts_of,
+    summed_up,
 )
 from tollgate_postgres.engine import REPORT_WITHIN, Database
 from tollgate_postgres.lanes import Lanes
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import asyncpg
 
 _DAY = 86_400
-_EPOCH = date(1970, 1, 1)
 _SUMS = """
     SELECT r.day, r.model, coalesce(k.id, ''), sum(r.credits)::bigint, sum(r.requests)::bigint, sum(r.tokens)::bigint,
         sum(r.images)::bigint, sum(r.characters)::bigint, sum(r.seconds)::bigint, sum(r.searches)::bigint
@@ -88,18 +87,12 @@ class PostgresUsage:
 
     def record(self, row: UsageRow) -> None:
         """With the next batch of the request's lane, so before its end is written."""
-        u = row.usage
-        counts = (
-            u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.cache_write_tokens, u.reasoning_tokens,
-            u.audio_input_tokens, u.audio_output_tokens, u.image_input_tokens, u.image_output_tokens, u.web_searches,
-            u.cache_write_1h_tokens, u.images, u.characters, u.seconds, u.searches,
-        )  # fmt: skip
         self._lanes.for_request(row.request_id).post(
             {
                 "do": "record", "r": row.request_id, "a": row.account_id, "k": row.key_id, "d": row.model,
                 "t": row.target, "o": row.route, "x": row.status, "s": BASES.index(row.basis), "at": row.created,
-                "c": [min(max(int(count), 0), MAX_CREDITS) for count in counts], "f": row.first_byte_ms,
-                "w": row.total_ms, "z": row.error, "g": written_tags(row.tags), "y": row.tries,
+                "c": counts_of(row.usage), "f": row.first_byte_ms, "w": row.total_ms,
+                "z": row.error, "g": written_tags(row.tags), "y": row.tries,
             }
         )  # fmt: skip
 
@@ -109,24 +102,7 @@ class PostgresUsage:
             _SUMS, account_id, start // _DAY, -(-end // _DAY), key_id, within=REPORT_WITHIN
         )
         balance = await self._database.value("SELECT balance FROM accounts WHERE id = $1", account_id)
-        days: dict[int, tuple[int, int]] = {}
-        keys: dict[str, tuple[int, int]] = {}
-        models: dict[str, int] = {}
-        for day, model, key, credits, requests, *_ in rows:
-            for sums, name in ((days, day), (keys, key)):
-                before = sums.get(name, (0, 0))
-                sums[name] = (before[0] + credits, before[1] + requests)
-            models[model] = models.get(model, 0) + credits
-        return UsageSummary(
-            balance=balance or 0,
-            credits=sum(models.values()),
-            tokens=sum(row[5] for row in rows),
-            requests=sum(requests for _, requests in days.values()),
-            daily=tuple((_day_name(day), *days[day]) for day in sorted(days)),
-            by_model=tuple(sorted(models.items(), key=lambda pair: (-pair[1], pair[0]))),
-            by_key=tuple((key, *keys[key]) for key in sorted(keys, key=lambda key: (-keys[key][0], key))),
-            **{name: sum(row[place] for row in rows) for place, name in enumerate(OTHER_COUNTS, 6)},
-        )
+        return summed_up(balance or 0, rows)
 
     async def by_tag(
         self, account_id: str, name: str, *, start: int, end: int, key_id: str | None = None
@@ -172,10 +148,6 @@ class PostgresUsage:
                 done = await self._database.execute(sql, *values, within=REPORT_WITHIN)
                 gone += done
         return gone
-
-
-def _day_name(day: int) -> str:
-    return (_EPOCH + timedelta(days=day)).isoformat()
 
 
 def _logged(row: asyncpg.Record) -> LoggedRequest:

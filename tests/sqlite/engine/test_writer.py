@@ -14,6 +14,7 @@ from gateway.call import Usage
 from gateway.errors import GatewayFault, Refusal
 from gateway.sqlite import open_stores
 from gateway.sqlite.engine.writer import LINGER
+from gateway.sqlite.money.operations import VoidOperation
 from gateway.stores import UsageRow
 
 SECRET = b"a secret of the tests, not a real one"
@@ -34,6 +35,27 @@ async def test_a_lone_operation_does_not_wait_for_company(house):
         await house.stores.ledger.hold(house.request(units=0))
         took.append(time.perf_counter() - began)
     assert min(took) < LINGER  # the others may have waited for a busy machine
+
+
+async def test_what_waits_for_the_lock_is_written_to_the_journal_once(house, monkeypatch):
+    """However often the lock is asked for meanwhile."""
+    monkeypatch.setattr("gateway.sqlite.engine.writer._JOURNAL_AFTER", -1.0)
+    writer, kept, tries = house.stores.core.writer, [], []
+    monkeypatch.setattr(writer._journal, "keep", kept.append)
+
+    def busy(_):
+        tries.append(1)
+        if len(tries) in (10, 20):
+            writer._queue.append(VoidOperation("more", 0))
+        if len(tries) < 50:
+            error = sqlite3.OperationalError("locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+
+    batch = [VoidOperation("r", 0)]
+    await asyncio.to_thread(writer._begin, SimpleNamespace(execute=busy), batch)
+    assert len(batch) == 3
+    assert [len(lines) for lines in kept] == [1, 1, 1]
 
 
 async def test_one_refusal_does_not_spoil_the_others(house):

@@ -355,6 +355,8 @@ DECLARE
     own json := h.tags;
 BEGIN
     IF h.n IS NULL THEN
+        -- Whoever inherits a row cannot know whether it was written; the caller holds the lock on the account.
+        IF op ? 'inherited' AND EXISTS (SELECT 1 FROM usage WHERE request_id = op ->> 'r') THEN RETURN 'null'; END IF;
         SELECT n INTO owner FROM accounts WHERE id = op ->> 'a';
         IF NOT FOUND THEN RETURN '{"e": "nobody"}'; END IF;
         SELECT coalesce((SELECT n FROM keys WHERE id = op ->> 'k'), 0) INTO number;
