@@ -62,8 +62,8 @@ LAST_TRIES = 5.0
 class Gateway:
     """One gateway. config_path: the YAML; env: for `${NAME}` in it and for `GATEWAY_DATA`; shared: other workers
     serve beside this one, on the same database. siblings: how to speak to them. plugins: name -> module or class,
-    loaded beside the installed ones. flags: see `read_blueprint`. redact: is told every secret, for whoever else of this
-    process writes lines.
+    loaded beside the installed ones. flags: see `read_blueprint`. redact: is told every secret, for whoever else of
+    this process writes lines.
 
     Life: `start`, then requests between `acquire_runtime` and `release_runtime`, `reload` at any time, `stop`.
     """
