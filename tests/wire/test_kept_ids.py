@@ -58,6 +58,7 @@ SKILLS = {"skills": [{"skill_id": "1"}]}
         ({"previous_response_id": "1"}, "response", "previous_response_id"),
         ({"audio": {"voice": {"id": "1"}}}, "voice", "audio.voice.id"),
         # where a server of its own, or another tool, has them
+        ({"google": {"cached_content": "1"}}, "cache", "google.cached_content"),
         ({"extra_body": {"google": {"cached_content": "1"}}}, "cache", "extra_body.google.cached_content"),
         (
             item(type="additional_tools", **tool(vector_store_ids=["1"])),
