@@ -8,16 +8,16 @@ provider's section. A plugin's own dialect is checked by that plugin, with the f
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from gateway.call import Call, Target
 from gateway.errors import CallerFault
 from gateway.wire.bridge.client_tools import CALLERS_TOOLS
 from gateway.wire.bridge.shell_tools import function_of
-from gateway.wire.kept_ids import KeptId, kept_ids, kept_ids_of_plain
+from gateway.wire.kept_ids import KeptId, ids_in
 from gateway.wire.lenient import matches_any, text_of
-from gateway.wire.structure import objects_of, path_of
+from gateway.wire.structure import Place, objects_of, path_of
 
 Owns = Callable[[Call, Target, KeptId], Awaitable[bool]]
 """Whether the account of a call got an id at the provider of a target, through this gateway."""
@@ -71,15 +71,33 @@ def kept_fault(kept: KeptId, target: Target) -> CallerFault:
     )
 
 
-def check_tools(body: Mapping[str, Any], dialect: str, target: Target) -> None:
-    """Raise CallerFault for a tool of a chat or Responses body that `target` must not be asked to run, wherever it
-    stands: groups of tools, and items of the input, bring further ones."""
+def read_costs(body: Mapping[str, Any], dialect: str, target: Target) -> list[KeptId]:
+    """The ids in a body that name what is kept at the provider of `target` and is not shared. Raises CallerFault for a
+    tool of a chat or Responses body that `target` must not be asked to run. Both wherever they stand: groups of tools,
+    items of the input, and members that a server added bring further ones."""
+    found: list[KeptId] = []
+    checks_tools = dialect in CONVERSATIONS
     for place, node in objects_of(body):
-        tools = node.get("tools")
-        for at, tool in enumerate(tools if isinstance(tools, list) else ()):
-            kind = text_of(tool.get("type")) if isinstance(tool, dict) else ""
-            if kind and kind not in _CALLERS_OWN and not _covered(tool, kind, dialect, target):
-                raise tool_fault(f"{path_of(place, 'tools')}[{at}]", kind, target)
+        if checks_tools and "tools" in node:
+            for where, tool in _tools_in(place, node):
+                kind = text_of(tool.get("type")) if isinstance(tool, dict) else ""
+                if kind and kind not in _CALLERS_OWN and not _covered(tool, kind, dialect, target):
+                    raise tool_fault(path_of(where), kind, target)
+        found += ids_in(place, node)
+    return [kept for kept in found if not kept.id or kept.id not in target.shared_ids]
+
+
+def _tools_in(place: Place | None, node: Mapping[str, Any]) -> Iterator[tuple[Place, Any]]:
+    """The tools that an object of a body lists, with their places: also a single one without a list around it, and
+    those in lists of lists, which some readers take for one."""
+    tools = node.get("tools")
+    waiting: list[tuple[Place, Any]] = [] if tools is None else [((place, "tools"), tools)]
+    while waiting:
+        where, tool = waiting.pop()
+        if isinstance(tool, list):
+            waiting += [((where, at), tool[at]) for at in reversed(range(len(tool)))]
+        else:
+            yield where, tool
 
 
 def _covered(tool: Mapping[str, Any], kind: str, dialect: str, target: Target) -> bool:
@@ -102,10 +120,9 @@ def run_by_provider(body: Mapping[str, Any], target: Target) -> str:
         if value and (name in _BRINGS_MORE or name in target.hosted_tools):
             return name
     for place, node in objects_of(body):
-        tools = node.get("tools")
-        for at, tool in enumerate(tools if isinstance(tools, list) else ()):
+        for where, tool in _tools_in(place, node):
             if not (isinstance(tool, dict) and _run_by_caller(tool)):
-                return f"{path_of(place, 'tools')}[{at}]"
+                return path_of(where)
     return ""
 
 
@@ -114,16 +131,6 @@ def _run_by_caller(tool: Mapping[str, Any]) -> bool:
     if kind == "tool_search":
         return tool.get("execution") == "client"
     return not kind or kind in CALLERS_TOOLS or kind.startswith("computer") or function_of(kind, tool) is not None
-
-
-def read_costs(body: Mapping[str, Any], dialect: str, target: Target) -> list[KeptId]:
-    """`check_tools`, and the ids in a body that name what is kept at the provider of `target` and is not shared."""
-    if dialect in CONVERSATIONS:
-        check_tools(body, dialect, target)
-        found = kept_ids(body)
-    else:
-        found = kept_ids_of_plain(body)
-    return [kept for kept in found if not kept.id or kept.id not in target.shared_ids]
 
 
 async def check_kept(call: Call, found: Iterable[KeptId], target: Target, owns: Owns) -> None:

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from gateway.wire.kept_ids import TEXT_PARTS
-
 _ENDINGS = ("url", "uri")
 _KEYS = frozenset({"data", "file", "file_data"})
 _TURNS = (("messages", ("content",)), ("input", ("content", "output")), ("contents", ("parts",)))
 _ONLY_TEXT = frozenset({"text"})
+_TEXT_PARTS = ("text", "input_text", "output_text")
 _LONGEST_SCHEME = 40
 _TOLD = frozenset({"annotations", "citations", "sources", "results", "input", "args", "response", "functionResponse"})
 """Members that tell where an answer came from, and arguments and results of functions, which no provider fetches."""
@@ -44,7 +43,7 @@ def find_links(body: Mapping[str, Any]) -> list[tuple[str, str]]:
                     continue  # nearly always
                 if isinstance(content, list):
                     for place, part in enumerate(content):
-                        if isinstance(part, dict) and part.get("type") not in TEXT_PARTS and part.keys() != _ONLY_TEXT:
+                        if isinstance(part, dict) and part.get("type") not in _TEXT_PARTS and part.keys() != _ONLY_TEXT:
                             found += _urls(part, f"{name}[{index}].{holder}[{place}]")
                 elif isinstance(content, dict):
                     found += _urls(content, f"{name}[{index}].{holder}")

@@ -3,15 +3,16 @@ prompts, caches, conversations, voices.
 
 The provider knows one account, the operator's; whoever names such an id would get at what another caller keeps there.
 Source: OpenAI's `openapi.yaml`, CreateChatCompletionRequest and CreateResponse, and the documents of the servers that
-added to it (`cached_content`, `thread`). What an answer tells of such ids (annotations, results of a file search) is
-given back in a later turn and names nothing that is then read.
+added to it (`cached_content`, `thread`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from gateway.wire.structure import Place, objects_of, path_of, spellings
 
 
 class KeptId(NamedTuple):
@@ -50,88 +51,28 @@ _KINDS = {
     "voice": "voice",
 }
 
-
-def _spellings(name: str) -> tuple[str, ...]:
-    first, *words = name.split("_")
-    return name, first + "".join(word.title() for word in words), name.replace("_", "-")
-
-
 KINDS: Mapping[str, str] = MappingProxyType(
-    {spelled: kind for name, kind in _KINDS.items() for spelled in _spellings(name)}
+    {spelled: kind for name, kind in _KINDS.items() for spelled in (*spellings(name), name.replace("_", "-"))}
 )
 """Members whose value names what is kept, in the spellings that servers take. The value is an id, an object with an
 `id`, or a list of those."""
 
 _WORDS = frozenset({"voice", "prompt"})
 """Members that name something only by an object with an `id`: a text there is a word of the API, or a text."""
-_OWN = frozenset({"parameters", "input_schema", "arguments", "schema", "metadata"})
-"""Members of the caller's own words, below which a name means what the caller says."""
-TEXT_PARTS = ("text", "input_text", "output_text")
-"""Types of parts that hold words and nothing else that a provider reads."""
-_OF_ITEMS = ("file_id", "container_id")
-_BELOW = 4
-"""How deep a part or a tool is looked into."""
+_NAMES = frozenset(KINDS)
 
 
 def kept_ids(body: Mapping[str, Any]) -> Iterator[KeptId]:
-    """The ids in a body, in its order. Linear in the number of its parts, and blind to texts."""
-    for name, value in body.items():
-        if name == "messages" or name == "input":
-            yield from _in_turns(name, value)
-        elif name == "tools":
-            for at, tool in enumerate(value if isinstance(value, list) else ()):
-                if isinstance(tool, dict) and tool.get("type") not in ("function", "custom"):
-                    yield from _inside(tool, f"tools[{at}]", _BELOW)
-        elif name == "audio":
-            yield from _inside(value, name, _BELOW)
-        elif name in KINDS:
-            yield from _named(name, value, name)
-            yield from _inside(value, name, _BELOW)
+    """The ids in a body, whatever its dialect and wherever they stand. Linear, and blind to texts."""
+    for place, node in objects_of(body):
+        yield from ids_in(place, node)
 
 
-def kept_ids_of_plain(body: Mapping[str, Any]) -> Iterator[KeptId]:
-    """The same in a body without turns (images, audio, moderations): in each of its members, and the objects in them.
-    What is ranked is the caller's own."""
-    for name, value in body.items():
-        if name in KINDS:
-            yield from _named(name, value, name)
-        if name in _OWN or name == "documents":
-            continue
-        yield from _inside(value, name, _BELOW)
-        for at, item in enumerate(value if isinstance(value, list) else ()):
-            if isinstance(item, dict):
-                yield from _inside(item, f"{name}[{at}]", _BELOW)
-
-
-def _in_turns(name: str, turns: Any) -> Iterator[KeptId]:
-    for at, turn in enumerate(turns if isinstance(turns, list) else ()):
-        if not isinstance(turn, dict):
-            continue
-        for holder in ("content", "output"):
-            content = turn.get(holder)
-            if content is None or type(content) is str:
-                continue  # nearly always
-            if isinstance(content, list):
-                for place, part in enumerate(content):
-                    if isinstance(part, dict) and part.get("type") not in TEXT_PARTS:
-                        yield from _inside(part, f"{name}[{at}].{holder}[{place}]", _BELOW)
-            else:
-                yield from _inside(content, f"{name}[{at}].{holder}", _BELOW)
-        for member in _OF_ITEMS:
-            if member in turn:
-                yield from _named(member, turn[member], f"{name}[{at}].{member}")
-
-
-def _inside(value: Any, path: str, below: int) -> Iterator[KeptId]:
-    """The ids in a part or a tool, and in the objects that it holds."""
-    for name, inner in value.items() if isinstance(value, dict) else ():
-        if name in KINDS:
-            yield from _named(name, inner, f"{path}.{name}")
-        if isinstance(inner, dict) and below and name not in _OWN:
-            yield from _inside(inner, f"{path}.{name}", below - 1)
-        elif name == "skills" and below:
-            for at, skill in enumerate(inner if isinstance(inner, list) else ()):
-                yield from _inside(skill, f"{path}.{name}[{at}]", below - 1)
+def ids_in(place: Place | None, node: Mapping[str, Any]) -> Sequence[KeptId]:
+    """The ids that an object names itself, not those in the objects that it holds (`gateway.wire.structure`)."""
+    if _NAMES.isdisjoint(node):
+        return ()  # nearly always
+    return [kept for name, value in node.items() if name in KINDS for kept in _named(name, value, path_of(place, name))]
 
 
 def _named(name: str, value: Any, path: str) -> Iterator[KeptId]:

@@ -15,6 +15,7 @@ import orjson
 
 from gateway.wire.exact_json import load_exact
 
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 # A backslash before it would make it plain text; whoever looks for these knows that some half stands alone.
 _HALF_AT_END = re.compile(rb'(?<!\\)\\u[dD][89abAB][0-9a-fA-F]{2}(?=")')
 _BACKSLASH = 0x5C
@@ -49,7 +50,8 @@ class Mender:
     def mend(self, payload: bytes) -> bytes:
         """The event's JSON, itself when nothing is wrong with it or nothing helps."""
         # Looks that cost next to nothing; most events need no other.
-        if (_BACKSLASH not in payload or b"\\u" not in payload) and (payload.isascii() or _is_utf8(payload)):
+        whole = _BACKSLASH not in payload or b"\\u" not in payload or _HALF.search(payload) is None
+        if whole and (payload.isascii() or _is_utf8(payload)):
             return payload
         if _is_json(payload):
             return payload

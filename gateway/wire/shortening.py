@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.wire.lenient import dict_of, dicts_of
 from gateway.wire.tokens import text_bytes
 
 Json = dict[str, Any]
@@ -41,24 +42,23 @@ class TextRoom:
 
 def shorten_completion(body: Json, tokens: int) -> Json:
     """A chat completion with at most so many tokens of text in each choice."""
-    choices = [_short_choice(choice, TextRoom(tokens)) for choice in _dicts(body.get("choices"))]
+    choices = [_short_choice(choice, TextRoom(tokens)) for choice in dicts_of(body.get("choices"))]
     return {**body, "choices": choices}
 
 
 def _short_choice(choice: Json, room: TextRoom) -> Json:
-    message = choice.get("message")
-    message = message if isinstance(message, dict) else {}
+    message = dict_of(choice.get("message"))
     short: Json = {"role": message.get("role", "assistant"), "content": None}
     for name in ("reasoning_content", "content", "refusal"):
         text = message.get(name)
         if isinstance(text, str):
             short[name] = room.fit(text)
     calls = []
-    for call in _dicts(message.get("tool_calls")):
+    for call in dicts_of(message.get("tool_calls")):
         if not room.left:
             break
-        function = call.get("function")
-        if isinstance(function, dict) and isinstance(function.get("arguments"), str):
+        function = dict_of(call.get("function"))
+        if isinstance(function.get("arguments"), str):
             call = {**call, "function": {**function, "arguments": room.fit(function["arguments"])}}
         calls.append(call)
     if calls:
@@ -69,7 +69,7 @@ def _short_choice(choice: Json, room: TextRoom) -> Json:
 def shorten_response(body: Json, tokens: int) -> Json:
     """A response object with at most so many tokens of text. Items of tools that ran stay as they are."""
     room, output = TextRoom(tokens), []
-    for item in _dicts(body.get("output")):
+    for item in dicts_of(body.get("output")):
         if not room.left:
             break
         output.append(_short_item(item, room))
@@ -85,7 +85,7 @@ def _short_item(item: Json, room: TextRoom) -> Json:
     before, short = room.left, dict(item)
     for name in ("summary", "content"):
         if isinstance(item.get(name), list):
-            short[name] = [_short_part(part, room) for part in _dicts(item[name]) if room.left]
+            short[name] = [_short_part(part, room) for part in dicts_of(item[name]) if room.left]
     for name in ("arguments", "input"):
         if isinstance(item.get(name), str):
             short[name] = room.fit(item[name])
@@ -100,7 +100,3 @@ def _short_part(part: Json, room: TextRoom) -> Json:
         if isinstance(part.get(name), str):
             short[name] = room.fit(part[name])
     return short
-
-
-def _dicts(value: object) -> list[Json]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []

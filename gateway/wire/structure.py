@@ -8,7 +8,7 @@ alike, those in Go any case, and the last of two that are one to them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gateway.wire.validators import printable, refuse
@@ -21,21 +21,26 @@ _OWN_WORDS = (
     # schemas
     "parameters parameters_json_schema input_schema output_schema schema response_schema response_json_schema "
     # arguments and results of calls, and examples of them
-    "args arguments input_examples response structured_content variables env "
+    "args arguments input_examples response structured_content env "
     # maps whose keys are the caller's
-    "metadata client_metadata labels attributes headers logit_bias configs chat_template_kwargs documents"
+    "metadata client_metadata labels attributes headers logit_bias configs chat_template_kwargs documents "
+    # what an answer told, which is given back in a later turn and names nothing that is then read
+    "annotations citations results reasoning_details x_gateway"
 )
 
 
-def _spellings(name: str) -> tuple[str, str]:
+def spellings(name: str) -> tuple[str, str]:
+    """A member's name of small letters in `snake_case` and in `lowerCamelCase`."""
     first, *words = name.split("_")
     return name, first + "".join(word.title() for word in words)
 
 
-OWN_WORDS = frozenset(spelled for name in _OWN_WORDS.split() for spelled in _spellings(name))
+OWN_WORDS = frozenset(spelled for name in _OWN_WORDS.split() for spelled in spellings(name))
 """Members below which a name means what the caller says."""
 _ARGUMENTS = "input"
 """Arguments of a call where it is an object, turns of a conversation where it is a list."""
+_VARIABLES = "variables"
+"""Of a stored prompt: the keys are the caller's, each value is a text or a part of the format."""
 _ONE_WORD = frozenset(
     (
         "audio background content contents container conversation custom data detail effort environment file filename "
@@ -46,6 +51,7 @@ _ONE_WORD = frozenset(
     ).split()
 )
 """Members of one word, in all dialects. Those of more words are told by their form."""
+_NESTS = frozenset({dict, list})
 _LONGEST_STEP = 64
 
 
@@ -64,12 +70,16 @@ def objects_of(body: Mapping[str, Any]) -> Iterator[tuple[Place | None, Json]]:
             for name, value in node.items():
                 kind = type(value)
                 if (kind is dict or kind is list) and name not in OWN_WORDS:
-                    if kind is list or name != _ARGUMENTS:
+                    if kind is dict and name == _VARIABLES:
+                        todo += _in(value.items(), (place, name))
+                    elif kind is list or name != _ARGUMENTS:
                         todo.append(((place, name), value))
-        else:
-            for at, value in enumerate(node):
-                if type(value) is dict or type(value) is list:
-                    todo.append(((place, at), value))
+        elif not _NESTS.isdisjoint(map(type, node)):  # a list of numbers may be long
+            todo += _in(enumerate(node), place)
+
+
+def _in(values: Iterable[tuple[Any, Any]], place: Place | None) -> list[tuple[Place, Any]]:
+    return [((place, at), value) for at, value in values if type(value) is dict or type(value) is list]
 
 
 def path_of(place: Place | None, name: str = "") -> str:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from gateway.wire.kept_ids import KeptId, kept_ids, kept_ids_of_plain
+from gateway.wire.kept_ids import KeptId, kept_ids
 
-FILE = {"type": "input_file", "file_id": "f-1"}
+FILE_1 = {"type": "input_file", "file_id": "1"}
 
 
 def parts(*found: Any) -> dict[str, Any]:
@@ -39,7 +39,7 @@ SKILLS = {"skills": [{"skill_id": "1"}]}
         (part(source={"type": "file", "file_id": "1"}), "file", f"{PART}.source.file_id"),
         (part(file_id="1"), "file", f"{PART}.file_id"),
         (item(content=[{"type": "input_image", "file_id": "1"}]), "file", "input[0].content[0].file_id"),
-        (item(output=[{**FILE, "file_id": "1"}]), "file", "input[0].output[0].file_id"),
+        (item(output=[FILE_1]), "file", "input[0].output[0].file_id"),
         (item(output={"file_id": "1"}), "file", "input[0].output.file_id"),
         (item(container_id="1"), "container", "input[0].container_id"),
         (tool(vector_store_ids=["1"]), "vector_store", "tools[0].vector_store_ids[0]"),
@@ -57,6 +57,25 @@ SKILLS = {"skills": [{"skill_id": "1"}]}
         ({"container": {"id": "1"}}, "container", "container.id"),
         ({"previous_response_id": "1"}, "response", "previous_response_id"),
         ({"audio": {"voice": {"id": "1"}}}, "voice", "audio.voice.id"),
+        # where a server of its own, or another tool, has them
+        ({"google": {"cached_content": "1"}}, "cache", "google.cached_content"),
+        ({"extra_body": {"google": {"cached_content": "1"}}}, "cache", "extra_body.google.cached_content"),
+        (
+            item(type="additional_tools", **tool(vector_store_ids=["1"])),
+            "vector_store",
+            "input[0].tools[0].vector_store_ids[0]",
+        ),
+        ({"tools": [[{"vector_store_ids": ["1"]}]]}, "vector_store", "tools[0][0].vector_store_ids[0]"),
+        (item(environment={"container_id": "1"}), "container", "input[0].environment.container_id"),
+        ({"prompt": {"variables": {"file_id": FILE_1, "x": "1"}}}, "file", "prompt.variables.file_id.file_id"),
+        ({"tools": [{"type": "function", "function": {"file_id": "1"}}]}, "file", "tools[0].function.file_id"),
+        # what is no conversation
+        ({"input": "Hi", "voice": {"id": "1"}}, "voice", "voice.id"),
+        ({"prompt": "Hi", "file_id": "1"}, "file", "file_id"),
+        ({"prompt": "Hi", "image": {"file_id": "1"}}, "file", "image.file_id"),
+        ({"prompt": "Hi", "images": [{"image_url": "x"}, {"file_id": "1"}]}, "file", "images[1].file_id"),
+        ({"input": [{"type": "image_url", "image_url": {"fileId": "1"}}]}, "file", "input[0].image_url.fileId"),
+        ({"file_ids": ["1"]}, "file", "file_ids[0]"),
     ],
 )
 def test_an_id_is_found_where_it_stands(body: dict[str, Any], kind: str, path: str) -> None:
@@ -76,38 +95,15 @@ def test_what_is_no_id_is_told_too(value: Any) -> None:
         {"input": [{"type": "file_search_call", "results": [{"file_id": "f"}]}]},
         {"input": "file_id", "prompt": "file_id", "metadata": {"file_id": "f"}, "container": None, "thread": {}},
         {"tools": [{"type": "function", "function": {"parameters": {"properties": {"file_id": {"type": "string"}}}}}]},
-        {"tools": [{"type": "function", "name": "f", "parameters": {"container": {"id": "x"}}, "file_id": "x"}]},
+        {"tools": [{"type": "function", "name": "f", "parameters": {"container": {"id": "x"}}}]},
         {"tools": [{"type": "tool", "input_schema": {"properties": {"file_id": {"type": "string"}}}}]},
-        {"audio": {"voice": "alloy", "format": "wav"}, "messages": [None, "x"], "tools": {"file_id": 1}},
+        {"audio": {"voice": "alloy", "format": "wav"}, "messages": [None, "x"]},
+        {"messages": [{"annotations": [{"file_id": "f"}], "reasoning_details": [{"part": {"file_uri": "f"}}]}]},
+        {"input": "Hi", "voice": "alloy", "prompt": "file_id"},
+        {"input": [[1, 2], [3]]},
+        {"query": "q", "documents": [{"text": "a", "thread_id": "1", "file_id": "2"}]},
+        {"prompt": {"variables": {"file_id": "x", "thread": "x"}}},
     ],
 )
 def test_words_of_callers_are_none(body: dict[str, Any]) -> None:
     assert list(kept_ids(body)) == []
-
-
-@pytest.mark.parametrize(
-    ("body", "kind", "path"),
-    [
-        ({"input": "Hi", "voice": {"id": "1"}}, "voice", "voice.id"),
-        ({"prompt": "Hi", "file_id": "1"}, "file", "file_id"),
-        ({"prompt": "Hi", "image": {"file_id": "1"}}, "file", "image.file_id"),
-        ({"prompt": "Hi", "images": [{"image_url": "x"}, {"file_id": "1"}]}, "file", "images[1].file_id"),
-        ({"input": [{"type": "image_url", "image_url": {"fileId": "1"}}]}, "file", "input[0].image_url.fileId"),
-        ({"file_ids": ["1"]}, "file", "file_ids[0]"),
-    ],
-)
-def test_ids_in_bodies_without_turns(body: dict[str, Any], kind: str, path: str) -> None:
-    assert list(kept_ids_of_plain(body)) == [KeptId(kind, "1", path)]
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"input": "Hi", "voice": "alloy", "prompt": "file_id"},
-        {"input": [[1, 2], [3]]},
-        {"query": "q", "documents": [{"text": "a", "thread_id": "1", "file_id": "2"}]},
-        {"metadata": {"file_id": "1"}},
-    ],
-)
-def test_words_of_bodies_without_turns_are_none(body: dict[str, Any]) -> None:
-    assert not list(kept_ids_of_plain(body))

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.errors import UpstreamFault
 from gateway.wire.chat.decoder import ChatStreamDecoder
 from gateway.wire.chat.tally import ChatTally
 from gateway.wire.mending import Mender, load_mended
@@ -45,6 +46,14 @@ def test_halves_of_a_pair_come_together(low: bytes) -> None:
     mender = Mender()
     told = [mender.mend(b'{"d":' + text + b"}") for text in (b'"hi \\ud83d"', low, b'"\\ude00 alone"')]
     assert [orjson.loads(one)["d"] for one in told] == ["hi ", "\U0001f600!", "\ufffd alone"]
+
+
+def test_what_nests_too_deeply_to_be_written_again_ends_in_no_exception() -> None:
+    deep = b'"n":NaN,"b":' + b"[" * 300 + b"]" * 300 + b"}"
+    (fault,) = ChatTally().add([b'{"choices":[{"index":0,"delta":{"content":"x"}}],' + deep])
+    assert isinstance(fault, UpstreamFault)
+    event = b'{"type":"response.output_text.delta","delta":"x",' + deep
+    assert ResponsesTally().add([event]) == [event]
 
 
 @pytest.mark.parametrize("broken", [b'"x\xff"', b'"x\\udc00"', b"NaN"])

@@ -64,5 +64,7 @@ def test_objects_are_told_with_their_places() -> None:
     body = {"a": {"b": [{"c": {}}, 1, [{"d": 2}]]}, "metadata": {"x": {}}, "input": {"y": {}}, "z": [{"input": [{}]}]}
     places = sorted(path_of(place) for place, _ in objects_of(body))
     assert places == ["", "a", "a.b[0]", "a.b[0].c", "a.b[2][0]", "z[0]", "z[0].input[0]"]
+    named = {"prompt": {"variables": {"Content": {}, "k": "v"}}}
+    assert [path_of(place) for place, _ in objects_of(named)] == ["", "prompt", "prompt.variables.Content"]
     assert path_of(((None, "a"), 0), "b" * 999) == "a[0]." + "b" * 64
     assert {fold(name) for name in ("service_tier", "serviceTier", "Service-Tier")} == {"servicetier"}

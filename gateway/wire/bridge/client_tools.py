@@ -22,6 +22,7 @@ import orjson
 
 from gateway.wire.bridge.shell_tools import KNOWN_TOOLS, NAMES_OF_CALLS, NAMES_OF_OUTPUTS, function_of
 from gateway.wire.exact_json import load_exact
+from gateway.wire.lenient import nests_deeper
 
 Json = dict[str, Any]
 
@@ -29,6 +30,8 @@ CALLERS_TOOLS = frozenset({"function", "custom", "namespace"})
 """Types of tools that the caller runs and describes itself."""
 _LONGEST = 64
 """Characters of a function's name, at OpenAI and most others."""
+_DEEPEST = 64
+"""Levels of arguments that are read; deeper ones could not be written again."""
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
 
 _QUERY = {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]}
@@ -196,7 +199,7 @@ def restore_call(alias: Alias, item_id: str, call_id: str, arguments: str, statu
         given = load_exact(arguments or "{}")
     except orjson.JSONDecodeError:
         given = {}
-    given = given if isinstance(given, dict) else {}
+    given = given if isinstance(given, dict) and not nests_deeper(given, _DEEPEST) else {}
     item: Json = {"id": item_id, "type": alias.kind, "call_id": call_id, "status": status}
     if alias.kind == "tool_search_call":
         return {**item, "execution": "client", "arguments": given}

@@ -24,21 +24,25 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class KnownTool:
-    """description, parameters: of the function. call, output: types of the items.
+    """description, parameters: of the function. holder: the member of a call item that holds the arguments.
 
-    arguments: the function's arguments for a call item. members: what a call item says besides its ids and status, for
-    arguments and the text that they were read from. result: an output item as text, and whether it tells of a failure.
-    statuses: what a call item may say of itself; the first stands for all others.
+    members: what a call item says besides its ids and status, for arguments and the text that they were read from.
+    result: an output item as text, and whether it tells of a failure. statuses: what a call item may say of itself; the
+    first stands for all others.
     """
 
     description: str
     parameters: Json
-    call: str
-    output: str
-    arguments: Callable[[Mapping[str, Any]], Json]
+    holder: str
     members: Callable[[Json, str], Json]
     result: Callable[[Mapping[str, Any]], tuple[str, bool]]
     statuses: tuple[str, ...] = ("incomplete", "in_progress", "completed")
+
+    def arguments(self, item: Mapping[str, Any]) -> Json:
+        """The function's arguments for a call item."""
+        known = self.parameters["properties"]
+        held = dict_of(item.get(self.holder))
+        return {key: value for key, value in held.items() if key in known and value is not None}
 
 
 def function_of(name: str, tool: Mapping[str, Any]) -> tuple[str, Json] | None:
@@ -74,12 +78,9 @@ def _count(value: Any) -> int | None:
     return value if type(value) is int else None
 
 
-def _words(value: list[Any]) -> list[str]:
-    return [one if isinstance(one, str) else orjson.dumps(one).decode() for one in value]
-
-
-def _given(action: Any, names: Mapping[str, Any]) -> Json:
-    return {key: value for key, value in dict_of(action).items() if key in names and value is not None}
+def _words(value: Any) -> list[str]:
+    listed = value if isinstance(value, list) else []
+    return [one if isinstance(one, str) else orjson.dumps(one).decode() for one in listed]
 
 
 # -- shell ------------------------------------------------------------------------------------------------------
@@ -94,9 +95,8 @@ _SHELL = _object(
 
 def _shell_members(given: Json, text: str) -> Json:
     commands = given.get("commands")
-    commands = commands if isinstance(commands, list) else [commands] if isinstance(commands, str) else []
     limits = {name: _count(given.get(name)) for name in ("timeout_ms", "max_output_length")}
-    action = {"commands": _words(commands), **limits}
+    action = {"commands": _words([commands] if isinstance(commands, str) else commands), **limits}
     return {"action": action, "environment": {"type": "local"}}
 
 
@@ -117,11 +117,10 @@ _LOCAL_SHELL = _object(
 
 def _local_shell_members(given: Json, text: str) -> Json:
     command = given.get("command")
-    command = command if isinstance(command, list) else ["bash", "-lc", command] if isinstance(command, str) else []
     directory = given.get("working_directory")
     action: Json = {
         "type": "exec",
-        "command": _words(command),
+        "command": _words(["bash", "-lc", command] if isinstance(command, str) else command),
         "env": {},
         "timeout_ms": _count(given.get("timeout_ms")),
         "user": None,
@@ -166,27 +165,21 @@ KNOWN_TOOLS: Mapping[str, KnownTool] = {
     "shell": KnownTool(
         "Runs commands in a shell on the user's machine; returns what each of them wrote and how it ended.",
         _SHELL,
-        "shell_call",
-        "shell_call_output",
-        lambda item: _given(item.get("action"), _SHELL["properties"]),
+        "action",
         _shell_members,
         _shell_result,
     ),
     "local_shell": KnownTool(
         "Runs a program on the user's machine.",
         _LOCAL_SHELL,
-        "local_shell_call",
-        "local_shell_call_output",
-        lambda item: _given(item.get("action"), _LOCAL_SHELL["properties"]),
+        "action",
         _local_shell_members,
         _shell_result,
     ),
     "apply_patch": KnownTool(
         "Creates, updates or deletes one file on the user's machine.",
         _PATCH,
-        "apply_patch_call",
-        "apply_patch_call_output",
-        lambda item: _given(item.get("operation"), _PATCH["properties"]),
+        "operation",
         _patch_members,
         _patch_result,
         ("in_progress", "completed"),
@@ -194,5 +187,6 @@ KNOWN_TOOLS: Mapping[str, KnownTool] = {
 }
 """By the tool's type, which is the function's name too."""
 
-NAMES_OF_CALLS: Mapping[str, str] = {tool.call: name for name, tool in KNOWN_TOOLS.items()}
-NAMES_OF_OUTPUTS: Mapping[str, str] = {tool.output: name for name, tool in KNOWN_TOOLS.items()}
+NAMES_OF_CALLS: Mapping[str, str] = {f"{name}_call": name for name in KNOWN_TOOLS}
+NAMES_OF_OUTPUTS: Mapping[str, str] = {f"{name}_call_output": name for name in KNOWN_TOOLS}
+"""By the types of their items."""

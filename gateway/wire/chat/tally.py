@@ -9,6 +9,7 @@ import orjson
 from gateway.errors import Fault, UpstreamFault
 from gateway.wire.chat.repair import ChunkRepair
 from gateway.wire.errors.render import fault_from_stream_event
+from gateway.wire.lenient import check_depth
 from gateway.wire.mending import load_mended
 from gateway.wire.text_pattern import TextPattern, text_member
 from gateway.wire.tokens import written_bytes
@@ -77,6 +78,7 @@ class ChatTally:
 
     def _read(self, item: bytes) -> bytes | Json | Fault:
         """A chunk that has to be parsed: itself when it holds nothing but text, else what it says."""
+        raw = item
         try:
             chunk = orjson.loads(item)
         except orjson.JSONDecodeError:
@@ -90,6 +92,7 @@ class ChatTally:
         if chunk.get("error"):
             return fault_from_stream_event(chunk)
         try:
+            check_depth(chunk, raw)
             repaired = self._repair.repair(chunk)
         except Fault as fault:
             return self._failed(chunk, fault)

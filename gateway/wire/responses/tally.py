@@ -83,9 +83,9 @@ class ResponsesTally:
         except orjson.JSONDecodeError:
             try:
                 event = load_mended(item)
-            except orjson.JSONDecodeError:
+                items[place] = orjson.dumps(event)
+            except (orjson.JSONDecodeError, orjson.JSONEncodeError):
                 return {}
-            items[place] = orjson.dumps(event)
         return event if isinstance(event, dict) else {}
 
     def cut(self) -> None:

@@ -97,6 +97,9 @@ async def test_the_oldest_make_room_and_a_folder_of_others_is_not_used(tmp_path,
     for _ in range(5):
         await echo.files("POST", content=b"x")
     assert len(os.listdir(tmp_path / "kept")) == 3
+    iterdir = shelf.Path.iterdir
+    monkeypatch.setattr(shelf.Path, "iterdir", lambda folder: [*iterdir(folder), folder / "taken away meanwhile"])
+    assert (await echo.files("POST", content=b"x"))[0] == 200
     assert (tmp_path / "kept").stat().st_mode & 0o077 == 0
     (tmp_path / "link").symlink_to(tmp_path / "kept")
     with pytest.raises(GatewayFault):

@@ -82,7 +82,7 @@ class Shelf:
         fresh = folder / f"{name}.new"
         fresh.write_bytes(content)
         fresh.replace(folder / name)
-        kept = sorted(folder.iterdir(), key=lambda place: place.stat().st_mtime)
+        kept = sorted(folder.iterdir(), key=_written)
         for place in kept[:-MOST_FILES]:
             place.unlink(missing_ok=True)
 
@@ -177,6 +177,14 @@ class Shelf:
         else:
             shown |= {"output_file_id": None, "error_file_id": None}
         return shown
+
+
+def _written(place: Path) -> float:
+    """When a file was written; 0 for one that another worker has taken away meanwhile."""
+    try:
+        return place.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _missing(name: str) -> Iterator[Step]:

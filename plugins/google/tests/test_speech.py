@@ -94,6 +94,9 @@ def test_what_is_no_audio() -> None:
         with pytest.raises(CallerFault) as caught:
             reader.unfold(refused)
         assert caught.value.code == "moderation_blocked"
+    with pytest.raises(Fault) as caught_error:
+        reader.unfold(UpstreamReply(200, {}, b'{"error": {"message": "slow down", "code": 429}}'))
+    assert caught_error.value.status == 429
     broken = reply({"inlineData": {"mimeType": "audio/L16", "data": "?"}})
     for body in (*HOSTILE_BODIES, broken.body, b'{"error": {"message": "no", "code": 500}}'):
         with pytest.raises(Fault):

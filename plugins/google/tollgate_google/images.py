@@ -12,8 +12,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from gateway.api import (
     Call,
     CallerFault,
@@ -30,9 +28,8 @@ from gateway.api import (
 )
 
 from .draft import refuse
-from .faults import fault_from_reply
 from .reading import BLOCKED, FILTERED, REFUSED, finish_of, refusal
-from .reply import FaultsReader
+from .reply import FaultsReader, object_in
 from .request import post
 from .settings import Settings
 from .usage import translate_usage
@@ -145,12 +142,7 @@ class GoogleImagesReader(FaultsReader, ImagesReader):
 
     def read_body(self, reply: UpstreamReply) -> dict[str, Any]:
         """The list of images. Raises CallerFault for what was refused, UpstreamFault for what is no answer."""
-        try:
-            raw = dict_of(orjson.loads(reply.body))
-        except orjson.JSONDecodeError:
-            raise nonsense(self.missing, reply.body) from None
-        if raw.get("error"):
-            raise fault_from_reply(UpstreamReply(_status(raw), reply.headers, reply.body))
+        raw = object_in(reply, self.missing)
         if "predictions" in raw:
             images, reason = _predicted(raw)
         else:
@@ -160,11 +152,6 @@ class GoogleImagesReader(FaultsReader, ImagesReader):
         answer: dict[str, Any] = {"created": self.call.created, "data": images}
         usage = _usage(raw.get("usageMetadata"))
         return {**answer, "usage": usage} if usage is not None else answer
-
-
-def _status(raw: Mapping[str, Any]) -> int:
-    code = dict_of(raw.get("error")).get("code")
-    return code if type(code) is int and 400 <= code <= 599 else 502
 
 
 def _predicted(raw: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:

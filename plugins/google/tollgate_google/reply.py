@@ -14,6 +14,7 @@ from gateway.api import (
     StreamDecoder,
     StreamItem,
     UpstreamReply,
+    dict_of,
     fold_stream,
     load_mended,
     nonsense,
@@ -67,6 +68,20 @@ def responses_in(reply: UpstreamReply) -> list[dict[str, Any]]:
         if not isinstance(response, dict):
             raise nonsense("The provider's answer is not a JSON object.", reply.body)
     return responses
+
+
+def object_in(reply: UpstreamReply, missing: str) -> dict[str, Any]:
+    """The object of a 2xx body that is no conversation. missing: what is said of one that is no JSON. Raises Fault,
+    also for an error in spite of the status."""
+    try:
+        raw = dict_of(load_mended(reply.body))
+    except orjson.JSONDecodeError:
+        raise nonsense(missing, reply.body) from None
+    if raw.get("error"):
+        code = dict_of(raw["error"]).get("code")
+        status = code if type(code) is int and 400 <= code <= 599 else 502
+        raise fault_from_reply(UpstreamReply(status, reply.headers, reply.body))
+    return raw
 
 
 def completion_of(call: Call, responses: list[dict[str, Any]], reading: Reading) -> dict[str, Any]:

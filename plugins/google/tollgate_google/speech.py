@@ -14,8 +14,6 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from gateway.api import (
     BytesTally,
     Call,
@@ -34,9 +32,8 @@ from gateway.api import (
 )
 
 from .draft import refuse
-from .faults import fault_from_reply
 from .images import why_refused
-from .reply import FaultsReader
+from .reply import FaultsReader, object_in
 from .request import post
 from .settings import Settings
 from .usage import translate_usage
@@ -99,7 +96,7 @@ class GoogleSpeechReader(FaultsReader, SpeechReader):
 
     def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
         """The audio. Raises UpstreamFault for what holds none, CallerFault for what was refused."""
-        raw = _parsed(reply)
+        raw = object_in(reply, self.missing)
         audio, rate = _audio(raw, reply.body)
         if self.call.body.get("response_format") == "wav":
             audio = wav_head(len(audio), rate) + audio
@@ -121,16 +118,6 @@ class GoogleSpeechReader(FaultsReader, SpeechReader):
                 "total_tokens": usage["total_tokens"],
             }
         return [*events, done]
-
-
-def _parsed(reply: UpstreamReply) -> dict[str, Any]:
-    try:
-        raw = dict_of(orjson.loads(reply.body))
-    except orjson.JSONDecodeError:
-        raise nonsense(GoogleSpeechReader.missing, reply.body) from None
-    if raw.get("error"):
-        raise fault_from_reply(UpstreamReply(502, reply.headers, reply.body))
-    return raw
 
 
 def _audio(raw: Mapping[str, Any], body: bytes) -> tuple[bytes, int]:

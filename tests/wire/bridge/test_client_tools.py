@@ -113,7 +113,12 @@ def test_calls_come_back_as_the_caller_knows_them() -> None:
     assert (search["type"], search["call_id"], search["arguments"]) == ("tool_search_call", "c2", {"query": "q"})
 
 
-@pytest.mark.parametrize("arguments", ["", "[]", "{", '{"command":5}', '{"command":"ls","timeout_ms":"x"}'])
+DEEP = "[" * 300 + "]" * 300
+
+
+@pytest.mark.parametrize(
+    "arguments", ["", "[]", "{", '{"command":5}', '{"command":"ls","timeout_ms":"x"}', f'{{"command":[{DEEP}]}}']
+)
 def test_odd_arguments_make_a_legal_item(arguments: str) -> None:
     item = restore_call(Alias("local_shell_call", "local_shell"), "id", "c", arguments, "completed")
     assert item["action"]["timeout_ms"] is None
