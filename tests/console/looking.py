@@ -20,17 +20,20 @@ _CONTRAST = "color-contrast"
 _EACH_LOOK = """() => {
   const seen = new Map();
   for (const one of document.querySelectorAll("body *")) {
-    if (![...one.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim())) continue;
-    if (!one.checkVisibility()) continue;
-    const { color, backgroundColor, fontSize, fontWeight, opacity } = getComputedStyle(one);
-    let key = [color, backgroundColor, fontSize, fontWeight, opacity].join();
-    for (let at = one; at; at = at.parentElement) key += `>${at.localName}.${at.className}`;
+    const hasText = [...one.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+    if (!(hasText || one.matches("input, select, textarea")) || !one.checkVisibility()) continue;
+    const { color, fontSize, fontWeight } = getComputedStyle(one);
+    let key = [color, fontSize, fontWeight].join();
+    for (let at = one; at; at = at.parentElement) {
+      const { backgroundColor, opacity } = getComputedStyle(at);
+      key += `>${at.localName}.${at.className}.${backgroundColor}.${opacity}`;
+    }
     if (!seen.has(key)) seen.set(key, one);
   }
   return [...seen.values()];
 }"""
-"""Of the elements with text that look the same, and stand in the same, the first: axe takes a millisecond for the
-contrast of each, and a page has thousands."""
+"""Of the elements with text, or with room for it, that look the same and stand in the same, the first: axe takes a
+millisecond for the contrast of each, and a page has thousands."""
 
 
 @dataclass

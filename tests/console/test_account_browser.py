@@ -94,26 +94,28 @@ async def test_calls_appear_while_one_watches(chromium: Browser, gateway: Runnin
         account = await stores.accounts.find_account("live@example.org")
         assert account is not None
         row = UsageRow(
-            "req_first", account.id, "", "echo/echo", "", "/v1/chat/completions", 200, Usage(), "void",
-            int(time.time()),
+            "req_first", account.id, "", "echo/echo", "", "/v1/images/generations", 200, Usage(images=3, seconds=1500),
+            "void", int(time.time()),
         )  # fmt: skip
         stores.usage.record(row)
         await stores.ledger.void("flush")
         await page.goto(gateway.url + "/usage")
+        assert await page.get_by_text("3 images, 1,500 seconds").count() == 2, "of the range, and of the call"
         async with page.expect_response("**/account/requests/live"):
             await page.get_by_role("button", name="Watch live").click()
         _, plain = await stores.keys.create_key(account.id, KeySettings(name="new one"))
         hostile = {"model": "<img src=x onerror=alert(1)>", "messages": [{"role": "user", "content": "Hi"}]}
         await gateway.post("/v1/chat/completions", {"messages": hostile["messages"]}, key=plain)
         evil = UsageRow(
-            'req_"><img>', account.id, "", str(hostile["model"]), "", "/v1/chat/completions", 404, Usage(), "void",
-            int(time.time()), None, 1, "<b>code",
+            'req_"><img>', account.id, "", str(hostile["model"]), "", "/v1/chat/completions", 404,
+            Usage(characters=2500, searches=1), "void", int(time.time()), None, 1, "<b>code",
         )  # fmt: skip
         stores.usage.record(evil)
         await stores.ledger.void("flush")
         await page.locator("#calls tbody tr").nth(2).wait_for()
         assert await page.locator("#calls img, #calls b").count() == 0
         assert "<img src=x" in await page.locator("#calls").inner_text()
+        assert "2,500 characters, 1 searches" in await page.locator("#calls tr", has_text="<img").inner_text()
         await page.get_by_role("button", name="Stop watching").click()
 
 

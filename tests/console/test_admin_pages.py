@@ -244,6 +244,24 @@ class TestActs:
             *("account.sign_out", "link.password", "key.create", "account.update"),
         ]
 
+    async def test_alerts_of_an_account_and_of_a_key(self, house: House) -> None:
+        there = f"/admin/accounts/{house.user.account.id}"
+        made, _ = await house.stores.keys.create_key(house.user.account.id, KeySettings(name="k", monthly_limit=100))
+        alerts = f"{there}/keys/{made.id}/alerts"
+        said: list[tuple[str, tuple[int, ...] | None]] = [("90 %, 50,50", (50, 90)), ("None", ()), ("", None)]
+        for text, thresholds in said:
+            assert (await house.post(there, name="Ada", role="user", alert_thresholds=text)).status == 303
+            assert (await house.post(alerts, alert_thresholds=text)).status == 303
+            key = await house.stores.keys.get_key(made.id)
+            assert ((await house.account()).alert_thresholds, key.alert_thresholds) == (thresholds, thresholds)
+            shown = ", ".join(map(str, thresholds or ())) or ("none" if thresholds == () else "")
+            assert (await house.get(there)).text.count(f' value="{shown}"') >= 2
+        for text, complaint in (("half", "Write percents such as"), ("0 50", "Expected an integer from 1 to 100")):
+            edited = await house.post(there, name="Ada", role="user", alert_thresholds=text)
+            assert (edited.status, complaint in edited.text, f'value="{text}"' in edited.text) == (400, True, True)
+            assert complaint in (await house.post(alerts, alert_thresholds=text)).text
+        assert (await house.account()).alert_thresholds is None
+
     async def test_money(self, house: House) -> None:
         assert "Every balance" in (await house.post("/admin/ledger")).text
         made = await house.post("/admin/vouchers", credits="50", count="2", note="party")

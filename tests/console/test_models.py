@@ -178,6 +178,7 @@ async def test_models_that_do_not_talk(open_site: Open) -> None:
         },
         "echo/voice": {"operations": ["speech"], "price": {"characters": 15}},
         "echo/ear": {"operations": ["transcriptions"], "price": {"per_minute": 0.006}},
+        "echo/vectors": {"operations": ["embeddings"], "price": {"input": 1, "output": 0}},
     }
     site = await open_site(models=models, aliases={}, default_model="echo/echo")
     page = (await site.get("/models/echo/pictures")).text
@@ -195,6 +196,8 @@ async def test_models_that_do_not_talk(open_site: Open) -> None:
     assert "Each minute of sound" in ear
     assert 'transcriptions.create(model="echo/ear"' in ear
     assert "Try it in the chat" not in ear
+    vectors = (await site.get("/models/echo/vectors")).text
+    assert ('href="/docs/http-api#embeddings"' in vectors, "First request" in vectors) == (True, False)
     assert shown((await site.get("/models?ability=transcribes")).text) == ["echo/ear"]
     assert shown((await site.get("/models?ability=draws")).text) == ["echo/pictures"]
     assert 'href="/models/echo/pictures">more' in (await site.get("/pricing")).text

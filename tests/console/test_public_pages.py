@@ -59,13 +59,19 @@ async def test_what_cannot_be_read_is_found(chromium: Browser, gateway: RunningG
               heading.style.color = "#eee";
               text.style.color = "#333";
               heading.style.minWidth = "600px";
-              heading.insertAdjacentHTML("afterend", "<a href='/'><img></a>");
+              heading.insertAdjacentHTML("afterend", "<a href='/'><img></a><div><input aria-label='Field'></div>");
+              text.insertAdjacentHTML("afterend", "<ul><li><b>One</b><li><b>Two</b></ul>");
+              document.querySelector("main input").style.color = "#aaa";
+              document.querySelector("main li + li").style.backgroundColor = "#777";
             }"""
         )
         found = await look.inspect()
         for width in (1280, 390):
             here = [fault for fault in found if fault.startswith(f"at {width}")]
-            for fault in ("image-alt", "link-name", "foreground color: #eeeeee", "foreground color: #333333"):
+            for fault in (
+                "image-alt", "link-name", "foreground color: #eeeeee", "foreground color: #333333",
+                "foreground color: #aaaaaa", "background color: #777777",
+            ):  # fmt: skip
                 assert [one for one in here if fault in one] != [], fault
         assert "at 390: the page is wider than the window" in found
 

@@ -137,7 +137,7 @@ async def erase(visit: Visit) -> Answer:
         return await _shown(visit, {"erase": next(iter(beside(visit, fault).values()))}, opened="erase")
     say = "What was personal of this account is erased."
     if erased.files.left:
-        say += f" {len(erased.files.left)} files or batches are left at providers: the log names them."
+        say += f" {len(erased.files.left)} files or batches are left at providers: the audit log names them."
     return visit.redirect(f"/admin/accounts/{erased.account.id}", say=say)
 
 
