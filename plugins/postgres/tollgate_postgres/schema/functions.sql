@@ -142,12 +142,13 @@ $$;
 
 -- Add to the sums of a UTC day.
 CREATE OR REPLACE FUNCTION gw_add(p_account bigint, p_created bigint, p_key bigint, p_model text,
-    p_credits bigint, p_requests bigint, p_tokens bigint) RETURNS void LANGUAGE sql AS $$
+    p_credits bigint, p_requests bigint, p_tokens bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
     INSERT INTO rollups AS r (account, day, key, model, credits, requests, tokens)
     VALUES (p_account, p_created / 86400, p_key, p_model, p_credits, p_requests, p_tokens)
     ON CONFLICT (account, day, key, model) DO UPDATE SET credits = r.credits + excluded.credits,
-        requests = r.requests + excluded.requests, tokens = r.tokens + excluded.tokens
-$$;
+        requests = r.requests + excluded.requests, tokens = r.tokens + excluded.tokens;
+END $$;
 
 -- The same of what is counted otherwise than in tokens, as it stands in the counts of a usage.
 CREATE OR REPLACE FUNCTION gw_count(p_account bigint, p_created bigint, p_key bigint, p_model text, p_counts bigint[])
