@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from gateway.api import GatewayFault
-from gateway.api.stores import DATABASE_MARK, MigrationPlan, MigrationStep, derive
+from gateway.api.stores import DATABASE_MARK, MigrationPlan, MigrationStep, derive, other_secret
 
 if TYPE_CHECKING:
     import asyncpg
@@ -102,10 +102,7 @@ async def migrate(connection: asyncpg.Connection[asyncpg.Record], secret: bytes,
         facts = await read_facts(connection)
         _refuse_newer(facts)
         if facts.get("secret", mark) != mark:
-            raise GatewayFault(
-                "The database belongs to another server secret: no key would work. Put the secret file of the gateway "
-                "that made it into the data folder."
-            )
+            raise other_secret("this database was")
         for step in _steps(facts, scripts):
             if step.stage == "expand":
                 await connection.execute(scripts[f"v{step.version}.sql"], timeout=3600.0)
