@@ -171,7 +171,8 @@ def heard_seconds(body: Mapping[str, Any], answer: Mapping[str, Any]) -> int:
         except ValueError:
             told = None
     if type(told) in (int, float) and 0 < told <= LONGEST * 10:
-        return math.ceil(told)
+        length: int = math.ceil(told)
+        return length
     most, header = most_seconds(body), _recording(body).seconds
     # To the thousandth: what a division leaves behind it is no further second.
     expected = most if header is None else math.ceil(round(header, 3))
