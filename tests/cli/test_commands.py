@@ -189,7 +189,7 @@ def test_flags_take_what_the_file_takes(gateway: Terminal, capsys: Any, flag: st
         gateway("serve", f"{flag}={value}")
     assert caught.value.code == 2
     said = capsys.readouterr().err
-    assert f"argument {flag}: server.{flag[2:]}: " in said
+    assert f"argument {flag}: server.{flag[2:]}: must " in said, "in the file's words"
     assert not (gateway.config.parent / "data").exists()
 
 
