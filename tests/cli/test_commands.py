@@ -107,6 +107,11 @@ def test_updates_touch_what_they_name(gateway: Terminal) -> None:
     assert isinstance(key, dict)
     assert (key["name"], key["monthly_limit"], key["models"]) == ("a", None, ["x/*"])
     assert key["expires_at"] > key["created_at"]
+    shown = gateway("keys", "update", str(made["id"]), "--alert-at", "never")
+    assert re.search(r"expires_at: 20..-..-.. ..:..\nmonthly_limit: none\nmodels: x/\*\n", shown)
+    assert "alert_thresholds: never" in shown
+    for nothing in (("accounts", "update", "Ada"), ("keys", "update", str(made["id"]))):
+        assert "name what to change" in gateway(*nothing, status=2)
     assert "no active key" in gateway("keys", "update", "key_x", "--name", "b", status=1)
     assert "gateway: " in gateway("accounts", "refund", "req_unknown", "5", status=1)
 
