@@ -18,6 +18,10 @@ from gateway.wire.spend_tags import Tags
 BATCH: Final = "batch"
 WINDOW = 86_400
 """Seconds in which a batch is due."""
+OVERDUE = 2 * WINDOW
+"""Seconds after which the gateway asks the provider to end a batch that is still open."""
+GIVEN_UP = 8 * WINDOW
+"""Seconds after which a batch that its provider has not ended all the same is over here, and paid back."""
 TOLD = (
     "status", "errors", "output_file_id", "error_file_id", "request_counts", "usage", "in_progress_at", "expires_at",
     "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at", "cancelled_at",
@@ -69,6 +73,26 @@ def lost(message: str) -> dict[str, Any]:
     """What is told of a batch that its provider does not know."""
     error = {"code": "batch_lost", "message": message, "param": None, "line": None}
     return {"status": "failed", "failed_at": int(time.time()), "errors": {"object": "list", "data": [error]}}
+
+
+def is_overdue(kept: KeptObject, now: float) -> bool:
+    """Whether its provider should be asked to end a batch, and has not begun to."""
+    status = dict_of(kept.details.get("told")).get("status")
+    return (
+        kept.is_open
+        and bool(kept.details.get("upstream"))
+        and status != "cancelling"
+        and (now >= kept.created + OVERDUE)
+    )
+
+
+def given_up(kept: KeptObject) -> dict[str, Any]:
+    """What is told of a batch that its provider never ended: no answers, so nothing is due."""
+    message = f"The provider did not end this batch within {GIVEN_UP // WINDOW} days; it was paid back."
+    error = {"code": "batch_overdue", "message": message, "param": None, "line": None}
+    told = dict_of(kept.details.get("told"))
+    left = {name: value for name, value in told.items() if name not in ("request_counts", "output_file_id")}
+    return {**left, "status": "expired", "expired_at": int(time.time()), "errors": {"object": "list", "data": [error]}}
 
 
 def ended_at(kept: KeptObject) -> int:

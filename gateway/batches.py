@@ -24,7 +24,17 @@ from weakref import WeakValueDictionary
 import orjson
 
 from gateway.batch_bill import BatchBill, read_bill
-from gateway.batch_object import BATCH, WINDOW, NewBatch, ended_at, lost, sized, with_told
+from gateway.batch_object import (
+    BATCH,
+    GIVEN_UP,
+    NewBatch,
+    ended_at,
+    given_up,
+    is_overdue,
+    lost,
+    sized,
+    with_told,
+)
 from gateway.call import Caller, Price, Target
 from gateway.config import BatchesSettings
 from gateway.errors import CallerFault, Fault, GatewayFault, Refusal, UpstreamFault
@@ -52,8 +62,6 @@ _WAITED = 5.0
 """Seconds that whoever asks waits for such a look."""
 _PAGE = 100
 _LISTED = 1000
-_FORGOTTEN = 8 * WINDOW
-"""Seconds after which a batch that is still open is its provider's fault, and counts against nobody."""
 _STATUS = {"completed": 200, "failed": 400, "expired": 504, "cancelled": 499}
 """In the usage log."""
 
@@ -120,7 +128,7 @@ class Batches:
         before = found = 0
         while page := await self._stores.objects.list_objects(account_id, BATCH, before=before, limit=_LISTED):
             found += sum(kept.is_open for kept in page)
-            if found >= most or len(page) < _LISTED or page[-1].created < time.time() - _FORGOTTEN:
+            if found >= most or len(page) < _LISTED or page[-1].created < time.time() - GIVEN_UP:
                 break
             before = page[-1].seq
         return found >= most
@@ -243,12 +251,30 @@ class Batches:
         return (await self._stores.counters.hit([(name, 1)], pause))[0].allowed
 
     async def _look(self, kept: KeptObject) -> KeptObject:
-        try:
-            told = await self._told(kept)
-            return kept if told is None else await self._note(kept, told)
-        except Fault as fault:
-            self._log.warning("a batch could not be looked after: %s", fault.message, extra=_named(kept))
+        for step in (self._ask_about, self._give_up):
+            try:
+                kept = await step(kept)
+            except Fault as fault:
+                self._log.warning("a batch could not be looked after: %s", fault.message, extra=_named(kept))
+        return kept
+
+    async def _ask_about(self, kept: KeptObject) -> KeptObject:
+        """A batch as its provider tells it; long after it was due, the provider is asked to end it. Raises Fault."""
+        told = await self._told(kept)
+        if told is not None:
+            kept = await self._note(kept, told)
+        return await self.cancel(kept) if is_overdue(kept, time.time()) else kept
+
+    async def _give_up(self, kept: KeptObject) -> KeptObject:
+        """Pay a batch back that its provider never ended, whatever became of that: nobody's credits are kept for good.
+        What the provider takes for it is the operator's, who is told. Raises Fault."""
+        if not kept.is_open or time.time() < kept.created + GIVEN_UP:
             return kept
+        closed = await self._note(kept, given_up(kept))
+        self._log.error("a batch that its provider never ended was paid back", extra=_named(kept))
+        detail = {"account": kept.account_id, "provider": kept.provider, "credits": int(kept.details["bound"])}
+        await self._stores.audit.record("gateway", "batch.given_up", kept.id, detail=detail)
+        return closed
 
     async def _told(self, kept: KeptObject) -> Mapping[str, Any] | None:
         """What the provider says of a batch; None while it is being made. Raises Fault."""

@@ -50,7 +50,38 @@ remove_env() {
 
 fail() {  # $1: what; $2: pip's log
     grep -E '^ERROR|Error:' "$2" | head -n 8 | cut -c1-300 >&2 || tail -n 10 "$2" >&2
+    if grep -qiE 'No matching distribution|ProxyError|NewConnectionError|ConnectTimeout|Max retries|name resolution' "$2"; then
+        say "no package index could be reached that has them. Behind a proxy, set HTTPS_PROXY=http://proxy.example.org:3128;"
+        say "with an index of your own, PIP_INDEX_URL=https://pypi.example.org/simple; without any network, see"
+        say "docs/quickstart.md, \"Without network\"."
+    fi
     die "could not install $1; all of pip's output is in $2"
+}
+
+progress() {  # $1: lock file; $2: pip's log. Says how far pip is, until it is killed or the script ends.
+    local all found
+    all=$(grep -c '^[A-Za-z0-9]' "$ROOT/$1")
+    while kill -0 $$ 2>/dev/null; do
+        found=$(grep -cE '^(Collecting|Processing|Requirement already)' "$2" || true)
+        if grep -q '^Installing collected' "$2"; then found="$found fetched, putting them in place"; fi
+        printf '\r\033[Ktollgate: packages: %s (%s in the list)' "$found" "$all" >&2
+        sleep 0.3
+    done
+}
+
+install() {  # $1: lock file; $2: pip's log
+    local status=0 watcher=
+    : >"$2"
+    if [ -t 2 ]; then
+        progress "$1" "$2" &
+        watcher=$!
+    fi
+    "${PIP[@]}" install --no-deps --require-hashes -r "$ROOT/$1" >"$2" 2>&1 || status=$?
+    if [ -n "$watcher" ]; then
+        kill "$watcher" 2>/dev/null && wait "$watcher" 2>/dev/null || true
+        printf '\r\033[K' >&2
+    fi
+    return "$status"
 }
 
 make_env() {  # $1: lock file; $2: a Python interpreter
@@ -81,7 +112,7 @@ make_env() {  # $1: lock file; $2: a Python interpreter
     export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_INPUT=1 PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0
     log=$VENV/install.log
     say "installing the packages of $1 (pinned by hash)"
-    "${PIP[@]}" install --no-deps --require-hashes -r "$ROOT/$1" >"$log" 2>&1 || fail "$1" "$log"
+    install "$1" "$log" || fail "$1" "$log"
     say "installing the gateway and its plugins"
     "${PIP[@]}" install --no-deps --no-index --no-build-isolation "${editable[@]}" >>"$log" 2>&1 || fail "the gateway" "$log"
     # The lock for development holds the other one, with the same versions.

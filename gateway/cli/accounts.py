@@ -10,6 +10,7 @@ from typing import Any
 from gateway.cli import people
 from gateway.cli.common import add_config, add_json, print_json, print_table, record, whole, with_stores
 from gateway.cli.keys import ALERT_AT, NONE, alert_thresholds, every_account, find_account, number_or_none
+from gateway.errors import CallerFault
 from gateway.stores import MAX_CREDITS, AccountChange, Stores
 
 
@@ -129,6 +130,8 @@ def run_update(options: argparse.Namespace) -> int:
         named: dict[str, Any] = {
             name: None if value == NONE else value for name, value in given.items() if value is not None
         }
+        if not named:
+            raise CallerFault("name what to change, such as --disabled yes; see: gateway accounts update --help")
         changed = await stores.accounts.update_account(account.id, AccountChange(change=tuple(named), **named))
         await record(stores, "account.update", account.id, **named)
         if options.json:

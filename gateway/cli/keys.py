@@ -82,23 +82,26 @@ def run_update(options: argparse.Namespace) -> int:
         key = await stores.keys.get_key(options.key)
         if key is not None:
             before = KeySettings(**{field.name: getattr(key, field.name) for field in fields(KeySettings)})
-            key = await stores.keys.update_key(key.id, _settings(options, before))
+            settings = _settings(options, before)
+            if settings is before:
+                raise CallerFault("name what to change, such as --monthly-limit none; see: gateway keys update --help")
+            key = await stores.keys.update_key(key.id, settings)
         if key is None:
             raise CallerFault(f"there is no active key with the id '{options.key}'", status=404)
-        settings = {field.name: getattr(key, field.name) for field in fields(KeySettings)}
-        await record(stores, "key.update", key.id, account=key.account_id, **settings)
+        now = {field.name: getattr(key, field.name) for field in fields(KeySettings)}
+        await record(stores, "key.update", key.id, account=key.account_id, **now)
         if options.json:
             print_json(asdict(key))
         else:
-            for field in fields(KeySettings):
-                print(f"{field.name}: {getattr(key, field.name)}")
+            for name, value in now.items():
+                print(f"{name}: {_shown(name, value)}")
         return 0
 
     return with_stores(options, work)
 
 
 def _settings(options: argparse.Namespace, before: KeySettings) -> KeySettings:
-    """`before` with what the command line names; NONE takes a limit away."""
+    """`before` with what the command line names, itself when that is nothing; NONE takes a limit away."""
     given = {
         "name": options.name,
         "monthly_limit": options.monthly_limit,
@@ -113,7 +116,14 @@ def _settings(options: argparse.Namespace, before: KeySettings) -> KeySettings:
     named: dict[str, Any] = {
         name: None if value == NONE else value for name, value in given.items() if value is not None
     }
-    return replace(before, **named)
+    return replace(before, **named) if named else before
+
+
+def _shown(name: str, value: Any) -> str:
+    """A setting as the command line takes it."""
+    if isinstance(value, tuple):
+        return " ".join(map(str, value)) or "never"
+    return NONE if value is None else _day(value) if name == "expires_at" else str(value)
 
 
 def _words(values: list[str] | None) -> tuple[str, ...] | str | None:

@@ -26,6 +26,7 @@ from gateway.cli.loglines import is_watched, log_lines
 from gateway.cli.people import console_base
 from gateway.cli.supervisor import Supervisor, inherited, listen, worker_command
 from gateway.config import Config, Server
+from gateway.config.explain import said_of
 from gateway.console import Console
 from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.http.api.links import link_url
@@ -88,7 +89,7 @@ def _setting(name: str) -> Callable[[str], Any]:
         try:
             return getattr(Server.model_validate({name: value}), name)
         except ValidationError as error:
-            raise argparse.ArgumentTypeError(f"server.{name}: {error.errors()[0]['msg']} (found {text!r})") from None
+            raise argparse.ArgumentTypeError(f"server.{name}: {said_of(error.errors()[0])} (found {text!r})") from None
 
     return parse
 

@@ -59,6 +59,30 @@ _SENTENCES: Mapping[str, str] = {
 }
 
 
+_PATTERNS: Mapping[str, str] = {
+    r"^[A-Z]{3}$": "must be three capital letters, such as EUR",
+    r"^[a-z][a-z0-9]{0,15}_$": "must be small letters and digits and end in an underscore, such as mghp_",
+    r"^[a-z0-9.-]+$": "must be a domain in small letters, such as example.org",
+    r"^[\w.-]{1,64}$": "must be a name of up to 64 letters, digits and . _ -",
+    r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$": "must be a name of up to 64 letters, digits and . _ -",
+}
+"""What the patterns of the gateway's own sections mean, for people."""
+
+
+def said_of(fault: Mapping[str, Any]) -> str:
+    """What a value must be, in the words of the file. fault: one of a ValidationError's `errors()`."""
+    kind, context = fault["type"], fault.get("ctx") or {}
+    if kind == "setting":
+        return str(context["message"])
+    if kind in ("string_too_short", "too_short") and context.get("min_length") == 1:
+        return "must not be empty"
+    if kind == "string_pattern_mismatch" and context.get("pattern") in _PATTERNS:
+        return _PATTERNS[context["pattern"]]
+    if kind in _SENTENCES:
+        return _SENTENCES[kind].format_map(_tidy(context))
+    return str(fault["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+
+
 _LIKE_VALUE = re.compile(r"[-+]?[0-9_]*\.?[0-9]+|true|false")
 
 
@@ -134,16 +158,14 @@ class Checker:
 
     def sentence(self, fault: dict[str, Any], path: Where) -> str:
         kind, context = fault["type"], fault.get("ctx") or {}
-        if kind == "setting":
-            return str(context["message"])
         if kind in ("literal_error", "enum"):
             choices = str(context["expected"]).replace("'", "")
             return f"must be {choices}" + self.guess(at(self.document.values, path), _choices(choices))
+        message = said_of(fault)
+        if kind == "setting":
+            return message
         if kind in _SENTENCES:
-            if kind in ("string_too_short", "too_short") and context.get("min_length") == 1:
-                return "must not be empty"
-            return _SENTENCES[kind].format_map(_tidy(context)) + _quoting(kind, at(self.document.values, path))
-        message = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+            return message + _quoting(kind, at(self.document.values, path))
         if self.repeats(message, path):
             return "is not accepted (the reason is withheld, it repeats a value that must not be shown)"
         return message

@@ -11,6 +11,10 @@ from gateway.console.charts import Chart, bar_chart
 from gateway.http.api.account import requests
 from gateway.stores import OTHER_COUNTS, Key, LoggedRequest, UsageSummary
 
+_ONE: Mapping[str, str] = MappingProxyType(
+    {"images": "image", "characters": "character", "seconds": "second", "searches": "search"}
+)
+"""What one of `OTHER_COUNTS` is called."""
 _REASONS: Mapping[str, str] = MappingProxyType(
     {
         "insufficient_quota": "No credits left, or the key's monthly limit is reached",
@@ -41,7 +45,8 @@ def names_of(keys: Sequence[Key]) -> dict[str, str]:
 
 def others(counts: Mapping[str, Any]) -> str:
     """What was used besides tokens, in words; "" for nothing. counts: by the names of `OTHER_COUNTS`."""
-    return ", ".join(f"{counts[name]:,} {name}" for name in OTHER_COUNTS if counts.get(name))
+    found = [(counts[name], name) for name in OTHER_COUNTS if counts.get(name)]
+    return ", ".join(f"{count:,} {_ONE[name] if count == 1 else name}" for count, name in found)
 
 
 def call_rows(found: Sequence[LoggedRequest], names: Mapping[str, str]) -> list[dict[str, Any]]:

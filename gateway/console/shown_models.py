@@ -22,6 +22,8 @@ PRICES = (
     ("character", "Characters spoken"),
 )
 """Members of `pricing` that are per token, as `gateway.catalog` names them, and their words."""
+_COMMON = frozenset({"prompt", "completion", "input_cache_read"})
+"""Those that tables have columns for."""
 EVENTS = (
     ("request", "Each request"),
     ("web_search", "Each web search by the provider"),
@@ -94,6 +96,11 @@ class ShownModel:
         return self.priced and not any(amounts)
 
     @property
+    def more(self) -> bool:
+        """Whether something is priced beside input, what is cached of it, and output."""
+        return bool(self.tiers or self.events or self.images or self.prices.keys() - _COMMON)
+
+    @property
     def words(self) -> str:
         """What a search looks in."""
         shown = [self.id, self.name, self.description, *self.aliases, *(ABILITIES[name] for name in self.abilities)]
@@ -107,10 +114,11 @@ def shown_models(catalog: Catalog) -> list[ShownModel]:
     for entry in entries:
         if "alias_of" in entry:
             aliases.setdefault(entry["alias_of"], []).append(entry["id"])
-    return [_shown(entry, aliases.get(entry["id"], ())) for entry in entries if "alias_of" not in entry]
+    return [shown_model(entry, aliases.get(entry["id"], ())) for entry in entries if "alias_of" not in entry]
 
 
-def _shown(entry: Mapping[str, Any], aliases: Iterable[str]) -> ShownModel:
+def shown_model(entry: Mapping[str, Any], aliases: Iterable[str] = ()) -> ShownModel:
+    """One model or alias. entry: as `Catalog.public_list` has it."""
     pricing = dict(entry["pricing"] or {})
     if pricing.keys() & set(NOT_OF_TEXT) and not any(Decimal(pricing[name]) for name in ("prompt", "completion")):
         # It is not priced by tokens: the two are there for other programs' sake.

@@ -125,22 +125,26 @@ def _wav_seconds(content: bytes) -> float | None:
     """Of uncompressed WAV, by its size, whatever its header says of that."""
     if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
         return None
-    place = 12
+    place, rate = 12, 0
     for _ in range(64):
         head = content[place : place + 24]
+        if head[:4] == b"data" and rate:
+            place += 8
+            break
         if len(head) < 24:
-            return None
-        if head[:4] == b"fmt ":
-            kind, channels, rate, _, _, bits = struct.unpack("<HHIIHH", head[8:24])
-            bytes_per_second = rate * channels * -(-bits // 8)
+            break
+        if head[:4] == b"fmt " and not rate:
+            kind, channels, samples, _, _, bits = struct.unpack("<HHIIHH", head[8:24])
+            rate = samples * channels * -(-bits // 8)
             if kind == _EXTENSIBLE:
                 # The true format is the beginning of its GUID; by the outer one, MP3 could pass as PCM.
                 kind = int.from_bytes(content[place + 32 : place + 34], "little")
-            if kind not in _PCM or bytes_per_second < _LEAST_RATE:
+            if kind not in _PCM or rate < _LEAST_RATE:
                 return None
-            return len(content) / int(bytes_per_second)
+        if place + 8 + int.from_bytes(head[4:8], "little") > len(content):
+            break  # what a header says beyond the end hides nothing of what is there
         place += 8 + int.from_bytes(head[4:8], "little") + (head[4] & 1)
-    return None
+    return max(0, len(content) - place) / rate if rate else None
 
 
 def most_seconds(body: Mapping[str, Any]) -> int:
@@ -151,21 +155,28 @@ def most_seconds(body: Mapping[str, Any]) -> int:
 
 
 def expected_seconds(body: Mapping[str, Any]) -> int:
-    """The length of a request's recording as its header says, else the upper bound."""
+    """What is held for at the least: the length of a request's recording as its header says and a second, else the
+    upper bound."""
     told = _recording(body).seconds
     return most_seconds(body) if told is None else min(math.ceil(told) + 1, most_seconds(body))
 
 
 def heard_seconds(body: Mapping[str, Any], answer: Mapping[str, Any]) -> int:
-    """What is billed: the length that the provider tells, else the expected one, or what the text shows of it."""
+    """What is billed: the length that the provider tells, else the header, or what the text shows of it; where neither
+    says anything, the bound."""
     told: Any = dict_of(answer.get("usage")).get("seconds", answer.get("duration"))
     if isinstance(told, str):  # some servers write `duration` as text
         try:
             told = float(told)
         except ValueError:
             told = None
-    sane = type(told) in (int, float) and 0 < told <= LONGEST * 10
-    return math.ceil(told) if sane else min(max(expected_seconds(body), _least_seconds(answer)), most_seconds(body))
+    if type(told) in (int, float) and 0 < told <= LONGEST * 10:
+        length: int = math.ceil(told)
+        return length
+    most, header = most_seconds(body), _recording(body).seconds
+    # To the thousandth: what a division leaves behind it is no further second.
+    expected = most if header is None else math.ceil(round(header, 3))
+    return min(max(expected, _least_seconds(answer), 1), most)
 
 
 def _least_seconds(answer: Mapping[str, Any]) -> int:

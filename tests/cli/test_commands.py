@@ -107,6 +107,11 @@ def test_updates_touch_what_they_name(gateway: Terminal) -> None:
     assert isinstance(key, dict)
     assert (key["name"], key["monthly_limit"], key["models"]) == ("a", None, ["x/*"])
     assert key["expires_at"] > key["created_at"]
+    shown = gateway("keys", "update", str(made["id"]), "--alert-at", "never")
+    assert re.search(r"expires_at: 20..-..-.. ..:..\nmonthly_limit: none\nmodels: x/\*\n", shown)
+    assert "alert_thresholds: never" in shown
+    for nothing in (("accounts", "update", "Ada"), ("keys", "update", str(made["id"]))):
+        assert "name what to change" in gateway(*nothing, status=2)
     assert "no active key" in gateway("keys", "update", "key_x", "--name", "b", status=1)
     assert "gateway: " in gateway("accounts", "refund", "req_unknown", "5", status=1)
 
@@ -189,7 +194,7 @@ def test_flags_take_what_the_file_takes(gateway: Terminal, capsys: Any, flag: st
         gateway("serve", f"{flag}={value}")
     assert caught.value.code == 2
     said = capsys.readouterr().err
-    assert f"argument {flag}: server.{flag[2:]}: " in said
+    assert f"argument {flag}: server.{flag[2:]}: must " in said, "in the file's words"
     assert not (gateway.config.parent / "data").exists()
 
 

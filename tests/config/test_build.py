@@ -155,7 +155,7 @@ strict: true
         ("credits: {signup_grant: 1.5}", "1: credits.signup_grant: must be a whole number (found 1.5)"),
         ("credits: {signup_grant: -1}", "1: credits.signup_grant: must be at least 0 (found -1)"),
         ("keys: {prefix: MG-}",
-         '1: keys.prefix: must match the pattern ^[a-z][a-z0-9]{0,15}_$ (found "MG-")'),
+         '1: keys.prefix: must be small letters and digits and end in an underscore, such as mghp_ (found "MG-")'),
         ("keys: {per_accout: 1}", "1: keys.per_accout: unknown key; did you mean per_account?"),
         ("keys: {zzz: 1}", "1: keys.zzz: unknown key; known here: per_account, prefix"),
         ("log: {level: warn}",

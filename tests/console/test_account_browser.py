@@ -115,7 +115,7 @@ async def test_calls_appear_while_one_watches(chromium: Browser, gateway: Runnin
         await page.locator("#calls tbody tr").nth(2).wait_for()
         assert await page.locator("#calls img, #calls b").count() == 0
         assert "<img src=x" in await page.locator("#calls").inner_text()
-        assert "2,500 characters, 1 searches" in await page.locator("#calls tr", has_text="<img").inner_text()
+        assert "2,500 characters, 1 search" in await page.locator("#calls tr", has_text="<img").inner_text()
         await page.get_by_role("button", name="Stop watching").click()
 
 

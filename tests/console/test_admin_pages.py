@@ -183,6 +183,33 @@ class TestActs:
                 seen = await house.get(path)
                 assert (seen.status, 'class="empty"' in seen.text) == (200, True), path
 
+    async def test_what_is_not_priced_by_tokens_is_not_called_free(self, tmp_path: Path, serve: Serve) -> None:
+        models = {
+            "echo/draws": {"price": {"per_image": {"default": 0.04}}, "operations": ["images"]},
+            "echo/speaks": {"price": {"characters": 15}, "operations": ["speech"]},
+            "echo/asks": {"price": {"input": 0, "output": 0, "per_request": 0.1}},
+            "echo/gift": {"free": True},
+            "echo/what": {},
+        }
+        made = {**CONFIG, "models": {name: {"upstream": "echo", **model} for name, model in models.items()}}
+        made |= {"aliases": {"nice": "echo/draws"}, "default_model": "nice"}
+        async with serve(tmp_path, made) as running:
+            house = House(running, await new_person(running, name="root", role="admin"), Any, "")
+            for path, columns in (("/admin/models", 3), ("/pricing", 4)):
+                table = (await house.get(path)).text
+                rows = {}
+                for row in re.findall(r"<tr>.*?</tr>", table, re.DOTALL):
+                    if named := re.search(r"<code[^>]*>([^<]+)</code>", row):
+                        cells = re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL)[-columns:]
+                        rows[named[1]] = [re.sub(r"<[^>]+>", "", cell).strip() for cell in cells]
+                for name in ("echo/draws", "echo/speaks"):
+                    assert (rows[name][0], rows[name][-1]) == ("-", "more"), (path, name)
+                assert rows["echo/asks"][-1] == "more", path
+                assert (rows["echo/gift"][0], rows["echo/gift"][-1]) == ("free", ""), path
+                if path == "/admin/models":
+                    assert rows["nice"] == rows["echo/draws"]
+                    assert rows["echo/what"] == ["no price", "no price", ""]
+
     async def test_an_account_is_made_and_found(self, house: House) -> None:
         made = await house.post("/admin/accounts", name="Grace Hopper", role="user", credits="1,000")
         assert made.status == 303

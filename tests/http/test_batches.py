@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from gateway import batches
 from gateway.erasing import erase_account
-from gateway.stores import KeySettings
+from gateway.stores import KeptObject, KeySettings
 from gateway.testing import FakeUpstream, Received, Reply, RunningGateway, json_reply, running_gateway, upstream_config
 
 CHAT = "/v1/chat/completions"
@@ -332,6 +333,46 @@ async def test_answers_that_cannot_be_read_just_now_are_read_later(tmp_path: Pat
         provider.reading = 200
         assert not (await look(gateway, batch.id)).is_open
         assert await balance(gateway) == before - COST
+
+
+async def test_a_batch_that_its_provider_never_ends_is_cancelled_and_then_paid_back(
+    tmp_path: Path, fake_upstream: FakeUpstream
+) -> None:
+    provider = Provider(fake_upstream)
+    async with running_gateway(tmp_path, config(fake_upstream.url)) as gateway, client_of(gateway) as client:
+        before = await balance(gateway)
+        looked, stores = gateway.gateway.runtime.batches, gateway.gateway.stores
+
+        async def made_ago(batch_id: str, days: float) -> KeptObject:
+            kept = await stores.objects.find_object(gateway.account.id, "batch", batch_id)
+            assert kept is not None
+            return await looked._look(replace(kept, created=kept.created - int(days * 86_400)))
+
+        for what, sabotage in (("goes on for ever", lambda: None), ("cannot be asked", provider.batches.clear)):
+            batch = await make(client, line("a"))
+            provider.end("in_progress", request_counts={"total": 1, "completed": 1, "failed": 0})
+            asked = len(fake_upstream.requests)
+            assert (await made_ago(batch.id, 1.9)).is_open, what
+            assert [one.method for one in fake_upstream.requests[asked:]] == ["GET"], what
+            kept = await made_ago(batch.id, 2.1)
+            assert (kept.is_open, kept.details["told"]["status"]) == (True, "cancelling"), what
+            assert fake_upstream.requests[-1].path.endswith("/cancel"), what
+            assert (await made_ago(batch.id, 7.9)).is_open, what
+            assert fake_upstream.requests[-1].method == "GET", "it is cancelled once"
+            sabotage()
+            if not provider.batches:
+                fake_upstream.answer(lambda received: json_reply({"error": {"message": "away"}}, 503))
+            kept = await made_ago(batch.id, 8.1)
+            told = kept.details["told"]
+            assert (kept.is_open, kept.details["charged"], told["status"]) == (False, 0, "expired"), what
+            assert told["errors"]["data"][0]["code"] == "batch_overdue"
+            assert await balance(gateway) == before, what
+            [entry, *_] = await stores.audit.entries(action="batch.given_up")
+            assert (entry.subject, entry.detail["provider"]) == (batch.id, "fake")
+            shown = await client.batches.retrieve(batch.id)
+            assert (shown.status, shown.model_extra["cost"]["charged"]) == ("expired", 0)
+            provider.batches.clear()
+        assert await stores.check() == []
 
 
 async def test_a_batch_that_may_have_been_made_is_found_or_paid_back(

@@ -267,7 +267,7 @@ class TestBills:
         [
             ({"text": "x", "usage": {"type": "duration", "seconds": 30}}, 3000),
             ({"text": "x", "duration": 30.0}, 3000),
-            ({"text": "x"}, 6200),  # by what the recording says itself, and a second
+            ({"text": "x"}, 6000),  # by what the recording says itself
         ],
     )
     async def test_recordings_by_the_minute(
@@ -313,7 +313,7 @@ class TestBills:
         assert await answer.text() == "1\n00:00:00 --> ..."
         assert answer.headers["content-type"] == "application/x-subrip; charset=utf-8"
         assert fake_upstream.requests[0].path.endswith("/audio/translations")
-        assert await spent(site) == 6200
+        assert await spent(site) == 6000
 
     async def test_a_stream_of_text(
         self, site: RunningGateway, client: openai.AsyncOpenAI, fake_upstream: FakeUpstream

@@ -79,24 +79,35 @@ class TestRecordings:
             ({"usage": {"type": "duration", "seconds": 7.2}}, 8),
             ({"duration": 7.2}, 8),
             ({"duration": "7.2"}, 8),
-            ({"duration": "x"}, 11),
-            ({"duration": -1}, 11),
-            ({"duration": float("nan")}, 11),
-            ({"duration": 1e9}, 11),
-            ({"usage": {"seconds": True}}, 11),
-            ({"text": "x" * 400}, 11),
+            ({"duration": "x"}, 10),
+            ({"duration": -1}, 10),
+            ({"duration": float("nan")}, 10),
+            ({"duration": 1e9}, 10),
+            ({"usage": {"seconds": True}}, 10),
+            ({"text": "x" * 400}, 10),
             ({"text": "x" * 800}, 20),
             ({"text": "1\n00:00:01,000 --> 00:00:17,500\nHi\n\n2\n00:00:18,000 --> 00:00:25,500\nYou"}, 25),
             ({"text": "WEBVTT\n\n00:01.000 --> 00:21.500\nHi"}, 21),
-            ({"text": "WEBVTT\n\n00:01.000 --> 99:21.500\nHi"}, 32),
+            ({"text": "WEBVTT\n\n00:01.000 --> 99:21.500\nHi"}, 31),
             ({"text": "Hi", "segments": [{"end": 14.2}, {"end": "x"}, 5]}, 15),
-            ({"text": "Hi", "segments": [{"end": float("nan")}]}, 11),
-            ({}, 11),
+            ({"text": "Hi", "segments": [{"end": float("nan")}]}, 10),
+            ({}, 10),
         ],
     )
     def test_what_is_billed(self, answer: dict[str, Any], seconds: int) -> None:
         body = {"file": Upload(wav(30), "x", seconds=9.5)}
         assert transcription.heard_seconds(body, answer) == seconds
+
+    def test_a_wav_is_as_long_as_its_sound(self) -> None:
+        """Its head is no sound, and chunks before the sound are none either; what a chunk claims beyond the end hides
+        nothing."""
+        content = wav(2)
+        start = content.index(b"data")
+        listed = content[:start] + b"LIST" + (16_000).to_bytes(4, "little") + bytes(16_000) + content[start:]
+        liar = content[:start] + b"LIST" + (2**31).to_bytes(4, "little") + content[start:]
+        for given, seconds in ((content, 2), (listed, 2), (liar, 3)):
+            body = transcription.with_length({"file": Upload(given, "x.wav")})
+            assert transcription.heard_seconds(body, {}) == seconds
 
 
 class TestImages:

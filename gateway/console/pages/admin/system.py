@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Any
 
 from gateway.console.page import Answer, Visit, page
 from gateway.console.pages.admin.common import PAGE, admin_of, chosen, filled, link, names_of
+from gateway.console.shown_models import shown_model
 from gateway.http.api.admin import system
 from gateway.http.api.admin.access import SECRET_ACTOR
 
@@ -29,17 +29,10 @@ async def providers(visit: Visit) -> Answer:
 async def models(visit: Visit) -> Answer:
     """What each name leads to."""
     return {
-        "models": [{**model, "per_million": _per_million(model)} for model in system.models(visit.runtime)],
+        "models": [{**model, "shown": shown_model(model)} for model in system.models(visit.runtime)],
         "off": visit.runtime.switched_off,
         "default": visit.config.default_model,
     }
-
-
-def _per_million(model: dict[str, Any]) -> tuple[Decimal, Decimal] | None:
-    """USD for a million tokens in and out; None for free models, and for those without a price."""
-    pricing = model["pricing"] or {}
-    paid = tuple(Decimal(pricing.get(name, "0")) * 1_000_000 for name in ("prompt", "completion"))
-    return (paid[0], paid[1]) if any(paid) else None
 
 
 @page("GET", "/admin/plugins", template="admin/plugins.html", needs="admin")
