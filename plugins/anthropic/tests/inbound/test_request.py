@@ -357,6 +357,24 @@ def test_results_come_directly_after_the_calls() -> None:
     ]
 
 
+def test_calls_of_consecutive_messages_are_one_turn() -> None:
+    """Anthropic combines them; elsewhere each message's calls would miss their results."""
+    uses = [{"type": "tool_use", "id": name, "name": "add", "input": {}} for name in ("a", "b")]
+    results = [{"type": "tool_result", "tool_use_id": name, "content": name} for name in ("a", "b")]
+    said = [
+        {"role": "user", "content": "Add."},
+        *({"role": "assistant", "content": [use]} for use in uses),
+        {"role": "assistant", "content": "Soon."},
+        {"role": "user", "content": results},
+        {"role": "assistant", "content": "One."},
+        {"role": "assistant", "content": [{"type": "text", "text": "Two."}]},
+    ]
+    made = chat(messages=said)["messages"]
+    assert [message["role"] for message in made] == ["user", "assistant", "tool", "tool", "assistant", "assistant"]
+    assert [call["id"] for call in made[1]["tool_calls"]] == ["a", "b"]
+    assert made[1]["content"] == "Soon."
+
+
 @pytest.mark.parametrize(
     ("block", "expected"),
     [

@@ -34,21 +34,26 @@ def chat_messages(notes: Notes, system: Any, messages: Any) -> list[Message]:
         made.append({"role": "system", "content": _plain(parts_of(notes, system, "system"))})
     if not isinstance(messages, list) or not messages:
         raise refuse("messages", "must be an array with at least one message")
+    turn = _Answer(notes)
     for at, message in enumerate(messages):
         path = f"messages[{at}]"
         message = as_dict(message, path)
         role, content = message.get("role"), message.get("content")
         if role not in ("user", "assistant", "system"):
             raise refuse(f"{path}.role", f"{str(role)[:40]!r} is not a role; use user or assistant")
-        if isinstance(content, str):
+        # Assistant messages that follow calls before their results belong to the same turn: Anthropic combines them.
+        if role != "assistant" or not turn.calls:
+            made += turn.message()
+            turn = _Answer(notes)
+        if role == "assistant" and (turn.calls or not isinstance(content, str)):
+            turn.read(content, f"{path}.content")
+        elif isinstance(content, str):
             made.append({"role": role, "content": content})
-        elif role == "assistant":
-            made += _Answer(notes).read(as_list(content, f"{path}.content"), f"{path}.content")
         elif role == "user":
             made += _user_turn(notes, as_list(content, f"{path}.content"), f"{path}.content")
         else:
             made.append({"role": "system", "content": _plain(parts_of(notes, content, f"{path}.content"))})
-    return made
+    return made + turn.message()
 
 
 _ATTRIBUTION = "x-anthropic-billing-header:"
@@ -114,7 +119,7 @@ _SERVED = frozenset(
 
 
 class _Answer:
-    """One assistant turn."""
+    """One assistant turn, of one or more messages."""
 
     def __init__(self, notes: Notes) -> None:
         self.notes = notes
@@ -126,9 +131,13 @@ class _Answer:
         self.served: list[dict[str, Any]] = []
         self._begun: dict[str, dict[str, Any]] = {}
 
-    def read(self, blocks: list[Any], path: str) -> list[Message]:
+    def read(self, content: Any, path: str) -> None:
+        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else as_list(content, path)
         for at, block in enumerate(blocks):
             self._take(as_dict(block, f"{path}[{at}]"), f"{path}[{at}]")
+
+    def message(self) -> list[Message]:
+        """The turn, once it is complete; nothing for an empty one."""
         message: Message = {"role": "assistant", "content": self.parts}
         if self.only_text:
             # Texts of one answer are cut where citations begin and end: together they are one text.

@@ -138,6 +138,26 @@ def test_what_google_did_is_told_in_words_to_others() -> None:
     assert activity_notes(message, own) == []
 
 
+def test_the_pieces_of_a_stream_are_one_turn_of_the_model() -> None:
+    """Google's SDK keeps each piece of a stream as a content of its own, and answers parallel calls by their names."""
+    call, result = {"name": "add", "args": {}}, {"name": "add", "response": {"result": 3}}
+    contents: list[Json] = [
+        {"role": "user", "parts": [{"text": "Add."}]},
+        {"role": "model", "parts": [{"text": "I a"}]},
+        {"role": "model", "parts": [{"text": "dd."}, {"functionCall": call, "thoughtSignature": "c2lnbg=="}]},
+        {"role": "model", "parts": [{"functionCall": call}]},
+        {"role": "model", "parts": [{"text": ""}]},
+        {"role": "user", "parts": [{"functionResponse": result}, {"functionResponse": result}]},
+        {"role": "model", "parts": [{"text": "Do"}]},
+        {"role": "model", "parts": [{"text": "ne."}]},
+    ]
+    _, calls, first, second, last = chat_messages(Notes("Google"), None, contents)
+    assert calls["content"] == "I add."
+    assert [entry["id"] for entry in calls["reasoning_details"]] == [calls["tool_calls"][0]["id"]]
+    assert [call["id"] for call in calls["tool_calls"]] == [first["tool_call_id"], second["tool_call_id"]]
+    assert last == {"role": "assistant", "content": "Done."}
+
+
 def test_media_and_results_without_ids() -> None:
     contents = [
         {

@@ -54,6 +54,7 @@ def chat_messages(notes: Notes, system: Any, contents: Any) -> list[Message]:
             reader.system(content)
         else:
             raise refuse(f"{path}.role", f"{str(role)[:40]!r} is not a role; use user or model")
+    reader.end_turn()
     return reader.messages
 
 
@@ -80,14 +81,17 @@ class _Reader:
         self.notes = notes
         self.messages: list[Message] = []
         self.waiting: list[tuple[str, str]] = []
+        self._turn: _Answer | None = None
         self._made = 0
 
     def system(self, content: Any) -> None:
+        self.end_turn()
         text = "\n\n".join(text for text in texts_of(content, "systemInstruction") if text)
         if text:
             self.messages.append({"role": "system", "content": text})
 
     def user(self, parts: list[Any], path: str) -> None:
+        self.end_turn()
         said: list[Part] = []
         results = False
         for at, part in enumerate(parts):
@@ -124,13 +128,20 @@ class _Reader:
         raise refuse(path, f"no call of {name[:80]!r} in the turn before it waits for this result")
 
     def model(self, parts: list[Any], path: str) -> None:
-        self.waiting = []
-        answer = _Answer(self.notes, self._mint)
+        """Contents that follow each other are one turn: Google's clients keep each piece of a stream as a content."""
+        if self._turn is None:
+            self._turn = _Answer(self.notes, self._mint)
         for at, part in enumerate(parts):
             where = f"{path}[{at}]"
-            answer.add(camel(as_dict(part, where)), where)
-        message = answer.message()
-        self.waiting = [(call["id"], call["function"]["name"]) for call in answer.calls]
+            self._turn.add(camel(as_dict(part, where)), where)
+
+    def end_turn(self) -> None:
+        """Append what the model said since somebody else did."""
+        if self._turn is None:
+            return
+        message = self._turn.message()
+        self.waiting = [(call["id"], call["function"]["name"]) for call in self._turn.calls]
+        self._turn = None
         if message.keys() > {"role", "content"} or message["content"]:
             self.messages.append(message)
 
