@@ -91,6 +91,35 @@ async def test_the_guardrail_hides_in_both_directions(
         assert len(fake_upstream.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/completions", {"prompt": ASKED}),
+        ("/v1/embeddings", {"input": [ASKED]}),
+        ("/v1/images/generations", {"prompt": ASKED}),
+        ("/v1/audio/speech", {"input": "Hi", "voice": "alloy", "instructions": ASKED}),
+        ("/v1/moderations", {"input": [{"type": "text", "text": ASKED}]}),
+        ("/v1/rerank", {"query": "Who?", "documents": ["a", {"text": ASKED}]}),
+    ],
+)
+async def test_what_is_no_conversation_is_guarded_too(
+    tmp_path: Path, folder: Path, fake_upstream: FakeUpstream, path: str, body: dict[str, Any]
+) -> None:
+    """What the upstream says to that is no answer to it, and does not matter."""
+    fake_upstream.answer(answer)
+    config = configuration(fake_upstream.url, folder)
+    every = ["chat", "embeddings", "images", "speech", "moderations", "rerank"]
+    config["models"]["fake/all"] = {"provider": "fake", "upstream": "all", "free": True, "operations": every}
+    async with running_gateway(tmp_path, config) as gateway:
+        await gateway.post(path, {"model": "fake/all", **body})
+        sent = b"".join(received.body for received in fake_upstream.requests)
+        assert b"Write to [address] now." in sent
+        status, _, raw = await gateway.post(
+            path, orjson.loads(orjson.dumps({"model": "fake/all", **body}).replace(b"now", b"SwordFish"))
+        )
+        assert (status, b"forbidden" in raw) == (403, True)
+
+
 async def test_a_stored_answer_is_hidden_too(tmp_path: Path, folder: Path, fake_upstream: FakeUpstream) -> None:
     fake_upstream.answer(answer)
     async with running_gateway(tmp_path, configuration(fake_upstream.url, folder)) as gateway:
