@@ -193,6 +193,7 @@ class Pipeline:
 
 _TRACED = {
     "identify_caller": "_identify",
+    "count_request": "_count",
     "authorize_call": "_authorize",
     "admit_call": "_admit",
     "choose_targets": "_choose",

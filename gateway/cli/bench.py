@@ -26,6 +26,10 @@ _WILD = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 Measured = dict[str, Any]
 """One way of asking: `what`, `requests`, `failed` (answers that were no success); of those that were one, milliseconds
 to the first byte and to the end, and `per_second`; `fault`: what the first that failed said, "" when none did."""
+_ROOM = (
+    "-> give the account room, and the key where it has a limit of its own: "
+    "gateway accounts update NAME --requests-per-minute 100000"
+)
 _SHOWN = ("what", "requests", "failed", "first_byte_p50", "p50", "p95", "p99", "per_second")
 
 
@@ -84,6 +88,8 @@ def run_bench(options: argparse.Namespace) -> int:
         print_table(header, [tuple(one[name] for name in _SHOWN) for one in found])
         for fault in dict.fromkeys(one["fault"] for one in found if one["fault"]):
             print(f"failed: {fault}")
+            if fault.startswith("429 "):
+                print(_ROOM)
         if options.direct and all(one["requests"] > one["failed"] for one in found):
             for ours, theirs in ((found[0], found[2]), (found[1], found[3])):
                 print(f"the gateway adds {ours['p50'] - theirs['p50']:.1f} ms at p50: {ours['what']}")

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import orjson
 import pytest
 
@@ -70,6 +71,25 @@ def test_refusals_are_no_fast_answers(serving: RunningGateway, capsys: pytest.Ca
     for one in orjson.loads(capsys.readouterr().out):
         assert one["fault"].startswith("401 ")
         assert (one["requests"], one["failed"], one["p99"], one["per_second"]) == (2, 2, 0, 0)
+
+
+def test_a_rate_limit_in_the_way_is_told_with_what_to_do(
+    serving: RunningGateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(_limit(serving))
+    assert main(["bench", serving.url, "--key", serving.key, "--requests", "3", "--concurrency", "1"]) == 1
+    said = capsys.readouterr().out
+    assert "failed: 429 Rate limit reached" in said
+    assert "gateway accounts update NAME --requests-per-minute" in said
+
+
+async def _limit(serving: RunningGateway) -> None:
+    """As an administrator does."""
+    secret = {"Authorization": f"Bearer {serving.gateway.admin_secret()}"}
+    async with aiohttp.ClientSession() as session:
+        address = f"{serving.url}/admin/api/accounts/{serving.account.id}"
+        async with session.patch(address, json={"requests_per_minute": 1}, headers=secret) as answer:
+            assert answer.status == 200, await answer.text()
 
 
 def test_nobody_there(refused_address: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,6 +52,30 @@ def models(base: str) -> dict[str, Any]:
             "fake/vectors": vectors,
             "claude/x": claude,
             "gem/x": gemini,
+            "fake/draws": {
+                "provider": "fake",
+                "upstream": "draws",
+                "price": {"per_image": {"high/1024x1024": 0.2, "low": 0.001, "default": 0.05}},
+                "operations": ["images"],
+            },
+            "fake/voice": {
+                "provider": "fake",
+                "upstream": "voice",
+                "price": {"characters": 10},
+                "operations": ["speech"],
+            },
+            "fake/ranks": {
+                "provider": "fake",
+                "upstream": "ranks",
+                "price": {"per_search": 0.001},
+                "operations": ["rerank"],
+            },
+            "fake/judge": {
+                "provider": "fake",
+                "upstream": "judge",
+                "price": {"input": 1, "output": 0},
+                "operations": ["moderations"],
+            },
         },
         "aliases": {"smart": ["claude/x", "fake/model"], "cheap": ["fake/model", "gem/x"]},
     }
@@ -127,6 +151,22 @@ def completions(r: random.Random) -> tuple[str, dict[str, Any]]:
     return "/v1/completions", body
 
 
+def others(r: random.Random) -> tuple[str, dict[str, Any]]:
+    """What is no conversation."""
+    which = r.choice(["images", "speech", "rerank", "moderations"])
+    if which == "images":
+        body: dict[str, Any] = {"model": "fake/draws", "prompt": texts(r), "n": r.choice([1, 2, 3])}
+        if r.random() < 0.6:
+            body |= {"quality": r.choice(["high", "low", "odd"]), "size": r.choice(["1024x1024", "512x512"])}
+        return "/v1/images/generations", body
+    if which == "speech":
+        return "/v1/audio/speech", {"model": "fake/voice", "input": texts(r), "voice": "alloy"}
+    if which == "rerank":
+        documents = [texts(r) for _ in range(r.choice([1, 20, 150]))]
+        return "/v1/rerank", {"model": "fake/ranks", "query": texts(r), "documents": documents}
+    return "/v1/moderations", {"model": "fake/judge", "input": r.choice([texts(r), [texts(r), texts(r)]])}
+
+
 def model(r: random.Random) -> str:
     return r.choice(["fake/model", "claude/x", "gem/x", "smart", "cheap"])
 
@@ -143,6 +183,8 @@ def play(random_: random.Random) -> Any:
             vectors = vectors if isinstance(count, list) else vectors[:1]
             told = {"prompt_tokens": prompt, "total_tokens": prompt}
             return json_reply({"object": "list", "data": vectors, "model": "v", "usage": told})
+        if (plain := plain_answer(received)) is not None:
+            return plain
         if received.path.startswith("/claude"):
             return claude_answer(streamed, prompt, written)
         if received.path.startswith("/gem"):
@@ -158,6 +200,21 @@ def play(random_: random.Random) -> Any:
         )
 
     return answer
+
+
+def plain_answer(received: Received) -> Reply | None:
+    """To what is no conversation: as many results as were asked for."""
+    if received.path.endswith("/images/generations"):
+        return json_reply({"created": 1, "data": [{"b64_json": "QQ=="}] * received.json.get("n", 1)})
+    if received.path.endswith("/audio/speech"):
+        return Reply([b"ID3..."], media_type="audio/mpeg", framing="length")
+    if received.path.endswith("/rerank"):
+        found = [{"index": at, "relevance_score": 0.5} for at in range(len(received.json["documents"]))]
+        return json_reply({"id": "r", "results": found})
+    if received.path.endswith("/moderations"):
+        count = received.json["input"]
+        return json_reply({"id": "modr-1", "model": "judge", "results": [{}] * (len(count) if count is list else 1)})
+    return None
 
 
 def claude_answer(streamed: bool, prompt: int, written: int) -> Reply:
@@ -197,7 +254,7 @@ async def three(tmp_path: Path) -> AsyncIterator[Site]:
             await site.check()
 
 
-@pytest.mark.parametrize("dialect", [chat, completions, responses, messages, gemini, embeddings])
+@pytest.mark.parametrize("dialect", [chat, completions, responses, messages, gemini, embeddings, others])
 async def test_what_is_explained_is_what_happens(three: Site, dialect: Any) -> None:
     """Route, upstream bytes and headers, refusals and dropped parameters are the same, and nothing costs more."""
     site = three
