@@ -215,6 +215,7 @@ class Call:
     explanation: set when the caller only wants to know what would happen: nothing is sent. A policy then reserves and
         counts nothing, but decides as ever, and may `note` the figures that it goes by.
     tags: for whom it is made, as its spending is told apart by (`user`, and what `usage.tag_metadata` names).
+    given_ids: of what its targets keep: those that they gave to its account in answers which it continues.
     answer_filters: what changes the text of its answer, as plugins said in `filter_answer`.
     started: monotonic seconds at the request's head; created: unix seconds.
     """
@@ -243,6 +244,7 @@ class Call:
     explanation: Explanation | None = None
     answer_filters: Sequence[MakeFilter] = ()
     tags: Tags = ()
+    given_ids: frozenset[str] = frozenset()
 
     @property
     def target(self) -> Target | None:

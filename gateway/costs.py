@@ -136,5 +136,5 @@ def _run_by_caller(tool: Mapping[str, Any]) -> bool:
 async def check_kept(call: Call, found: Iterable[KeptId], target: Target, owns: Owns) -> None:
     """Raise CallerFault for the first of these ids that the caller's account does not own."""
     for kept in found:
-        if not kept.id or not await owns(call, target, kept):
+        if not kept.id or not (kept.id in call.given_ids or await owns(call, target, kept)):
             raise kept_fault(kept, target)

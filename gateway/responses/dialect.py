@@ -159,7 +159,8 @@ class ResponsesCall(StatefulInboundCall):
                 retry_after=5.0,
             )
         self._check_count(request.get("input"))
-        earlier = self._earlier = await load_earlier(services, self.account_id, request)
+        earlier, call.given_ids = await load_earlier(services, self.account_id, request)
+        self._earlier = earlier
         call.size += weight_of(earlier)
         references = await load_references(services, self.account_id, request, earlier)
         await services.aside(call.size, self._make_forms, references)

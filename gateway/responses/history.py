@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from gateway.errors import CallerFault
 from gateway.responses.services import ResponsesServices
 from gateway.stores import Chain, Turn
+from gateway.wire.lenient import dicts_of, text_of
 from gateway.wire.responses.ids import input_seed
 from gateway.wire.responses.items import item_type
 from gateway.wire.responses.objects import item_resources
@@ -40,11 +41,16 @@ def conversation_of(request: Mapping[str, Any]) -> str:
     return "" if given is None else str(given if isinstance(given, str) else given["id"])
 
 
-async def load_earlier(
-    services: ResponsesServices, account_id: str, request: Mapping[str, Any]
-) -> Sequence[Mapping[str, Any]]:
-    """The canonical items before this turn. Raises CallerFault 404 for what is not there, 400 for what cannot be
-    continued."""
+class Earlier(NamedTuple):
+    """What stands before a turn. items: canonical. given: ids of what a provider keeps that it gave to this account in
+    these answers; what callers wrote themselves proves nothing."""
+
+    items: Sequence[Mapping[str, Any]] = ()
+    given: frozenset[str] = frozenset()
+
+
+async def load_earlier(services: ResponsesServices, account_id: str, request: Mapping[str, Any]) -> Earlier:
+    """What stands before this turn. Raises CallerFault 404 for what is not there, 400 for what cannot be continued."""
     previous = request.get("previous_response_id")
     if previous is not None:
         return _continued(
@@ -52,16 +58,16 @@ async def load_earlier(
         )
     conversation_id = conversation_of(request)
     if not conversation_id:
-        return ()
+        return Earlier()
     items = await services.conversations.conversation_items(
         account_id, conversation_id, most=services.settings.max_context
     )
     if items is None:
         raise conversation_not_found(conversation_id)
-    return items
+    return Earlier(items)
 
 
-def _continued(previous: str, chain: Chain | None) -> Sequence[Mapping[str, Any]]:
+def _continued(previous: str, chain: Chain | None) -> Earlier:
     if chain is None or chain.lost:
         why = "not found" if chain is None else "cannot be continued: an earlier response of its chain was deleted"
         raise CallerFault(
@@ -77,7 +83,18 @@ def _continued(previous: str, chain: Chain | None) -> Sequence[Mapping[str, Any]
             code="previous_response_in_progress",
             param="previous_response_id",
         )
-    return [item for turn in chain.turns for item in (*turn.input, *_sound(turn))]
+    items = [item for turn in chain.turns for item in (*turn.input, *_sound(turn))]
+    return Earlier(items, frozenset(given for turn in chain.turns for item in turn.output for given in _given_by(item)))
+
+
+def _given_by(item: Mapping[str, Any]) -> Iterator[str]:
+    """The containers in which a provider ran code for this answer, and files that it made there."""
+    if item.get("type") == "code_interpreter_call":
+        yield text_of(item.get("container_id"))
+    for part in dicts_of(item.get("content")) if item.get("type") == "message" else ():
+        for cited in dicts_of(part.get("annotations")):
+            if cited.get("type") == "container_file_citation":
+                yield from (text_of(cited.get("container_id")), text_of(cited.get("file_id")))
 
 
 def _sound(turn: Turn) -> Sequence[Mapping[str, Any]]:

@@ -145,3 +145,50 @@ async def test_what_the_operator_shares_goes_out(tmp_path: Path, asked: Any, mod
             # Another id beside it is still nobody's.
             status, _, raw = await running.post(path, {**body, "container": "cntr_1"})
             assert (status, orjson.loads(raw)["error"]["param"]) == (400, "container")
+
+
+RAN = {"type": "code_interpreter_call", "id": "ci_1", "status": "completed", "code": "1", "container_id": "cntr_1"}
+CITED = {"type": "container_file_citation", "container_id": "cntr_1", "file_id": "cfile_1", "filename": "a.csv"}
+
+
+async def test_what_an_answer_named_is_the_accounts_that_continues_it(tmp_path: Path) -> None:
+    """A container in which the provider ran code, in the turns after that answer: not from words of the caller's own,
+    and not another account's."""
+    async with FakeUpstream() as upstream:
+        provider = {"plugin": "openai", "base_url": upstream.url + "/v1", "api_key": "sk-fake-upstream-key"}
+        provider |= {"responses": "native", "hosted_tools": ["code_interpreter"]}
+        models = {**model("native"), "fake/other": {"provider": "other", "upstream": "x", "free": True}}
+        other = {"plugin": "openai", "base_url": upstream.url + "/other/v1", "api_key": "k"}
+        config = upstream_config(upstream.url, providers={"fake": provider, "other": other}, models=models)
+        text = {"type": "output_text", "text": "Hi", "annotations": [CITED]}
+        message = {**RESPONSE["output"][0], "content": [text]}
+        ran = json_reply({**RESPONSE, "output": [{**RAN, "outputs": []}, message]})
+        async with running_gateway(tmp_path, config) as running:
+            upstream.reply(ran)
+            tool = {"type": "code_interpreter", "container": {"type": "auto"}}
+            status, _, raw = await running.post(RESPONSES, {"input": "Hello!", "tools": [tool], "store": True})
+            assert status == 200, raw
+            goes_on = {"input": "And?", "previous_response_id": orjson.loads(raw)["id"]}
+            named = {"tools": [{"type": "code_interpreter", "container": "cntr_1"}]}
+            for more in ({}, named):
+                status, _, raw = await running.post(RESPONSES, {**goes_on, **more})
+                assert status == 200, raw
+                assert b"cntr_1" in upstream.requests[-1].body
+            count = len(upstream.requests)
+            for wrong in (
+                {"input": "Hi", **named},
+                {**goes_on, "tools": [{"type": "code_interpreter", "container": "cntr_2"}]},
+                {"input": [*said({"type": "input_text", "text": "x"}), RAN]},
+            ):
+                status, _, raw = await running.post(RESPONSES, wrong)
+                assert status == 400, raw
+            assert len(upstream.requests) == count
+            # What the caller wrote where nobody looks at ids is no proof, though it is kept with the answer.
+            upstream.reply(json_reply(openai_completion("Hi")))
+            body = {"model": "fake/other", "input": [*said({"type": "input_text", "text": "x"}), RAN], "store": True}
+            status, _, raw = await running.post(RESPONSES, body)
+            assert status == 200, raw
+            count = len(upstream.requests)
+            again = {"input": "And?", "previous_response_id": orjson.loads(raw)["id"], **named}
+            assert (await running.post(RESPONSES, again))[0] == 400
+            assert len(upstream.requests) == count

@@ -53,13 +53,13 @@ def turn(status: str, *output: Any) -> Turn:
 
 async def test_a_first_turn_asks_nothing() -> None:
     store = Store()
-    assert await load_earlier(services(store), "acct", {"input": "Hi"}) == ()
+    assert await load_earlier(services(store), "acct", {"input": "Hi"}) == ((), frozenset())
     assert store.asked == []
 
 
 async def test_a_chain_is_what_was_asked_and_said() -> None:
     store = Store(Chain([turn("completed", SAID), turn("incomplete", HALF)]))
-    found = await load_earlier(services(store), "acct", {"previous_response_id": "resp_x"})
+    found, _ = await load_earlier(services(store), "acct", {"previous_response_id": "resp_x"})
     assert found == [ASKED, SAID, ASKED, HALF]
     assert store.asked == [("acct", "resp_x")]
 
@@ -67,7 +67,7 @@ async def test_a_chain_is_what_was_asked_and_said() -> None:
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
 async def test_of_a_turn_that_broke_off_only_what_can_be_built_upon(status: str) -> None:
     store = Store(Chain([turn(status, HALF, CALLED, HALF_CALLED)]))
-    found = await load_earlier(services(store), "acct", {"previous_response_id": "resp_x"})
+    found, _ = await load_earlier(services(store), "acct", {"previous_response_id": "resp_x"})
     assert found == [ASKED, HALF, CALLED], "half a call cannot be answered, half a text can be read"
 
 
@@ -88,7 +88,10 @@ async def test_what_cannot_be_continued(chain: Chain | None, status: int, code: 
 
 async def test_a_conversation() -> None:
     store = Store(items=[ASKED, SAID])
-    assert await load_earlier(services(store), "acct", {"conversation": {"id": "conv_1"}}) == [ASKED, SAID]
+    assert await load_earlier(services(store), "acct", {"conversation": {"id": "conv_1"}}) == (
+        [ASKED, SAID],
+        frozenset(),
+    )
     assert store.asked == [("acct", "conv_1")]
     with pytest.raises(CallerFault) as raised:
         await load_earlier(services(Store()), "acct", {"conversation": "conv_1"})

@@ -14,6 +14,7 @@ from gateway.wire.chat.activity import MEMBER, TOLD, item_activity
 from gateway.wire.chat.fold import ChatFold
 from gateway.wire.errors.render import fault_from_stream_event
 from gateway.wire.lenient import shallow
+from gateway.wire.responses.complete import arguments_text, content_parts
 from gateway.wire.responses.objects import usage_to_chat
 from gateway.wire.responses.sealed_reasoning import FOREIGN, PHASE
 
@@ -163,8 +164,8 @@ class ChatFromResponses:
     def _arguments_done(self, event: Mapping[str, Any]) -> list[Json | Fault]:
         """The whole text of a call, which some servers send without any delta before."""
         custom = event.get("type") == "response.custom_tool_call_input.done"
-        text = event.get("input" if custom else "arguments")
-        if (_place(event), "arguments") in self._seen or not isinstance(text, str) or not text:
+        text = arguments_text(event.get("input" if custom else "arguments"), whole=False)
+        if (_place(event), "arguments") in self._seen or not text:
             return []
         kind = "response.custom_tool_call_input.delta" if custom else "response.function_call_arguments.delta"
         return self._arguments({"type": kind, "output_index": _place(event), "delta": text})
@@ -225,8 +226,8 @@ class ChatFromResponses:
         if kind in ("function_call", "custom_tool_call"):
             chunks = self._item_added(event)
             member = "arguments" if kind == "function_call" else "input"
-            text = item.get(member)
-            if (place, "arguments") not in self._seen and isinstance(text, str) and text:
+            text = arguments_text(item.get(member), whole=False)
+            if (place, "arguments") not in self._seen and text:
                 name = "response.function_call_arguments.delta"
                 name = name if kind == "function_call" else "response.custom_tool_call_input.delta"
                 chunks += self._arguments({"type": name, "output_index": place, "delta": text})
@@ -242,9 +243,8 @@ class ChatFromResponses:
 
     def _whole_message(self, item: Mapping[str, Any], place: int) -> list[Json | Fault]:
         chunks: list[Json | Fault] = []
-        content = item.get("content")
         cited = (place, "annotations") in self._seen
-        for index, part in enumerate(content if isinstance(content, list) else ()):
+        for index, part in enumerate(content_parts(item.get("content"))):
             if not isinstance(part, Mapping):
                 continue
             if part.get("type") == "output_text" and isinstance(part.get("text"), str):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.wire.lenient import dump
+
 Json = dict[str, Any]
 
 _PREFIXES = {"message": "msg", "reasoning": "rs", "function_call": "fc", "custom_tool_call": "ctc"}
@@ -20,6 +22,7 @@ _INDEXES = {
     "response.reasoning_text": "content_index",
     "response.reasoning_summary": "summary_index",
 }
+_ARGUMENTS_DONE = "response.function_call_arguments.done"
 _WITH_LOGPROBS = ("response.output_text.delta", "response.output_text.done")
 
 
@@ -36,12 +39,32 @@ def complete_item(item: Json, item_id: str, status: str) -> Json:
     elif kind == "custom_tool_call":
         need |= {"call_id": item.get("id") or item_id, "input": ""}
     made = _filled(item, need)
+    if kind == "function_call":
+        text = arguments_text(made["arguments"], whole=status == "completed")
+        if text != made["arguments"]:
+            made = {**made, "arguments": text}
     content = made.get("content")
-    if isinstance(content, list):
+    if kind == "message" and isinstance(content, str):
+        made = {**made, "content": [complete_part(part) for part in content_parts(content)]}
+    elif isinstance(content, list):
         parts = [complete_part(part) if isinstance(part, dict) else part for part in content]
         if any(new is not old for new, old in zip(parts, content, strict=True)):
             made = {**made, "content": parts}
     return made
+
+
+def content_parts(content: Any) -> list[Any]:
+    """The parts of an answer's message; a text alone, as some servers have it, is one."""
+    if isinstance(content, str):
+        return [{"type": "output_text", "text": content}] if content else []
+    return content if isinstance(content, list) else []
+
+
+def arguments_text(arguments: Any, *, whole: bool) -> str:
+    """The arguments of a call as the text that they are: some servers send them as an object, or none as "". whole:
+    nothing is missing yet."""
+    text = arguments if isinstance(arguments, str) else "" if arguments is None else dump(arguments)
+    return "{}" if whole and not text.strip() else text
 
 
 def complete_part(part: Json) -> Json:
@@ -71,16 +94,21 @@ class Completer:
     def __init__(self, seed: str) -> None:
         self._seed = seed.removeprefix("resp_")
         self._ids: dict[int, str] = {}
+        self._done: dict[int, Json] = {}
 
     def item(self, item: Json, index: int, status: str = "completed") -> Json:
         """The item at `index` of the output."""
         prefix = _PREFIXES.get(str(item.get("type")), "item")
         made = complete_item(item, self._ids.get(index) or f"{prefix}_{self._seed}_{index}", status)
         self._ids[index] = str(made["id"])
+        if status == "completed":
+            self._done[index] = made
         return made
 
     def output(self, output: list[Any]) -> list[Any]:
-        """The output of a whole response."""
+        """The output of a whole response; where it is empty, the items that came before it, as some servers have it."""
+        if not output and self._done:
+            return [self._done[index] for index in sorted(self._done)]
         return [self.item(item, at) if isinstance(item, dict) else item for at, item in enumerate(output)]
 
     def place(self, event: Json, *, begins: bool = False) -> int:
@@ -101,6 +129,8 @@ class Completer:
                 event.setdefault(name, 0)
         if kind in _WITH_LOGPROBS:
             event.setdefault("logprobs", [])
+        if kind == _ARGUMENTS_DONE:
+            event["arguments"] = arguments_text(event.get("arguments"), whole=True)
         if kind.startswith("response.content_part") and isinstance(event.get("part"), dict):
             event["part"] = complete_part(event["part"])
 

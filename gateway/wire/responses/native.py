@@ -158,7 +158,8 @@ def native_response(response: Mapping[str, Any], begun: Mapping[str, Any]) -> Js
         raise UpstreamFault("The provider's answer is not a response object.", code="upstream_invalid_response")
     if response.get("status") == "failed":
         raise fault_from_stream_event({"response": dict(response)})
-    return _completed(response, begun, Completer(str(begun.get("id"))))
+    status = {} if isinstance(response.get("status"), str) else {"status": "completed"}
+    return _completed({**response, **status}, begun, Completer(str(begun.get("id"))))
 
 
 def _completed(response: Mapping[str, Any], begun: Mapping[str, Any], completer: Completer) -> Json:
@@ -183,7 +184,9 @@ def _with_derived_id(item: Json) -> Json:
 _KIND = re.compile(rb'\{"type":"([a-z_.]+)"')
 _ITEM_ID = re.compile(rb'"item_id":"[^"\\]*"')
 _PLAIN = (b".delta", b".done", b".searching", b".generating", b".interpreting")
-_READ = frozenset({b"response.output_item.added", b"response.output_item.done"})
+_READ = frozenset(
+    {b"response.output_item.added", b"response.output_item.done", b"response.function_call_arguments.done"}
+)
 
 
 class NativeRelay:
@@ -321,7 +324,10 @@ class NativeRelay:
         return made
 
     def _lifecycle(self, kind: str, event: Json) -> None:
-        response = event["response"] = _completed(event["response"], self._begun, self._completer)
+        told = event["response"]
+        if kind in TERMINAL and not isinstance(told.get("status"), str):
+            told["status"] = kind.removeprefix("response.")
+        response = event["response"] = _completed(told, self._begun, self._completer)
         if kind not in TERMINAL:
             self._last = response
             return

@@ -100,6 +100,12 @@ def test_one_call_at_a_time(built: Any, body: dict[str, Any], expected: dict[str
     assert "disable_parallel_tool_use" not in out.get("tool_choice", {})
 
 
+@pytest.mark.parametrize("kind", ["web_search_2025_08_26", "web_search_preview_2025_03_11", "web_search_preview"])
+def test_openais_searches_of_any_date_are_searches(built: Any, kind: str) -> None:
+    out, _ = built({"tools": [{"type": kind}]})
+    assert out["tools"] == [{"type": "web_search_20250305", "name": "web_search", "max_uses": 5}]
+
+
 def test_web_search(built: Any) -> None:
     place = {"type": "approximate", "approximate": {"country": "DE", "city": "Bonn", "region": None}}
     out, call = built(

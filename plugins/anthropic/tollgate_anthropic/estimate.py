@@ -16,7 +16,7 @@ import orjson
 from gateway.api import PageCounter
 
 from .output import INSTRUCTION
-from .tools import SEARCH_USES
+from .tools import SEARCH_USES, is_openai_search
 
 IMAGE_TOKENS = 4_784
 PAGE_TOKENS = 3_000 + IMAGE_TOKENS
@@ -145,7 +145,7 @@ def _uses(options: dict[str, Any]) -> int:
         return min(limit, 20)
     size = options.get("search_context_size")
     named = str(options.get("type", "web_search"))
-    if named in ("web_search", "web_search_preview"):
+    if is_openai_search(named):
         return SEARCH_USES.get(size if isinstance(size, str) else "medium", 5)
     return 10
 

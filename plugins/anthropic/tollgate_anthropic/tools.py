@@ -6,6 +6,7 @@ parallel tool use and the web search tool.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from gateway.api import as_dict, as_text
@@ -19,8 +20,14 @@ SEARCH_USES = {"low": 3, "medium": 5, "high": 10}
 """`search_context_size` to the most searches in one answer. Anthropic cannot set the size of a result, but the
 number of results read is what the size is for, and a ceiling keeps one request's price bounded."""
 
-_BUILTIN_SEARCH = ("web_search", "web_search_preview")
 _NATIVE_CHOICES = ("auto", "any", "tool", "none")
+_OWN_SEARCH = re.compile(r"web_search_\d{8}", re.ASCII)
+
+
+def is_openai_search(kind: str) -> bool:
+    """Whether a type of tools means OpenAI's web search, with a date behind or without (`web_search_2025_08_26`), and
+    not Anthropic's own."""
+    return kind.startswith("web_search") and _OWN_SEARCH.fullmatch(kind) is None
 
 
 def add_tools(draft: Draft) -> None:
@@ -52,7 +59,7 @@ def _tool(draft: Draft, tool: dict[str, Any], path: str) -> dict[str, Any]:
     kind = tool.get("type", "function")
     if kind == "custom" and "custom" in tool:
         raise refuse(f"{path}.type", "Anthropic has no free-form tools; describe the input as a function's parameters")
-    if kind in _BUILTIN_SEARCH:
+    if isinstance(kind, str) and is_openai_search(kind):
         return _search_tool(draft, tool)
     if kind != "function":
         return dict(tool)

@@ -129,6 +129,12 @@ def test_one_call_at_a_time_cannot_be_asked_for(built: Any) -> None:
         assert call.dropped == []
 
 
+@pytest.mark.parametrize("kind", ["web_search_2025_08_26", "web_search_preview_2025_03_11", "web_search_20250305"])
+def test_searches_of_any_date_are_searches(built: Any, kind: str) -> None:
+    out, _ = built({"tools": [{"type": kind}]})
+    assert out["tools"] == [{"googleSearch": {}}]
+
+
 def test_googles_own_tools(built: Any) -> None:
     tools = [
         {"type": "web_search"},

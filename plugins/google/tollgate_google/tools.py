@@ -95,7 +95,7 @@ def _sort(
                 own[BUILTIN.get(key, key)] = value
     elif not isinstance(kind, str):
         raise refuse(f"{path}.type", "must be a string")
-    elif kind in ("web_search", "web_search_preview"):
+    elif kind.startswith("web_search"):  # OpenAI's and Anthropic's have dates behind
         own["googleSearch"] = _search(draft, {key: value for key, value in tool.items() if key != "type"}, path)
     elif kind in BUILTIN or kind in _OWN:
         inner = tool.get(kind)

@@ -269,6 +269,51 @@ def test_what_is_no_event_is_the_upstreams_fault(data: bytes) -> None:
         NativeRelay(BEGUN).feed(data)
 
 
+ODD_CALL = {"id": "fc_1", "type": "function_call", "call_id": "call_a", "name": "f", "status": "completed"}
+ODD_MESSAGE = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed"}
+
+
+@pytest.mark.parametrize(
+    ("item", "member", "meant"),
+    [
+        ({**ODD_CALL, "arguments": ""}, "arguments", "{}"),
+        ({**ODD_CALL, "arguments": None}, "arguments", "{}"),
+        ({**ODD_CALL, "arguments": {"a": 1}}, "arguments", '{"a":1}'),
+        (
+            {**ODD_MESSAGE, "content": "Hello"},
+            "content",
+            [{"type": "output_text", "text": "Hello", "annotations": [], "logprobs": []}],
+        ),
+    ],
+)
+@pytest.mark.parametrize("final", ["as it should be", "without its output", "without its status"])
+def test_what_a_compatible_server_says_otherwise_is_put_right(item: Json, member: str, meant: Any, final: str) -> None:
+    """By an end that leaves out what came before, too; the object is what is kept for the next turn."""
+    events: list[Json] = [
+        {"type": "response.created", "response": {"object": "response", "status": "in_progress", "output": []}},
+        {"type": "response.output_item.added", "output_index": 0, "item": {**item, "status": "in_progress"}},
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+    ]
+    if member == "arguments":
+        done = {"type": "response.function_call_arguments.done", "item_id": "fc_1", "output_index": 0, "name": "f"}
+        events.insert(2, {**done, "arguments": item["arguments"]})
+    last: Json = {"object": "response", "status": "completed", "output": [item]}
+    if final != "as it should be":
+        last |= {"output": []} if final == "without its output" else {"status": None}
+    events.append({"type": "response.completed", "response": last})
+    relay = NativeRelay(BEGUN)
+    sent = relayed(b"".join(relay.feed(orjson.dumps(event)) for event in events))
+    assert relay.final is not None
+    assert relay.final["status"] == "completed"
+    assert [made[member] for made in relay.final["output"]] == [meant]
+    assert sent[-1]["response"] == relay.final
+    assert sent[-2]["item"][member] == meant
+    if member == "arguments":
+        assert sent[2]["arguments"] == meant
+    whole = native_response({"object": "response", "output": [item]}, BEGUN)
+    assert (whole["status"], whole["output"][0][member]) == ("completed", meant)
+
+
 def test_whole_answers() -> None:
     recorded = orjson.loads((FIXTURES / "calls.json").read_bytes())
     made = native_response(recorded, BEGUN)
