@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 from gateway.errors import UpstreamFault
 
@@ -16,7 +17,16 @@ PIECE = 256 * 1024
 
 _AUTOMATIC = zlib.MAX_WBITS | 32
 """gzip (RFC 1952) or zlib (RFC 1950), told apart by their first bytes."""
-_CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
+_CODINGS = frozenset({"gzip", "x-gzip", "deflate", "zstd"})
+_WINDOW = 23
+"""Base 2 logarithm of the most bytes that zstd may look back (RFC 9659)."""
+
+
+class Inflater(Protocol):
+    """Decodes one answer."""
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """What these bytes stand for, in pieces of at most `PIECE`. Raises UpstreamFault for what is broken."""
 
 
 def inflater_of(headers: Mapping[str, str]) -> Inflater | None:
@@ -36,10 +46,50 @@ def inflater_of(headers: Mapping[str, str]) -> Inflater | None:
             code="upstream_invalid_response",
             detail=f"content-encoding: {named[:100]}",
         )
-    return Inflater()
+    return Unzstd() if codings[0] == "zstd" else Unzip()
 
 
-class Inflater:
+def _broken(why: Exception) -> UpstreamFault:
+    return UpstreamFault(
+        "The provider's compressed answer is broken.",
+        retryable=True,
+        code="upstream_invalid_response",
+        detail=str(why),
+    )
+
+
+class Unzstd:
+    """Decodes zstd (RFC 8878), of one frame or several."""
+
+    def __init__(self) -> None:
+        # Few send it, and start-up need not wait for it.
+        from backports import zstd
+
+        self._fault = zstd.ZstdError
+        self._options = {zstd.DecompressionParameter.window_log_max: _WINDOW}
+        self._make = zstd.ZstdDecompressor
+        self._machine: Any = self._make(options=self._options)
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """As `Inflater` says."""
+        while True:
+            try:
+                piece = self._machine.decompress(data, PIECE)
+            except self._fault as error:
+                raise _broken(error) from None
+            if piece:
+                yield piece
+            data = b""
+            if self._machine.eof:
+                data = self._machine.unused_data
+                self._machine = self._make(options=self._options)
+                if not data:
+                    return
+            elif self._machine.needs_input:
+                return
+
+
+class Unzip:
     """Decodes gzip, of one member or several, and what servers call `deflate`: with zlib's head or without."""
 
     def __init__(self) -> None:
@@ -47,7 +97,7 @@ class Inflater:
         self._start: bytes | None = b""
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """What these bytes stand for, in pieces of at most `PIECE`. Raises UpstreamFault for what is broken."""
+        """As `Inflater` says."""
         if self._start is not None:
             data = self._start + data
             if len(data) < 2:
@@ -60,12 +110,7 @@ class Inflater:
             try:
                 piece = self._inflate.decompress(data, PIECE)
             except zlib.error as error:
-                raise UpstreamFault(
-                    "The provider's compressed answer is broken.",
-                    retryable=True,
-                    code="upstream_invalid_response",
-                    detail=str(error),
-                ) from None
+                raise _broken(error) from None
             if piece:
                 yield piece
             data, full = self._inflate.unconsumed_tail, len(piece) == PIECE

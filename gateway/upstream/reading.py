@@ -31,12 +31,20 @@ class CollectedBody:
         self._limit = limit
         self._size = 0
         self._parts: list[bytes] = []
-        self._inflater = inflater_of(headers)
+        self._is_readable = True
+        try:
+            self._inflater = inflater_of(headers)
+        except UpstreamFault:
+            if status < 400:
+                raise
+            # The status of a failure says most of it.
+            self._inflater, self._is_readable = None, False
 
     def add(self, chunk: bytes) -> None:
         """Take the next bytes. Raises UpstreamFault when the body grows too large or cannot be decoded."""
         if self._inflater is None:
-            self._add(chunk)
+            if self._is_readable:
+                self._add(chunk)
             return
         for piece in self._inflater.pieces(chunk):
             self._add(piece)

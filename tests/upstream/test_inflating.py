@@ -7,6 +7,7 @@ import zlib
 from typing import Any
 
 import pytest
+from backports import zstd
 
 from gateway.errors import UpstreamFault
 from gateway.upstream.inflating import PIECE, inflater_of
@@ -26,6 +27,8 @@ FORMS = {
     "gzip with padding": gzip.compress(TEXT) + b"\0\0\0",
     "zlib": zlib.compress(TEXT),
     "deflate": raw_deflate(TEXT),
+    "zstd": zstd.compress(TEXT),
+    "zstd of two frames": zstd.compress(TEXT[:50]) + zstd.compress(TEXT[50:]),
 }
 
 
@@ -43,12 +46,13 @@ def test_every_split(form: str) -> None:
     assert decoded(form, [data[at : at + 1] for at in range(len(data))]) == TEXT
 
 
-def test_a_bomb_is_bounded_in_pieces_and_in_all() -> None:
-    bomb = gzip.compress(b"\0" * (64 << 20))
-    inflater = inflater_of({"content-encoding": "gzip"})
+@pytest.mark.parametrize(("coding", "compress"), [("gzip", gzip.compress), ("zstd", zstd.compress)])
+def test_a_bomb_is_bounded_in_pieces_and_in_all(coding: str, compress: Any) -> None:
+    bomb = compress(b"\0" * (64 << 20))
+    inflater = inflater_of({"content-encoding": coding})
     assert inflater is not None
     assert len(next(inflater.pieces(bomb))) <= PIECE
-    body = CollectedBody(200, {"content-encoding": "gzip"}, 1 << 20)
+    body = CollectedBody(200, {"content-encoding": coding}, 1 << 20)
     with pytest.raises(UpstreamFault) as found:
         body.add(bomb)
     assert found.value.code == "upstream_reply_too_large"
@@ -59,12 +63,21 @@ def test_what_is_not_compressed_is_left_alone(headers: dict[str, Any]) -> None:
     assert inflater_of(headers) is None
 
 
-@pytest.mark.parametrize("named", ["br", "zstd", "gzip, gzip", "x"])
+@pytest.mark.parametrize("named", ["br", "zstd, gzip", "gzip, gzip", "x"])
 def test_an_unknown_coding_is_a_fault(named: str) -> None:
     with pytest.raises(UpstreamFault):
         inflater_of({"content-encoding": named})
 
 
-def test_broken_data_is_a_fault() -> None:
+@pytest.mark.parametrize(("form", "sound"), [("gzip", 10), ("zstd", 4)])
+def test_broken_data_is_a_fault(form: str, sound: int) -> None:
     with pytest.raises(UpstreamFault):
-        decoded("gzip", [FORMS["gzip"][:10] + b"\xff" * 40])
+        decoded(form, [FORMS[form][:sound] + b"\xff" * 40])
+
+
+def test_a_failure_is_told_by_its_status_though_its_words_cannot_be_read() -> None:
+    body = CollectedBody(429, {"content-encoding": "br"}, 100)
+    body.add(b"x" * 200)
+    assert (body.reply().status, body.reply().body) == (429, b"")
+    with pytest.raises(UpstreamFault):
+        CollectedBody(200, {"content-encoding": "br"}, 100)

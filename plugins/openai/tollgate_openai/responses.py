@@ -32,6 +32,8 @@ def responses_body(call: Call, upstream: str, quirks: Quirks, *, table: bool) ->
         body.pop("stream_options", None)
     if call.max_output is not None:
         body["max_output_tokens"] = max(call.max_output, LEAST_OUTPUT)
+        if call.max_output < LEAST_OUTPUT:
+            call.answer_headers["x-gateway-clamped"] = f"max_tokens={LEAST_OUTPUT}; reason=model"
     _set_effort(body, call, quirks)
     if table and quirks.reasons == "never":
         _without_reasoning(body, call)
