@@ -135,9 +135,7 @@ class Bench:
             cell = Cell(agent, ended, agent.said(ended), work, exchanges, self.stage.asked, charged)
             wrong = [*scenario.check(cell), *self.stage.complaints]
             wrong += [f"tried to reach {host}" for host in sorted(set(self.tried))]
-            status, output = await self.house.run("ledger", "check")
-            if status:
-                wrong.append(f"ledger: {output[-200:]}")
+            wrong += [f"ledger: {one}" for one in await self.house.discrepancies()]
             if self.keep:
                 self._write(f"{agent.name}-{dialect}-{scenario.name}", cell, exchanges)
             return Result(agent.name, dialect, scenario.name, wrong, charged, len(cell.calls()))

@@ -73,6 +73,7 @@ class House:
         self.command = str(Path(sys.executable).parent / "gateway")
         self._process: asyncio.subprocess.Process | None = None
         self._accounts = 0
+        self._secret = ""
 
     async def __aenter__(self) -> Self:
         with (self.folder / "gateway.log").open("wb") as log:
@@ -83,6 +84,7 @@ class House:
             if self._process.returncode is not None:
                 raise RuntimeError("the gateway did not start:\n" + self.log()[-2000:])
             if await asyncio.to_thread(self._ready):
+                self._secret = await self._find_secret()
                 return self
             await asyncio.sleep(0.05)
         raise RuntimeError("the gateway did not become ready")
@@ -108,39 +110,45 @@ class House:
         """What it wrote so far."""
         return (self.folder / "gateway.log").read_text("utf-8", "replace")
 
-    async def run(self, *arguments: str) -> tuple[int, str]:
-        """A `gateway` command on its configuration: exit status and output."""
+    async def _find_secret(self) -> str:
+        """The administrator's. Raises RuntimeError."""
         process = await asyncio.create_subprocess_exec(
-            self.command, *arguments, "--config", str(self.config), env=self.environment,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            self.command, "secret", "show", "--config", str(self.config), env=self.environment,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        output, _ = await process.communicate()
-        return process.returncode or 0, output.decode("utf-8", "replace")
+        output, errors = await process.communicate()
+        if process.returncode:
+            raise RuntimeError(errors.decode("utf-8", "replace"))
+        return output.decode().strip()
+
+    async def _administer(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer of the admin API. Raises urllib.error.HTTPError."""
+
+        def ask() -> Any:
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{self.port}/admin/api{path}", method=method,
+                data=None if body is None else orjson.dumps(body),
+                headers={"authorization": f"Bearer {self._secret}", "content-type": "application/json"},
+            )  # fmt: skip
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return orjson.loads(answer.read())
+
+        return await asyncio.to_thread(ask)
 
     async def new_account(self, credits: int) -> tuple[str, str]:
-        """A new account: (its name, its key). Raises RuntimeError."""
+        """A new account: (its id, its key)."""
         self._accounts += 1
-        name = f"agent-{self._accounts}"
-        status, output = await self.run("accounts", "create", name, "--credits", str(credits), "--json")
-        if status:
-            raise RuntimeError(output)
-        status, output = await self.run("keys", "create", "--account", name, "--json")
-        if status:
-            raise RuntimeError(output)
-        return name, _find_key(orjson.loads(output))
+        account = await self._administer(
+            "POST", "/accounts", {"name": f"agent-{self._accounts}", "credits": credits}
+        )  # fmt: skip
+        key = await self._administer("POST", f"/accounts/{account['id']}/keys", {})
+        return account["id"], key["key"]
 
-    async def charged(self, name: str, before: int) -> int:
+    async def charged(self, account: str, before: int) -> int:
         """What the account's balance lost since it had `before` credits."""
-        _, output = await self.run("accounts", "list", "--json")
-        listed = orjson.loads(output)
-        rows = listed if isinstance(listed, list) else listed["accounts"]
-        return before - int(next(row["balance"] for row in rows if row["name"] == name))
+        found = await self._administer("GET", f"/accounts/{account}")
+        return before - int(found["balance"])
 
-
-def _find_key(value: Any) -> str:
-    """The secret in what `gateway keys create --json` printed."""
-    if isinstance(value, dict):
-        for one in value.values():
-            if found := _find_key(one):
-                return found
-    return value if isinstance(value, str) and value.startswith("mghp_") and len(value) > 24 else ""
+    async def discrepancies(self) -> list[str]:
+        """What is wrong with the ledger."""
+        return list((await self._administer("GET", "/ledger/check"))["discrepancies"])
