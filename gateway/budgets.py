@@ -101,8 +101,8 @@ async def account_budget(stores: Stores, account_id: str, now: float) -> Budget:
     summary = await stores.usage.summary(account_id, start=int(first.timestamp()), end=int(now) + 86_400)
     limit = summary.balance + summary.credits
     account = await stores.accounts.get_account(account_id)
-    own = None if account is None else account.alert_thresholds
-    return Budget("account", account_id, account_id, account_id, period_of(now), summary.credits, limit, own)
+    name, own = (account_id, None) if account is None else (account.name, account.alert_thresholds)
+    return Budget("account", account_id, account_id, name, period_of(now), summary.credits, limit, own)
 
 
 async def key_budget(stores: Stores, key_id: str, now: float) -> Budget | None:
@@ -226,10 +226,11 @@ class BudgetWatch:
 
     async def _tell(self, budget: Budget, threshold: int) -> None:
         if await self._claim("told", budget, threshold) is not None:
-            detail = {**budget.shown(()), "kind": budget.kind, "threshold": threshold}
+            shown = budget.shown(self._settings().thresholds)
+            detail = {**shown, "kind": budget.kind, "threshold": threshold}
+            called = "key" if budget.kind == "key" else "account_name"
             self._log.warning(
-                "budget threshold passed",
-                extra={"account": budget.account_id, budget.kind: budget.name, **detail},
+                "budget threshold passed", extra={"account": budget.account_id, called: budget.name, **detail}
             )
             await self._stores.audit.record("gateway", "budget.threshold", budget.subject, detail=detail)
             await self._finish(*_names("told", budget, threshold))

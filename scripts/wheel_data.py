@@ -23,7 +23,10 @@ class WheelData(BuildHookInterface):  # type: ignore[type-arg]
             return
         included = build_data["force_include"]
         included |= {"config.yaml": "gateway/shared/config.yaml", "docs": "gateway/shared/docs"}
-        for path in sorted(Path(self.root, "plugins").glob("*/pyproject.toml")):
+        plugins = sorted(Path(self.root, "plugins").glob("*/pyproject.toml"))
+        if not plugins:
+            raise FileNotFoundError("plugins/ is missing: a gateway without providers serves nothing")
+        for path in plugins:
             plugin = tomllib.loads(path.read_text(encoding="utf-8"))
             for package in plugin["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
                 included[str(path.parent / package)] = package

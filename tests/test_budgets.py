@@ -123,6 +123,8 @@ async def test_each_threshold_is_told_once(bench: Bench) -> None:
         (bench.key.id, 100),
         (bench.key.id, 80),
     ]
+    assert {tuple(entry.detail["thresholds"]) for entry in entries} == {(80, 100)}, "those that count"
+    assert bench.post.sent[-1][1]["data"]["name"] == bench.account.name
 
 
 async def test_the_notice_and_its_signature(bench: Bench) -> None:

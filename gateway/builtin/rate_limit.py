@@ -91,7 +91,8 @@ class Plugin:
 def _refuse_if_full(window: Window) -> None:
     if not window.allowed:
         raise too_fast(
-            f"Rate limit reached: {window.limit} requests per minute. Try again in {window.retry_after:.1f} seconds.",
+            f"Rate limit reached: {window.limit} request{'' if window.limit == 1 else 's'} per minute. "
+            f"Try again in {window.retry_after:.1f} seconds.",
             retry_after=window.retry_after,
         )
 

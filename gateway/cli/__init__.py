@@ -162,6 +162,7 @@ def _others() -> Sequence[ModuleType]:
         secret,
         tools,
         topups,
+        usage,
         vouchers,
     )
 
@@ -178,6 +179,7 @@ def _others() -> Sequence[ModuleType]:
         keys,
         secret,
         ledger,
+        usage,
         database,
         vouchers,
         topups,

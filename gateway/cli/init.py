@@ -38,6 +38,8 @@ def run_init(options: argparse.Namespace) -> int:
         with config.open("x", encoding="utf-8") as file:
             file.write(default_config().read_text(encoding="utf-8"))
     except FileExistsError:
+        if not folder.is_dir():
+            raise GatewayFault(f"{folder} is a file: name a folder") from None
         raise GatewayFault(f"{config} is there already; `gateway check --config {config}` tells about it") from None
     except OSError as error:
         raise GatewayFault(f"{config} cannot be written: {error.strerror}") from error
@@ -47,9 +49,13 @@ def run_init(options: argparse.Namespace) -> int:
     if not options.no_input and sys.stdin.isatty():
         asked = [one for one in _wanted(config, {**os.environ, **known, **fresh}) if one[1] not in fresh]
         if asked:
-            print("Keys of providers; an empty line passes one over, and all can be set later:")
+            print("Keys of providers; an empty line passes one over, Ctrl-D all others; they can be set later, too:")
         for provider, name in asked:
-            value = getpass.getpass(f"  {name} ({provider}): ").strip()
+            try:
+                value = getpass.getpass(f"  {name} ({provider}): ").strip()
+            except EOFError:
+                print()
+                break
             if value:
                 fresh[name] = value
     write_secrets(secrets, fresh)

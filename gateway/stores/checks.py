@@ -13,6 +13,8 @@ from gateway.stores.accounts import AccountChange
 from gateway.stores.amounts import asked_credits
 from gateway.stores.keys import KeySettings
 
+MOST_PER_MINUTE = 1_000_000
+"""The highest rate that an account or a key may be given."""
 _CHANGEABLE = ("name", "role", "disabled", "requests_per_minute", "alert_thresholds")
 """Members of an account. Money moves through the ledger alone."""
 ROLES = ("user", "admin")
@@ -31,11 +33,11 @@ def checked_text(text: str, what: str, *, least: int = 0, most: int = 100) -> st
 
 
 def checked_rate(value: int | None) -> int | None:
-    """Requests per minute: None, or from 1 to a million."""
+    """Requests per minute: None, or from 1 to `MOST_PER_MINUTE`."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000:
-        raise CallerFault("requests_per_minute: expected an integer from 1 to 1000000, or null.",
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_PER_MINUTE:
+        raise CallerFault(f"requests_per_minute: expected an integer from 1 to {MOST_PER_MINUTE}, or null.",
                           param="requests_per_minute")  # fmt: skip
     return value
 

@@ -8,7 +8,6 @@ import os
 import re
 import socket
 import sqlite3
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,35 +22,7 @@ from gateway.sqlite import kind
 from gateway.sqlite.engine.presence import ProcessLock, folder_of
 from gateway.stores import KeptObject
 
-CONFIG = """
-providers: {echo: {plugin: echo}}
-models: {echo/echo: {price: {input: 1, output: 2}, context: 8000, max_output: 1000}}
-default_model: echo/echo
-"""
-
-
-class Terminal:
-    """Runs commands; `json` parses what they print."""
-
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.config = folder / "config.yaml"
-        self.config.write_text(CONFIG)
-        self._capsys = capsys
-
-    def __call__(self, *words: str, status: int = 0) -> str:
-        self._capsys.readouterr()
-        assert main([*words, "--config", str(self.config)]) == status, self._capsys.readouterr().err
-        captured = self._capsys.readouterr()
-        return captured.out if status == 0 else captured.out + captured.err
-
-    def json(self, *words: str) -> object:
-        return orjson.loads(self(*words, "--json"))
-
-
-@pytest.fixture
-def gateway(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    monkeypatch.setenv("GATEWAY_DATA", str(tmp_path / "data"))
-    return Terminal(tmp_path, capsys)
+from .conftest import CONFIG, Terminal
 
 
 def test_accounts_and_keys(gateway: Terminal) -> None:
@@ -423,50 +394,6 @@ def test_a_leaked_key_is_revoked_by_itself(gateway: Terminal) -> None:
     states = {key["id"]: key["revoked_at"] is None for key in gateway.json("keys", "list")}  # type: ignore[attr-defined]
     assert states == {first["id"]: False, second["id"]: True, bound["id"]: False}
     assert "unknown, expired, or revoked" in gateway("keys", "revoke", str(first["key"]), status=1)
-
-
-def test_usage_of_one_and_of_all_in_the_shape_of_the_api(gateway: Terminal) -> None:
-    gateway("accounts", "create", "Ada", "--credits", "1000")
-    gateway("accounts", "create", "Bob", "--credits", "5")
-    made = gateway.json("usage", "Ada", "--start", "2026-01-01", "--end", "2026-01-31")
-    assert isinstance(made, dict)
-    assert (made["object"], made["balance"], made["totals"]["credits"]) == ("usage", 1000, 0)
-    assert made["budget"]["limit"] == 1000
-    everybody = gateway.json("usage", "--days", "7")
-    assert isinstance(everybody, list)
-    assert [(one["name"], one["balance"]) for one in everybody] == [("Ada", 1000), ("Bob", 5)]
-    shown = gateway("usage")
-    assert re.search(r"Ada +0 +0 +0 +1,000 +0 %", shown)
-    assert made.get("groups") is None
-    by_user = gateway.json("usage", "Ada", "--by", "user")
-    assert isinstance(by_user, dict)
-    assert (by_user["group_by"], by_user["groups"]) == ("user", [])
-    assert re.search(r"USER +CREDITS +REQUESTS +TOKENS", gateway("usage", "Ada", "--by", "user"))
-    assert "group_by: expected `user`" in gateway("usage", "--by", "team", status=2)
-    gateway.config.write_text(CONFIG + "usage: {tag_metadata: [team]}\n")
-    assert re.search(r"NAME +TEAM +CREDITS +REQUESTS +TOKENS", gateway("usage", "--by", "team"))
-    assert "start: expected a day" in gateway("usage", "Ada", "--start", "soon", status=2)
-    assert "days: " in gateway("usage", "Ada", "--days", "0", status=2)
-
-
-def test_usage_of_a_key_is_its_accounts(gateway: Terminal) -> None:
-    for name in ("Ada", "Bob"):
-        gateway("accounts", "create", name)
-    made: Any = gateway.json("keys", "create", "--account", "Ada")
-    assert gateway("usage", "--key", made["id"]).startswith("Ada: ")
-    assert "of 'Bob'" in gateway("usage", "Bob", "--key", made["id"], status=1)
-    assert "there is no key" in gateway("usage", "--key", "key_none", status=1)
-    assert "Bob" in gateway("usage", "--key", "console")
-
-
-def test_the_ledger_of_some_days(gateway: Terminal) -> None:
-    gateway("accounts", "create", "Ada", "--credits", "1000")
-    today = time.strftime("%Y-%m-%d", time.gmtime())
-    assert len(gateway("ledger", "export", "--start", today, "--end", today).splitlines()) == 2
-    assert len(gateway("ledger", "export", "--end", "2020-12-31").splitlines()) == 1
-    assert "--start is after --end" in gateway("ledger", "export", "--start", today, "--end", "2020-12-31", status=2)
-    with pytest.raises(SystemExit):
-        gateway("ledger", "export", "--start", "yesterday")
 
 
 def test_what_calls_no_provider_needs_no_key(gateway: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,26 @@ def test_it_asks_for_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "OPENAI_API_KEY=sk-typed-in" in (tmp_path / ".env").read_text()
 
 
+def test_the_end_of_input_passes_the_others_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = iter(["sk-typed-in"])
+
+    def ask(_: str) -> str:
+        try:
+            return next(typed)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", ask)
+    assert main(["init", str(tmp_path)]) == 0
+    assert (tmp_path / ".env").read_text().count("=sk-typed-in") == 1
+    assert "Go on with" in capsys.readouterr().out
+    assert main(["init", str(tmp_path / ".env")]) == 1
+    assert "name a folder" in capsys.readouterr().err
+
+
 def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / ".env").write_text("OPENAI_API_KEY=mine\n")
     assert main(["init", str(tmp_path), "--no-input", "--set", "OPENAI_API_KEY=other", "--set", "X=1"]) == 0

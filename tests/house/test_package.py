@@ -6,6 +6,7 @@ import configparser
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 
@@ -60,6 +61,18 @@ def test_the_wheel_carries_its_data(root, wheel_names):
     assert beside
     wanted |= {path.relative_to(root).as_posix().split("/", 2)[2] for path in beside}
     assert wanted - set(wheel_names) == set()
+
+
+def test_a_source_archive_is_enough_for_the_same_wheel(root, tmp_path):
+    """Tools build a wheel out of it, not out of the repository."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=root, check=True, capture_output=True)
+    [archive] = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as packed:
+        names = {name.partition("/")[2] for name in packed.getnames()}
+    for top in ("config.yaml", "scripts/wheel_data.py", "requirements.lock", "docs/index.md", "deploy/caddy/Caddyfile"):
+        assert top in names
+    assert {str(path.relative_to(root)) for path in (root / "plugins").glob("*/tollgate_*/**/*.py")} <= names
 
 
 def test_the_wheel_runs_nothing_at_start(wheel_names):

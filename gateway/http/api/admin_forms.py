@@ -7,11 +7,12 @@ from typing import Any
 
 from gateway.http.api.fields import Form, strings
 from gateway.stores import MAX_CREDITS, KeySettings
+from gateway.stores.checks import MOST_PER_MINUTE
 from gateway.wire.validators import array, boolean, filled_string, integer, nullable, one_of, string
 
 _NAME = filled_string.about("The account's name; no other has it.")
 _ROLE = one_of(("user", "admin")).about("What policies may go by.")
-_PER_MINUTE = nullable(integer(1, 10**9)).about("Requests a minute; null for the gateway's own limit.")
+_PER_MINUTE = nullable(integer(1, MOST_PER_MINUTE)).about("Requests a minute; null for the gateway's own limit.")
 _ONCE = filled_string.about("A name for this booking: a second one of the same name changes nothing.")
 _NOTE = string.about("A note for the ledger.")
 _EXPIRES = nullable(integer(1, 2**40, "unix seconds")).about("The end, in unix seconds; null for none.")
