@@ -130,11 +130,12 @@ class StatefulInboundCall:
 
 class InboundDialect(Protocol):
     """A way to speak to the gateway. name: for logs and metrics. request_id_header (optional): another header, beside
-    `x-request-id`, in which its clients look for the request id. error_stream (optional): `(fault, request_id, headers)
-    -> bytes | None`, asked for callers of streams: the whole stream that says `fault`, sent with status 200, for a
-    client (known by its request's headers) that mistakes an error status for what can be tried again; None for the
-    plain error. form (optional): the members of its body by name, for requests that may come as forms with files
-    (`gateway.wire.multipart`).
+    `x-request-id`, in which its clients look for the request id. own_header (optional): a header (lower case) that its
+    clients send and no others do; by it they are told of unknown paths in their own words. error_stream (optional):
+    `(fault, request_id, headers) -> bytes | None`, asked for callers of streams: the whole stream that says `fault`,
+    sent with status 200, for a client (known by its request's headers) that mistakes an error status for what can be
+    tried again; None for the plain error. form (optional): the members of its body by name, for requests that may come
+    as forms with files (`gateway.wire.multipart`).
     """
 
     name: str

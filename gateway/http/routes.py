@@ -41,11 +41,16 @@ class Routes(RouteTable):
     def __init__(self, prefixes: tuple[str, ...]) -> None:
         super().__init__(prefixes)
         self._calls: set[tuple[str, str]] = set()
+        self._dialects: dict[str, InboundDialect] = {}
+        self._hub_only: frozenset[str] = frozenset()
 
     def add_dialect(
         self, method: str, template: str, dialect: InboundDialect, *operations: Operation, api: bool = True
     ) -> None:
         """Let `template` take model calls in `dialect`."""
+        own = getattr(dialect, "own_header", "")
+        if own:
+            self._dialects[own] = dialect
 
         async def handler(context: RequestContext) -> web.StreamResponse:
             if context.server is not None:
@@ -56,6 +61,35 @@ class Routes(RouteTable):
 
         self.add(method, template, handler, *operations, api=api)
         self._calls.update((method, prefix + template) for prefix in (self.prefixes if api else ("",)))
+
+    def keep_to_hub(self, *folders: str) -> None:
+        """What stands in these folders of the API so far speaks OpenAI's dialect, and other dialects have something of
+        their own on the same paths: their clients would take our answers for what they are not."""
+        roads = tuple(prefix + folder for prefix in self.prefixes for folder in folders)
+        self._hub_only |= {template for template in self.templates() if template.startswith(roads)}
+
+    def lead(self, context: RequestContext) -> Handler:
+        """The handler of a request; its template and the places' values are noted in `context`. Raises CallerFault, to
+        be told in the dialect of the client that asks."""
+        request = context.request
+        try:
+            handler, context.template, context.values = self.find(request.method, request.rel_url.raw_path)
+            if context.template in self._hub_only and self._speaker(context) is not None:
+                raise CallerFault(
+                    f"{context.template} takes and answers OpenAI's objects, and what your client has on this path is "
+                    "not here; send files in the messages themselves, or use OpenAI's client for files and batches.",
+                    status=404,
+                    code="not_found",
+                )
+        except CallerFault:
+            context.dialect = self._speaker(context)
+            raise
+        return handler
+
+    def _speaker(self, context: RequestContext) -> InboundDialect | None:
+        """The dialect whose clients alone send a header that this request has; None for OpenAI's."""
+        headers = context.request.headers
+        return next((dialect for header, dialect in self._dialects.items() if header in headers), None)
 
     def find_call(self, raw_path: str) -> tuple[Handler, str, dict[str, str]]:
         """The handler, template and places of a route that takes model calls by POST. Raises CallerFault."""
@@ -81,6 +115,7 @@ def build_routes(runtime: Runtime, parts: Sequence[Part] = ()) -> Routes:
     conversations.add_routes(routes)
     files.add_routes(routes)
     batches.add_routes(routes, routes)
+    routes.keep_to_hub("/files", "/batches")
     routes.add("POST", "/explain", Explainer(routes), calls.EXPLAIN)
     routes.add("GET", "/models", models.list_models, calls.LIST_MODELS)
     routes.add("GET", "/models/{id...}", models.get_model, calls.GET_MODEL)

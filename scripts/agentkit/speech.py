@@ -51,8 +51,10 @@ def read_offer(dialect: str, path: str, body: Mapping[str, Any]) -> Offer:
     for tool in body.get("tools") or ():
         kind = tool.get("type", "")
         if dialect == "google":
-            tools += [("", one["name"]) for one in tool.get("functionDeclarations", ())]
-            searches |= "googleSearch" in tool
+            tools += [
+                ("", one["name"]) for one in tool.get("functionDeclarations", tool.get("function_declarations", ()))
+            ]
+            searches |= "googleSearch" in tool or "google_search" in tool
         elif kind == "namespace":
             tools += [(tool["name"], one["name"]) for one in tool.get("tools", ())]
         elif kind.startswith("web_search"):
@@ -248,9 +250,12 @@ def _gemini(answer: Answer, uses: _Uses, streams: bool) -> Reply:
         call = {"name": found[1], "args": dict(use.arguments)}
         parts.append({"functionCall": call, **({} if number else signature)})
 
+    # Calls have no ids here: an answer's id is what tells them from those of other answers.
+    head = {"modelVersion": "scripted", "responseId": f"r{zlib.crc32(orjson.dumps([parts, usage])):08x}"}
+
     def body(parts: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         candidate = {"content": {"role": "model", "parts": parts}, "index": 0, **more}
-        return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "scripted", "responseId": "r1"}
+        return {"candidates": [candidate], "usageMetadata": usage, **head}
 
     if not streams:
         return json_reply(body(parts, finishReason="STOP"))

@@ -163,3 +163,20 @@ async def test_our_key_counts_wherever_it_stands(serve: Any, path: str, header: 
         assert known.status != 401
     broken = {"content-type": "application/json", "authorization": "Bearer mghp_mistyped", header: site.running.key}
     assert (await send(site, method, path, broken, body)).status == 401, "the first of ours counts"
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("anthropic-version", lambda body: body["type"] == "error" and body["error"]["type"] == "not_found_error"),
+        ("x-goog-api-client", lambda body: body["error"]["status"] == "NOT_FOUND"),
+    ],
+)
+async def test_a_client_is_told_in_its_own_words_what_is_not_here(serve: Any, header: str, told: Any) -> None:
+    """Batches and files of theirs have paths that lead nowhere here, or to OpenAI's objects, which are others."""
+    site = await serve()
+    for path in ("/v1/messages/batches", "/v1beta/cachedContents", "/v1/files", "/v1/batches/one"):
+        answer = await send(site, "GET", path, {**key_of(site), header: "1"})
+        assert answer.status == 404
+        assert told(answer.json)
+    assert (await send(site, "GET", "/v1/files", key_of(site))).json["object"] == "list"

@@ -132,7 +132,7 @@ class HttpApp:
             more = preflight_headers(request, context.runtime.config.server.cors_origins)
             return web.Response(status=204, headers={**context.headers(), **more})
         try:
-            handler, context.template, context.values = routes.find(request.method, request.rel_url.raw_path)
+            handler = routes.lead(context)
         except CallerFault as fault:
             raise (_no_websocket() if fault.status == 405 and _asks_for_websocket(request) else fault) from None
         if self._gateway.draining and handler not in ALWAYS:

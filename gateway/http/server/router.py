@@ -99,6 +99,10 @@ class RouteTable:
                     for operation in operations:
                         yield Documented(method, path, prefix != "", operation)
 
+    def templates(self) -> Iterator[str]:
+        """The templates of all routes, each below its prefix."""
+        return iter(self._by_template)
+
     def undocumented(self) -> list[str]:
         """The routes of which nothing is said, as `METHOD template`."""
         return [
@@ -156,7 +160,8 @@ class RouteTable:
         meant = self.prefixes[0] + raw_path.rstrip("/")
         hint = f" Did you mean {meant!r}?" if meant in self._exact else ""
         return CallerFault(
-            f"Unknown path {raw_path[:200]!r}. The API lives under {' and '.join(self.prefixes)}.{hint}",
+            f"Unknown path {raw_path[:200]!r}. The API lives under {' and '.join(self.prefixes)}; "
+            f"GET /openapi.json lists what is there.{hint}",
             status=404,
             code="not_found",
         )

@@ -25,6 +25,7 @@ class MessagesDialect:
 
     name = "messages"
     request_id_header = "request-id"
+    own_header = "anthropic-version"
 
     def __init__(self, *, counting: bool = False) -> None:
         self._counting = counting

@@ -41,6 +41,7 @@ class GenerateDialect:
     """Google's Gemini API as a dialect of callers."""
 
     name = "generate_content"
+    own_header = "x-goog-api-client"
     keep_alive = KEEP_ALIVE
 
     def credential(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str:

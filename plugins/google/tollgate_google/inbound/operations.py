@@ -35,6 +35,7 @@ _AUTH = (
     ),
 )
 _MODEL = Parameter("model", "A model, an alias, or the last part of a model's name.", place="path")
+_PROVIDER = Parameter("provider", "The part of a model's id before its slash.", place="path")
 _ERRORS = (400, 401, 402, 403, 404, 408, 409, 413, 415, 429, 500, 502, 503, 504)
 _COST = {"x-gateway-cost": "What the call cost, in credits."}
 
@@ -121,16 +122,17 @@ GET_MODEL = Operation(
 )
 
 
-def operations(prefix: str) -> tuple[Operation, ...]:
-    """The operations of `POST {prefix}/models/{model}:METHOD`. prefix: "" below the prefixes of the gateway's API."""
+def operations(folder: str) -> tuple[Operation, ...]:
+    """The operations of `POST {folder}/{model}:METHOD`."""
+    places = (_PROVIDER, _MODEL) if "{provider}" in folder else (_MODEL,)
 
     def made(method: str, summary: str, request: Component, answer: Component | Json, **more: Any) -> Operation:
         return Operation(
             summary,
             "Gemini",
-            path=f"{prefix}/models/{{model}}:{method}",
+            path=f"{folder}/{{model}}:{method}",
             auth=_AUTH,
-            parameters=(_MODEL, *more.pop("parameters", ())),
+            parameters=(*places, *more.pop("parameters", ())),
             request=request,
             answer=answer,
             errors=_ERRORS,

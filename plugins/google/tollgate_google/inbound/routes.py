@@ -1,7 +1,8 @@
 """The paths of Google's API at this gateway: `POST /models/{model}:{method}` below the API's prefixes (`/v1` is what
 Google's SDK asks for since its version 3) and below `/v1beta`, and `GET` for the models.
 
-A model's id contains a slash, so the rest of the path is split at its last colon.
+A model's id contains a slash, so the rest of the path is split at its last colon. Clients that take an id with a slash
+for a whole name (Vercel's AI SDK) leave `models/` out.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .operations import GET_MODEL, LIST_MODELS, operations
 
 Handler = Callable[..., Awaitable[Any]]
 
-TEMPLATES = (("/models/{id...}", True), ("/v1beta/models/{id...}", False))
+TEMPLATES = (("/models/{id...}", True), ("/v1beta/models/{id...}", False), ("/v1beta/{provider}/{id...}", False))
 """Where, and whether below the API's prefixes; the first is also that of `GET /models/{id}`."""
 
 _METHODS = ("generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents")
@@ -28,7 +29,7 @@ def add_routes(router: Router) -> None:
     """Register the routes of this dialect."""
     dialect = GenerateDialect()
     for template, api in TEMPLATES:
-        described = operations("" if api else template.removesuffix("/models/{id...}"))
+        described = operations(template.removesuffix("/{id...}"))
         router.add_dialect("POST", template, dialect, *described, api=api)
         calls = router.serving("POST", template, api=api)
         if calls is not None:
@@ -49,7 +50,7 @@ def _handler(dialect: GenerateDialect, calls: Handler) -> Handler:
             raise CallerFault(
                 "key: a key in the URL ends up in logs; send it in the header x-goog-api-key instead.", param="key"
             )
-        model, method = split_path(context.values["id"])
+        model, method = split_path("/".join(context.values.values()))
         if method not in _METHODS:
             raise CallerFault(
                 f"The method {method[:60]!r} is not known here; there are {', '.join(_METHODS)}.",
