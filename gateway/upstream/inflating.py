@@ -66,7 +66,7 @@ class Unzstd:
         from backports import zstd
 
         self._fault = zstd.ZstdError
-        self._options = {zstd.DecompressionParameter.window_log_max: _WINDOW}
+        self._options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _WINDOW}
         self._make = zstd.ZstdDecompressor
         self._machine: Any = self._make(options=self._options)
 
