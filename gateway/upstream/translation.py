@@ -31,6 +31,7 @@ from gateway.readers import measure_chat
 from gateway.upstream.rewriting import RewritingReader
 from gateway.wire.bridge.back_reply import ChatFromResponses, chat_from_response
 from gateway.wire.bridge.back_request import responses_from_chat
+from gateway.wire.bridge.request import CLIENTS_OWN
 from gateway.wire.bridge.retelling import retell
 from gateway.wire.chat.fold import unfold
 from gateway.wire.chat.functions import FunctionsAgain, has_functions, with_tools
@@ -96,6 +97,11 @@ def _say(call: Call, target: Target) -> Spoken:
     back = "chat" not in dialects
     understands = _IN_ITEMS if back else target.profile.understands
     body = call.body
+    own = [name for name in CLIENTS_OWN if name in body]
+    if own:
+        body = {name: value for name, value in body.items() if name not in own}
+        for name in own:
+            call.report_dropped(name)
     functions = "functions" not in understands and has_functions(body)
     if functions:
         body = with_tools(body)

@@ -41,6 +41,16 @@ def test_a_target_gets_the_form_that_it_speaks(dialects: set[str], dialect: str)
     assert call.dropped == list(forms[dialect].dropped)
 
 
+@pytest.mark.parametrize("dialects", [{"chat"}, {"responses"}])
+def test_what_a_client_tells_openai_of_itself_reaches_nobody_else(dialects: set[str]) -> None:
+    call = make_call({**CHAT, "client_metadata": {"x": "y"}, "access_programs": ["z"], "own": 1})
+    call.freeze()
+    spoken = speak(call, make_target(profile=Profile(dialects=frozenset(dialects))))
+    assert not {"client_metadata", "access_programs"} & spoken.call.body.keys()
+    assert {"client_metadata", "access_programs"} <= set(call.dropped)
+    assert spoken.call.body["own"] == 1
+
+
 def test_a_form_that_cannot_be_made_is_refused() -> None:
     with pytest.raises(CallerFault, match="hosted"):
         told({"chat"}, {"chat": Form(CHAT, fault=CallerFault("hosted")), "responses": Form({})})

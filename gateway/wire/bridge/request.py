@@ -77,8 +77,9 @@ _OURS = frozenset(
 _RENAMED = {"max_output_tokens": "max_completion_tokens"}
 
 # Known to OpenAI's servers only, with an effect that nobody misses in the answer.
-# The last two are what a client tells OpenAI of itself; others refuse unknown members, or learn what is not theirs.
-_DROPPED = frozenset({"context_management", "moderation", "prompt_cache_options", "client_metadata", "access_programs"})
+CLIENTS_OWN = ("client_metadata", "access_programs")
+"""What a client tells OpenAI's Responses API of itself; others refuse unknown members, or learn what is not theirs."""
+_DROPPED = frozenset({"context_management", "moderation", "prompt_cache_options", *CLIENTS_OWN})
 _DROPPED_REASONING = frozenset({"context", "mode"})
 
 LOGPROBS = "message.output_text.logprobs"

@@ -234,6 +234,10 @@ def test_parts(built: Built) -> None:
             {"type": "document_url", "document_url": f"data:application/pdf;base64,{pdf}"},
         ),
         (
+            {"type": "file", "file": {"file_url": "https://example.com/a.pdf"}},
+            {"type": "document_url", "document_url": "https://example.com/a.pdf"},
+        ),
+        (
             {"type": "file", "file": {"file_data": "https://example.com/a.pdf"}},
             {"type": "document_url", "document_url": "https://example.com/a.pdf"},
         ),

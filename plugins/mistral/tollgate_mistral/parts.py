@@ -79,8 +79,10 @@ def text_of(content: Any, path: str) -> str | list[Chunk] | None:
 def _file(file: dict[str, Any], path: str) -> Chunk:
     if file.get("file_id") is not None:
         return {"type": "file", "file_id": as_text(file["file_id"], f"{path}.file_id")}
-    data = as_text(file.get("file_data"), f"{path}.file_data")
     name = file.get("filename")
+    if file.get("file_data") is None and file.get("file_url") is not None:
+        return _document(as_text(file["file_url"], f"{path}.file_url"), name)
+    data = as_text(file.get("file_data"), f"{path}.file_data")
     if data[:4].lower() == "http":
         return _document(data, name)
     if data[:5].lower() != "data:":

@@ -158,6 +158,15 @@ def test_the_pieces_of_a_stream_are_one_turn_of_the_model() -> None:
     assert last == {"role": "assistant", "content": "Done."}
 
 
+def test_a_single_part_is_a_list_of_one() -> None:
+    """As Google's own documents write it, for the system above all."""
+    body: Json = {"system_instruction": {"parts": {"text": "You are a cat."}}, "contents": {"parts": {"text": "Hello"}}}
+    assert opened(body).body["messages"] == [
+        {"role": "system", "content": "You are a cat."},
+        {"role": "user", "content": "Hello"},
+    ]
+
+
 def test_media_and_results_without_ids() -> None:
     contents = [
         {

@@ -45,7 +45,7 @@ def chat_messages(notes: Notes, system: Any, contents: Any) -> list[Message]:
         path = f"contents[{at}]"
         content = as_dict(content, path)
         role = content.get("role") or "user"
-        parts = as_list(content.get("parts", []), f"{path}.parts")
+        parts = _parts(content, path)
         if role == "model":
             reader.model(parts, f"{path}.parts")
         elif role in ("user", "function"):
@@ -58,12 +58,18 @@ def chat_messages(notes: Notes, system: Any, contents: Any) -> list[Message]:
     return reader.messages
 
 
+def _parts(content: dict[str, Any], path: str) -> list[Any]:
+    """The parts of a content; Google takes a single one for a list of one, and its documents write it so."""
+    parts = content.get("parts", [])
+    return [parts] if isinstance(parts, dict) else as_list(parts, f"{path}.parts")
+
+
 def texts_of(content: Any, path: str) -> list[str]:
     """The texts of a content that can hold nothing else: a string, a part, or an object with `parts`."""
     if isinstance(content, str):
         return [content]
     found = as_dict(content, path)
-    parts = [found] if "text" in found else as_list(found.get("parts", []), f"{path}.parts")
+    parts = [found] if "text" in found else _parts(found, path)
     out = []
     for at, part in enumerate(parts):
         where = f"{path}.parts[{at}]"
