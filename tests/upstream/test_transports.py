@@ -209,7 +209,7 @@ async def test_an_unasked_word_on_an_idle_connection_is_not_an_answer(wire: Wire
     fake_upstream.queue(Reply([b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi", Pause(0.02), late], framing="raw"))
     fake_upstream.reply(plain(b"ok"))
     await wire.fetch(fake_upstream.url)
-    await asyncio.sleep(0.05)
+    await fake_upstream.requests[0].wait_closed()
     sink = await wire.fetch(fake_upstream.url)
     assert (sink.status, sink.body) == (200, b"ok")
 
