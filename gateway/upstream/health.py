@@ -3,7 +3,7 @@
 A circuit is the record of one thing that can fail alone: an endpoint of a provider (its address and key), or one model
 at that endpoint. After several failures in a row, or when the target itself named a time (`retry-after`), the circuit
 cools: requests go elsewhere. When the time is over, one request is let through as a trial while all others still go
-elsewhere; its success closes the circuit, its failure doubles the time.
+elsewhere, those of other processes too; its success closes the circuit, its failure doubles the time.
 
 The record is one process's own. `HealthBook.told` is told of everything that others should know, and `adopt` takes it:
 so processes share what they learn by whatever carries a `Cooling`.
@@ -20,6 +20,9 @@ from gateway.errors import Fault, UpstreamFault
 
 State = Literal["closed", "cooling", "half_open"]
 
+_TRIAL = 60.0
+"""Seconds for which the other processes leave the trial to the one that began it. It tells them what came of it as soon
+as it knows; this is for one that dies meanwhile, or waits for a target that hangs."""
 _WEIGHT = 0.2
 """Of the newest latency in the moving average."""
 # What says nothing of the target: the answer was larger than the operator allows.
@@ -57,27 +60,33 @@ class CooldownPolicy:
 
 @dataclass(slots=True, frozen=True)
 class Cooling:
-    """What one process tells the others: this circuit is to cool for so many seconds, 0 when it is well again."""
+    """What one process tells the others: this circuit is to cool for so many seconds, 0 when it is well again. level:
+    how often the time was doubled. trial: only that a trial goes on there."""
 
     name: CircuitName
     seconds: float
     asked: bool
     fault: str
+    level: int = 0
+    trial: bool = False
 
     def data(self) -> dict[str, Any]:
         """As JSON."""
-        return {"name": list(self.name), "seconds": self.seconds, "asked": self.asked, "fault": self.fault}
+        return {"name": list(self.name), "seconds": self.seconds, "asked": self.asked, "fault": self.fault,
+                "level": self.level, "trial": self.trial}  # fmt: skip
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Cooling:
-        """One that came as JSON."""
-        return cls(CircuitName(*data["name"]), data["seconds"], data["asked"], data["fault"])
+        """One that came as JSON, from an older gateway too."""
+        more = data.get("level", 0), data.get("trial", False)
+        return cls(CircuitName(*data["name"]), data["seconds"], data["asked"], data["fault"], *more)
 
 
 class Circuit:
     """The record of one target; all times are the loop's, but `failed_at`, which is in unix seconds.
 
-    until: when it may be tried again; 0 while it is well. asked: the target named that time itself.
+    until: when it may be tried again; 0 while it is well. asked: the target named that time itself. elsewhere: until
+    then another process tries it.
     latency: moving average of the seconds to the first byte of an answer, None before the first.
     """
 
@@ -86,6 +95,7 @@ class Circuit:
         "_cooled_at",
         "asked",
         "consecutive",
+        "elsewhere",
         "failed_at",
         "failures",
         "in_flight",
@@ -104,7 +114,7 @@ class Circuit:
         self.successes = self.failures = self.consecutive = self.in_flight = self.level = 0
         self.latency: float | None = None
         self.until = self._cooled_at = 0.0
-        self.asked = self.trial = False
+        self.asked = self.trial = self.elsewhere = False
         self.last_fault = ""
         self.failed_at: float | None = None
 
@@ -124,6 +134,7 @@ class Circuit:
         if not self.until or now < self.until or self.trial:
             return False
         self.trial = True
+        self._book.tell(self, min(_TRIAL, self._book.policy.longest), trial=True)
         return True
 
     def answered(self, began: float, seconds: float | None) -> None:
@@ -134,7 +145,7 @@ class Circuit:
         # What went out before the target began to cool says nothing about what came after.
         if self.until and began >= self._cooled_at:
             self.until = 0.0
-            self.trial = self.asked = False
+            self.trial = self.asked = self.elsewhere = False
             self._book.tell(self, 0.0)
 
     def succeeded(self) -> None:
@@ -165,21 +176,27 @@ class Circuit:
         if fault.retry_after:
             self._cool(now, min(fault.retry_after, policy.longest), asked=True)
         elif trial or (self.consecutive >= policy.failures and now >= self.until):
-            self._cool(now, min(policy.pause * 2 ** min(self.level, 30), policy.longest), asked=False)
+            pause = min(policy.pause * 2 ** min(self.level, 30), policy.longest)
             self.level += 1
+            self._cool(now, pause, asked=False)
 
     def adopt(self, now: float, told: Cooling) -> None:
         """Another process learnt this."""
         if not told.seconds:
-            self.until, self.asked = 0.0, False
-        elif now + told.seconds > self.until:
+            self.until, self.level, self.asked, self.elsewhere = 0.0, 0, False, False
+            return
+        self.level = max(self.level, told.level)
+        if told.trial:
+            if self.until and not self.trial:
+                self.until, self.elsewhere = max(self.until, now + told.seconds), True
+        elif now + told.seconds > self.until or self.elsewhere:
             self.until, self.asked, self._cooled_at = now + told.seconds, told.asked, now
-            self.last_fault, self.failed_at = told.fault, time.time()
+            self.last_fault, self.failed_at, self.elsewhere = told.fault, time.time(), False
 
     def _cool(self, now: float, seconds: float, *, asked: bool) -> None:
         if now + seconds <= self.until:
             return
-        self.until, self.asked, self._cooled_at = now + seconds, asked, now
+        self.until, self.asked, self.elsewhere, self._cooled_at = now + seconds, asked, False, now
         self._book.tell(self, seconds)
 
     def describe(self, now: float) -> dict[str, Any]:
@@ -222,10 +239,11 @@ class HealthBook:
         """Drop the circuits of endpoints that are configured no more."""
         self._circuits = {name: found for name, found in self._circuits.items() if name.version in versions}
 
-    def tell(self, circuit: Circuit, seconds: float) -> None:
-        """A circuit begins to cool for so many seconds; 0: it is well again."""
+    def tell(self, circuit: Circuit, seconds: float, *, trial: bool = False) -> None:
+        """A circuit begins to cool for so many seconds; 0: it is well again. trial: a trial begins, which is for nobody
+        else to make meanwhile."""
         if self.told is not None:
-            self.told(Cooling(circuit.name, seconds, circuit.asked, circuit.last_fault))
+            self.told(Cooling(circuit.name, seconds, circuit.asked, circuit.last_fault, circuit.level, trial))
 
     def adopt(self, now: float, told: Cooling) -> None:
         """Take over what another process learnt, should this one know the circuit."""

@@ -132,6 +132,52 @@ def test_processes_tell_each_other() -> None:
     assert len(list(there)) == 1, "what this process does not know is not kept"
 
 
+def test_one_process_at_a_time_tries_and_its_failures_double_the_time_for_all() -> None:
+    books = [HealthBook(CooldownPolicy(1, 10.0, 300.0)) for _ in range(3)]
+    circuits = [book.circuit(NAME) for book in books]
+
+    def tell(told: Cooling) -> None:
+        for circuit in circuits:
+            if circuit is not teller:
+                circuit.adopt(now, Cooling.of(told.data()))
+
+    for book in books:
+        book.told = tell
+    now, teller = 0.0, circuits[0]
+    teller.began(now)
+    teller.failed(now, GONE, trial=False)
+    for seconds in (10, 20, 40):
+        assert [circuit.usable(now + seconds - 0.1) for circuit in circuits] == [False] * 3
+        now += seconds
+        assert [circuit.usable(now) for circuit in circuits] == [True] * 3
+        teller = circuits[(circuits.index(teller) + 1) % 3]
+        assert teller.began(now)
+        assert [circuit.usable(now + 59) for circuit in circuits] == [False] * 3, "it tries for all of them"
+        now += 2
+        teller.failed(now, GONE, trial=True)
+    now += 80
+    assert teller.began(now)
+    teller.answered(now, 0.1)
+    teller.succeeded()
+    assert [circuit.state(now) for circuit in circuits] == ["closed"] * 3
+    teller = circuits[0]
+    teller.began(now)
+    teller.failed(now, GONE, trial=False)
+    assert [circuit.until - now for circuit in circuits[1:]] == [10.0] * 2, "from the beginning"
+
+
+def test_a_trial_of_which_nothing_is_heard_is_made_by_another_process() -> None:
+    here = HealthBook().circuit(NAME)
+    here.adopt(0.0, Cooling(NAME, 60.0, False, "x", trial=True))
+    assert here.usable(0.0), "what is well here is not tried anywhere"
+    here.adopt(0.0, Cooling(NAME, 10.0, False, "x"))
+    here.adopt(10.0, Cooling(NAME, 60.0, False, "x", trial=True))
+    assert (here.usable(69.0), here.usable(70.0)) == (False, True)
+    assert here.began(70.0)
+    here.adopt(71.0, Cooling(NAME, 60.0, False, "x", trial=True))
+    assert here.state(72.0) == "half_open", "its own goes on"
+
+
 def test_circuits_of_endpoints_that_are_gone_are_dropped() -> None:
     book = HealthBook()
     book.circuit(CircuitName("p", "1", "m", "old"))
@@ -161,5 +207,7 @@ def test_the_records_of_several_processes_are_one() -> None:
 
 
 def test_what_processes_tell_is_json() -> None:
-    told = Cooling(NAME, 5.0, True, "x")
+    told = Cooling(NAME, 5.0, True, "x", 3, True)
     assert Cooling.of(told.data()) == told
+    older = {name: value for name, value in told.data().items() if name not in ("level", "trial")}
+    assert Cooling.of(older) == Cooling(NAME, 5.0, True, "x")
