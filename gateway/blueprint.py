@@ -19,7 +19,7 @@ from gateway import config as configuration
 from gateway.catalog import Catalog, resolve_profiles
 from gateway.config import Config, ModelEntry, ProviderEntry
 from gateway.config.types import FrozenDict
-from gateway.errors import Fault
+from gateway.errors import Fault, GatewayFault
 from gateway.own_plugins import OWN_PLUGINS
 from gateway.payments import PaymentKind, PaymentMethod
 from gateway.pluginload import Plugins, check_providers, load, registered_providers
@@ -32,10 +32,11 @@ from gateway.provider import (
     MediaProvider,
     ProviderKind,
 )
-from gateway.server_secret import server_secret
+from gateway.server_secret import forget_secret, has_secret, server_secret
 from gateway.servertools.toolbox import Offers, collect
 from gateway.stores import CountersKind, Stores, StoresKind, StoresSettings
 from gateway.stores.counters import SpareCounters
+from gateway.stores.refusals import OTHER_SECRET
 from gateway.upstream.lanes import Endpoint
 
 
@@ -277,9 +278,21 @@ def stores_settings(config: Config, *, shared: bool = False) -> StoresSettings:
 
 async def open_stores(blueprint: Blueprint, *, shared: bool = False) -> Stores:
     """The stores that the configuration names. Works beside a running gateway. shared: rate windows count over all
-    processes that open it so."""
-    settings = await asyncio.to_thread(stores_settings, blueprint.config, shared=shared)
-    return await blueprint.stores_kind().open(blueprint.config.database.url, settings)
+    processes that open it so. Raises GatewayFault."""
+    config = blueprint.config
+    is_new = not await asyncio.to_thread(has_secret, config.data)
+    settings = await asyncio.to_thread(stores_settings, config, shared=shared)
+    try:
+        return await blueprint.stores_kind().open(config.database.url, settings)
+    except GatewayFault as fault:
+        if not is_new or fault.code != OTHER_SECRET:
+            raise
+        await asyncio.to_thread(forget_secret, config.data)
+        raise GatewayFault(
+            f"There is no server secret in {config.data}, and the database was made with one: without it no key works. "
+            "Put the file `secret` of its gateway, or of its backup, there.",
+            code=OTHER_SECRET,
+        ) from fault
 
 
 async def open_counters(blueprint: Blueprint, stores: Stores) -> SpareCounters | None:

@@ -43,6 +43,13 @@ def server_secret(data: Path) -> bytes:
         return _read(path)[-1][0]
 
 
+def forget_secret(data: Path) -> None:
+    """Take back one that was just made beside a database that belongs to another: it opens nothing, and would be shown
+    for the real one."""
+    with data_folder(data):
+        (data / FILE_NAME).unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def data_folder(data: Path) -> Iterator[None]:
     """Work in the data folder, made when it is not there. Raises ConfigFault for one that cannot be made, read or

@@ -133,6 +133,7 @@ from gateway.stores.refusals import (
     name_taken,
     no_account,
     not_empty,
+    other_secret,
     too_poor,
 )
 from gateway.stores.transfer import at_once, exact, to_positions, to_words
@@ -257,6 +258,7 @@ __all__ = [
     "next_state",
     "no_account",
     "not_empty",
+    "other_secret",
     "pack_tries",
     "random_text",
     "read_code",

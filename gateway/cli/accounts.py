@@ -9,8 +9,8 @@ from typing import Any
 
 from gateway.cli import people
 from gateway.cli.common import add_config, add_json, print_json, print_table, record, whole, with_stores
-from gateway.cli.keys import ALERT_AT, NONE, alert_thresholds, find_account, number_or_none
-from gateway.stores import MAX_CREDITS, Account, AccountChange, Stores
+from gateway.cli.keys import ALERT_AT, NONE, alert_thresholds, every_account, find_account, number_or_none
+from gateway.stores import MAX_CREDITS, AccountChange, Stores
 
 
 def add_commands(commands: Any) -> None:
@@ -72,17 +72,22 @@ def run_list(options: argparse.Namespace) -> int:
     """Print every account."""
 
     async def work(stores: Stores) -> int:
-        accounts: list[Account] = []
-        while page := await stores.accounts.list_accounts(after=accounts[-1].id if accounts else "", limit=500):
-            accounts += page
+        accounts = [account async for account in every_account(stores)]
         if options.json:
             print_json([asdict(account) for account in accounts])
         else:
             rows = (
-                (account.id, account.name, account.role, f"{account.balance:,}", f"{account.held:,}")
+                (
+                    account.id,
+                    account.name,
+                    account.role,
+                    "disabled" if account.disabled else "active",
+                    f"{account.balance:,}",
+                    f"{account.held:,}",
+                )
                 for account in accounts
             )
-            print_table(("ID", "NAME", "ROLE", "BALANCE", "HELD"), rows)
+            print_table(("ID", "NAME", "ROLE", "STATE", "BALANCE", "HELD"), rows)
         return 0
 
     return with_stores(options, work)

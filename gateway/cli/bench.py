@@ -18,6 +18,8 @@ import orjson
 from gateway.cli.common import add_config, add_json, blueprint_of, print_json, print_table, served, whole
 from gateway.errors import GatewayFault
 
+_MOST_SHOWN = 500
+"""Bytes of what a gateway says that is not ready."""
 _WILD = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
@@ -52,9 +54,12 @@ def run_health(options: argparse.Namespace) -> int:
     try:
         with urllib.request.urlopen(f"http://{host}:{server.port}/readyz", timeout=4):
             return 0
-    except (OSError, urllib.error.URLError) as error:
-        print(f"gateway: not ready: {error}", file=sys.stderr)
-        return 1
+    except urllib.error.HTTPError as error:
+        reason = f"it answers {error.code}, {error.read(_MOST_SHOWN).decode(errors='replace').strip()}"
+    except OSError as error:
+        reason = str(getattr(error, "reason", error))
+    print(f"gateway: {host}:{server.port} is not ready: {reason}", file=sys.stderr)
+    return 1
 
 
 def run_bench(options: argparse.Namespace) -> int:
@@ -62,8 +67,6 @@ def run_bench(options: argparse.Namespace) -> int:
     key = options.key or os.environ.get("GATEWAY_KEY", "")
     if not key:
         raise GatewayFault("give an API key with --key, or in the environment variable GATEWAY_KEY")
-    if min(options.requests, options.concurrency) < 1:
-        raise GatewayFault("--requests and --concurrency must be at least 1")
     base = options.url.rstrip("/").removesuffix("/v1") + "/v1"
     ways = [("gateway", base, key, options.model)]
     if options.direct:

@@ -15,14 +15,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from gateway.blueprint import Blueprint
 from gateway.cli.common import add_config, add_json, blueprint_of, print_json
 from gateway.cli.pricelist import Amounts, Listed, PriceList, Tiers, edition, price_text, read_list
-from gateway.config import ModelEntry, PriceSettings
+from gateway.config import ModelEntry, ModelSettings, PriceSettings
 from gateway.errors import GatewayFault
 
 # What can be a model's name; the list also has beginnings of names, which end with a dash.
 _ID = re.compile(r"[A-Za-z0-9._:@+~-]+(/[A-Za-z0-9._:@+~-]+)*(?<!-)")
+_LISTED = frozenset({"provider", "upstream", "price", "free", "context"})
+"""Of a model's settings, what is written from the list or beside it."""
 _SELLS = frozenset({"input", "per_minute", "characters"})
 """Prices of which a model has one at least; what has none of them is no model that is asked here."""
 
@@ -43,7 +47,8 @@ class Found:
         here, there = _prices(self.entry.settings.price), (self.listed.prices, self.listed.tiers)
         found = []
         if self.entry.settings.free:
-            found.append(f"price: free here, {price_text(*there)} in the list")
+            if self.listed.prices:
+                found.append(f"price: free here, {price_text(*there)} in the list")
         elif _whole(here) != _whole(there):
             found.append(f"price: {price_text(*here)} here, {price_text(*there)} in the list")
         context = self.entry.settings.context
@@ -150,14 +155,32 @@ def _model(model: Found, take: bool) -> Iterator[str]:
         if entry.settings.price is not None:
             prices, tiers = _prices(entry.settings.price)
         context = entry.settings.context or context
-    if entry is not None and entry.settings.free and not take:
+    if entry is not None and entry.settings.free and not (take and prices):
         yield "    free: true"
     elif prices:
-        yield f"    price: {price_text(*_whole((prices, tiers)))}"
+        yield f"    price: {price_text(*_whole((prices, tiers)), batch=_batch(entry))}"
     if context is not None:
         yield f"    context: {context}"
     elif entry is None or entry.settings.max_output is None:
         yield "    # no limit is known: set `context` or `max_output`"
+    if entry is not None:
+        yield from _kept(entry.settings)
+
+
+def _batch(entry: ModelEntry | None) -> Decimal | None:
+    """The part that is due in a batch: no list tells it, so it stays."""
+    price = None if entry is None else entry.settings.price
+    return None if price is None else price.batch
+
+
+def _kept(settings: ModelSettings) -> Iterator[str]:
+    """What the configuration says of a model and no list does, so that this can stand in its place. Each as JSON, which
+    is YAML too."""
+    told = settings.model_dump(mode="json", exclude=set(_LISTED), exclude_unset=True)
+    for name in ModelSettings.model_fields:
+        if name in told:
+            value = {key: f"{seconds:g}s" for key, seconds in told[name].items()} if name == "timeouts" else told[name]
+            yield f"    {name}: {orjson.dumps(value).decode().replace('${', '$${')}"
 
 
 def _prices(settings: PriceSettings | None) -> tuple[Amounts, Tiers]:

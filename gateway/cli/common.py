@@ -24,6 +24,8 @@ from gateway.server_secret import has_secret
 from gateway.stores import Stores
 
 DEFAULT_CONFIG = "config.yaml"
+_WIDEST = 10_000
+"""Columns of a terminal on which any table has room."""
 _NUMBER = re.compile(r"-?[0-9][0-9,]*(\.[0-9]+)?( ?%)?")
 _STYLES: Mapping[str, str] = MappingProxyType(
     {"active": "green", "yes": "green", "revoked": "red", "expired": "yellow", "no": "red", "disabled": "red"}
@@ -46,10 +48,17 @@ def number(least: float, most: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
         value = float(text) if re.fullmatch(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", text, re.ASCII) else math.nan
         if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"expected a number from {least:g} to {most:g}, got {text[:40]!r}")
+            raise argparse.ArgumentTypeError(
+                f"expected a number from {_plain(least)} to {_plain(most)}, got {text[:40]!r}"
+            )
         return value
 
     return parse
+
+
+def _plain(value: float) -> str:
+    """Without the exponent of a large number."""
+    return f"{value:.0f}" if value == int(value) else f"{value:g}"
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:
@@ -81,6 +90,13 @@ def blueprint_of(
 ) -> Blueprint:
     """The checked configuration. complete: variables that it names must be set. flags: see `read_blueprint`. Raises
     ConfigFault."""
+    if str(options.config) == DEFAULT_CONFIG and not options.config.exists():
+        raise ConfigFault(
+            [
+                f"{DEFAULT_CONFIG}: there is none in this folder. Name the gateway's configuration with --config, or "
+                "write a new one with `gateway init`"
+            ]
+        )
     return read_blueprint(options.config, os.environ if complete else _MayLack(os.environ), flags=flags)
 
 
@@ -149,14 +165,27 @@ def _load_rich() -> tuple[Any, ...]:
 
 def _print_rich(table: Sequence[Sequence[str]]) -> None:
     box, Console, Table, Text = _load_rich()
+    console = Console()
     shown = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for column, name in enumerate(table[0]):
         numbers = all(_NUMBER.fullmatch(row[column]) for row in table[1:] if row[column])
         shown.add_column(name, justify="right" if numbers and len(table) > 1 else "left", overflow="fold")
-    for row in table[1:]:
-        # As text: a name such as `[bold]` is no markup.
-        shown.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    Console().print(shown)
+    # As text: a name such as `[bold]` is no markup.
+    cells = [[Text(cell, style=_STYLES.get(cell, "")) for cell in row] for row in table[1:]]
+    for row in cells:
+        shown.add_row(*row)
+    if not cells or console.measure(shown, options=console.options.update(max_width=_WIDEST)).maximum <= console.width:
+        console.print(shown)
+        return
+    # A table that is cut into slices of a few letters cannot be read: a line for each cell instead.
+    for row in cells:
+        record = Table(box=None, show_header=False, pad_edge=False)
+        record.add_column(style="bold", no_wrap=True)
+        record.add_column(overflow="fold")
+        for name, cell in zip(table[0], row, strict=True):
+            if cell.plain:
+                record.add_row(name, cell)
+        console.print(record, "")
 
 
 def print_json(value: Any) -> None:
@@ -166,7 +195,7 @@ def print_json(value: Any) -> None:
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Columns under a header, numbers to the right; nothing but the header when there are no rows. On a terminal with
-    colours and lines, otherwise plain text for `grep` and `awk`."""
+    colours and lines, and where it is too narrow a line for each cell; otherwise plain text for `grep` and `awk`."""
     table = [tuple(header), *(tuple("" if cell is None else str(cell) for cell in row) for row in rows)]
     if sys.stdout.isatty():
         _print_rich(table)

@@ -100,7 +100,7 @@ class Progress:
 
 
 def run_migrate(options: argparse.Namespace) -> int:
-    """Exit status 1 while a gateway is in the way."""
+    """Exit status 1 while a gateway is in the way, and for a database of a newer one."""
     blueprint = used_data(options)
     kind, url = blueprint.stores_kind(), blueprint.config.database.url
 
@@ -116,6 +116,8 @@ def run_migrate(options: argparse.Namespace) -> int:
         print("there is no database yet; `gateway serve` makes one")
         return 0
     print(f"the database has version {plan.version}; this gateway knows {plan.newest}")
+    if plan.version > plan.newest:
+        raise GatewayFault(plan.blocked)
     if not plan.steps:
         print("nothing is to be done" if options.plan else "nothing was to be done")
         return 0

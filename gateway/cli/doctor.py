@@ -24,7 +24,8 @@ from gateway.cli.common import add_config, add_json, blueprint_of, print_json, s
 from gateway.cli.network import Exchanging, exchanging
 from gateway.config.dotenv import FILE
 from gateway.errors import ConfigFault, Fault
-from gateway.server_secret import FILE_NAME
+from gateway.server_secret import FILE_NAME, has_secret, server_secret
+from gateway.stores import StoresSettings
 
 _SCARCE, _FULL = 2 * 1024**3, 200 * 1024**2
 _FILES = 4096
@@ -78,6 +79,7 @@ def _look(options: argparse.Namespace) -> Iterator[Finding]:
         yield Finding("configuration", "warning", warning)
     yield from _files(options.config)
     yield from _data(blueprint.config.data)
+    yield asyncio.run(_database(blueprint))
     yield _port(blueprint)
     yield _open_files()
     yield from asyncio.run(_providers(blueprint, call=not options.no_calls))
@@ -110,6 +112,29 @@ def _data(data: Path) -> Iterator[Finding]:
     secret = data / FILE_NAME
     if secret.exists() and secret.stat().st_mode & 0o077:
         yield Finding(str(secret), "fault", "others can read the server's secret", f"chmod 600 {secret}")
+
+
+async def _database(blueprint: Blueprint) -> Finding:
+    """The database: of a version that this gateway can open, with the secret that its keys need."""
+    config = blueprint.config
+    has = await asyncio.to_thread(has_secret, config.data)
+    # None is made for a look: what a database holds, and of which version it is, can be read without.
+    try:
+        secret = await asyncio.to_thread(server_secret, config.data) if has else b""
+        settings = StoresSettings(str(config.data.absolute()), secret, config.keys.prefix, config.keys.per_account)
+        plan = await blueprint.stores_kind().plan(config.database.url, settings)
+    except (ConfigFault, Fault) as fault:
+        return Finding("database", "fault", str(fault), "is database.url right, and may this user read it?")
+    if not plan.version:
+        return Finding("database", "ok", "none yet; `gateway serve` makes one")
+    if plan.version > plan.newest:
+        return Finding("database", "fault", plan.blocked, "install that gateway, or restore a backup of before")
+    if not has:
+        advice = f"put the file `{FILE_NAME}` of its gateway, or of its backup, into {config.data}"
+        return Finding("database", "fault", "its server secret is missing: no key works without it", advice)
+    if plan.steps:
+        return Finding("database", "ok", f"version {plan.version}; the next start makes it {plan.newest}")
+    return Finding("database", "ok", f"version {plan.version}")
 
 
 def _port(blueprint: Blueprint) -> Finding:

@@ -73,7 +73,7 @@ def _body(file: str) -> Any:
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not name.strip():
-        raise GatewayFault(f"--header {text!r}: expected NAME:VALUE")
+        raise CallerFault(f"--header {text!r}: expected NAME:VALUE")
     return name.strip(), value.strip()
 
 
@@ -105,7 +105,7 @@ async def _ask(url: str, key: str, request: Mapping[str, Any]) -> dict[str, Any]
     except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError) as error:
         raise GatewayFault(f"{url} does not answer as a gateway does: {error}") from error
     if answer.status != 200:
-        raise CallerFault(str((told.get("error") or {}).get("message") or told)[:500])
+        raise CallerFault(str((told.get("error") or {}).get("message") or told)[:500], status=answer.status)
     return told
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.blueprint import read_blueprint, switched_off
 from gateway.config.dotenv import FILE, dotenv_line, parse_dotenv
-from gateway.errors import GatewayFault
+from gateway.errors import CallerFault, GatewayFault
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -81,7 +81,7 @@ def write_secrets(path: Path, variables: Mapping[str, str]) -> None:
 def _variable(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
-        raise GatewayFault(f"--set {name[:40]}: expected NAME=VALUE")
+        raise CallerFault(f"--set {name[:40]}: expected NAME=VALUE")
     return name, value
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.blueprint import catalog_of, default_problem, demo_note, switched_off
 from gateway.cli.common import add_config, add_json, blueprint_of, print_json, print_table
+from gateway.config import ModelEntry
 from gateway.errors import ConfigFault
 from gateway.pipeline import Pipeline
 
@@ -67,13 +68,13 @@ def run_plugins(options: argparse.Namespace) -> int:
 
 
 def run_models(options: argparse.Namespace) -> int:
-    """The catalogue as callers see it."""
+    """The catalogue as callers see it, and for people the patterns that a running gateway fills."""
     blueprint = blueprint_of(options)
     models = catalog_of(blueprint).public_list()
     if options.json:
         print_json(models)
         return 0
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for model in models:
         pricing = model.get("pricing") or {}
         other = _other_prices(pricing)
@@ -91,8 +92,18 @@ def run_models(options: argparse.Namespace) -> int:
                 model.get("context_length"),
             )
         )
+    patterns = blueprint.config.patterns
+    rows += [_pattern_row(entry) for entry in patterns.values()]
     print_table(("MODEL", "ALIAS OF", "AVAILABLE", "DOES", "USD/M IN", "USD/M OUT", "USD", "CONTEXT"), rows)
+    if patterns:
+        print("A pattern takes what its provider lists; `GET /models` of the running gateway names those models.")
     return 0
+
+
+def _pattern_row(entry: ModelEntry) -> tuple[object, ...]:
+    price = entry.settings.price
+    sums = (price.input, price.output) if price is not None else (0, 0) if entry.settings.free else (None, None)
+    return (entry.id, "", "as listed", "", *sums, "", entry.settings.context)
 
 
 def _other_prices(pricing: Mapping[str, Any]) -> str:

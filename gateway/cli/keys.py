@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import AsyncIterator
 from dataclasses import asdict, fields, replace
 from typing import Any
 
@@ -145,8 +146,10 @@ def run_list(options: argparse.Namespace) -> int:
     """Print the keys of one account or of all."""
 
     async def work(stores: Stores) -> int:
-        account_id = None if options.account is None else (await find_account(stores, options.account)).id
-        keys = await stores.keys.list_keys(account_id)
+        account = None if options.account is None else await find_account(stores, options.account)
+        keys = await stores.keys.list_keys(None if account is None else account.id)
+        accounts = [account] if account is not None else [one async for one in every_account(stores)]
+        names = {one.id: one.name for one in accounts}
         period = period_of(time.time())
         spent = {key.id: (await stores.keys.month_use(key.id, period))[0] for key in keys}
         if options.json:
@@ -165,7 +168,7 @@ def run_list(options: argparse.Namespace) -> int:
                 "EXPIRES",
                 "LAST USED",
             )
-            print_table(header, (_row(key, spent[key.id]) for key in keys))
+            print_table(header, (_row(key, names.get(key.account_id, key.account_id), spent[key.id]) for key in keys))
         return 0
 
     return with_stores(options, work)
@@ -219,6 +222,15 @@ async def find_account(stores: Stores, text: str) -> Account:
     return account
 
 
+async def every_account(stores: Stores) -> AsyncIterator[Account]:
+    """All accounts, the oldest first, a page at a time."""
+    after = ""
+    while page := await stores.accounts.list_accounts(after=after, limit=500):
+        for account in page:
+            yield account
+        after = page[-1].id
+
+
 async def _id_of(stores: Stores, text: str) -> str:
     """The id of a key that is named by its id, or by itself. Raises CallerFault when no key works that looks so."""
     if text.startswith("key_") or len(text) < _SHORTEST_SECRET:
@@ -237,11 +249,11 @@ async def _id_of(stores: Stores, text: str) -> str:
     return caller.key_id
 
 
-def _row(key: Key, spent: int) -> tuple[object, ...]:
+def _row(key: Key, account: str, spent: int) -> tuple[object, ...]:
     limit = key.monthly_limit
     return (
         key.id,
-        key.account_id,
+        account,
         key.name,
         key.label,
         _state(key),

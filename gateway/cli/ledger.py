@@ -15,10 +15,11 @@ import orjson
 
 from gateway.claim import is_claimed
 from gateway.cli.common import add_config, add_json, blueprint_of, print_json, print_table, whole, with_stores
-from gateway.cli.keys import find_account
-from gateway.errors import GatewayFault
-from gateway.http.api.usage import usage_of
-from gateway.server_secret import has_secret
+from gateway.cli.keys import every_account, find_account
+from gateway.config import Config
+from gateway.errors import CallerFault, GatewayFault
+from gateway.http.api.usage import NO_KEY, usage_of
+from gateway.server_secret import has_secret, server_secret
 from gateway.stores import OTHER_COUNTS, Account, Entry, Stores
 
 _DAY = 86_400
@@ -48,7 +49,7 @@ def add_commands(commands: Any) -> None:
     usage.add_argument(
         "account", nargs="?", help="the account's id, name or e-mail address; left out, a line for each account"
     )
-    usage.add_argument("--key", help="only this key's (id)")
+    usage.add_argument("--key", help="only this key's (id; `console`: what was asked without one)")
     usage.add_argument("--days", help="UTC days including today (30)")
     usage.add_argument("--start", help="the first UTC day, such as 2026-01-31")
     usage.add_argument("--end", help="the last UTC day, itself included")
@@ -110,7 +111,9 @@ def run_show(options: argparse.Namespace) -> int:
 
 
 def run_export(options: argparse.Namespace) -> int:
-    """CSV with a header line, or one JSON object per line."""
+    """CSV with a header line, or one JSON object per line. Raises CallerFault for days in the wrong order."""
+    if options.start is not None and options.end is not None and options.start > options.end:
+        raise CallerFault("--start is after --end: name the first day, and the last one, itself included")
 
     async def work(stores: Stores) -> int:
         account_id = None if options.account is None else (await find_account(stores, options.account)).id
@@ -135,13 +138,15 @@ def run_usage(options: argparse.Namespace) -> int:
     query = {name: getattr(options, name) for name in ("key", "days", "start", "end")}
     query["group_by"] = options.by
     query = {name: value for name, value in query.items() if value is not None}
-    thresholds = blueprint_of(options).config.alerts.thresholds
+    config = blueprint_of(options).config
 
     async def work(stores: Stores) -> int:
-        if options.account is None:
-            return await _usage_of_all(stores, query, thresholds, options.json)
-        account = await find_account(stores, options.account)
-        found = await usage_of(stores, account.id, query, thresholds)
+        account = None if options.account is None else await find_account(stores, options.account)
+        if options.key is not None and options.key != NO_KEY:
+            account = await _owner_of(stores, options.key, account)
+        if account is None:
+            return await _usage_of_all(stores, query, config, options.json)
+        found = await usage_of(stores, account.id, query, config)
         if options.json:
             print_json(found)
             return 0
@@ -159,11 +164,18 @@ def run_usage(options: argparse.Namespace) -> int:
     return with_stores(options, work)
 
 
-async def _usage_of_all(stores: Stores, query: dict[str, str], thresholds: tuple[int, ...], as_json: bool) -> int:
-    accounts: list[Account] = []
-    while page := await stores.accounts.list_accounts(after=accounts[-1].id if accounts else "", limit=500):
-        accounts += page
-    found = [(account, await usage_of(stores, account.id, query, thresholds)) for account in accounts]
+async def _owner_of(stores: Stores, key_id: str, account: Account | None) -> Account:
+    """The account of a key. account: whose it must be. Raises CallerFault for a key that is not there."""
+    key = await stores.keys.get_key(key_id)
+    owner = None if key is None else await stores.accounts.get_account(key.account_id)
+    if owner is None or (account is not None and owner.id != account.id):
+        whose = "" if account is None else f" of '{account.name}'"
+        raise CallerFault(f"there is no key{whose} with the id '{key_id}'; see: gateway keys list", status=404)
+    return owner
+
+
+async def _usage_of_all(stores: Stores, query: dict[str, str], config: Config, as_json: bool) -> int:
+    found = [(account, await usage_of(stores, account.id, query, config)) async for account in every_account(stores)]
     if as_json:
         print_json([{"account_id": account.id, "name": account.name, **usage} for account, usage in found])
         return 0
@@ -224,22 +236,23 @@ def run_backup(options: argparse.Namespace) -> int:
 
 
 def run_restore(options: argparse.Namespace) -> int:
-    """Checks the backup first. Raises GatewayFault when it is not sound, or a database is there without --force."""
+    """Checks the backup first. Raises GatewayFault when it is not sound, of a newer gateway, or of another secret
+    than the one that is here, or a database is there without --force."""
     blueprint = blueprint_of(options)
     config = blueprint.config
     if is_claimed(config.data):
         raise GatewayFault("a gateway is running on this data folder; stop it first")
+    secret = server_secret(config.data) if has_secret(config.data) else None
     place = asyncio.run(
         blueprint.stores_kind().restore(
-            config.database.url, str(config.data.absolute()), str(options.file), replace=options.force
+            config.database.url, str(config.data.absolute()), str(options.file), replace=options.force, secret=secret
         )
     )
-    secret = has_secret(config.data)
     if options.json:
-        print_json({"database": place, "secret": secret})
+        print_json({"database": place, "secret": secret is not None})
         return 0
     print(f"restored {place}")
-    if not secret:
+    if secret is None:
         print(f"No server secret is in {config.data}: without the one of this database no key works. Put it there.")
     return 0
 

@@ -9,6 +9,7 @@ whole request whose input is longer than its start, as ours do. What has no coun
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ _CLASSES = MappingProxyType(
         "input_mtok": ("input", Decimal(1)),
         "cache_read_mtok": ("cached_input", Decimal(1)),
         "cache_write_mtok": ("cache_write", Decimal(1)),
+        "cache_write_1h_mtok": ("cache_write_1h", Decimal(1)),
         "output_mtok": ("output", Decimal(1)),
         "input_audio_mtok": ("audio_input", Decimal(1)),
         "output_audio_mtok": ("audio_output", Decimal(1)),
@@ -87,7 +89,8 @@ def edition() -> str:
         return f"{PACKAGE} {version(PACKAGE)}"
     except PackageNotFoundError:
         raise GatewayFault(
-            f"The package {PACKAGE} is not installed; it comes with `pip install 'tollgate[catalogue]'`."
+            f"The package {PACKAGE} is not installed; add it with: "
+            f"{sys.executable} -m pip install 'tollgate[catalogue]'"
         ) from None
 
 
@@ -154,12 +157,13 @@ def _amount(price: Decimal | Mapping[str, Decimal]) -> str:
     return f"{{{', '.join(f'{kind}: {_plain(one)}' for kind, one in price.items())}}}"
 
 
-def price_text(prices: Amounts, tiers: Tiers) -> str:
-    """Prices as they stand in the YAML: `{input: 0.4, output: 1.6}`."""
+def price_text(prices: Amounts, tiers: Tiers, *, batch: Decimal | None = None) -> str:
+    """Prices as they stand in the YAML: `{input: 0.4, output: 1.6}`. batch: the part of them that is due in a batch."""
 
     def members(found: Amounts) -> str:
         listed = [name for name, _ in _CLASSES.values() if name in found]
         return ", ".join(f"{name}: {_amount(found[name])}" for name in dict.fromkeys([*listed, *found]))
 
     raised = ", ".join(f"{{above: {above}, {members(found)}}}" for above, found in tiers)
-    return f"{{{members(prices)}{f', tiers: [{raised}]' if raised else ''}}}"
+    more = f", tiers: [{raised}]" if raised else ""
+    return f"{{{members(prices)}{more}{'' if batch is None else f', batch: {_plain(batch)}'}}}"

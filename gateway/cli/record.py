@@ -69,7 +69,8 @@ class Replayed:
 
 
 def run_replay(options: argparse.Namespace) -> int:
-    """Exit status 0 when nothing differs, 1 otherwise. Raises ConfigFault, GatewayFault."""
+    """Exit status 0 when nothing differs, 1 otherwise. Raises ConfigFault, GatewayFault, and OSError for a file that
+    cannot be read."""
     blueprint = blueprint_of(options)
     path: Path | None = options.path
     if path is None:
@@ -78,7 +79,7 @@ def run_replay(options: argparse.Namespace) -> int:
         path = blueprint.config.data / blueprint.config.record.folder
     try:
         transcripts = load_transcripts(path) if path.is_dir() else [load_transcript(path)]
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise GatewayFault(str(error)) from error
     catalog = catalog_of(blueprint)
     results = [replay(blueprint, catalog, transcript) for transcript in transcripts]

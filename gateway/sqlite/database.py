@@ -25,6 +25,7 @@ from gateway.api.stores import (
     Stored,
     Stores,
     derive,
+    other_secret,
 )
 from gateway.sqlite.audit import SqliteAudit
 from gateway.sqlite.engine.core import Core, Reader, Row, open_writing
@@ -199,10 +200,7 @@ def _check_secret(connection: sqlite3.Connection, secret: bytes, adopt: bool) ->
     if hmac.compare_digest(stored, mark):
         return
     if not adopt:
-        raise GatewayFault(
-            "The server secret is not the one this database was made with, so none of its keys would work. "
-            "Restore the secret that belongs to it."
-        )
+        raise other_secret("this database was")
     connection.execute("UPDATE facts SET value = ? WHERE name = 'secret'", (mark,))
 
 
@@ -236,7 +234,9 @@ def _connect(path: Path, secret: bytes, adopt_secret: bool) -> sqlite3.Connectio
             if not reserve.give_up():
                 raise
             connection = _open(path)
-    except (OSError, sqlite3.Error) as error:
+    except OSError as error:
+        raise GatewayFault(f"The database {path} cannot be opened for writing: {error.strerror or error}.") from error
+    except sqlite3.Error as error:
         full = " (its disk is full: make room)" if free_beside(path) < SIZE else ""
         raise GatewayFault(f"The database {path} cannot be opened for writing: {error}{full}.") from error
     try:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
 
 from gateway.api import GatewayFault
-from gateway.api.stores import MigrationPlan, MigrationStep, Stores, StoresSettings
+from gateway.api.stores import (
+    DATABASE_MARK,
+    MigrationPlan,
+    MigrationStep,
+    Stores,
+    StoresSettings,
+    derive,
+    other_secret,
+)
 from gateway.sqlite.database import backup_database, open_stores
 from gateway.sqlite.engine.migrations import STEPS, WHAT
 from gateway.sqlite.engine.presence import folder_of, in_use, living_in
@@ -72,11 +81,11 @@ class SqliteKind:
         await (await self.open(url, settings)).close()
         return plan
 
-    async def restore(self, url: str, data: str, source: str, *, replace: bool) -> str:
+    async def restore(self, url: str, data: str, source: str, *, replace: bool, secret: bytes | None = None) -> str:
         """Check the backup, copy it, check the copy, and swap; what the old database left beside its file goes with it.
         Refused while a process has the old one open, whatever its pid file says."""
         target = self.path(url, data)
-        await asyncio.to_thread(_restore, Path(source), target, replace)
+        await asyncio.to_thread(_restore, Path(source), target, replace, secret)
         return str(target)
 
 
@@ -92,19 +101,38 @@ def _plan(path: Path) -> MigrationPlan:
     steps = tuple(MigrationStep("expand", number, WHAT[number - 1]) for number in range(version + 1, len(STEPS) + 1))
     blocked = ""
     if version > len(STEPS):
-        blocked = f"the database has version {version}, made by a newer gateway; this one knows {len(STEPS)}"
+        blocked = _newer(version)
     elif steps and living:
         blocked = f"{living} of the gateway's processes have {path} open: stop them first"
     return MigrationPlan(version, len(STEPS), steps, living, blocked)
 
 
-def _restore(source: Path, target: Path, replace: bool) -> None:
+def _check_backup(source: Path, secret: bytes | None) -> None:
+    """Raise GatewayFault for what this program could not open, and for what is not sound."""
+    if not source.is_file():  # SQLite would make one
+        raise GatewayFault(f"{source}: there is no such file")
     try:
+        with closing(sqlite3.connect(source, timeout=PATIENCE)) as connection:
+            connection.execute("PRAGMA query_only = ON")
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            if version > len(STEPS):
+                raise GatewayFault(f"{source}: {_newer(version)}; install that one, and restore it with its command")
+            mark = connection.execute("SELECT value FROM facts WHERE name = 'secret'").fetchone()
         found = check_database(source)
     except sqlite3.Error as error:
         raise GatewayFault(f"{source} is not a database of this gateway: {error}") from error
     if found:
         raise GatewayFault(f"{source} is not sound: {found[0]}")
+    if mark and secret is not None and not hmac.compare_digest(mark[0], derive(secret, DATABASE_MARK)):
+        raise other_secret(f"{source} was")
+
+
+def _newer(version: int) -> str:
+    return f"the database has version {version}, made by a newer gateway; this one knows {len(STEPS)}"
+
+
+def _restore(source: Path, target: Path, replace: bool, secret: bytes | None) -> None:
+    _check_backup(source, secret)
     if target.exists() and not replace:
         raise GatewayFault(f"{target} exists; add --force to replace it")
     if in_use(folder_of(target)):

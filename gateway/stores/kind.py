@@ -176,8 +176,8 @@ class StoresKind(Protocol):
         """Make all steps of `plan`, and return what it was. Raises GatewayFault, having changed nothing, while a
         gateway lives that cannot live with them (`MigrationPlan.blocked`)."""
 
-    async def restore(self, url: str, data: str, source: str, *, replace: bool) -> str:
-        """Put a backup in the database's place, after checking it; returns where that is. data: as in `StoresSettings`;
-        the secret is not needed for it, and must not be made by it. replace: also when there is a
-        database already. Nobody else may have it open. Raises GatewayFault, having changed nothing, when it cannot
-        be done."""
+    async def restore(self, url: str, data: str, source: str, *, replace: bool, secret: bytes | None = None) -> str:
+        """Put a backup in the database's place, after checking it; returns where that is. data: as in `StoresSettings`.
+        secret: the server's where there is one, else None: it is not needed, and must not be made for it; but a backup
+        that belongs to another one is refused. replace: also when there is a database already. Nobody else may have it
+        open. Raises GatewayFault, having changed nothing, when it cannot be done."""

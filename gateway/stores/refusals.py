@@ -29,6 +29,20 @@ def too_poor(request: HoldRequest, *, balance: int, held: int, room: int, ceilin
     )
 
 
+OTHER_SECRET = "other_server_secret"
+"""The code of `other_secret`."""
+
+
+def other_secret(what: str) -> GatewayFault:
+    """A database, or its backup, that was made with another server secret: with this one, every key would silently be
+    unknown. what: `this database was`, say."""
+    return GatewayFault(
+        f"The server secret is not the one {what} made with, so none of its keys would work. Restore the secret that "
+        "belongs to it.",
+        code=OTHER_SECRET,
+    )
+
+
 def no_account() -> Refusal:
     """404"""
     return Refusal("There is no such account.", status=404, code="account_not_found")

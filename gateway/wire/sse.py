@@ -67,13 +67,16 @@ class EventReader:
     def feed_data(self, data: bytes) -> list[bytes]:
         """Like `feed`, but return only the payloads, undecoded, and leave out empty ones (`data:` as a heartbeat).
 
-        For the OpenAI dialect of streams, whose events have neither names nor ids.
+        For dialects whose events have no names, or repeat in their data what the name says.
         """
         payloads = []
         for block in self._blocks(data):
             if block[:6] == b"data: " and b"\n" not in block:
                 if len(block) > 6:
                     payloads.append(block[6:])
+            elif block[:7] == b"event: " and block.count(b"\n") == 1 and (at := block.find(b"\ndata: ")) > 0:
+                if len(block) > at + 7:
+                    payloads.append(block[at + 7 :])
             elif block:
                 event = self._read(block)
                 if event is not None and event.data:

@@ -13,6 +13,7 @@ import orjson
 import pytest
 import yaml
 
+from gateway.blueprint import read_blueprint
 from gateway.cli import main, pricelist
 from gateway.cli.catalogue import Found
 from gateway.cli.pricelist import PriceList, price_text, read_list
@@ -74,14 +75,16 @@ class TestReading:
             "input_audio_mtok": Decimal("3"),
             "output_image_mtok": None,
             "cache_write_1h_mtok": Decimal("10"),
+            "storage_searches_kcount": Decimal("2.5"),
         }
         listed = pricelist._listed(model(prices), NOW)
         text = price_text(listed.prices, listed.tiers)
         expected = (
-            "input: 0.4, cached_input: 0.1, output: 1.6, audio_input: 3, per_request: 0.005, per_web_search: 0.01"
+            "input: 0.4, cached_input: 0.1, cache_write_1h: 10, output: 1.6, audio_input: 3, per_request: 0.005, "
+            "per_web_search: 0.01"
         )
         assert text == f"{{{expected}}}"
-        assert listed.notes == ["not billed here: cache_write_1h_mtok 10"]
+        assert listed.notes == ["not billed here: storage_searches_kcount 2.5"]
 
     def test_tiers(self) -> None:
         prices = {
@@ -172,6 +175,25 @@ class TestCommand:
         assert taken["price"]["input"] < 99
         assert taken["context"] > 100_000
 
+    @pytest.mark.parametrize("taking", [(), ("--take",)])
+    def test_what_no_list_tells_stays(self, run: Any, tmp_path: Path, taking: tuple[str, ...]) -> None:
+        """So that the section can stand in the place of the one that is there."""
+        config = tmp_path / "config.yaml"
+        config.write_text(
+            "providers: {openai: {api_key: sk-nothing}}\nmodels:\n"
+            "  openai/gpt-4.1-mini: {price: {input: 99, output: 199, batch: 0.5}, max_output: 5, name: 'a: $${b}', "
+            "timeouts: {first_byte: 90s}, input_modalities: [text, image], supported_parameters: [seed]}\n"
+            "  openai/text-embedding-3-small: {price: {input: 9, output: 0}, operations: [embeddings]}\n"
+            "  openai/omni-moderation-latest: {free: true, operations: [moderations]}\n"
+        )
+        before = config_of(config)
+        config.write_text("providers: {openai: {api_key: sk-nothing}}\n" + run("--configured", *taking))
+        after = config_of(config)
+        for model, one in before.items():
+            for name in {"free", *one.settings.model_fields_set} - ({"price"} if taking else set()):
+                assert getattr(after[model].settings, name) == getattr(one.settings, name), (model, name)
+        assert after["openai/gpt-4.1-mini"].settings.price.batch == Decimal("0.5")
+
     def test_without_any_key_it_is_the_file_that_counts(self, run: Any, tmp_path: Path) -> None:
         """Not demo mode, in which the embedded model stands in for all of them, free."""
         (tmp_path / "config.yaml").write_text(
@@ -194,6 +216,10 @@ class TestCommand:
         assert found["openai/gpt-4.1-mini"]["listed"]["id"] == "gpt-4.1-mini"
         assert found["openai/gpt-4.1-mini"]["differences"]
         assert found["echo/echo"]["listed"] is None
+
+
+def config_of(path: Path) -> Any:
+    return read_blueprint(path, {}).config.models
 
 
 def test_a_provider_by_its_address() -> None:

@@ -123,7 +123,7 @@ def test_an_account_is_found_by_its_address(gateway: Terminal) -> None:
     gateway("accounts", "erase-login", "ada@example.org")
     assert "there is no account" in gateway("accounts", "reset-password", "ada@example.org", status=1)
     gateway("accounts", "create", "grace@example.org")
-    assert "give the id" in gateway("accounts", "grant", "grace@example.org", "5", status=1)
+    assert "give the id" in gateway("accounts", "grant", "grace@example.org", "5", status=2)
 
 
 def test_links_let_people_in_and_are_listed_without_their_secret(gateway: Terminal) -> None:
@@ -261,6 +261,12 @@ def test_check_plugins_and_models(gateway: Terminal) -> None:
     assert isinstance(plugins, dict)
     assert plugins["phases"]["admit_call"][:2] == ["rate_limit", "quota"]
     assert "echo/echo" in gateway("models")
+    pattern = "local/*: {price: {input: 0.5, output: 2}, context: 4096}"
+    local = "{plugin: openai, base_url: http://127.0.0.1:9/v1}"
+    gateway.config.write_text(
+        CONFIG.replace("{echo: {", f"{{local: {local}, echo: {{").replace("models: {", f"models: {{{pattern}, ")
+    )
+    assert re.search(r"local/\* +as listed +0.5 +2 +4096", gateway("models"))
 
 
 def test_the_ledger(gateway: Terminal) -> None:
@@ -331,6 +337,44 @@ def test_restore_asks_the_locks_and_destroys_nothing_it_cannot_replace(
     )
 
 
+def test_restore_takes_what_this_gateway_can_open_with_the_secret_that_is_here(
+    gateway: Terminal, tmp_path: Path
+) -> None:
+    gateway("accounts", "create", "Ada")
+    copy, newer, data = tmp_path / "copy.db", tmp_path / "newer.db", tmp_path / "data"
+    for made in (copy, newer):
+        gateway("backup", str(made))
+    with contextlib.closing(sqlite3.connect(newer)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    assert "made by a newer gateway" in gateway("restore", str(newer), "--force", status=1)
+    assert "there is no such file" in gateway("restore", str(tmp_path / "none.db"), "--force", status=1)
+    assert not (tmp_path / "none.db").exists()
+    secret = (data / "secret").read_text()
+    (data / "secret").write_text("ab" * 32 + "\n")
+    assert "copy.db was made with" in gateway("restore", str(copy), "--force", status=1)
+    (data / "secret").unlink()
+    assert "No server secret" in gateway("restore", str(copy), "--force")
+    (data / "secret").write_text(secret)
+    (data / "secret").chmod(0o600)
+    assert "Ada" in gateway("accounts", "list")
+
+
+def test_no_secret_is_made_beside_a_database_that_belongs_to_another(gateway: Terminal, tmp_path: Path) -> None:
+    """`gateway secret show` would show one that opens nothing."""
+    gateway("accounts", "create", "Ada")
+    secret = tmp_path / "data" / "secret"
+    kept = secret.read_text()
+    secret.unlink()
+    assert "There is no server secret" in gateway("accounts", "create", "Bob", status=1)
+    assert not secret.exists()
+    assert "no gateway has used" in gateway("secret", "show", status=2)
+    secret.write_text("ab" * 32 + "\n")
+    secret.chmod(0o600)
+    assert "is not the one this database was made with" in gateway("accounts", "create", "Bob", status=1)
+    secret.write_text(kept)
+    assert "Ada" in gateway("accounts", "list")
+
+
 def test_reload_signals_nobody_by_a_stale_number(gateway: Terminal, tmp_path: Path) -> None:
     gateway("accounts", "create", "Ada")
     (tmp_path / "data" / PID_FILE).write_text(f"{os.getpid()}\n")  # SIGHUP would end this process
@@ -393,9 +437,21 @@ def test_usage_of_one_and_of_all_in_the_shape_of_the_api(gateway: Terminal) -> N
     assert isinstance(by_user, dict)
     assert (by_user["group_by"], by_user["groups"]) == ("user", [])
     assert re.search(r"USER +CREDITS +REQUESTS +TOKENS", gateway("usage", "Ada", "--by", "user"))
+    assert "group_by: expected `user`" in gateway("usage", "--by", "team", status=2)
+    gateway.config.write_text(CONFIG + "usage: {tag_metadata: [team]}\n")
     assert re.search(r"NAME +TEAM +CREDITS +REQUESTS +TOKENS", gateway("usage", "--by", "team"))
-    assert "start: expected a day" in gateway("usage", "Ada", "--start", "soon", status=1)
-    assert "days: " in gateway("usage", "Ada", "--days", "0", status=1)
+    assert "start: expected a day" in gateway("usage", "Ada", "--start", "soon", status=2)
+    assert "days: " in gateway("usage", "Ada", "--days", "0", status=2)
+
+
+def test_usage_of_a_key_is_its_accounts(gateway: Terminal) -> None:
+    for name in ("Ada", "Bob"):
+        gateway("accounts", "create", name)
+    made: Any = gateway.json("keys", "create", "--account", "Ada")
+    assert gateway("usage", "--key", made["id"]).startswith("Ada: ")
+    assert "of 'Bob'" in gateway("usage", "Bob", "--key", made["id"], status=1)
+    assert "there is no key" in gateway("usage", "--key", "key_none", status=1)
+    assert "Bob" in gateway("usage", "--key", "console")
 
 
 def test_the_ledger_of_some_days(gateway: Terminal) -> None:
@@ -403,6 +459,7 @@ def test_the_ledger_of_some_days(gateway: Terminal) -> None:
     today = time.strftime("%Y-%m-%d", time.gmtime())
     assert len(gateway("ledger", "export", "--start", today, "--end", today).splitlines()) == 2
     assert len(gateway("ledger", "export", "--end", "2020-12-31").splitlines()) == 1
+    assert "--start is after --end" in gateway("ledger", "export", "--start", today, "--end", "2020-12-31", status=2)
     with pytest.raises(SystemExit):
         gateway("ledger", "export", "--start", "yesterday")
 
@@ -455,7 +512,7 @@ def test_thresholds_of_alerts(gateway: Terminal) -> None:
     assert key["alert_thresholds"] == []
     changed: Any = gateway.json("keys", "update", key["id"], "--alert-at", "none")
     assert (changed["alert_thresholds"], changed["monthly_limit"]) == (None, 5)
-    assert "--alert-at" in gateway("accounts", "update", "Ada", "--alert-at", "soon", status=1)
+    assert "--alert-at" in gateway("accounts", "update", "Ada", "--alert-at", "soon", status=2)
     usage: Any = gateway.json("usage", "Ada")
     assert usage["budget"]["thresholds"] == [50, 90]
 
@@ -482,7 +539,7 @@ def test_an_account_is_exported_and_erased_at_providers_too(
     with_stores(argparse.Namespace(config=gateway.config), keep)
     exported = [orjson.loads(line) for line in gateway("accounts", "export", "Ada").splitlines()]
     assert [one["type"] for one in exported] == ["account", "entry"]
-    assert "does not match" in gateway("accounts", "erase", "Ada", "--name", "ada", status=1)
+    assert "does not match" in gateway("accounts", "erase", "Ada", "--name", "ada", status=2)
     said = gateway("accounts", "erase", "Ada", "--name", "Ada", status=1)
     assert "1 files deleted, 0 batches cancelled" in said
     assert re.search(r"off +file-2 +.*switched off", said)

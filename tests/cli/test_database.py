@@ -118,6 +118,11 @@ def test_migrate_tells_what_would_be_done_does_it_and_has_nothing_left(run, key,
     assert "done" in run("db", "migrate")
     assert "nothing was to be done" in run("db", "migrate")
     run("ledger", "check")
+    with sqlite3.connect(data / "gateway.db") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    run("db", "migrate", "--plan", status=1)
+    assert "made by a newer gateway" in run.errors
 
 
 def test_migrate_where_no_gateway_was_started(run, data):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import orjson
 import pytest
 
 from gateway.cli import main
+from gateway.sqlite.engine.migrations import STEPS
 from gateway.testing import FakeUpstream, Reply, json_reply, openai_completion, openai_error
 
 FINE = openai_completion("Hi")
@@ -136,6 +139,26 @@ def test_files_that_others_can_read(doctor: Any, tmp_path: Path) -> None:
     found = doctor("--no-calls", status=1)
     assert found[str(tmp_path / ".env")]["advice"] == f"chmod 600 {tmp_path / '.env'}"
     assert found[str(tmp_path / "data" / "secret")]["state"] == "fault"
+
+
+def test_a_database_that_cannot_be_used(doctor: Any, tmp_path: Path, capsys: Any) -> None:
+    assert doctor("--no-calls")["database"]["detail"].startswith("none yet")
+    assert main(["accounts", "create", "Ada", "--config", str(tmp_path / "config.yaml")]) == 0
+    capsys.readouterr()
+    assert doctor("--no-calls")["database"]["detail"] == f"version {len(STEPS)}"
+    secret = tmp_path / "data" / "secret"
+    kept = secret.read_text()
+    secret.unlink()
+    found = doctor("--no-calls", status=1)["database"]
+    assert (found["state"], "secret is missing" in found["detail"]) == ("fault", True)
+    assert not secret.exists()
+    secret.write_text(kept)
+    secret.chmod(0o600)
+    for version, state, words in ((4, "ok", "the next start"), (99, "fault", "newer gateway")):
+        with closing(sqlite3.connect(tmp_path / "data" / "gateway.db")) as connection:
+            connection.execute(f"PRAGMA user_version = {version}")
+        found = doctor("--no-calls", status=int(state == "fault"))["database"]
+        assert (found["state"], words in found["detail"]) == (state, True)
 
 
 def test_a_configuration_that_is_wrong(doctor: Any) -> None:

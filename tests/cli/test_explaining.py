@@ -66,5 +66,5 @@ def test_other_kinds(explain: Any) -> None:
 
 
 def test_what_cannot_be_asked(explain: Any) -> None:
-    assert "takes no model calls" in explain("--path", "/v1/explain", status=1)
-    assert "expected NAME:VALUE" in explain("--header", "x", status=1, credits=7)
+    assert "takes no model calls" in explain("--path", "/v1/explain", status=2)
+    assert "expected NAME:VALUE" in explain("--header", "x", status=2, credits=7)

@@ -50,7 +50,7 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_what_cannot_be_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["init", str(tmp_path), "--set", "no value"]) == 1
+    assert main(["init", str(tmp_path), "--set", "no value"]) == 2
     assert "expected NAME=VALUE" in capsys.readouterr().err
     assert not (tmp_path / "config.yaml").exists()
 

@@ -329,8 +329,13 @@ class TestMedia:
         assert "40,000 credits, 0.04 USD" in await chat.text(".message.assistant .figures")
         assert chat.sent == [{"model": "fake/draws", "prompt": "A <b>red</b> house"}]
         assert await chat.site.spent() == 40_000
+        assert not await chat.page.get_by_label("Voice").is_visible(), "it does not speak"
+        await chat.page.get_by_label("Size").select_option("1536x1024")
+        await chat.page.get_by_label("Quality").select_option("high")
         await chat.click("View code")
-        assert "client.images.generate(" in await chat.page.locator("#program-python + label + .tab code").inner_text()
+        program = await chat.page.locator("#program-python + label + .tab code").inner_text()
+        assert "client.images.generate(" in program
+        assert 'size="1536x1024",\n    quality="high",' in program
         await chat.page.keyboard.press("Escape")
         await chat.click("Dry run")
         assert "40,000 credits" in await chat.page.locator(".explained dl").inner_text()
@@ -360,7 +365,11 @@ class TestMedia:
         sound = chat.page.locator(".message.assistant audio")
         assert await sound.get_attribute("src") == "data:audio/mpeg;base64," + base64.b64encode(b"ID3...").decode()
         assert await chat.page.get_by_role("link", name="Save speech.mp3").get_attribute("download") == "speech.mp3"
-        assert chat.model.requests[0].json["input"] == "Good morning"
+        assert (chat.model.requests[0].json["input"], chat.model.requests[0].json["voice"]) == ("Good morning", "alloy")
+        await chat.page.get_by_label("Voice").fill("Kore")
+        chat.model.reply(Reply([b"ID3..."], media_type="audio/mpeg", framing="length"))
+        await chat.send("Good evening")
+        assert chat.model.requests[1].json["voice"] == "Kore"
         async with chat.page.expect_file_chooser() as chosen:
             await chat.click("Attach")
         await (await chosen.value).set_files([{"name": "a.txt", "mimeType": "text/plain", "buffer": b"a"}])
@@ -368,8 +377,8 @@ class TestMedia:
         await chat.write("And this")
         await chat.page.keyboard.press("Enter")
         assert "takes a text only" in await chat.text("[data-part=said]")
-        assert await chat.page.locator(".message").count() == 2, "nothing is sent, and nothing that was written is lost"
-        assert len(chat.model.requests) == 1
+        assert await chat.page.locator(".message").count() == 4, "nothing is sent, and nothing that was written is lost"
+        assert len(chat.model.requests) == 2
 
     async def test_models_that_can_do_nothing_here_are_not_offered(self, open_chat):
         chat = await open_chat("/chat?model=fake%2Fembeds")

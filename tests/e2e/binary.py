@@ -46,7 +46,7 @@ async def running_binary(program: Path, folder: Path, config: Mapping[str, Any])
     try:
         async with aiohttp.ClientSession() as session:
             await _answers(session, f"http://127.0.0.1:{port}/healthz", process)
-            stores = await open_stores(read_blueprint(path, env))
+            stores = await open_stores(await asyncio.to_thread(read_blueprint, path, env))
             try:
                 account = await stores.accounts.create_account("test", grant=CREDITS)
                 _, key = await stores.keys.create_key(account.id, KeySettings(name="test"))

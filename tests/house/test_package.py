@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import subprocess
 import sys
@@ -14,18 +15,40 @@ PIN = re.compile(r"^([\w.-]+)==([^ ]+)", re.MULTILINE)
 
 
 @pytest.fixture(scope="session")
-def wheel_names(root, tmp_path_factory) -> list[str]:
+def wheel(root, tmp_path_factory) -> zipfile.ZipFile:
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(command, cwd=root, check=True, capture_output=True)
     [wheel] = folder.glob("*.whl")
-    return zipfile.ZipFile(wheel).namelist()
+    return zipfile.ZipFile(wheel)
 
 
-def test_the_wheel_is_the_package(root, wheel_names, gateway_sources):
+@pytest.fixture(scope="session")
+def wheel_names(wheel) -> list[str]:
+    return wheel.namelist()
+
+
+def test_the_wheel_is_the_package_with_the_bundled_plugins(root, wheel, wheel_names, gateway_sources, plugin_sources):
     python_files = {name for name in wheel_names if name.endswith(".py")}
-    assert python_files == {source.path for source in gateway_sources}
-    assert {name.split("/")[0] for name in wheel_names} == {"gateway", "tollgate-0.1.0.dist-info"}
+    bundled = [source.path.split("/", 2) for source in plugin_sources]
+    inside = {path for _, _, path in bundled if path.startswith("tollgate_")}
+    assert python_files == {source.path for source in gateway_sources} | inside
+    packages = {name.split("/")[0] for name in inside}
+    assert len(packages) == len(list((root / "plugins").glob("*/pyproject.toml")))
+    assert {name.split("/")[0] for name in wheel_names} == {"gateway", "tollgate-0.1.0.dist-info", *packages}
+    assert not [name for name in wheel_names if name.endswith(".pyc")]
+
+
+def test_the_wheel_has_the_plugins_entry_points_and_needs_what_they_need(root, wheel):
+    points = configparser.ConfigParser()
+    points.read_string(wheel.read("tollgate-0.1.0.dist-info/entry_points.txt").decode())
+    tables = [tomllib.loads(path.read_text())["project"] for path in (root / "plugins").glob("*/pyproject.toml")]
+    assert dict(points["gateway"]) == {
+        name: place for table in tables for name, place in table["entry-points"]["gateway"].items()
+    }
+    ours = set(tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"])
+    for table in tables:
+        assert set(table["dependencies"]) - {"tollgate"} <= ours, table["name"]
 
 
 def test_the_wheel_carries_its_data(root, wheel_names):
@@ -33,6 +56,9 @@ def test_the_wheel_carries_its_data(root, wheel_names):
     wanted |= {f"gateway/shared/{path.relative_to(root)}" for path in (root / "docs").rglob("*.md")}
     data = [path for path in (root / "gateway").rglob("*") if path.suffix in {".sql", ".yaml", ".css", ".js", ".html"}]
     wanted |= {str(path.relative_to(root)) for path in data}
+    beside = [path for path in (root / "plugins").glob("*/tollgate_*/**/*") if path.suffix in {".sql", ".typed"}]
+    assert beside
+    wanted |= {path.relative_to(root).as_posix().split("/", 2)[2] for path in beside}
     assert wanted - set(wheel_names) == set()
 
 

@@ -58,6 +58,14 @@ CASES: list[tuple[str, bytes, list[Event], Event | None]] = [
     ("empty data is an event", b"data\n\n", [Event(b"")], None),
     ("name without data is none", b"event: x\n\ndata: a\n\n", [Event(b"a")], None),
     ("name", b"event: x\ndata: a\n\ndata: b\n\n", [Event(b"a", "x"), Event(b"b")], None),
+    ("name, no space", b"event: x\ndata:a\n\n", [Event(b"a", "x")], None),
+    (
+        "name, nothing",
+        b"event: x\ndata: \n\nevent: x\ndata: \ndata: b\n\n",
+        [Event(b"", "x"), Event(b"\nb", "x")],
+        None,
+    ),
+    ("name behind", b"data: a\nevent: x\n\nevent: \ndata: b\n\n", [Event(b"a", "x"), Event(b"b")], None),
     ("last name counts", b"event: x\nevent: y\ndata: a\n\n", [Event(b"a", "y")], None),
     (
         "id stays",

@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.budgets import account_budget, key_budget
+from gateway.config import Config
 from gateway.errors import CallerFault
 from gateway.http.api.fields import check_parameters
 from gateway.http.server.request_context import RequestContext
@@ -21,7 +22,6 @@ DEFAULT_DAYS = 30
 MOST_DAYS = 366
 _DAY = 86_400
 _FIRST_YEAR = 1970
-_LONGEST_TAG = 64
 _PARAMETERS = ("days", "start", "end", "key", "group_by")
 NO_KEY = "console"
 """What stands for calls without a key in place of one's id."""
@@ -32,8 +32,7 @@ async def get_usage(context: RequestContext) -> web.StreamResponse:
     (both included); `?key=ID` counts one key only, `?group_by=user` tells the values of a tag apart. Raises
     CallerFault 400 that names the parameter."""
     caller = await context.find_caller()
-    thresholds = context.runtime.config.alerts.thresholds
-    shown = await usage_of(context.gateway.stores, caller.account_id, context.request.query, thresholds)
+    shown = await usage_of(context.gateway.stores, caller.account_id, context.request.query, context.runtime.config)
     return context.json(shown | {"storage": await storage_of(context.runtime.quota, caller.account_id)})
 
 
@@ -50,12 +49,15 @@ async def storage_of(quota: StorageQuota, account_id: str) -> dict[str, int] | N
     }
 
 
-async def usage_of(
-    stores: Stores, account_id: str, query: Mapping[str, str], thresholds: tuple[int, ...]
-) -> dict[str, Any]:
+async def usage_of(stores: Stores, account_id: str, query: Mapping[str, str], config: Config) -> dict[str, Any]:
     """The usage object of one account for a query as `get_usage` takes it. Raises CallerFault 400."""
     check_parameters(query, _PARAMETERS)
-    now = time.time()
+    tag = query.get("group_by")
+    if tag is not None and tag not in (names := ("user", *config.usage.tag_metadata)):
+        raise CallerFault(
+            f"group_by: expected `user`, or a name of usage.tag_metadata; here {' or '.join(names)}.", param="group_by"
+        )
+    now, thresholds = time.time(), config.alerts.thresholds
     first, last = period(query, int(now))
     key_id = stored_key(query["key"]) if "key" in query else None
     account = (await account_budget(stores, account_id, now)).shown(thresholds)
@@ -63,7 +65,7 @@ async def usage_of(
     own = key if key is not None and key.account_id == account_id else None
     summary = await summary_of(stores, account_id, first, last, key_id)
     grouped: dict[str, Any] = {}
-    if (tag := query.get("group_by")) is not None:
+    if tag is not None:
         groups = await groups_of(stores, account_id, tag, summary, first, last, key_id)
         grouped = {"group_by": tag, "groups": groups}
     return {
@@ -98,9 +100,7 @@ async def groups_of(
     stores: Stores, account_id: str, name: str, whole: UsageSummary, first: date, last: date, key_id: str | None
 ) -> list[dict[str, Any]]:
     """The parts of `whole` by the values of the tag `name`: most credits first, then what has no such tag (`value` is
-    None). Raises CallerFault 400 for what can be no tag."""
-    if not 1 <= len(name) <= _LONGEST_TAG:
-        raise CallerFault("group_by: expected `user`, or a name of usage.tag_metadata.", param="group_by")
+    None)."""
     found = await stores.usage.by_tag(account_id, name, start=_seconds(first), end=_seconds(last) + _DAY, key_id=key_id)
     rest = {
         "value": None,

@@ -143,6 +143,6 @@ class MemoryKind:
         """Nothing is to be done."""
         return await self.plan(url, settings)
 
-    async def restore(self, url: str, data: str, source: str, *, replace: bool) -> str:
+    async def restore(self, url: str, data: str, source: str, *, replace: bool, secret: bytes | None = None) -> str:
         """There are no backups of it."""
         raise GatewayFault("a database in memory cannot be restored")

@@ -15,7 +15,8 @@ from gateway.wire.lenient import dump
 
 Json = dict[str, Any]
 
-_OBJECT = "chat.completion.chunk"
+CHUNK = "chat.completion.chunk"
+"""`object` of a chunk."""
 
 
 class ChunkRepair:
@@ -39,8 +40,8 @@ class ChunkRepair:
             return False
         if not choices:
             # The id that it lacks is that of the chunks that follow, which nobody knows yet.
-            changed = chunk.get("object") != _OBJECT
-            chunk["object"] = _OBJECT
+            changed = chunk.get("object") != CHUNK
+            chunk["object"] = CHUNK
             return changed
         changed = self._frame(chunk)
         for place, choice in enumerate(choices):
@@ -50,9 +51,9 @@ class ChunkRepair:
 
     def _frame(self, chunk: Json) -> bool:
         identity, created = chunk.get("id"), chunk.get("created")
-        if type(created) is int and chunk.get("object") == _OBJECT and type(identity) is str and identity:
+        if type(created) is int and chunk.get("object") == CHUNK and type(identity) is str and identity:
             return False
-        chunk["object"] = _OBJECT
+        chunk["object"] = CHUNK
         if type(created) is not int:
             chunk["created"] = int(created) if isinstance(created, float) and 0 <= created < 1e12 else self._created
         if type(identity) is not str or not identity:

@@ -7,17 +7,19 @@ from typing import Any
 import orjson
 
 from gateway.errors import Fault, UpstreamFault
-from gateway.wire.chat.repair import ChunkRepair
+from gateway.wire.chat.repair import CHUNK, ChunkRepair
 from gateway.wire.errors.render import fault_from_stream_event
 from gateway.wire.lenient import check_depth
 from gateway.wire.mending import load_mended
 from gateway.wire.text_pattern import TextPattern, text_member
-from gateway.wire.tokens import written_bytes
+from gateway.wire.tokens import text_bytes, written_bytes
 from gateway.wire.usage import find_usage
 
 Json = dict[str, Any]
 
 _TEXT = text_member("content", "reasoning_content", "arguments")
+_CHOICE = frozenset({"index", "delta", "logprobs", "finish_reason"})
+"""Members of a choice beside which there is nothing to look for."""
 
 
 class ChatTally:
@@ -64,6 +66,12 @@ class ChatTally:
                 self.usage = item.usage or self.usage
                 return items[: place + 1]
             else:
+                size = _words(item)
+                if size >= 0:
+                    self.chunks += 1
+                    self.text_bytes += size
+                    self.usage = item.get("usage") or self.usage
+                    continue
                 try:
                     self._repair.repair(item)
                 except Fault as fault:
@@ -145,6 +153,31 @@ def _written(choices: Any) -> int:
 def _text_only(chunk: Json) -> int:
     """For `TextPattern`: the size of a chunk's texts, -1 when there is more in it."""
     return -1 if chunk.get("error") or _is_notable(chunk) else _written(chunk["choices"])
+
+
+def _words(chunk: Json) -> int:
+    """The size of a chunk that is one piece of text or thought, sound in all its members, perhaps with a usage, as
+    translators make most of them; -1 for every other, which is repaired and counted member by member."""
+    choices, identity, usage = chunk.get("choices"), chunk.get("id"), chunk.get("usage")
+    if type(choices) is not list or len(choices) != 1 or type(identity) is not str or not identity:
+        return -1
+    choice = choices[0]
+    if (
+        type(choice) is not dict
+        or not choice.keys() <= _CHOICE
+        or choice.get("finish_reason") is not None
+        or chunk.get("object") != CHUNK
+        or type(chunk.get("created")) is not int
+        or not (usage is None or type(usage) is dict)
+    ):
+        return -1
+    index, delta = choice.get("index"), choice.get("delta")
+    if type(index) is not int or index < 0 or type(delta) is not dict or len(delta) != 1:
+        return -1
+    text = delta.get("content")
+    if text is None:
+        text = delta.get("reasoning_content")
+    return text_bytes(text) if type(text) is str and text else -1
 
 
 def _is_notable(chunk: Json) -> bool:

@@ -16,6 +16,8 @@ from .reading import REFUSED, Reading, as_wav, finish_of, refusal
 Delta = dict[str, Any]
 
 _TAKEN = frozenset({"content", "finishReason", "index", "logprobsResult"})
+_USUAL = frozenset({"content", "index"})
+"""What a candidate has before its end."""
 _TEXT_KEYS = frozenset({"text", "thought", "thoughtSignature", "thought_signature"})
 _OTHER_DATA = frozenset({"functionCall", "function_call", "inlineData", "inline_data"})
 
@@ -60,6 +62,8 @@ class Choice:
             for part in parts:
                 if type(part) is dict:
                     self._part(part, deltas)
+        if candidate.keys() <= _USUAL:
+            return deltas, None
         reason = candidate.get("finishReason")
         if type(reason) is str and reason:
             self.reason = reason

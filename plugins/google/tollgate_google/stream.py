@@ -34,6 +34,8 @@ CALL = b'"functionCall"'
 """In the events that hold arguments, whose numbers must keep their digits."""
 
 _TAKEN = frozenset({"candidates", "usageMetadata", "responseId", "error"})
+_USUAL = frozenset({"candidates", "usageMetadata", "responseId", "modelVersion"})
+"""What most events have. The version of the model is that of the first."""
 _MOST_CANDIDATES = 1000
 _OURS = frozenset({"id", "object", "created", "model", "choices", "usage"})
 
@@ -95,7 +97,7 @@ class ChunkTranslator:
 
     def feed(self, event: dict[str, Any], out: list[StreamItem]) -> None:
         """Take one response; append the chunks it makes. Raises a Fault for an error, and for nonsense."""
-        if not self._begun or not event.keys() <= _TAKEN or "error" in event:
+        if not self._begun or not event.keys() <= _USUAL:
             self._look(event)
         usage = event.get("usageMetadata")
         if type(usage) is dict:

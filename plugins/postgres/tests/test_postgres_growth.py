@@ -76,6 +76,7 @@ async def test_what_a_request_reads_is_the_same_beside_much_history(database_url
         assert (await stores.keys.authenticate(plain, "")).account_id == account.id
         for at in range(3):
             await live_through(stores, account, key, f"r{at}")
+        await asyncio.gather(*(live_beside_others(stores, account, key, f"b{at}") for at in range(8)))
         await stores.lanes.drain()
     read = {row[0]: row[1] for row in await ask(database_url, READ)}
     assert read["holds"] > 0, "it counts"
@@ -111,6 +112,19 @@ async def live_through(stores, account, key, name):
     await stores.notices.heard()
     await stores.open_holds()
     assert await stores.usage.find(name) is not None
+
+
+async def live_beside_others(stores, account, key, name):
+    """What most requests ask, and the database answers for several of them in one statement."""
+    await stores.counters.hit([(f"key:{key.id}", 100)], 60.0)
+    await stores.ledger.hold(
+        HoldRequest(name, account.id, key.id, "2026-11", None, Decimal(10), Decimal(2), 20, 1, "m")
+    )
+    stores.ledger.mark_dispatched(name)
+    stores.usage.record(
+        UsageRow(name, account.id, key.id, "m", "m", "/x", 200, Usage(5, 5), "provider", stores.database.now())
+    )
+    assert await stores.ledger.settle(name, 30, "provider", Usage(5, 5), "m") == 30
 
 
 def hold_rest(hold):

@@ -187,7 +187,7 @@ class PostgresKind:
 
         return await _ask(url, settings, work)
 
-    async def restore(self, url: str, data: str, source: str, *, replace: bool) -> str:
+    async def restore(self, url: str, data: str, source: str, *, replace: bool, secret: bytes | None = None) -> str:
         """PostgreSQL's own tools do it."""
         raise GatewayFault(f"a PostgreSQL database is not restored by the gateway; {_TOOLS}")
 

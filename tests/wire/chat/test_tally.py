@@ -15,6 +15,7 @@ from gateway.errors import Fault
 from gateway.wire.chat.repair import ChunkRepair
 from gateway.wire.chat.tally import ChatTally
 from gateway.wire.tokens import written_bytes
+from gateway.wire.usage import find_usage
 
 ODD_TEXTS = ['"}', '"},"finish_reason":"stop"', '\\"', "\n", "\u00e9", "\U0001f600", "\\u0041", "\x7f", ""]
 TEXTS = st.text(max_size=12) | st.sampled_from(ODD_TEXTS)
@@ -79,6 +80,54 @@ def test_the_pattern_gives_what_parsing_gives(parts: list[Any], one: str, mixed:
     assert [item if isinstance(item, dict) else orjson.loads(item) for item in given] == slow
     assert fast.usage is None
     assert fast.finish_reason == ""
+
+
+USAGES = st.sampled_from([None, {}, {"prompt_tokens": 1}, [], 0, "x"])
+ODD_MEMBERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.sampled_from([None, "", 7]),
+        "object": st.just("x"),
+        "created": st.sampled_from([1.5, True, None]),
+        "choices": st.sampled_from([None, [], [None], {}]),
+        "usage": USAGES,
+    },
+)
+ODD_CHOICE = st.fixed_dictionaries(
+    {},
+    optional={
+        "index": st.sampled_from([None, -1, True, "0", 1]),
+        "finish_reason": st.sampled_from(["", "stop", 3]),
+        "usage": USAGES,
+        "logprobs": st.none(),
+        "delta": st.sampled_from([None, {}, {"content": None}, {"content": 3}, {"content": [], "x": 1}]),
+    },
+)
+
+
+@given(st.lists(st.tuples(DELTAS, ODD_MEMBERS, ODD_CHOICE), max_size=8))
+def test_parsed_chunks_of_words_are_counted_as_all_others_are(parts: list[Any]) -> None:
+    chunks = []
+    for delta, members, odd in parts:
+        chunk = chunk_of(delta)
+        chunk["choices"][0].update(odd)
+        chunks.append({**chunk, **members})
+    fast, repair = ChatTally(), ChunkRepair("chatcmpl-0", 0)
+    usage, size, counted = None, 0, 0
+    for chunk in copy.deepcopy(chunks):
+        (found,) = fast.add([copy.deepcopy(chunk)])
+        usage_then = find_usage(chunk)
+        try:
+            repair.repair(chunk)
+        except Fault:
+            assert isinstance(found, Fault)
+            usage = usage_then or usage
+            break
+        choices = chunk["choices"] if isinstance(chunk["choices"], list) else []
+        written = sum(written_bytes(choice["delta"]) for choice in choices if isinstance(choice, dict))
+        usage, size, counted = usage_then or usage, size + written, counted + (written > 0)
+        assert found == chunk
+    assert (fast.usage, fast.text_bytes, fast.chunks) == (usage, size, counted)
 
 
 ODD_CALLS = st.lists(

@@ -38,6 +38,5 @@ async def get_table(context: RequestContext) -> web.StreamResponse:
 
 async def _usage(context: RequestContext) -> dict[str, Any]:
     account = await find_account(context)
-    thresholds = context.runtime.config.alerts.thresholds
-    shown = await usage_of(context.gateway.stores, account.id, context.request.query, thresholds)
+    shown = await usage_of(context.gateway.stores, account.id, context.request.query, context.runtime.config)
     return shown | {"storage": await storage_of(context.runtime.quota, account.id)}

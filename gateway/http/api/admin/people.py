@@ -156,8 +156,8 @@ async def post_credits(admin: Admin) -> web.StreamResponse:
 async def get_usage(admin: Admin) -> web.StreamResponse:
     """As the account's own `GET /usage`."""
     account = await account_of(admin, admin.context.values["account"])
-    thresholds = admin.context.runtime.config.alerts.thresholds
-    return admin.context.json(await usage_of(admin.stores, account.id, admin.context.request.query, thresholds))
+    query, config = admin.context.request.query, admin.context.runtime.config
+    return admin.context.json(await usage_of(admin.stores, account.id, query, config))
 
 
 async def get_login(admin: Admin) -> web.StreamResponse:

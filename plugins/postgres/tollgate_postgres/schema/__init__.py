@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from gateway.api import GatewayFault
-from gateway.api.stores import DATABASE_MARK, MigrationPlan, MigrationStep, derive
+from gateway.api.stores import DATABASE_MARK, MigrationPlan, MigrationStep, derive, other_secret
 
 if TYPE_CHECKING:
     import asyncpg
@@ -25,7 +25,7 @@ VERSION = 7
 """Of the tables. Raised together with a new file `vN.sql`."""
 CONTRACTS: tuple[int, ...] = ()
 """The numbers of the files `cN.sql`, in their order."""
-FUNCTIONS = 8
+FUNCTIONS = 9
 """Of the functions: raised with every change to functions.sql, so that an older program does not put its own back."""
 _LOCK = 0x746F6C6C67617465
 _LIVING = "SELECT count(*), count(*) FILTER (WHERE version < $1) FROM leases WHERE NOT dead AND expires >= gw_clock()"
@@ -102,10 +102,7 @@ async def migrate(connection: asyncpg.Connection[asyncpg.Record], secret: bytes,
         facts = await read_facts(connection)
         _refuse_newer(facts)
         if facts.get("secret", mark) != mark:
-            raise GatewayFault(
-                "The database belongs to another server secret: no key would work. Put the secret file of the gateway "
-                "that made it into the data folder."
-            )
+            raise other_secret("this database was")
         for step in _steps(facts, scripts):
             if step.stage == "expand":
                 await connection.execute(scripts[f"v{step.version}.sql"], timeout=3600.0)

@@ -142,12 +142,13 @@ $$;
 
 -- Add to the sums of a UTC day.
 CREATE OR REPLACE FUNCTION gw_add(p_account bigint, p_created bigint, p_key bigint, p_model text,
-    p_credits bigint, p_requests bigint, p_tokens bigint) RETURNS void LANGUAGE sql AS $$
+    p_credits bigint, p_requests bigint, p_tokens bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
     INSERT INTO rollups AS r (account, day, key, model, credits, requests, tokens)
     VALUES (p_account, p_created / 86400, p_key, p_model, p_credits, p_requests, p_tokens)
     ON CONFLICT (account, day, key, model) DO UPDATE SET credits = r.credits + excluded.credits,
-        requests = r.requests + excluded.requests, tokens = r.tokens + excluded.tokens
-$$;
+        requests = r.requests + excluded.requests, tokens = r.tokens + excluded.tokens;
+END $$;
 
 -- The same of what is counted otherwise than in tokens, as it stands in the counts of a usage.
 CREATE OR REPLACE FUNCTION gw_count(p_account bigint, p_created bigint, p_key bigint, p_model text, p_counts bigint[])
@@ -390,12 +391,160 @@ BEGIN
     RETURN gw_log(op, h);
 END $$;
 
+-- Ends of calls as nearly all are, in one statement: charges that their holds cover, and rows of the usage log of such
+-- holds. Answers by the place in the batch; what has no answer is left to the functions for one operation, which say
+-- what all this means. Whether an end comes before or after another operation of the batch makes no difference: it only
+-- makes room, and all of it becomes true at once.
+CREATE OR REPLACE FUNCTION gw_end_many(p_ops jsonb, p_now bigint) RETURNS TABLE (place integer, answer jsonb)
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY
+    WITH asked AS MATERIALIZED (
+        SELECT o.value ->> 'r' AS request, count(*) FILTER (WHERE o.value ->> 'do' = 'settle') AS settles,
+            count(*) FILTER (WHERE o.value ->> 'do' = 'record') AS records,
+            count(*) FILTER (WHERE o.value ->> 'do' IN ('hold', 'grow', 'void')) AS others,
+            (array_agg(o.value) FILTER (WHERE o.value ->> 'do' = 'settle'))[1] AS s,
+            (array_agg(o.value) FILTER (WHERE o.value ->> 'do' = 'record'))[1] AS r,
+            min(o.spot) FILTER (WHERE o.value ->> 'do' = 'settle') AS settled_at,
+            min(o.spot) FILTER (WHERE o.value ->> 'do' = 'record') AS logged_at
+        FROM jsonb_array_elements(p_ops) WITH ORDINALITY AS o (value, spot) GROUP BY 1
+    ), ends AS MATERIALIZED (
+        SELECT h.n, h.account, h.key, h.period, h.created, h.model, h.amount, q.s, q.r, q.settled_at, q.logged_at,
+            (q.s ->> 'c')::bigint AS charge,
+            ARRAY(SELECT c.value::bigint FROM jsonb_array_elements_text(q.r -> 'c') WITH ORDINALITY AS c (value, spot)
+                ORDER BY c.spot) AS counts
+        FROM asked AS q JOIN holds AS h ON h.request_id = q.request
+        WHERE q.settles <= 1 AND q.records <= 1 AND q.others = 0 AND q.settles + q.records > 0 AND h.tags IS NULL
+            AND (q.s IS NULL OR h.state = 0 AND q.s ->> 's' IN ('1', '2') AND (q.s ->> 'c')::bigint <= h.amount
+                AND (q.s ->> 'x')::bigint = 0
+                AND (h.key = 0 OR EXISTS (SELECT 1 FROM months AS m WHERE m.key = h.key AND m.period = h.period)))
+            AND (q.r IS NULL OR NOT h.logged AND coalesce((q.r -> 'c' ->> 11)::bigint, 0) = 0
+                AND coalesce((q.r -> 'c' ->> 12)::bigint, 0) = 0 AND coalesce((q.r -> 'c' ->> 13)::bigint, 0) = 0
+                AND coalesce((q.r -> 'c' ->> 14)::bigint, 0) = 0)
+    ), booked AS (
+        INSERT INTO entries (account, kind, amount, reserved, unpaid, balance, created, hold, basis)
+        SELECT e.account, 5, -e.charge, -e.amount, 0,
+            a.balance - sum(e.charge) OVER (PARTITION BY e.account ORDER BY e.settled_at), p_now, e.n,
+            (e.s ->> 's')::smallint
+        FROM ends AS e JOIN accounts AS a ON a.n = e.account WHERE e.s IS NOT NULL ORDER BY e.settled_at
+    ), paid AS (
+        UPDATE accounts AS a SET balance = a.balance - t.charge, held = a.held - t.amount
+        FROM (SELECT e.account, sum(e.charge)::bigint AS charge, sum(e.amount)::bigint AS amount
+            FROM ends AS e WHERE e.s IS NOT NULL GROUP BY 1) AS t
+        WHERE a.n = t.account
+    ), spent AS (
+        UPDATE months AS m SET used = m.used + t.charge, held = m.held - t.amount
+        FROM (SELECT e.key, e.period, sum(e.charge)::bigint AS charge, sum(e.amount)::bigint AS amount
+            FROM ends AS e WHERE e.s IS NOT NULL AND e.key <> 0 GROUP BY 1, 2) AS t
+        WHERE m.key = t.key AND m.period = t.period
+    ), logged AS (
+        INSERT INTO usage (account, key, hold, request_id, model, target, route, status, basis, created, counts,
+            first_byte_ms, total_ms, error, tries)
+        SELECT e.account, e.key, e.n, e.r ->> 'r', e.model, e.r ->> 't', e.r ->> 'o', (e.r ->> 'x')::smallint,
+            (e.r ->> 's')::smallint, e.created, e.counts, (e.r ->> 'f')::integer, (e.r ->> 'w')::integer, e.r ->> 'z',
+            coalesce(e.r ->> 'y', '')
+        FROM ends AS e WHERE e.r IS NOT NULL ORDER BY e.logged_at
+    ), summed AS (
+        INSERT INTO rollups AS r (account, day, key, model, credits, requests, tokens)
+        SELECT e.account, e.created / 86400, e.key, e.model, sum(coalesce(e.charge, 0)), count(e.r),
+            sum(coalesce(e.counts[1] + e.counts[2], 0))
+        FROM ends AS e GROUP BY 1, 2, 3, 4 HAVING sum(coalesce(e.charge, 0)) <> 0 OR count(e.r) > 0
+        ON CONFLICT (account, day, key, model) DO UPDATE SET credits = r.credits + excluded.credits,
+            requests = r.requests + excluded.requests, tokens = r.tokens + excluded.tokens
+    ), closed AS (
+        UPDATE holds AS h SET logged = h.logged OR e.r IS NOT NULL,
+            state = CASE WHEN e.s IS NULL THEN h.state ELSE 1 END,
+            charged = CASE WHEN e.s IS NULL THEN h.charged ELSE e.charge END,
+            target = CASE WHEN e.s IS NULL THEN h.target ELSE nullif(e.s ->> 'd', '') END,
+            lease = CASE WHEN e.s IS NULL THEN h.lease END
+        FROM ends AS e WHERE h.n = e.n
+    )
+    SELECT e.settled_at::integer, to_jsonb(e.charge) FROM ends AS e WHERE e.s IS NOT NULL
+    UNION ALL SELECT e.logged_at::integer, 'null' FROM ends AS e WHERE e.r IS NOT NULL;
+END $$;
+
+-- Holds, of accounts that can pay all that they ask for in this batch, in one statement; answers as `gw_end_many`.
+CREATE OR REPLACE FUNCTION gw_hold_many(p_ops jsonb, p_lease text, p_now bigint)
+RETURNS TABLE (place integer, answer jsonb) LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY
+    WITH asked AS MATERIALIZED (
+        SELECT o.spot, o.value AS op, a.n AS account, a.balance, a.held, coalesce(k.n, 0) AS key,
+            (o.value ->> 'p')::integer AS period, least((o.value ->> 'l')::bigint, k.monthly_limit) AS top,
+            coalesce(m.used + m.held, 0) AS month, (o.value ->> 'b')::numeric AS base,
+            (o.value ->> 'u')::numeric AS price, (o.value ->> 'n')::numeric AS units, (o.value ->> 'v')::bigint AS reserve
+        FROM jsonb_array_elements(p_ops) WITH ORDINALITY AS o (value, spot) JOIN accounts AS a ON a.id = o.value ->> 'a'
+            LEFT JOIN keys AS k ON k.id = o.value ->> 'k' AND k.account = a.n
+            LEFT JOIN months AS m ON m.key = k.n AND m.period = (o.value ->> 'p')::integer
+        WHERE o.value ->> 'do' = 'hold' AND NOT a.disabled
+            AND (o.value ->> 'k' = '' OR k.n IS NOT NULL AND (k.revoked IS NULL OR k.revoked > p_now))
+            AND NOT EXISTS (SELECT 1 FROM holds AS h WHERE h.request_id = o.value ->> 'r')
+    ), priced AS (
+        SELECT q.*, ceil(q.base + q.price * q.units) AS wanted,
+            CASE WHEN q.reserve < q.units AND q.price > 0 THEN q.reserve END AS covered
+        FROM asked AS q
+    ), sized AS (
+        SELECT q.*, CASE WHEN q.covered IS NULL THEN q.wanted ELSE ceil(q.base + q.price * q.covered) END AS amount
+        FROM priced AS q
+    ), running AS (
+        SELECT q.*, sum(q.amount) OVER (PARTITION BY q.account ORDER BY q.spot) - q.amount AS before,
+            sum(q.amount) OVER (PARTITION BY q.key, q.period ORDER BY q.spot) - q.amount AS before_month
+        FROM sized AS q
+    ), judged AS (
+        SELECT q.*, bool_and(q.wanted <= q.balance - q.held - q.before AND (q.key = 0 OR q.top IS NULL
+            OR q.wanted <= q.top - q.month - q.before_month)) OVER (PARTITION BY q.account) AS fits
+        FROM running AS q
+    ), taken AS MATERIALIZED (
+        SELECT q.*, nextval('holds_n_seq') AS n FROM judged AS q WHERE q.fits
+    ), made AS (
+        INSERT INTO holds (n, request_id, account, key, period, created, model, amount, units, state, charged, logged,
+            lease, base, unit_price, ceiling, tags) OVERRIDING SYSTEM VALUE
+        SELECT q.n, q.op ->> 'r', q.account, q.key, q.period, p_now, q.op ->> 'd', q.amount,
+            coalesce(q.covered, q.units), 0, 0, false, p_lease, q.base, q.price, q.top, (q.op ->> 'g')::json
+        FROM taken AS q
+    ), booked AS (
+        INSERT INTO entries (account, kind, amount, reserved, unpaid, balance, created, hold)
+        SELECT q.account, 3, 0, q.amount, 0, q.balance, p_now, q.n FROM taken AS q ORDER BY q.spot
+    ), reserved AS (
+        UPDATE accounts AS a SET held = a.held + t.amount
+        FROM (SELECT q.account, sum(q.amount)::bigint AS amount FROM taken AS q GROUP BY 1) AS t WHERE a.n = t.account
+    ), spent AS (
+        INSERT INTO months AS m (key, period, used, held)
+        SELECT q.key, q.period, 0, sum(q.amount)::bigint FROM taken AS q WHERE q.key <> 0 GROUP BY 1, 2
+        ON CONFLICT (key, period) DO UPDATE SET held = m.held + excluded.held
+    )
+    SELECT q.spot::integer,
+        jsonb_build_object('amount', q.amount, 'units', q.units, 'covered', q.covered, 'base', NULL)
+    FROM taken AS q;
+END $$;
+
+-- One operation of a batch: its answer.
+CREATE OR REPLACE FUNCTION gw_apply(op jsonb, p_lease text, p_lives boolean, p_now bigint) RETURNS jsonb
+LANGUAGE plpgsql AS $$
+BEGIN
+    CASE op ->> 'do'
+        WHEN 'hold' THEN RETURN gw_hold(op, p_lease, p_lives, p_now);
+        WHEN 'grow' THEN RETURN gw_grow(op, p_now);
+        WHEN 'settle' THEN RETURN gw_settle(op, p_now);
+        WHEN 'void' THEN RETURN gw_void(op, p_now);
+        WHEN 'record' THEN RETURN gw_record(op);
+        WHEN 'dispatch' THEN
+            UPDATE holds SET dispatched = true WHERE request_id = op ->> 'r' AND state = 0 AND NOT dispatched;
+        WHEN 'note' THEN
+            UPDATE holds SET dispatched = true, known = (op ->> 'c')::bigint, known_prompt = (op ->> 'i')::bigint,
+                known_completion = (op ->> 'n')::bigint WHERE request_id = op ->> 'r' AND state = 0;
+    END CASE;
+    RETURN 'null';
+END $$;
+
 -- A batch of one lane: all its accounts are locked first, in their order, so that no two batches wait for each other.
 -- The same `p_seq` again (its answer was lost) is answered from `lanes`. The planner takes every batch for a hundred
 -- operations, and would read the whole of a table of some thousands of accounts for a batch of one: each goes by an index.
 CREATE OR REPLACE FUNCTION gw_run(p_lease text, p_lane integer, p_seq bigint, p_now bigint, p_ops jsonb)
 RETURNS jsonb LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
-DECLARE known record; op jsonb; done jsonb[] := '{}'; lives boolean := false; one jsonb;
+DECLARE
+    known record; op jsonb; done jsonb[]; lives boolean := false; one jsonb; spot integer; ends integer; asks integer;
+    marks integer;
 BEGIN
     SELECT seq, answer INTO known FROM lanes WHERE lease = p_lease AND lane = p_lane FOR UPDATE;
     IF known.seq = p_seq THEN RETURN known.answer; END IF;
@@ -406,22 +555,33 @@ BEGIN
     ) ORDER BY n FOR NO KEY UPDATE;
     PERFORM 1 FROM leases WHERE id = p_lease AND NOT dead FOR KEY SHARE;
     lives := FOUND;
-    FOR op IN SELECT value FROM jsonb_array_elements(p_ops) LOOP
-        CASE op ->> 'do'
-            WHEN 'hold' THEN one := gw_hold(op, p_lease, lives, p_now);
-            WHEN 'grow' THEN one := gw_grow(op, p_now);
-            WHEN 'settle' THEN one := gw_settle(op, p_now);
-            WHEN 'void' THEN one := gw_void(op, p_now);
-            WHEN 'record' THEN one := gw_record(op);
-            WHEN 'dispatch' THEN
-                UPDATE holds SET dispatched = true WHERE request_id = op ->> 'r' AND state = 0 AND NOT dispatched;
-                one := 'null';
-            WHEN 'note' THEN
-                UPDATE holds SET dispatched = true, known = (op ->> 'c')::bigint, known_prompt = (op ->> 'i')::bigint,
-                    known_completion = (op ->> 'n')::bigint WHERE request_id = op ->> 'r' AND state = 0;
-                one := 'null';
-        END CASE;
-        done := done || one;
+    SELECT count(*) FILTER (WHERE kind IN ('settle', 'record')), count(*) FILTER (WHERE kind = 'hold'),
+        count(*) FILTER (WHERE kind = 'dispatch'), coalesce(array_agg(NULL::jsonb), '{}')
+        INTO ends, asks, marks, done
+        FROM (SELECT value ->> 'do' AS kind FROM jsonb_array_elements(p_ops)) AS o;
+    -- Alike and several, they go together: that costs a fraction.
+    IF ends > 2 THEN
+        FOR spot, one IN SELECT * FROM gw_end_many(p_ops, p_now) LOOP done[spot] := one; END LOOP;
+    END IF;
+    IF lives AND asks > 1 THEN
+        -- What was used is paid before others reserve what is left.
+        FOR op, spot IN SELECT * FROM jsonb_array_elements(p_ops) WITH ORDINALITY LOOP
+            IF done[spot] IS NULL AND op ->> 'do' IN ('settle', 'record', 'void') THEN
+                done[spot] := gw_apply(op, p_lease, lives, p_now);
+            END IF;
+        END LOOP;
+        FOR spot, one IN SELECT * FROM gw_hold_many(p_ops, p_lease, p_now) LOOP done[spot] := one; END LOOP;
+    END IF;
+    IF marks > 1 THEN
+        UPDATE holds SET dispatched = true WHERE state = 0 AND NOT dispatched AND request_id IN (
+            SELECT value ->> 'r' FROM jsonb_array_elements(p_ops) WHERE value ->> 'do' = 'dispatch');
+    END IF;
+    FOR op, spot IN SELECT * FROM jsonb_array_elements(p_ops) WITH ORDINALITY LOOP
+        IF op ->> 'do' = 'dispatch' AND marks > 1 THEN
+            done[spot] := 'null';
+        ELSIF done[spot] IS NULL THEN
+            done[spot] := gw_apply(op, p_lease, lives, p_now);
+        END IF;
     END LOOP;
     INSERT INTO lanes AS l (lease, lane, seq, answer) VALUES (p_lease, p_lane, p_seq, to_jsonb(done))
         ON CONFLICT (lease, lane) DO UPDATE SET seq = excluded.seq, answer = excluded.answer;
@@ -522,6 +682,48 @@ BEGIN
     UPDATE windows SET newest = p_now WHERE name = p_name AND length = p_length;
 END $$;
 
+-- A batch of questions, see `gw_windows`, for all questions together, when every window has room for all of them, as nearly always: each is read once
+-- and written once. NULL, and nothing done, otherwise.
+CREATE OR REPLACE FUNCTION gw_count_all(p_asks jsonb, p_now double precision) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE answers jsonb;
+BEGIN
+    WITH asked AS MATERIALIZED (
+        SELECT o.spot, n.place, n.name, (o.value ->> 'w')::double precision AS length,
+            (o.value -> 'l' ->> (n.place - 1)::integer)::bigint AS most, (o.value ->> 'c')::boolean AS counts
+        FROM jsonb_array_elements(p_asks) WITH ORDINALITY AS o (value, spot)
+            CROSS JOIN jsonb_array_elements_text(o.value -> 'n') WITH ORDINALITY AS n (name, place)
+    ), seen AS MATERIALIZED (
+        SELECT d.name, d.length, w.newest, (SELECT coalesce(sum(CASE WHEN h.slot > floor(p_now - d.length) THEN h.n
+                ELSE (SELECT count(*) FROM unnest(h.times) AS t WHERE t > p_now - d.length) END), 0)::bigint
+            FROM hits AS h WHERE h.name = d.name AND h.length = d.length AND h.slot >= floor(p_now - d.length))
+            AS live
+        FROM (SELECT DISTINCT q.name, q.length FROM asked AS q) AS d
+            LEFT JOIN windows AS w ON w.name = d.name AND w.length = d.length
+    ), told AS MATERIALIZED (
+        SELECT q.spot, q.place, q.most, v.live, v.newest,
+            sum(q.counts::integer) OVER (PARTITION BY q.name, q.length ORDER BY q.spot, q.place) AS more
+        FROM asked AS q JOIN seen AS v ON v.name = q.name AND v.length = q.length
+    ), verdict AS MATERIALIZED (
+        SELECT bool_and(t.live + t.more < t.most) AS fits FROM told AS t
+    ), put AS (
+        INSERT INTO hits AS h (name, length, slot, n, times)
+        SELECT q.name, q.length, floor(p_now), count(*), array_agg(p_now) FROM asked AS q
+        WHERE q.counts AND (SELECT fits FROM verdict) GROUP BY 1, 2 ORDER BY 1, 2
+        ON CONFLICT (name, length, slot) DO UPDATE SET n = h.n + excluded.n, times = h.times || excluded.times
+        RETURNING h.name, h.length, h.xmax = 0 AS fresh
+    ), gone AS (
+        DELETE FROM hits AS h USING put AS p
+        WHERE p.fresh AND h.name = p.name AND h.length = p.length AND h.slot < floor(p_now - p.length)
+    ), moved AS (
+        UPDATE windows AS w SET newest = p_now FROM put AS p WHERE w.name = p.name AND w.length = p.length
+    )
+    SELECT jsonb_agg(a.answer ORDER BY a.spot) INTO answers FROM (
+        SELECT t.spot, jsonb_build_array(true, p_now, jsonb_agg(jsonb_build_array(t.live + t.more,
+            CASE WHEN t.more > 0 THEN p_now ELSE coalesce(t.newest, 0) END, 0) ORDER BY t.place)) AS answer
+        FROM told AS t WHERE (SELECT fits FROM verdict) GROUP BY 1) AS a;
+    RETURN answers;
+END $$;
+
 -- A batch of questions: count one event in every window of one (`n`, with limits `l`, of `w` seconds), or in none of
 -- them; without `c` only look. p_now: NULL for the database's clock, which is held back to the newest event, so that it
 -- never goes back. Answers whether all had room, the time, and for each window how many events, the newest, and the one
@@ -542,6 +744,8 @@ BEGIN
     SELECT greatest(coalesce(p_now, gw_clock()), max(newest)) INTO now FROM windows
         WHERE (name, length) IN (SELECT n, (a ->> 'w')::double precision
         FROM jsonb_array_elements(p_asks) AS a CROSS JOIN jsonb_array_elements_text(a -> 'n') AS n);
+    told := gw_count_all(p_asks, now);
+    IF told IS NOT NULL THEN RETURN told; END IF;
     FOR ask IN SELECT value FROM jsonb_array_elements(p_asks) LOOP
         names := ARRAY(SELECT jsonb_array_elements_text(ask -> 'n'));
         limits := ARRAY(SELECT value::bigint FROM jsonb_array_elements_text(ask -> 'l'));

@@ -2,13 +2,15 @@
 
 /**
  * What the page asks for besides talk, by the name in a model's `operations`. route: where; body: of the request for the
- * text of a message; read: fills a node with the answer; invites: stands in the empty box; waiting: said until the answer
+ * text of a message, with what the settings say of it; read: fills a node with the answer; invites: stands in the empty box; waiting: said until the answer
  * comes; examples: for an empty talk.
  */
 export const MEDIA = {
   images: {
     route: "/v1/images/generations",
-    body: (model, text) => ({ model, prompt: text }),
+    body: (model, text, { image_size: size, image_quality: quality }) => ({
+      model, prompt: text, ...(size ? { size } : {}), ...(quality ? { quality } : {}),
+    }),
     read: readImages,
     invites: "Describe an image",
     waiting: "The image is being made",
@@ -16,13 +18,16 @@ export const MEDIA = {
   },
   speech: {
     route: "/v1/audio/speech",
-    body: (model, text) => ({ model, input: text, voice: "alloy", response_format: "mp3" }),
+    body: (model, text, { voice }) => ({ model, input: text, voice: voice.trim() || VOICE, response_format: "mp3" }),
     read: readSpeech,
     invites: "Write what shall be spoken",
     waiting: "The text is being spoken",
     examples: ["Good morning. The train to the coast leaves at nine."],
   },
 };
+
+/** Who speaks when nobody was named. */
+export const VOICE = "alloy";
 
 /** Said where a message with files would go to such a model. */
 export const TEXT_ONLY = "A model that makes images or audio takes a text only, without files.";
@@ -33,10 +38,10 @@ export function operationOf(model) {
 }
 
 /** The request that the last message makes: nothing of what was said before goes along. Throws for what cannot be sent. */
-export function mediaBody(operation, model, nodes) {
+export function mediaBody(operation, model, settings, nodes) {
   const { text, files } = nodes.findLast((node) => node.role === "user");
   if (files?.length) throw new Error(TEXT_ONLY);
-  return MEDIA[operation].body(model, text);
+  return MEDIA[operation].body(model, text, settings);
 }
 
 const BEGINNINGS = [["/9j/", "jpeg"], ["UklGR", "webp"], ["iVBOR", "png"]];

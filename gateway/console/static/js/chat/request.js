@@ -3,8 +3,8 @@
  * code that is shown is the request that is made.
  *
  * settings: `{api, system, temperature, top_p, max_tokens, stop, seed, frequency_penalty, presence_penalty,
- * reasoning_effort, json, functions, tool_choice, search, search_size, servers}`; numbers are null when they are the
- * model's own, `functions` is a list of `{name, description, parameters}`, `servers` of `{label, url, approval,
+ * reasoning_effort, json, functions, tool_choice, search, search_size, servers, image_size, image_quality, voice}`;
+ * numbers are null and words empty when they are the model's own, `functions` is a list of `{name, description, parameters}`, `servers` of `{label, url, approval,
  * authorization}`.
  */
 
@@ -15,7 +15,7 @@ import { textOf } from "./thread.js";
 export const DEFAULTS = Object.freeze({
   api: "chat", system: "", temperature: null, top_p: null, max_tokens: null, stop: "", seed: null,
   frequency_penalty: null, presence_penalty: null, reasoning_effort: "", json: false, functions: "", tool_choice: "auto",
-  search: false, search_size: "medium", servers: [],
+  search: false, search_size: "medium", servers: [], image_size: "", image_quality: "", voice: "",
 });
 
 /** What serves a model that does `operation`: its media, or an API for talk; approvals exist in the Responses API only. */
@@ -73,7 +73,7 @@ function serverTool(server) {
 
 /** The body of a request to an API. nodes: the branch to answer. Throws for functions that are no JSON. */
 export function bodyOf(api, model, settings, nodes) {
-  if (api in MEDIA) return mediaBody(api, model, nodes);
+  if (api in MEDIA) return mediaBody(api, model, settings, nodes);
   return api === "responses" ? responsesBody(model, settings, nodes) : chatBody(model, settings, nodes);
 }
 

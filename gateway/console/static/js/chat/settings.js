@@ -1,11 +1,13 @@
 /** The side panel: what goes along with every message of a conversation. */
 
 import { fill, h } from "./dom.js";
-import { operationOf } from "./media.js";
+import { operationOf, VOICE } from "./media.js";
 import { takes } from "./models.js";
 import { DEFAULTS, readFunctions } from "./request.js";
 
 const EFFORTS = ["", "minimal", "low", "medium", "high"];
+const SIZES = ["", "1024x1024", "1536x1024", "1024x1536"];
+const QUALITIES = ["", "low", "medium", "high"];
 const EXAMPLE = `[{
   "name": "get_weather",
   "description": "The weather of a city",
@@ -93,6 +95,9 @@ export class SettingsPanel {
   /** Tell which settings these models may ignore. */
   showFor(models) {
     this.silent.hidden = models.every((model) => operationOf(model) === "chat");
+    for (const [operation, group] of Object.entries(this.media)) {
+      group.hidden = !models.some((model) => operationOf(model) === operation);
+    }
     for (const [name] of NUMBERS) {
       const parameter = name === "max_tokens" ? "max_tokens" : name;
       const ignored = models.some((model) => !takes(model, parameter));
@@ -124,8 +129,17 @@ export class SettingsPanel {
     };
     this.servers = h("div", { class: "servers" });
     this.silent = h("p", { class: "banner", hidden: true },
-      "A model that makes images or audio gets the message alone. These settings are for models that talk.");
+      "A model that makes images or audio gets the message alone. What stands below here is for models that talk.");
+    const voice = h("input", { type: "text", maxlength: "100", placeholder: VOICE, autocomplete: "off", spellcheck: "false",
+      oninput: () => this.#set("voice", voice.value) });
+    const own = (values) => values.map((value) => [value, value || "the model's own"]);
+    this.media = {
+      images: h("div", { class: "pairs" }, choice("image_size", "Size", own(SIZES), "width and height in pixels"),
+        choice("image_quality", "Quality", own(QUALITIES), "where the model knows it")),
+      speech: h("div", {}, (this.#fields.voice = field("Voice", voice, "one that the model has")).element),
+    };
     fill(this.element,
+      ...Object.values(this.media),
       this.silent,
       text("system", "System prompt", 4, ""),
       h("details", { class: "group", open: true }, h("summary", {}, "Parameters"),
