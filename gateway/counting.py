@@ -24,6 +24,9 @@ SECONDS = 10.0
 MOST = 65_536
 """Bytes of the provider's answer."""
 
+_NO_SUCH_ROAD = (404, 405, 501)
+"""What servers that speak the dialect but do not count answer, in whatever words: no verdict on the request."""
+
 
 async def count_input_tokens(context: RequestContext, call: Call, body: dict[str, Any], dialect: Dialect) -> int:
     """The input tokens of a call that its dialect has opened. body: in the words of `dialect`.
@@ -53,8 +56,10 @@ async def _exact(context: RequestContext, call: Call, body: dict[str, Any], dial
         return None  # unreachable or too slow: an estimate is better than no answer
     if reply.status < 300:
         return provider.read_count(reply)
-    fault = provider.read_fault(reply) if reply.status >= 400 else None
-    if fault is not None and fault.status in (400, 413):
+    if reply.status < 400 or reply.status in _NO_SUCH_ROAD:
+        return None
+    fault = provider.read_fault(reply)
+    if fault.status in (400, 413):
         raise fault
     return None
 

@@ -111,6 +111,13 @@ async def test_what_the_provider_finds_wrong_is_the_callers_to_mend() -> None:
         await count(Context(provider, reply(b"{}", 400)))
 
 
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_a_server_that_does_not_count_says_nothing_of_the_request(status: int) -> None:
+    provider = Counting()
+    provider.told = CallerFault("no such road")
+    assert (await count(Context(provider, reply(b"{}", status))))[1] == "estimated"
+
+
 async def test_who_may_not_use_the_model_learns_nothing() -> None:
     context = Context(Counting(), reply(b'{"n": 7}'))
 
