@@ -31,7 +31,8 @@ def lines() -> Iterator[str]:
     """Version, build, and the installed plugins with their versions."""
     yield f"tollgate {__version__}"
     kind = "single binary" if is_frozen() else "Python package"
-    yield f"build      {build() or 'from source'}, {kind}, Python {platform.python_version()}, {platform.machine()}"
+    made = build() or ("a wheel" if _BUILD.parent.is_dir() else "from source")
+    yield f"build      {made}, {kind}, Python {platform.python_version()}, {platform.machine()}"
     yield f"interface  plugins of version {API_VERSION}"
     found = {f"{point.name} {point.dist.version if point.dist else ''}".strip() for point in _points()}
     yield "plugins    " + (", ".join(sorted(found)) or "none beside the gateway's own")
