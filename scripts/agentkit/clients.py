@@ -54,6 +54,10 @@ class Agent(abc.ABC):
     binary: str
     undocumented: frozenset[str] = frozenset()
     """Variables that serve the script alone, and are not on the agent's page of the documentation."""
+    page: str = ""
+    """The page, where it is not `use-with-NAME...`."""
+    asks: tuple[str, ...] = ()
+    """Beginnings of the names of hosts that it asks for and does without."""
 
     def __init__(self, cache: Path) -> None:
         self.folder = cache / f"{self.name}-{self.version}"
@@ -280,6 +284,3 @@ class GeminiCli(Agent):
             return str(orjson.loads(ended.output[start:]).get("response", ""))
         except orjson.JSONDecodeError:
             return ended.output
-
-
-AGENTS: tuple[type[Agent], ...] = (ClaudeCode, Codex, GeminiCli)

@@ -15,6 +15,8 @@ from .upstream import Asked
 
 CREDITS = 100_000_000
 DONE = "All of the work is done."
+FULLY_TRIED = ("claude", "codex", "gemini")
+EVERYBODY = (*FULLY_TRIED, "opencode", "qwen")
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEklEQVR4nGP4z8CAFWEXHbQSACj/P8Fu7N9hAAAAAElFTkSuQmCC"
 )
@@ -34,7 +36,7 @@ class Cell:
 
     def calls(self) -> list[Exchange]:
         """The agent's requests that call a model."""
-        roads = ("/messages", "/responses", ":generateContent", ":streamGenerateContent")
+        roads = ("/chat/completions", "/messages", "/responses", ":generateContent", ":streamGenerateContent")
         return [one for one in self.exchanges if one.method == "POST" and one.path.split("?")[0].endswith(roads)]
 
 
@@ -58,7 +60,7 @@ class Scenario:
     mcp: bool = False
     compacts: bool = False
     patience: float = 60.0
-    agents: Sequence[str] = ("claude", "codex", "gemini")
+    agents: Sequence[str] = FULLY_TRIED
 
 
 def cost(asked: Sequence[Asked]) -> int:
@@ -102,7 +104,7 @@ def _rounds(count: int) -> Scenario:
 
     return Scenario(
         f"tools-{count}", f"{count} rounds of tools", plan, lambda cell: finished(cell) + _files(cell, count),
-        patience=90.0,
+        patience=90.0, agents=EVERYBODY if count == 2 else FULLY_TRIED,
     )  # fmt: skip
 
 
@@ -111,7 +113,9 @@ def _two_parallel() -> Scenario:
         both = [agent.write("f0", "text0"), agent.write("f1", "text1")]
         return Plan([Answer("", both, 1000, 60), Answer(DONE, tokens_in=1200)])
 
-    return Scenario("parallel", "two tools in one answer", plan, lambda cell: finished(cell) + _files(cell, 2))
+    return Scenario(
+        "parallel", "two tools in one answer", plan, lambda cell: finished(cell) + _files(cell, 2), agents=EVERYBODY
+    )
 
 
 def _interrupted() -> Scenario:

@@ -15,9 +15,10 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from agentkit import cli, mcp_server  # noqa: E402
-from agentkit.clients import AGENTS, Run  # noqa: E402
+from agentkit.agents import AGENTS  # noqa: E402
+from agentkit.clients import Run  # noqa: E402
 from agentkit.gaps import GAPS  # noqa: E402
-from agentkit.scenarios import SCENARIOS, cost  # noqa: E402
+from agentkit.scenarios import FULLY_TRIED, SCENARIOS, cost  # noqa: E402
 from agentkit.script import Answer, Plan, Use  # noqa: E402
 from agentkit.speech import DIALECTS, Offer, read_offer, say  # noqa: E402
 from agentkit.tap import Tap, Wire, read_wire  # noqa: E402
@@ -121,7 +122,7 @@ def test_an_answer_that_was_cut_is_read_as_far_as_it_came() -> None:
 def test_cells_are_chosen_by_pattern() -> None:
     assert len(cli.chosen([])) == sum(len(one.agents) for one in SCENARIOS) * len(DIALECTS)
     assert {(agent.name, dialect) for agent, dialect, _ in cli.chosen(["codex/chat"])} == {("codex", "chat")}
-    assert len(cli.chosen(["*/google/mcp", "claude/google/mcp"])) == len(AGENTS)
+    assert len(cli.chosen(["*/google/mcp", "claude/google/mcp"])) == len(FULLY_TRIED)
     with pytest.raises(SystemExit, match="nobody"):
         cli.chosen(["nobody"])
     assert cli.parse(["--only", "codex", "--list"]).list
@@ -148,7 +149,7 @@ def test_the_table_tells_known_gaps_from_failures() -> None:
 @pytest.mark.parametrize("kind", AGENTS, ids=lambda kind: kind.name)
 def test_the_documentation_says_what_the_script_configures(kind: Any, tmp_path: Path) -> None:
     """Each variable and each setting of the gateway's that the script gives an agent stands on the agent's page."""
-    page = next(DOCS.glob(f"use-with-{kind.name}*.md")).read_text()
+    page = next(DOCS.glob(kind.page or f"use-with-{kind.name}*.md")).read_text()
     run = Run("http://gateway.example", "mghp_key", "a/model", tmp_path, tmp_path)
     _, environment = kind(tmp_path).prepare(run)
     assert [name for name in environment if name not in page and name not in kind.undocumented] == []
