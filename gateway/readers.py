@@ -24,6 +24,7 @@ from gateway.wire.chat.repair import repair_completion
 from gateway.wire.chat.tally import ChatTally
 from gateway.wire.completions import chat_from_chunk, chat_from_completion
 from gateway.wire.errors.parse import fault_from_openai_error
+from gateway.wire.event_decoder import EventDecoder
 from gateway.wire.exact_json import load_exact
 from gateway.wire.lenient import check_depth, nonsense
 from gateway.wire.mending import load_mended
@@ -89,8 +90,11 @@ class ChatReader:
         return not headers.get("content-type", "").startswith("application/json")
 
     def open_stream(self) -> StreamDecoder:
-        """A fresh decoder for the streamed answer."""
-        return self.make_decoder()
+        """A fresh decoder for the streamed answer, whose faults are without secrets, too."""
+        decoder = self.make_decoder()
+        if isinstance(decoder, EventDecoder):
+            decoder.clean_with(self.clean)
+        return decoder
 
     def open_tally(self, choices: int) -> Tally:
         """A fresh tally for the items of the stream."""

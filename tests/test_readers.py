@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from gateway.errors import Fault
+from gateway.errors import Fault, UpstreamFault
 from gateway.operations import OPERATIONS
 from gateway.plain_readers import PLAIN_READERS
 from gateway.provider import UpstreamReply
 from gateway.readers import ChatReader
 from gateway.testing import make_call
+from gateway.wire.event_decoder import JsonEventDecoder, StreamItem
 
 SECRET = "known to the operator"  # like no credential: only its value tells
 
@@ -28,6 +31,23 @@ def test_secrets_are_kept_out_of_every_fault(kind: type[ChatReader]) -> None:
     for fault in faults:
         assert "no good" in fault.message
         assert SECRET not in f"{fault.message} {fault.detail}"
+
+
+class Own(ChatReader):
+    """A format of a plugin's own, whose decoder knows nothing of secrets."""
+
+    def make_decoder(self) -> JsonEventDecoder:
+        class Decoder(JsonEventDecoder):
+            def take(self, event: dict[str, Any], out: list[StreamItem]) -> None:
+                raise UpstreamFault(str(event["error"]))
+
+        return Decoder()
+
+
+def test_a_decoder_of_ones_own_forgets_no_secret() -> None:
+    [fault] = Own(make_call(stream=True), (SECRET,)).open_stream().feed(b'data: {"error": "%s"}\n\n' % SECRET.encode())
+    assert isinstance(fault, Fault)
+    assert SECRET not in fault.message
 
 
 def test_every_operation_but_conversations_has_a_reader() -> None:

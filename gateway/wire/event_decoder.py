@@ -41,6 +41,10 @@ class EventDecoder:
         self._mender = Mender()
         self._over = False
 
+    def clean_with(self, clean: Callable[[Fault], Fault]) -> None:
+        """Apply this to every fault, unless something was given before."""
+        self._clean = self._clean or clean
+
     # What differs from dialect to dialect.
 
     def read(self, payloads: list[bytes], out: list[StreamItem]) -> None:
