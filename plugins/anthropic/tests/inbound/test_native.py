@@ -261,6 +261,15 @@ def test_what_is_no_json_is_a_fault(payload: bytes) -> None:
     assert isinstance(items[-1], Fault)
 
 
+@pytest.mark.parametrize("kind", [b"content_block_delta", b"content_block_start", b"message_delta", b"message_start"])
+def test_numbers_that_are_none_are_null(kind: bytes) -> None:
+    broken = b'{"type":"%b","index":0,"delta":{"text":"NaN","score":%b},"n":[%b,12345678901234567890123]}'
+    mended = broken % (kind, b"null", b"null")
+    assert items_of([b"data: " + broken % (kind, b"NaN", b"-Infinity") + b"\n\n"])[0] == mended
+    text = b'{"type":"%b","index":0,"delta":{"text":"NaN and \\u00e9 Infinity"}}' % kind
+    assert items_of([b"data: " + text + b"\n\n"])[0] == text
+
+
 @pytest.mark.parametrize("payload", [b"1", b"[]", b"{}", b'{"type":1}', b'{"type":"a\\nb"}', b"[DONE]"])
 def test_what_is_no_event_is_passed_over(payload: bytes) -> None:
     assert items_of([b"data: " + payload + b"\n\n"]) == []
