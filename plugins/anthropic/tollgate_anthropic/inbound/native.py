@@ -136,6 +136,14 @@ def _mended(block: Any) -> Any:
     return block if name is None else {**block, name: safe_id(block[name])}
 
 
+def filled(message: Json) -> Json:
+    """A message, whole or of `message_start`, with what servers of this dialect leave out and Anthropic's SDKs take for
+    given, but for its usage: what nobody told is not 0. Itself when nothing is missing."""
+    due: Json = {"type": "message", "role": "assistant", "content": [], "stop_reason": None, "stop_sequence": None}
+    missing = {name: value for name, value in due.items() if name not in message}
+    return {**message, **missing} if missing else message
+
+
 class NativeReader(MessageReader):
     """Gives out answers as they came; measures them as chat."""
 
@@ -143,7 +151,7 @@ class NativeReader(MessageReader):
 
     def read_body(self, reply: UpstreamReply) -> Json:
         """A whole answer as the hub has it. Raises Fault for what is none."""
-        return message_in(reply)
+        return filled(message_in(reply))
 
     def measure(self, body: Json) -> Answer:
         """A whole answer with what it comes to: its usage, why it ended, the size of its text."""
