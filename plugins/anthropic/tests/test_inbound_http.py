@@ -315,7 +315,7 @@ async def test_a_recorded_message_reaches_the_sdk(site: Site, transcript: Transc
     raw = await site.client.messages.with_raw_response.create(model=CLAUDE, max_tokens=8000, messages=HELLO)
     found = orjson.loads(await raw.read())
     cost = found["usage"].pop("cost")
-    assert found == {**said, "model": CLAUDE}
+    assert found == {"stop_sequence": None, **said, "model": CLAUDE}
     assert raw.headers["x-gateway-cost"] == str(cost)
     assert (await raw.parse()).stop_reason == said["stop_reason"]
     assert await site.spent() == cost > 0

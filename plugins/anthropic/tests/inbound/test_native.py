@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +207,24 @@ def test_a_recorded_message_arrives_as_it_was_recorded(transcript: Transcript) -
     assert answer.output_tokens > 0
     answer.usage = {**(answer.usage or {}), "cost": 3}
     found = conversation.whole(answer)
-    assert found == {**said, "model": "test/model", "usage": {**said["usage"], "cost": 3}}
+    assert found == {"stop_sequence": None, **said, "model": "test/model", "usage": {**said["usage"], "cost": 3}}
+
+
+def test_what_an_sdk_takes_for_given_is_filled() -> None:
+    due = {"type": "message", "role": "assistant", "content": [], "stop_reason": None, "stop_sequence": None}
+    for given in ({"id": "msg_1"}, {"id": "msg_1", "usage": None}):
+        call, conversation = opened({**HELLO, "stream": True}, stream=True)
+        relay = conversation.relay(None, provider().prepare(call, make_target()).reader.dialect)
+        data, fault = relay.feed([orjson.dumps({"type": "message_start", "message": given})])
+        assert fault is None
+        message = recorded_events(data)[0]["message"]
+        assert message == {**given, **due, "model": "test/model", "usage": {"input_tokens": 0, "output_tokens": 0}}
+    said = {"id": "msg_1", "content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn"}
+    call, conversation = opened(HELLO)
+    reply = replace(WHOLE[0].reply, body=orjson.dumps(said))
+    answer = provider().prepare(call, make_target()).reader.read_reply(reply)
+    assert answer.usage is None  # what nobody told is estimated, and not free
+    assert conversation.whole(answer) == {**due, **said, "model": "test/model"}
 
 
 def test_the_bill_is_that_of_the_chat_path() -> None:
@@ -259,6 +277,15 @@ def test_a_second_answer_inside_the_first_is_a_fault() -> None:
 def test_what_is_no_json_is_a_fault(payload: bytes) -> None:
     items = items_of([b"data: " + payload + b"\n\n"])
     assert isinstance(items[-1], Fault)
+
+
+@pytest.mark.parametrize("kind", [b"content_block_delta", b"content_block_start", b"message_delta", b"message_start"])
+def test_numbers_that_are_none_are_null(kind: bytes) -> None:
+    broken = b'{"type":"%b","index":0,"delta":{"text":"NaN","score":%b},"n":[%b,12345678901234567890123]}'
+    mended = broken % (kind, b"null", b"null")
+    assert items_of([b"data: " + broken % (kind, b"NaN", b"-Infinity") + b"\n\n"])[0] == mended
+    text = b'{"type":"%b","index":0,"delta":{"text":"NaN and \\u00e9 Infinity"}}' % kind
+    assert items_of([b"data: " + text + b"\n\n"])[0] == text
 
 
 @pytest.mark.parametrize("payload", [b"1", b"[]", b"{}", b'{"type":1}', b'{"type":"a\\nb"}', b"[DONE]"])

@@ -26,7 +26,9 @@ from gateway.api import (
     Target,
     UpstreamFault,
     UpstreamReply,
+    dump,
     is_sealed,
+    load_mended,
     measure_chat,
     nonsense,
     text_of,
@@ -134,6 +136,14 @@ def _mended(block: Any) -> Any:
     return block if name is None else {**block, name: safe_id(block[name])}
 
 
+def filled(message: Json) -> Json:
+    """A message, whole or of `message_start`, with what servers of this dialect leave out and Anthropic's SDKs take for
+    given, but for its usage: what nobody told is not 0. Itself when nothing is missing."""
+    due: Json = {"type": "message", "role": "assistant", "content": [], "stop_reason": None, "stop_sequence": None}
+    missing = {name: value for name, value in due.items() if name not in message}
+    return {**message, **missing} if missing else message
+
+
 class NativeReader(MessageReader):
     """Gives out answers as they came; measures them as chat."""
 
@@ -141,7 +151,7 @@ class NativeReader(MessageReader):
 
     def read_body(self, reply: UpstreamReply) -> Json:
         """A whole answer as the hub has it. Raises Fault for what is none."""
-        return message_in(reply)
+        return filled(message_in(reply))
 
     def measure(self, body: Json) -> Answer:
         """A whole answer with what it comes to: its usage, why it ended, the size of its text."""
@@ -176,19 +186,19 @@ class NativeDecoder(EventDecoder):
     def read(self, payloads: list[bytes], out: list[StreamItem]) -> None:
         """Pass events on, the frequent ones unread. Raises UpstreamFault for an error event, and for nonsense."""
         for payload in payloads:
-            if (payload.startswith(DELTA) and payload[-1:] == b"}") or self._passes(payload):
+            if payload.startswith(DELTA) and payload[-1:] == b"}" and not _may_hold_odd_numbers(payload):
+                out.append(payload)
+                continue
+            if payload == b"[DONE]":
+                continue  # not Anthropic's, but some servers of this dialect add it
+            event, payload = _parsed(payload)
+            if self._passes(event):
                 out.append(payload)
             elif self.done:
                 return
 
-    def _passes(self, payload: bytes) -> bool:
+    def _passes(self, event: Any) -> bool:
         """Whether the caller is to see this event. Raises UpstreamFault for an error event, and for nonsense."""
-        if payload == b"[DONE]":
-            return False  # not Anthropic's, but some servers of this dialect add it
-        try:
-            event = orjson.loads(payload)
-        except orjson.JSONDecodeError:
-            raise nonsense("The provider sent a stream event that is not JSON.", payload) from None
         kind = event.get("type") if isinstance(event, dict) else None
         if not isinstance(kind, str) or not kind.isprintable():
             return False
@@ -215,3 +225,21 @@ class NativeDecoder(EventDecoder):
             code="upstream_invalid_response",
             detail=f"message_start {identity[:100]!r} while {self._message_id[:100]!r} was open",
         )
+
+
+def _may_hold_odd_numbers(payload: bytes) -> bool:
+    """Whether a number in it may be none: Python's own writer makes such JSON, and the callers' parsers refuse it."""
+    return b"NaN" in payload or b"Infinity" in payload
+
+
+def _parsed(payload: bytes) -> tuple[Any, bytes]:
+    """The event, and its JSON: the given bytes unless they had to be mended. Raises UpstreamFault for no JSON."""
+    try:
+        return orjson.loads(payload), payload
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        event = load_mended(payload)
+        return event, dump(event).encode()
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        raise nonsense("The provider sent a stream event that is not JSON.", payload) from None

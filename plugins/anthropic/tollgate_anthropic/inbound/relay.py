@@ -13,7 +13,7 @@ from tollgate_anthropic.stream import EventTranslator
 from tollgate_anthropic.usage import merge_usage, translate_usage
 
 from .faults import error_event
-from .native import DELTA
+from .native import DELTA, filled
 from .stream import ChatStream
 from .usage import usage_of
 
@@ -117,7 +117,10 @@ class NativeStream:
         message = event.get("message")
         message = message if isinstance(message, dict) else {}
         merge_usage(self._counts, message.get("usage"))
-        event["message"] = {**message, "model": self._model}
+        begun = {**filled(message), "model": self._model}
+        if not isinstance(begun.get("usage"), dict):
+            begun["usage"] = {"input_tokens": 0, "output_tokens": 0}  # SDKs count on in it; the end has what was billed
+        event["message"] = begun
         return encode_event("message_start", dump(event).encode())
 
     def _end(self, event: Json, out: list[bytes]) -> None:
