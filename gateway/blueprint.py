@@ -22,7 +22,14 @@ from gateway.config.types import FrozenDict
 from gateway.errors import Fault, GatewayFault
 from gateway.own_plugins import OWN_PLUGINS
 from gateway.payments import PaymentKind, PaymentMethod
-from gateway.pluginload import Plugins, check_providers, load, registered_providers
+from gateway.pluginload import (
+    Plugins,
+    check_providers,
+    load,
+    registered_creations,
+    registered_providers,
+    registered_schemes,
+)
 from gateway.profile import Profile
 from gateway.provider import (
     BatchesProvider,
@@ -99,13 +106,14 @@ def read_blueprint(
         disabled=settings.disable,
     )
     kinds, owners = registered_providers(plugins)
-    payments: dict[str, PaymentKind] = {}
-    plugins.call("register_payments", register=lambda kind: payments.__setitem__(kind.kind, kind))
+    payments: dict[str, PaymentKind] = registered_creations(
+        plugins, "register_payments", PaymentMethod, "a payment service"
+    )
     offers = collect(plugins)
-    stores: dict[str, StoresKind] = {}
-    plugins.call("register_stores", register=lambda kind: stores.update(dict.fromkeys(kind.schemes, kind)))
-    counters: dict[str, CountersKind] = {}
-    plugins.call("register_counters", register=lambda kind: counters.update(dict.fromkeys(kind.schemes, kind)))
+    stores: dict[str, StoresKind] = registered_schemes(plugins, "register_stores", StoresKind, "a store")
+    counters: dict[str, CountersKind] = registered_schemes(
+        plugins, "register_counters", CountersKind, "a place for rate windows"
+    )
     sections = {name: model for name, model in plugins.call("config_model") if model is not None}
     config = configuration.build(
         document,
@@ -295,11 +303,15 @@ async def open_stores(blueprint: Blueprint, *, shared: bool = False) -> Stores:
         ) from fault
 
 
-async def open_counters(blueprint: Blueprint, stores: Stores) -> SpareCounters | None:
+async def open_counters(blueprint: Blueprint, stores: Stores, log: logging.Logger) -> SpareCounters | None:
     """The place for rate windows that the configuration names, with the store's in reserve; None when it names none."""
     settings = blueprint.config.counters
     if not settings.url:
         return None
     kind = blueprint.counters[settings.url.partition("://")[0]]
     spare = stores.counters if settings.away == "store" else None
-    return SpareCounters(await kind.open(settings.url), spare, monotonic=time.monotonic)
+
+    def told(error: Exception) -> None:
+        log.error("the place of counters.url failed", exc_info=error)
+
+    return SpareCounters(await kind.open(settings.url), spare, told, monotonic=time.monotonic)

@@ -158,13 +158,14 @@ def register_providers(register: Callable[[ProviderKind], None]) -> None:
 
 @hookspec
 def register_stores(register: Callable[[StoresKind], None]) -> None:
-    """Offer kinds of databases; the scheme of `database.url` chooses one. Sync, at start-up."""
+    """Offer kinds of databases (`gateway.api.stores`); the scheme of `database.url` chooses one. Sync, at
+    start-up."""
 
 
 @hookspec
 def register_counters(register: Callable[[CountersKind], None]) -> None:
-    """Offer places for rate windows apart from the store; the scheme of `counters.url` chooses one. Sync, at
-    start-up."""
+    """Offer places for rate windows apart from the store (`gateway.api.stores`); the scheme of `counters.url` chooses
+    one. Sync, at start-up."""
 
 
 @hookspec

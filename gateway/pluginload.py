@@ -75,6 +75,12 @@ class Plugins:
             if name in by_name:
                 yield name, by_name[name]
 
+    def register(self, hook: str, **takers: Callable[[str, Any], None]) -> None:
+        """Call a start-up hook in which plugins register something. takers: for each of the hook's arguments, what is
+        called with the plugin's name and with what it registers."""
+        for name, impl in self.implementations(hook):
+            impl.function(*(functools.partial(takers[argument], name) for argument in impl.argnames))
+
     def call(self, hook: str, **arguments: Any) -> list[tuple[str, Any]]:
         """Call a synchronous start-up hook on each plugin; returns (plugin name, result) pairs."""
         return [
@@ -254,19 +260,59 @@ def registered_providers(plugins: Plugins) -> tuple[dict[str, ProviderKind], dic
     kinds: dict[str, ProviderKind] = {}
     owners: dict[str, str] = {}
     problems: list[str] = []
-    for name, hook in plugins.implementations("register_providers"):
 
-        def register(kind: ProviderKind, name: str = name) -> None:
-            kinds[kind.kind] = kind
-            owners[kind.kind] = name
-            made = kind.create if inspect.isclass(kind.create) else _returned_class(kind.create)
-            if made is not None:
-                problems.extend(_method_faults(name, made, Provider))
+    def register(name: str, kind: ProviderKind) -> None:
+        kinds[kind.kind] = kind
+        owners[kind.kind] = name
+        problems.extend(creation_faults(name, kind.create, Provider, "a provider"))
 
-        hook.function(*(register for _ in hook.argnames))
+    plugins.register("register_providers", register=register)
     if problems:
         raise ConfigFault(problems)
     return kinds, owners
+
+
+def registered_creations(plugins: Plugins, hook: str, protocol: type[Any], what: str) -> dict[str, Any]:
+    """What plugins register in a hook of kinds with `kind` and `create`, by `kind`. Raises ConfigFault as
+    `registered_providers` does. what: `a payment service`."""
+    kinds: dict[str, Any] = {}
+    problems: list[str] = []
+
+    def register(name: str, kind: Any) -> None:
+        kinds[kind.kind] = kind
+        problems.extend(creation_faults(name, kind.create, protocol, what))
+
+    plugins.register(hook, register=register)
+    if problems:
+        raise ConfigFault(problems)
+    return kinds
+
+
+def registered_schemes(plugins: Plugins, hook: str, protocol: type[Any], what: str) -> dict[str, Any]:
+    """What plugins register in a hook of kinds that a URL's scheme chooses, by scheme. Raises ConfigFault for one that
+    lacks a method of `protocol`, or has a wrong one. what: `a store`."""
+    kinds: dict[str, Any] = {}
+    problems: list[str] = []
+
+    def register(name: str, kind: Any) -> None:
+        problems.extend(_method_faults(name, kind, protocol, what))
+        if hasattr(kind, "schemes"):
+            kinds.update(dict.fromkeys(kind.schemes, kind))
+        else:
+            problems.append(f"{_where_class(name, type(kind))}: {what} needs the attribute `schemes`")
+
+    plugins.register(hook, register=register)
+    if problems:
+        raise ConfigFault(problems)
+    return kinds
+
+
+def creation_faults(plugin: str, create: Any, protocol: type[Any], what: str) -> Iterator[str]:
+    """What is wrong with what a kind creates, where that is known beforehand: `create` is a class, or says that it
+    returns one. what: `a provider`, or another word for what `protocol` describes."""
+    made = create if inspect.isclass(create) else _returned_class(create)
+    if made is not None and made is not protocol:
+        yield from _method_faults(plugin, made, protocol, what)
 
 
 def check_providers(providers: Iterable[tuple[str, Provider]], protocol: type[Any] = Provider) -> None:
@@ -275,7 +321,7 @@ def check_providers(providers: Iterable[tuple[str, Provider]], protocol: type[An
     and line of everything that is missing, takes other arguments or is async."""
     problems: dict[str, None] = {}
     for plugin, provider in providers:
-        for problem in _method_faults(plugin, provider, protocol):
+        for problem in _method_faults(plugin, provider, protocol, "a provider"):
             problems[problem] = None
         for attribute in ("name", "transport"):
             if not hasattr(provider, attribute):
@@ -289,27 +335,34 @@ def _returned_class(create: Any) -> type[Any] | None:
         found = get_type_hints(create).get("return")
     except (NameError, TypeError, AttributeError):
         return None  # annotations that cannot be resolved: the instance is checked all the same
-    return found if inspect.isclass(found) and found is not Provider else None
+    return found if inspect.isclass(found) else None
 
 
-def _method_faults(plugin: str, found: Any, protocol: type[Any]) -> Iterator[str]:
-    """What is wrong with the methods of a class, or of an instance, by the signatures of `protocol`."""
+def _method_faults(plugin: str, found: Any, protocol: type[Any], what: str) -> Iterator[str]:
+    """What is wrong with the methods of a class, or of an instance, by the signatures of `protocol`, as it calls them:
+    its parameters with a name alone by name, the others by place."""
     owner = found if inspect.isclass(found) else type(found)
     for name, model in inspect.getmembers(protocol, inspect.isfunction):
         if name.startswith("_"):
             continue
-        arguments = arguments_of(model)[1:]
-        shown = f"{name}({', '.join(('self', *arguments))})"
+        parameters = list(inspect.signature(model).parameters.values())[1:]
+        arguments = [parameter.name for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
+        named = {parameter.name: None for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+        shown = f"{name}({', '.join(('self', *arguments, *(['*', *named] if named else ())))})"
         method = getattr(found, name, None)
         if not callable(method):
-            yield f"{_where_class(plugin, owner)}: a provider needs the method {shown}"
+            yield f"{_where_class(plugin, owner)}: {what} needs the method {shown}"
             continue
         given = (found, *arguments) if inspect.isclass(found) else arguments
         try:
-            inspect.signature(method).bind(*given)
+            inspect.signature(method).bind(*given, **named)
         except TypeError as error:
             yield f"{_where(plugin, method)}: must take {shown}: {error}"
-        if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
+        is_async = inspect.iscoroutinefunction(method)
+        if inspect.iscoroutinefunction(model):
+            if not is_async:
+                yield f"{_where(plugin, method)}: {name}: must be `async def`"
+        elif is_async or inspect.isasyncgenfunction(method):
             yield f"{_where(plugin, method)}: {name}: must be a plain `def`, not async"
 
 

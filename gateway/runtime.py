@@ -120,7 +120,7 @@ class Gateway:
         self.log.info("opened the database", extra=dict(self.stores.describe()))
         for warning in self.stores.warnings():
             self.log.warning(warning)
-        self._counters = await open_counters(blueprint, self.stores)
+        self._counters = await open_counters(blueprint, self.stores, self.log)
         if self._counters is not None:
             self.stores.counters = self._counters
             self.metrics.figures["gateway_counters_away"] = (

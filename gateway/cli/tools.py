@@ -86,6 +86,8 @@ async def _try(work: Any) -> tuple[bool, str]:
         return False, f"{fault.message} {fault.detail}".strip()
     except TimeoutError:
         return False, "no answer in time"
+    except Exception as error:  # a plugin's fault is what this command is asked for
+        return False, f"{type(error).__name__}: {error}"
 
 
 @asynccontextmanager

@@ -12,12 +12,12 @@ from inspect import iscoroutinefunction
 from gateway.config import Config
 from gateway.errors import ConfigFault
 from gateway.fetch import PageFetcher
-from gateway.pluginload import Plugins
+from gateway.pluginload import Plugins, creation_faults
 from gateway.servertools.mcp.servers import McpServers
 from gateway.servertools.mcp.spec import ServerSpec, own_server
 from gateway.servertools.net import Exchange, ToolNet
 from gateway.servertools.websearch import Service, WebSearch
-from gateway.tools import PageReader, SearchKind, ServerTool
+from gateway.tools import PageReader, SearchBackend, SearchKind, ServerTool
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", re.ASCII)
 
@@ -32,7 +32,8 @@ class Offers:
 
 
 def collect(plugins: Plugins) -> Offers:
-    """Call the hooks and check what they register. Raises ConfigFault that names every tool that cannot work."""
+    """Call the hooks and check what they register. Raises ConfigFault that names every tool and search service
+    that cannot work."""
     offers = Offers()
     problems: list[str] = []
 
@@ -40,11 +41,15 @@ def collect(plugins: Plugins) -> Offers:
         problems.extend(f"tool {tool.name!r}: {problem}" for problem in tool_problems(tool, offers.tools))
         offers.tools[tool.name] = tool
 
+    def register_kind(plugin: str, kind: SearchKind) -> None:
+        problems.extend(creation_faults(plugin, kind.create, SearchBackend, "a search service"))
+        offers.searches[kind.kind] = kind
+
     plugins.call("register_tools", register=register)
-    plugins.call(
+    plugins.register(
         "register_search",
-        register=lambda kind: offers.searches.__setitem__(kind.kind, kind),
-        register_reader=offers.readers.append,
+        register=register_kind,
+        register_reader=lambda _plugin, reader: offers.readers.append(reader),
     )
     if problems:
         raise ConfigFault(problems)

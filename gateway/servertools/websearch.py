@@ -75,12 +75,14 @@ class WebSearch:
             try:
                 async with asyncio.timeout(self._settings.timeout):
                     found = await backend.search(asked, self._net)
+                kept = {result.url: result for result in found if _allowed(result.url, query)}
             except (ToolFault, Fault, TimeoutError) as error:
                 detail = error.detail if isinstance(error, ToolFault | Fault) else "timed out"
                 self._log.warning("search service %s failed: %s (%s)", backend.name, error, detail)
-                continue
-            kept = {result.url: result for result in found if _allowed(result.url, query)}
-            return list(kept.values())[: query.count]
+            except Exception:  # a plugin that stumbles over an answer: the next may do better
+                self._log.exception("search service %s failed", backend.name)
+            else:
+                return list(kept.values())[: query.count]
         raise ToolFault("The web search does not work at the moment.")
 
     async def open(self, url: str, query: SearchQuery, *, free: bool = False) -> Page:
@@ -101,9 +103,11 @@ class WebSearch:
                 page = await backend.read(url, self._net)
             except (ToolFault, Fault) as error:
                 self._log.info("search service %s did not read a page: %s", backend.name, error)
-                continue
-            if page is not None:
-                return page
+            except Exception:  # as above
+                self._log.exception("search service %s did not read a page", backend.name)
+            else:
+                if page is not None:
+                    return page
         if self._reader is None:
             raise ToolFault("Pages cannot be opened here.")
         document = await self._net.fetch(url)

@@ -62,14 +62,22 @@ class SpareCounters:
     """Counters that may go away, with others in their place meanwhile; never is a request counted nowhere.
 
     spare: the store's counters, None to refuse while the first are away. The first are asked again after `again`
-    seconds, by one request.
+    seconds, by one request. Whatever the first raise, they are away: they are a plugin's. told: called with what they
+    should not have raised, once while they are away.
     """
 
     def __init__(
-        self, first: OpenCounters, spare: Counters | None, *, monotonic: Callable[[], float], again: float = 1.0
+        self,
+        first: OpenCounters,
+        spare: Counters | None,
+        told: Callable[[Exception], None],
+        *,
+        monotonic: Callable[[], float],
+        again: float = 1.0,
     ) -> None:
         self._first = first
         self._spare = spare
+        self._told = told
         self._monotonic = monotonic
         self._again = again
         self._until = float("-inf")
@@ -88,13 +96,20 @@ class SpareCounters:
             try:
                 windows = await question(self._first)
             except GatewayFault:
-                self.away, self._until = True, self._monotonic() + self._again
+                self._go_without()
                 if self._spare is None:
                     raise
+            except Exception as error:  # a plugin's own: to fail here would refuse every request
+                if not self.away:
+                    self._told(error)
+                self._go_without()
             else:
                 self.away = False
                 return windows
         return await question(self._in_place())
+
+    def _go_without(self) -> None:
+        self.away, self._until = True, self._monotonic() + self._again
 
     def _asks_first(self) -> bool:
         if not self.away:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -12,9 +13,11 @@ import hatchling.build
 import orjson
 import pytest
 
+from gateway.blueprint import read_blueprint
 from gateway.cli import main
 from gateway.cli.plugin import KINDS
-from gateway.pluginload import load, registered_providers
+from gateway.errors import ConfigFault
+from gateway.pluginload import import_file, load, registered_providers
 from gateway.testing import check
 
 ALL_AT_ONCE = """
@@ -68,6 +71,41 @@ def test_every_kind_is_well_formed(tmp_path: Path, kind: str) -> None:
         assert not [word for word in ("@name@", "@package@", "@Class@") if word in path.read_text()], path
     checked = python("-m", "ruff", "check", "--isolated", "--select", "E,F,B", "--line-length", "120", ".", at=folder)
     assert checked.returncode == 0, checked.stdout
+    assert start_with(folder) == []
+
+
+def start_with(folder: Path, right: str = "", wrong: str = "") -> list[str]:
+    """What keeps a gateway from starting with the plugin of a package, in which `right` has become `wrong`."""
+    (module,) = folder.glob("tollgate_*/__init__.py")
+    text = module.read_text()
+    assert right in text
+    file = folder / "mine.py"
+    file.write_text(text.replace(right, wrong) if right else text)
+    config = folder / "config.yaml"
+    config.write_text("providers: {echo: {plugin: echo}}\nmodels: {echo/echo: {free: true}}\n")
+    try:
+        read_blueprint(config, {"GATEWAY_DATA": str(folder / "data")}, {"mine": import_file(file)})
+    except ConfigFault as fault:
+        return [problem.removeprefix(f"plugin mine: {file}") for problem in fault.problems]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("kind", "right", "wrong", "told"),
+    [
+        ("search", "    async def read", "    def read", "read: must be `async def`"),
+        ("search", "def read(", "def reads(", "a search service needs the method read(self, url, net)"),
+        ("payment", "def build_lookup(", "def lookup(", "needs the method build_lookup(self, event)"),
+        ("payment", "    def read_webhook", "    async def read_webhook", "must be a plain `def`, not async"),
+        ("store", "async def plan", "async def plans", "a store needs the method plan(self, url, settings)"),
+        ("store", ", secret: bytes | None = None", "", "must take restore(self, url, data, source, *, "),
+        ("store", "schemes: Sequence[str] =", "scheme =", "a store needs the attribute `schemes`"),
+    ],
+)
+def test_what_a_kind_has_wrong_stops_the_start(tmp_path: Path, kind: str, right: str, wrong: str, told: str) -> None:
+    (problem,) = start_with(write(tmp_path, f"my_{kind}", kind), right, wrong)
+    assert re.match(r":\d+: ", problem)
+    assert told in problem
 
 
 @pytest.mark.slow

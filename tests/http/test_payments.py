@@ -330,8 +330,10 @@ async def test_a_service_that_sends_nonsense_makes_a_failed_order(shop):
         assert (await shop.order(status=502))["error"]["code"] == "payment_service_failed"
     shop.upstream.reply(json_reply({}, 500))
     await shop.order(status=502)
+    shop.upstream.reply(json_reply({"stumble": "over this"}))
+    await shop.order(status=500)
     _, _, listed = await shop.gateway.get("/account/topups")
-    assert [found["status"] for found in orjson.loads(listed)["data"]] == ["failed"] * 3
+    assert [found["status"] for found in orjson.loads(listed)["data"]] == ["failed"] * 4
 
 
 async def test_without_payments_nothing_can_be_bought(tmp_path):

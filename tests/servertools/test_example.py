@@ -1,4 +1,4 @@
-"""The tool of docs/plugins.md, as an operator would install it, called by a model."""
+"""The tool and the search service of docs/plugins.md, as an operator would install them, called by a model."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ import pytest
 from gateway import pluginload
 from gateway.errors import ConfigFault
 from gateway.servertools.toolbox import collect
-from gateway.testing import FakeUpstream, running_gateway, upstream_config
+from gateway.testing import FakeUpstream, Reply, json_reply, running_gateway, upstream_config
 from gateway.tools import Document, ToolFault
 
 from .conftest import Model, Turn, call
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/plugins.md").read_text()
-[EXAMPLE] = [block for block in re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S) if "register_tools" in block]
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+[EXAMPLE] = [block for block in BLOCKS if "register_tools" in block]
+[SEARCH] = [block for block in BLOCKS if "register_search" in block]
 
 
 class Run:
@@ -74,6 +76,31 @@ async def test_a_model_calls_it(tmp_path):
         assert [item["type"] for item in made["output"]] == ["mcp_call", "message"]
         assert made["output"][0]["error"]["content"][0]["text"] == "currency must be three letters"
         assert made["usage"]["cost"] == 40 + 500
+
+
+async def test_a_model_searches(tmp_path):
+    (tmp_path / "plugins.d").mkdir()
+    (tmp_path / "plugins.d/lines.py").write_text(SEARCH)
+    async with AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(FakeUpstream())
+        service = await stack.enter_async_context(FakeUpstream())
+        config = upstream_config(f"{upstream.url}/v1", plugins={"dir": "plugins.d"})
+        config["search"] = {"backends": {"mine": {"plugin": "lines", "url": service.url}, "off": {"plugin": "lines"}}}
+        gateway = await stack.enter_async_context(running_gateway(tmp_path, config))
+        Model(upstream).script(*[Turn(calls=[call("web_search", {"query": "what & why"})]), Turn("Found.")] * 2)
+        body = {"model": "fake/model", "input": "?", "tools": [{"type": "web_search"}]}
+        for reply, status in (
+            (Reply([b"https://a.example/\tA\tAbout \xff\njavascript:x\tB\tno\nodd\n"]), "completed"),
+            (json_reply({}, 500), "failed"),
+        ):
+            service.reply(reply)
+            made = orjson.loads((await gateway.post("/v1/responses", body))[2])
+            assert [item["type"] for item in made["output"]] == ["web_search_call", "message"]
+            assert made["output"][0]["status"] == status
+        assert service.requests[0].path.endswith("/find?q=what+%26+why&most=6")
+        shown = [str(request.json["messages"]) for request in upstream.requests if request.method == "POST"]
+        assert ["Address: https://a.example/" in text for text in shown] == [False, True, False, False]
+        assert not [text for text in shown if "javascript" in text or "odd" in text]
 
 
 @pytest.mark.parametrize(

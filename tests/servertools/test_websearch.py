@@ -26,6 +26,8 @@ class Backend:
         return self.results
 
     async def read(self, url, net):
+        if self.fault:
+            raise self.fault
         return self.page
 
 
@@ -55,11 +57,13 @@ def make(*services, **settings) -> WebSearch:
 async def test_the_next_is_asked_when_one_fails():
     first = Backend("a", fault=ToolFault("no"))
     second = Backend("b", fault=UpstreamFault("no", status=502))
-    third = Backend("c", [result("https://x.example/")])
-    search = make(Service(first), Service(second), Service(third))
+    stumbles = [Service(Backend("x", fault=KeyError("a plugin's own"))), Service(Backend("y", results=None))]
+    third = Backend("c", [result("https://x.example/")], page=Page("https://x.example/", "", "the text"))
+    search = make(Service(first), Service(second), *stumbles, Service(third))
     assert [found.url for found in await search.search(SearchQuery("q"))] == ["https://x.example/"]
+    assert (await search.open("https://x.example/", SearchQuery("q"))).text == "the text"
     with pytest.raises(ToolFault):
-        await make(Service(first), Service(second)).search(SearchQuery("q"))
+        await make(Service(first), Service(second), *stumbles).search(SearchQuery("q"))
 
 
 async def test_filters_hold_whatever_the_service_does():

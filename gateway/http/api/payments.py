@@ -60,6 +60,9 @@ async def order_credits(context: RequestContext, account_id: str, body: Mapping[
     except Fault as fault:
         await topups.give_up(topup.id)
         raise _service_failed(fault) from fault
+    except Exception:  # a plugin that stumbles over an answer leaves no order behind that looks as if it could be paid
+        await topups.give_up(topup.id)
+        raise
     return await topups.set_checkout(topup.id, checkout.id, checkout.url) or topup
 
 
