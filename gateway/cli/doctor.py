@@ -100,6 +100,9 @@ def _data(data: Path) -> Iterator[Finding]:
     place = data
     while not place.exists() and place != place.parent:
         place = place.parent
+    if not place.is_dir():
+        yield Finding(what, "fault", f"{place} is no folder", "name a folder by GATEWAY_DATA")
+        return
     if not os.access(place, os.W_OK | os.X_OK):
         yield Finding(what, "fault", f"{place} cannot be written by this user", f"chown {os.geteuid()} {place}")
         return

@@ -130,6 +130,14 @@ def test_a_port_that_is_taken(doctor: Any, free_port: int) -> None:
     assert found[f"port {free_port} on 127.0.0.1"]["state"] == "fault"
 
 
+def test_a_data_folder_that_is_a_file(doctor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tmp_path / "a file"
+    data.touch()
+    monkeypatch.setenv("GATEWAY_DATA", str(data / "data"))
+    found = doctor("--no-calls", status=1)[f"data folder {data / 'data'}"]
+    assert (found["state"], found["detail"]) == ("fault", f"{data} is no folder")
+
+
 def test_files_that_others_can_read(doctor: Any, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("A=b\n")
     os.chmod(tmp_path / ".env", 0o644)
