@@ -106,6 +106,8 @@ class Tally(Protocol):
     text_bytes: bytes in UTF-8 of all that the model wrote so far (text, reasoning, refusals, names and arguments of
         tool calls), in whatever spelling it came. chunks: items that held any of it.
     complete: the answer is whole, whatever else is missing: every choice has said why it ended.
+    opening (optional): True while what came only says that an answer begins (an id, a role, what the input counts), so
+        that another try may still take its place; a tally without it says that each item is part of an answer.
     """
 
     @property

@@ -103,7 +103,8 @@ class StreamPump:
     """Relays one streamed answer.
 
     Before `attach`, what should go to the caller waits in a backlog; afterwards it is written straight through.
-    `started`: something is (or was) ready for the caller. `ended`: nothing more will come; `fault` says why.
+    `started`: something of an answer is (or was) ready for the caller; an opening (`Tally.opening`) waits for what it
+    opens, for `quiet` seconds at most. `ended`: nothing more will come; `fault` says why.
     `meter`: called after each piece that was relayed, None for nobody.
     `tally`: what the stream came to so far; sees every item before the relay does.
     `attempt`: told once how it ended, None for nobody.
@@ -286,10 +287,8 @@ class StreamPump:
                 outlet.write(data)
             else:
                 self._backlog.append(data)
-                self.started = True
-                if self.attempt is not None:
-                    self.attempt.answers()
-                self._wake()
+        if not self.started and self._backlog and not getattr(tally, "opening", False):
+            self._start()
         if fault is not None:
             self._finish(fault)
             return
@@ -302,6 +301,13 @@ class StreamPump:
                 return
         if self.meter is not None:
             self.meter()
+
+    def _start(self) -> None:
+        """What waits is for the caller, and no other try can take its place."""
+        self.started = True
+        if self.attempt is not None:
+            self.attempt.answers()
+        self._wake()
 
     def _finish(self, fault: Fault | None) -> None:
         if fault is None and not self._answered:
@@ -330,6 +336,8 @@ class StreamPump:
     def _keep_alive(self) -> None:
         if self._outlet is not None:
             self._outlet.write(keep_alive_of(self.relay))
+        elif self._backlog and not self.started:
+            self._start()
         else:
             self.silent = True
             self._wake()

@@ -11,6 +11,7 @@ import pytest
 from gateway.testing import (
     Cut,
     FakeUpstream,
+    Hold,
     Pause,
     Reply,
     Stall,
@@ -22,6 +23,7 @@ from gateway.testing import (
     refused_url,
     sse,
 )
+from gateway.testing.upstream import PATIENCE
 
 FINE = json_reply(openai_completion("Hi"))
 STREAM = Reply(openai_stream("Hi"))
@@ -56,6 +58,47 @@ async def test_a_failure_before_the_first_byte_is_tried_again(
     assert len(site.upstream.requests) == 3
     assert site.request_lines()[-1]["attempts"] == 3
     assert (await site.row()).row.status == 200
+
+
+ROLE = sse(chunk({"role": "assistant", "content": "", "refusal": None}))
+BROKEN = sse({"error": {"message": "Overloaded", "code": 503}})
+FAILED = sse(chunk({}, finish="error"))
+
+
+@pytest.mark.parametrize("road", ["/v1/chat/completions", "/v1/responses"])
+@pytest.mark.parametrize(
+    "opening",
+    [
+        [ROLE, Cut()],
+        [ROLE + BROKEN],
+        [ROLE, BROKEN],
+        [ROLE, ROLE, FAILED],
+        [sse(openai_completion("") | {"choices": []}), Cut()],
+    ],
+    ids=["cut", "error at once", "error", "finish_reason error", "no choice"],
+)
+async def test_an_answer_that_only_opened_is_tried_again(serve: Any, quick: Any, opening: Any, road: str) -> None:
+    site = await serve(upstream=quick)
+    site.upstream.queue(Reply(opening), STREAM)
+    asked = {"messages": [{"role": "user", "content": "Hi"}]} if road.endswith("completions") else {"input": "Hi"}
+    status, _, body = await site.running.post(road, {**asked, "stream": True})
+    assert (status, len(site.upstream.requests)) == (200, 2)
+    assert b"error" not in body.replace(b'"error":null', b"")
+    assert body.count(b'"role":"assistant","content":""') + body.count(b'"response.created"') < 3, body
+    assert (await site.row()).row.status == 200
+
+
+async def test_an_opening_waits_for_the_first_word_but_not_for_ever(serve: Any) -> None:
+    site = await serve(server={"keep_alive": "20ms"})
+    go = asyncio.Event()
+    site.upstream.reply(Reply([ROLE, Hold(go), *openai_stream("Hi")[1:]]))
+    client = await site.begin(stream=True)
+    await client.head()
+    async with asyncio.timeout(PATIENCE):
+        # The upstream says no more before this has come.
+        assert (await anext(client.chunks())).startswith(b"data: ")
+        go.set()
+        assert b"data: [DONE]" in b"".join([part async for part in client.chunks()])
 
 
 async def test_tries_end(serve: Any, quick: Any) -> None:

@@ -136,3 +136,14 @@ async def test_closing_gives_up_the_exchange_and_delivers_nothing_more(pump: Str
 def did(pump: StreamPump) -> Any:
     exchange: Any = pump.exchange
     return exchange.did
+
+
+async def test_an_opening_is_nothing_of_an_answer_until_it_has_waited_for_long(pump: StreamPump) -> None:
+    pump.data(sse(chunk({"role": "assistant", "content": ""})))
+    assert not pump.started
+    pump._keep_alive()
+    assert (pump.started, pump.silent) == (True, False)
+    outlet = Outlet()
+    pump.attach(outlet)
+    assert b'"role"' in outlet.data
+    pump.close()

@@ -37,6 +37,7 @@ class ChatTally:
         self.finish_reason = ""
         self.text_bytes = 0
         self.chunks = 0
+        self.opening = True
         self._choices = choices
         self._ended: set[int] = set()
         self._pattern = TextPattern(_TEXT, _text_only)
@@ -68,6 +69,7 @@ class ChatTally:
             else:
                 size = _words(item)
                 if size >= 0:
+                    self.opening = False
                     self.chunks += 1
                     self.text_bytes += size
                     self.usage = item.get("usage") or self.usage
@@ -136,7 +138,21 @@ class ChatTally:
         if size:
             self.chunks += 1
             self.text_bytes += size
+        if self.opening:
+            self.opening = not size and _only_opens(choices)
         return size
+
+
+def _only_opens(choices: Any) -> bool:
+    """Whether nothing but roles stands in the choices of a chunk."""
+    for choice in choices if isinstance(choices, list) else ():
+        if not isinstance(choice, dict):
+            return False
+        said = {key for key, value in choice.items() if value} - {"index", "delta"}
+        delta = choice.get("delta")
+        if said or (isinstance(delta, dict) and any(value for key, value in delta.items() if key != "role")):
+            return False
+    return True
 
 
 def _written(choices: Any) -> int:

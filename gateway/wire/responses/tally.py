@@ -29,6 +29,9 @@ _TEXTS = frozenset(
 )
 """Events whose `delta` is text that the model wrote."""
 
+_OPENINGS = frozenset({"response.created", "response.queued", "response.in_progress", "keepalive"})
+"""Events that say that a response begins, or still runs."""
+
 _ITEM_DONE = "response.output_item.done"
 
 
@@ -63,6 +66,7 @@ class ResponsesTally:
         self.text_bytes = 0
         self.chunks = 0
         self.complete = False
+        self.opening = True
         # Output index -> bytes told so far by deltas: what an item's end tells of it is not counted again.
         self._told: dict[Any, int] = {}
 
@@ -96,6 +100,8 @@ class ResponsesTally:
     def _count(self, event: Json) -> None:
         kind = event.get("type")
         size = 0
+        if self.opening:
+            self.opening = kind in _OPENINGS
         if kind in _TEXTS:
             size = _size(event.get("delta"))
             place = event.get("output_index")

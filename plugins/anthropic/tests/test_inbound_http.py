@@ -533,11 +533,16 @@ async def test_a_stream_that_breaks_off_is_an_error(start: Callable[..., Any], m
 async def test_an_error_event_inside_a_native_stream(site: Site) -> None:
     error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
     start = STREAMS[0].body.split(b"\n\n")[0] + b"\n\n"
-    site.upstream.reply(Reply([start, sse(error, "error")]))
-    _, _, raw = await site.gateway.post(
-        "/v1/messages", {"model": CLAUDE, "max_tokens": 10, "messages": HELLO, "stream": True}
-    )
+    block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+    ask = {"model": CLAUDE, "max_tokens": 10, "messages": HELLO, "stream": True}
+    site.upstream.reply(Reply([start, sse(block, block["type"]), sse(error, "error")]))
+    _, _, raw = await site.gateway.post("/v1/messages", ask)
     assert read_events(raw)[-1]["error"]["type"] == "overloaded_error"
+    site.upstream.queue(Reply([start, sse({"type": "ping"}, "ping"), sse(error, "error")]))
+    site.upstream.reply(Reply([STREAMS[0].body]))
+    _, _, raw = await site.gateway.post("/v1/messages", ask)
+    kinds = [event["type"] for event in read_events(raw)]
+    assert (kinds.count("message_start"), kinds[-1], len(site.upstream.requests)) == (1, "message_stop", 3), kinds
 
 
 def long_answer(model: str) -> list[bytes]:

@@ -204,3 +204,25 @@ def test_a_cut_gives_the_length_as_the_reason() -> None:
     tally.add([chunk_of({"content": "a"})])
     tally.cut()
     assert (tally.finish_reason, tally.complete) == ("length", False)
+
+
+@pytest.mark.parametrize(
+    ("delta", "finish", "opens"),
+    [
+        ({"role": "assistant", "content": "", "refusal": None, "tool_calls": []}, None, True),
+        ({}, None, True),
+        ({"role": "assistant", "content": "a"}, None, False),
+        ({"role": "assistant", "reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]}, None, False),
+        ({"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": ""}}]}, None, False),
+        ({"audio": {"id": "a"}}, None, False),
+        ({}, "stop", False),
+    ],
+)  # fmt: skip
+def test_what_only_opens_an_answer(delta: Any, finish: str | None, opens: bool) -> None:
+    for item in (chunk_of(delta, finish), orjson.dumps(chunk_of(delta, finish))):
+        tally = ChatTally()
+        tally.add([item])
+        assert tally.opening is opens
+        tally.add([chunk_of({"content": "a"})])
+        tally.add([chunk_of({})])
+        assert not tally.opening

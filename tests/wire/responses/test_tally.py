@@ -95,3 +95,11 @@ def test_what_a_failed_answer_had_used_counts(tally: ResponsesTally | ChatTally)
     assert isinstance(items[-1], Fault)
     tally.add(list(items))
     assert tally.usage == usage
+
+
+def test_what_only_opens_an_answer() -> None:
+    begun = [{"type": "response.created"}, {"type": "response.in_progress"}]
+    assert tallied(*begun).opening
+    item = {"type": "response.output_item.added", "output_index": 0, "item": {"type": "reasoning", "summary": []}}
+    assert not tallied(*begun, item).opening
+    assert not tallied(*begun, item, begun[1]).opening

@@ -25,3 +25,12 @@ def test_all_that_the_model_wrote_counts_also_what_passes_unread(delta: dict[str
         assert tally.add([event]) == [event]
         assert tally.text_bytes == size * times
         assert tally.chunks == (times if size else 0)
+
+
+def test_what_only_opens_an_answer() -> None:
+    tally = MessagesTally()
+    start = {"type": "message_start", "message": {"usage": {"input_tokens": 5, "output_tokens": 1}}}
+    tally.add([orjson.dumps(start), b'{"type":"ping"}'])
+    assert tally.opening
+    tally.add([b'{"type":"content_block_start","index":0,"content_block":{"type":"redacted_thinking","data":"x"}}'])
+    assert not tally.opening

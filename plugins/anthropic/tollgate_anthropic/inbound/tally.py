@@ -14,6 +14,7 @@ Json = dict[str, Any]
 
 _TEXTS = ("text", "thinking", "partial_json")
 _TEXT = text_member(*_TEXTS)
+_OPENINGS = ("message_start", "ping")
 
 
 class MessagesTally:
@@ -26,6 +27,7 @@ class MessagesTally:
         self._told: Json | None = None
         self._known: Json | None = None
         self._reason = ""
+        self._opening = True
         self._bytes = self._chunks = 0
         self._pattern = TextPattern(_TEXT, _text_only)
 
@@ -54,6 +56,11 @@ class MessagesTally:
         """Whether the answer came to its end."""
         return self._told is not None or self._chat.complete
 
+    @property
+    def opening(self) -> bool:
+        """Whether only the beginning of a message was told, so that another try may take its place."""
+        return self._opening and self._chat.opening
+
     def add(self, items: list[StreamItem]) -> list[StreamItem]:
         """Take what the decoder gave."""
         for item in items:
@@ -81,6 +88,8 @@ class MessagesTally:
         except orjson.JSONDecodeError:
             return 0  # the relay says so
         kind = event.get("type")
+        if self._opening:
+            self._opening = kind in _OPENINGS
         if kind == "content_block_delta":
             self._pattern.learn(item)
             return _delta_size(event)

@@ -391,3 +391,11 @@ def test_an_answer_that_broke_off_before_it_began_may_be_tried_again(reason: str
     # What was said cannot be taken back, and the caller knows the reason.
     (item,) = NativeDecoder().feed(event({"text": "Hi"}))
     assert isinstance(item, dict)
+
+
+def test_what_only_opens_an_answer() -> None:
+    tally = GenerateTally(Reading())
+    tally.add([{"candidates": [{"content": {"role": "model", "parts": [{"text": ""}]}}], "usageMetadata": {}}])
+    assert tally.opening
+    tally.add([{"candidates": [{"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": "QQ=="}}]}}]}])
+    assert not tally.opening

@@ -25,6 +25,7 @@ class GenerateTally:
         self._counts: Json | None = None
         self._grounding: dict[int, Json] = {}
         self._blocked = False
+        self.opening = True
 
     @property
     def complete(self) -> bool:
@@ -59,11 +60,13 @@ class GenerateTally:
         if usage is not None:
             self._counts = usage
         size = 0
+        opens = "choices" not in event
         for place, candidate in enumerate(dicts_of(event.get("candidates"))):
             at = place_of(candidate, place)
             self._reasons.setdefault(at, "")
             for part in dicts_of(dict_of(candidate.get("content")).get("parts")):
                 size += _part_size(part)
+                opens = opens and not any(part.values())
             grounding = candidate.get("groundingMetadata")
             if isinstance(grounding, dict):
                 self._grounding.setdefault(at, {}).update(grounding)
@@ -71,11 +74,14 @@ class GenerateTally:
             if isinstance(reason, str) and reason:
                 self._reasons[at] = reason
                 self.finish_reason = finish_of(reason) or "stop"
+                opens = False
+        self.opening = self.opening and opens
         if size:
             self.chunks += 1
             self.text_bytes += size
         if dict_of(event.get("promptFeedback")).get("blockReason"):
             self._blocked, self.finish_reason = True, "content_filter"
+            self.opening = False
 
 
 def _part_size(part: Json) -> int:
