@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.call import Call
-from gateway.errors import Fault
+from gateway.errors import CallerFault, Fault
 from gateway.profile import Dialect
 from gateway.provider import Answer, StreamItem
 from gateway.wire.chat.encoder import ChatRelay
 from gateway.wire.chat.request import validate_chat
+from gateway.wire.chat.spellings import restate
 from gateway.wire.errors.render import error_bytes
 
 _KEY_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
@@ -160,7 +161,12 @@ class ChatDialect:
         return bearer(headers)
 
     def open(self, call: Call, body: dict[str, Any], values: Mapping[str, str]) -> InboundCall:
-        validate_chat(body, allow_missing_model=True)
+        try:
+            validate_chat(body, allow_missing_model=True)
+        except CallerFault:
+            if not restate(body):
+                raise
+            validate_chat(body, allow_missing_model=True)
         call.body = body
         call.model = body.get("model") or ""
         call.stream = body.get("stream") is True

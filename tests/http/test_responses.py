@@ -243,6 +243,16 @@ class TestState:
         assert (status, orjson.loads(raw)["error"]["param"]) == (400, "background")
         assert (await site.running.post("/v1/conversations", {}))[0] == 400
 
+    async def test_a_conversation_begins_with_nothing(self, site: Any) -> None:
+        running = site.running
+        sent = {"Authorization": f"Bearer {running.key}"}
+        async with running.session.post(running.url + "/v1/conversations", headers=sent) as answer:
+            made = await answer.json()
+        assert (answer.status, made["metadata"]) == (200, {})
+        for items in ([], [{"role": "user", "content": "Hi"}]):
+            status, _, raw = await running.post(f"/v1/conversations/{made['id']}/items", {"items": items})
+            assert (status, len(orjson.loads(raw)["data"])) == (200, len(items)), raw
+
     async def test_what_is_too_large_is_not_kept_and_says_so(self, serve: Any) -> None:
         site = await serve(responses={"max_stored": "2KiB", "max_context": "3KiB"})
         site.upstream.reply(json_reply(openai_completion("x" * 4000)))

@@ -42,9 +42,9 @@ async def create(context: RequestContext) -> web.StreamResponse:
     if not services.settings.store:
         raise CallerFault("This gateway keeps no conversations (responses.store).", code="store_disabled")
     await services.quota.check(account_id, "This conversation")
-    body = await context.read_json()
+    body = await context.read_json() if context.request.can_read_body else {}
     metadata = _metadata(body)
-    items = _items(body, ()) if body.get("items") not in (None, []) else []
+    items = _items(body, ()) if body.get("items") is not None else []
     made = await services.conversations.create_conversation(account_id, metadata, [], expires=services.expires())
     if items:
         await services.conversations.add_items(
@@ -136,8 +136,8 @@ def _metadata(body: dict[str, Any]) -> dict[str, str]:
 
 def _items(body: dict[str, Any], earlier: Any) -> list[dict[str, Any]]:
     given = body.get("items")
-    if not isinstance(given, list) or not given:
-        raise CallerFault("items: is required: a list of at least one item.", param="items")
+    if not isinstance(given, list):
+        raise CallerFault("items: is required: a list of items.", param="items")
     if len(given) > _MOST_AT_ONCE:
         raise CallerFault(f"items: at most {_MOST_AT_ONCE} can be added at once.", param="items")
     input_items("items", given)

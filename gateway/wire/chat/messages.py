@@ -34,7 +34,7 @@ _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,12
 
 # An assistant message without content still says something when it has one of these (reasoning members are how
 # several providers want their thoughts played back).
-_INSTEAD_OF_CONTENT = (
+SAID_BESIDE_CONTENT = (
     "tool_calls",
     "function_call",
     "refusal",
@@ -163,7 +163,7 @@ def _check_content(path: str, role: str, message: dict[str, Any]) -> None:
     if type(content) is str:
         return
     if content is None or (content == [] and role == "assistant"):  # one vendor's SDK writes [] beside tool_calls
-        if role == "assistant" and any(message.get(name) for name in _INSTEAD_OF_CONTENT):
+        if role == "assistant" and any(message.get(name) for name in SAID_BESIDE_CONTENT):
             return
         if role == "function":  # OpenAI's schema allows null here, and only here
             return
@@ -362,7 +362,7 @@ def _message_tree(role: str) -> Tree:
         properties["content"] = alternatives(*content["anyOf"], {"type": "array", "maxItems": 0}, {"type": "null"})
         tree["required"] = ["role"]
         said = {"required": ["content"], "properties": {"content": content}}
-        instead = [{"required": [name], "properties": {name: _SAYS_SOMETHING}} for name in _INSTEAD_OF_CONTENT]
+        instead = [{"required": [name], "properties": {name: _SAYS_SOMETHING}} for name in SAID_BESIDE_CONTENT]
         tree["anyOf"] = [said, *instead]
     return tree
 

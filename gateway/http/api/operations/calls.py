@@ -134,13 +134,12 @@ INPUT_ITEMS = Operation(
     "List what a response was made from", "Responses", parameters=ITEM_PAGE, answer=answers.ITEM_LIST
 )
 
-_MOST_ITEMS = {**items.tree, "minItems": 1, "maxItems": 20}
-_FIRST_ITEMS = {**items.tree, "minItems": 0, "maxItems": 20}
+_MOST_ITEMS = {**items.tree, "minItems": 0, "maxItems": 20}
 _METADATA = object_tree({"metadata": metadata})
 CREATE_CONVERSATION = Operation(
     "Create a conversation",
     "Conversations",
-    request={"type": "object", "properties": {"items": or_null(_FIRST_ITEMS), "metadata": or_null(metadata.tree)}},
+    request={"type": "object", "properties": {"items": or_null(_MOST_ITEMS), "metadata": or_null(metadata.tree)}},
     answer=answers.CONVERSATION,
     errors=WRITE_ERRORS,
 )

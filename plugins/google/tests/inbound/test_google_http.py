@@ -127,10 +127,12 @@ async def test_the_models_are_listed(site: Site) -> None:
     one = await site.client.models.get(model=ECHO)
     assert one.name == "models/" + ECHO
     assert "generateContent" in one.supported_actions
-    for path in ("/v1beta/models?pageSize=0", "/v1beta/models?pageToken=nothing", "/v1beta/models/nothing"):
+    refused = ("?pageSize=0", "?pageToken=nothing", "/nothing", f"?key={site.gateway.key}", f"/{ECHO}?key=x")
+    for path in ("/v1beta/models" + rest for rest in refused):
         status, _, raw = await site.gateway.get(path)
         assert status == (404 if path.endswith("/nothing") else 400)
         assert orjson.loads(raw)["error"]["status"] in ("INVALID_ARGUMENT", "NOT_FOUND")
+        assert "key" not in path or b"send it in the header" in raw
     _, _, raw = await site.gateway.get("/v1/models")
     assert orjson.loads(raw)["object"] == "list"
 

@@ -22,11 +22,20 @@ _METHODS = ["generateContent", "streamGenerateContent", "countTokens"]
 async def models(context: RequestContext) -> Any:
     """GET /v1beta/models and /v1beta/models/{model}."""
     context.dialect = GenerateDialect()
+    refuse_key_in_url(context)
     await context.check_access()
     name = context.values.get("id")
     if name is None:
         return context.json(page(context.models(), context.query))
     return context.json(shown(context.model(known_name(context, name))))
+
+
+def refuse_key_in_url(context: RequestContext) -> None:
+    """Raises CallerFault for a key where Google's API takes one, too, but where proxies on the way log it."""
+    if "key" in context.query:
+        raise CallerFault(
+            "key: a key in the URL ends up in logs; send it in the header x-goog-api-key instead.", param="key"
+        )
 
 
 def models_for(earlier: Handler) -> Handler:

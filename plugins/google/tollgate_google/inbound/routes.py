@@ -14,7 +14,7 @@ from gateway.api import CallerFault, RequestContext, Router
 
 from .counting import count_tokens
 from .dialect import METHOD, MODEL, GenerateDialect, split_path
-from .models import known_name, models, models_for
+from .models import known_name, models, models_for, refuse_key_in_url
 from .operations import GET_MODEL, LIST_MODELS, operations
 
 Handler = Callable[..., Awaitable[Any]]
@@ -46,10 +46,7 @@ def _handler(dialect: GenerateDialect, calls: Handler) -> Handler:
     async def handler(context: RequestContext) -> Any:
         context.dialect = dialect  # in which the faults below are told
         query = context.query
-        if "key" in query:
-            raise CallerFault(
-                "key: a key in the URL ends up in logs; send it in the header x-goog-api-key instead.", param="key"
-            )
+        refuse_key_in_url(context)
         model, method = split_path("/".join(context.values.values()))
         if method not in _METHODS:
             raise CallerFault(

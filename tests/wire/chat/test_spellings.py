@@ -1,0 +1,70 @@
+"""Other spellings of a chat request: restated when a body was found wrong, and only what can mean one thing."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from gateway.call import Call
+from gateway.dialect import ChatDialect
+from gateway.errors import CallerFault
+from gateway.testing import make_call
+from gateway.wire.chat.spellings import restate
+
+ASK = {"role": "user", "content": "q"}
+USE = {"id": "c", "function": {"name": "f", "arguments": "{}"}}
+TYPED = {**USE, "type": "function"}
+LINK = "https://example.com/a.png"
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+
+
+def opened(**members: Any) -> dict[str, Any]:
+    """What the chat door makes of a body."""
+    call: Call = make_call()
+    ChatDialect().open(call, {"messages": [ASK], **members}, {})
+    return dict(call.body)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ({"stop": []}, {}),
+        ({"stop": "", "functions": [], "modalities": []}, {}),
+        ({"tools": TOOLS, "tool_choice": "any"}, {"tools": TOOLS, "tool_choice": "required"}),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": LINK}]}]},
+         {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": LINK}}]}]}),
+        ({"messages": [ASK, {"role": "assistant"}]}, {"messages": [ASK, {"role": "assistant", "content": ""}]}),
+        ({"messages": [ASK, {"role": "assistant", "content": None, "tool_calls": [], "refusal": None}, ASK]},
+         {"messages": [ASK, {"role": "assistant", "content": "", "tool_calls": [], "refusal": None}, ASK]}),
+        ({"messages": [ASK, {"role": "assistant", "content": None, "tool_calls": [USE]},
+                       {"role": "tool", "tool_call_id": "c", "content": []}]},
+         {"messages": [ASK, {"role": "assistant", "content": None, "tool_calls": [TYPED]},
+                       {"role": "tool", "tool_call_id": "c", "content": ""}]}),
+        ({"messages": [ASK, {"role": "assistant", "content": "x", "tool_calls": [USE]},
+                       {"role": "tool", "tool_call_id": "c", "content": None}]},
+         {"messages": [ASK, {"role": "assistant", "content": "x", "tool_calls": [TYPED]},
+                       {"role": "tool", "tool_call_id": "c", "content": ""}]}),
+    ],
+)  # fmt: skip
+def test_another_spelling_is_taken(given: dict[str, Any], meant: dict[str, Any]) -> None:
+    assert opened(**copy.deepcopy(given)) == {"messages": [ASK], **meant}
+    assert not restate(copy.deepcopy({"messages": [ASK], **meant})), "once is enough"
+
+
+@pytest.mark.parametrize(
+    ("given", "param"),
+    [
+        ({"messages": [{"role": "user", "content": None}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "no link"}]}]}, "image_url.url"),
+        ({"stop": [], "temperature": 3}, "temperature"),
+        ({"tool_choice": "some"}, "tool_choice"),
+        ({"messages": 7, "stop": ""}, "messages"),
+        ({"messages": [7, {"role": "assistant", "tool_calls": 7, "content": [7]}]}, "messages[0]"),
+    ],
+)
+def test_what_is_wrong_in_every_spelling_stays_wrong(given: dict[str, Any], param: str) -> None:
+    with pytest.raises(CallerFault) as caught:
+        opened(**given)
+    assert (caught.value.param or "").endswith(param)
