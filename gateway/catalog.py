@@ -69,6 +69,10 @@ class Catalog:
     ) -> None:
         self._config = config
         self._available = {name for name, on in available.items() if on}
+        # Nonsense never stands in for a model, also not for one that nobody named: with one other provider there, the
+        # embedded one answers whoever names its models.
+        embedded = {name for name, entry in config.providers.items() if entry.embedded}
+        self._only_by_name = embedded if self._available - embedded else set()
         found = profiles or {}
         self._targets = {
             model.id: replace(
@@ -105,7 +109,8 @@ class Catalog:
 
     def resolve(self, name: str | None, operation: str | None = None) -> Resolution:
         """The targets that a model id or alias leads to; None is the default model, and where that does not do the
-        operation, the first model that does. operation: those that do it, None for all.
+        operation, the first model that does (of the embedded provider only where there is no other). operation: those
+        that do it, None for all.
 
         A target whose provider is switched off, or that has no price and is not free, is left out.
         Raises CallerFault 400 when there is no default or the model does not do the operation, CallerFault 404
@@ -115,7 +120,7 @@ class Catalog:
         if name is None:
             name = self._config.default_model
             if operation not in (None, "chat") and name not in able:
-                name = self._first(able) or name
+                name = self._first(able) or self._switched_off(operation) or name
             if name is None:
                 raise CallerFault("model: is missing, and this gateway has no default model.", param="model")
         resolution = able.get(name) if isinstance(name, str) else None
@@ -125,7 +130,7 @@ class Catalog:
         if resolution is None:
             raise self.not_found(name)
         if not resolution.candidates:
-            raise self._unavailable(name)
+            raise self._unavailable(name, operation)
         assert operation is not None
         other = self._first(able)
         hint = f" '{other}' does." if other else ""
@@ -136,9 +141,18 @@ class Catalog:
     def _first(self, able: Mapping[str, Resolution]) -> str | None:
         """A model of those: the first that does not talk besides, else the first; of a server of which no more is known
         than its dialect, models are taken to do everything."""
-        models = [name for name in self._config.models if name in able]
+        models = [
+            name
+            for name, model in self._config.models.items()
+            if name in able and model.provider not in self._only_by_name
+        ]
         special = (name for name in models if "chat" not in able[name].candidates[0].profile.operations)
         return next(special, next(iter(models), None))
+
+    def _switched_off(self, operation: str | None) -> str | None:
+        """The first model that the operator has for an operation, and that nothing is left of."""
+        models = self._config.models.items()
+        return next((name for name, model in models if operation in (model.settings.operations or ())), None)
 
     def usable(self) -> str | None:
         """A name that a request would be accepted for now: the default model's if that is one, else the first."""
@@ -273,8 +287,9 @@ class Catalog:
         close = get_close_matches(folded, self._folded, n=1)
         return self._folded[close[0]] if close else None
 
-    def _unavailable(self, name: str) -> Fault:
-        """Why nothing is left behind `name`. Asking again does not help, and SDKs are told so."""
+    def _unavailable(self, name: str, operation: str | None) -> Fault:
+        """Why nothing is left behind `name`, and what does the operation (None for a chat) instead. Asking again does
+        not help, and SDKs are told so."""
         headers = {"x-should-retry": "false"}
         if self._why_not(self._first_model(name)) == "model_unpriced":
             return GatewayFault(
@@ -288,7 +303,7 @@ class Catalog:
             )
         provider = self._config.providers[self._first_model(name).provider]
         why = f", because {' and '.join(provider.unset)} is not set there" if provider.unset else ""
-        other = self.usable()
+        other = self.usable() if operation in (None, "chat") else self._first(self._doing[operation])
         hint = f" '{other}' can be used now." if other else ""
         return UpstreamFault(
             f"The model '{name}' is not available: its provider is switched off at this gateway{why}.{hint}",

@@ -190,7 +190,7 @@ class _Builder:
             if terms is not None and made:
                 unset = self.document.unset(path)
                 checked[name] = ProviderEntry(
-                    name, kind.kind, made[0].settings, self.where(*path), unset, terms, tuple(made)
+                    name, kind.kind, made[0].settings, self.where(*path), unset, terms, tuple(made), kind.embedded
                 )
         return checked
 

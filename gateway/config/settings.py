@@ -55,7 +55,8 @@ class EndpointEntry:
 class ProviderEntry:
     """One provider instance. plugin: the `ProviderKind` that makes it. settings: an instance of that kind's model, the
     first endpoint's. where: `file:line`, for messages. unset: environment variables that its section names and that are
-    not set. terms: what the core reads of the section. endpoints: all of them, at least one."""
+    not set. terms: what the core reads of the section. endpoints: all of them, at least one. embedded: its model is
+    part of the gateway (`ProviderKind`)."""
 
     name: str
     plugin: str
@@ -64,6 +65,7 @@ class ProviderEntry:
     unset: tuple[str, ...] = ()
     terms: ProviderTerms = field(default=ProviderTerms(), repr=False)
     endpoints: tuple[EndpointEntry, ...] = ()
+    embedded: bool = False
 
     def each_endpoint(self) -> tuple[EndpointEntry, ...]:
         """Its endpoints; the section itself when it names none."""

@@ -12,7 +12,9 @@ from pydantic import BaseModel
 from gateway import config
 from gateway.catalog import Catalog
 from gateway.config import sections
-from gateway.errors import UpstreamFault
+from gateway.errors import CallerFault, UpstreamFault
+from gateway.operations import OPERATIONS
+from gateway.profile import Profile
 from gateway.provider import ProviderKind
 from gateway.tools import SearchKind
 
@@ -28,7 +30,7 @@ class Settings(BaseModel, extra="forbid"):
 
 
 BUNDLED = ("openai", "anthropic", "google", "mistral", "moonshot", "echo")
-KINDS = {name: ProviderKind(name, Settings, None, None) for name in BUNDLED}
+KINDS = {name: ProviderKind(name, Settings, None, None, embedded=name == "echo") for name in BUNDLED}
 
 
 class Search(BaseModel, extra="forbid"):
@@ -135,3 +137,19 @@ def _seconds() -> float:
     started = time.perf_counter()
     load({})
     return time.perf_counter() - started
+
+
+@pytest.mark.parametrize("operation", ["embeddings", "images", "moderations"])
+def test_nonsense_does_not_stand_in_for_a_model_that_nobody_named(default, operation):
+    models = default.models.items()
+    profiles = {name: Profile(operations=frozenset(OPERATIONS)) for name, model in models if model.provider == "echo"}
+    alone = Catalog.from_config(default, {"echo": True}, profiles)
+    assert [target.model for target in alone.resolve(None, operation).candidates] == ["echo/echo"]
+    beside = Catalog.from_config(default, {"anthropic": True, "echo": True}, profiles)
+    assert [target.model for target in beside.resolve("echo/echo", operation).candidates] == ["echo/echo"]
+    meant = next(name for name, model in models if operation in (model.settings.operations or ()))
+    for name in (None, meant):
+        with pytest.raises(UpstreamFault, match=rf"'{meant}' .* OPENAI_API_KEY is not set there\.$"):
+            beside.resolve(name, operation)
+    with pytest.raises(CallerFault, match=r"ranks no documents\.$"):
+        beside.resolve(None, "rerank")
