@@ -180,12 +180,14 @@ class SharedCounters:
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
-    async def hit(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
+    async def hit(
+        self, names_and_limits: Sequence[tuple[str, int]], window: float, *, seen: Sequence[tuple[str, int]] = ()
+    ) -> Sequence[Window]:
         """Raises GatewayFault (503) when the lock or room for a new window is not to be had.
         A limit above the largest class counts as that."""
         await self._lock()
         try:
-            return self._hit(names_and_limits, window)
+            return [*self._hit(names_and_limits, window), *self._seen(seen, window)]
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
@@ -193,13 +195,7 @@ class SharedCounters:
         """What `hit` would find."""
         await self._lock()
         try:
-            now = self._monotonic()
-            rows = [self._times(name, window, now) for name, _ in names_and_limits]
-            allowed = all(len(times) < limit for (_, limit), times in zip(names_and_limits, rows, strict=True))
-            return [
-                window_state(allowed, limit, times, now, window)
-                for (_, limit), times in zip(names_and_limits, rows, strict=True)
-            ]
+            return self._seen(names_and_limits, window)
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
@@ -227,6 +223,15 @@ class SharedCounters:
             except BlockingIOError:
                 continue
         raise GatewayFault("The rate limiter is not available. Try again.", status=503, retry_after=1.0)
+
+    def _seen(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> list[Window]:
+        now = self._monotonic()
+        rows = [self._times(name, window, now) for name, _ in names_and_limits]
+        allowed = all(len(times) < limit for (_, limit), times in zip(names_and_limits, rows, strict=True))
+        return [
+            window_state(allowed, limit, times, now, window)
+            for (_, limit), times in zip(names_and_limits, rows, strict=True)
+        ]
 
     def _hit(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> list[Window]:
         now = self._monotonic()
