@@ -151,7 +151,7 @@ def _says_no_more(raw: Mapping[str, Any], prompt: int, completion: int) -> bool:
     for name, value in raw.items():
         if name in _MAIN or value is None:
             continue
-        if type(value) is not dict:
+        if type(value) is not dict or not name.endswith("_details"):
             return False
         for count in value.values():
             if count is not None and (count or type(count) is not int):
