@@ -13,7 +13,7 @@ from tollgate_anthropic.inbound import MessagesDialect
 from tollgate_anthropic.inbound.native import MESSAGES
 from tollgate_anthropic.usage import translate_usage
 
-from gateway.api import Call, CallerFault, Fault, StreamItem, seal
+from gateway.api import Call, CallerFault, Fault, StreamItem, UpstreamReply, seal
 from gateway.testing import Transcript, all_splits, load_transcripts, make_call, make_target
 
 from .kit import fold, read_events
@@ -208,6 +208,16 @@ def test_a_recorded_message_arrives_as_it_was_recorded(transcript: Transcript) -
     answer.usage = {**(answer.usage or {}), "cost": 3}
     found = conversation.whole(answer)
     assert found == {"stop_sequence": None, **said, "model": "test/model", "usage": {**said["usage"], "cost": 3}}
+
+
+@pytest.mark.parametrize("transcript", STREAMS, ids=lambda transcript: transcript.id)
+def test_a_stream_that_nobody_asked_for_is_the_message_it_adds_up_to(transcript: Transcript) -> None:
+    call, _ = opened(HELLO)
+    reader = provider().prepare(call, make_target("claude-sonnet-4-5")).reader
+    message = reader.read_reply(UpstreamReply(200, {}, transcript.body)).body
+    wanted = fold(read_events(transcript.body))
+    assert {**message, "usage": None} == {**wanted, "usage": None}
+    assert message["usage"]["output_tokens"] == wanted["usage"]["output_tokens"]
 
 
 def test_what_an_sdk_takes_for_given_is_filled() -> None:

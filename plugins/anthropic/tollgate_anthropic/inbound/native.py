@@ -40,6 +40,7 @@ from tollgate_anthropic.reading import finish_of
 from tollgate_anthropic.reply import MessageReader, completion_of, message_in
 from tollgate_anthropic.thinking import LEAST_BUDGET
 
+from .folding import fold_events
 from .shortening import shorten_message
 from .tally import MessagesTally
 
@@ -152,6 +153,10 @@ class NativeReader(MessageReader):
     def read_body(self, reply: UpstreamReply) -> Json:
         """A whole answer as the hub has it. Raises Fault for what is none."""
         return filled(message_in(reply))
+
+    def fold(self, items: list[StreamItem]) -> Json:
+        """The message that the events of a stream add up to."""
+        return filled(fold_events(items))
 
     def measure(self, body: Json) -> Answer:
         """A whole answer with what it comes to: its usage, why it ended, the size of its text."""
