@@ -25,6 +25,7 @@ from gateway.api import (
     nonsense,
     text_of,
 )
+from tollgate_google.choice import check_named
 from tollgate_google.details import SKIP
 from tollgate_google.faults import fault_from_event
 from tollgate_google.reading import FAILED, finish_of
@@ -147,6 +148,8 @@ class NativeDecoder(EventStreamDecoder):
             self._open[at] = self._open.get(at, True) and not reason
             parts = dicts_of(dict_of(candidate.get("content")).get("parts"))
             self._said = self._said or any(part and part.get("text") != "" for part in parts)
+            for part in parts:
+                check_named(dict_of(part.get("functionCall", part.get("function_call"))))
             if reason:
                 self._reasons.append(reason)
         if self._reasons and not self._said and not any(self._open.values()):
