@@ -23,7 +23,7 @@ class ChunkRepair:
     """Repairs the chunks of one stream. identity, created: for chunks that have no `id`, no `created`. functions: the
     older form of calls was asked for, and may come."""
 
-    __slots__ = ("_choices", "_created", "_functions", "_identity", "moved")
+    __slots__ = ("_choices", "_created", "_functions", "_identity", "moved", "spoken")
 
     def __init__(self, identity: str, created: int, functions: bool = False) -> None:
         self._identity = identity
@@ -32,6 +32,8 @@ class ChunkRepair:
         self._choices: dict[int, _Choice] = {}
         # A call got another index than its server gave it: equal deltas may mean different calls from here on.
         self.moved = False
+        # Something was said before this chunk, which may have passed without being seen here.
+        self.spoken = False
 
     def repair(self, chunk: Json) -> bool:
         """Put one chunk right, in place; whether there was anything to do. Raises the Fault of a choice that failed."""
@@ -68,8 +70,9 @@ class ChunkRepair:
             changed = True
         delta = choice.get("delta")
         if not isinstance(delta, dict):
-            whole = choice.pop("message", None)  # some servers put a whole message into a stream
-            delta = choice["delta"] = whole if isinstance(whole, dict) else {}
+            # Some servers put a whole message into a stream; at its end it says again what the deltas said.
+            whole = choice.pop("message", None)
+            delta = choice["delta"] = whole if isinstance(whole, dict) and not self.spoken else {}
             changed = True
         reason = choice.get("finish_reason")
         if reason is None and delta.keys() <= _PLAIN and type(delta.get("content")) is not list:
@@ -116,6 +119,12 @@ def _listed(calls: Any) -> list[Any]:
     if isinstance(calls, dict):
         return [calls] if isinstance(calls.get("function") or calls.get("custom"), dict) else []
     return calls if isinstance(calls, list) else []
+
+
+def _says_nothing(call: Json) -> bool:
+    """Whether a call has neither id nor name nor arguments: some servers fill each message with one."""
+    inner = call.get("custom") if isinstance(call.get("custom"), dict) else call.get("function")
+    return not call.get("id") and not (isinstance(inner, dict) and any(inner.values()))
 
 
 class _Call:
@@ -190,7 +199,7 @@ class _Choice:
     def take(self, delta: Json) -> bool:
         """Put the call deltas of a chunk right."""
         given = delta["tool_calls"]
-        kept = [call for call in _listed(given) if isinstance(call, dict)]
+        kept = [call for call in _listed(given) if isinstance(call, dict) and not self._is_nothing(call)]
         if not kept and not isinstance(given, list):
             del delta["tool_calls"]
             return True
@@ -200,6 +209,12 @@ class _Choice:
         for call in kept:
             changed = self._delta(call) or changed
         return changed
+
+    def _is_nothing(self, delta: Json) -> bool:
+        """Whether a delta that belongs to no call says nothing of one that begins."""
+        if not _says_nothing(delta):
+            return False
+        return delta.get("index") not in self._by_index if self._by_index else self._last is None
 
     def end(self, choice: Json, delta: Json, reason: Any) -> bool:
         """Put the end of the choice right."""
@@ -293,6 +308,8 @@ class _Choice:
         without an id, after arguments."""
         if type(index) is int and index >= 0:
             found = self._by_index.get(index)
+            if found is None and not identity and not name:
+                return self._last  # a server that counts the pieces
             if found is None or not name:
                 return found
             if identity and found.identity:
@@ -351,6 +368,9 @@ def _whole_calls(message: Json, prefix: str) -> bool:
     """The calls of a whole message; whether there are any. Raises the Fault of one without a name."""
     given = message.get("tool_calls")
     calls = [call for call in _listed(given) if isinstance(call, dict)]
+    said = [call for call in calls if not _says_nothing(call)]
+    if said or message.get("content"):
+        calls = said
     if calls or isinstance(given, list):
         message["tool_calls"] = calls
     elif given is not None:

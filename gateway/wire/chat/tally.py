@@ -13,7 +13,7 @@ from gateway.wire.lenient import check_depth
 from gateway.wire.mending import load_mended
 from gateway.wire.text_pattern import TextPattern, text_member
 from gateway.wire.tokens import text_bytes, written_bytes
-from gateway.wire.usage import find_usage
+from gateway.wire.usage import find_usage, in_chat_names
 
 Json = dict[str, Any]
 
@@ -74,6 +74,7 @@ class ChatTally:
                     self.text_bytes += size
                     self.usage = item.get("usage") or self.usage
                     continue
+                self._repair.spoken = self.chunks > 0
                 try:
                     self._repair.repair(item)
                 except Fault as fault:
@@ -103,6 +104,7 @@ class ChatTally:
             return fault_from_stream_event(chunk)
         try:
             check_depth(chunk, raw)
+            self._repair.spoken = self.chunks > 0
             repaired = self._repair.repair(chunk)
         except Fault as fault:
             return self._failed(chunk, fault)
@@ -127,7 +129,7 @@ class ChatTally:
         """Note what a chunk says; the size of its texts."""
         usage = find_usage(chunk)
         if usage is not None:
-            self.usage = usage
+            self.usage = in_chat_names(usage)
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict) and (reason := choice.get("finish_reason")):

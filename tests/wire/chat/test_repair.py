@@ -140,7 +140,8 @@ def test_a_call_without_id_gets_one_and_no_arguments_are_an_empty_object() -> No
         ("", False, None), ("stop", False, "stop"), ("stop", True, "tool_calls"), ("tool_calls", False, "stop"),
         ("tool_calls", True, "tool_calls"), ("end_turn", True, "tool_calls"), ("MAX_TOKENS", False, "length"),
         ("guardrail_intervened", False, "content_filter"), ("RECITATION", False, "content_filter"),
-        ("length", True, "length"), ("eos_found", False, "stop"),
+        ("length", True, "length"), ("eos_found", False, "stop"), ("output_truncated", False, "length"),
+        ("censored", False, "content_filter"),
     ],
 )  # fmt: skip
 def test_reasons_of_streams(given: str, calls: bool, right: str | None) -> None:
@@ -151,7 +152,9 @@ def test_reasons_of_streams(given: str, calls: bool, right: str | None) -> None:
         assert last["choices"][0]["native_finish_reason"] == given
 
 
-@pytest.mark.parametrize("given", ["error", "MALFORMED_FUNCTION_CALL", "OTHER", "insufficient_system_resource"])
+@pytest.mark.parametrize(
+    "given", ["error", "MALFORMED_FUNCTION_CALL", "OTHER", "insufficient_system_resource", "rate_limited"]
+)
 def test_failures_are_faults_that_may_be_tried_again(given: str) -> None:
     with pytest.raises(Fault) as found:
         relayed(chunk({"content": "x"}), chunk({}, given))
@@ -196,6 +199,29 @@ def test_what_is_right_is_left_alone() -> None:
         assert given == before
     assert relayed(*stream) == stream
     assert fold_stream(stream)["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_what_says_nothing_of_a_call_is_none() -> None:
+    empty = {"index": 1, "id": None, "type": None, "function": {"name": None, "arguments": ""}}
+    assert told({**empty, "index": 0}, call(0, "c1", "f", '{"a":1}'), empty, {"function": {"arguments": ""}}) == ONE
+    message: dict[str, Any] = {"content": "x", "tool_calls": [{"id": "", "function": {"name": "", "arguments": ""}}]}
+    answer: dict[str, Any] = {"choices": [{"message": message, "finish_reason": "stop"}]}
+    repair_completion(answer, "chatcmpl-1", 5)
+    assert not message["tool_calls"]
+
+
+def test_pieces_that_are_counted_belong_to_the_call_before() -> None:
+    assert told(call(0, "c1", "f"), call(1, arguments='{"a"'), call(2, arguments=":1}")) == ONE
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_a_whole_message_at_the_end_of_a_stream_is_not_said_twice(said: bool) -> None:
+    whole = {"role": "assistant", "content": "hi"}
+    last = {**chunk({}), "choices": [{"index": 0, "message": whole, "finish_reason": "stop"}]}
+    before = [chunk({"content": "h"}), chunk({"content": "i"})] if said else []
+    out = relayed(*before, last)
+    assert "".join(event["choices"][0]["delta"].get("content") or "" for event in out) == "hi"
+    assert all("message" not in event["choices"][0] for event in out)
 
 
 def test_whole_answers() -> None:
