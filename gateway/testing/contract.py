@@ -249,7 +249,10 @@ class ProviderContract:
 
     def test_a_stream_that_nobody_asked_for_is_the_answer_it_adds_up_to(self) -> None:
         for transcript in self._streams():
-            completion = self._provider_reads(transcript)
+            try:
+                completion = self._provider_reads(transcript)
+            except Fault as fault:
+                raise AssertionError(f"{transcript.id}: {fault.message}") from fault
             assert completion["choices"][0]["finish_reason"], transcript.id
             _check_counts(completion.get("usage"), transcript)
 
