@@ -176,7 +176,7 @@ def events_in(data: bytes) -> list[bytes]:
     if b"\n" not in data:
         return [data]
     lines = [line for line in data.split(b"\n") if line]
-    if all((line[:1] == b"{" and line[-1:] == b"}") or line == DONE_DATA for line in lines):
+    if lines and all((line[:1] == b"{" and line[-1:] == b"}") or line == DONE_DATA for line in lines):
         return lines
     return [data]
 

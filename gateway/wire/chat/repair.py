@@ -23,13 +23,15 @@ class ChunkRepair:
     """Repairs the chunks of one stream. identity, created: for chunks that have no `id`, no `created`. functions: the
     older form of calls was asked for, and may come."""
 
-    __slots__ = ("_choices", "_created", "_functions", "_identity", "moved", "spoken")
+    __slots__ = ("_choices", "_created", "_functions", "_identity", "moved", "opened", "spoken")
 
     def __init__(self, identity: str, created: int, functions: bool = False) -> None:
         self._identity = identity
         self._created = created
         self._functions = functions
         self._choices: dict[int, _Choice] = {}
+        # The choices of which something came.
+        self.opened: set[int] = set()
         # A call got another index than its server gave it: equal deltas may mean different calls from here on.
         self.moved = False
         # Something was said before this chunk, which may have passed without being seen here.
@@ -75,6 +77,11 @@ class ChunkRepair:
             delta = choice["delta"] = whole if isinstance(whole, dict) and not self.spoken else {}
             changed = True
         reason = choice.get("finish_reason")
+        if index not in self.opened:
+            self.opened.add(index)
+            if not delta.get("role"):
+                delta = choice["delta"] = {"role": "assistant", **delta}  # without it an SDK raises at the end
+                changed = True
         if reason is None and delta.keys() <= _PLAIN and type(delta.get("content")) is not list:
             return changed
         state = self._choices.get(index)

@@ -67,7 +67,7 @@ class ChatTally:
                 self.usage = item.usage or self.usage
                 return items[: place + 1]
             else:
-                size = _words(item)
+                size = _words(item, self._repair.opened)
                 if size >= 0:
                     self.opening = False
                     self.chunks += 1
@@ -173,9 +173,10 @@ def _text_only(chunk: Json) -> int:
     return -1 if chunk.get("error") or _is_notable(chunk) else _written(chunk["choices"])
 
 
-def _words(chunk: Json) -> int:
+def _words(chunk: Json, opened: set[int]) -> int:
     """The size of a chunk that is one piece of text or thought, sound in all its members, perhaps with a usage, as
-    translators make most of them; -1 for every other, which is repaired and counted member by member."""
+    translators make most of them; -1 for every other, which is repaired and counted member by member. opened: the
+    choices that have begun."""
     choices, identity, usage = chunk.get("choices"), chunk.get("id"), chunk.get("usage")
     if type(choices) is not list or len(choices) != 1 or type(identity) is not str or not identity:
         return -1
@@ -190,7 +191,7 @@ def _words(chunk: Json) -> int:
     ):
         return -1
     index, delta = choice.get("index"), choice.get("delta")
-    if type(index) is not int or index < 0 or type(delta) is not dict or len(delta) != 1:
+    if type(index) is not int or index not in opened or type(delta) is not dict or len(delta) != 1:
         return -1
     text = delta.get("content")
     if text is None:

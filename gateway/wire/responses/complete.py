@@ -157,6 +157,8 @@ class Completer:
             event.setdefault("logprobs", [])
         if kind == _ARGUMENTS_DONE:
             event["arguments"] = arguments_text(event.get("arguments"), whole=True)
+            if index in self._begun and not event.get("name"):
+                event["name"] = self._begun[index].get("name")
             if index in self._begun and index not in self._done:
                 self._done[index] = {**self._begun[index], "arguments": event["arguments"], "status": "completed"}
         if kind.startswith("response.content_part") and isinstance(event.get("part"), dict):

@@ -117,7 +117,7 @@ def test_a_call_in_the_older_form_is_one_of_the_newer_unless_it_was_asked_for(as
 def test_the_older_form_beside_the_newer_says_the_same() -> None:
     both = {"tool_calls": [call(0, "c1", "f", "{}")], "function_call": {"name": "f", "arguments": "{}"}}
     (out,) = relayed(chunk(both))
-    assert out["choices"][0]["delta"] == {"tool_calls": [call(0, "c1", "f", "{}")]}
+    assert out["choices"][0]["delta"] == {"role": "assistant", "tool_calls": [call(0, "c1", "f", "{}")]}
 
 
 def test_an_end_that_is_told_again_is_told_once() -> None:
@@ -180,7 +180,15 @@ def test_frames_and_choices() -> None:
     (event,) = relayed({"choices": [{"message": {"content": "x"}}, {"delta": None}]})
     assert (event["id"], event["object"], event["created"]) == ("chatcmpl-9", "chat.completion.chunk", 7)
     assert [choice["index"] for choice in event["choices"]] == [0, 1]
-    assert [choice["delta"] for choice in event["choices"]] == [{"content": "x"}, {}]
+    role = {"role": "assistant"}
+    assert [choice["delta"] for choice in event["choices"]] == [{**role, "content": "x"}, role]
+
+
+def test_an_answer_whose_role_nobody_told_has_one() -> None:
+    """openai-node raises at the end of a stream without: "missing role for choice 0"."""
+    other = {**chunk({"content": "c"}), "choices": [{"index": 1, "delta": {"content": "c"}, "finish_reason": None}]}
+    out = relayed(chunk({"content": "a"}), chunk({"content": "b"}), other, chunk({}, "stop"))
+    assert [event["choices"][0]["delta"].get("role") for event in out] == ["assistant", None, "assistant", None]
 
 
 def test_what_is_right_is_left_alone() -> None:
@@ -280,4 +288,4 @@ def test_entries_of_lists_are_numbered() -> None:
     assert [entry["index"] for entry in message["annotations"]] == [0, 1, 2]
     assert message["citations"] == ["https://a.example/"]
     numbered = {"reasoning_details": [{"index": 4, "text": "a"}]}
-    assert added_up(numbered)[1] == numbered
+    assert added_up(numbered)[1] == {"role": "assistant", **numbered}
