@@ -59,6 +59,18 @@ async def test_leaving_before_the_first_byte(site: Any) -> None:
     assert (line["status"], line["client_left"], line["error"]) == (499, True, "client_disconnected")
 
 
+async def test_leaving_is_no_cheaper_where_a_byte_is_a_token(site: Any) -> None:
+    """Providers send many tokens in a piece; 4,000 digits with spaces between are as many tokens, not 1,000."""
+    text = " ".join("0123456789" * 200)
+    site.upstream.reply(Reply([sse(chunk({"content": text[:1000]})), sse(chunk({"content": text[1000:]})), Stall()]))
+    client = await site.begin(stream=True)
+    await client.head()
+    await client.reader.readuntil(text[-20:].encode())
+    client.abort()
+    row = await site.row()
+    assert row.credits >= INPUT + 2 * 0.9 * len(text)
+
+
 async def test_leaving_in_the_middle_of_a_stream(site: Any) -> None:
     site.upstream.reply(Reply([FIRST, Stall()]))
     client = await site.begin(stream=True)
