@@ -102,7 +102,7 @@ def read_response(body: bytes) -> Json:
     """
     value = _object(body)
     if value is None:
-        raise _no_event(body)
+        raise nonsense("The provider's answer is not a JSON object.", body)
     if value.setdefault("object", "response") != "response" or not isinstance(value.get("output"), list):
         error = value.get("error")
         if isinstance(error, dict):
