@@ -90,7 +90,9 @@ class Runtime:
         )
         self.demo, self.demo_note = blueprint.demo, demo_note(blueprint)
         server = config.server
-        self.body_limits = BodyLimits(server.max_body, server.body_timeout, server.min_body_rate, server.max_body_time)
+        self.body_limits = BodyLimits(
+            server.max_body, server.body_timeout, server.min_body_rate, server.max_body_time, "server.max_body"
+        )
         self.form_limits = replace(self.body_limits, max_body=server.max_upload, setting="server.max_upload")
         recorder = make_recorder(config, process.redact, process.log)
         last = () if recorder is None else (("record", recorder.finish_call),)

@@ -45,7 +45,9 @@ class Plugin:
         when it is admitted."""
         account, *_ = limits = self._limits(call)
         name, calls = account
-        (window,) = await self._counters.hit([(f"requests:{name}", calls + self._other)], WINDOW)
+        # An answer that is given again is no call.
+        looked_at = limits if generates and "idempotency-key" not in call.headers else ()
+        window, *seen = await self._counters.hit([(f"requests:{name}", calls + self._other)], WINDOW, seen=looked_at)
         if not window.allowed:
             _tell(call, [window])
             raise too_fast(
@@ -53,8 +55,8 @@ class Plugin:
                 f"Try again in {window.retry_after:.1f} seconds.",
                 retry_after=window.retry_after,
             )
-        if generates and "idempotency-key" not in call.headers:  # an answer that is given again is no call
-            _refuse_if_full(_tell(call, await self._counters.peek(limits, WINDOW)))
+        if seen:
+            _refuse_if_full(_tell(call, seen))
 
     @hookimpl
     async def authorize_call(self, call: Call) -> None:

@@ -26,10 +26,15 @@ class Counters(Protocol):
     one machine, all). Nothing here needs to survive a restart: a window is forgotten after its length. Asked by every
     request, so it costs microseconds, or one round trip. A store that cannot count fails closed: GatewayFault(503)."""
 
-    async def hit(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
+    async def hit(
+        self, names_and_limits: Sequence[tuple[str, int]], window: float, *, seen: Sequence[tuple[str, int]] = ()
+    ) -> Sequence[Window]:
         """Count one event in every named sliding window of `window` seconds, or, when any of them is full,
         in none of them. Exact: never more than `limit` events within any `window` seconds. The clock is the store's
-        own and never goes back, whatever the hosts' clocks do."""
+        own and never goes back, whatever the hosts' clocks do.
+
+        seen: windows of the same length that are told of in the same round trip, after those that count, as `peek`
+        would find them."""
 
     async def peek(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
         """The state that `hit` would find, without counting anything."""
@@ -83,9 +88,11 @@ class SpareCounters:
         self._until = float("-inf")
         self.away = False
 
-    async def hit(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
+    async def hit(
+        self, names_and_limits: Sequence[tuple[str, int]], window: float, *, seen: Sequence[tuple[str, int]] = ()
+    ) -> Sequence[Window]:
         """Count at the first, else at the spare ones."""
-        return await self._ask(lambda counters: counters.hit(names_and_limits, window))
+        return await self._ask(lambda counters: counters.hit(names_and_limits, window, seen=seen))
 
     async def peek(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
         """Look where `hit` would count."""

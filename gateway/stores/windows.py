@@ -20,7 +20,9 @@ class SlidingWindows:
         self._monotonic = monotonic
         self._by_length: dict[float, dict[str, deque[float]]] = {}
 
-    async def hit(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
+    async def hit(
+        self, names_and_limits: Sequence[tuple[str, int]], window: float, *, seen: Sequence[tuple[str, int]] = ()
+    ) -> Sequence[Window]:
         """Count in every window, or in none."""
         now = self._monotonic()
         kept = self._by_length.get(window)
@@ -44,11 +46,16 @@ class SlidingWindows:
             for _, times in rows:
                 times.append(now)
         self._drop_idle(kept, since)
-        return [window_state(not full, limit, times, now, window) for limit, times in rows]
+        told = [window_state(not full, limit, times, now, window) for limit, times in rows]
+        if seen:
+            told += self._seen(seen, window, now)
+        return told
 
     async def peek(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
         """What `hit` would find."""
-        now = self._monotonic()
+        return self._seen(names_and_limits, window, self._monotonic())
+
+    def _seen(self, names_and_limits: Sequence[tuple[str, int]], window: float, now: float) -> list[Window]:
         kept = self._by_length.get(window, {})
         since = now - window
         rows: list[tuple[int, Sequence[float]]] = []

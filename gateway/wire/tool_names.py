@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway.wire.lenient import dicts_of
+from gateway.wire.lenient import dicts_of, text_of
 
 Json = dict[str, Any]
 Rename = Callable[[str], str]
@@ -26,7 +26,7 @@ COMMON_NAMES = r"[A-Za-z0-9_-]{1,64}"
 _OWN = ("function", "custom")
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
 _KEPT = 48
-_CALL_ITEMS = frozenset({"function_call", "custom_tool_call"})
+_CALL_ITEMS = ("function_call", "custom_tool_call")
 
 
 class Renaming:
@@ -96,7 +96,8 @@ def _plan(visit: Callable[[Rename], Any], rule: str) -> Renaming | None:
 def rename_chat_request(body: Json, rename: Rename) -> Json:
     """A chat body with its functions renamed; what does not change is shared with the body given."""
     out = dict(body)
-    kept = {_inner_name(tool) for tool in dicts_of(body.get("tools")) if tool.get("type") not in (None, *_OWN)}
+    others = [tool for tool in dicts_of(body.get("tools")) if tool.get("type") not in (None, *_OWN)]
+    kept = {name for tool in others if isinstance(name := _inner_name(tool), str)}
     for key in ("tools", "functions"):
         if body.get(key):
             out[key] = _each(body[key], lambda tool: _holder(tool, rename))
@@ -124,7 +125,7 @@ def _chosen(choice: Json, rename: Rename) -> Json:
 
 def _message(message: Json, rename: Rename, kept: Any) -> Json:
     if message.get("role") in ("tool", "function"):
-        return message if message.get("name") in kept else _named(message, rename)
+        return message if text_of(message.get("name")) in kept else _named(message, rename)
     if message.get("tool_calls"):
         message = {**message, "tool_calls": _each(message["tool_calls"], lambda call: _holder(call, rename))}
     if isinstance(message.get("function_call"), dict):

@@ -160,8 +160,6 @@ def read_usage(raw: Mapping[str, Any]) -> UsageNumbers:
 
 
 _MAIN = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
-_FLAT = frozenset(path[0] for paths in (_CACHED, _REASONING) for path in paths if len(path) == 1)
-"""Counts beside the main ones; an object in their place is none."""
 
 
 def _says_no_more(raw: Mapping[str, Any], prompt: int, completion: int) -> bool:
@@ -171,7 +169,7 @@ def _says_no_more(raw: Mapping[str, Any], prompt: int, completion: int) -> bool:
     for name, value in raw.items():
         if name in _MAIN or value is None:
             continue
-        if type(value) is not dict or name in _FLAT:
+        if type(value) is not dict or not name.endswith("_details"):
             return False
         for count in value.values():
             if count is not None and (count or type(count) is not int):

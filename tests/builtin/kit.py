@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import SimpleNamespace
@@ -59,9 +60,14 @@ class Counters:
     windows: list[Window] = field(default_factory=list)
     asked: list[tuple[str, list[tuple[str, int]], float]] = field(default_factory=list)
 
-    async def hit(self, limits: list[tuple[str, int]], window: float) -> list[Window]:
+    async def hit(
+        self, limits: list[tuple[str, int]], window: float, *, seen: Sequence[tuple[str, int]] = ()
+    ) -> list[Window]:
         self.asked.append(("hit", limits, window))
-        return self.windows[: len(limits)]
+        if not seen:
+            return self.windows[: len(limits)]
+        self.asked.append(("seen", list(seen), window))
+        return [self.windows[0]] * len(limits) + self.windows[: len(seen)]
 
     async def peek(self, limits: list[tuple[str, int]], window: float) -> list[Window]:
         self.asked.append(("peek", limits, window))

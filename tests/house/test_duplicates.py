@@ -22,9 +22,6 @@ ALLOWED: dict[str, str] = {
     "gateway/testing/memory_stores/__init__.py, plugins/postgres/tollgate_postgres/kind.py": (
         "two stores say what they are made of"
     ),
-    "plugins/postgres/tollgate_postgres/counters.py, plugins/redis/tollgate_redis/__init__.py": (
-        "plugins are independent of each other"
-    ),
     "gateway/sqlite/database.py, plugins/postgres/tollgate_postgres/kind.py": "two stores say what they are made of",
     "gateway/sqlite/money/ledger.py, plugins/postgres/tollgate_postgres/ledger.py": (
         "stores are independent of each other"

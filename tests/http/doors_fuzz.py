@@ -92,6 +92,21 @@ RESPONSES: dict[str, Any] = {
     "previous_response_id": "resp_1",
     "include": ["reasoning.encrypted_content"],
 }
+SHELLS: dict[str, Any] = {
+    "model": "",
+    "input": [
+        {"type": "shell_call", "id": "sh_1", "call_id": "c1", "action": {"commands": ["ls"], "timeout_ms": 5}},
+        {"type": "shell_call_output", "call_id": "c1", "output": [{"stdout": "a", "outcome": {"type": "timeout"}}]},
+        {"type": "local_shell_call", "call_id": "c2", "action": {"type": "exec", "command": ["ls"], "env": {"A": "b"}}},
+        {"type": "local_shell_call_output", "id": "c2", "output": "x"},
+        {"type": "apply_patch_call", "call_id": "c3", "operation": {"type": "delete_file", "path": "a"}},
+        {"type": "apply_patch_call_output", "call_id": "c3", "status": "failed", "output": "no"},
+        {"type": "mcp_call", "id": "m1", "name": "n", "server_label": "s", "arguments": "{}", "output": "x"},
+        {"type": "web_search_call", "id": "w", "status": "completed", "action": {"type": "search", "query": "q"}},
+        {"role": "user", "content": "go"},
+    ],
+    "tools": [{"type": "shell"}, {"type": "local_shell"}, {"type": "apply_patch"}],
+}
 MESSAGES: dict[str, Any] = {
     "model": "",
     "max_tokens": 2000,
@@ -131,6 +146,7 @@ ROUTES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/v1/chat/completions", CHAT),
     ("/v1/responses", RESPONSES),
     ("/v1/responses", {**RESPONSES, "stream": True}),
+    ("/v1/responses", SHELLS),
     ("/v1/responses/input_tokens", RESPONSES),
     ("/v1/responses/compact", {key: RESPONSES[key] for key in ("model", "input", "instructions")}),
     ("/v1/completions", COMPLETION),

@@ -27,12 +27,21 @@ CONFIG = {
     "default_model": "echo/echo",
     "rate_limit": {"requests_per_minute": 100_000},
     "metrics": {"token": "metrics-token-0123456789"},
+    "files": {"providers": ["echo"]},
+    "batches": {"providers": ["echo"]},
 }
 KEYS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
 """Headers that a key may stand in (docs/http-api.md); the document names those of a route's own dialect."""
 CHANNELS = {"apiKey": "key", "bearerKey": "key", "xApiKey": "key", "xGoogApiKey": "key",
             "session": "session", "adminSecret": "secret", "metricsToken": "metrics"}  # fmt: skip
 """Names of the document to what one has to have."""
+WIDE = (
+    *("/chat/completions", "/completions", "/responses", "/responses/compact", "/responses/input_tokens", "/messages"),
+    *("/messages/count_tokens", "/embeddings", "/rerank", "/moderations", "/explain", "/images/generations"),
+    *("/images/edits", "/images/variations", "/audio/speech", "/audio/transcriptions", "/audio/translations"),
+    *("/conversations", "/conversations/{id}/items"),
+)
+"""What takes contents as JSON, behind the prefix, besides Gemini's routes, which name a method behind a colon."""
 NOT_IN = (401, 403, 429)
 """429: after so many wrong secrets nobody is let in from there at all."""
 
@@ -224,3 +233,34 @@ async def test_a_page_opens_for_whom_it_is(house: House) -> None:
                 if status not in (200, 404):
                     wrong.append(f"{place}: an administrator got {status}")
     assert not wrong, "\n".join(wrong)
+
+
+async def test_only_contents_may_be_large(house: House) -> None:
+    """Nobody has megabytes of a form parsed, and the answer says that it is the route's own limit."""
+    await house.gateway.get("/healthz")
+    [routes] = house.gateway.service.app._routes.values()
+    wide = {f"/v1{path}" for path in WIDE}
+    wrong: list[str] = []
+    small = 0
+    for found in routes.documented():
+        path = ("/v1" if found.api else "") + (found.operation.path or found.path)
+        if found.operation.request is None or path in wide or ":" in path or path.startswith("/payments/"):
+            continue
+        small += 1
+        name = {CHANNELS[scheme.name] for scheme in found.operation.auth if scheme is not None}
+        credential = house.gateway.gateway.admin_secret() if "secret" in name else house.gateway.key
+        headers = {"authorization": f"Bearer {credential}", "content-type": "application/json"}
+        if name == {"session"}:
+            person = await house.awake("ada", "user")
+            headers = {"cookie": f"gateway_session={token_of(person)}", "x-csrf-token": person.csrf}
+        async with (
+            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+            session.request(
+                found.method, house.gateway.url + address(path), json={"x": ["/*"] * 60_000}, headers=headers
+            ) as answer,
+        ):
+            text = await answer.text()
+        if answer.status != 413 or "this route takes" not in text:
+            wrong.append(f"{found.method} {path}: {answer.status} {text[:200]}")
+    assert not wrong, "\n".join(wrong)
+    assert small > 20

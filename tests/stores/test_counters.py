@@ -23,11 +23,11 @@ class Flaky(SlidingWindows):
         self.asked = 0
         self.closed = False
 
-    async def hit(self, names_and_limits, window):
+    async def hit(self, names_and_limits, window, *, seen=()):
         self.asked += 1
         if self.away:
             raise self.fault
-        return await super().hit(names_and_limits, window)
+        return await super().hit(names_and_limits, window, seen=seen)
 
     async def close(self):
         self.closed = True

@@ -108,6 +108,14 @@ def test_an_odd_answer_passes(odd: Any) -> None:
     assert rename_chat_answer({"choices": odd}, str.upper) == {"choices": odd}
 
 
+def test_an_odd_request_passes() -> None:
+    """Whatever nobody checks, such as the members of a tool of a provider's own."""
+    body = {"tools": [{"type": "x", "name": {"a": 1}}], "messages": [{"role": "tool", "name": [], "content": "b"}]}
+    assert rename_chat_request(body, str.upper) == body
+    item = {"type": {}, "name": "a"}
+    assert rename_responses_answer({"item": item}, str.upper) == {"item": item}
+
+
 def test_responses_are_renamed_wherever_a_name_stands() -> None:
     function = {"type": "function", "name": LONG, "parameters": {}}
     body: Json = {

@@ -37,7 +37,7 @@ class BatchMaker:
                 status=404,
                 code="batches_disabled",
             )
-        asked = _FORM.read(await context.read_json())
+        asked = _FORM.read(await context.read_small())
         await context.runtime.quota.check(caller.account_id, "This batch")
         allowance = await batches.admit(caller)
         content = await _content(context, caller.account_id, asked["input_file_id"])

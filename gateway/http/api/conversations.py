@@ -62,7 +62,7 @@ async def retrieve(context: RequestContext) -> web.StreamResponse:
 async def update(context: RequestContext) -> web.StreamResponse:
     """POST /conversations/{id}: new `metadata`."""
     account_id, services = await caller_and_services(context)
-    body = await context.read_json()
+    body = await context.read_small()
     found = await services.conversations.update_conversation(account_id, context.values["id"], _metadata(body))
     if found is None:
         raise conversation_not_found(context.values["id"])

@@ -6,14 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.call import Caller
-from gateway.config.limits import BodyLimits
 from gateway.errors import CallerFault, too_fast
 from gateway.http.api.fields import Form
 from gateway.http.server.request_context import RequestContext
-from gateway.http.server.request_reading import read_body
-from gateway.wire.json_body import parse_json
-
-_LIMITS = BodyLimits(max_body=64 * 1024, grace=20.0, min_rate=1024)
 
 
 async def find_caller(context: RequestContext) -> Caller:
@@ -23,7 +18,7 @@ async def find_caller(context: RequestContext) -> Caller:
 
 async def read_object(context: RequestContext, *members: str) -> dict[str, Any]:
     """The body, which may have these members. Raises CallerFault that names what is wrong."""
-    body = parse_json(await read_body(context.request, _LIMITS), max_depth=8)
+    body = await context.read_small()
     for name in body:
         if name not in members:
             raise CallerFault(f"{name[:100]}: unknown member; known are {', '.join(members)}.", param=name[:100])
@@ -32,7 +27,7 @@ async def read_object(context: RequestContext, *members: str) -> dict[str, Any]:
 
 async def read_form(context: RequestContext, form: Form) -> dict[str, Any]:
     """A small body with the form's members. Raises CallerFault that names what is wrong."""
-    return form.read(parse_json(await read_body(context.request, _LIMITS), max_depth=8))
+    return form.read(await context.read_small())
 
 
 async def throttle(context: RequestContext, limits: Sequence[tuple[str, int]], window: float) -> None:

@@ -161,3 +161,14 @@ class CountersPromises:
         assert [(one.allowed, one.remaining) for one in both] == [(False, 5), (False, 0)]
         assert await stores.counters.peek([("roomy", 5)], 60.0) == [Window(True, 5, 5, 0.0, 0.0)]
         assert (await stores.counters.hit([("full", 1)], 5.0))[0].allowed, "windows of other lengths are apart"
+
+    async def test_counters_tell_of_others_beside_what_they_count(self, stores: Any) -> None:
+        async def hit(limit: int, *seen: tuple[str, int]) -> list[tuple[bool, int]]:
+            told = await stores.counters.hit([("counted", limit)], 60.0, seen=seen)
+            return [(one.allowed, one.remaining) for one in told]
+
+        assert await hit(2, ("seen", 1), ("other", 7)) == [(True, 1), (True, 1), (True, 7)]
+        await stores.counters.hit([("seen", 1)], 60.0)
+        assert await hit(2, ("seen", 1), ("other", 7)) == [(True, 0), (False, 0), (False, 7)]
+        assert await hit(2, ("other", 7)) == [(False, 0), (True, 7)], "what is seen does not depend on what is full"
+        assert await stores.counters.peek([("other", 7)], 60.0) == [Window(True, 7, 7, 0.0, 0.0)]

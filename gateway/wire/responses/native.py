@@ -119,7 +119,7 @@ def sent_item(item: Mapping[str, Any], path: str, dropped: list[str]) -> Json:
     sent = {key: value for key, value in item.items() if key in allowed and value is not None}
     lost = item.keys() - allowed - _NOT_MISSED
     dropped += [f"{path}.{key}" for key in sorted(lost) if item[key] is not None]
-    if "call_id" in sent:
+    if isinstance(sent.get("call_id"), str):  # of an upstream's own item it may be anything
         sent["call_id"] = short_call_id(sent["call_id"])
     return sent
 

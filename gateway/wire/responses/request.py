@@ -186,6 +186,9 @@ def _check_input(path: str, value: Any) -> None:
         mapping.check(where, item)
         if item.get("type") is not None:
             filled_string.check(f"{where}.type", item["type"])
+        for key in _CALL_IDS:
+            if item.get(key) is not None:
+                string.check(f"{where}.{key}", item[key])
         known = _ITEMS.get(item_type(item))
         if known is not None:
             known.check(where, item)
@@ -255,16 +258,13 @@ _MESSAGE = obj(
     required=("role", "content"),
 )
 _CALL_IDS = ("call_id", "callId", "id")
+"""Texts in items of every type, those of tomorrow, too."""
 _SOME_ID: Tree = {
-    "properties": {name: or_null(string.tree) for name in _CALL_IDS},
     "anyOf": [{"required": [name], "properties": {name: filled_string.tree}} for name in _CALL_IDS],
 }
 
 
 def _check_some_id(path: str, item: Mapping[str, Any]) -> None:
-    for key in _CALL_IDS:
-        if item.get(key) is not None:
-            string.check(f"{path}.{key}", item[key])
     if not any(item.get(key) for key in _CALL_IDS):
         refuse(f"{path}.call_id", "is required")
 
@@ -308,7 +308,9 @@ def _input_tree() -> Tree:
     marked = tagged({word: item.tree for word, item in _ITEMS.items()})["anyOf"]
     message = {**_MESSAGE.tree, "allOf": [unmarked]}
     reference = {**_ITEMS["item_reference"].tree, "allOf": [unmarked], "not": {"required": ["role"]}}
-    return {"type": "array", "items": Component("ResponsesInputItem", alternatives(*marked, message, reference))}
+    ids = {name: or_null(string.tree) for name in _CALL_IDS}
+    item = {**alternatives(*marked, message, reference), "properties": ids}
+    return {"type": "array", "items": Component("ResponsesInputItem", item)}
 
 
 items = Validator(_check_input, _input_tree())

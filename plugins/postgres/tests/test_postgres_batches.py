@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import random
+from decimal import Decimal
 
 import pytest
 from tollgate_postgres.engine import connect
+from tollgate_postgres.kind import open_stores
+from tollgate_postgres.lanes import Lane
+
+from gateway.api import Usage
+from gateway.api.stores import HoldRequest, StoresSettings
+from gateway.testing.upstream import PATIENCE
+
+
+def settings(folder):
+    return StoresSettings(str(folder), b"a secret of the tests, not a real one")
+
 
 LEASE, NOW = "lease_test", 1_700_000_000
 # No random numbers of rows: what they say of each other is compared by the names of requests.
@@ -148,10 +160,12 @@ async def test_a_batch_is_what_its_operations_are_one_by_one(databases, database
 
 
 ASKS = [("a", 3), ("b", 1000), ("c", 1)]
+WINDOWS = "SELECT name, length, newest FROM windows ORDER BY 1, 2"
+HITS = "SELECT name, length, slot, n, times FROM hits ORDER BY 1, 2, 3"
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_questions_about_windows_are_answered_together_as_one_by_one(databases, database_url, seed):
+async def test_questions_about_windows_are_answered_together_as_one_by_one(databases, database_url, tmp_path, seed):
     one = random.Random(seed)
     batches, now = [], float(NOW)
     for _ in range(30):
@@ -163,23 +177,68 @@ async def test_questions_about_windows_are_answered_together_as_one_by_one(datab
                 if one.random() < 0.4
                 else [("b", 1000), (f"d{one.randrange(3)}", 500)]
             )
-            asked, limits = zip(*names, strict=True)
-            asks.append({"n": asked, "l": limits, "w": one.choice([60.0, 5.0]), "c": one.random() < 0.8})
+            place = one.choice([0, 1, len(names), len(names)])
+            asks.append((names[:place], names[place:], one.choice([60.0, 60.0, 60.0, 5.0])))
         batches.append((asks, now))
-    answers = {}
+    answers, clock = {}, [0.0]
     for together in (True, False):
         await asyncio.to_thread(databases.migrated)
-        connection = await connect(database_url)
-        try:
+        async with await open_stores(database_url, settings(tmp_path), monotonic=lambda: clock[0]) as stores:
             found = answers[together] = []
-            for asks, then in batches:
-                for part in [asks] if together else [[ask] for ask in asks]:
-                    found += await connection.fetchval("SELECT gw_windows($1, $2)", part, then)
-            found.append(
-                [tuple(row) for row in await connection.fetch("SELECT name, length, newest FROM windows ORDER BY 1, 2")]
-            )
-            found.append([(*row[:3], sorted(row[3])) for row in await connection.fetch(
-                "SELECT name, length, slot, times FROM hits ORDER BY 1, 2, 3")])  # fmt: skip
-        finally:
-            await connection.close()
+            for asks, clock[0] in batches:
+                told = [stores.counters.hit(counted, length, seen=seen) for counted, seen, length in asks]
+                found += await asyncio.gather(*told) if together else [await one for one in told]
+            found += [[tuple(row) for row in await stores.database.rows(sql)] for sql in (WINDOWS, HITS)]
     assert answers[True] == answers[False]
+
+
+@pytest.fixture
+async def stores(database_url, tmp_path):
+    async with await open_stores(database_url, settings(tmp_path)) as stores:
+        yield stores
+
+
+async def test_a_request_that_ends_soon_needs_no_mark_and_others_get_theirs(stores, monkeypatch):
+    account = await stores.accounts.create_account("ada", grant=1000)
+    sent = []
+    ask = Lane._ask
+
+    async def noted(lane, operations):
+        sent.extend((operation["do"], operation["r"]) for operation in operations)
+        return await ask(lane, operations)
+
+    monkeypatch.setattr(Lane, "_ask", noted)
+    for name in ("settled", "void", "runs", "runs on"):
+        await stores.ledger.hold(HoldRequest(name, account.id, "", "2026-11", None, Decimal(9), Decimal(0), 1, 1, "m"))
+        stores.ledger.mark_dispatched(name)
+    await stores.ledger.settle("settled", 5, "provider", Usage(1, 1), "m")
+    await stores.ledger.void("void")
+    await stores.lanes.drain()
+    # Nobody asks for the last one: it goes by itself.
+    stores.ledger.mark_dispatched("late")
+    async with asyncio.timeout(PATIENCE):
+        while ("dispatch", "late") not in sent:
+            await asyncio.sleep(0.01)
+    assert {name for kind, name in sent if kind == "dispatch"} == {"runs", "runs on", "late"}
+    assert await stores.database.rows("SELECT request_id FROM holds WHERE dispatched ORDER BY 1") == [
+        ("runs",), ("runs on",)]  # fmt: skip
+
+
+async def test_what_many_wait_for_goes_in_one_batch(stores, monkeypatch):
+    account = await stores.accounts.create_account("ada", grant=1000)
+    batches = []
+    ask = Lane._ask
+
+    async def noted(lane, operations):
+        batches.append(len(operations))
+        return await ask(lane, operations)
+
+    monkeypatch.setattr(Lane, "_ask", noted)
+
+    async def live_through(name):
+        await stores.ledger.hold(HoldRequest(name, account.id, "", "2026-11", None, Decimal(9), Decimal(0), 1, 1, "m"))
+        stores.ledger.mark_dispatched(name)
+        await stores.ledger.settle(name, 5, "provider", Usage(1, 1), "m")
+
+    await asyncio.gather(*(live_through(f"r{number}") for number in range(20)))
+    assert batches == [20, 20], "who is answered together goes on together"

@@ -2,7 +2,9 @@
 
 A process has a few lanes, and all that concerns one account takes the same one: so the order in which things were
 handed over is kept, and a busy account makes only its own lane wait. A lane has one connection and at most one batch on
-its way; what arrives meanwhile is the next batch.
+its way; what arrives meanwhile is the next batch. A batch costs the database several times what one more operation in
+it does, so a lane hears out what is ready on the event loop before it sends one, and that a request went out
+(`mark_dispatched`) is written a little later, or not at all when the request has ended by then.
 
 A batch has a number, which the database keeps with the answer (table `lanes`). When the connection breaks in the
 middle, the batch is sent again under the same number over a new connection: if it had been applied, the kept answer
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 JOURNALS = "postgres-pending-"
 """How the names of the journals begin, in the data folder."""
 _MOST = 128
+MARKED_WITHIN = 0.2
+"""Seconds until a mark is sent at the latest. A crash before that voids the hold, one after it charges what is known of
+the usage, which is nothing so far."""
 _PATIENT_WITHIN = 10.0
 """Seconds after which the caller of an end of a call hears 503; the end itself stays."""
 
@@ -69,6 +74,9 @@ class Lane:
         self._log = logging.getLogger("gateway.postgres")
         self._queue: deque[Waiting] = deque()
         self._batch: list[Waiting] = []
+        self._marks: dict[str, None] = {}
+        self._older_marks: dict[str, None] = {}
+        self._marking: asyncio.TimerHandle | None = None
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -78,7 +86,36 @@ class Lane:
 
     def post(self, operation: Operation) -> None:
         """Hand over without waiting."""
-        self._queue.append(Waiting(operation, None))
+        self._enter(Waiting(operation, None))
+
+    def mark(self, request_id: str) -> None:
+        """The request goes out: written within `MARKED_WITHIN`, unless it ends before."""
+        self._marks[request_id] = None
+        if self._marking is None:
+            self._marking = asyncio.get_running_loop().call_later(MARKED_WITHIN / 2, self._send_older_marks)
+
+    def _send_older_marks(self) -> None:
+        """Those that were there a timer ago, so that no mark needs one of its own."""
+        older, self._older_marks, self._marks = self._older_marks, self._marks, {}
+        self._marking = None
+        if self._older_marks:
+            self._marking = asyncio.get_running_loop().call_later(MARKED_WITHIN / 2, self._send_older_marks)
+        for request_id in older:
+            self.post({"do": "dispatch", "r": request_id})
+
+    def send_marks(self) -> None:
+        """All of them, now."""
+        for request_id in (*self._older_marks, *self._marks):
+            self.post({"do": "dispatch", "r": request_id})
+        self._older_marks, self._marks = {}, {}
+
+    def _enter(self, waiting: Waiting) -> None:
+        operation = waiting.operation
+        if operation["do"] in ("settle", "void"):
+            # A mark says something of an open hold only.
+            self._marks.pop(operation["r"], None)
+            self._older_marks.pop(operation["r"], None)
+        self._queue.append(waiting)
         self._idle.clear()
         self._wake.set()
 
@@ -86,9 +123,7 @@ class Lane:
         """Hand over and wait for the answer. Raises GatewayFault(503) when the database stays away."""
         waiting = Waiting(operation, asyncio.get_running_loop().create_future())
         assert waiting.future is not None
-        self._queue.append(waiting)
-        self._idle.clear()
-        self._wake.set()
+        self._enter(waiting)
         patience = _PATIENT_WITHIN if waiting.kept else WAIT_WITHIN
         try:
             # The timer costs nothing when the answer is there within it, which is nearly always.
@@ -111,10 +146,13 @@ class Lane:
 
     async def drain(self) -> None:
         """Wait until everything is written."""
+        self.send_marks()
         await self._idle.wait()
 
     async def stop(self) -> None:
         """End, with what is still here left in the journal."""
+        if self._marking is not None:
+            self._marking.cancel()
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
@@ -135,6 +173,8 @@ class Lane:
         while True:
             await self._wake.wait()
             while self._queue:
+                # Who was woken together with this one hands over now, and not in a batch of its own.
+                await asyncio.sleep(0)
                 self._batch = [self._queue.popleft() for _ in range(min(len(self._queue), _MOST))]
                 await self._apply(self._batch)
                 self._batch = []
@@ -243,6 +283,8 @@ class Lanes:
     async def catch_up(self) -> None:
         """Wait until what was handed over before is written, and not for what comes meanwhile. Raises GatewayFault(503)
         when the database stays away."""
+        for lane in self._lanes:
+            lane.send_marks()
         await asyncio.gather(*(lane.submit({"do": "dispatch", "r": ""}) for lane in self._lanes))
 
     async def drain(self) -> None:

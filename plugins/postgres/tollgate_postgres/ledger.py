@@ -143,8 +143,8 @@ class PostgresLedger:
         return int(await self._lanes.for_request(request_id).submit(more))
 
     def mark_dispatched(self, request_id: str) -> None:
-        """With the next batch, which goes at once."""
-        self._lanes.for_request(request_id).post({"do": "dispatch", "r": request_id})
+        """A little later, if it has not ended by then."""
+        self._lanes.for_request(request_id).mark(request_id)
 
     def note_usage(self, request_id: str, charge: int, usage: Usage) -> None:
         """With the next batch."""

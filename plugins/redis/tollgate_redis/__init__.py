@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 _WITHIN = 1.0
 """Seconds for a question, with the connection that it may need."""
-# ARGV: the window's length, the time or '', whether to count, then the limit of each key. Returns whether all had room,
-# the time, and for each key: how many events, the newest, and the one whose end makes room for the next.
+# ARGV: the window's length, the time or '', in how many of the keys to count (the first ones), then the limit of each
+# key. Returns whether those that count had room, whether the others have, the time, and for each key: how many events,
+# the newest, and the one whose end makes room for the next.
 _SCRIPT = """
-local length, count = tonumber(ARGV[1]), ARGV[3] == '1'
+local length, counted = tonumber(ARGV[1]), tonumber(ARGV[3])
 local now = tonumber(ARGV[2])
 if now == nil then
     local clock = redis.call('TIME')
@@ -34,13 +35,15 @@ for _, key in ipairs(KEYS) do
     local newest = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')
     if newest[2] and tonumber(newest[2]) > now then now = tonumber(newest[2]) end
 end
-local since, room = string.format('%.6f', now - length), true
+local since, room, roomy = string.format('%.6f', now - length), true, true
 for place, key in ipairs(KEYS) do
-    if redis.call('ZCOUNT', key, '(' .. since, '+inf') >= tonumber(ARGV[3 + place]) then room = false end
+    if redis.call('ZCOUNT', key, '(' .. since, '+inf') >= tonumber(ARGV[3 + place]) then
+        if place <= counted then room = false else roomy = false end
+    end
 end
 local found = {}
 for place, key in ipairs(KEYS) do
-    if count then
+    if place <= counted then
         redis.call('ZREMRANGEBYSCORE', key, '-inf', since)
         if room then
             local number = redis.call('INCR', '{tollgate}:number')
@@ -53,7 +56,7 @@ for place, key in ipairs(KEYS) do
     local freeing = redis.call('ZRANGE', key, -tonumber(ARGV[3 + place]), -tonumber(ARGV[3 + place]), 'WITHSCORES')
     found[place] = {live, newest[2] or '', freeing[2] or ''}
 end
-return {room and 1 or 0, string.format('%.6f', now), found}
+return {room and 1 or 0, roomy and 1 or 0, string.format('%.6f', now), found}
 """
 
 
@@ -75,25 +78,30 @@ class RedisCounters:
         )
         self._script = self._client.register_script(_SCRIPT)
 
-    async def hit(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
+    async def hit(
+        self, names_and_limits: Sequence[tuple[str, int]], window: float, *, seen: Sequence[tuple[str, int]] = ()
+    ) -> Sequence[Window]:
         """Count in every window, or in none. Raises GatewayFault(503) when Redis is away."""
-        return await self._ask(names_and_limits, window, count=True)
+        return await self._ask(names_and_limits, seen, window)
 
     async def peek(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
         """What `hit` would find."""
-        return await self._ask(names_and_limits, window, count=False)
+        return await self._ask((), names_and_limits, window)
 
-    async def _ask(self, asked: Sequence[tuple[str, int]], window: float, *, count: bool) -> Sequence[Window]:
+    async def _ask(
+        self, counted: Sequence[tuple[str, int]], seen: Sequence[tuple[str, int]], window: float
+    ) -> Sequence[Window]:
         import redis.exceptions
 
+        asked = (*counted, *seen)
         if not asked:
             return []
         keys = [f"{{tollgate}}:window:{window:g}:{name}" for name, _ in asked]
         now: Any = "" if self._clock is None else f"{self._clock():.6f}"
         try:
             async with asyncio.timeout(_WITHIN):
-                room, at, found = await self._script(
-                    keys=keys, args=[f"{window:.6f}", now, int(count), *(limit for _, limit in asked)]
+                room, roomy, at, found = await self._script(
+                    keys=keys, args=[f"{window:.6f}", now, len(counted), *(limit for _, limit in asked)]
                 )
         except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
             # Where one connection is dead the idle ones are, too, and each would cost a question when it is back.
@@ -105,10 +113,10 @@ class RedisCounters:
             ) from error  # fmt: skip
         return [
             window_of(
-                bool(room), limit, count=live, newest=float(newest or 0), freeing=float(freeing or 0), now=float(at),
-                window=window,
+                bool(room if place < len(counted) else roomy), limit, count=live, newest=float(newest or 0),
+                freeing=float(freeing or 0), now=float(at), window=window,
             )
-            for (_, limit), (live, newest, freeing) in zip(asked, found, strict=True)
+            for place, ((_, limit), (live, newest, freeing)) in enumerate(zip(asked, found, strict=True))
         ]  # fmt: skip
 
     async def close(self) -> None:

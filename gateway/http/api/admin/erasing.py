@@ -88,5 +88,5 @@ async def get_export(admin: Admin) -> web.StreamResponse:
 
 async def delete_account(admin: Admin) -> web.StreamResponse:
     """Erase it."""
-    erased = await erase(admin, admin.context.values["account"], await admin.context.read_json())
+    erased = await erase(admin, admin.context.values["account"], await admin.context.read_small())
     return admin.context.json(erased.shown())

@@ -62,7 +62,7 @@ async def list_keys(admin: Admin) -> web.StreamResponse:
 
 async def post_key(admin: Admin) -> web.StreamResponse:
     """A new one, whose text is in this answer and nowhere else."""
-    key, plain = await create(admin, admin.context.values["account"], await admin.context.read_json())
+    key, plain = await create(admin, admin.context.values["account"], await admin.context.read_small())
     return admin.context.json({"key": plain, **asdict(key)}, status=201)
 
 
@@ -73,7 +73,8 @@ async def get_key(admin: Admin) -> web.StreamResponse:
 
 async def patch_key(admin: Admin) -> web.StreamResponse:
     """What is not named stays as it is."""
-    return admin.context.json(asdict(await update(admin, admin.context.values["key"], await admin.context.read_json())))
+    changed = await update(admin, admin.context.values["key"], await admin.context.read_small())
+    return admin.context.json(asdict(changed))
 
 
 async def delete_key(admin: Admin) -> web.StreamResponse:
@@ -83,7 +84,7 @@ async def delete_key(admin: Admin) -> web.StreamResponse:
 
 async def post_rotation(admin: Admin) -> web.StreamResponse:
     """A new secret for a key."""
-    grace = forms.ROTATION.read(await admin.context.read_json()).get("grace", 0)
+    grace = forms.ROTATION.read(await admin.context.read_small()).get("grace", 0)
     key, plain = found(await admin.stores.keys.rotate_key(admin.context.values["key"], grace=grace), "key")
     await admin.record("key.rotate", key.id, account=key.account_id, grace=grace)
     return admin.context.json({"key": plain, **asdict(key)})

@@ -88,7 +88,7 @@ async def list_entries(admin: Admin) -> web.StreamResponse:
 
 async def post_refund(admin: Admin) -> web.StreamResponse:
     """Give credits back."""
-    request_id, balance = await refund(admin, await admin.context.read_json())
+    request_id, balance = await refund(admin, await admin.context.read_small())
     return admin.context.json({"request_id": request_id, "balance": balance})
 
 
@@ -103,7 +103,7 @@ async def list_vouchers(admin: Admin) -> web.StreamResponse:
 
 async def post_vouchers(admin: Admin) -> web.StreamResponse:
     """New codes."""
-    body = await admin.context.read_json()
+    body = await admin.context.read_small()
     return admin.context.json({"codes": await create_vouchers(admin, body), "credits": body["credits"]}, status=201)
 
 

@@ -133,7 +133,7 @@ async def list_accounts(admin: Admin) -> web.StreamResponse:
 
 async def post_account(admin: Admin) -> web.StreamResponse:
     """A new one."""
-    return admin.context.json(asdict(await create(admin, await admin.context.read_json())), status=201)
+    return admin.context.json(asdict(await create(admin, await admin.context.read_small())), status=201)
 
 
 async def get_account(admin: Admin) -> web.StreamResponse:
@@ -143,13 +143,13 @@ async def get_account(admin: Admin) -> web.StreamResponse:
 
 async def patch_account(admin: Admin) -> web.StreamResponse:
     """Change one."""
-    changed = await update(admin, admin.context.values["account"], await admin.context.read_json())
+    changed = await update(admin, admin.context.values["account"], await admin.context.read_small())
     return admin.context.json(asdict(changed))
 
 
 async def post_credits(admin: Admin) -> web.StreamResponse:
     """Book credits."""
-    account, balance = await add_credits(admin, admin.context.values["account"], await admin.context.read_json())
+    account, balance = await add_credits(admin, admin.context.values["account"], await admin.context.read_small())
     return admin.context.json({"account_id": account.id, "balance": balance})
 
 
@@ -183,7 +183,7 @@ async def delete_sessions(admin: Admin) -> web.StreamResponse:
 
 async def post_link(admin: Admin) -> web.StreamResponse:
     """A link for an account."""
-    link, url = await make_link(admin, admin.context.values["account"], await admin.context.read_json())
+    link, url = await make_link(admin, admin.context.values["account"], await admin.context.read_small())
     return admin.context.json({"url": url, **asdict(link)}, status=201)
 
 
@@ -196,7 +196,7 @@ async def list_links(admin: Admin) -> web.StreamResponse:
 
 async def post_invitation(admin: Admin) -> web.StreamResponse:
     """An invitation."""
-    link, url = await invite(admin, await admin.context.read_json())
+    link, url = await invite(admin, await admin.context.read_small())
     return admin.context.json({"url": url, **asdict(link)}, status=201)
 
 

@@ -25,7 +25,7 @@ VERSION = 7
 """Of the tables. Raised together with a new file `vN.sql`."""
 CONTRACTS: tuple[int, ...] = ()
 """The numbers of the files `cN.sql`, in their order."""
-FUNCTIONS = 9
+FUNCTIONS = 10
 """Of the functions: raised with every change to functions.sql, so that an older program does not put its own back."""
 _LOCK = 0x746F6C6C67617465
 _LIVING = "SELECT count(*), count(*) FILTER (WHERE version < $1) FROM leases WHERE NOT dead AND expires >= gw_clock()"

@@ -668,60 +668,62 @@ LANGUAGE sql STABLE AS $$
     FROM hits WHERE name = p_name AND length = p_length AND slot >= floor(p_since)
 $$;
 
--- One event more; what is over goes once a second.
-CREATE OR REPLACE FUNCTION gw_event(p_name text, p_length double precision, p_now double precision) RETURNS void
-LANGUAGE plpgsql AS $$
-DECLARE fresh boolean;
+-- Of earlier versions of these functions.
+DROP FUNCTION IF EXISTS gw_count_all(jsonb, double precision);
+DROP FUNCTION IF EXISTS gw_event(text, double precision, double precision);
+
+-- So many events more; what is over goes once a second.
+CREATE OR REPLACE FUNCTION gw_event(p_name text, p_length double precision, p_now double precision, p_count integer)
+RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO hits AS h (name, length, slot, n, times) VALUES (p_name, p_length, floor(p_now), 1, ARRAY[p_now])
-        ON CONFLICT (name, length, slot) DO UPDATE SET n = h.n + 1, times = h.times || p_now
-        RETURNING n = 1 INTO fresh;
-    IF fresh THEN
+    UPDATE hits AS h SET n = h.n + p_count, times = h.times || array_fill(p_now, ARRAY[p_count])
+        WHERE h.name = p_name AND h.length = p_length AND h.slot = floor(p_now);
+    IF NOT FOUND THEN
+        -- The lock on the window keeps others away.
+        INSERT INTO hits (name, length, slot, n, times)
+            VALUES (p_name, p_length, floor(p_now), p_count, array_fill(p_now, ARRAY[p_count]));
         DELETE FROM hits WHERE name = p_name AND length = p_length AND slot < floor(p_now - p_length);
     END IF;
     UPDATE windows SET newest = p_now WHERE name = p_name AND length = p_length;
 END $$;
 
--- A batch of questions, see `gw_windows`, for all questions together, when every window has room for all of them, as nearly always: each is read once
--- and written once. NULL, and nothing done, otherwise.
-CREATE OR REPLACE FUNCTION gw_count_all(p_asks jsonb, p_now double precision) RETURNS jsonb LANGUAGE plpgsql AS $$
-DECLARE answers jsonb;
+-- Add to windows, when all of them have the room (events that each of them may hold in the end), as nearly always; where
+-- one has not, `live` is NULL and nothing is done. p_names in the order of their bytes, so that batches never wait in a
+-- circle. Answers the time, and for each window how many events it had before and the newest of them.
+CREATE OR REPLACE FUNCTION gw_hit_all(p_names text[], p_length double precision, p_adds integer[], p_rooms bigint[],
+    p_now double precision, OUT at double precision, OUT live bigint[], OUT newest double precision[]) LANGUAGE plpgsql
+AS $$
+DECLARE last double precision; since double precision; had bigint; oldest double precision[];
 BEGIN
-    WITH asked AS MATERIALIZED (
-        SELECT o.spot, n.place, n.name, (o.value ->> 'w')::double precision AS length,
-            (o.value -> 'l' ->> (n.place - 1)::integer)::bigint AS most, (o.value ->> 'c')::boolean AS counts
-        FROM jsonb_array_elements(p_asks) WITH ORDINALITY AS o (value, spot)
-            CROSS JOIN jsonb_array_elements_text(o.value -> 'n') WITH ORDINALITY AS n (name, place)
-    ), seen AS MATERIALIZED (
-        SELECT d.name, d.length, w.newest, (SELECT coalesce(sum(CASE WHEN h.slot > floor(p_now - d.length) THEN h.n
-                ELSE (SELECT count(*) FROM unnest(h.times) AS t WHERE t > p_now - d.length) END), 0)::bigint
-            FROM hits AS h WHERE h.name = d.name AND h.length = d.length AND h.slot >= floor(p_now - d.length))
-            AS live
-        FROM (SELECT DISTINCT q.name, q.length FROM asked AS q) AS d
-            LEFT JOIN windows AS w ON w.name = d.name AND w.length = d.length
-    ), told AS MATERIALIZED (
-        SELECT q.spot, q.place, q.most, v.live, v.newest,
-            sum(q.counts::integer) OVER (PARTITION BY q.name, q.length ORDER BY q.spot, q.place) AS more
-        FROM asked AS q JOIN seen AS v ON v.name = q.name AND v.length = q.length
-    ), verdict AS MATERIALIZED (
-        SELECT bool_and(t.live + t.more < t.most) AS fits FROM told AS t
-    ), put AS (
-        INSERT INTO hits AS h (name, length, slot, n, times)
-        SELECT q.name, q.length, floor(p_now), count(*), array_agg(p_now) FROM asked AS q
-        WHERE q.counts AND (SELECT fits FROM verdict) GROUP BY 1, 2 ORDER BY 1, 2
-        ON CONFLICT (name, length, slot) DO UPDATE SET n = h.n + excluded.n, times = h.times || excluded.times
-        RETURNING h.name, h.length, h.xmax = 0 AS fresh
-    ), gone AS (
-        DELETE FROM hits AS h USING put AS p
-        WHERE p.fresh AND h.name = p.name AND h.length = p.length AND h.slot < floor(p_now - p.length)
-    ), moved AS (
-        UPDATE windows AS w SET newest = p_now FROM put AS p WHERE w.name = p.name AND w.length = p.length
-    )
-    SELECT jsonb_agg(a.answer ORDER BY a.spot) INTO answers FROM (
-        SELECT t.spot, jsonb_build_array(true, p_now, jsonb_agg(jsonb_build_array(t.live + t.more,
-            CASE WHEN t.more > 0 THEN p_now ELSE coalesce(t.newest, 0) END, 0) ORDER BY t.place)) AS answer
-        FROM told AS t WHERE (SELECT fits FROM verdict) GROUP BY 1) AS a;
-    RETURN answers;
+    at := p_now;
+    FOR i IN 1 .. cardinality(p_names) LOOP
+        SELECT w.newest INTO last FROM windows AS w WHERE w.name = p_names[i] AND w.length = p_length FOR UPDATE;
+        IF NOT FOUND AND p_adds[i] > 0 THEN
+            INSERT INTO windows AS w (name, length, times) VALUES (p_names[i], p_length, '{}')
+                ON CONFLICT (name, length) DO UPDATE SET newest = w.newest RETURNING w.newest INTO last;
+        END IF;
+        newest[i] := coalesce(last, 0);
+    END LOOP;
+    at := coalesce(p_now, gw_clock());
+    FOREACH last IN ARRAY newest LOOP
+        IF last > at THEN at := last; END IF;
+    END LOOP;
+    since := at - p_length;
+    FOR i IN 1 .. cardinality(p_names) LOOP
+        SELECT coalesce(sum(h.n), 0) INTO had FROM hits AS h
+            WHERE h.name = p_names[i] AND h.length = p_length AND h.slot > floor(since);
+        SELECT h.times INTO oldest FROM hits AS h
+            WHERE h.name = p_names[i] AND h.length = p_length AND h.slot = floor(since);
+        IF FOUND THEN had := had + (SELECT count(*) FROM unnest(oldest) AS t WHERE t > since); END IF;
+        IF had + p_adds[i] > p_rooms[i] THEN
+            live := NULL;
+            RETURN;
+        END IF;
+        live[i] := had;
+    END LOOP;
+    FOR i IN 1 .. cardinality(p_names) LOOP
+        IF p_adds[i] > 0 THEN PERFORM gw_event(p_names[i], p_length, at, p_adds[i]); END IF;
+    END LOOP;
 END $$;
 
 -- A batch of questions: count one event in every window of one (`n`, with limits `l`, of `w` seconds), or in none of
@@ -735,17 +737,15 @@ DECLARE
     told jsonb; done jsonb := '[]'; i integer;
 BEGIN
     INSERT INTO windows (name, length, times)
-        SELECT DISTINCT n, (a ->> 'w')::double precision, '{}'::double precision[]
+        SELECT n, (a ->> 'w')::double precision, '{}'::double precision[]
         FROM jsonb_array_elements(p_asks) AS a CROSS JOIN jsonb_array_elements_text(a -> 'n') AS n
-        WHERE (a ->> 'c')::boolean ORDER BY 1, 2 ON CONFLICT DO NOTHING;
+        WHERE (a ->> 'c')::boolean ORDER BY n COLLATE "C", 2 ON CONFLICT DO NOTHING;
     PERFORM 1 FROM windows WHERE (name, length) IN (SELECT n, (a ->> 'w')::double precision
         FROM jsonb_array_elements(p_asks) AS a CROSS JOIN jsonb_array_elements_text(a -> 'n') AS n)
-        ORDER BY name, length FOR UPDATE;
+        ORDER BY name COLLATE "C", length FOR UPDATE;
     SELECT greatest(coalesce(p_now, gw_clock()), max(newest)) INTO now FROM windows
         WHERE (name, length) IN (SELECT n, (a ->> 'w')::double precision
         FROM jsonb_array_elements(p_asks) AS a CROSS JOIN jsonb_array_elements_text(a -> 'n') AS n);
-    told := gw_count_all(p_asks, now);
-    IF told IS NOT NULL THEN RETURN told; END IF;
     FOR ask IN SELECT value FROM jsonb_array_elements(p_asks) LOOP
         names := ARRAY(SELECT jsonb_array_elements_text(ask -> 'n'));
         limits := ARRAY(SELECT value::bigint FROM jsonb_array_elements_text(ask -> 'l'));
@@ -759,7 +759,7 @@ BEGIN
         told := '[]';
         FOR i IN 1 .. cardinality(names) LOOP
             IF allowed AND (ask ->> 'c')::boolean THEN
-                PERFORM gw_event(names[i], span, now);
+                PERFORM gw_event(names[i], span, now, 1);
                 counts[i] := counts[i] + 1;
             END IF;
             SELECT newest INTO last FROM windows WHERE name = names[i] AND length = span;
