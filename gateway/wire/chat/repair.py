@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway.wire.chat.endings import FAILED, KNOWN, failure_of, meaning_of, nameless_call
 from gateway.wire.lenient import dump
+from gateway.wire.mending import mended_text
 
 Json = dict[str, Any]
 
@@ -398,6 +399,8 @@ def _whole_calls(message: Json, prefix: str) -> bool:
             inner[text] = dump(value)
         elif not isinstance(value, str) or (member == "function" and not value.strip()):
             inner[text] = "{}" if member == "function" else ""
+        elif member == "function":
+            inner[text] = mended_text(value)
     return bool(calls)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.wire.lenient import dump
+from gateway.wire.mending import mended_text
 
 Json = dict[str, Any]
 
@@ -69,7 +70,9 @@ def arguments_text(arguments: Any, *, whole: bool) -> str:
     """The arguments of a call as the text that they are: some servers send them as an object, or none as "". whole:
     nothing is missing yet."""
     text = arguments if isinstance(arguments, str) else "" if arguments is None else dump(arguments)
-    return "{}" if whole and not text.strip() else text
+    if not whole:
+        return text
+    return mended_text(text) if text.strip() else "{}"
 
 
 def complete_part(part: Json) -> Json:

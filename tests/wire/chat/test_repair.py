@@ -260,6 +260,14 @@ def added_up(*deltas: dict[str, Any]) -> list[dict[str, Any]]:
     return [message, *(event["choices"][0]["delta"] for event in out)]
 
 
+def test_line_ends_that_a_model_wrote_into_arguments_are_told_so_that_they_can_be_read() -> None:
+    for given, right in (('{"a": "x\ny"}', {"a": "x\ny"}), ('{\n"a": 1}', {"a": 1}), ('{"a": "x\n', None)):
+        message: dict[str, Any] = {"tool_calls": [call(0, "c1", "f", given)]}
+        repair_completion({"choices": [{"message": message, "finish_reason": "stop"}]}, "i", 1)
+        told = message["tool_calls"][0]["function"]["arguments"]
+        assert told == given if right is None else orjson.loads(told) == right
+
+
 def test_a_role_is_told_once_and_is_the_assistants() -> None:
     for first, again in (("assistant", "assistant"), ("", ""), (None, "assistant"), ("model", None)):
         message, *deltas = added_up(*({"role": role, "content": "a"} for role in (first, again, again)))

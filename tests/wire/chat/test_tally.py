@@ -175,9 +175,7 @@ def test_frequent_chunks_follow_the_pattern() -> None:
     assert tally._pattern.match(spelt(chunk_of({"content": "a", "refusal": "b"}), "compact")) == -1
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"7", b"[1]", b"{", b'{"a":\xff}', b'{"choices":[{"delta":{"content":"a\nb"}}]}']
-)
+@pytest.mark.parametrize("data", [b"", b"7", b"[1]", b"{", b'{"a":\xff}', b'{"choices":[{"delta":{"content":"a\nb}}]}'])
 def test_nonsense_is_a_fault_and_the_last_item(data: bytes) -> None:
     whole = orjson.dumps(chunk_of({"content": "a"}))
     found = ChatTally().add([whole, data, whole])
