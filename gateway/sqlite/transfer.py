@@ -17,7 +17,7 @@ import orjson
 
 from gateway.api.stores import TABLES, Row, Snapshot, at_once, not_empty, to_positions, to_words
 from gateway.sqlite.engine.core import open_writing
-from gateway.sqlite.engine.writer import unavailable
+from gateway.sqlite.engine.operation import unavailable
 from gateway.sqlite.identity.authentication import NEW_GENERATION
 from gateway.sqlite.money.operations import written_tags
 from gateway.sqlite.money.unit_of_work import BASES, KINDS
@@ -211,7 +211,7 @@ async def open_snapshot(path: Path) -> AsyncIterator[SqliteSnapshot]:
 async def fill(path: Path, snapshot: Snapshot, told: Callable[[str, int], None]) -> None:
     """Write all rows of a snapshot into a file without accounts, in one transaction. Raises GatewayFault when it has
     some, or cannot be written."""
-    connection = await asyncio.to_thread(open_writing, path, any_thread=True)
+    connection = await asyncio.to_thread(open_writing, path)
     try:
         await asyncio.to_thread(_begin, connection)
         numbers: dict[str, int] = {}

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import aiosqlite
 
 from gateway.api import GatewayFault
-from gateway.sqlite.engine.writer import Writer, unavailable
+from gateway.sqlite.engine.operation import unavailable
+from gateway.sqlite.engine.writer import Writer
 from gateway.sqlite.money.operations import SqlOperation
 from gateway.sqlite.money.unit_of_work import Names
 
@@ -19,11 +20,11 @@ T = TypeVar("T")
 Row = tuple[Any, ...]
 
 
-def open_writing(path: Path, *, any_thread: bool = False) -> sqlite3.Connection:
-    """A connection for the writer: write-ahead log, every commit synced to the disk (`synchronous=FULL`).
-    any_thread: others than this one may use it, one after the other."""
+def open_writing(path: Path) -> sqlite3.Connection:
+    """A connection for the writer: write-ahead log, every commit synced to the disk (`synchronous=FULL`), for any
+    thread that uses it alone."""
     connection = sqlite3.connect(
-        path, isolation_level=None, cached_statements=256, timeout=5.0, check_same_thread=not any_thread
+        path, isolation_level=None, cached_statements=256, timeout=5.0, check_same_thread=False
     )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")

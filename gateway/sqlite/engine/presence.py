@@ -23,7 +23,7 @@ from pathlib import Path
 from gateway.api import GatewayFault
 from gateway.api.stores import Lease
 from gateway.sqlite.engine.core import Core
-from gateway.sqlite.engine.writer import unavailable
+from gateway.sqlite.engine.operation import unavailable
 from gateway.sqlite.money.unit_of_work import Names
 
 _REGISTER = "INSERT INTO processes (token, started) VALUES (?, ?) RETURNING n"

@@ -4,8 +4,9 @@ Callers on the event loop hand over small operations and wait for a future; the 
 runs it in one transaction, commits (one fsync for all), and tells the loop once. While it commits, the next batch
 gathers; when nothing is going on, an operation is committed at once. When several callers wait at a time, batches keep
 a small distance: a batch costs the same for one as for many, and its thread takes the interpreter from the loop at
-every statement. No caller ever owns a transaction, so a cancelled caller cannot leave one open: its operation is
-applied all the same, only nobody looks at the result.
+every statement. What a lone caller waits for is committed on the loop itself, as long as the disk is quick: handing it
+over to the thread and back costs as much as the commit. No caller ever owns a transaction, so a cancelled caller cannot
+leave one open: its operation is applied all the same, only nobody looks at the result.
 
 What must not be lost with the process (the ends of calls) goes to the journal as soon as it has to wait: for others'
 lock, or after a batch that the disk refused.
@@ -20,12 +21,13 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any
 
-from gateway.api import Fault, GatewayFault
+from gateway.api import GatewayFault
 from gateway.api.stores import Journal
+from gateway.sqlite.engine.operation import Operation, Runner, unavailable
 
 LINGER = 0.05
 """Seconds an operation nobody waits for may gather company."""
@@ -34,47 +36,14 @@ GATHER = 0.004
 _MOST_CARRIED = 10_000
 _IMPATIENT = 0.2
 """Seconds to wait for the write lock after a batch that failed."""
+_QUICK = 0.002
+"""Seconds that a commit may take on the event loop. After a longer one the thread shows when the disk is quick
+again."""
+_TO_DISK = "PRAGMA synchronous = FULL"
+_TO_SYSTEM = "PRAGMA synchronous = NORMAL"
+"""How far a commit goes before it counts as done: what only the system has outlives everything but a loss of power."""
 _JOURNAL_AFTER = 0.1
 """Seconds of waiting for the write lock after which the ends of calls go to the journal."""
-
-
-class Operation:
-    """One thing to do in the writer's transaction. Applied at least once until it is committed exactly once:
-    `apply` may run again when a batch was rolled back, so it keeps no state of its own."""
-
-    __slots__ = ("fault", "future", "result")
-
-    def __init__(self) -> None:
-        self.future: asyncio.Future[Any] | None = None
-        self.result: Any = None
-        self.fault: Fault | None = None
-
-    @property
-    def kept_as(self) -> tuple[str, str] | None:
-        """The name in the journal (`do`, request id) of what must not be lost with the process; None for the rest."""
-        return None
-
-    def written(self) -> Mapping[str, Any]:
-        """Its line there; see `Journal.keep`. Only of what has a name."""
-        raise NotImplementedError
-
-
-Runner = Callable[[sqlite3.Connection, Sequence[Operation]], None]
-"""Runs operations inside an open transaction, setting `result` or `fault` (nothing changed) of each. An exception
-means that the transaction must be rolled back."""
-
-
-def unavailable(problem: BaseException) -> GatewayFault:
-    """The fault of everybody whose batch could not be committed: the disk's (503), or a bug of ours (500)."""
-    if not isinstance(problem, sqlite3.OperationalError):
-        return GatewayFault("The gateway failed while booking; nothing was changed.", detail=repr(problem))
-    return GatewayFault(
-        "The gateway's database is not available; nothing was changed. Try again.",
-        status=503,
-        code="database_unavailable",
-        retry_after=1.0,
-        detail=repr(problem),
-    )
 
 
 class Writer:
@@ -119,6 +88,11 @@ class Writer:
         # Of the thread: when its last batch began, and whether more than one caller waited for that.
         self._began = 0.0
         self._crowded = False
+        # The connection, and whose turn it is to use it: the thread's, or the loop's for a lone caller.
+        self._connection: sqlite3.Connection | None = None
+        self._turn = threading.Lock()
+        self._quick = True
+        self._synced = True
         self._closing = False
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, name="gateway-ledger", daemon=True)
@@ -137,11 +111,16 @@ class Writer:
         self._thread.start()
         await opened
 
-    async def submit(self, operation: Operation, *, queue: bool = True) -> Any:
+    async def submit(self, operation: Operation, *, queue: bool = True, lone: bool = False) -> Any:
         """Hand over and wait until it is durable; returns its result or raises its fault.
 
         queue: wait for a place when too many operations wait already. What ends a hold does not: there are no more
-        of these than of holds, and a caller cancelled in the row would leave its hold open."""
+        of these than of holds, and a caller cancelled in the row would leave its hold open. lone: nobody else is being
+        served, so the event loop may wait for the disk."""
+        if lone and self._commit_here(operation):
+            if operation.fault is not None:
+                raise operation.fault
+            return operation.result
         while queue and self._waiting >= self._limit:
             await self._wait_for_room()
         if self._closing:
@@ -195,15 +174,46 @@ class Writer:
                 place.set_result(None)
                 places -= 1
 
-    def _wake(self) -> None:
+    def _stop_lingering(self) -> None:
         if self._lingering is not None:
             self._lingering.cancel()
             self._lingering = None
+
+    def _wake(self) -> None:
+        self._stop_lingering()
         if not self._signalled:
             self._signalled = True
             self._signal.put(None)
 
-    # Everything below runs on the thread, `_deliver` and `_end` excepted.
+    def _commit_here(self, operation: Operation) -> bool:
+        """Commit what waits, and this, on the event loop; False when that is for the thread."""
+        if self._waiting or self._signalled or self._carried or self._closing or not (self._quick and self._well):
+            return False
+        if len(self._journal):
+            return False  # forgetting what is in there is a file's affair
+        connection = self._connection
+        if connection is None or not self._turn.acquire(blocking=False):
+            return False
+        try:
+            posted = list(self._queue)
+            batch, began = [*posted, operation], time.perf_counter()
+            try:
+                self._sync(connection, batch)
+                connection.execute("BEGIN IMMEDIATE")
+                self._apply(connection, batch)
+            except Exception:  # the thread tries again, waits if it must, and tells what is wrong
+                self._roll_back(connection)
+                return False
+            self._quick = time.perf_counter() - began < _QUICK
+            self._queue.clear()
+            self._stop_lingering()
+            self._committed(batch)
+        finally:
+            self._turn.release()
+        self._deliver(posted)
+        return True
+
+    # Everything below runs on the thread, `_deliver` and `_end` excepted, and what commits also on the loop.
 
     def _work(self) -> None:
         try:
@@ -212,6 +222,7 @@ class Writer:
             self._tell(self._opened.set_exception, problem)
             self._tell(self._end)
             return
+        self._connection = connection
         self._tell(self._opened.set_result, None)
         try:
             while True:
@@ -219,16 +230,17 @@ class Writer:
                 self._gather()
                 # Cleared before the queue is read: what comes from now on signals again.
                 self._signalled = False
-                while batch := self._take():
-                    self._commit(connection, batch)
-                    if len(batch) < self._most and not self._closing:
+                while taken := self._take_turn(connection):
+                    if taken < self._most and not self._closing:
                         break  # what has come meanwhile has signalled
                 if self._closing and not self._queue:
                     break
             if self._carried:
-                self._commit(connection, self._take())
+                self._take_turn(connection)
         finally:
-            connection.close()
+            self._connection = None
+            with self._turn:
+                connection.close()
             self._tell(self._end)
 
     def _gather(self) -> None:
@@ -254,6 +266,15 @@ class Writer:
         self._crowded = waiting > 1
         return batch
 
+    def _take_turn(self, connection: sqlite3.Connection) -> int:
+        """Commit the next batch; returns how many operations it had."""
+        with self._turn:
+            batch, began = self._take(), time.perf_counter()
+            if batch:
+                self._commit(connection, batch)
+                self._quick = time.perf_counter() - began < _QUICK
+            return len(batch)
+
     def _commit(self, connection: sqlite3.Connection, batch: list[Operation]) -> None:
         problem = self._try(connection, batch)
         if problem is not None:
@@ -263,31 +284,49 @@ class Writer:
                     self._commit(connection, [operation])
                 return
             self._fail(batch, problem)
-        self.batches += 1
-        self.operations += len(batch)
         self._tell(self._deliver, batch)
 
     def _try(self, connection: sqlite3.Connection, batch: list[Operation]) -> Exception | None:
         try:
             self._begin(connection, batch)
-            for operation in batch:
-                operation.fault = None
-            self._run(connection, batch)
-            connection.execute("COMMIT")
+            self._apply(connection, batch)
         except Exception as problem:  # whatever it is, the transaction must end; the caller of _try logs it
-            if connection.in_transaction:
-                try:
-                    connection.execute("ROLLBACK")
-                except sqlite3.Error:
-                    self._log.exception("rolling back failed")
-            self._settled(False)
+            self._roll_back(connection)
             self._well = not isinstance(problem, sqlite3.OperationalError)
             return problem
-        self._settled(True)
         self._well = True
+        self._committed(batch)
+        return None
+
+    def _apply(self, connection: sqlite3.Connection, batch: Sequence[Operation]) -> None:
+        """All of it in the open transaction, and commit."""
+        for operation in batch:
+            operation.fault = None
+        self._run(connection, batch)
+        connection.execute("COMMIT")
+
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        if connection.in_transaction:
+            try:
+                connection.execute("ROLLBACK")
+            except sqlite3.Error:
+                self._log.exception("rolling back failed")
+        self._settled(False)
+
+    def _committed(self, batch: Sequence[Operation]) -> None:
+        self._settled(True)
+        self.batches += 1
+        self.operations += len(batch)
         if len(self._journal):
             self._journal.forget([name for operation in batch if (name := operation.kept_as)])
-        return None
+
+    def _sync(self, connection: sqlite3.Connection, batch: Sequence[Operation]) -> None:
+        """Have the next commit wait for the disk, or not, as the batch needs it. Before the transaction."""
+        synced = any(operation.outlives_power for operation in batch)
+        if synced is not self._synced:
+            # SQLite does this while it compiles the statement, so that must not be one that was compiled before.
+            connection.executescript(_TO_DISK if synced else _TO_SYSTEM)
+            self._synced = synced
 
     def _begin(self, connection: sqlite3.Connection, batch: list[Operation]) -> None:
         """Take the write lock. SQLite's own waiting sleeps up to 100 ms at a time; commits here take about one, so
@@ -297,6 +336,7 @@ class Writer:
         deadline = began + (self._patience if self._well else min(self._patience, _IMPATIENT))
         while True:
             try:
+                self._sync(connection, batch)
                 connection.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as problem:

@@ -90,10 +90,14 @@ class SqliteLedger(Credits):
         super().__init__(core, secret)
         self._writer = core.writer
         self._log = logging.getLogger("gateway.sqlite")
+        self._open: set[str] = set()
+        """Requests with a hold of this process."""
 
     async def hold(self, request: HoldRequest) -> Hold:
         """Asking again for an open hold of the same request returns it."""
-        held: Hold = await self._writer.submit(HoldOperation(request, self._core.now(), self._core.process))
+        operation = HoldOperation(request, self._core.now(), self._core.process)
+        held: Hold = await self._writer.submit(operation, lone=not self._open)
+        self._open.add(request.request_id)
         return held
 
     async def grow(self, request_id: str, units: int, *, base: Decimal = Decimal(0)) -> int:
@@ -115,12 +119,18 @@ class SqliteLedger(Credits):
         """Raises GatewayFault when the charge is no integer from 0 to MAX_CREDITS, or when there
         never was a hold. Tokens are counted by the usage log, so `usage` is not stored here."""
         operation = SettleOperation(request_id, charge, basis, model, self._core.now(), disputed)
-        charged: int = await self._writer.submit(operation, queue=False)
+        charged: int = await self._writer.submit(operation, queue=False, lone=self._last(request_id))
         return charged
 
     async def void(self, request_id: str) -> None:
         """Handed to the writer past the queue, as every end of a hold is."""
-        await self._writer.submit(VoidOperation(request_id, self._core.now()), queue=False)
+        operation = VoidOperation(request_id, self._core.now())
+        await self._writer.submit(operation, queue=False, lone=self._last(request_id))
+
+    def _last(self, request_id: str) -> bool:
+        """The hold of a request ends now: whether no other is open."""
+        self._open.discard(request_id)
+        return not self._open
 
     async def entries(
         self, account_id: str | None = None, *, after: int = 0, limit: int = 100, newest_first: bool = False

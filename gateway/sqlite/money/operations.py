@@ -31,7 +31,7 @@ from gateway.api.stores import (
     read_period,
     too_poor,
 )
-from gateway.sqlite.engine.writer import Operation
+from gateway.sqlite.engine.operation import Operation
 from gateway.sqlite.money.rows import FORSAKEN, OPEN, SETTLED, VOIDED, AccountRow, HoldRow, KeyRow, Rows
 from gateway.sqlite.money.unit_of_work import BASES, BASIS_NUMBER, Names, UnitOfWork
 
@@ -74,6 +74,7 @@ class HoldOperation(UnitOperation):
     """`Ledger.hold`."""
 
     __slots__ = ("base", "least_base", "period", "process", "request", "unit_price", "wanted")
+    outlives_power = False
 
     def __init__(self, request: HoldRequest, now: int, process: int) -> None:
         if not request.request_id or len(request.request_id) > 200:
@@ -167,6 +168,7 @@ class GrowOperation(UnitOperation):
     """`Ledger.grow`."""
 
     __slots__ = ("base", "units")
+    outlives_power = False
 
     def __init__(self, request_id: str, units: int, base: Decimal, now: int) -> None:
         super().__init__(request_id, now)
@@ -312,6 +314,7 @@ class DispatchOperation(UnitOperation):
     """`Ledger.mark_dispatched`."""
 
     __slots__ = ()
+    outlives_power = False
 
     def apply(self, unit: UnitOfWork) -> None:
         hold = unit.holds.get(self.request_id)

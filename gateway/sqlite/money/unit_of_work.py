@@ -3,8 +3,8 @@ with a few set-wise statements, all inside the writer's transaction.
 
 Why not one statement after the other: every call into SQLite lets go of Python's interpreter lock and has to win it
 back from the busy event loop. A batch of 32 holds costs about ten statements this way instead of a hundred and
-sixty, and the loops over rows run in C without the lock. Rows travel as one JSON array per statement, so the SQL is
-constant. The rows stay in memory (`gateway.sqlite.money.rows`) until somebody else writes.
+sixty (`gateway.sqlite.money.many_rows`), and the loops over rows run in C without the lock. The rows stay in memory
+(`gateway.sqlite.money.rows`) until somebody else writes.
 
 Sums (`balance`, `held`, `used`) are written as differences, never as values.
 """
@@ -18,6 +18,7 @@ from typing import Any, get_args
 import orjson
 
 from gateway.api.stores import MOST_TAG_VALUES, EntryKind
+from gateway.sqlite.money.many_rows import change, insertion
 from gateway.sqlite.money.rows import OPEN, AccountRow, HoldRow, KeyRow, MonthRow, Rows, to_json
 
 KINDS: tuple[str, ...] = get_args(EntryKind)
@@ -26,67 +27,46 @@ KIND_NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 BASES: tuple[str, ...] = ("", "provider", "estimated", "void")
 BASIS_NUMBER = {basis: number for number, basis in enumerate(BASES)}
 
-_ADD_HOLDS = """
-    INSERT INTO holds (n, request_id, account, key, period, created, model, amount, units, state, charged, logged,
-        target, process, dispatched, base, unit_price, ceiling, known, known_prompt, known_completion, tags)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-        value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14, value ->> 15,
-        value ->> 16, value ->> 17, value ->> 18, value ->> 19, value ->> 20, value ->> 21
-    FROM json_each(?)
-"""
-_CHANGE_OPEN = """
-    UPDATE holds SET amount = d.value ->> 1, units = d.value ->> 2, logged = d.value ->> 3,
-        dispatched = d.value ->> 4, base = d.value ->> 5, known = d.value ->> 6, known_prompt = d.value ->> 7,
-        known_completion = d.value ->> 8
-    FROM json_each(?) AS d WHERE holds.n = d.value ->> 0
-"""
-_CHANGE_CLOSED = """
-    UPDATE holds SET state = d.value ->> 1, charged = d.value ->> 2, logged = d.value ->> 3, target = d.value ->> 4,
-        amount = d.value ->> 5, units = d.value ->> 6, process = NULL, dispatched = NULL, base = NULL,
-        unit_price = NULL, ceiling = NULL, known = NULL, known_prompt = NULL, known_completion = NULL
-    FROM json_each(?) AS d WHERE holds.n = d.value ->> 0
-"""
-_ADD_ENTRIES = """
-    INSERT INTO entries (account, kind, amount, reserved, unpaid, balance, created, hold, basis, idem, note)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-        value ->> 8, value ->> 9, value ->> 10
-    FROM json_each(?)
-"""
-_MOVE_ACCOUNTS = """
-    UPDATE accounts SET balance = balance + (d.value ->> 1), held = held + (d.value ->> 2)
-    FROM json_each(?) AS d WHERE accounts.n = d.value ->> 0
-"""
-_ADD_MONTHS = """
-    INSERT INTO months (key, period, used, held)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)
-"""
-_MOVE_MONTHS = """
-    UPDATE months SET used = used + (d.value ->> 2), held = held + (d.value ->> 3)
-    FROM json_each(?) AS d WHERE months.key = d.value ->> 0 AND months.period = d.value ->> 1
-"""
-_ADD_USAGE = """
-    INSERT INTO usage (account, key, hold, request_id, model, target, route, status, basis, created, prompt,
-        completion, cached, cache_write, reasoning, audio_input, audio_output, image_input, image_output,
-        web_searches, cache_write_1h, images, characters, seconds, searches, first_byte_ms, total_ms, error, tags,
-        tries)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-        value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14, value ->> 15,
-        value ->> 16, value ->> 17, value ->> 18, value ->> 19, value ->> 20, value ->> 21, value ->> 22,
-        value ->> 23, value ->> 24, value ->> 25, value ->> 26, value ->> 27, value ->> 28, value ->> 29
-    FROM json_each(?)
-"""
-_ADD_ROLLUPS = """
-    INSERT INTO rollups (account, day, key, model, credits, requests, prompt, completion, images, characters, seconds,
-        searches)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-        value ->> 8, value ->> 9, value ->> 10, value ->> 11
-    FROM json_each(?) WHERE true
-    ON CONFLICT (account, day, key, model) DO UPDATE SET credits = credits + excluded.credits,
+_ADD_HOLDS = insertion(
+    "holds",
+    "n, request_id, account, key, period, created, model, amount, units, state, charged, logged, target, process,"
+    " dispatched, base, unit_price, ceiling, known, known_prompt, known_completion, tags",
+)
+_CHANGE_OPEN = change(
+    "holds",
+    "amount = @2, units = @3, logged = @4, dispatched = @5, base = @6, known = @7, known_prompt = @8,"
+    " known_completion = @9",
+    "holds.n = @1",
+    9,
+)
+_CHANGE_CLOSED = change(
+    "holds",
+    "state = @2, charged = @3, logged = @4, target = @5, amount = @6, units = @7, process = NULL, dispatched = NULL,"
+    " base = NULL, unit_price = NULL, ceiling = NULL, known = NULL, known_prompt = NULL, known_completion = NULL",
+    "holds.n = @1",
+    7,
+)
+_ADD_ENTRIES = insertion(
+    "entries", "account, kind, amount, reserved, unpaid, balance, created, hold, basis, idem, note"
+)
+_MOVE_ACCOUNTS = change("accounts", "balance = balance + @2, held = held + @3", "accounts.n = @1", 3)
+_ADD_MONTHS = insertion("months", "key, period, used, held")
+_MOVE_MONTHS = change("months", "used = used + @3, held = held + @4", "months.key = @1 AND months.period = @2", 4)
+_ADD_USAGE = insertion(
+    "usage",
+    "account, key, hold, request_id, model, target, route, status, basis, created, prompt, completion, cached,"
+    " cache_write, reasoning, audio_input, audio_output, image_input, image_output, web_searches, cache_write_1h,"
+    " images, characters, seconds, searches, first_byte_ms, total_ms, error, tags, tries",
+)
+_ADD_ROLLUPS = insertion(
+    "rollups",
+    "account, day, key, model, credits, requests, prompt, completion, images, characters, seconds, searches",
+    """ON CONFLICT (account, day, key, model) DO UPDATE SET credits = credits + excluded.credits,
         requests = requests + excluded.requests, prompt = prompt + excluded.prompt,
         completion = completion + excluded.completion, images = images + excluded.images,
         characters = characters + excluded.characters, seconds = seconds + excluded.seconds,
-        searches = searches + excluded.searches
-"""
+        searches = searches + excluded.searches""",
+)
 _REFUNDED = "SELECT coalesce(sum(amount), 0) FROM entries WHERE account = ? AND hold = ? AND kind = ?"
 # Of too many values of a tag the further ones come under "".
 _ADD_TAG_SUMS = """
@@ -271,23 +251,23 @@ class UnitOfWork:
 
     def flush(self) -> None:
         """Write everything back."""
-        run = self.connection.execute
+        connection = self.connection
         if self._new:
-            run(_ADD_HOLDS, (to_json(_whole(hold) for hold in self._new),))
+            _ADD_HOLDS.run(connection, [_whole(hold) for hold in self._new])
             for hold in self._new:
                 del self._changed[hold.n]
         if self._changed:
             self._flush_changed()
         if self._entries:
-            run(_ADD_ENTRIES, (to_json(self._entries),))
+            _ADD_ENTRIES.run(connection, self._entries)
             self._flush_sums()
         if self._rollups:
-            run(_ADD_ROLLUPS, (to_json((*place, *sums) for place, sums in self._rollups.items()),))
+            _ADD_ROLLUPS.run(connection, [(*place, *sums) for place, sums in self._rollups.items()])
         if self._tag_sums:
             sums = to_json((*place, *sums) for place, sums in self._tag_sums.items())
-            run(_ADD_TAG_SUMS, (sums, MOST_TAG_VALUES))
+            connection.execute(_ADD_TAG_SUMS, (sums, MOST_TAG_VALUES))
         if self._usage:
-            run(_ADD_USAGE, (to_json(self._usage),))
+            _ADD_USAGE.run(connection, self._usage)
 
     def _flush_changed(self) -> None:
         still_open = []
@@ -299,23 +279,23 @@ class UnitOfWork:
             else:
                 closed.append((h.n, h.state, h.charged, h.logged, h.target, h.amount, h.units))
         if still_open:
-            self.connection.execute(_CHANGE_OPEN, (to_json(still_open),))
+            _CHANGE_OPEN.run(self.connection, still_open)
         if closed:
-            self.connection.execute(_CHANGE_CLOSED, (to_json(closed),))
+            _CHANGE_CLOSED.run(self.connection, closed)
 
     def _flush_sums(self) -> None:
         accounts = [(a.n, a.moved, a.reserved) for a in self._moved.values() if a.moved or a.reserved]
         if accounts:
-            self.connection.execute(_MOVE_ACCOUNTS, (to_json(accounts),))
+            _MOVE_ACCOUNTS.run(self.connection, accounts)
         for account in self._moved.values():
             account.moved = account.reserved = 0
         months = self._moved_months.values()
         new = [(m.key, m.period, m.moved, m.reserved) for m in months if not m.stored]
         moved = [(m.key, m.period, m.moved, m.reserved) for m in months if m.stored and (m.moved or m.reserved)]
         if new:
-            self.connection.execute(_ADD_MONTHS, (to_json(new),))
+            _ADD_MONTHS.run(self.connection, new)
         if moved:
-            self.connection.execute(_MOVE_MONTHS, (to_json(moved),))
+            _MOVE_MONTHS.run(self.connection, moved)
         for month in months:
             month.stored, month.moved, month.reserved = True, 0, 0
 

@@ -20,6 +20,7 @@ import fcntl
 import mmap
 import os
 import struct
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -142,9 +143,11 @@ class _Ring:
         """Forget what is a window old, and anything from the future (of another boot)."""
         if self.count and self.time(self.count - 1) > now + 1.0:
             self.count = 0
-        while self.count and self.time(0) <= since:
-            self.first = (self.first + 1) % self.capacity
-            self.count -= 1
+        if self.count and self.time(0) <= since:
+            # Times only grow, so of many that are over at once few are looked at.
+            gone = bisect_right(range(self.count), since, key=self.time)
+            self.first = (self.first + gone) % self.capacity
+            self.count -= gone
 
     def add(self, now: float) -> None:
         at = self.begin + 8 * ((self.first + self.count) % self.capacity)
@@ -226,11 +229,14 @@ class SharedCounters:
 
     def _seen(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> list[Window]:
         now = self._monotonic()
-        rows = [self._times(name, window, now) for name, _ in names_and_limits]
-        allowed = all(len(times) < limit for (_, limit), times in zip(names_and_limits, rows, strict=True))
+        rings = [self._kept(name, window, now) for name, _ in names_and_limits]
+        allowed = all(
+            ring.count < min(limit, ring.capacity) if ring is not None else limit > 0
+            for (_, limit), ring in zip(names_and_limits, rings, strict=True)
+        )
         return [
-            window_state(allowed, limit, times, now, window)
-            for (_, limit), times in zip(names_and_limits, rows, strict=True)
+            window_state(allowed, limit, (), now, window) if ring is None else _state(allowed, limit, ring, now, window)
+            for (_, limit), ring in zip(names_and_limits, rings, strict=True)
         ]
 
     def _hit(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> list[Window]:
@@ -272,15 +278,15 @@ class SharedCounters:
             self._room.memory[place.tags + 8 * old : place.tags + 8 * old + 8] = _NOTHING
         return ring
 
-    def _times(self, name: str, window: float, now: float) -> list[float]:
-        """The times of a window that still count, without changing anything."""
+    def _kept(self, name: str, window: float, now: float) -> _Ring | None:
+        """A window's times, without changing anything; None when it has none."""
         for place in self._classes:
             slot = self._find(place, self._tag(name, window))
             if slot is not None:
                 ring = _Ring(self._room, place, slot)
                 ring.drop(now - window, now)
-                return [ring.time(i) for i in range(ring.count)]
-        return []
+                return ring
+        return None
 
     def _tag(self, name: str, window: float) -> bytes:
         tag = self._tags.get((name, window))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +18,7 @@ from gateway.sqlite import open_stores
 from gateway.sqlite.engine.writer import LINGER
 from gateway.sqlite.money.operations import VoidOperation
 from gateway.stores import UsageRow
+from gateway.testing.upstream import PATIENCE
 
 SECRET = b"a secret of the tests, not a real one"
 USAGE = Usage()
@@ -142,6 +145,7 @@ async def test_what_nobody_waits_for_survives_a_failed_batch(opening, tmp_path, 
 
 
 async def test_a_cancelled_caller_does_not_cancel_its_operation(house):
+    await house.stores.ledger.hold(house.request("beside", base=0, units=0))
     task = asyncio.create_task(house.stores.ledger.hold(house.request("r")))
     await asyncio.sleep(0)
     task.cancel()
@@ -153,6 +157,7 @@ async def test_a_cancelled_caller_does_not_cancel_its_operation(house):
 
 
 async def test_a_void_handed_over_after_a_cancelled_hold_comes_after_it(house):
+    await house.stores.ledger.hold(house.request("beside", base=0, units=0))
     for i in range(50):
         task = asyncio.create_task(house.stores.ledger.hold(house.request(f"r{i}")))
         await asyncio.sleep(0)
@@ -236,7 +241,8 @@ async def test_only_a_crowd_is_gathered(house, monkeypatch):
     slept = []
     monkeypatch.setattr("gateway.sqlite.engine.writer.GATHER", 60.0)
     monkeypatch.setattr(
-        "gateway.sqlite.engine.writer.time", SimpleNamespace(monotonic=time.monotonic, sleep=slept.append)
+        "gateway.sqlite.engine.writer.time",
+        SimpleNamespace(monotonic=time.monotonic, perf_counter=time.perf_counter, sleep=slept.append),
     )
     for number in range(5):
         await house.stores.ledger.hold(house.request(f"lone-{number}", units=0))
@@ -245,3 +251,118 @@ async def test_only_a_crowd_is_gathered(house, monkeypatch):
     await house.stores.ledger.hold(house.request("next", units=0))
     assert len(slept) == 1
     assert 0 < slept[0] <= 60.0
+
+
+@pytest.fixture
+async def statements(house, monkeypatch):
+    """What the writer's connection is told from now on, and whether on the event loop. The disk counts as quick."""
+    monkeypatch.setattr("gateway.sqlite.engine.writer._QUICK", PATIENCE)
+    seen: list[tuple[str, bool]] = []
+    loop = threading.get_ident()
+
+    def note(text):
+        seen.append((" ".join(text.split()), threading.get_ident() == loop))
+
+    await house.stores.write(lambda connection: connection.set_trace_callback(note))
+    seen.clear()
+    return seen
+
+
+async def call(house, name):
+    await house.stores.ledger.hold(house.request(name))
+    return await house.stores.ledger.settle(name, 3, "provider", USAGE, "m")
+
+
+async def test_a_lone_call_is_committed_on_the_loop_and_several_by_the_thread(house, statements):
+    assert await call(house, "lone") == 3
+    assert all(on_loop for _, on_loop in statements)
+    assert [text for text, _ in statements].count("COMMIT") == 2
+    statements.clear()
+    await house.stores.ledger.hold(house.request("first"))
+    assert await call(house, "second") == 3
+    assert [on_loop for text, on_loop in statements if text == "COMMIT"] == [True, False, False]
+    statements.clear()
+    assert await house.stores.ledger.settle("first", 3, "provider", USAGE, "m") == 3
+    assert all(on_loop for _, on_loop in statements)
+    assert await house.balance() == (1000 - 9, 0)
+    assert await house.stores.check() == []
+
+
+async def test_what_was_posted_goes_before_a_lone_operation(house, statements):
+    row = UsageRow("r", house.account.id, "", "m", "", "/x", 200, Usage(prompt_tokens=3), "void", 0)
+    house.stores.usage.record(row)
+    house.stores.usage.record(replace(row, account_id="nobody"))
+    await house.stores.ledger.hold(house.request("lone"))
+    texts = [text for text, _ in statements]
+    assert texts.count("COMMIT") == 1
+    assert sum(text.startswith("INSERT INTO usage") for text in texts) == 1
+    assert [one.row for one in await house.stores.usage.recent()] == [row]
+
+
+async def test_the_loop_does_not_wait_for_a_slow_disk_or_for_others(house, statements, monkeypatch):
+    monkeypatch.setattr("gateway.sqlite.engine.writer._QUICK", -1.0)  # whatever comes now was slow
+    await call(house, "slow")
+    assert [on_loop for text, on_loop in statements if text == "COMMIT"] == [True, False]
+    monkeypatch.setattr("gateway.sqlite.engine.writer._QUICK", PATIENCE)
+    statements.clear()
+    await call(house, "quick again")
+    assert [on_loop for text, on_loop in statements if text == "COMMIT"] == [False, True]
+    stranger = sqlite3.connect(house.stores.core.path, isolation_level=None, check_same_thread=False)
+    stranger.execute("BEGIN IMMEDIATE")
+    statements.clear()
+    waiting = asyncio.ensure_future(call(house, "beside a stranger"))
+    await asyncio.sleep(0)  # the loop goes on
+    stranger.execute("ROLLBACK")
+    stranger.close()
+    assert await waiting == 3
+    assert [on_loop for text, on_loop in statements if text == "COMMIT"][:1] == [False]
+
+
+async def test_a_lone_failure_is_told_as_any_other(house, statements, caplog):
+    with pytest.raises(Refusal):
+        await house.stores.ledger.hold(house.request("poor", base=10_000))
+    await house.stores.write(lambda connection: connection.execute("PRAGMA max_page_count = 1"))
+
+    async def fill():
+        for number in range(400):
+            await house.stores.ledger.hold(house.request(f"r{number}", units=0, base=0))
+            await house.stores.ledger.void(f"r{number}")
+
+    with pytest.raises(GatewayFault) as failed:
+        await fill()
+    assert (failed.value.status, failed.value.code) == (503, "database_unavailable")
+    assert [on_loop for text, on_loop in statements if text == "BEGIN IMMEDIATE"][-2:] == [True, False]
+    await house.stores.write(lambda connection: connection.execute("PRAGMA max_page_count = 4294967294"))
+    assert await call(house, "later") == 3
+    assert await house.stores.check() == []
+
+
+async def test_only_what_is_due_waits_for_the_disk(house, statements):
+    """A hold that is lost with the machine's power is one of a call that ended with it, and cost nothing."""
+
+    def synced():
+        found, last = [], "PRAGMA synchronous = FULL"
+        for text, _ in statements:
+            if text.startswith("PRAGMA synchronous = "):
+                last = text
+            elif text == "COMMIT":
+                found.append(last.endswith("FULL"))
+        statements.clear()
+        return found
+
+    await call(house, "lone")
+    assert synced() == [False, True]
+    await house.stores.ledger.hold(house.request("grown"))
+    assert await house.stores.ledger.grow("grown", 5)
+    house.stores.ledger.mark_dispatched("grown")
+    await house.stores.ledger.hold(house.request("other"))
+    assert synced() == [False, False, False]
+    house.stores.ledger.note_usage("grown", 1, USAGE)
+    await house.stores.ledger.hold(house.request("beside the note"))
+    await house.stores.accounts.create_account("eve")
+    assert synced() == [True, True]
+    await asyncio.gather(house.stores.ledger.hold(house.request("many")), house.stores.ledger.void("other"))
+    assert all(synced())
+    await house.stores.write(lambda connection: connection.set_trace_callback(None))
+    [mode] = await house.stores.write(lambda connection: connection.execute("PRAGMA synchronous").fetchone())
+    assert mode == 2, "SQLite has heard of it"

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayFault
-from gateway.sqlite.usage.shared_counters import SharedCounters
+from gateway.sqlite.usage.shared_counters import SharedCounters, _Ring
 from gateway.stores import DISK_FULL, Window
 from gateway.stores.windows import SlidingWindows
 
@@ -222,6 +222,21 @@ class TestShared:
         assert (await hit(counters, 62)).remaining == 0
         assert (await hit(counters, 5_000_000)).remaining == 5_000_000 - 63
 
+    async def test_how_full_a_window_is_costs_nothing(self, share, clock, monkeypatch):
+        counters, looked = await share(), []
+        time = _Ring.time
+        for _ in range(1000):
+            await hit(counters, 1024)
+        monkeypatch.setattr(_Ring, "time", lambda ring, i: looked.append(i) or time(ring, i))
+        clock.steady += 1.0
+        [window] = await counters.peek([("a", 1024)], 60.0)
+        assert (window.allowed, window.remaining) == (True, 24)
+        assert len(looked) <= 4
+        clock.steady += 60.0  # all of them are over at once
+        assert (await counters.peek([("a", 1024)], 60.0))[0].remaining == 1024
+        assert (await hit(counters, 1024)).remaining == 1023
+        assert len(looked) <= 40
+
     async def test_two_on_one_file_count_together(self, share, clock):
         one = await share()
         two = await share()
@@ -258,7 +273,7 @@ class TestShared:
         script.write_text(
             "import asyncio, sys, time\n"
             "from pathlib import Path\n"
-            "from gateway.sqlite.usage.shared_counters import SharedCounters\n"
+            "from gateway.sqlite.usage.shared_counters import SharedCounters, _Ring\n"
             "async def main():\n"
             "    counters = SharedCounters(Path(sys.argv[1]), time.monotonic)\n"
             "    print(sum([(await counters.hit([('a', 1000)], 60.0))[0].allowed for _ in range(600)]))\n"
