@@ -50,6 +50,13 @@ class PlainReader(ChatReader):
         check_depth(answer, reply.body)
         return answer
 
+    def read_reply(self, reply: UpstreamReply) -> Answer:
+        """See `ChatReader`. The bytes of a picture or a sound may begin like anything."""
+        try:
+            return self.measure(self.read_body(reply))
+        except Fault as fault:
+            raise self.clean(fault) from None
+
     def measure(self, body: Json) -> Answer:
         """What is told of its usage; the rest is counted where it is billed."""
         return Answer(body, self.dialect, find_usage(body))

@@ -7,6 +7,7 @@ class Reader(ChatReader):
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,7 +20,7 @@ from gateway.profile import COMPLETIONS, Dialect
 from gateway.provider import Answer, ListedModel, StreamDecoder, StreamItem, Tally, UpstreamReply
 from gateway.wire.bridge.back_reply import chat_from_response
 from gateway.wire.chat.decoder import ChatStreamDecoder, read_choices, read_completion
-from gateway.wire.chat.fold import unfold
+from gateway.wire.chat.fold import fold_stream, unfold
 from gateway.wire.chat.repair import repair_completion
 from gateway.wire.chat.tally import ChatTally
 from gateway.wire.completions import chat_from_chunk, chat_from_completion
@@ -30,6 +31,7 @@ from gateway.wire.lenient import check_depth, nonsense
 from gateway.wire.mending import load_mended
 from gateway.wire.redact import redact_fault
 from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response, unfold_response
+from gateway.wire.responses.fold import ResponseFold
 from gateway.wire.responses.objects import usage_of_response
 from gateway.wire.responses.tally import ResponsesTally, finish_reason_of
 from gateway.wire.shortening import shorten_completion, shorten_response
@@ -74,11 +76,26 @@ class ChatReader:
     # What the gateway calls.
 
     def read_reply(self, reply: UpstreamReply) -> Answer:
-        """A successful (2xx) whole answer, measured."""
+        """A successful (2xx) whole answer, measured. Some servers stream it although nobody asked for a stream."""
         try:
-            return self.measure(self.read_body(reply))
+            return self.measure(self._added_up(reply) if _is_events(reply.body) else self.read_body(reply))
         except Fault as fault:
             raise self.clean(fault) from None
+
+    def fold(self, items: list[StreamItem]) -> Json:
+        """The whole answer that the items of a stream add up to, each seen by the tally."""
+        chunks: Any = (orjson.loads(item) if isinstance(item, bytes) else item for item in items)
+        return fold_stream(chunks)
+
+    def _added_up(self, reply: UpstreamReply) -> Json:
+        decoder, choices = self.open_stream(), self.call.body.get("n")
+        tally = self.open_tally(choices if type(choices) is int else 1)
+        items = tally.add([*decoder.feed(reply.body), *decoder.finish()])
+        if items and isinstance(items[-1], Fault):
+            raise items[-1]
+        if not (decoder.done or tally.complete):
+            raise nonsense("The provider's answer ended before it was whole.", reply.body)
+        return self.fold(items)
 
     def measure(self, body: Json) -> Answer:
         """A completion with what it comes to, once it is put right. Raises the Fault that it may mean."""
@@ -126,6 +143,14 @@ class ResponsesReader(ChatReader):
     def make_decoder(self) -> StreamDecoder:
         """Gives events as the JSON bytes of their data."""
         return ResponsesEventDecoder(self.clean)
+
+    def fold(self, items: list[StreamItem]) -> Json:
+        """See `ChatReader`. The last event has the whole object, without its output at some servers."""
+        fold = ResponseFold()
+        for item in items:
+            fold.add(orjson.loads(item) if isinstance(item, bytes) else item)
+        whole = fold.response
+        return whole if whole.get("output") else fold.added_up
 
     def measure(self, body: Json) -> Answer:
         """A response object with what it comes to."""
@@ -218,6 +243,14 @@ class CompactionReader(ResponsesReader):
     def measure(self, body: Json) -> Answer:
         """What was written for it is opaque; the usage tells how much."""
         return Answer(body, self.dialect, usage_of_response(body), "stop")
+
+
+_EVENTS = re.compile(rb"\s*(?:data|event|id|retry)?:")
+
+
+def _is_events(body: bytes) -> bool:
+    """Whether a body is a stream of events, whatever its headers call it; nothing that is JSON begins so."""
+    return _EVENTS.match(body) is not None
 
 
 def chat_id(call: Call) -> str:

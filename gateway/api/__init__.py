@@ -95,7 +95,7 @@ from gateway.wire.chat.tally import ChatTally
 from gateway.wire.code_fences import Unfence
 from gateway.wire.dropped import DroppedParams
 from gateway.wire.embeddings import embedding_input_tokens
-from gateway.wire.errors.parse import fault_from_openai_error, fault_from_stream_event
+from gateway.wire.errors.parse import fault_from_openai_error, fault_from_stream_event, is_too_long
 from gateway.wire.event_decoder import EventDecoder, JsonEventDecoder
 from gateway.wire.exact_json import load_exact
 from gateway.wire.json_schema import Component, is_closed
@@ -308,6 +308,7 @@ __all__ = [
     "hookimpl",
     "is_closed",
     "is_sealed",
+    "is_too_long",
     "json_request",
     "kept_fault",
     "kept_ids",

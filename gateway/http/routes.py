@@ -19,8 +19,7 @@ from gateway.http.calls.model_calls import serve_call
 from gateway.http.calls.plain_routes import add_plain_routes
 from gateway.http.server.request_context import IDEMPOTENCY_KEY, RequestContext
 from gateway.http.server.router import API_PREFIXES, Handler, RouteTable
-from gateway.responses.compaction import CompactDialect
-from gateway.responses.dialect import ResponsesDialect
+from gateway.responses.compaction import CompactDialect, TriggerDialect
 from gateway.text_dialect import CompletionsDialect
 from gateway.wire.openapi import Operation
 
@@ -109,7 +108,7 @@ def build_routes(runtime: Runtime, parts: Sequence[Part] = ()) -> Routes:
     routes.add_dialect("POST", "/chat/completions", ChatDialect(), calls.CHAT)
     routes.add_dialect("POST", "/completions", CompletionsDialect(), calls.COMPLETIONS)
     add_plain_routes(routes)
-    routes.add_dialect("POST", "/responses", ResponsesDialect(runtime.responses_services()), calls.RESPONSES)
+    routes.add_dialect("POST", "/responses", TriggerDialect(runtime.responses_services()), calls.RESPONSES)
     routes.add_dialect("POST", "/responses/compact", CompactDialect(runtime.responses_services()), calls.COMPACT)
     responses.add_routes(routes)
     conversations.add_routes(routes)

@@ -299,8 +299,14 @@ class ResponsesCall(StatefulInboundCall):
             aliases=form.aliases if form is not None else None,
             background=self.background,
         )
-        self._relay = BridgeRelay(stream, watch, self._services.clock, taken)
+        self._relay = self.bridge_relay(stream, watch, taken)
         return self._relay
+
+    def bridge_relay(
+        self, stream: BridgeStream, watch: Watch | None, taken: Callable[[bytes], None] | None
+    ) -> BridgeRelay:
+        """The encoder of an answer that comes in chat."""
+        return BridgeRelay(stream, watch, self._services.clock, taken)
 
     def whole(self, answer: Answer) -> dict[str, Any]:
         """The response object of a whole answer in either dialect; see `InboundCall`."""

@@ -247,6 +247,15 @@ class ProviderContract:
                     assert called["id"], transcript.id
             _check_counts(completion.get("usage"), transcript)
 
+    def test_a_stream_that_nobody_asked_for_is_the_answer_it_adds_up_to(self) -> None:
+        for transcript in self._streams():
+            try:
+                completion = self._provider_reads(transcript)
+            except Fault as fault:
+                raise AssertionError(f"{transcript.id}: {fault.message}") from fault
+            assert completion["choices"][0]["finish_reason"], transcript.id
+            _check_counts(completion.get("usage"), transcript)
+
     def test_hostile_answers_raise_faults_only(self) -> None:
         provider = self.make_provider()
         bodies = [*HOSTILE_BODIES, *(body for t in self._whole() for body in _mutated(t.body, t.id))]

@@ -49,6 +49,12 @@ def inflater_of(headers: Mapping[str, str]) -> Inflater | None:
     return Unzstd() if codings[0] == "zstd" else Unzip()
 
 
+def inflater_by(start: bytes) -> Inflater | None:
+    """What decodes an answer that begins so, and that no header calls compressed, as some proxies send it: gzip's magic
+    number begins no text."""
+    return Unzip() if start[:2] == b"\x1f\x8b" else None
+
+
 def _broken(why: Exception) -> UpstreamFault:
     return UpstreamFault(
         "The provider's compressed answer is broken.",

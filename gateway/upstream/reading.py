@@ -8,7 +8,7 @@ from email.utils import formatdate
 
 from gateway.errors import Fault, UpstreamFault
 from gateway.provider import Exchange, Reader, StreamDecoder, StreamItem, UpstreamReply
-from gateway.upstream.inflating import Inflater, inflater_of
+from gateway.upstream.inflating import Inflater, inflater_by, inflater_of
 from gateway.upstream.output_limit import OutputLimit
 from gateway.upstream.timeouts import Limits
 
@@ -60,11 +60,18 @@ class CollectedBody:
 
     def reply(self) -> UpstreamReply:
         """What was collected. An answer that does not say when it was made was made now (RFC 9110, section 6.6.1), so
-        that a date to retry after can be reckoned with."""
+        that a date to retry after can be reckoned with. Raises UpstreamFault for what cannot be decoded."""
+        body = b"".join(self._parts)
+        inflater = None if self._inflater is not None else inflater_by(body)
+        if inflater is not None:
+            self._parts, self._size = [], 0
+            for piece in inflater.pieces(body):
+                self._add(piece)
+            body = b"".join(self._parts)
         headers = self.headers
         if "retry-after" in headers and "date" not in headers:
             headers = {**headers, "date": formatdate(usegmt=True)}
-        return UpstreamReply(self.status, headers, b"".join(self._parts))
+        return UpstreamReply(self.status, headers, body)
 
 
 class StreamReading:
@@ -78,6 +85,8 @@ class StreamReading:
         self._body: CollectedBody | None = None
         self._pending = 0
         self._inflater: Inflater | None = None
+        self._start = b""
+        self._begun = False
         self.overran = False
 
     @property
@@ -98,6 +107,12 @@ class StreamReading:
             if self._body is not None:
                 self._body.add(chunk)
             return []
+        if not self._begun:
+            self._start += chunk
+            if len(self._start) < 2:
+                return []
+            chunk, self._begun = self._start, True
+            self._inflater = self._inflater or inflater_by(chunk)
         if self._inflater is None:
             found = self._decoder.feed(chunk)
             if not found or self._pending:

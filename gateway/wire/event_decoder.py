@@ -19,7 +19,7 @@ from gateway.errors import Fault
 from gateway.wire.exact_json import load_exact
 from gateway.wire.lenient import nonsense
 from gateway.wire.mending import Mender, load_mended
-from gateway.wire.sse import DONE_DATA, EventReader
+from gateway.wire.sse import DONE_DATA, EventReader, events_in
 
 StreamItem = bytes | dict[str, Any] | Fault
 """One thing a stream decoder found: a chat chunk as its raw JSON bytes (same dialect, not parsed),
@@ -81,8 +81,10 @@ class EventDecoder:
         if self._over or self.done:
             return []
         event = self._events.finish()
-        last = b"" if event is None else self._mender.mend(event.data)
-        out = self._read([last]) if event is not None and self.is_whole(last) else []
+        rest = [] if event is None else [self._mender.mend(payload) for payload in events_in(event.data)]
+        if rest and not self.is_whole(rest[-1]):
+            rest.pop()
+        out = self._read(rest) if rest else []
         if self._over or self.done:
             return out
         self._over = True

@@ -1,8 +1,9 @@
 """What servers send as JSON that is none by the letter, mended so that every client can read it.
 
-Three things happen: bytes that are no UTF-8, texts that were cut in the middle of a surrogate pair (servers that count
-UTF-16 units cut anywhere), and numbers that are none (`NaN`, `Infinity`), as Python's own writer makes them. The first
-two are looked for in events that nobody parses, too; the last is met by whoever parses.
+Four things happen: bytes that are no UTF-8, texts that were cut in the middle of a surrogate pair (servers that count
+UTF-16 units cut anywhere), numbers that are none (`NaN`, `Infinity`), as Python's own writer makes them, and line ends
+that stand in a text as they are, as models write them into the arguments of tools. The first two are looked for in
+events that nobody parses, too; the others are met by whoever parses.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import orjson
 
 from gateway.wire.exact_json import load_exact
+from gateway.wire.lenient import dump
 
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 # A backslash before it would make it plain text; whoever looks for these knows that some half stands alone.
@@ -23,19 +25,35 @@ _HALF_AT_START = re.compile(rb'(?<=")\\u[dD][c-fC-F][0-9a-fA-F]{2}')
 
 
 def load_mended(data: bytes) -> Any:
-    """`load_exact`, with U+FFFD for what is no text and null for what is no number. Raises `orjson.JSONDecodeError` for
-    what is no JSON even then."""
+    """`load_exact`, with U+FFFD for what is no text, null for what is no number, and control characters in texts as
+    what they are. Raises `orjson.JSONDecodeError` for what is no JSON even then."""
     try:
         return load_exact(data)
     except orjson.JSONDecodeError:
         try:
-            value = json.loads(data.decode("utf-8", "replace"), parse_constant=lambda _: None)
+            value = json.loads(data.decode("utf-8", "replace"), parse_constant=lambda _: None, strict=False)
             text = json.dumps(value, ensure_ascii=False)
         except (ValueError, RecursionError):
             pass
         else:
             return load_exact(text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
         raise
+
+
+def mended_text(text: str) -> str:
+    """The JSON of a text that is JSON once it is mended; the text itself where it is, or never will be."""
+    if _CONTROL.search(text) is None:
+        return text
+    data = text.encode("utf-8", "replace")
+    if _is_json(data):
+        return text
+    try:
+        return dump(load_mended(data))
+    except orjson.JSONDecodeError:
+        return text
+
+
+_CONTROL = re.compile(r"[\x00-\x1f]")
 
 
 class Mender:

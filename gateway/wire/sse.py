@@ -80,7 +80,7 @@ class EventReader:
             elif block:
                 event = self._read(block)
                 if event is not None and event.data:
-                    payloads.append(event.data)
+                    payloads += events_in(event.data)
         return payloads
 
     def finish(self) -> Event | None:
@@ -168,6 +168,17 @@ class EventReader:
         if not data:
             return None
         return Event(b"\n".join(data), name.decode("utf-8", "replace"), self._id, retry)
+
+
+def events_in(data: bytes) -> list[bytes]:
+    """The payloads in the data of one event. Some servers leave out the blank lines between events: then each of its
+    lines is an object, or the end mark, which is no JSON together."""
+    if b"\n" not in data:
+        return [data]
+    lines = [line for line in data.split(b"\n") if line]
+    if lines and all((line[:1] == b"{" and line[-1:] == b"}") or line == DONE_DATA for line in lines):
+        return lines
+    return [data]
 
 
 def encode_data(payload: bytes) -> bytes:

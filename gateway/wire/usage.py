@@ -73,7 +73,9 @@ def find_usage(obj: Any) -> dict[str, Any] | None:
     """The usage object of a chat chunk or completion, or None.
 
     It stands at the top, or within a choice (one provider streams it there, sometimes again at the top of a final
-    chunk; the top counts). `usage: null` and `usage: {}` are none. Never raises, whatever `obj` is.
+    chunk; the top counts), or in a member of the server's own (`x_...`) of a last
+    chunk. `usage: null` and `usage: {}` are none. Never raises,
+    whatever `obj` is.
     """
     if not isinstance(obj, dict):
         return None
@@ -87,7 +89,23 @@ def find_usage(obj: Any) -> dict[str, Any] | None:
                 usage = choice.get("usage")
                 if isinstance(usage, dict) and usage:
                     return usage
+    for name, value in obj.items():
+        usage = value.get("usage") if isinstance(value, dict) and str(name).startswith("x_") else None
+        if isinstance(usage, dict) and usage:
+            return usage
     return None
+
+
+def in_chat_names(usage: dict[str, Any]) -> dict[str, Any]:
+    """A usage object (see `find_usage`) with the counts under the names that SDKs of chat read. Itself where they are
+    there, and where it holds no counts that could be believed."""
+    if "prompt_tokens" in usage and "completion_tokens" in usage:
+        return usage
+    numbers = read_usage(usage)
+    if not numbers.sane:
+        return usage
+    main = {"prompt_tokens": numbers.prompt_tokens, "completion_tokens": numbers.completion_tokens}
+    return {**usage, **main, "total_tokens": usage.get("total_tokens", sum(main.values()))}
 
 
 class _Reading:

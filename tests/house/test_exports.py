@@ -174,6 +174,7 @@ has_uploads
 hookimpl
 is_closed
 is_sealed
+is_too_long
 json_request
 kept_fault
 kept_ids

@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.testing import Reply, json_reply, openai_completion
+from gateway.testing import Reply, json_reply, openai_completion, openai_stream
 
-from .responses_kit import RESPONSES, sdk
+from .responses_kit import RESPONSES, check_stream, read_stream, sdk
 
 pytestmark = pytest.mark.usefixtures("keep_to_published_schemas")
 
@@ -109,3 +109,48 @@ async def test_what_is_no_answer_is_the_providers_fault(serve: Any, quick: Any, 
     site = await serve(upstream=quick)
     site.upstream.reply(reply)
     assert (await site.running.post(COMPACT, {"input": "x"}))[0] == 502
+
+
+TRIGGER = {"type": "compaction_trigger", "id": "ct_1"}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_item_may_ask_for_it(serve: Any, stream: bool) -> None:
+    """As newer Codex does: exactly one item, with what only this gateway opens, and nothing of it before its end."""
+    site = await serve()
+    summary = "The file is a.txt."
+    streamed = Reply(openai_stream("The file ", "is a.txt."))
+    site.upstream.reply(streamed if stream else json_reply(openai_completion(summary)))
+    tools = {"type": "additional_tools", "role": "developer", "tools": [LOOK]}
+    body = {"input": [tools, *HISTORY, TRIGGER], "stream": stream, "tool_choice": "auto", "text": {"verbosity": "low"}}
+    status, _, raw = await site.running.post(RESPONSES, body)
+    assert status == 200
+    asked = orjson.loads(site.upstream.requests[-1].body)
+    assert asked["messages"][-1]["content"].startswith("Stop here.")
+    assert (asked["tools"][0]["function"]["name"], asked["tool_choice"]) == ("look", "none")
+    if stream:
+        events = read_stream(raw)
+        assert [event["type"].removeprefix("response.") for event in events] == [
+            "created", "in_progress", "output_item.added", "output_item.done", "completed",
+        ]  # fmt: skip
+    made = check_stream(events) if stream else orjson.loads(raw)
+    [item] = made["output"]
+    assert (item["type"], summary in str(made)) == ("compaction", False)
+    assert await site.spent() == made["usage"]["cost"] > 0
+    site.upstream.reply(json_reply(openai_completion("Yes.")))
+    for more in (
+        {"input": [item, {"role": "user", "content": "?"}]},
+        {"input": "?", "previous_response_id": made["id"]},
+    ):
+        assert (await site.running.post(RESPONSES, more))[0] == 200
+        assert orjson.loads(site.upstream.requests[-1].body)["messages"][-2]["content"].endswith(summary)
+
+
+async def test_a_summary_that_was_not_written_is_a_failure(serve: Any, quick: Any) -> None:
+    site = await serve(upstream=quick)
+    site.noisy = True
+    site.upstream.reply(Reply(openai_stream("")))
+    _, _, raw = await site.running.post(RESPONSES, {"input": [*HISTORY, TRIGGER], "stream": True})
+    assert check_stream(read_stream(raw))["status"] == "failed"
+    site.upstream.reply(json_reply(openai_completion("")))
+    assert (await site.running.post(RESPONSES, {"input": [*HISTORY, TRIGGER]}))[0] == 502

@@ -21,6 +21,7 @@ from gateway.wire.responses.tally import ResponsesTally
         (b'{"a":"x\xff\xfey"}', {"a": "x\ufffd\ufffdy"}),
         (b'{"a":"x\\ud83dy"}', {"a": "x\ufffdy"}),
         (b'{"a":"\\ud83d\\ude00\\ude00"}', {"a": "\U0001f600\ufffd"}),
+        (b'{"a":"x\ny\tz"}', {"a": "x\ny\tz"}),
         (b'{"a":NaN,"b":[-Infinity,Infinity]}', {"a": None, "b": [None, None]}),
         (b'{"a":NaN,"id":12345678901234567890123}', b'{"a":null,"id":12345678901234567890123}'),
     ],

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.wire import usage as reading
-from gateway.wire.usage import UsageNumbers, add_usage, find_usage, read_usage
+from gateway.wire.usage import UsageNumbers, add_usage, find_usage, in_chat_names, read_usage
 
 FIXTURES = Path(__file__).parent / "fixtures" / "chat"
 COUNTS = {"prompt_tokens": 1, "completion_tokens": 2}
@@ -27,6 +27,8 @@ COUNTS = {"prompt_tokens": 1, "completion_tokens": 2}
         ({"usage": None, "choices": [{"delta": {}}, {"usage": COUNTS}]}, COUNTS),
         ({"usage": COUNTS, "choices": [{"usage": {"prompt_tokens": 9}}]}, COUNTS),
         ({"choices": [None, 5, {"usage": []}]}, None),
+        ({"choices": [], "x_server": {"id": "r", "usage": COUNTS}}, COUNTS),
+        ({"choices": [], "x_server": {"usage": {}}, "y": {"usage": COUNTS}}, None),
         ({"usage": [COUNTS]}, None),
         ({"choices": {"usage": COUNTS}}, None),
         ({}, None),
@@ -201,3 +203,15 @@ def test_the_sum_of_usages() -> None:
     assert add_usage([one, other]) == total
     assert add_usage([one, None]) is None, "a sum without one of them would be too small"
     assert add_usage([]) == {}
+
+
+def test_counts_under_other_names_stand_under_those_of_chat_too() -> None:
+    assert in_chat_names({"input_tokens": 7, "output_tokens": 2}) == {
+        "input_tokens": 7,
+        "output_tokens": 2,
+        "prompt_tokens": 7,
+        "completion_tokens": 2,
+        "total_tokens": 9,
+    }
+    for usage in (COUNTS, {"input_tokens": "many", "output_tokens": 2}):
+        assert in_chat_names(usage) is usage

@@ -14,7 +14,7 @@ from gateway.wire.chat.activity import MEMBER, TOLD, item_activity
 from gateway.wire.chat.fold import ChatFold
 from gateway.wire.errors.render import fault_from_stream_event
 from gateway.wire.lenient import shallow
-from gateway.wire.responses.complete import arguments_text, content_parts
+from gateway.wire.responses.complete import arguments_text, content_parts, place_of
 from gateway.wire.responses.objects import usage_to_chat
 from gateway.wire.responses.sealed_reasoning import FOREIGN, PHASE
 
@@ -78,6 +78,7 @@ class ChatFromResponses:
         self._items: set[int] = set()
         self._call_ids: set[str] = set()
         self._length = 0  # characters of text so far
+        self._ids: dict[int, str] = {}  # of the items that were added, by their place
         self._begins: dict[int, int] = {}  # of each message: the text before it
 
     def feed(self, event: Any) -> list[Json | Fault]:
@@ -86,10 +87,26 @@ class ChatFromResponses:
         handler = _EVENTS.get(kind) if isinstance(kind, str) else None
         if handler is None:
             return []
+        if type(event.get("output_index")) is not int:
+            event = {**event, "output_index": self._find(event)}
+        elif kind == "response.output_item.added":
+            self._note(event)
         try:
             return handler(self, event)
         except Fault as fault:
             return [fault]
+
+    def _find(self, event: Mapping[str, Any]) -> int:
+        """The place of an item that an event does not tell; -1 where there is no item to which it could belong."""
+        begins = event["type"] == "response.output_item.added"
+        place = place_of(event, self._ids, begins=begins)
+        if begins:
+            self._note({**event, "output_index": place})
+        return place if place in self._ids else -1
+
+    def _note(self, event: Mapping[str, Any]) -> None:
+        item = event.get("item")
+        self._ids[event["output_index"]] = str(item.get("id")) if isinstance(item, Mapping) else ""
 
     def _chunk(self, delta: Json, finish_reason: str | None = None, logprobs: Any = None) -> Json:
         if not self._begun:

@@ -40,6 +40,7 @@ _READ = frozenset(
 # The Responses API has no such parameter. A caller who demands strictness is refused by whoever reads `dropped`.
 _DROPPED = frozenset({"frequency_penalty", "logit_bias", "prediction", "presence_penalty", "seed", "stop"})
 
+_MARK = "cache_control"
 _LEAST_OUTPUT = 16
 """The least `max_output_tokens` that OpenAI takes."""
 
@@ -76,7 +77,7 @@ def responses_from_chat(request: Mapping[str, Any]) -> tuple[Json, list[str]]:
     if request.get("reasoning_effort") is not None:
         given = body.get("reasoning")
         body["reasoning"] = {**(given if isinstance(given, dict) else {}), "effort": request["reasoning_effort"]}
-    _tools(body, request)
+    _tools(body, request, dropped)
     return body, dropped
 
 
@@ -111,8 +112,11 @@ def _search(options: Mapping[str, Any]) -> Json:
     return tool
 
 
-def _tools(body: Json, request: Mapping[str, Any]) -> None:
-    tools = tools_from_chat(request.get("tools") or ())
+def _tools(body: Json, request: Mapping[str, Any], dropped: list[str]) -> None:
+    given = request.get("tools") or ()
+    if any(tool.get(_MARK) for tool in given) and _MARK not in dropped:
+        dropped.append(_MARK)
+    tools = tools_from_chat(given)
     options = request.get("web_search_options")
     if options is not None:
         tools.append(_search(options))
@@ -140,7 +144,19 @@ def items_from_messages(messages: Sequence[Mapping[str, Any]], dropped: list[str
             if message.get("name") is not None:
                 notes.append(f"messages[{index}].name")
             items.append(item)
-    return [sent_item(item, "messages", notes) for item in _by_kind(items)]
+    return [sent_item(_unmarked(item, notes), "messages", notes) for item in _by_kind(items)]
+
+
+def _unmarked(item: Json, dropped: list[str]) -> Json:
+    """An item without marks of what Anthropic shall cache, which its parts have no place for; noted once."""
+    name = "output" if "output" in item else "content"
+    parts = item.get(name)
+    if not isinstance(parts, list) or not any(isinstance(part, dict) and _MARK in part for part in parts):
+        return item
+    if _MARK not in dropped:
+        dropped.append(_MARK)
+    kept = [{key: value for key, value in part.items() if key != _MARK} for part in parts]
+    return {**item, name: kept}
 
 
 def _assistant(message: Mapping[str, Any], path: str, dropped: list[str]) -> list[Json]:

@@ -22,7 +22,7 @@ Json = dict[str, Any]
 # Items of tools that a server ran. Chat has no place for them: they stand in `x_gateway`, and are told in words.
 SERVER_ITEMS = TOLD - {"mcp_call"}
 # What passed between the caller and the gateway about such tools; the model is told by calls and their results.
-ASIDES = frozenset({"mcp_list_tools", "mcp_approval_request", "mcp_approval_response"})
+ASIDES = frozenset({"mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "compaction_trigger"})
 
 _MESSAGE_KEYS = frozenset({"type", "id", "status", "role", "content", "phase"})
 

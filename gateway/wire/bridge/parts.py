@@ -1,6 +1,6 @@
 """Content parts between the two dialects, both ways. One row per part type.
 
-Members of a part that neither table names (`prompt_cache_breakpoint`, `cache_control`, ...) travel on. Parts of
+Members of a part that neither table names (`prompt_cache_breakpoint`, ...) travel on. Parts of
 unknown types are passed on as they are: the upstream knows better what it takes.
 """
 

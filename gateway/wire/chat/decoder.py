@@ -43,9 +43,12 @@ class ChatStreamDecoder(EventDecoder):
             if data[:1] == b"{" and data[-1:] == b"}" and _CHOICES in data and _ERROR not in data:
                 out.append(data)
                 continue
-            if data.strip() == DONE_DATA:
+            stripped = data.strip()
+            if stripped == DONE_DATA:
                 self.done = True
                 return
+            if stripped == b"null":
+                continue  # some servers keep the connection alive with it
             value = _object(data)
             if value is None:
                 raise nonsense("The provider sent a stream event that is not a JSON object.", data)
@@ -86,16 +89,27 @@ class ChatChunkEditor(ChatStreamDecoder):
 
 
 def read_completion(body: bytes) -> dict[str, Any]:
-    """A whole answer as the chat completion it is, members untouched.
+    """A whole answer as the chat completion it is, members untouched but for a message of another name.
 
     Raises UpstreamFault when it is no JSON object, is an error object in spite of its status, or has no `choices`
     with a `message` each.
     """
     value = read_choices(body)
     for choice in value["choices"]:
-        if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
+        if not isinstance(choice, dict) or not _has_message(choice):
             raise nonsense("The provider's answer has a choice without a message.", body)
     return value
+
+
+def _has_message(choice: dict[str, Any]) -> bool:
+    """Whether a choice says something; it stands in `message` after that, wherever some servers put it."""
+    if not isinstance(choice.get("message"), dict):
+        delta, text = choice.get("delta"), choice.get("text")
+        if isinstance(delta, dict) and delta:
+            choice["message"] = choice.pop("delta")
+        elif isinstance(text, str):
+            choice["message"] = {"role": "assistant", "content": choice.pop("text")}
+    return isinstance(choice.get("message"), dict)
 
 
 def read_choices(body: bytes) -> dict[str, Any]:

@@ -43,11 +43,23 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
 _MEANING = {word: meaning for meaning, words in _WORDS.items() for word in words}
 
 _HINTS = (
-    (FAILED, ("error", "fail", "malformed", "abort", "cancel", "invalid", "unavailable", "timeout", "interrupt")),
-    ("content_filter", ("filter", "safety", "guardrail", "block", "prohibit", "policy", "moderat")),
-    ("length", ("length", "token", "limit")),
+    (
+        FAILED,
+        (
+            "error", "fail", "malformed", "abort", "cancel", "invalid", "unavailable", "timeout", "timed_out",
+            "interrupt", "overload", "exception", "quota", "rate_limit", "disconnect",
+        ),
+    ),
+    (
+        "content_filter",
+        (
+            "filter", "safety", "guardrail", "block", "prohibit", "policy", "moderat", "censor", "refus", "unsafe",
+            "sensitive", "violat", "toxic", "copyright", "forbid",
+        ),
+    ),
+    ("length", ("length", "token", "limit", "truncat")),
     ("tool_calls", ("tool", "function")),
-)
+)  # fmt: skip
 
 
 def meaning_of(reason: str) -> str:

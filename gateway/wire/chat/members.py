@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from gateway.errors import CallerFault
-from gateway.wire.exact_json import load_exact
 from gateway.wire.lenient import as_dict, as_list, as_text
+from gateway.wire.mending import load_mended
 
 _LIMITS = ("max_completion_tokens", "max_tokens")
 
@@ -27,7 +27,7 @@ def arguments_of(value: Any, path: str) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     try:
-        parsed = load_exact(as_text(value, path))
+        parsed = load_mended(as_text(value, path).encode("utf-8", "replace"))
     except orjson.JSONDecodeError as error:
         raise CallerFault(f"{path}: must be JSON: {error.msg} at character {error.pos}", param=path) from None
     if parsed is None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway.wire.chat.endings import FAILED, KNOWN, failure_of, meaning_of, nameless_call
 from gateway.wire.lenient import dump
+from gateway.wire.mending import mended_text
 
 Json = dict[str, Any]
 
@@ -23,15 +24,19 @@ class ChunkRepair:
     """Repairs the chunks of one stream. identity, created: for chunks that have no `id`, no `created`. functions: the
     older form of calls was asked for, and may come."""
 
-    __slots__ = ("_choices", "_created", "_functions", "_identity", "moved")
+    __slots__ = ("_choices", "_created", "_functions", "_identity", "moved", "opened", "spoken")
 
     def __init__(self, identity: str, created: int, functions: bool = False) -> None:
         self._identity = identity
         self._created = created
         self._functions = functions
         self._choices: dict[int, _Choice] = {}
+        # The choices of which something came.
+        self.opened: set[int] = set()
         # A call got another index than its server gave it: equal deltas may mean different calls from here on.
         self.moved = False
+        # Something was said before this chunk, which may have passed without being seen here.
+        self.spoken = False
 
     def repair(self, chunk: Json) -> bool:
         """Put one chunk right, in place; whether there was anything to do. Raises the Fault of a choice that failed."""
@@ -68,10 +73,16 @@ class ChunkRepair:
             changed = True
         delta = choice.get("delta")
         if not isinstance(delta, dict):
-            whole = choice.pop("message", None)  # some servers put a whole message into a stream
-            delta = choice["delta"] = whole if isinstance(whole, dict) else {}
+            # Some servers put a whole message into a stream; at its end it says again what the deltas said.
+            whole = choice.pop("message", None)
+            delta = choice["delta"] = whole if isinstance(whole, dict) and not self.spoken else {}
             changed = True
         reason = choice.get("finish_reason")
+        if index not in self.opened:
+            self.opened.add(index)
+            if not delta.get("role"):
+                delta = choice["delta"] = {"role": "assistant", **delta}  # without it an SDK raises at the end
+                changed = True
         if reason is None and delta.keys() <= _PLAIN and type(delta.get("content")) is not list:
             return changed
         state = self._choices.get(index)
@@ -116,6 +127,12 @@ def _listed(calls: Any) -> list[Any]:
     if isinstance(calls, dict):
         return [calls] if isinstance(calls.get("function") or calls.get("custom"), dict) else []
     return calls if isinstance(calls, list) else []
+
+
+def _says_nothing(call: Json) -> bool:
+    """Whether a call has neither id nor name nor arguments: some servers fill each message with one."""
+    inner = call.get("custom") if isinstance(call.get("custom"), dict) else call.get("function")
+    return not call.get("id") and not (isinstance(inner, dict) and any(inner.values()))
 
 
 class _Call:
@@ -190,7 +207,7 @@ class _Choice:
     def take(self, delta: Json) -> bool:
         """Put the call deltas of a chunk right."""
         given = delta["tool_calls"]
-        kept = [call for call in _listed(given) if isinstance(call, dict)]
+        kept = [call for call in _listed(given) if isinstance(call, dict) and not self._is_nothing(call)]
         if not kept and not isinstance(given, list):
             del delta["tool_calls"]
             return True
@@ -200,6 +217,12 @@ class _Choice:
         for call in kept:
             changed = self._delta(call) or changed
         return changed
+
+    def _is_nothing(self, delta: Json) -> bool:
+        """Whether a delta that belongs to no call says nothing of one that begins."""
+        if not _says_nothing(delta):
+            return False
+        return delta.get("index") not in self._by_index if self._by_index else self._last is None
 
     def end(self, choice: Json, delta: Json, reason: Any) -> bool:
         """Put the end of the choice right."""
@@ -293,6 +316,8 @@ class _Choice:
         without an id, after arguments."""
         if type(index) is int and index >= 0:
             found = self._by_index.get(index)
+            if found is None and not identity and not name:
+                return self._last  # a server that counts the pieces
             if found is None or not name:
                 return found
             if identity and found.identity:
@@ -351,6 +376,9 @@ def _whole_calls(message: Json, prefix: str) -> bool:
     """The calls of a whole message; whether there are any. Raises the Fault of one without a name."""
     given = message.get("tool_calls")
     calls = [call for call in _listed(given) if isinstance(call, dict)]
+    said = [call for call in calls if not _says_nothing(call)]
+    if said or message.get("content"):
+        calls = said
     if calls or isinstance(given, list):
         message["tool_calls"] = calls
     elif given is not None:
@@ -371,6 +399,8 @@ def _whole_calls(message: Json, prefix: str) -> bool:
             inner[text] = dump(value)
         elif not isinstance(value, str) or (member == "function" and not value.strip()):
             inner[text] = "{}" if member == "function" else ""
+        elif member == "function":
+            inner[text] = mended_text(value)
     return bool(calls)
 
 

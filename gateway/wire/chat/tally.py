@@ -15,7 +15,7 @@ from gateway.wire.mending import load_mended
 from gateway.wire.text_pattern import TextPattern, text_member
 from gateway.wire.text_tokens import WrittenTokens
 from gateway.wire.tokens import text_bytes, written_bytes
-from gateway.wire.usage import find_usage
+from gateway.wire.usage import find_usage, in_chat_names
 
 Json = dict[str, Any]
 
@@ -76,13 +76,14 @@ class ChatTally:
                 self.usage = item.usage or self.usage
                 return items[: place + 1]
             else:
-                words = _words(item)
+                words = _words(item, self._repair.opened)
                 if words:
                     self.opening = False
                     self.chunks += 1
                     self.text_bytes += self._tokens.add(words)
                     self.usage = item.get("usage") or self.usage
                     continue
+                self._repair.spoken = self.chunks > 0
                 try:
                     self._repair.repair(item)
                 except Fault as fault:
@@ -112,6 +113,7 @@ class ChatTally:
             return fault_from_stream_event(chunk)
         try:
             check_depth(chunk, raw)
+            self._repair.spoken = self.chunks > 0
             repaired = self._repair.repair(chunk)
         except Fault as fault:
             return self._failed(chunk, fault)
@@ -136,7 +138,7 @@ class ChatTally:
         """Note what a chunk says; the size of its texts."""
         usage = find_usage(chunk)
         if usage is not None:
-            self.usage = usage
+            self.usage = in_chat_names(usage)
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict) and (reason := choice.get("finish_reason")):
@@ -180,9 +182,10 @@ def _text_only(chunk: Json) -> int:
     return -1 if chunk.get("error") or _is_notable(chunk) else _written(chunk["choices"])
 
 
-def _words(chunk: Json) -> str:
+def _words(chunk: Json, opened: set[int]) -> str:
     """The text of a chunk that is one piece of text or thought, sound in all its members, perhaps with a usage, as
-    translators make most of them; "" for every other, which is repaired and counted member by member."""
+    translators make most of them; "" for every other, which is repaired and counted member by member. opened: the
+    choices that have begun."""
     choices, identity, usage = chunk.get("choices"), chunk.get("id"), chunk.get("usage")
     if type(choices) is not list or len(choices) != 1 or type(identity) is not str or not identity:
         return ""
@@ -197,7 +200,7 @@ def _words(chunk: Json) -> str:
     ):
         return ""
     index, delta = choice.get("index"), choice.get("delta")
-    if type(index) is not int or index < 0 or type(delta) is not dict or len(delta) != 1:
+    if type(index) is not int or index not in opened or type(delta) is not dict or len(delta) != 1:
         return ""
     text = delta.get("content")
     if text is None:

@@ -25,8 +25,9 @@ from gateway.wire.validators import (
 )
 
 # OpenAI allows [a-zA-Z0-9_-]{1,64}. Others take more: 128 characters, dots, colons, and a leading dollar sign for
-# functions that run at the provider. What no provider takes is refused here; the rest is the provider's to judge.
-_NAME_PATTERN = r"[A-Za-z0-9_$.:-]{1,128}"
+# functions that run at the provider; MCP's servers may have slashes (SEP-986). What breaks the rule of a target is
+# renamed for it (`gateway.wire.tool_names`).
+_NAME_PATTERN = r"[A-Za-z0-9_$.:/-]{1,128}"
 _NAME = re.compile(_NAME_PATTERN)
 
 
@@ -34,7 +35,9 @@ def _check_function_name(path: str, name: Any) -> None:
     if type(name) is not str or not name:
         refuse_type(path, "the name of a function", name)
     if _NAME.fullmatch(name) is None:
-        problem = f"'{printable(name, 80)}' is not a function name; use at most 128 letters, digits, '_', '-', '.', ':'"
+        problem = (
+            f"'{printable(name, 80)}' is not a function name; use at most 128 letters, digits, '_', '-', '.', ':', '/'"
+        )
         refuse(path, problem, code="invalid_value")
 
 

@@ -85,10 +85,18 @@ _STATUS_BY_WORD = {
     "server_error": 500,
 }
 
+_SENTENCE = re.compile(r"[A-Za-z`'\"][^<>{}\[\]]{2,500}")
+"""A body that is a sentence for people, and no page and no half of something else."""
 _CREDENTIAL_TEXT = re.compile(
     r"(?i)\b(?:incorrect|invalid|expired|missing)\b[^.]{0,20}\bapi[ _-]?key|api key not valid"
 )
-_CONTEXT_TEXT = re.compile(r"(?i)maximum context length|context window|context length exceeded|prompt is too long")
+_CONTEXT_TEXT = re.compile(
+    r"(?i)maximum (?:context|prompt) length|context window|context length exceeded|context length of only"
+    r"|exceed\w* (?:the )?(?:available |model's )?(?:max(?:imum)? )?context|(?:prompt|input) (?:is |was )?too long"
+    r"|(?:range of|prompt|input) (?:input )?length (?:should|\d+ exceeds)|prompt exceeds max|`inputs`.{0,60} must"
+)
+"""How servers say that the input is longer than their model's window: OpenAI, Anthropic, vLLM, llama.cpp, TGI, Ollama,
+LM Studio, SGLang, Bedrock, xAI, DashScope, Zhipu, MiniMax."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -191,7 +199,7 @@ def _judge(status: int, said: _Said, wait: float | None, upstream: int | None) -
     if status in (400, 422):
         return CallerFault(
             said.message or "the provider refused the request without saying why; check its parameters",
-            code="context_length_exceeded" if _CONTEXT_TEXT.search(said.message) else said.code,
+            code="context_length_exceeded" if is_too_long(said.message) else said.code,
             param=said.param,
             detail=said.detail,
         )
@@ -204,6 +212,11 @@ def _judge(status: int, said: _Said, wait: float | None, upstream: int | None) -
             detail=said.detail,
         )
     return _try_again_later(status, said, wait, upstream)
+
+
+def is_too_long(message: str) -> bool:
+    """Whether an error says that the input is longer than the model's window."""
+    return _CONTEXT_TEXT.search(message) is not None
 
 
 def _is_about_credentials(said: _Said) -> bool:
@@ -288,12 +301,15 @@ def _read_body(body: bytes) -> _Said:
     try:
         parsed: Any = load_mended(body)
     except orjson.JSONDecodeError:
-        return _Said(detail=detail)
+        return _Said(message=detail if _SENTENCE.fullmatch(detail) else "", detail=detail)
     if isinstance(parsed, list) and parsed:
         parsed = parsed[0]
     if not isinstance(parsed, dict):
         return _Said(detail=detail)
     inner = parsed.get("error")
+    several = parsed.get("errors")
+    if inner is None and isinstance(several, list) and several:
+        inner = several[0]
     if isinstance(inner, str) and isinstance(parsed.get("message"), str):
         inner = None  # {"error": "Bad Request", "message": "what was wrong"}
     return _read_error(parsed if inner is None else inner, detail)
@@ -321,7 +337,7 @@ def _read_error(inner: Any, detail: str) -> _Said:
 
 def _find_message(inner: Mapping[str, Any]) -> str:
     """The sentence meant for people; FastAPI servers send `detail`, as text or as a list of `{"loc", "msg"}`."""
-    for name in ("message", "detail", "msg", "error_description"):
+    for name in ("message", "detail", "msg", "error_description", "title"):
         value = inner.get(name)
         if isinstance(value, str) and value:
             return value

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.wire.lenient import dump
+from gateway.wire.mending import mended_text
 
 Json = dict[str, Any]
 
@@ -57,19 +58,41 @@ def content_parts(content: Any) -> list[Any]:
     """The parts of an answer's message; a text alone, as some servers have it, is one."""
     if isinstance(content, str):
         return [{"type": "output_text", "text": content}] if content else []
-    return content if isinstance(content, list) else []
+    return [_as_output(part) for part in content] if isinstance(content, list) else []
+
+
+def _as_output(part: Any) -> Any:
+    """A part of an answer that has the type of one in chat."""
+    return {**part, "type": "output_text"} if isinstance(part, dict) and part.get("type") == "text" else part
 
 
 def arguments_text(arguments: Any, *, whole: bool) -> str:
     """The arguments of a call as the text that they are: some servers send them as an object, or none as "". whole:
     nothing is missing yet."""
     text = arguments if isinstance(arguments, str) else "" if arguments is None else dump(arguments)
-    return "{}" if whole and not text.strip() else text
+    if not whole:
+        return text
+    return mended_text(text) if text.strip() else "{}"
 
 
 def complete_part(part: Json) -> Json:
     """A part of a message with all that its type demands."""
+    part = _as_output(part)
     return _filled(part, {**_TEXT, "text": ""}) if part.get("type") == "output_text" else part
+
+
+def place_of(event: Mapping[str, Any], known: Mapping[int, str], *, begins: bool = False) -> int:
+    """The `output_index` of an event. Where it does not say so: that of the item with its id, or else of the last one;
+    begins: of a new one. known: the ids of the items so far by their index."""
+    index = event.get("output_index")
+    if type(index) is int:
+        return index
+    if begins:
+        return len(known)
+    item = event.get("item")
+    identity = item.get("id") if isinstance(item, Mapping) else event.get("item_id")
+    last = max(len(known) - 1, 0)
+    return next((at for at, name in known.items() if name == identity), last) if identity else last
 
 
 def complete_usage(usage: Mapping[str, Any]) -> Json:
@@ -95,6 +118,7 @@ class Completer:
         self._seed = seed.removeprefix("resp_")
         self._ids: dict[int, str] = {}
         self._done: dict[int, Json] = {}
+        self._begun: dict[int, Json] = {}  # calls that may never be said to be done
 
     def item(self, item: Json, index: int, status: str = "completed") -> Json:
         """The item at `index` of the output."""
@@ -103,19 +127,24 @@ class Completer:
         self._ids[index] = str(made["id"])
         if status == "completed":
             self._done[index] = made
+        elif made.get("type") == "function_call":
+            self._begun[index] = made
         return made
 
     def output(self, output: list[Any]) -> list[Any]:
-        """The output of a whole response; where it is empty, the items that came before it, as some servers have it."""
+        """The output of a whole response; where it is empty, or has none of their calls, the items that came before
+        it, as some servers have it."""
         if not output and self._done:
             return [self._done[index] for index in sorted(self._done)]
-        return [self.item(item, at) if isinstance(item, dict) else item for at, item in enumerate(output)]
+        told = {item.get("call_id") for item in output if isinstance(item, dict)}
+        untold = [item for _, item in sorted(self._done.items()) if item.get("call_id") is not None]
+        untold = [item for item in untold if item["call_id"] not in told]
+        whole = [self.item(item, at) if isinstance(item, dict) else item for at, item in enumerate(output)]
+        return [*whole, *untold]
 
     def place(self, event: Json, *, begins: bool = False) -> int:
         """The `output_index` of an event, filled in; begins: it adds an item."""
-        index = event.get("output_index")
-        if type(index) is not int:
-            index = event["output_index"] = len(self._ids) if begins else max(len(self._ids) - 1, 0)
+        index = event["output_index"] = place_of(event, self._ids, begins=begins)
         return index
 
     def event(self, event: Json) -> None:
@@ -131,6 +160,10 @@ class Completer:
             event.setdefault("logprobs", [])
         if kind == _ARGUMENTS_DONE:
             event["arguments"] = arguments_text(event.get("arguments"), whole=True)
+            if index in self._begun and not event.get("name"):
+                event["name"] = self._begun[index].get("name")
+            if index in self._begun and index not in self._done:
+                self._done[index] = {**self._begun[index], "arguments": event["arguments"], "status": "completed"}
         if kind.startswith("response.content_part") and isinstance(event.get("part"), dict):
             event["part"] = complete_part(event["part"])
 

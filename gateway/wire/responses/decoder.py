@@ -15,6 +15,7 @@ from gateway.errors import Fault, UpstreamFault
 from gateway.wire.chat.endings import nameless_call
 from gateway.wire.errors.render import fault_from_stream_event
 from gateway.wire.event_decoder import EventDecoder, StreamItem
+from gateway.wire.lenient import dump, nonsense
 from gateway.wire.mending import load_mended
 from gateway.wire.responses.items import CALLS
 from gateway.wire.responses.objects import usage_of_response
@@ -26,6 +27,7 @@ Json = dict[str, Any]
 # The type is the first member of every event that was recorded; where it is not, the event is parsed.
 _KIND = re.compile(rb'\{\s*"type"\s*:\s*"([a-z_.]+)"')
 _ITEM_DONE = b"response.output_item.done"
+_DONE = b"response.done"
 _CALL = b"_call"
 _ENDS = (b"response.completed", b"response.incomplete", b"response.failed", b"response.cancelled", b"error")
 
@@ -46,6 +48,8 @@ class ResponsesEventDecoder(EventDecoder):
         for payload in payloads:
             found = _KIND.match(payload)
             kind = found.group(1) if found is not None else _kind(payload)
+            if kind == _DONE:
+                kind, payload = _ended(payload)
             if kind in _ENDS:
                 _check_failure(kind, payload)
                 self.done = True
@@ -57,6 +61,15 @@ class ResponsesEventDecoder(EventDecoder):
                 out.append(payload)
             elif payload.strip() != DONE_DATA:
                 raise _no_event(payload)
+
+
+def _ended(payload: bytes) -> tuple[bytes, bytes]:
+    """The last event of servers that say only that the response is done: as its status says, and its JSON."""
+    event = _object(payload) or {}
+    response = event.get("response")
+    status = response.get("status") if isinstance(response, dict) else None
+    kind = f"response.{status}" if status in ("incomplete", "failed", "cancelled") else "response.completed"
+    return kind.encode(), dump({**event, "type": kind}).encode()
 
 
 def _kind(payload: bytes) -> bytes:
@@ -89,16 +102,12 @@ def read_response(body: bytes) -> Json:
     """
     value = _object(body)
     if value is None:
-        raise _no_event(body)
-    if value.get("object") != "response" or not isinstance(value.get("output"), list):
+        raise nonsense("The provider's answer is not a JSON object.", body)
+    if value.setdefault("object", "response") != "response" or not isinstance(value.get("output"), list):
         error = value.get("error")
         if isinstance(error, dict):
             raise fault_from_stream_event(value)
-        raise UpstreamFault(
-            "The provider's answer is not a response object.",
-            code="upstream_invalid_response",
-            detail=body[:500].decode("utf-8", "replace"),
-        )
+        raise nonsense("The provider's answer is not a response object.", body)
     if value.get("status") == "failed":
         raise _failure({"response": value})
     if value.get("status") not in ("completed", "incomplete", None):

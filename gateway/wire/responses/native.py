@@ -165,6 +165,8 @@ def native_response(response: Mapping[str, Any], begun: Mapping[str, Any]) -> Js
 def _completed(response: Mapping[str, Any], begun: Mapping[str, Any], completer: Completer) -> Json:
     """A response object with the gateway's words in it, and what it must have and the upstream left out."""
     made = {**begun, **response, **{key: begun[key] for key in _OVERLAID if key in begun}}
+    if type(made.get("created_at")) not in (int, float) and "created_at" in begun:
+        made["created_at"] = begun["created_at"]
     output = response.get("output")
     if isinstance(output, list):
         whole = completer.output(output)

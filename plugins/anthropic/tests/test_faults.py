@@ -12,6 +12,7 @@ from gateway.api import Fault, UpstreamFault, UpstreamReply
 from gateway.testing import make_call, make_target, sse
 
 KEY = "sk-ant-api03-abcdefgh"
+Json = dict[str, Any]
 
 
 def fault_of(status: int, kind: str, message: str = "x", headers: dict[str, str] | None = None) -> UpstreamFault:
@@ -69,6 +70,28 @@ def test_what_an_invalid_request_really_is(message: str, status: int, code: str 
     assert (fault.status, fault.code) == (status, code)
     assert (message in fault.message) is (status == 400)
     assert message in fault.detail
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"detail": "the word"}, None),
+        ({"error": "the word"}, None),
+        ({"type": "error", "error": {"message": "the word"}}, None),
+        ({"detail": [{"loc": ["body", "tools"], "msg": "the word"}]}, None),
+        ({"message": "the word: context window exceeds limit (2013)"}, "context_length_exceeded"),
+    ],
+)
+def test_what_compatible_servers_say_otherwise_reaches_the_caller(body: Json, code: str | None) -> None:
+    reader = provider().prepare(make_call(), make_target()).reader
+    fault = reader.read_fault(UpstreamReply(400, {}, orjson.dumps(body)))
+    assert (fault.status, fault.code, "the word" in fault.message) == (400, code, True)
+
+
+def test_who_cannot_mend_it_is_told_not_to_try_again() -> None:
+    for status, kind in ((401, "authentication_error"), (402, ""), (404, "not_found_error")):
+        assert fault_of(status, kind).headers == {"x-should-retry": "false"}
+    assert not fault_of(529, "overloaded_error").headers
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,17 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Fault, UpstreamFault, UpstreamReply, load_mended, read_retry_after, redact_fault, text_of
+from gateway.api import (
+    Fault,
+    UpstreamFault,
+    UpstreamReply,
+    fault_from_openai_error,
+    is_too_long,
+    load_mended,
+    read_retry_after,
+    redact_fault,
+    text_of,
+)
 from gateway.api import redact as redact_text
 
 
@@ -84,25 +94,34 @@ BY_STATUS: Mapping[int, _Row] = {
 """Rows by HTTP status, for bodies that are not Anthropic's (a proxy's page, an unknown type)."""
 
 BY_MESSAGE: tuple[tuple[re.Pattern[str], _Row], ...] = (
-    (re.compile(r"prompt is too long|exceed(s|ed)? (the )?(model's )?context (limit|window)", re.I), _TOO_LONG),
     (re.compile(r"credit balance|usage limits?\b|organization (has been|is) disabled|billing", re.I), _DENIED),
 )
 """What an invalid_request_error really is, by its message: Anthropic has no codes for these."""
 
+_PAST_LIMIT = "exceed context limit"
+"""What Anthropic says of an input that leaves no room for `max_tokens`."""
 _SECRET = re.compile(r"sk-ant-[A-Za-z0-9_-]+|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b(?:org|wrkspc)_\w+")
 """Keys, and the ids of organisations and workspaces, as they stand in Anthropic's messages."""
 
 
-def fault_from_reply(reply: UpstreamReply) -> UpstreamFault:
+def fault_from_reply(reply: UpstreamReply) -> Fault:
     """The fault for an answer with status >= 400. Not yet redacted: see `redact`."""
     try:
         raw = load_mended(reply.body)
     except orjson.JSONDecodeError:
         raw = None
+    if reply.status in (400, 422) and not _is_anthropics(raw):
+        # A server that copied the dialect, and says in a shape of its own what the caller can mend.
+        return fault_from_openai_error(reply.status, reply.body, reply.headers)
     fault = fault_from_error(raw, reply.status, reply.headers)
     if not fault.detail:
         fault.detail = reply.body[:2000].decode("utf-8", "replace")
     return fault
+
+
+def _is_anthropics(raw: Any) -> bool:
+    error = raw.get("error") if isinstance(raw, dict) else None
+    return isinstance(error, dict) and text_of(error.get("type")) in BY_TYPE and bool(text_of(error.get("message")))
 
 
 def fault_from_error(raw: Any, status: int | None, headers: Mapping[str, str] | None = None) -> UpstreamFault:
@@ -125,6 +144,8 @@ def fault_from_error(raw: Any, status: int | None, headers: Mapping[str, str] | 
         retry_after=read_retry_after(headers) if row.retryable else None,
         upstream_status=status,
         detail=f"{text_of(error.get('type'))[:100]}: {message}" if error else "",
+        # What only the operator can mend cannot mend itself: SDKs repeat a 502.
+        headers={"x-should-retry": "false"} if row in (_DENIED, _MISSING) else None,
     )
 
 
@@ -139,6 +160,8 @@ def _row(kind: str, status: int | None, message: str) -> _Row:
         else:
             row = _BROKEN
     if row is _INVALID:
+        if is_too_long(message) or _PAST_LIMIT in message:
+            return _TOO_LONG
         for pattern, special in BY_MESSAGE:
             if pattern.search(message):
                 return special

@@ -71,6 +71,8 @@ def message_in(reply: UpstreamReply) -> dict[str, Any]:
         raise nonsense("The provider's answer is not a JSON object.", reply.body)
     if raw.get("type") == "error":
         raise fault_from_error(raw, None, reply.headers)
+    if isinstance(raw.get("content"), str):
+        raw["content"] = [{"type": "text", "text": raw["content"]}]
     if not isinstance(raw.get("content"), list):
         raise nonsense("The provider's answer has no content.", reply.body)
     return raw
@@ -171,10 +173,12 @@ class _Answer:
 
 def call_of(block: dict[str, Any]) -> dict[str, Any]:
     """A `tool_use` block as a tool call. Who called it is kept when it was not the model itself."""
+    given = block.get("input") or {}
+    arguments = given if isinstance(given, str) else dump(given)  # some servers send their text
     call: dict[str, Any] = {
         "id": text_of(block.get("id")),
         "type": "function",
-        "function": {"name": text_of(block.get("name")), "arguments": dump(block.get("input") or {})},
+        "function": {"name": text_of(block.get("name")), "arguments": arguments},
     }
     call.update(extras_of(block))
     return call

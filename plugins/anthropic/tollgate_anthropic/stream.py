@@ -133,7 +133,8 @@ class EventTranslator:
         self._put(out, {"role": "assistant", "content": ""})
         # What the input came to is told here already: it counts should the answer never come to its end. How much was
         # written is not known yet; what stands there is a placeholder.
-        known = translate_usage({**self._usage, "output_tokens": 0})
+        self._usage["output_tokens"] = 0
+        known = translate_usage(self._usage)
         if known is not None:
             out[-1]["usage"] = writable(known)  # type: ignore[index]  # the chunk that `_put` has just made
         # Some servers put an answer's beginning here instead of into events of its own.

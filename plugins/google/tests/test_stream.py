@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 from tollgate_google import Settings, create
+from tollgate_google.inbound.native import NativeDecoder
 from tollgate_google.reading import FINISH
 
 from gateway.api import Fault, UpstreamFault, UpstreamReply, fold_stream
@@ -140,6 +141,14 @@ def test_a_broken_call_is_a_fault_whatever_was_said(reason: str) -> None:
         fault = fault_of(event(*parts, reason=reason))
         assert isinstance(fault, UpstreamFault)
         assert (fault.status, fault.code, fault.retryable) == (502, "upstream_malformed_tool_call", True)
+
+
+def test_a_call_without_a_name_is_a_fault() -> None:
+    nameless = {"functionCall": {"name": "", "args": {}}}
+    assert fault_of(event(nameless, reason="STOP")).code == "upstream_invalid_response"
+    own = NativeDecoder().feed(sse(event(nameless, reason="STOP")))
+    assert isinstance(own[-1], UpstreamFault)
+    assert not isinstance(NativeDecoder().feed(sse(event({"functionCall": {}}, reason="STOP")))[-1], UpstreamFault)
 
 
 @pytest.mark.parametrize("reason", ["OTHER", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE"])

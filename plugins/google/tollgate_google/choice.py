@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from gateway.api import Unfence, dict_of, dump, text_of, writable
+from gateway.api import Unfence, dict_of, dump, nonsense, text_of, writable
 
 from .details import SIGNATURE, WHOLE_PART, Detail, extra_content
 from .grounding import activity_of, annotations_of, searches_of
@@ -20,6 +20,12 @@ _USUAL = frozenset({"content", "index"})
 """What a candidate has before its end."""
 _TEXT_KEYS = frozenset({"text", "thought", "thoughtSignature", "thought_signature"})
 _OTHER_DATA = frozenset({"functionCall", "function_call", "inlineData", "inline_data"})
+
+
+def check_named(call: dict[str, Any]) -> None:
+    """Raise the fault of a call, no piece of one, whose name is empty: nobody can run it."""
+    if not text_of(call.get("name")) and "name" in call and not call.get("partialArgs") and "willContinue" not in call:
+        raise nonsense("The provider's answer has a tool call without a name.")
 
 
 class Choice:
@@ -121,6 +127,7 @@ class Choice:
         name = text_of(call.get("name"))
         if self._open is None or name:
             self._close_call(out)
+            check_named(call)
             if not name and not call.get("args") and not call.get("partialArgs"):
                 return  # an end without a beginning
             self._begin_call(call, name, signature, out)

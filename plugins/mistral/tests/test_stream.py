@@ -273,3 +273,22 @@ def test_half_a_chunk_is_a_fault() -> None:
     items = decode(b'data: {"choices":[{"delta":{"content":[}}]}\n\n')
     assert isinstance(items[0], UpstreamFault)
     assert items[0].code == "upstream_invalid_response"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "names"),
+    [
+        ([("c1", "f", '{"a":1}'), (None, None, "")], ["f"]),  # one more that says nothing, under another index
+        ([("c1", None, ""), (None, "f", '{"a":1}')], ["f"]),  # a name that comes late
+        ([(None, "f", '{"a":1}'), (None, "g", '{"a":1}')], ["f", "g"]),  # calls without ids
+    ],
+)
+def test_calls_of_servers_that_copied_the_dialect(pieces: list[Any], names: list[str]) -> None:
+    events = [
+        delta({"tool_calls": [{"index": 0 if at == 0 or name else 5, "id": identity, "function": function}]})
+        for at, (identity, name, text) in enumerate(pieces)
+        if (function := {"name": name, "arguments": text})
+    ]
+    calls = message(decode(*events, delta({}, "tool_calls"), DONE))["tool_calls"]
+    assert [call["function"] for call in calls] == [{"name": name, "arguments": '{"a":1}'} for name in names]
+    assert len({call["id"] for call in calls}) == len(names)

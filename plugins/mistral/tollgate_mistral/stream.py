@@ -72,8 +72,12 @@ class _Choice:
         if not isinstance(delta, dict):
             if not isinstance(reason, str):
                 return False
-            whole = choice.pop("message", None)  # a whole message in a stream, as some servers of this dialect send it
-            delta = choice["delta"] = whole if isinstance(whole, dict) else {}
+            # A whole message in a stream, as some servers of this dialect send it: whether it says anything new is
+            # judged where all chunks are put right.
+            whole = choice.get("message")
+            delta = whole if isinstance(whole, dict) else choice.setdefault("delta", {})
+            if not isinstance(delta, dict):
+                delta = choice["delta"] = {}
         content = delta.get("content")
         if isinstance(content, list):
             del delta["content"]
@@ -89,4 +93,6 @@ class _Choice:
             return False
         self.content.close(delta)
         choice["finish_reason"] = None if reason == "error" else FINISH.get(reason, reason)
+        if reason == "error":
+            choice.pop("error", None)
         return reason == "error"

@@ -630,3 +630,20 @@ def test_what_was_done_beside_the_words_comes_before_them() -> None:
     made = response_from_chat(completion, {}, response_id="resp_1", model="m", now=1, server_items=[item])
     assert [entry["type"] for entry in made["output"]] == ["web_search_call", "message"]
     assert made["output"][0] == item
+
+
+def test_marks_of_what_anthropic_shall_cache_are_left_out_and_told_once() -> None:
+    mark = {"cache_control": {"type": "ephemeral"}}
+    text = {"type": "text", "text": "Hi", **mark}
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages = [
+        {"role": "system", "content": [text]},
+        {"role": "user", "content": [text, {"type": "text", "text": "you"}]},
+        {"role": "assistant", "content": [text], "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": [text]},
+    ]
+    tools = [{"type": "function", "function": {"name": "f"}, **mark}]
+    body, dropped = responses_from_chat({"messages": messages, "tools": tools})
+    assert "cache_control" not in str(body)
+    assert dropped == ["cache_control"]
+    assert str(body).count("'Hi'") == 4

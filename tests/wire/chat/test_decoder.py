@@ -34,6 +34,26 @@ def test_chunks_come_out_as_they_are(size: int) -> None:
     assert decode(b"", size) == ([], False)
 
 
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_what_only_keeps_the_connection_alive_is_passed_over(size: int) -> None:
+    assert decode(events(b"null", CHUNK, b" null", CHUNK, b"[DONE]"), size) == ([CHUNK, CHUNK], True)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n"])
+def test_events_without_blank_lines_between_them(size: int, end: bytes) -> None:
+    lines = b"\n".join(b"data: " + payload for payload in (CHUNK, CHUNK, b"[DONE]"))
+    assert decode(lines + end, size) == ([CHUNK, CHUNK], True)
+    cut = b"data: " + CHUNK + b"\ndata: " + CHUNK[:-9]
+    assert decode(cut, size) == ([], False)
+
+
+def test_a_message_of_another_name_is_one() -> None:
+    for choice in ({"delta": {"role": "assistant", "content": "x"}}, {"text": "x"}):
+        [found] = read_completion(orjson.dumps({"choices": [choice]}))["choices"]
+        assert found == {"message": {"role": "assistant", "content": "x"}}
+
+
 @pytest.mark.parametrize("size", [1, 5, 10_000])
 def test_after_a_fault_nothing_is_read(size: int) -> None:
     items, done = decode(events(CHUNK, b'{"error":{"message":"x"}}', CHUNK, b"[DONE]"), size)

@@ -117,7 +117,7 @@ def test_a_call_in_the_older_form_is_one_of_the_newer_unless_it_was_asked_for(as
 def test_the_older_form_beside_the_newer_says_the_same() -> None:
     both = {"tool_calls": [call(0, "c1", "f", "{}")], "function_call": {"name": "f", "arguments": "{}"}}
     (out,) = relayed(chunk(both))
-    assert out["choices"][0]["delta"] == {"tool_calls": [call(0, "c1", "f", "{}")]}
+    assert out["choices"][0]["delta"] == {"role": "assistant", "tool_calls": [call(0, "c1", "f", "{}")]}
 
 
 def test_an_end_that_is_told_again_is_told_once() -> None:
@@ -140,7 +140,8 @@ def test_a_call_without_id_gets_one_and_no_arguments_are_an_empty_object() -> No
         ("", False, None), ("stop", False, "stop"), ("stop", True, "tool_calls"), ("tool_calls", False, "stop"),
         ("tool_calls", True, "tool_calls"), ("end_turn", True, "tool_calls"), ("MAX_TOKENS", False, "length"),
         ("guardrail_intervened", False, "content_filter"), ("RECITATION", False, "content_filter"),
-        ("length", True, "length"), ("eos_found", False, "stop"),
+        ("length", True, "length"), ("eos_found", False, "stop"), ("output_truncated", False, "length"),
+        ("censored", False, "content_filter"),
     ],
 )  # fmt: skip
 def test_reasons_of_streams(given: str, calls: bool, right: str | None) -> None:
@@ -151,7 +152,9 @@ def test_reasons_of_streams(given: str, calls: bool, right: str | None) -> None:
         assert last["choices"][0]["native_finish_reason"] == given
 
 
-@pytest.mark.parametrize("given", ["error", "MALFORMED_FUNCTION_CALL", "OTHER", "insufficient_system_resource"])
+@pytest.mark.parametrize(
+    "given", ["error", "MALFORMED_FUNCTION_CALL", "OTHER", "insufficient_system_resource", "rate_limited"]
+)
 def test_failures_are_faults_that_may_be_tried_again(given: str) -> None:
     with pytest.raises(Fault) as found:
         relayed(chunk({"content": "x"}), chunk({}, given))
@@ -177,7 +180,15 @@ def test_frames_and_choices() -> None:
     (event,) = relayed({"choices": [{"message": {"content": "x"}}, {"delta": None}]})
     assert (event["id"], event["object"], event["created"]) == ("chatcmpl-9", "chat.completion.chunk", 7)
     assert [choice["index"] for choice in event["choices"]] == [0, 1]
-    assert [choice["delta"] for choice in event["choices"]] == [{"content": "x"}, {}]
+    role = {"role": "assistant"}
+    assert [choice["delta"] for choice in event["choices"]] == [{**role, "content": "x"}, role]
+
+
+def test_an_answer_whose_role_nobody_told_has_one() -> None:
+    """openai-node raises at the end of a stream without: "missing role for choice 0"."""
+    other = {**chunk({"content": "c"}), "choices": [{"index": 1, "delta": {"content": "c"}, "finish_reason": None}]}
+    out = relayed(chunk({"content": "a"}), chunk({"content": "b"}), other, chunk({}, "stop"))
+    assert [event["choices"][0]["delta"].get("role") for event in out] == ["assistant", None, "assistant", None]
 
 
 def test_what_is_right_is_left_alone() -> None:
@@ -196,6 +207,29 @@ def test_what_is_right_is_left_alone() -> None:
         assert given == before
     assert relayed(*stream) == stream
     assert fold_stream(stream)["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_what_says_nothing_of_a_call_is_none() -> None:
+    empty = {"index": 1, "id": None, "type": None, "function": {"name": None, "arguments": ""}}
+    assert told({**empty, "index": 0}, call(0, "c1", "f", '{"a":1}'), empty, {"function": {"arguments": ""}}) == ONE
+    message: dict[str, Any] = {"content": "x", "tool_calls": [{"id": "", "function": {"name": "", "arguments": ""}}]}
+    answer: dict[str, Any] = {"choices": [{"message": message, "finish_reason": "stop"}]}
+    repair_completion(answer, "chatcmpl-1", 5)
+    assert not message["tool_calls"]
+
+
+def test_pieces_that_are_counted_belong_to_the_call_before() -> None:
+    assert told(call(0, "c1", "f"), call(1, arguments='{"a"'), call(2, arguments=":1}")) == ONE
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_a_whole_message_at_the_end_of_a_stream_is_not_said_twice(said: bool) -> None:
+    whole = {"role": "assistant", "content": "hi"}
+    last = {**chunk({}), "choices": [{"index": 0, "message": whole, "finish_reason": "stop"}]}
+    before = [chunk({"content": "h"}), chunk({"content": "i"})] if said else []
+    out = relayed(*before, last)
+    assert "".join(event["choices"][0]["delta"].get("content") or "" for event in out) == "hi"
+    assert all("message" not in event["choices"][0] for event in out)
 
 
 def test_whole_answers() -> None:
@@ -226,6 +260,14 @@ def added_up(*deltas: dict[str, Any]) -> list[dict[str, Any]]:
     return [message, *(event["choices"][0]["delta"] for event in out)]
 
 
+def test_line_ends_that_a_model_wrote_into_arguments_are_told_so_that_they_can_be_read() -> None:
+    for given, right in (('{"a": "x\ny"}', {"a": "x\ny"}), ('{\n"a": 1}', {"a": 1}), ('{"a": "x\n', None)):
+        message: dict[str, Any] = {"tool_calls": [call(0, "c1", "f", given)]}
+        repair_completion({"choices": [{"message": message, "finish_reason": "stop"}]}, "i", 1)
+        told = message["tool_calls"][0]["function"]["arguments"]
+        assert told == given if right is None else orjson.loads(told) == right
+
+
 def test_a_role_is_told_once_and_is_the_assistants() -> None:
     for first, again in (("assistant", "assistant"), ("", ""), (None, "assistant"), ("model", None)):
         message, *deltas = added_up(*({"role": role, "content": "a"} for role in (first, again, again)))
@@ -254,4 +296,4 @@ def test_entries_of_lists_are_numbered() -> None:
     assert [entry["index"] for entry in message["annotations"]] == [0, 1, 2]
     assert message["citations"] == ["https://a.example/"]
     numbered = {"reasoning_details": [{"index": 4, "text": "a"}]}
-    assert added_up(numbered)[1] == numbered
+    assert added_up(numbered)[1] == {"role": "assistant", **numbered}

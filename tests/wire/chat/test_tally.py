@@ -168,15 +168,14 @@ def test_an_end_hidden_among_texts_is_found(texts: list[str], how: str, name: st
 def test_frequent_chunks_follow_the_pattern() -> None:
     """Else nothing above would have tested it."""
     tally = ChatTally()
-    tally.add([spelt(chunk_of({"content": "a"}, obfuscation="x1"), "compact")])
+    for delta in ({"role": "assistant", "content": ""}, {"content": "a"}):
+        tally.add([spelt(chunk_of(delta, obfuscation="x1"), "compact")])
     for text, size in (("bc", 2), ("ä", 2), ("\n", 1), ("", 0)):
         assert tally._pattern.match(spelt(chunk_of({"content": text}, obfuscation="pad"), "compact")) == size
     assert tally._pattern.match(spelt(chunk_of({"content": "a", "refusal": "b"}), "compact")) == -1
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"7", b"[1]", b"{", b'{"a":\xff}', b'{"choices":[{"delta":{"content":"a\nb"}}]}']
-)
+@pytest.mark.parametrize("data", [b"", b"7", b"[1]", b"{", b'{"a":\xff}', b'{"choices":[{"delta":{"content":"a\nb}}]}'])
 def test_nonsense_is_a_fault_and_the_last_item(data: bytes) -> None:
     whole = orjson.dumps(chunk_of({"content": "a"}))
     found = ChatTally().add([whole, data, whole])

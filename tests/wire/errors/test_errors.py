@@ -425,3 +425,48 @@ def test_deep_nesting_exhausts_no_stack() -> None:
     body = b'{"error":' * 1000 + b"1" + b"}" * 1000
     assert fault_from_openai_error(400, body, {}).status == 400
     assert fault_from_openai_error(400, b"[" * 100_000, {}).status == 400
+
+
+LONG = [
+    "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens.",
+    "the request exceeds the available context size, try increasing it",
+    "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000 `inputs` tokens",
+    "Input is too long for requested model.",
+    "This model's maximum prompt length is 131072 but the request contains 537812 tokens.",
+    "Range of input length should be [1, 98304]",
+    "Prompt exceeds max length",
+    "invalid params, context window exceeds limit (2013)",
+    "the model is loaded with context length of only 4096 tokens, which is not enough.",
+    "Input length 5000 exceeds the maximum allowed length of 4096 tokens.",
+    "prompt too long; exceeded max context length by 50 tokens",
+    "prompt is too long: 205000 tokens > 200000 maximum",
+]
+SHORT = [
+    "max_tokens: 100000 exceeds the maximum number of output tokens, 8192",
+    "messages: context is required",
+    "the prompt must be a string",
+    "tools[0].name is too long",
+]
+
+
+@pytest.mark.parametrize("message", LONG + SHORT)
+def test_an_input_beyond_the_window_is_told_by_its_code(message: str) -> None:
+    """Agents make room when they see it, and give up at any other 400."""
+    for body in ({"error": {"message": message}}, {"error": message}, {"message": message}, {"detail": message}):
+        fault = fault_from_openai_error(400, orjson.dumps(body), {})
+        assert (fault.status, fault.message) == (400, message)
+        assert (fault.code == "context_length_exceeded") is (message in LONG)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"errors": [{"message": "no such tool"}]}', "no such tool"),
+        (b'{"title": "no such tool", "status": 400}', "no such tool"),
+        (b"no such tool", "no such tool"),
+        (b"<html>no such tool</html>", ""),
+        (b'{"half": "no such to', ""),
+    ],
+)
+def test_more_places_of_the_message(body: bytes, message: str) -> None:
+    assert (fault_from_openai_error(400, body, {}).message == message) is bool(message)

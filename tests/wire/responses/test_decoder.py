@@ -37,3 +37,21 @@ def test_an_answer_that_was_cancelled_is_a_fault_that_tells_what_was_used() -> N
     assert fault.usage == used
     with pytest.raises(UpstreamFault):
         read_response(orjson.dumps(response))
+
+
+@pytest.mark.parametrize("status", ["completed", "incomplete", None])
+def test_an_event_that_says_only_that_it_is_done_ends_the_stream(status: str | None) -> None:
+    decoder = ResponsesEventDecoder()
+    response = {"object": "response", "status": status, "output": []}
+    (last,) = decoder.feed(event({"type": "response.done", "response": response}) + event({"type": "x"}))
+    assert isinstance(last, bytes)
+    assert orjson.loads(last) == {"type": f"response.{status or 'completed'}", "response": response}
+    assert decoder.done
+
+
+def test_what_is_no_response_may_be_tried_again_and_one_without_its_name_is_read() -> None:
+    assert read_response(b'{"output": [], "status": "completed"}')["object"] == "response"
+    for body in (b'{"detail": "no"}', b'{"object": "list", "output": []}'):
+        with pytest.raises(UpstreamFault) as raised:
+            read_response(body)
+        assert raised.value.retryable

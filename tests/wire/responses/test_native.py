@@ -11,6 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from gateway.errors import Fault, UpstreamFault
+from gateway.wire.bridge.back_reply import ChatFromResponses
+from gateway.wire.chat.fold import fold_stream
 from gateway.wire.responses import native as native_module
 from gateway.wire.responses.events import encode_events
 from gateway.wire.responses.fold import ResponseFold
@@ -368,3 +370,32 @@ def test_ids_of_many_calls_are_looked_up_not_tried() -> None:
     delta = {"type": "response.function_call_arguments.delta", "output_index": 7, "item_id": "fc_7", "delta": "{"}
     assert b'"item_id":"fc_call_7"' in relay.feed(orjson.dumps(delta))
     assert b'"item_id":"msg_9"' in relay.feed(orjson.dumps({**delta, "item_id": "msg_9"}))
+
+
+def test_items_whose_events_name_no_place_are_found_by_their_ids() -> None:
+    """llama.cpp sends none; a last object without the calls (SGLang's router) gets them, without their `done`, too."""
+    calls = [{**ODD_CALL, "id": f"fc_{name}", "call_id": name, "arguments": ""} for name in "ab"]
+    kind = "response.function_call_arguments"
+    events: list[Json] = [{"type": "response.output_item.added", "item": {**c, "status": "in_progress"}} for c in calls]
+    events += [{"type": f"{kind}.delta", "item_id": call["id"], "delta": "{}"} for call in calls]
+    events += [{"type": f"{kind}.done", "item_id": call["id"], "name": "f", "arguments": "{}"} for call in calls]
+    message = {**ODD_MESSAGE, "content": [{"type": "text", "text": ""}]}
+    events.append({"type": "response.completed", "response": {"object": "response", "output": [message]}})
+    relay = NativeRelay(BEGUN)
+    sent = relayed(b"".join(relay.feed(orjson.dumps(event)) for event in events))
+    assert [event["output_index"] for event in sent[:-1]] == [0, 1, 0, 1, 0, 1]
+    assert relay.final is not None
+    said, *made = relay.final["output"]
+    assert said["content"][0]["type"] == "output_text"
+    assert [(item["call_id"], item["arguments"], item["status"]) for item in made] == [
+        ("a", "{}", "completed"), ("b", "{}", "completed"),
+    ]  # fmt: skip
+    back = ChatFromResponses(completion_id="c", model="m", created=1)
+    chunks = [chunk for event in events for chunk in back.feed(event) if isinstance(chunk, dict)]
+    told = fold_stream(chunks)["choices"][0]["message"]["tool_calls"]
+    assert [(call["id"], call["function"]["arguments"]) for call in told] == [("a", "{}"), ("b", "{}")]
+
+
+def test_a_time_that_is_none_is_ours() -> None:
+    made = native_response({"object": "response", "output": [], "created_at": "today"}, {**BEGUN, "created_at": 7})
+    assert made["created_at"] == 7

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import orjson
 import pytest
@@ -13,7 +14,7 @@ from tollgate_anthropic.inbound import MessagesDialect
 from tollgate_anthropic.inbound.native import MESSAGES
 from tollgate_anthropic.usage import translate_usage
 
-from gateway.api import Call, CallerFault, Fault, StreamItem, seal
+from gateway.api import Call, CallerFault, Fault, StreamItem, UpstreamReply, seal
 from gateway.testing import Transcript, all_splits, load_transcripts, make_call, make_target
 
 from .kit import fold, read_events
@@ -210,6 +211,16 @@ def test_a_recorded_message_arrives_as_it_was_recorded(transcript: Transcript) -
     assert found == {"stop_sequence": None, **said, "model": "test/model", "usage": {**said["usage"], "cost": 3}}
 
 
+@pytest.mark.parametrize("transcript", STREAMS, ids=lambda transcript: transcript.id)
+def test_a_stream_that_nobody_asked_for_is_the_message_it_adds_up_to(transcript: Transcript) -> None:
+    call, _ = opened(HELLO)
+    reader = provider().prepare(call, make_target("claude-sonnet-4-5")).reader
+    message = reader.read_reply(UpstreamReply(200, {}, transcript.body)).body
+    wanted = fold(read_events(transcript.body))
+    assert {**message, "usage": None} == {**wanted, "usage": None}
+    assert message["usage"]["output_tokens"] == wanted["usage"]["output_tokens"]
+
+
 def test_what_an_sdk_takes_for_given_is_filled() -> None:
     due = {"type": "message", "role": "assistant", "content": [], "stop_reason": None, "stop_sequence": None}
     for given in ({"id": "msg_1"}, {"id": "msg_1", "usage": None}):
@@ -281,11 +292,99 @@ def test_what_is_no_json_is_a_fault(payload: bytes) -> None:
 
 @pytest.mark.parametrize("kind", [b"content_block_delta", b"content_block_start", b"message_delta", b"message_start"])
 def test_numbers_that_are_none_are_null(kind: bytes) -> None:
-    broken = b'{"type":"%b","index":0,"delta":{"text":"NaN","score":%b},"n":[%b,12345678901234567890123]}'
-    mended = broken % (kind, b"null", b"null")
-    assert items_of([b"data: " + broken % (kind, b"NaN", b"-Infinity") + b"\n\n"])[0] == mended
-    text = b'{"type":"%b","index":0,"delta":{"text":"NaN and \\u00e9 Infinity"}}' % kind
-    assert items_of([b"data: " + text + b"\n\n"])[0] == text
+    begin, block = begun({"type": "text", "text": ""})
+    before = {b"content_block_delta": [begin, block], b"message_start": []}.get(kind, [begin])
+    more = {b"content_block_start": b'"content_block":{}', b"message_start": b'"message":{"id":"m"}'}.get(
+        kind, b'"x":0'
+    )
+    broken = b'{"type":"%b","index":0,"delta":{"text":"NaN","score":%b},"n":[%b,12345678901234567890123],%b}'
+    mended = broken % (kind, b"null", b"null", more)
+    assert items_of([*before, b"data: " + broken % (kind, b"NaN", b"-Infinity", more) + b"\n\n"])[-1] == mended
+    text = b'{"type":"%b","index":0,"delta":{"text":"NaN and \\u00e9 Infinity"},%b}' % (kind, more)
+    assert items_of([*before, b"data: " + text + b"\n\n"])[-1] == text
+
+
+def begun(block: Json) -> list[bytes]:
+    """The events of a message, and of its first block."""
+    message = {"id": "m", "type": "message", "role": "assistant", "content": [], "usage": {"input_tokens": 3}}
+    start = {"type": "content_block_start", "index": 0, "content_block": block}
+    return [event({"type": "message_start", "message": message}), event(start)]
+
+
+TEXT: Json = {"type": "text", "text": ""}
+TOOL: Json = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+PIECES = [({"type": "text_delta", "text": "hi"}, TEXT), ({"type": "input_json_delta", "partial_json": '{"a":1}'}, TOOL)]
+
+
+def streamed(*left_out: str, index: Any = "right", reason: str = "tool_use", tools: int = 1) -> list[Json]:
+    """A message of a text and calls, without some of its events, and what its reader makes of it."""
+    events = [orjson.loads(begun(TEXT)[0].split(b"data: ")[1])]
+    for place, (delta, block) in enumerate([PIECES[0], *PIECES[1:] * tools]):
+        where = {} if index is None else {"index": place if index == "right" else index}
+        events.append({"type": "content_block_start", **where, "content_block": block})
+        events.append({"type": "content_block_delta", **where, "delta": delta})
+        events.append({"type": "content_block_stop", **where})
+    events.append({"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}, "usage": {}})
+    items = items_of([event(one) for one in [*events, {"type": "message_stop"}] if one["type"] not in left_out])
+    assert all(isinstance(item, bytes) for item in items)
+    return [orjson.loads(item) for item in items]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("left_out", "more"),
+    [
+        ((), {"index": None}), ((), {"index": 0}), (("content_block_stop",), {}), (("message_stop",), {}),
+        (("content_block_stop",), {"index": None}), ((), {"reason": "end_turn"}), ((), {"reason": "tool_calls"}),
+        (("message_start",), {}),
+    ],
+)  # fmt: skip
+def test_streams_of_servers_that_copied_the_dialect(left_out: tuple[str, ...], more: Json) -> None:
+    right = streamed()
+    found = streamed(*left_out, **more)
+    if "message_start" in left_out:
+        assert found[0]["message"]["id"] == "msg_test"
+        found[0] = right[0]
+    assert found == right
+
+
+def test_what_a_stream_says_of_its_calls_holds() -> None:
+    *_, last = streamed(tools=0)
+    assert last["delta"]["stop_reason"] == "end_turn"
+    blocks = [one["content_block"] for one in streamed(tools=2) if "content_block" in one]
+    ids = [block["id"] for block in blocks if block["type"] == "tool_use"]
+    assert len(set(ids)) == 2
+    begin, block = begun({**TOOL, "name": ""})
+    assert isinstance(items_of([begin, block])[-1], Fault)
+    assert read_whole({"content": [{**TOOL, "input": '{"a":1}'}, {**TOOL, "id": ""}], "stop_reason": "end_turn"}) == [
+        ("t", {"a": 1}), (ANY, {}), "tool_use",
+    ]  # fmt: skip
+    assert read_whole({"content": "hi", "stop_reason": "stop"}) == ["hi", "end_turn"]
+    with pytest.raises(Fault):
+        read_whole({"content": [{**TOOL, "name": ""}], "stop_reason": "tool_use"})
+
+
+def read_whole(message: Json) -> list[Any]:
+    """The calls or texts of a whole message as the caller gets it, and its reason."""
+    call, _ = opened(HELLO)
+    reader = provider().prepare(call, make_target("claude-sonnet-4-5")).reader
+    body = reader.read_reply(UpstreamReply(200, {}, orjson.dumps(message))).body
+    said = [(one["id"], one["input"]) if one["type"] == "tool_use" else one["text"] for one in body["content"]]
+    return [*said, body["stop_reason"]]
+
+
+def test_a_usage_that_was_not_told_is_what_is_billed() -> None:
+    call, conversation = opened({**HELLO, "stream": True}, stream=True)
+    reader = provider().prepare(call, make_target()).reader
+    relay, tally = conversation.relay(None, reader.dialect), reader.open_tally(1)
+    message = {"id": "m", "usage": {"input_tokens": 3, "output_tokens": 1}}
+    events = [
+        {"type": "message_start", "message": message},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+    ]
+    out = relay.feed(tally.add(reader.open_stream().feed(b"".join(map(event, events)))))[0]
+    assert tally.usage["completion_tokens"] == 0
+    last = read_events(out + relay.finish({"prompt_tokens": 3, "completion_tokens": 7, "total_tokens": 10}))[-2]
+    assert (last["type"], last["usage"]["output_tokens"]) == ("message_delta", 7)
 
 
 @pytest.mark.parametrize("payload", [b"1", b"[]", b"{}", b'{"type":1}', b'{"type":"a\\nb"}', b"[DONE]"])

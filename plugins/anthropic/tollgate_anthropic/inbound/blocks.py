@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from gateway.api import UpstreamFault, load_exact, seal, writable
+from gateway.api import UpstreamFault, load_mended, seal, writable
 
 Json = dict[str, Any]
 
@@ -265,7 +265,7 @@ def _input(arguments: str) -> Json:
     """The `input` of a tool call. What the model did not write as a JSON object is wrapped into one, under the name
     that Anthropic's page on fine-grained tool streaming uses for it."""
     try:
-        parsed = load_exact(arguments)
+        parsed = load_mended(arguments.encode("utf-8", "replace"))
         writable(parsed)
     except (orjson.JSONDecodeError, UpstreamFault):
         parsed = arguments

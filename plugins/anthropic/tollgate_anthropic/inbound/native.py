@@ -36,10 +36,11 @@ from gateway.api import (
 )
 from tollgate_anthropic.draft import refuse, safe_id
 from tollgate_anthropic.faults import fault_from_error
-from tollgate_anthropic.reading import finish_of
 from tollgate_anthropic.reply import MessageReader, completion_of, message_in
 from tollgate_anthropic.thinking import LEAST_BUDGET
 
+from .folding import fold_events
+from .repair import StreamRepair, right_message
 from .shortening import shorten_message
 from .tally import MessagesTally
 
@@ -151,7 +152,11 @@ class NativeReader(MessageReader):
 
     def read_body(self, reply: UpstreamReply) -> Json:
         """A whole answer as the hub has it. Raises Fault for what is none."""
-        return filled(message_in(reply))
+        return right_message(filled(message_in(reply)))
+
+    def fold(self, items: list[StreamItem]) -> Json:
+        """The message that the events of a stream add up to."""
+        return right_message(filled(fold_events(items)))
 
     def measure(self, body: Json) -> Answer:
         """A whole answer with what it comes to: its usage, why it ended, the size of its text."""
@@ -163,7 +168,7 @@ class NativeReader(MessageReader):
 
     def make_decoder(self) -> StreamDecoder:
         """A fresh decoder for the streamed answer."""
-        return NativeDecoder(self.clean)
+        return NativeDecoder(self.clean, "msg_" + self.call.id.removeprefix("req_"))
 
     def open_tally(self, choices: int) -> Tally:
         """A fresh tally for the items of the stream."""
@@ -176,24 +181,25 @@ class NativeReader(MessageReader):
 
 class NativeDecoder(EventDecoder):
     """Reads a streamed answer and passes its events on as the JSON bytes of their data. Only `message_stop` stays here:
-    the caller hears it once the call is billed. clean: applied to every fault.
+    the caller hears it once the call is billed. clean: applied to every fault. message_id: for an answer without one.
     """
 
-    def __init__(self, clean: Callable[[Fault], Fault] | None = None) -> None:
+    def __init__(self, clean: Callable[[Fault], Fault] | None = None, message_id: str = "msg_0") -> None:
         super().__init__(clean)
         self._message_id: str | None = None
+        self._repair = StreamRepair(message_id)
 
     def read(self, payloads: list[bytes], out: list[StreamItem]) -> None:
         """Pass events on, the frequent ones unread. Raises UpstreamFault for an error event, and for nonsense."""
         for payload in payloads:
-            if payload.startswith(DELTA) and payload[-1:] == b"}" and not _may_hold_odd_numbers(payload):
+            if payload.startswith(self._repair.head) and payload[-1:] == b"}" and not _may_hold_odd_numbers(payload):
                 out.append(payload)
                 continue
             if payload == b"[DONE]":
                 continue  # not Anthropic's, but some servers of this dialect add it
             event, payload = _parsed(payload)
             if self._passes(event):
-                out.append(payload)
+                out += self._repair.take(event, payload)
             elif self.done:
                 return
 
@@ -204,8 +210,6 @@ class NativeDecoder(EventDecoder):
             return False
         if kind == "error":
             raise fault_from_error(event, None)
-        if kind == "message_delta" and isinstance(event.get("delta"), dict):
-            finish_of(text_of(event["delta"].get("stop_reason")))
         if kind == "message_stop":
             self.done = True
             return False

@@ -106,7 +106,8 @@ class NativeStream:
         told = held.get("usage")
         counts = dict(told) if isinstance(told, dict) else {}
         told_usage = translate_usage(self._counts) if self._complete else None
-        if told_usage is None or usage.get("prompt_tokens") != told_usage["prompt_tokens"]:
+        untold = type(counts.get("output_tokens")) is not int  # SDKs take it for given
+        if untold or told_usage is None or usage.get("prompt_tokens") != told_usage["prompt_tokens"]:
             counts.update(usage_of(usage))
         elif usage.get("cost") is not None:
             counts["cost"] = usage["cost"]

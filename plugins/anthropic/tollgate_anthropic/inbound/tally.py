@@ -118,7 +118,8 @@ class MessagesTally:
         if kind == "message_start":
             merge_usage(self._counts, dict_of(event.get("message")).get("usage"))
             # The output that is told here is a placeholder.
-            self._known = translate_usage({**self._counts, "output_tokens": 0})
+            self._counts["output_tokens"] = 0
+            self._known = translate_usage(self._counts)
         elif kind == "message_delta":
             merge_usage(self._counts, event.get("usage"))
             reason = text_of(dict_of(event.get("delta")).get("stop_reason"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tollgate_google.inbound.tally import GenerateTally
 from tollgate_google.inbound.turns import chat_messages
 from tollgate_google.reading import Reading
 
-from gateway.api import Call, CallerFault, Fault, Notes, UpstreamFault, UpstreamReply, activity_notes
+from gateway.api import Call, CallerFault, Fault, Notes, UpstreamFault, UpstreamReply, activity_notes, dump
 from gateway.testing import HOSTILE_BODIES, all_splits, load_transcripts, make_call, make_target
 
 Json = dict[str, Any]
@@ -268,6 +269,29 @@ def test_streams_at_every_split(transcript: Any) -> None:
     events = [orjson.loads(line[6:]) for line in only.splitlines() if line]
     wanted = [orjson.loads(line[6:]) for line in transcript.body.splitlines() if line.startswith(b"data: ")]
     assert events == [{**event, "modelVersion": "google/gemini"} for event in wanted]
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_several_responses_are_one_to_who_asked_for_no_stream(listed: bool) -> None:
+    sign = {"text": "", "thoughtSignature": "s"}
+    call = {"functionCall": {"name": "f", "args": {"a": 2**70}}}
+    parts = [{"text": "hm", "thought": True}, {"text": "Hel"}, {"text": "lo"}, call, sign]
+    responses: list[Json] = [
+        {"candidates": [{"content": {"parts": [part], "role": "model"}}], "usageMetadata": {"promptTokenCount": 5}}
+        for part in parts
+    ]
+    responses[-1]["candidates"][0]["finishReason"] = "STOP"
+    responses[-1]["usageMetadata"] = {"promptTokenCount": 5, "candidatesTokenCount": 3, "totalTokenCount": 8}
+    told = [json.dumps(response).encode() for response in responses]
+    body = b"[" + b",".join(told) + b"]" if listed else b"".join(b"data: " + one + b"\n\n" for one in told)
+    view = opened(HELLO)
+    view.dialect, view.body = GENERATE, view.forms[GENERATE].body
+    answer = PROVIDER.prepare(view, make_target()).reader.read_reply(UpstreamReply(200, {}, body))
+    [candidate] = json.loads(dump(answer.body))["candidates"]
+    assert candidate["content"] == {"role": "model", "parts": [parts[0], {"text": "Hello"}, call, sign]}
+    assert candidate["finishReason"] == "STOP"
+    assert answer.body["usageMetadata"]["totalTokenCount"] == 8
+    assert answer.usage is not None
 
 
 def test_a_stream_that_is_cut_by_the_gateway() -> None:

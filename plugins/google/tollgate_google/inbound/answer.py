@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Activity, dict_of, dicts_of, load_exact, read_usage, text_of
+from gateway.api import Activity, dict_of, dicts_of, load_mended, read_usage, text_of
 from tollgate_google.reading import FINISH
 
 from .sealing import signature_of
@@ -92,7 +92,7 @@ def _arguments(given: Any) -> Json:
     if isinstance(given, dict):
         return given
     try:
-        parsed = load_exact(given) if isinstance(given, str) and given else {}
+        parsed = load_mended(given.encode("utf-8", "replace")) if isinstance(given, str) and given else {}
     except orjson.JSONDecodeError:
         parsed = given
     if parsed is None:

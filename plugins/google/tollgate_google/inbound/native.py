@@ -25,12 +25,14 @@ from gateway.api import (
     nonsense,
     text_of,
 )
+from tollgate_google.choice import check_named
 from tollgate_google.details import SKIP
 from tollgate_google.faults import fault_from_event
 from tollgate_google.reading import FAILED, finish_of
 from tollgate_google.reply import GeminiReader, completion_of, responses_in
 from tollgate_google.stream import EventStreamDecoder, broken_off, place_of
 
+from .joining import joined
 from .sealing import envelope_in
 from .shortening import shorten_reply
 from .spelling import camel
@@ -90,11 +92,15 @@ class NativeReader(GeminiReader):
     dialect: Dialect = GENERATE
 
     def read_body(self, reply: UpstreamReply) -> Json:
-        """See `ChatReader`. An answer that is a list of responses is one whose last has the counts of all."""
+        """See `ChatReader`. Raises Fault for what is none, and for an error in spite of the status."""
         responses = responses_in(reply)
-        if len(responses) != 1:
+        if not responses:
             raise nonsense("The provider's answer is not one response.", reply.body)
-        return responses[0]
+        return responses[0] if len(responses) == 1 else joined(responses)
+
+    def fold(self, items: list[StreamItem]) -> Json:
+        """The one response that those of a stream add up to."""
+        return joined([item for item in items if isinstance(item, dict)])
 
     def measure(self, body: Json) -> Answer:
         """A whole answer with what it comes to: its usage, why it ended, the size of its text."""
@@ -142,6 +148,8 @@ class NativeDecoder(EventStreamDecoder):
             self._open[at] = self._open.get(at, True) and not reason
             parts = dicts_of(dict_of(candidate.get("content")).get("parts"))
             self._said = self._said or any(part and part.get("text") != "" for part in parts)
+            for part in parts:
+                check_named(dict_of(part.get("functionCall", part.get("function_call"))))
             if reason:
                 self._reasons.append(reason)
         if self._reasons and not self._said and not any(self._open.values()):
