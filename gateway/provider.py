@@ -9,6 +9,7 @@ The hub format is OpenAI's Chat Completions dict with unknown keys preserved; st
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from gateway.call import Call, Target
 from gateway.errors import Fault
 from gateway.profile import Dialect, Profile
 from gateway.wire.event_decoder import StreamItem as StreamItem
+from gateway.wire.tokens import estimate_tokens
 
 
 @dataclass(slots=True)
@@ -105,6 +107,8 @@ class Tally(Protocol):
     finish_reason: of the first choice that ended, in the words of chat; "" while none has.
     text_bytes: bytes in UTF-8 of all that the model wrote so far (text, reasoning, refusals, names and arguments of
         tool calls), in whatever spelling it came. chunks: items that held any of it.
+    text_tokens (optional): the tokens that this text is expected to make (`WrittenTokens`); without it four bytes are
+        one.
     complete: the answer is whole, whatever else is missing: every choice has said why it ended.
     opening (optional): True while what came only says that an answer begins (an id, a role, what the input counts), so
         that another try may still take its place; a tally without it says that each item is part of an answer.
@@ -131,6 +135,12 @@ class Tally(Protocol):
 
     def cut(self) -> None:
         """The gateway ends the answer here: what has no finish_reason yet ends with `length`."""
+
+
+def written_output(tally: Tally) -> int:
+    """The output tokens that a stream is expected to have brought so far: by its text, and one at least for each item,
+    as providers send them."""
+    return max(estimate_tokens(tally.text_bytes), math.ceil(getattr(tally, "text_tokens", 0)), tally.chunks)
 
 
 @dataclass(slots=True)

@@ -128,7 +128,7 @@ from gateway.wire.sse import DONE, Event, EventReader, encode_data, encode_event
 from gateway.wire.stream_relay import StreamRelay
 from gateway.wire.structure import Place, fold, objects_of, path_of
 from gateway.wire.text_pattern import TextPattern, text_member
-from gateway.wire.text_tokens import expected_text_tokens, texts_of
+from gateway.wire.text_tokens import WrittenTokens, expected_text_tokens, texts_of
 from gateway.wire.tokens import (
     BOUND,
     EXPECTED,
@@ -269,6 +269,7 @@ __all__ = [
     "Watch",
     "Weights",
     "Window",
+    "WrittenTokens",
     "activity_event",
     "activity_notes",
     "allowed_tools_of",

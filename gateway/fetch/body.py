@@ -15,6 +15,10 @@ _TURNS = (("messages", ("content",)), ("input", ("content", "output")), ("conten
 _ONLY_TEXT = frozenset({"text"})
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _LONGEST_SCHEME = 40
+SERVER_LISTS = ("tools", "mcp_servers")
+"""Lists in which servers stand that a provider calls."""
+_SERVERS = ("mcpServers", "mcp_servers")
+_FUNCTIONS = ("function", "custom")
 _TOLD = frozenset({"annotations", "citations", "sources", "results", "input", "args", "response", "functionResponse"})
 """Members that tell where an answer came from, and arguments and results of functions, which no provider fetches."""
 
@@ -29,8 +33,8 @@ def find_references(body: Mapping[str, Any], urls: Collection[str]) -> dict[str,
 
 
 def find_links(body: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Path and URL of all media that a body of any dialect has its provider fetch; not of `data:` URLs, and not what an
-    earlier answer told of its sources."""
+    """Path and URL of all media that a body of any dialect has its provider fetch, and of the MCP servers that it is to
+    call; not of `data:` URLs, and not what an earlier answer told of its sources."""
     found: list[tuple[str, str]] = []
     for name, held in _TURNS:
         turns = body.get(name)
@@ -47,7 +51,20 @@ def find_links(body: Mapping[str, Any]) -> list[tuple[str, str]]:
                             found += _urls(part, f"{name}[{index}].{holder}[{place}]")
                 elif isinstance(content, dict):
                     found += _urls(content, f"{name}[{index}].{holder}")
-    return found
+    return found + list(_server_links(body))
+
+
+def _server_links(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Of tools and servers: members of their own, not those of functions' schemas."""
+    for name in SERVER_LISTS:
+        entries = body.get(name)
+        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+            if not isinstance(entry, dict) or entry.get("type") in _FUNCTIONS:
+                continue
+            path = f"{name}[{index}]"
+            yield from _urls({key: value for key, value in entry.items() if isinstance(value, str)}, path)
+            for key in _SERVERS:
+                yield from _urls({key: entry.get(key)}, path)
 
 
 def _urls(part: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""URLs of media that a provider fetches itself: none leads it into a network that only the operator's machines see.
+"""URLs that a provider asks itself, of media and of MCP servers: none leads into a network that only the operator sees.
 
 A provider on the internet cannot be led there, but a server of the operator's own can, so there names are resolved,
 too; elsewhere a host is judged by what it says of itself. What the operator lets the gateway fetch
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from gateway.config import FetchSettings
 from gateway.errors import CallerFault
 from gateway.fetch.addresses import is_public
-from gateway.fetch.body import find_links
+from gateway.fetch.body import SERVER_LISTS, find_links
 from gateway.fetch.guard import Resolve
 from gateway.fetch.policy import is_listed, is_named
 from gateway.fetch.urls import MediaUrl, UrlProblem, parse_url
@@ -94,4 +94,5 @@ def _is_inside(upstream: str) -> bool:
 
 
 def _refused(path: str, why: str) -> CallerFault:
-    return CallerFault(f"{path}: {why}; send the content as a data: URL.", code="private_url", param=path)
+    fix = "name a server that is" if path.startswith(SERVER_LISTS) else "send the content as a data: URL"
+    return CallerFault(f"{path}: {why}; {fix}.", code="private_url", param=path)

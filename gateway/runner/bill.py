@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 
 from gateway.call import Basis, BilledRound, Call, Usage
 from gateway.operations import OPERATIONS
-from gateway.provider import Answer, Tally
-from gateway.wire.tokens import estimate_tokens
+from gateway.provider import Answer, Tally, written_output
 from gateway.wire.usage import UsageNumbers, add_usage, read_usage
 
 
@@ -62,7 +61,7 @@ def measure_stream(call: Call, tally: Tally) -> Measured:
     if tally.complete:
         return found
     # The usage of a stream that is not over is what it was when it was told.
-    written = max(found.usage.completion_tokens, _written(tally))
+    written = max(found.usage.completion_tokens, written_output(tally))
     return _estimated(replace(found.usage, completion_tokens=written))
 
 
@@ -96,7 +95,7 @@ def measure_abandoned(call: Call, tally: Tally | None) -> Measured:
 
 def measure_ended_stream(call: Call, tally: Tally) -> Measured:
     """Of a stream that came to its end, be it an empty one: its input was read."""
-    return _measure(call, tally.usage, _written(tally), {"usage": tally.usage})
+    return _measure(call, tally.usage, written_output(tally), {"usage": tally.usage})
 
 
 def limit_output(measured: Measured, most: int) -> Measured:
@@ -104,11 +103,6 @@ def limit_output(measured: Measured, most: int) -> Measured:
     if measured.usage.completion_tokens <= most:
         return measured
     return _estimated(replace(measured.usage, completion_tokens=most))
-
-
-def _written(tally: Tally) -> int:
-    # Providers send at least one token per chunk, so a stream is never estimated below its number of chunks.
-    return max(estimate_tokens(tally.text_bytes), tally.chunks)
 
 
 def sum_up(rounds: Iterable[tuple[Call, Measured]]) -> Bill:

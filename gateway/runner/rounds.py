@@ -17,7 +17,7 @@ from gateway.call import Call, Target
 from gateway.errors import Fault
 from gateway.operations import OPERATIONS
 from gateway.pipeline import Pipeline
-from gateway.provider import Answer, UpstreamRequest
+from gateway.provider import Answer, Tally, UpstreamRequest
 from gateway.runner.bill import (
     Bill,
     Measured,
@@ -55,12 +55,13 @@ class Round:
     """One request to a model, and what came of it.
 
     sent: the call itself, or for a further round a copy of it with the body of that round.
-    pump: its stream, once that began to answer.
+    tally: of its stream, as far as that came. pump: the stream, once that began to answer.
     answer: its whole answer, once that is there.
     measured: its part of the bill; that of a stream is measured when the stream is over.
     """
 
     sent: Call
+    tally: Tally | None = None
     pump: StreamPump | None = None
     answer: Answer | None = None
     measured: Measured = field(default_factory=nothing)
@@ -202,7 +203,7 @@ class Rounds:
         """What came so far, be it whole or not. abandoned: the caller left, and may not pay less than for staying."""
         found = self.last
         if found is not None and found.measured.basis == "void":
-            tally = None if found.pump is None else found.pump.tally
+            tally = found.tally
             waits = found.sent.attempts > found.sent.progress.refused
             if abandoned and waits and found.answer is None and not self.whole:
                 found.measured = measure_abandoned(found.sent, tally)
@@ -250,7 +251,10 @@ class Rounds:
     async def _open(
         self, found: Round, make_relay: MakeRelay, quiet: float, on_silence: Callable[[], Awaitable[None]]
     ) -> None:
-        found.pump = await self._dispatcher.stream(found.sent, self._deadline, make_relay, quiet, on_silence)
+        def take(tally: Tally) -> None:
+            found.tally = tally
+
+        found.pump = await self._dispatcher.stream(found.sent, self._deadline, make_relay, quiet, on_silence, take)
 
     async def _outliving(self, work: Coroutine[Any, Any, None]) -> None:
         """Await upstream work; where a provider's policy is to drain, in a task that outlives the caller."""

@@ -20,7 +20,7 @@ from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault
 from gateway.fetch import CallMedia, Links, MediaFetcher
 from gateway.operations import OPERATIONS
 from gateway.profile import COMPLETIONS, Dialect
-from gateway.provider import Answer, Attempt, Exchange, MediaProvider, Provider, Sink, Transport, UpstreamRequest
+from gateway.provider import Answer, Attempt, Exchange, MediaProvider, Provider, Sink, Tally, Transport, UpstreamRequest
 from gateway.records import AttemptRecord
 from gateway.upstream.fan_out import FanOut, gather_all, merge_answers, part_of, parts_needed
 from gateway.upstream.filtering import FilteredReader
@@ -109,10 +109,12 @@ class Dispatcher:
         make_relay: MakeRelay,
         quiet: float,
         on_silence: Callable[[], Awaitable[None]],
+        on_try: Callable[[Tally], None] | None = None,
     ) -> StreamPump:
         """A pump whose first output waits in it, or that ended well without any.
 
-        on_silence: awaited after each `quiet` seconds in which nothing came yet.
+        on_silence: awaited after each `quiet` seconds in which nothing came yet. on_try: is given the tally of each
+        attempt, which may tell what its opening used.
         Raises the Fault of the last attempt when none began to answer.
         """
         plan = Plan(call, self._lanes, self._policy, deadline)
@@ -120,7 +122,7 @@ class Dispatcher:
             if plan.last_resort:
                 await plan.ready()
             try:
-                return await self._open(call, plan, make_relay, quiet, on_silence)
+                return await self._open(call, plan, make_relay, quiet, on_silence, on_try)
             except UpstreamFault as fault:
                 await plan.advance(fault)
 
@@ -178,11 +180,14 @@ class Dispatcher:
         make_relay: MakeRelay,
         quiet: float,
         on_silence: Callable[[], Awaitable[None]],
+        on_try: Callable[[Tally], None] | None = None,
     ) -> StreamPump:
         attempts = await self._prepare(call, plan)
         reader = attempts[0].reader
         choices = OPERATIONS[call.operation].choices(call.body)
         tally = reader.open_tally(choices)
+        if on_try is not None:
+            on_try(tally)
         pump = StreamPump(reader, tally, make_relay(reader.dialect), *plan.limits(), quiet)
         pump.attempt = self._try(call, plan)
         if call.max_output is not None:

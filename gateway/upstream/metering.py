@@ -1,9 +1,10 @@
 """How much of a stream is paid for: asked for more in time, and ended in good order when there is no more.
 
 The hold of a stream covers so many output tokens (`Call.covered`). Tokens are counted by what was relayed: one per
-chunk, as providers send them, and by the bytes of text. Counted at two bytes a token, half a step before the cover is
-used up, the chain is asked for more (`extend_call`) while the stream goes on. Counted at three bytes a token, when it
-is used up, the upstream is paused until the answer is known; and when that is no, the stream ends.
+chunk, as providers send them, and by the text. Counted at two bytes a token, or as its script is expected to make, half
+a step before the cover is used up, the chain is asked for more (`extend_call`) while the stream goes on. Counted at
+three bytes a token, or by its script, when it is used up, the upstream is paused until the answer is known; and when
+that is no, the stream ends.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from gateway.call import Call
+from gateway.provider import written_output
 from gateway.upstream.stream_pump import StreamPump
-from gateway.wire.tokens import estimate_tokens
 
 
 class StreamMeter:
@@ -49,7 +50,7 @@ class StreamMeter:
             return
         tally = self._pump.tally
         ask_at = self._ask_at
-        if tally.chunks < ask_at and tally.text_bytes < 2 * ask_at and not (self._held_back or tally.usage):
+        if tally.chunks < ask_at and tally.text_bytes < ask_at and not (self._held_back or tally.usage):
             return  # nearly always: far from what is covered, which is more than where it asks
         if tally.complete:  # only its usage is still to come
             self._pump.hold_back(False)
@@ -59,7 +60,7 @@ class StreamMeter:
             if used_up and self._final:
                 self._pump.stop()
                 return
-            if used_up or (not self._refused and max(tally.chunks, tally.text_bytes // 2) >= self._ask_at):
+            if used_up or (not self._refused and self._count(2) >= self._ask_at):
                 self._asking = True
                 self._spawn(self._ask(covered, used_up), f"extend {self._call.id}")
         self._held_back = used_up
@@ -68,14 +69,16 @@ class StreamMeter:
     def _count(self, bytes_per_token: int) -> int:
         tally = self._pump.tally
         reported = tally.usage.get("completion_tokens") if tally.usage is not None else None
-        return max(tally.chunks, tally.text_bytes // bytes_per_token, reported if isinstance(reported, int) else 0)
+        told = reported if isinstance(reported, int) else 0
+        by_script = int(getattr(tally, "text_tokens", 0))
+        return max(tally.chunks, tally.text_bytes // bytes_per_token, by_script, told)
 
     async def _ask(self, covered: int, used_up: bool) -> None:
         """used_up: this is the last time, unless there is more."""
         tally = self._pump.tally
         granted = False
         try:
-            granted = await self._extend(self._call, max(estimate_tokens(tally.text_bytes), tally.chunks))
+            granted = await self._extend(self._call, written_output(tally))
         except Exception:  # whatever a plugin or its database says: what nobody pays for is not delivered
             self._log.exception("a stream could not be extended", extra={"request_id": self._call.id})
         self._asking = False

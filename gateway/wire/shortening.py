@@ -1,7 +1,7 @@
 """Whole answers that are longer than they may be, ended where they should have ended.
 
 Who wrote on beyond the limit said nothing of where the limit was, so it is found as tokens are estimated: four bytes of
-text a token. What is left is of known members only: others may hold the same text once more.
+text a token, or fewer by its script. What is left is of known members only: others may hold the same text once more.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.wire.lenient import dict_of, dicts_of
-from gateway.wire.tokens import text_bytes
+from gateway.wire.text_tokens import WrittenTokens
 
 Json = dict[str, Any]
 
@@ -26,18 +26,25 @@ class TextRoom:
 
     def fit(self, text: str) -> str:
         """As much of the beginning of a text as there is room for, in whole letters."""
-        size = text_bytes(text)
+        size = _size(text)
         if size > self.left:
-            text = text.encode("utf-8", "surrogatepass")[: self.left].decode("utf-8", "ignore")
+            raw = text.encode("utf-8", "surrogatepass")
+            text = raw[: len(raw) * self.left // size].decode("utf-8", "ignore")
         self.left = max(self.left - size, 0)
         return text
 
     def holds(self, text: str) -> bool:
         """Take the room for a text that is of use only as a whole; False when there is not enough, or none is left."""
-        size = text_bytes(text)
+        size = _size(text)
         fits = self.left >= max(size, 1)
         self.left = max(self.left - size, 0)
         return fits
+
+
+def _size(text: str) -> int:
+    """Bytes of a text that its tokens mostly have."""
+    written = WrittenTokens()
+    return max(written.add(text), int(_BYTES * written.count))
 
 
 def shorten_completion(body: Json, tokens: int) -> Json:

@@ -32,10 +32,11 @@ class TextPattern:
     """The pattern of one stream.
 
     member: finds candidates for the text, its inside as group 1: `text_member("content")`. size: of the text in a
-    parsed event in bytes, or -1 when there is more of interest in the event than its text.
+    parsed event in bytes, or -1 when there is more of interest in the event than its text. text: of the last event that
+    followed the pattern, in UTF-8.
     """
 
-    __slots__ = ("_head", "_lessons", "_member", "_middle", "_size", "_tail")
+    __slots__ = ("_head", "_lessons", "_member", "_middle", "_size", "_tail", "text")
 
     def __init__(self, member: re.Pattern[bytes], size: Callable[[dict[str, Any]], int]) -> None:
         self._member = member
@@ -46,6 +47,7 @@ class TextPattern:
         self._middle = b""
         self._tail: bytes | None = None
         self._lessons = _MOST_LESSONS
+        self.text = b""
 
     def match(self, event: bytes) -> int:
         """Bytes in UTF-8 of the text of an event that follows the pattern; -1 when it does not."""
@@ -69,14 +71,19 @@ class TextPattern:
                 event.startswith(self._middle, end)
                 and after <= last
                 and event.endswith(tail)
-                and _plain_size(event[after:last]) >= 0
+                and _plain(event[after:last]) is not None
             ):
                 return -1
         text = event[start:end]
         # There is no quote in it. `isprintable` says that there is no control character, quicker than a pattern.
         if b"\\" not in text and text.isascii() and text.decode().isprintable():
+            self.text = text
             return len(text)
-        return _plain_size(text)
+        found = _plain(text)
+        if found is None:
+            return -1
+        self.text = found
+        return len(found)
 
     def learn(self, event: bytes) -> None:
         """Take this event, which did not follow the pattern, for the pattern of those to come, if it can be proved that
@@ -119,17 +126,17 @@ def text_member(*names: str) -> re.Pattern[bytes]:
     return re.compile(rb'"(?:%b)"\s*:\s*"(%b)"' % ("|".join(map(re.escape, names)).encode(), _STRING), re.DOTALL)
 
 
-def _plain_size(text: bytes) -> int:
-    """Bytes of the text that the inside of a JSON string stands for, -1 when it has to be parsed with its event."""
+def _plain(text: bytes) -> bytes | None:
+    """The text in UTF-8 that the inside of a JSON string stands for, None when it has to be parsed with its event."""
     if _PLAIN.fullmatch(text):
         if not text.isascii():
             try:
                 text.decode()
             except UnicodeDecodeError:
-                return -1
-        return len(text)
+                return None
+        return text
     try:
         value = orjson.loads(b'"%b"' % text)
     except orjson.JSONDecodeError:
-        return -1
-    return text_bytes(value) if isinstance(value, str) else -1
+        return None
+    return value.encode() if isinstance(value, str) else None

@@ -9,11 +9,13 @@ own `Weights`. All sizes are in bytes, all results in tokens.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import orjson
+
+from gateway.wire.text_tokens import WrittenTokens, texts_of
 
 
 @dataclass(slots=True, frozen=True)
@@ -73,6 +75,9 @@ EXPECTED = Weights(
 )
 """A fair guess, for bills marked `estimated`."""
 
+_SAMPLE = 32_768
+"""Bytes of texts that are looked at for their script."""
+
 # Members that never become prompt text; everything else that a body holds is counted as text.
 _NO_TEXT = frozenset(
     {
@@ -117,8 +122,21 @@ def bound_text_tokens(body: Mapping[str, Any], weights: Weights = BOUND) -> int:
 
 
 def estimate_input_tokens(body: Mapping[str, Any], weights: Weights = EXPECTED) -> int:
-    """The expected tokens of the input that a chat body makes. Never raises."""
-    return bound_text_tokens(body, weights)
+    """The expected tokens of the input that a chat body makes: of its texts by their script, as far as the first of
+    them tell. Never raises."""
+    size = _Size()
+    _measure_body(body, size)
+    return size.weigh(weights) + math.ceil(size.text * weights.text * (_density(texts_of(body)) - 1))
+
+
+def _density(texts: Iterable[str]) -> float:
+    """How many times as many tokens texts make as a quarter of their bytes: 1 at least."""
+    written, size = WrittenTokens(), 0
+    for text in texts:
+        size += written.add(text[: _SAMPLE - size])
+        if size >= _SAMPLE:
+            break
+    return max(written.count * 4 / size, 1.0) if size else 1.0
 
 
 def estimate_output_tokens(completion: Mapping[str, Any], weights: Weights = EXPECTED) -> int:
@@ -145,36 +163,38 @@ def _measure_answer(message: Mapping[str, Any], size: _Size) -> None:
             size.message += sum(isinstance(call.get(member), Mapping) for member in ("function", "custom"))
 
 
-def written_bytes(message: Mapping[str, Any]) -> int:
+def written_bytes(message: Mapping[str, Any], measure: Callable[[str], int] = text_bytes) -> int:
     """Bytes in UTF-8 of what the model wrote in a chat message, or in a delta of one: content, refusal, reasoning,
-    transcripts, names and arguments of tool calls. Never raises."""
+    transcripts, names and arguments of tool calls. measure: is given each text, and says its bytes. Never raises."""
     total = 0
     for key, value in message.items():
         if key == "content" or key == "refusal":
             if isinstance(value, list):
                 for part in value:  # texts and thoughts; not the base64 of images
                     if isinstance(part, Mapping):
-                        total += any_bytes(part.get("text")) + any_bytes(part.get("thinking"))
+                        total += any_bytes(part.get("text"), measure) + any_bytes(part.get("thinking"), measure)
             else:
-                total += any_bytes(value)
+                total += any_bytes(value, measure)
         elif key == "tool_calls":
             for call in value if isinstance(value, list) else ():
                 if isinstance(call, Mapping):
-                    total += _function_bytes(call.get("function")) + _function_bytes(call.get("custom"))
+                    total += _function_bytes(call.get("function"), measure)
+                    total += _function_bytes(call.get("custom"), measure)
         elif key == "function_call":
-            total += _function_bytes(value)
+            total += _function_bytes(value, measure)
         elif key == "audio" and isinstance(value, Mapping):
-            total += any_bytes(value.get("transcript"))
+            total += any_bytes(value.get("transcript"), measure)
     if "reasoning_content" in message or "reasoning" in message:
         # Some servers send the same thoughts under both names.
-        total += max(any_bytes(message.get("reasoning_content")), any_bytes(message.get("reasoning")))
+        thoughts = [message.get("reasoning_content"), message.get("reasoning")]
+        total += any_bytes(max(thoughts, key=any_bytes), measure)
     return total
 
 
-def _function_bytes(function: Any) -> int:
+def _function_bytes(function: Any, measure: Callable[[str], int]) -> int:
     if not isinstance(function, Mapping):
         return 0
-    return sum(any_bytes(function.get(name)) for name in ("name", "arguments", "input"))
+    return sum(any_bytes(function.get(name), measure) for name in ("name", "arguments", "input"))
 
 
 class _Size:
@@ -320,12 +340,12 @@ def _decoded(data: Any) -> int:
     return len(data) * 3 // 4 if isinstance(data, str) else 0
 
 
-def any_bytes(value: Any) -> int:
-    """Bytes of a value as JSON text: at least the bytes of all texts in it."""
+def any_bytes(value: Any, measure: Callable[[str], int] = text_bytes) -> int:
+    """Bytes of a value as JSON text: at least the bytes of all texts in it. measure: of a text."""
     if value is None:
         return 0
     if isinstance(value, str):
-        return text_bytes(value)
+        return measure(value)
     try:
         return len(orjson.dumps(value))
     except TypeError:  # nested too deep, half a surrogate pair, or a number beyond 64 bits

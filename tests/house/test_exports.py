@@ -135,6 +135,7 @@ UsageRow
 Watch
 Weights
 Window
+WrittenTokens
 activity_event
 activity_notes
 allowed_tools_of

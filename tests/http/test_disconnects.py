@@ -23,6 +23,8 @@ from gateway.testing import (
     sse,
     usage,
 )
+from gateway.testing.upstream import PATIENCE
+from gateway.wire.chat.tally import ChatTally
 from gateway.wire.tokens import estimate_input_tokens
 
 from .conftest import HELLO
@@ -57,6 +59,38 @@ async def test_leaving_before_the_first_byte(site: Any) -> None:
     assert row.row.target == "fake/model"
     line = site.request_lines()[-1]
     assert (line["status"], line["client_left"], line["error"]) == (499, True, "client_disconnected")
+
+
+async def test_leaving_after_an_opening_that_told_what_was_read(site: Any, monkeypatch: Any) -> None:
+    """The opening waits for the first word, since another try may take its place; what it told is owed."""
+    seen, add = asyncio.Event(), ChatTally.add
+
+    def note(self: ChatTally, items: Any) -> Any:
+        found = add(self, items)
+        if self.usage is not None:
+            seen.set()
+        return found
+
+    monkeypatch.setattr(ChatTally, "add", note)
+    opening = {**chunk({"role": "assistant"}), "usage": usage(5000, 0)}
+    site.upstream.reply(Reply([sse(opening), Stall()]))
+    client = await site.begin(stream=True)
+    async with asyncio.timeout(PATIENCE):
+        await seen.wait()
+    client.abort()
+    assert (await site.row()).credits == 5000
+
+
+async def test_leaving_is_no_cheaper_where_a_byte_is_a_token(site: Any) -> None:
+    """Providers send many tokens in a piece; 4,000 digits with spaces between are as many tokens, not 1,000."""
+    text = " ".join("0123456789" * 200)
+    site.upstream.reply(Reply([sse(chunk({"content": text[:1000]})), sse(chunk({"content": text[1000:]})), Stall()]))
+    client = await site.begin(stream=True)
+    await client.head()
+    await client.reader.readuntil(text[-20:].encode())
+    client.abort()
+    row = await site.row()
+    assert row.credits >= INPUT + 2 * 0.9 * len(text)
 
 
 async def test_leaving_in_the_middle_of_a_stream(site: Any) -> None:

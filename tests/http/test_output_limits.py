@@ -15,7 +15,7 @@ from .test_logged_text import DOORS
 
 INPUT = estimate_input_tokens({"messages": HELLO})
 LIMIT = 50
-WORD = "1234"
+WORD = "word"
 NATIVE = {"options": {"responses": "native"}}
 
 

@@ -15,7 +15,7 @@ from .responses_kit import check_stream, read_stream
 HELLO = [{"role": "user", "content": "Hello!"}]
 INPUT = estimate_input_tokens({"messages": HELLO})
 STEP = 100
-WORD = "1234"
+WORD = "word"
 """Four bytes: one token by our count, whatever is counted."""
 
 
@@ -315,7 +315,7 @@ async def test_a_response_is_incomplete(site: Any) -> None:
     assert events[-1]["type"] == "response.incomplete"
     assert final["incomplete_details"] == {"reason": "max_output_tokens"}
     assert final["output"][0]["status"] == "incomplete"
-    delivered = body.count(b'"delta":"1234"')
+    delivered = body.count(b'"delta":"word"')
     assert final["usage"]["output_tokens"] == delivered <= STEP
     await site.rest()
     row = (await site.rows())[-1]

@@ -278,9 +278,9 @@ async def test_chunks_after_the_finish_chunk_are_passed_on(site: Any) -> None:
 
 
 async def test_tool_calls_and_unknown_members_are_untouched(site: Any) -> None:
+    first = {"index": 0, "id": "call_a", "type": "function", "function": {"name": "f", "arguments": ""}}
     calls = [
-        {"role": "assistant", "content": None},
-        {"tool_calls": [{"index": 0, "id": "call_a", "type": "function", "function": {"name": "f", "arguments": ""}}]},
+        {"role": "assistant", "tool_calls": [first]},
         {"tool_calls": [{"index": 1, "id": "call_b", "type": "function", "function": {"name": "g", "arguments": ""}}]},
         {"tool_calls": [{"index": 0, "function": {"arguments": '{"q": "\\"usage\\": {}, \\"model\\":\\"x\\" é'}}]},
         {"tool_calls": [{"index": 1, "function": {"arguments": "{}"}, "extra_content": {"sig": "AAA="}}]},

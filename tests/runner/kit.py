@@ -115,9 +115,12 @@ class Dispatcher:
         make_relay: Callable[[str], ChatRelay],
         quiet: float,
         on_silence: Callable[[], Awaitable[None]],
+        on_try: Callable[[ChatTally], None],
     ) -> Any:
         answer = await self.whole(call, deadline)
-        return answer(make_relay("chat"))
+        pump = answer(make_relay("chat"))
+        on_try(pump.tally)
+        return pump
 
 
 class FakePump:

@@ -54,15 +54,15 @@ def test_no_input_is_not_believed() -> None:
 
 def test_a_stream_that_broke_off_counts_what_it_told_and_what_came() -> None:
     told = {**chunk({"role": "assistant"}), "usage": usage(10_010, 0, cached=10_000)}
-    tally = tally_of(told, *(chunk({"content": "word00001 "}) for _ in range(8)))
+    tally = tally_of(told, *(chunk({"content": "wordwordw "}) for _ in range(8)))
     found = measure_stream(call_of(), tally)
     assert counts(found) == (10_010, 20, "estimated")
     assert found.usage.cached_tokens == 10_000, "what the cache served is not paid for as fresh"
 
 
 def test_what_came_after_the_last_word_about_usage_counts_when_a_stream_breaks_off() -> None:
-    told = {**chunk({"content": "word00001 "}), "usage": usage(9, 2)}
-    tally = tally_of(told, *(chunk({"content": "word00001 "}) for _ in range(7)))
+    told = {**chunk({"content": "wordwordw "}), "usage": usage(9, 2)}
+    tally = tally_of(told, *(chunk({"content": "wordwordw "}) for _ in range(7)))
     assert counts(measure_stream(call_of(), tally)) == (9, 20, "estimated")
 
 

@@ -255,11 +255,11 @@ class LosesTheEnd(Plain):
         return Decoder()
 
 
-class LosesWords(Plain):
+class ReadsNothing(Plain):
     def open_stream(self, call: Call) -> StreamDecoder:
         class Decoder(ChatStreamDecoder):
             def feed(self, data: bytes) -> list[StreamItem]:
-                return [item for item in super().feed(data) if b'"content"' not in item]  # type: ignore[operator]
+                return []
 
         return Decoder()
 
@@ -283,7 +283,7 @@ BROKEN: list[tuple[type[Plain], str]] = [
     (LosesMembers, "test_functions_are_sent_or_their_loss_is_told"),
     (LosesMembers, "test_unknown_members_survive_or_are_named"),
     (LosesTheEnd, "test_the_usage_of_streams_is_found"),
-    (LosesWords, "test_a_stream_that_nobody_asked_for_is_the_answer_it_adds_up_to"),
+    (ReadsNothing, "test_a_stream_that_nobody_asked_for_is_the_answer_it_adds_up_to"),
     (BoundTooSmall, "test_the_input_bound_is_never_too_small"),
 ]
 

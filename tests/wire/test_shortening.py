@@ -31,6 +31,11 @@ def test_letters_stay_whole() -> None:
         assert left - 4 < len(fitting.encode()) <= left or fitting == text
 
 
+def test_a_text_of_many_tokens_is_shorter() -> None:
+    fitting = TextRoom(100).fit(" ".join("0123456789" * 60))
+    assert 90 <= len(fitting) <= 120, "not 400: each of them is a token"
+
+
 @pytest.mark.parametrize("tokens", range(12))
 def test_each_choice_of_a_completion_has_its_own_room(tokens: int) -> None:
     body = completion(

@@ -270,21 +270,26 @@ class Writer:
         """Commit the next batch; returns how many operations it had."""
         with self._turn:
             batch, began = self._take(), time.perf_counter()
-            if batch:
-                self._commit(connection, batch)
-                self._quick = time.perf_counter() - began < _QUICK
-            return len(batch)
+            if not batch:
+                return 0
+            self._commit(connection, batch)
+            self._quick = time.perf_counter() - began < _QUICK
+        # When the turn is over: who is told may have something to commit at once.
+        self._tell(self._deliver, batch)
+        return len(batch)
 
     def _commit(self, connection: sqlite3.Connection, batch: list[Operation]) -> None:
         problem = self._try(connection, batch)
-        if problem is not None:
-            if len(batch) > 1 and not isinstance(problem, sqlite3.OperationalError):
-                # A bug or a constraint, not the disk: one operation must not spoil the others.
-                for operation in batch:
-                    self._commit(connection, [operation])
-                return
-            self._fail(batch, problem)
-        self._tell(self._deliver, batch)
+        if problem is None:
+            return
+        if len(batch) > 1 and not isinstance(problem, sqlite3.OperationalError):
+            # A bug or a constraint, not the disk: one operation must not spoil the others.
+            for operation in tuple(batch):
+                alone = [operation]
+                self._commit(connection, alone)
+                batch += alone[1:]  # what came while it waited for the lock
+            return
+        self._fail(batch, problem)
 
     def _try(self, connection: sqlite3.Connection, batch: list[Operation]) -> Exception | None:
         try:

@@ -170,6 +170,7 @@ class SharedCounters:
         for capacity, slots in classes:
             self._classes.append(_Class(capacity, slots, self._classes[-1].end if self._classes else _PAGE))
         self._tags: dict[tuple[str, float], bytes] = {}
+        self._found: dict[bytes, tuple[_Class, int]] = {}
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
@@ -262,15 +263,13 @@ class SharedCounters:
     def _ring(self, name: str, limit: int, window: float, now: float) -> _Ring:
         tag = self._tag(name, window)
         wanted = next((place for place in self._classes if limit <= place.capacity), self._classes[-1])
-        slot = self._find(wanted, tag)
-        if slot is not None:
-            return _Ring(self._room, wanted, slot)
+        found = self._find(tag)
+        if found is not None and found[0] is wanted:
+            return _Ring(self._room, *found)
         ring = self._take(wanted, tag, now, window)
-        for place in self._classes:
+        if found is not None:
             # The limit was changed beyond its class: the newest times move along.
-            old = self._find(place, tag) if place is not wanted else None
-            if old is None:
-                continue
+            place, old = found
             former = _Ring(self._room, place, old)
             former.drop(now - window, now)
             for i in range(max(former.count - ring.capacity, 0), former.count):
@@ -280,24 +279,38 @@ class SharedCounters:
 
     def _kept(self, name: str, window: float, now: float) -> _Ring | None:
         """A window's times, without changing anything; None when it has none."""
-        for place in self._classes:
-            slot = self._find(place, self._tag(name, window))
-            if slot is not None:
-                ring = _Ring(self._room, place, slot)
-                ring.drop(now - window, now)
-                return ring
-        return None
+        found = self._find(self._tag(name, window))
+        if found is None:
+            return None
+        ring = _Ring(self._room, *found)
+        ring.drop(now - window, now)
+        return ring
 
     def _tag(self, name: str, window: float) -> bytes:
         tag = self._tags.get((name, window))
         if tag is None:
             if len(self._tags) >= 10_000:
                 self._tags.clear()
+                self._found.clear()
             tag = blake2b(name.encode() + b"\0" + _TIME.pack(window), digest_size=8).digest()
             self._tags[(name, window)] = tag
         return tag
 
-    def _find(self, place: _Class, tag: bytes) -> int | None:
+    def _find(self, tag: bytes) -> tuple[_Class, int] | None:
+        """The class and the slot of a window: where it was the last time, or wherever it is now."""
+        found = self._found.get(tag)
+        if found is not None:
+            at = found[0].tags + 8 * found[1]
+            if self._room.memory[at : at + 8] == tag:
+                return found
+        for place in self._classes:
+            slot = self._find_in(place, tag)
+            if slot is not None:
+                self._found[tag] = place, slot
+                return place, slot
+        return None
+
+    def _find_in(self, place: _Class, tag: bytes) -> int | None:
         if not self._room.reaches(place.end):
             return None
         group = int.from_bytes(tag, "little") % place.groups * _GROUP

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from gateway.wire.errors.render import fault_from_stream_event
 from gateway.wire.lenient import check_depth
 from gateway.wire.mending import load_mended
 from gateway.wire.text_pattern import TextPattern, text_member
+from gateway.wire.text_tokens import WrittenTokens
 from gateway.wire.tokens import text_bytes, written_bytes
 from gateway.wire.usage import find_usage, in_chat_names
 
@@ -42,6 +44,12 @@ class ChatTally:
         self._ended: set[int] = set()
         self._pattern = TextPattern(_TEXT, _text_only)
         self._repair = ChunkRepair(identity, created, functions)
+        self._tokens = WrittenTokens()
+
+    @property
+    def text_tokens(self) -> float:
+        """The tokens that all text so far is expected to make."""
+        return self._tokens.count
 
     @property
     def complete(self) -> bool:
@@ -57,6 +65,7 @@ class ChatTally:
                     if size:
                         self.chunks += 1
                         self.text_bytes += size
+                        self._tokens.add_bytes(self._pattern.text)
                     continue
                 found = self._read(item)
                 if found is not item:
@@ -67,11 +76,11 @@ class ChatTally:
                 self.usage = item.usage or self.usage
                 return items[: place + 1]
             else:
-                size = _words(item, self._repair.opened)
-                if size >= 0:
+                words = _words(item, self._repair.opened)
+                if words:
                     self.opening = False
                     self.chunks += 1
-                    self.text_bytes += size
+                    self.text_bytes += self._tokens.add(words)
                     self.usage = item.get("usage") or self.usage
                     continue
                 self._repair.spoken = self.chunks > 0
@@ -136,7 +145,7 @@ class ChatTally:
                 index = choice.get("index", 0)
                 self._ended.add(index if isinstance(index, int) else 0)
                 self.finish_reason = self.finish_reason or str(reason)
-        size = _written(choices)
+        size = _written(choices, self._tokens.add)
         if size:
             self.chunks += 1
             self.text_bytes += size
@@ -157,14 +166,14 @@ def _only_opens(choices: Any) -> bool:
     return True
 
 
-def _written(choices: Any) -> int:
+def _written(choices: Any, measure: Callable[[str], int] = text_bytes) -> int:
     size = 0
     for choice in choices if isinstance(choices, list) else ():
         delta = choice.get("delta") if isinstance(choice, dict) else None
         if not isinstance(delta, dict) and isinstance(choice, dict):
             delta = choice.get("message")  # some servers put a whole message into a stream
         if isinstance(delta, dict):
-            size += written_bytes(delta)
+            size += written_bytes(delta, measure)
     return size
 
 
@@ -173,13 +182,13 @@ def _text_only(chunk: Json) -> int:
     return -1 if chunk.get("error") or _is_notable(chunk) else _written(chunk["choices"])
 
 
-def _words(chunk: Json, opened: set[int]) -> int:
-    """The size of a chunk that is one piece of text or thought, sound in all its members, perhaps with a usage, as
-    translators make most of them; -1 for every other, which is repaired and counted member by member. opened: the
+def _words(chunk: Json, opened: set[int]) -> str:
+    """The text of a chunk that is one piece of text or thought, sound in all its members, perhaps with a usage, as
+    translators make most of them; "" for every other, which is repaired and counted member by member. opened: the
     choices that have begun."""
     choices, identity, usage = chunk.get("choices"), chunk.get("id"), chunk.get("usage")
     if type(choices) is not list or len(choices) != 1 or type(identity) is not str or not identity:
-        return -1
+        return ""
     choice = choices[0]
     if (
         type(choice) is not dict
@@ -189,14 +198,14 @@ def _words(chunk: Json, opened: set[int]) -> int:
         or type(chunk.get("created")) is not int
         or not (usage is None or type(usage) is dict)
     ):
-        return -1
+        return ""
     index, delta = choice.get("index"), choice.get("delta")
     if type(index) is not int or index not in opened or type(delta) is not dict or len(delta) != 1:
-        return -1
+        return ""
     text = delta.get("content")
     if text is None:
         text = delta.get("reasoning_content")
-    return text_bytes(text) if type(text) is str and text else -1
+    return text if type(text) is str else ""
 
 
 def _is_notable(chunk: Json) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -11,6 +11,7 @@ from gateway.errors import Fault
 from gateway.wire.mending import load_mended
 from gateway.wire.responses.events import TERMINAL
 from gateway.wire.responses.objects import usage_of_response
+from gateway.wire.text_tokens import WrittenTokens
 from gateway.wire.tokens import text_bytes
 
 Json = dict[str, Any]
@@ -46,14 +47,15 @@ def finish_reason_of(response: Mapping[str, Any]) -> str:
     return "tool_calls" if kinds & {"function_call", "custom_tool_call"} else "stop"
 
 
-def item_bytes(item: Mapping[str, Any]) -> int:
-    """Bytes in UTF-8 of what the model wrote in a whole output item: texts, refusals, thoughts, names and arguments."""
-    total = sum(_size(item.get(name)) for name in ("name", "arguments", "input", "code"))
+def item_bytes(item: Mapping[str, Any], measure: Callable[[str], int] = text_bytes) -> int:
+    """Bytes in UTF-8 of what the model wrote in a whole output item: texts, refusals, thoughts, names and arguments.
+    measure: is given each text, and says its bytes."""
+    total = sum(_size(item.get(name), measure) for name in ("name", "arguments", "input", "code"))
     for name in ("content", "summary"):
         parts = item.get(name)
         for part in parts if isinstance(parts, list) else ():
             if isinstance(part, dict):
-                total += _size(part.get("text")) + _size(part.get("refusal"))
+                total += _size(part.get("text"), measure) + _size(part.get("refusal"), measure)
     return total
 
 
@@ -69,6 +71,12 @@ class ResponsesTally:
         self.opening = True
         # Output index -> bytes told so far by deltas: what an item's end tells of it is not counted again.
         self._told: dict[Any, int] = {}
+        self._tokens = WrittenTokens()
+
+    @property
+    def text_tokens(self) -> float:
+        """The tokens that all text so far is expected to make."""
+        return self._tokens.count
 
     def add(self, items: list[bytes | Json | Fault]) -> list[bytes | Json | Fault]:
         """Take what the decoder gave."""
@@ -103,14 +111,15 @@ class ResponsesTally:
         if self.opening:
             self.opening = kind in _OPENINGS
         if kind in _TEXTS:
-            size = _size(event.get("delta"))
+            size = _size(event.get("delta"), self._tokens.add)
             place = event.get("output_index")
             if type(place) is int:
                 self._told[place] = self._told.get(place, 0) + size
         elif kind == _ITEM_DONE:
             item, place = event.get("item"), event.get("output_index")
             told = self._told.pop(place, 0) if type(place) is int else 0
-            size = max(item_bytes(item) - told, 0) if isinstance(item, dict) else 0
+            if isinstance(item, dict):
+                size = max(item_bytes(item, text_bytes if told else self._tokens.add) - told, 0)
         elif kind in TERMINAL:
             response = event.get("response")
             if isinstance(response, dict):
@@ -122,5 +131,5 @@ class ResponsesTally:
             self.text_bytes += size
 
 
-def _size(text: Any) -> int:
-    return text_bytes(text) if isinstance(text, str) else 0
+def _size(text: Any, measure: Callable[[str], int]) -> int:
+    return measure(text) if isinstance(text, str) else 0

@@ -137,6 +137,25 @@ async def test_a_process_that_dies_while_it_is_away_leaves_its_ends_to_the_next(
         await heir.close()
 
 
+async def test_who_buries_a_process_of_this_machine_reads_what_it_left(way, stores, account, tmp_path):
+    """A worker that is killed while the database is away is resolved by the one beside it, not by the next start."""
+    heir = await open_stores(way.url, StoresSettings(str(tmp_path), SECRET))
+    await stores.ledger.hold(request(account, "r"))
+    await way.cut()
+    settling = asyncio.ensure_future(stores.ledger.settle("r", 30, "provider", Usage(), "lab/model"))
+    await wait_for(lambda: list(tmp_path.glob("postgres-pending-*")))
+    settling.cancel()
+    await stores.lanes.stop()
+    await stores.database.close()
+    stores.closed = True
+    await way.open()
+    await heir.ledger.fail_over(stores.presence.lease.id)
+    assert (await heir.accounts.get_account(account.id)).balance == 970
+    assert not list(tmp_path.glob("postgres-pending-*"))
+    assert await heir.check() == []
+    await heir.close()
+
+
 async def test_every_connection_is_killed_again_and_again(way, stores, account, database_url):
     async def one(number):
         name = f"r{number}"

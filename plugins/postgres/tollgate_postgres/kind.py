@@ -7,19 +7,18 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gateway.api import GatewayFault
-from gateway.api.stores import Discrepancy, MigrationPlan, Snapshot, Stored, Stores, StoresSettings, inherited
+from gateway.api.stores import Discrepancy, MigrationPlan, Snapshot, Stored, Stores, StoresSettings
 from tollgate_postgres.check import check
 from tollgate_postgres.counters import PostgresCounters
 from tollgate_postgres.engine import REPORT_WITHIN, Database, away, is_away
 from tollgate_postgres.idempotency import PostgresIdempotency
 from tollgate_postgres.identity import PostgresAccounts, PostgresAudit, PostgresSessions
 from tollgate_postgres.keys import PostgresKeys
-from tollgate_postgres.lanes import JOURNALS, Lanes
+from tollgate_postgres.lanes import Lanes
 from tollgate_postgres.ledger import PostgresLedger
 from tollgate_postgres.logins import PostgresLogins
 from tollgate_postgres.notices import PostgresNotices
@@ -110,22 +109,6 @@ class PostgresStores(Stores):
     async def take_over(self, snapshot: Snapshot, told: Callable[[str, int], None]) -> None:
         """In one transaction, on a connection of its own."""
         await fill(self.database.url, snapshot, told)
-
-    async def settle_inheritance(self) -> None:
-        """Write the ends of calls that lie in the journals of processes of this machine that are gone. Raises
-        GatewayFault (503), keeping the journals, while the database is away."""
-        paths, operations = await asyncio.to_thread(inherited, Path(self.data), JOURNALS)
-        for operation in operations:
-            if operation["do"] == "record":
-                operation["inherited"] = True
-            try:
-                await self.lanes.for_request(operation["r"]).submit(operation)
-            except GatewayFault as fault:
-                if fault.status == 503:
-                    raise
-                # The lane has told of it. It would be refused again, and must not keep the gateway from starting.
-        for path in paths:
-            await asyncio.to_thread(path.unlink, missing_ok=True)
 
     async def close(self) -> None:
         """What cannot be written within some seconds stays in the journal."""
@@ -252,5 +235,5 @@ async def open_stores(
         data=settings.data,
     )
     await usage.make_partitions()
-    await stores.settle_inheritance()
+    await lanes.settle_inheritance()
     return stores

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.api import GatewayFault
-from gateway.api.stores import Journal
+from gateway.api.stores import Journal, inherited
 from tollgate_postgres.engine import WAIT_WITHIN, away, connect, is_away, is_conflict
 
 if TYPE_CHECKING:
@@ -260,6 +260,7 @@ class Lanes:
         journals = [Journal(Path(data) / f"{JOURNALS}{lease()}-{number}.jsonl") for number in range(count)]
         self._lanes = [Lane(database, number, lease, journal) for number, journal in enumerate(journals)]
         self._lane_of: dict[str, Lane] = {}
+        self._place = Path(data)
 
     def for_account(self, account_id: str, request_id: str) -> Lane:
         """The account's lane, which is the request's from now on."""
@@ -286,6 +287,22 @@ class Lanes:
         for lane in self._lanes:
             lane.send_marks()
         await asyncio.gather(*(lane.submit({"do": "dispatch", "r": ""}) for lane in self._lanes))
+
+    async def settle_inheritance(self) -> None:
+        """Write the ends of calls that lie in the journals of processes of this machine that are gone. Raises
+        GatewayFault (503), keeping the journals, while the database is away."""
+        paths, operations = await asyncio.to_thread(inherited, self._place, JOURNALS)
+        for operation in operations:
+            if operation["do"] == "record":
+                operation["inherited"] = True
+            try:
+                await self.for_request(operation["r"]).submit(operation)
+            except GatewayFault as fault:
+                if fault.status == 503:
+                    raise
+                # The lane has told of it. It would be refused again, and must not keep the gateway from starting.
+        for path in paths:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
 
     async def drain(self) -> None:
         """Wait until everything that was handed over is written."""

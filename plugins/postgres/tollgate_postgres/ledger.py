@@ -178,7 +178,8 @@ class PostgresLedger:
         self._lanes.forget(request_id)
 
     async def fail_over(self, lease: str) -> int:
-        """In pieces, so that running calls are not kept waiting."""
+        """In pieces, so that running calls are not kept waiting; those first whose end it left in its journal."""
+        await self._lanes.settle_inheritance()
         resolved = 0
         while done := await self._database.value(
             "SELECT gw_fail_over($1, $2, $3, $4)", lease, self._database.now(), CRASHED, _AT_ONCE, within=REPORT_WITHIN

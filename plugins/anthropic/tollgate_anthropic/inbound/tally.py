@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 
-from gateway.api import ChatTally, Fault, StreamItem, TextPattern, dict_of, dump, text_bytes, text_member, text_of
+from gateway.api import (
+    ChatTally,
+    Fault,
+    StreamItem,
+    TextPattern,
+    WrittenTokens,
+    dict_of,
+    dump,
+    text_bytes,
+    text_member,
+    text_of,
+)
 from tollgate_anthropic.reading import finish_of
 from tollgate_anthropic.usage import merge_usage, translate_usage
 
@@ -30,6 +42,7 @@ class MessagesTally:
         self._opening = True
         self._bytes = self._chunks = 0
         self._pattern = TextPattern(_TEXT, _text_only)
+        self._tokens = WrittenTokens()
 
     @property
     def usage(self) -> Json | None:
@@ -45,6 +58,11 @@ class MessagesTally:
     def text_bytes(self) -> int:
         """Bytes of text so far, as far as it is billed."""
         return self._bytes + self._chat.text_bytes
+
+    @property
+    def text_tokens(self) -> float:
+        """The tokens that all text so far is expected to make."""
+        return self._tokens.count + self._chat.text_tokens
 
     @property
     def chunks(self) -> int:
@@ -66,6 +84,8 @@ class MessagesTally:
         for item in items:
             if isinstance(item, bytes):
                 size = self._pattern.match(item)
+                if size > 0:
+                    self._tokens.add_bytes(self._pattern.text)
                 self._write(self._read(item) if size < 0 else size)
             elif isinstance(item, Fault):
                 break
@@ -92,9 +112,9 @@ class MessagesTally:
             self._opening = kind in _OPENINGS
         if kind == "content_block_delta":
             self._pattern.learn(item)
-            return _delta_size(event)
+            return _delta_size(event, self._tokens.add)
         if kind == "content_block_start":
-            return _block_size(dict_of(event.get("content_block")))
+            return _block_size(dict_of(event.get("content_block")), self._tokens.add)
         if kind == "message_start":
             merge_usage(self._counts, dict_of(event.get("message")).get("usage"))
             # The output that is told here is a placeholder.
@@ -109,20 +129,20 @@ class MessagesTally:
         return 0
 
 
-def _delta_size(event: Json) -> int:
+def _delta_size(event: Json, measure: Callable[[str], int]) -> int:
     delta = dict_of(event.get("delta"))
-    return sum(text_bytes(text_of(delta.get(name))) for name in _TEXTS)
+    return sum(measure(text_of(delta.get(name))) for name in _TEXTS)
 
 
 def _text_only(event: Json) -> int:
     """For `TextPattern`: a delta's size, -1 for other events."""
     if event.get("type") != "content_block_delta":
         return -1
-    return _delta_size(event)
+    return _delta_size(event, text_bytes)
 
 
-def _block_size(block: Json) -> int:
+def _block_size(block: Json, measure: Callable[[str], int]) -> int:
     """What the beginning of a block tells already: the names of tools that are called, and what came whole."""
-    size = text_bytes(text_of(block.get("name"))) + sum(text_bytes(text_of(block.get(name))) for name in _TEXTS[:2])
+    size = measure(text_of(block.get("name"))) + sum(measure(text_of(block.get(name))) for name in _TEXTS[:2])
     given = block.get("input")
-    return size + (len(dump(given).encode()) if isinstance(given, dict) and given else 0)
+    return size + (measure(dump(given)) if isinstance(given, dict) and given else 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import Fault, StreamItem, dict_of, dicts_of, dump, text_bytes
+from gateway.api import Fault, StreamItem, WrittenTokens, dict_of, dicts_of, dump
 from tollgate_google.grounding import searches_of
 from tollgate_google.reading import Reading, finish_of
 from tollgate_google.stream import place_of
@@ -25,7 +25,13 @@ class GenerateTally:
         self._counts: Json | None = None
         self._grounding: dict[int, Json] = {}
         self._blocked = False
+        self._tokens = WrittenTokens()
         self.opening = True
+
+    @property
+    def text_tokens(self) -> float:
+        """The tokens that all text so far is expected to make."""
+        return self._tokens.count
 
     @property
     def complete(self) -> bool:
@@ -65,7 +71,7 @@ class GenerateTally:
             at = place_of(candidate, place)
             self._reasons.setdefault(at, "")
             for part in dicts_of(dict_of(candidate.get("content")).get("parts")):
-                size += _part_size(part)
+                size += self._part_size(part)
                 opens = opens and not any(part.values())
             grounding = candidate.get("groundingMetadata")
             if isinstance(grounding, dict):
@@ -83,16 +89,15 @@ class GenerateTally:
             self._blocked, self.finish_reason = True, "content_filter"
             self.opening = False
 
-
-def _part_size(part: Json) -> int:
-    """Bytes of what the model wrote in a part: its text, or the call as it stands; not media."""
-    text = part.get("text")
-    if isinstance(text, str):
-        return text_bytes(text)
-    call = dict_of(part.get("functionCall") or part.get("function_call"))
-    if call:
-        name = call.get("name")
-        args = [call[key] for key in ("args", "partialArgs") if call.get(key)]
-        return (text_bytes(name) if isinstance(name, str) else 0) + sum(text_bytes(dump(given)) for given in args)
-    code = dict_of(part.get("executableCode")).get("code")
-    return text_bytes(code) if isinstance(code, str) else 0
+    def _part_size(self, part: Json) -> int:
+        """Bytes of what the model wrote in a part: its text, or the call as it stands; not media."""
+        text, add = part.get("text"), self._tokens.add
+        if isinstance(text, str):
+            return add(text)
+        call = dict_of(part.get("functionCall") or part.get("function_call"))
+        if call:
+            name = call.get("name")
+            args = [call[key] for key in ("args", "partialArgs") if call.get(key)]
+            return (add(name) if isinstance(name, str) else 0) + sum(add(dump(given)) for given in args)
+        code = dict_of(part.get("executableCode")).get("code")
+        return add(code) if isinstance(code, str) else 0
