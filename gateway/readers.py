@@ -155,9 +155,9 @@ class ResponsesReader(ChatReader):
     def measure(self, body: Json) -> Answer:
         """A response object with what it comes to."""
         chat = chat_from_response(body, completion_id="", model=self.call.model, created=0)
-        written = estimate_output_tokens(chat)
-        reason = finish_reason_of(body)
         usage = usage_of_response(body)
+        written = estimate_output_tokens(chat, usage=usage)
+        reason = finish_reason_of(body)
         return Answer(body, self.dialect, usage, reason, written, shorten_response, unfold_response)
 
     def open_tally(self, choices: int) -> Tally:
@@ -263,8 +263,9 @@ def measure_chat(body: Json) -> Answer:
     choices = body.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     reason = str(first.get("finish_reason") or "") if isinstance(first, dict) else ""
-    written = estimate_output_tokens(body)
-    return Answer(body, "chat", find_usage(body), reason, written, shorten_completion, _chunks)
+    usage = find_usage(body)
+    written = estimate_output_tokens(body, usage=usage)
+    return Answer(body, "chat", usage, reason, written, shorten_completion, _chunks)
 
 
 def _chunks(body: Json) -> list[StreamItem]:

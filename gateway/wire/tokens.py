@@ -139,22 +139,27 @@ def _density(texts: Iterable[str]) -> float:
     return max(written.count * 4 / size, 1.0) if size else 1.0
 
 
-def estimate_output_tokens(completion: Mapping[str, Any], weights: Weights = EXPECTED) -> int:
+def estimate_output_tokens(
+    completion: Mapping[str, Any], weights: Weights = EXPECTED, *, usage: Mapping[str, Any] | None = None
+) -> int:
     """The expected tokens of an answer, whole or folded so far: text, reasoning, refusals, transcripts and tool calls
-    of all choices; at least 1 when there is any. Reasoning that the provider keeps to itself cannot be seen, so it is
-    not counted. Never raises."""
-    size = _Size()
+    of all choices, by their script; at least 1 when there is any. Reasoning that the provider keeps to itself cannot be
+    seen, so it is not counted. usage: what was told of it, in the names of chat; where that counts the output, four
+    bytes are a token here, which takes a fifth of the time. Never raises."""
+    told = usage.get("completion_tokens") if usage is not None else None
+    size, written = _Size(), None if type(told) is int and told > 0 else WrittenTokens()
     choices = completion.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         message = choice.get("message") if _is_object(choice) else None
         if _is_object(message):
-            _measure_answer(message, size)
+            _measure_answer(message, size, text_bytes if written is None else written.add)
     size.base = 0
-    return size.weigh(weights)
+    dense = 0.0 if written is None else written.count * 4 - size.text
+    return size.weigh(weights) + math.ceil(max(dense, 0.0) * weights.text)
 
 
-def _measure_answer(message: Mapping[str, Any], size: _Size) -> None:
-    size.text += written_bytes(message)
+def _measure_answer(message: Mapping[str, Any], size: _Size, measure: Callable[[str], int]) -> None:
+    size.text += written_bytes(message, measure)
     calls = message.get("tool_calls")
     if not calls and "function_call" not in message:
         return
