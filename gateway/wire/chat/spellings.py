@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.wire.chat.messages import SAID_BESIDE_CONTENT
+from gateway.wire.chat.messages import SAID_BESIDE_CONTENT, calls_told_twice
 
 Json = dict[str, Any]
 
@@ -51,6 +51,11 @@ def _restate_message(message: Json) -> bool:
         message["content"] = ""
         return True
     changed = _restate_calls(message)
+    twice = calls_told_twice(message)
+    if twice:
+        content = [part for at, part in enumerate(content or ()) if at not in twice]
+        message["content"] = content or None
+        changed = True
     for part in content if isinstance(content, list) else ():
         if isinstance(part, dict):
             changed = _restate_part(part) or changed
@@ -68,6 +73,8 @@ def _restate_part(part: Json) -> bool:
         part.update(type="image_url", image_url={"url": link, **({"detail": detail} if detail is not None else {})})
     elif kind == "input_file":
         file = {name: part.pop(name) for name in _FILE if part.get(name) is not None}
+        if "file_url" in file:  # chat has no place for it, but servers that take one read it there
+            file.setdefault("file_data", file["file_url"])
         part.update(type="file", file=file)
     else:
         return False

@@ -16,7 +16,10 @@ from gateway.wire.chat.spellings import restate
 ASK = {"role": "user", "content": "q"}
 USE = {"id": "c", "function": {"name": "f", "arguments": "{}"}}
 TYPED = {**USE, "type": "function"}
+SAID, RESULT = {"type": "text", "text": "a"}, {"role": "tool", "tool_call_id": "c", "content": "r"}
+BLOCK = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
 LINK = "https://example.com/a.png"
+ADDRESS = {"file_url": LINK, "file_data": LINK}
 PAPER = {"file_data": "data:application/pdf;base64,JVBERi0=", "filename": "a.pdf"}
 TOOLS = [{"type": "function", "function": {"name": "f"}}]
 
@@ -57,6 +60,12 @@ def opened(**members: Any) -> dict[str, Any]:
                                                     {"type": "image_url", "image_url": {"url": LINK}},
                                                     {"type": "file", "file": PAPER}]},
                        {"role": "assistant", "content": [{"type": "text", "text": "a"}]}]}),
+        ({"messages": [ASK, {"role": "assistant", "content": [SAID, BLOCK], "tool_calls": [TYPED]}, RESULT]},
+         {"messages": [ASK, {"role": "assistant", "content": [SAID], "tool_calls": [TYPED]}, RESULT]}),
+        ({"messages": [ASK, {"role": "assistant", "content": [BLOCK], "tool_calls": [TYPED]}, RESULT]},
+         {"messages": [ASK, {"role": "assistant", "content": None, "tool_calls": [TYPED]}, RESULT]}),
+        ({"messages": [{"role": "user", "content": [{"type": "input_file", "file_url": LINK}]}]},
+         {"messages": [{"role": "user", "content": [{"type": "file", "file": ADDRESS}]}]}),
         ({"tools": [{"type": "function", "name": "f", "parameters": {}, "strict": False}],
           "tool_choice": {"type": "function", "name": "f"}},
          {"tools": [{"type": "function", "function": {"name": "f", "parameters": {}, "strict": False}}],
