@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.registry import Collector
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.samples import Sample
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
+CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
+"""Of what `render` makes: prometheus_client's `CONTENT_TYPE_LATEST`, whose module stands beside a web server."""
 _SAME_IN_EACH = frozenset({"gateway_target_cooling"})
 
 Families = list[list[Any]]
@@ -60,6 +60,8 @@ def keep(gone: Families | None, last: Families) -> Families:
 
 def render(families: Families, more: Sequence[Metric] = ()) -> bytes:
     """The page."""
+    from prometheus_client.exposition import generate_latest  # brings a web server: only for whoever reads metrics
+
     return generate_latest(_Fixed(families, more))
 
 

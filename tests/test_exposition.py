@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from gateway.exposition import keep, merge, render, snapshot
+from gateway.exposition import CONTENT_TYPE, keep, merge, render, snapshot
 
 
 def process(count: int, gauge: int, cooling: int) -> CollectorRegistry:
@@ -21,6 +22,10 @@ def process(count: int, gauge: int, cooling: int) -> CollectorRegistry:
 
 def lines(page: bytes) -> list[str]:
     return [line for line in page.decode().splitlines() if not line.startswith("#")]
+
+
+def test_the_page_is_of_the_type_that_is_said() -> None:
+    assert CONTENT_TYPE == CONTENT_TYPE_LATEST
 
 
 def test_counters_and_histograms_are_sums_and_gauges_those_of_the_living() -> None:

@@ -14,10 +14,13 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import NoReturn
 
+from gateway.deferred import defer
 from gateway.errors import CallerFault, ConfigFault, Fault
 
 _SERVING = ("serve", "reload")
 """Commands of `gateway.cli.serve`, which need none of the other modules."""
+_IN_PARTS = ("aiohttp", "prometheus_client")
+"""Packages of which a gateway uses a part."""
 _MISTAKEN = 400
 """The status of a fault that is the command line's: what it names can be no such thing."""
 
@@ -106,6 +109,8 @@ def _spared_collector(*, forever: bool) -> Iterator[None]:
 
 def build_parser(command: str = "") -> argparse.ArgumentParser:
     """The whole command line. command: the one that will be run; for those that serve, the others are left out."""
+    for package in _IN_PARTS:
+        defer(package)
     from gateway.cli import serve
     from gateway.cli.version import ShowVersion
 

@@ -63,7 +63,6 @@ _PATTERNS: Mapping[str, str] = {
     r"^[A-Z]{3}$": "must be three capital letters, such as EUR",
     r"^[a-z][a-z0-9]{0,15}_$": "must be small letters and digits and end in an underscore, such as mghp_",
     r"^[a-z0-9.-]+$": "must be a domain in small letters, such as example.org",
-    r"^[\w.-]{1,64}$": "must be a name of up to 64 letters, digits and . _ -",
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$": "must be a name of up to 64 letters, digits and . _ -",
 }
 """What the patterns of the gateway's own sections mean, for people."""

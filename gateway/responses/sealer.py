@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import secrets
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing import TYPE_CHECKING, Any
 
 from gateway.errors import CallerFault
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 Json = dict[str, Any]
 
@@ -24,7 +25,14 @@ class Sealer:
     """key: 32 bytes, a subkey of the server secret."""
 
     def __init__(self, key: bytes) -> None:
-        self._cipher = AESGCM(key)
+        self._key = key
+
+    @functools.cached_property
+    def _cipher(self) -> AESGCM:
+        # Made when it is used: the library takes 7 MB, and most gateways never compact.
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        return AESGCM(self._key)
 
     def seal(self, account_id: str, summary: str) -> str:
         """The `encrypted_content` of a `compaction` item: AES-GCM, bound to the account."""
@@ -35,6 +43,8 @@ class Sealer:
 
     def unseal(self, account_id: str, sealed: str, path: str) -> str:
         """The summary. Raises CallerFault, naming `path`, for what was not sealed here, for this account."""
+        from cryptography.exceptions import InvalidTag
+
         try:
             raw = base64.b64decode(sealed.removeprefix(TAG), altchars=b"-_", validate=True)
             return self._cipher.decrypt(raw[:_NONCE], raw[_NONCE:], account_id.encode()).decode()

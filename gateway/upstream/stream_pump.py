@@ -80,7 +80,7 @@ class WholeReply:
         """The caller left or the attempt is given up: end the exchange now."""
         self._watchdog.stop()
         exchange, self.exchange = self.exchange, None
-        if exchange is not None:
+        if exchange is not None and self.exchange is None:
             exchange.cancel()
 
     def _fail(self, fault: Fault) -> None:
@@ -129,6 +129,7 @@ class StreamPump:
         # Items that came with those that used up what is paid for; and whether nothing comes after them.
         self._waiting: list[StreamItem] = []
         self._over = False
+        self._late: Fault | None = None  # why nothing more will come, should the answer not be whole
         self.meter: Callable[[], None] | None = None
         self.limit: OutputLimit | None = None
         self.overran = False
@@ -160,6 +161,9 @@ class StreamPump:
     def end(self, fault: Fault | None) -> None:
         if self.ended:
             return
+        if self._answered:
+            # It may be whole all the same: some servers break the connection off behind it, without an end mark.
+            self._late, fault = fault, None
         if fault is None:
             try:
                 items = self._reading.end(self.limit)
@@ -175,7 +179,7 @@ class StreamPump:
             self.exchange = None
             self._conclude()
         elif not self.ended:
-            self._finish(fault)
+            self._finish(self._late or fault)
 
     def deliver(self, items: list[StreamItem]) -> None:
         """Take items that were decoded elsewhere (`gateway.upstream.fan_out`)."""
@@ -273,7 +277,9 @@ class StreamPump:
         if self.ended or self._waiting or not (self._over or self._reading.done):
             return
         whole = self._reading.done or self.tally.complete
-        self._finish(None if whole else cut("the stream ended without a finish_reason"))
+        if self._late is not None:
+            whole = whole and bool(self.tally.finish_reason)  # a sound only ends with its connection
+        self._finish(None if whole else self._late or cut("the stream ended without a finish_reason"))
 
     def _pass_on(self, items: list[StreamItem]) -> None:
         tally = self.tally
@@ -330,8 +336,12 @@ class StreamPump:
         self._outlet = self.meter = None
 
     def _expire(self, fault: Fault) -> None:
-        if not self.ended:
-            self._finish(fault)
+        if self.ended:
+            return
+        exchange = self.exchange
+        self.end(fault)
+        if exchange is not None:
+            exchange.cancel()
 
     def _keep_alive(self) -> None:
         if self._outlet is not None:

@@ -204,6 +204,11 @@ strict: true
         ("providers: {server: {api_key: 12345}}",
          "1: providers.server.api_key: must be text: put it in quotes (found a value that is not shown)"),
         ("models: 5", "1: models: must be a section with `name:` lines"),
+        ("usage: {tag_metadata: [équipe_1, 'a b']}",
+         '1: usage.tag_metadata[1]: must be a name of up to 64 letters, digits and . _ - (found "a b")'),
+        (f"usage: {{tag_metadata: [{65 * 'a'}]}}",
+         "1: usage.tag_metadata[0]: must be a name of up to 64 letters, digits and . _ - "
+         f'(found "{57 * "a"}...")'),
     ],
 )  # fmt: skip
 def test_problems(problems, text, expected):

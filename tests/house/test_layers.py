@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 FLOORS = (
-    "errors aside certificates claim wire profile explanation text_filter records price call costs provider "
+    "deferred errors aside certificates claim wire profile explanation text_filter records price call costs provider "
     "transcripts readers plain_readers sending quirks operations dialect plain_dialect text_dialect inbound payments "
     "tools credentials stores journal config storage catalog fetch hookspecs counting api pluginload pipeline "
     "upstream runner logs exposition metrics siblings budgets discovery host provider_files batch_object batch_bill "

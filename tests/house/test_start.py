@@ -40,7 +40,6 @@ NEEDED = frozenset(
         "aiosqlite",
         "annotated_types",
         "attr",
-        "cryptography",
         "frozenlist",
         "httptools",
         "idna",
@@ -63,6 +62,7 @@ SERVING = frozenset(
 )
 # What some command or plugin needs, and costs tens of milliseconds.
 HEAVY = frozenset({"statistics", "unittest.mock", "multiprocessing", "tomllib", "rich", "jinja2", "pdb", "doctest"})
+HEAVY |= {"aiohttp.client", "aiohttp.connector", "prometheus_client.exposition", "http.server", "wsgiref"}
 OWN = ("gateway", "tollgate_")
 # Found beside others without costing anything: namespaces, and what the interpreter's environment brings.
 BESIDE = frozenset(

@@ -147,3 +147,20 @@ async def test_an_opening_is_nothing_of_an_answer_until_it_has_waited_for_long(p
     pump.attach(outlet)
     assert b'"role"' in outlet.data
     pump.close()
+
+
+@pytest.mark.parametrize("how", ["silence", "reset"])
+@pytest.mark.parametrize("whole", [True, False])
+async def test_an_answer_is_whole_although_its_connection_stays_open_or_breaks(
+    pump: StreamPump, how: str, whole: bool
+) -> None:
+    done = did(pump)
+    pump.data(word("a") + (END if whole else b""))
+    fault = UpstreamFault("x", code="y")
+    if how == "silence":
+        pump._expire(fault)
+        assert done == ["cancel"]
+    else:
+        pump.end(fault)
+    assert pump.ended
+    assert pump.fault is (None if whole else fault)

@@ -16,7 +16,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
-from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp import web
+from aiohttp.http import HttpVersion10, HttpVersion11
 
 from gateway.errors import CallerFault, Fault, GatewayFault
 from gateway.wire.errors.render import error_bytes

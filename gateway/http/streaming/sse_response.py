@@ -7,7 +7,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
+from aiohttp.http import HttpVersion11
 
 from gateway.dialect import EVENT_STREAM, KEEP_ALIVE
 from gateway.errors import Fault
