@@ -55,7 +55,7 @@ def _without(schema: Schema, names: tuple[str, ...]) -> Schema:
 
 
 def _flattened(root: Schema, beside: list[str]) -> Schema:
-    properties, required = dict(root["properties"]), list(root.get("required") or ())
+    properties, required = dict(root["properties"]), _required(root)
     for branch in _branches(root, "allOf"):
         _add_properties(properties, branch)
         required += _required(branch)
@@ -68,8 +68,11 @@ def _flattened(root: Schema, beside: list[str]) -> Schema:
     made = {**_without(root, _BESIDE), "properties": properties}
     if required:
         made["required"] = list(dict.fromkeys(required))
-    note = orjson.dumps({key: root[key] for key in beside}).decode()
-    if len(note) <= _LONGEST_NOTE:
+    try:
+        note = orjson.dumps({key: root[key] for key in beside}).decode()
+    except orjson.JSONEncodeError:  # numbers beyond 64 bits, or too deep
+        note = ""
+    if 0 < len(note) <= _LONGEST_NOTE:
         made["description"] = f"{root.get('description') or ''}\nMust also match: {note}".strip()
     return made
 
@@ -107,4 +110,4 @@ def _add_properties(properties: Schema, branch: Mapping[str, Any]) -> None:
 
 def _required(branch: Mapping[str, Any]) -> list[Any]:
     given = branch.get("required")
-    return given if isinstance(given, list) else []
+    return [name for name in given if isinstance(name, str)] if isinstance(given, list) else []

@@ -71,3 +71,12 @@ def test_all_of_several_requires_what_each_requires() -> None:
 def test_what_leads_nowhere_adds_nothing_and_a_long_note_is_left_out() -> None:
     given = {"type": "object", "anyOf": [{"$ref": "#/$defs/Gone"}, {"$ref": "#"}, True, {"enum": ["x" * 3000]}]}
     assert function_parameters(given) == EMPTY
+
+
+@pytest.mark.parametrize("required", [5, "ab", [{}, 1, "a"]])
+def test_nonsense_of_a_caller_is_no_failure_of_the_gateway(required: Any) -> None:
+    branches = [{"required": required, "properties": {"a": {"maximum": 2**80}}}]
+    made = function_parameters({"type": "object", "required": required, "anyOf": branches})
+    assert made["properties"] == {"a": {"maximum": 2**80}}
+    assert made.get("required", []) in ([], ["a"], required)
+    assert "description" not in made
