@@ -98,6 +98,7 @@ from gateway.wire.embeddings import embedding_input_tokens
 from gateway.wire.errors.parse import fault_from_openai_error, fault_from_stream_event, is_too_long
 from gateway.wire.event_decoder import EventDecoder, JsonEventDecoder
 from gateway.wire.exact_json import load_exact
+from gateway.wire.function_parameters import function_parameters
 from gateway.wire.json_schema import Component, is_closed
 from gateway.wire.kept_ids import kept_ids
 from gateway.wire.lenient import (
@@ -303,6 +304,7 @@ __all__ = [
     "fold",
     "fold_stream",
     "form_of_body",
+    "function_parameters",
     "get_request",
     "has_uploads",
     "hookimpl",

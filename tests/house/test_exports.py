@@ -169,6 +169,7 @@ find_usage
 fold
 fold_stream
 form_of_body
+function_parameters
 get_request
 has_uploads
 hookimpl

@@ -375,7 +375,12 @@ async def test_metrics_without_a_token_are_for_this_machine_only(site: Any) -> N
 async def test_what_goes_upstream(fine: Any) -> None:
     body = {
         "temperature": 0.5,
-        "tools": [{"type": "function", "function": {"name": "f", "parameters": {}, "x_new": 1}}],
+        "tools": [
+            {
+                "type": "function",
+                "function": {"name": "f", "parameters": {"type": "object", "properties": {}}, "x_new": 1},
+            }
+        ],
         "x_unknown": {"deep": [1, 2.5, None, "\u00fc"]},
         "metadata": {"a": "b"},
         "user": "someone",

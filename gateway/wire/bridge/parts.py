@@ -109,7 +109,13 @@ def _from_image(part: Mapping[str, Any]) -> Part:
 
 
 def _from_file(part: Mapping[str, Any]) -> Part:
-    return {"type": "input_file", **_rest(part["file"]), **_rest(part, "file")}
+    file = _rest(part["file"])
+    data = file.get("file_data")
+    if isinstance(data, str) and data.startswith(("http://", "https://")):
+        # Chat has no place for a document's address, so it stands where the content would; one source only is taken.
+        del file["file_data"]
+        file.setdefault("file_url", data)
+    return {"type": "input_file", **file, **_rest(part, "file")}
 
 
 def _from_video(part: Mapping[str, Any]) -> Part:

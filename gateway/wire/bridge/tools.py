@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from gateway.wire.function_parameters import function_parameters
 from gateway.wire.validators import refuse
 
 Json = dict[str, Any]
@@ -165,7 +166,10 @@ def tools_from_chat(tools: Sequence[Mapping[str, Any]]) -> list[Json]:
                 custom["format"] = {"type": "grammar", **grammar} if isinstance(grammar, Mapping) else dict(given)
             made.append(custom)
         else:
-            made.append({"type": kind, "parameters": None, "strict": False, **_without(inner)})
+            function = {"type": kind, "parameters": None, "strict": False, **_without(inner)}
+            if function["parameters"] is not None:
+                function["parameters"] = function_parameters(function["parameters"])
+            made.append(function)
     return made
 
 

@@ -96,6 +96,26 @@ def _check_assistant(path: str, message: dict[str, Any]) -> None:
         value = message.get(name)
         if value is not None:
             check(f"{path}.{name}", value)
+    told = calls_told_twice(message)
+    if told:
+        refuse(f"{path}.content[{told[0]}].type", "the call stands in tool_calls too; send it there only")
+
+
+def calls_told_twice(message: dict[str, Any]) -> list[int]:
+    """Where the content of an assistant's valid message tells calls that stand in `tool_calls` as well: SDKs that keep
+    Anthropic's blocks as the content do so, and an id that comes twice is refused there."""
+    content, calls = message.get("content"), message.get("tool_calls")
+    if not isinstance(content, list) or not isinstance(calls, list):
+        return []
+    ids = {call.get("id") for call in calls if isinstance(call, dict) and isinstance(call.get("id"), str)}
+    return [
+        at
+        for at, part in enumerate(content)
+        if isinstance(part, dict)
+        and part.get("type") == "tool_use"
+        and isinstance(part.get("id"), str)
+        and part["id"] in ids
+    ]
 
 
 def _check_arguments(path: str, value: Any) -> None:

@@ -43,6 +43,14 @@ def test_definitions(built: Any) -> None:
     assert call.dropped == []
 
 
+def test_alternatives_at_the_top_of_a_schema_are_refused_there(built: Any) -> None:
+    one, other = ({"properties": {name: {"type": "string"}}, "required": [name]} for name in "ab")
+    out, _ = built({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"oneOf": [one, other]}}}]})
+    schema = out["tools"][0]["input_schema"]
+    assert (schema["type"], schema["properties"]) == ("object", {"a": {"type": "string"}, "b": {"type": "string"}})
+    assert not schema.keys() & {"oneOf", "required"}
+
+
 def test_strict_is_reported_where_a_model_cannot_keep_it(built: Any) -> None:
     out, call = built({"tools": [function("add", strict=True)]}, model="claude-sonnet-4-0")
     assert "strict" not in out["tools"][0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gateway.api import as_dict, as_text
+from gateway.api import as_dict, as_text, function_parameters
 
 from .draft import Draft, refuse
 
@@ -81,13 +81,9 @@ def _tool(draft: Draft, tool: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def _schema(parameters: Any, path: str) -> dict[str, Any]:
-    """A tool's `input_schema`: Anthropic wants `type: object` said, OpenAI lets the schema be left out."""
-    if parameters is None or parameters == {}:
-        return {"type": "object", "properties": {}}
-    schema = as_dict(parameters, path)
+    """A tool's `input_schema`: Anthropic wants an object's, OpenAI lets the schema be left out."""
+    schema = as_dict(function_parameters(parameters), path)
     kind = schema.get("type")
-    if kind is None:
-        return {"type": "object", **{key: value for key, value in schema.items() if key != "type"}}
     if kind != "object":
         raise refuse(f"{path}.type", f"must be 'object', not {str(kind)[:40]!r}: the arguments of a tool are an object")
     return schema

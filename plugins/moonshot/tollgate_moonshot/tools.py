@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import allowed_tools_of, as_dict, as_list, as_text
+from gateway.api import allowed_tools_of, as_dict, as_list, as_text, function_parameters
 
 from .draft import Draft, refuse
 from .thinking import stop_thinking
@@ -76,7 +76,7 @@ def _tool(draft: Draft, tool: Any, path: str) -> dict[str, Any]:
     function = {key: value for key, value in function.items() if value is not None}
     as_text(function.get("name"), f"{path}.function.name")
     # Required there, optional at OpenAI.
-    function.setdefault("parameters", {"type": "object", "properties": {}})
+    function["parameters"] = function_parameters(function.get("parameters"))
     return {**kept, "type": "function", "function": function}
 
 

@@ -20,7 +20,10 @@ from gateway.api import Call, CallerFault, Upload, UpstreamRequest, form_of_body
 from gateway.testing import make_call, make_target
 
 USER = [{"role": "user", "content": "Hi"}]
-TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}, "strict": True}}
+TOOL = {
+    "type": "function",
+    "function": {"name": "f", "parameters": {"type": "object", "properties": {}}, "strict": True},
+}
 NAMED = {"type": "function", "function": {"name": "f"}}
 ANSWER = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}, "strict": True}}
 ASSISTANT = {"role": "assistant", "content": "a"}

@@ -12,6 +12,8 @@ from gateway.api import Call, CallerFault, GatewayFault, Target, UpstreamRequest
 from gateway.testing import make_call, make_target
 
 MESSAGES = [{"role": "user", "content": "Hello!"}]
+SCHEMA: dict[str, Any] = {"type": "object", "properties": {}}
+EITHER = {**SCHEMA, "anyOf": [{"required": ["a"]}, {"properties": {"b": {"type": "string"}}}]}
 
 
 def provider(**settings: Any) -> OpenAIProvider:
@@ -28,6 +30,27 @@ def build(of: OpenAIProvider, upstream: str, body: dict[str, Any], **more: Any) 
     return orjson.loads(request.body), call
 
 
+def parameters_of(given: Any, of: OpenAIProvider, dialect: str) -> Any:
+    function = {"name": "f", **({} if given is None else {"parameters": given})}
+    tool = {"type": "function", "function": function} if dialect == "chat" else {"type": "function", **function}
+    body = {"messages": MESSAGES} if dialect == "chat" else {"input": "Hello!"}
+    call = make_call({"model": "openai/x", **body, "tools": [tool]}, dialect=dialect)
+    sent = orjson.loads(of.prepare(call, make_target("gpt-4.1")).request.body)["tools"][0]
+    assert call.body["tools"][0] == tool  # another target may take it as it is
+    return (sent["function"] if dialect == "chat" else sent).get("parameters")
+
+
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+@pytest.mark.parametrize(("of", "flat"), [(provider(), True), (local(), False)], ids=["openai", "other"])
+def test_schemas_of_functions_that_a_server_would_refuse(of: OpenAIProvider, flat: bool, dialect: str) -> None:
+    assert parameters_of({"type": "object"}, of, dialect) == SCHEMA
+    assert parameters_of({}, of, dialect) == SCHEMA
+    # The Responses API has a value for it: null.
+    assert parameters_of(None, of, dialect) == (SCHEMA if dialect == "chat" else None)
+    made = parameters_of(EITHER, of, dialect)
+    assert ("anyOf" not in made, "b" in made["properties"]) == (flat, flat)
+
+
 @pytest.mark.parametrize("nothing", [{}, {"tools": []}, {"tools": None}])
 def test_what_is_said_about_no_tools_is_left_out(nothing: dict[str, Any]) -> None:
     out, call = build(local(), "m", {**nothing, "tool_choice": "auto", "parallel_tool_calls": False})
@@ -38,7 +61,7 @@ def test_what_is_said_about_no_tools_is_left_out(nothing: dict[str, Any]) -> Non
 def test_what_the_dialects_share_goes_through_untouched() -> None:
     given = {
         "messages": [{"role": "developer", "content": "x", "novel": 1}],
-        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}, "strict": True}}],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": SCHEMA, "strict": True}}],
         "temperature": 0.25,
         "seed": 7,
         "metadata": {"a": "b"},

@@ -125,7 +125,7 @@ class OpenAIProvider:
     def prepare_chat(self, call: Call, target: Target) -> Attempt:
         """A chat completion."""
         check_members(call.body, target)
-        body = chat_body(call, target.upstream, self.quirks.of(target))
+        body = chat_body(call, target.upstream, self.quirks.of(target), official=self._official)
         if self._official and "messages" in body:
             body["messages"] = without_foreign_members(body["messages"], call)
             if "web_search_options" in body:

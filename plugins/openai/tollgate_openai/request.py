@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.api import EFFORTS, Call, CallerFault, nearest_effort
+from gateway.api import EFFORTS, Call, CallerFault, function_parameters, nearest_effort
 from tollgate_openai.quirks import NEUTRAL, Quirks, reasoning_is_on
 
 _LIMITS: tuple[str, ...] = ("max_completion_tokens", "max_tokens")
@@ -17,8 +17,8 @@ _ABOUT_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 _MISSING = object()
 
 
-def chat_body(call: Call, upstream: str, quirks: Quirks) -> dict[str, Any]:
-    """The body for `upstream` (the model's name there).
+def chat_body(call: Call, upstream: str, quirks: Quirks, *, official: bool) -> dict[str, Any]:
+    """The body for `upstream` (the model's name there). official: the server is OpenAI's own.
 
     Appends to `call.dropped` what the model does not tolerate. Raises CallerFault instead when the call is strict.
     """
@@ -29,6 +29,7 @@ def chat_body(call: Call, upstream: str, quirks: Quirks) -> dict[str, Any]:
     _set_effort(body, call, quirks)
     _mend_messages(body, quirks)
     _drop_no_tools(body)
+    mend_tools(body, flat=official)
     refused = quirks.unsupported
     if reasoning_is_on(quirks, body.get("reasoning_effort")):
         refused += quirks.while_reasoning
@@ -123,6 +124,32 @@ def _drop_no_tools(body: dict[str, Any]) -> None:
     if not body.get("tools") and not _ABOUT_TOOLS.isdisjoint(body):
         for name in _ABOUT_TOOLS:
             body.pop(name, None)
+
+
+def mend_tools(body: dict[str, Any], *, flat: bool) -> None:
+    """Schemas that a server's own check of the request would refuse, see `function_parameters`. flat: OpenAI's, which
+    takes no alternatives; other servers may, and hold the model to them."""
+    tools = body.get("tools")
+    if isinstance(tools, list):
+        mended = [_with_parameters(tool, flat) for tool in tools]
+        if any(new is not old for new, old in zip(mended, tools, strict=True)):
+            body["tools"] = mended
+
+
+def _with_parameters(tool: Any, flat: bool) -> Any:
+    if not isinstance(tool, dict) or tool.get("type", "function") != "function":
+        return tool
+    function = tool.get("function", tool)  # the Responses API says it without a frame
+    if not isinstance(function, dict):
+        return tool
+    given = function.get("parameters")
+    if function is tool and given is None:
+        return tool  # a value of its own there, and nothing is left out
+    parameters = function_parameters(given, flat=flat)
+    if parameters is given:
+        return tool
+    mended = {**function, "parameters": parameters}
+    return mended if function is tool else {**tool, "function": mended}
 
 
 def _has_empty_call(message: Any) -> bool:

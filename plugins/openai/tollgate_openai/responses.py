@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.api import EFFORTS, Call, CallerFault, nearest_effort
 from tollgate_openai.quirks import Quirks, reasoning_is_on
-from tollgate_openai.request import drop_parameter, report
+from tollgate_openai.request import drop_parameter, mend_tools, report
 
 LEAST_OUTPUT = 16
 """The least `max_output_tokens` that OpenAI takes."""
@@ -35,6 +35,7 @@ def responses_body(call: Call, upstream: str, quirks: Quirks, *, table: bool) ->
         if call.max_output < LEAST_OUTPUT:
             call.answer_headers["x-gateway-clamped"] = f"max_tokens={LEAST_OUTPUT}; reason=model"
     _set_effort(body, call, quirks)
+    mend_tools(body, flat=table)
     if table and quirks.reasons == "never":
         _without_reasoning(body, call)
     reasoning = body.get("reasoning")

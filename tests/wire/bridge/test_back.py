@@ -27,6 +27,7 @@ from gateway.wire.responses.request import validate_responses
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "responses"
 Json = dict[str, Any]
+WHOLE = {"type": "object", "properties": {}}
 
 _SCHEMAS = orjson.loads((FIXTURES / "openai-schemas.json").read_bytes())["$defs"]
 CREATE = Draft202012Validator({"$ref": "#/$defs/CreateResponse", "$defs": _SCHEMAS})
@@ -89,7 +90,7 @@ ROWS: list[tuple[Json, Json, list[str]]] = [
     ({"n": 1, "modalities": ["text"], "store": True}, {}, []),
     (
         {"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}], "tool_choice": "required"},
-        {"tools": [{"type": "function", "parameters": {}, "strict": False, "name": "f"}], "tool_choice": "required"},
+        {"tools": [{"type": "function", "parameters": WHOLE, "strict": False, "name": "f"}], "tool_choice": "required"},
         [],
     ),
     (
@@ -156,6 +157,14 @@ def test_every_parameter_has_its_row(given_body: Json, expected: Json, dropped: 
     body, notes = back(**given_body)
     assert body == {**FIXED, "input": QUESTION, **expected}
     assert notes == dropped
+
+
+@pytest.mark.parametrize("file", [{"file_data": "https://a.example/x.pdf"}, {"file_url": "https://a.example/x.pdf"}])
+def test_the_address_of_a_document_is_its_only_source(file: Json) -> None:
+    both = {"file_data": "https://a.example/x.pdf", **file, "filename": "x.pdf"}
+    body, _ = responses_from_chat({"messages": [{"role": "user", "content": [{"type": "file", "file": both}]}]})
+    made = {"type": "input_file", "filename": "x.pdf", "file_url": "https://a.example/x.pdf"}
+    assert body["input"][0]["content"] == [made]
 
 
 def test_logprobs_are_included() -> None:
