@@ -9,6 +9,7 @@ in Russian, Chinese and Hindi, 0.3 to 0.7 in emoji, and up to 1 in letters witho
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -75,6 +76,8 @@ _RARE = (
 basic plane, private ones, combining marks, rare scripts from U+1000 on, Tibetan."""
 _VIETNAMESE = (b"\xe1\xba", b"\xe1\xbb")
 """Among those from U+1000 on, letters that have their tokens."""
+_TURN = re.compile(rb"[A-Za-z](?=[0-9])|[0-9](?=[A-Za-z])")
+"""Where letters and digits meet: at every second or fourth place of hexadecimal and base64, and once in `page00017`."""
 _FEW_MARKS = 4
 """Of one punctuation mark in a piece; more of it is a row, which is few tokens."""
 _PIECE, _LONGEST = 64, 512
@@ -140,7 +143,9 @@ def written_tokens(text: bytes) -> float:
     per_letter, per_digit = _PER_USUAL, _PER_NUMBER
     if written > 8 and upper * 20 >= written * 19:
         per_letter = _PER_CAPITAL
-    elif upper * 4 > written > 8 or (digits * 4 > written > 3 * spaces and digits > 3):
+    elif upper * 4 > written > 8 or (
+        digits * 4 > written > 3 * spaces and digits > 3 and len(_TURN.findall(text)) * 7 > written + digits
+    ):
         per_letter, per_digit = _PER_MACHINE_LETTER, _PER_MACHINE_DIGIT
     elif not marks:
         per_digit = _PER_PLAIN_DIGIT

@@ -45,3 +45,9 @@ def test_what_is_written_is_counted_by_its_script(name: str, size: int) -> None:
     really = len(get_encoding("o200k_base").encode_ordinary(text))
     assert really * 0.75 <= made.count
     assert made.count <= (really * 1.6 if name in DENSE else len(text.encode()) * 0.36)
+
+
+def test_a_number_at_the_end_of_a_word_is_no_identifier() -> None:
+    written = WrittenTokens()
+    written.add("".join(f"page{number:05} " for number in range(100)))
+    assert 250 <= written.count <= 300, "three tokens each: ` page`, three digits, two digits"
