@@ -38,7 +38,7 @@ class StreamMeter:
         self._asking = False
         # What was covered when the answer was no, -1 while it never was; and whether it was used up by then.
         self._refused = self._final = False
-        self._ask_at = (call.covered or 0) // 2
+        self._ask_at = self._far = (call.covered or 0) // 2
         self._held_back = False
 
     def look(self) -> None:
@@ -50,7 +50,7 @@ class StreamMeter:
             return
         tally = self._pump.tally
         ask_at = self._ask_at
-        if tally.chunks < ask_at and tally.text_bytes < ask_at and not (self._held_back or tally.usage):
+        if tally.chunks < ask_at and tally.text_bytes < self._far and not (self._held_back or tally.usage):
             return  # nearly always: far from what is covered, which is more than where it asks
         if tally.complete:  # only its usage is still to come
             self._pump.hold_back(False)
@@ -60,9 +60,13 @@ class StreamMeter:
             if used_up and self._final:
                 self._pump.stop()
                 return
-            if used_up or (not self._refused and self._count(2) >= self._ask_at):
+            counted = self._count(2)
+            if used_up or (not self._refused and counted >= ask_at):
                 self._asking = True
                 self._spawn(self._ask(covered, used_up), f"extend {self._call.id}")
+            elif counted < ask_at:
+                # No byte is more than a token, so until then nothing needs to be counted.
+                self._far = tally.text_bytes + ask_at - counted
         self._held_back = used_up
         self._pump.hold_back(used_up)
 
@@ -86,7 +90,7 @@ class StreamMeter:
         gained = 0 if now is None else now - covered
         if granted and (now is None or gained > 0):
             self._refused = self._final = False
-            self._ask_at = 0 if now is None else now - gained // 2
+            self._ask_at, self._far = (0 if now is None else now - gained // 2), 0
         else:
             self._refused = True
             self._final = used_up

@@ -87,21 +87,25 @@ _PIECE, _LONGEST = 64, 512
 class WrittenTokens:
     """The tokens that the texts of a stream are expected to make, a quarter of their bytes at least.
 
-    Pieces are mostly of one word: some together cost less to look at than each of them, and tell more. What came since
-    the last 64 bytes counts a quarter.
+    Pieces are mostly of one word: many together cost less to look at than each of them, and tell more. Fewer than 64
+    bytes count a quarter.
     """
 
-    __slots__ = ("_pieces", "_size", "_tokens")
+    __slots__ = ("_pieces", "_rest", "_size", "_tokens")
 
     def __init__(self) -> None:
         self._tokens = 0.0
         self._pieces: list[bytes] = []
         self._size = 0
+        self._rest: float | None = 0.0
 
     @property
     def count(self) -> float:
         """So far."""
-        return self._tokens + self._size * _PER_USUAL
+        if self._rest is None:
+            few = self._size < _PIECE
+            self._rest = self._size * _PER_USUAL if few else _all_written(b"".join(self._pieces))
+        return self._tokens + self._rest
 
     def add(self, text: str) -> int:
         """Take a piece; its bytes."""
@@ -114,12 +118,16 @@ class WrittenTokens:
         """The same, of UTF-8."""
         self._pieces.append(text)
         self._size += len(text)
-        if self._size >= _PIECE:
-            text = b"".join(self._pieces)
-            for start in range(0, len(text), _LONGEST):
-                self._tokens += written_tokens(text[start : start + _LONGEST])
+        self._rest = None
+        if self._size >= _LONGEST:
+            self._tokens += _all_written(b"".join(self._pieces))
             self._pieces.clear()
             self._size = 0
+            self._rest = 0.0
+
+
+def _all_written(text: bytes) -> float:
+    return sum(written_tokens(text[start : start + _LONGEST]) for start in range(0, len(text), _LONGEST))
 
 
 def written_tokens(text: bytes) -> float:

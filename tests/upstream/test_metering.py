@@ -158,3 +158,26 @@ async def test_a_stream_that_ended_while_it_was_asked_is_left_alone() -> None:
     metered.pump.ended = True
     await metered.answer()
     assert metered.pump.stopped == 0
+
+
+@pytest.mark.parametrize(("each", "most"), [(24, 12), (4, 12), (1, 52)])
+async def test_far_from_the_cover_nothing_is_counted(monkeypatch: pytest.MonkeyPatch, each: int, most: int) -> None:
+    """Text of many bytes a token is counted again when it may be used up, and not with each event."""
+    stream, counted = Metered(10_000), 0
+    count = StreamMeter._count
+
+    def noted(meter: StreamMeter, bytes_per_token: int) -> int:
+        nonlocal counted
+        counted += 1
+        return count(meter, bytes_per_token)
+
+    monkeypatch.setattr(StreamMeter, "_count", noted)
+    for _ in range(49):
+        stream.pump.tally.text_bytes += each if stream.pump.tally.text_bytes + each < 98 else 0
+        stream.meter.look()
+    assert stream.asked == []
+    assert counted <= most
+    stream.pump.tally.text_bytes = 100
+    stream.meter.look()
+    await stream.answer()
+    assert stream.asked == [25], "and not a byte too late"
