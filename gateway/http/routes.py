@@ -41,6 +41,7 @@ class Routes(RouteTable):
         super().__init__(prefixes)
         self._calls: set[tuple[str, str]] = set()
         self._dialects: dict[str, InboundDialect] = {}
+        self._roads: dict[str, InboundDialect] = {}
         self._hub_only: frozenset[str] = frozenset()
 
     def add_dialect(
@@ -50,6 +51,7 @@ class Routes(RouteTable):
         own = getattr(dialect, "own_header", "")
         if own:
             self._dialects[own] = dialect
+            self._roads.update((road, dialect) for road in self._own_roads(template, api))
 
         async def handler(context: RequestContext) -> web.StreamResponse:
             if context.server is not None:
@@ -60,6 +62,13 @@ class Routes(RouteTable):
 
         self.add(method, template, handler, *operations, api=api)
         self._calls.update((method, prefix + template) for prefix in (self.prefixes if api else ("",)))
+
+    def _own_roads(self, template: str, api: bool) -> list[str]:
+        """Below which paths a dialect is alone that takes calls under `template`: the same folder outside of the API,
+        and what follows its path within, unless places stand there, which OpenAI's dialect may have too."""
+        if not api:
+            return [template[: template.index("/", 1) + 1]] if template.count("/") > 1 else []
+        return [] if "{" in template else [f"{prefix}{template}/" for prefix in self.prefixes]
 
     def keep_to_hub(self, *folders: str) -> None:
         """What stands in these folders of the API so far speaks OpenAI's dialect, and other dialects have something of
@@ -86,9 +95,12 @@ class Routes(RouteTable):
         return handler
 
     def _speaker(self, context: RequestContext) -> InboundDialect | None:
-        """The dialect whose clients alone send a header that this request has; None for OpenAI's."""
-        headers = context.request.headers
-        return next((dialect for header, dialect in self._dialects.items() if header in headers), None)
+        """The dialect whose clients alone send a header that this request has, or ask below such a path; None for
+        OpenAI's."""
+        headers, path = context.request.headers, context.request.rel_url.raw_path + "/"
+        sent = (dialect for header, dialect in self._dialects.items() if header in headers)
+        asked = (dialect for road, dialect in self._roads.items() if path.startswith(road))
+        return next(sent, None) or next(asked, None)
 
     def find_call(self, raw_path: str) -> tuple[Handler, str, dict[str, str]]:
         """The handler, template and places of a route that takes model calls by POST. Raises CallerFault."""

@@ -225,6 +225,9 @@ async def test_each_line_is_checked_as_the_call_that_it_is(tmp_path: Path, fake_
                     await client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
             with pytest.raises(openai.BadRequestError, match="endpoint"):
                 await client.batches.create(input_file_id="x", endpoint="/v1/videos", completion_window="24h")
+            other = {**line("a", "/v1/responses"), "body": {"model": "fake/model", "input": "Hi"}}
+            with pytest.raises(openai.BadRequestError, match=f"use {CHAT}"):
+                await make(client, other, endpoint="/v1/responses")
             with pytest.raises(openai.NotFoundError):
                 await client.batches.create(input_file_id="file-of-eve", endpoint=CHAT, completion_window="24h")
         assert provider.batches == {}

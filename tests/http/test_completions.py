@@ -139,6 +139,7 @@ async def test_only_texts_no_chat(tmp_path: Path, fake_upstream: FakeUpstream) -
         for path, body in (
             ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}]}),
             ("/v1/responses", {"input": "Hi"}),
+            ("/v1/responses/input_tokens", {"input": "Hi"}),
         ):
             status, _, raw = await gateway.post(path, {"model": "fake/model", **body})
             error = orjson.loads(raw)["error"]

@@ -180,3 +180,21 @@ async def test_a_client_is_told_in_its_own_words_what_is_not_here(serve: Any, he
         assert answer.status == 404
         assert told(answer.json)
     assert (await send(site, "GET", "/v1/files", key_of(site))).json["object"] == "list"
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/v1beta/files/one", lambda body: body["error"]["status"] == "NOT_FOUND"),
+        ("/v1beta/operations", lambda body: body["error"]["status"] == "NOT_FOUND"),
+        ("/api/v1/messages/batches", lambda body: body["error"]["type"] == "not_found_error"),
+        ("/v1/messagesbatches", lambda body: body["error"]["code"] == "not_found"),
+    ],
+)
+async def test_a_path_that_one_dialect_has_tells_whose_client_asks(serve: Any, path: str, told: Any) -> None:
+    """Clients that are no SDK send none of its headers."""
+    site = await serve()
+    for method in ("GET", "POST", "DELETE"):
+        answer = await send(site, method, path, key_of(site))
+        assert answer.status == 404
+        assert told(answer.json)

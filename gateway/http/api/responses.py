@@ -152,8 +152,8 @@ async def count_input(context: RequestContext) -> web.StreamResponse:
     await runner.identify()
     body = await context.read_json()
     await context.aside(check_request, {**body, "background": None})
-    resolution = context.runtime.catalog.resolve(body.get("model") or None)
-    call.model, call.candidates = resolution.model, resolution.candidates
+    call.model = body.get("model") or ""
+    context.resolve(call)
     # Not before there is a model to be judged.
     await runner.check_access()
     conversation = ResponsesCall(call, {**body, "background": None, "stream": None}, services)

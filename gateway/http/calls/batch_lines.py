@@ -28,7 +28,7 @@ from gateway.http.calls.tools import plan_tools
 from gateway.http.server.request_context import RequestContext
 from gateway.responses.dialect import ResponsesCall
 from gateway.runner.lifecycle import CallRunner
-from gateway.wire.batches import BatchLine, line_fault, write_line
+from gateway.wire.batches import ENDPOINTS, BatchLine, line_fault, write_line
 from gateway.wire.spend_tags import spend_tags
 
 _AT_ONCE = 8
@@ -141,10 +141,10 @@ class _Checker:
         provider = runtime.batches.provider(target.provider)
         if len(requests) != 1:
             raise CallerFault("n: this model gives one choice for each request of a batch.", param="n")
-        if provider.batch_url(requests[0]) != self._endpoint:
+        if (url := provider.batch_url(requests[0])) != self._endpoint:
+            fix = url if url in ENDPOINTS else "another endpoint"
             raise CallerFault(
-                f"model: at its provider, '{call.model}' is asked in another way than by {self._endpoint}; use another "
-                "endpoint.",
+                f"model: at its provider, '{call.model}' is asked in another way than by {self._endpoint}; use {fix}.",
                 param="model",
                 code="unsupported_operation",
             )

@@ -19,8 +19,13 @@ from .operations import GET_MODEL, LIST_MODELS, operations
 
 Handler = Callable[..., Awaitable[Any]]
 
-TEMPLATES = (("/models/{id...}", True), ("/v1beta/models/{id...}", False), ("/v1beta/{provider}/{id...}", False))
-"""Where, and whether below the API's prefixes; the first is also that of `GET /models/{id}`."""
+TEMPLATES = (
+    ("/models/{id...}", True),
+    ("/v1beta/models/{id...}", False),
+    ("/v1beta/{provider}/{id...}:{method}", False),
+)
+"""Where, and whether below the API's prefixes; the first is also that of `GET /models/{id}`. The last holds the colon,
+so that Google's other paths (`files/NAME`, `operations/NAME`) are none of ours for any method."""
 
 _METHODS = ("generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents")
 
@@ -29,7 +34,7 @@ def add_routes(router: Router) -> None:
     """Register the routes of this dialect."""
     dialect = GenerateDialect()
     for template, api in TEMPLATES:
-        described = operations(template.removesuffix("/{id...}"))
+        described = operations(template.partition("/{id...}")[0])
         router.add_dialect("POST", template, dialect, *described, api=api)
         calls = router.serving("POST", template, api=api)
         if calls is not None:
@@ -47,7 +52,9 @@ def _handler(dialect: GenerateDialect, calls: Handler) -> Handler:
         context.dialect = dialect  # in which the faults below are told
         query = context.query
         refuse_key_in_url(context)
-        model, method = split_path("/".join(context.values.values()))
+        places = dict(context.values)
+        last = f":{places.pop(METHOD)}" if METHOD in places else ""
+        model, method = split_path("/".join(places.values()) + last)
         if method not in _METHODS:
             raise CallerFault(
                 f"The method {method[:60]!r} is not known here; there are {', '.join(_METHODS)}.",
