@@ -17,6 +17,9 @@ from gateway.call import Call
 from gateway.provider import written_output
 from gateway.upstream.stream_pump import StreamPump
 
+_UNTOLD = 48
+"""Tokens by which a count by script may grow at once: three quarters of the bytes that it leaves for later."""
+
 
 class StreamMeter:
     """Watches one stream. extend: asks for more, with the tokens that would be billed now. spawn: runs that in a task
@@ -65,8 +68,9 @@ class StreamMeter:
                 self._asking = True
                 self._spawn(self._ask(covered, used_up), f"extend {self._call.id}")
             elif counted < ask_at:
-                # No byte is more than a token, so until then nothing needs to be counted.
-                self._far = tally.text_bytes + ask_at - counted
+                # No byte is more than a token, so until then nothing needs to be counted, but for those at the end that
+                # `WrittenTokens` takes for a quarter of one until there are enough to tell.
+                self._far = tally.text_bytes + ask_at - counted - _UNTOLD
         self._held_back = used_up
         self._pump.hold_back(used_up)
 

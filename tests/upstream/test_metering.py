@@ -40,9 +40,9 @@ class Pump:
 class Metered:
     """A stream whose call covers 100 tokens. gains: what each question brings; an exception is raised."""
 
-    def __init__(self, *gains: int | Exception | None) -> None:
+    def __init__(self, *gains: int | Exception | None, cover: int = 100) -> None:
         self.call = make_call()
-        self.call.covered = 100
+        self.call.covered = cover
         self.pump = Pump()
         self.asked: list[int] = []
         self.tasks: list[Coroutine[Any, Any, None]] = []
@@ -160,10 +160,9 @@ async def test_a_stream_that_ended_while_it_was_asked_is_left_alone() -> None:
     assert metered.pump.stopped == 0
 
 
-@pytest.mark.parametrize(("each", "most"), [(24, 12), (4, 12), (1, 52)])
-async def test_far_from_the_cover_nothing_is_counted(monkeypatch: pytest.MonkeyPatch, each: int, most: int) -> None:
+async def test_far_from_the_cover_nothing_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Text of many bytes a token is counted again when it may be used up, and not with each event."""
-    stream, counted = Metered(10_000), 0
+    stream, counted = Metered(10_000, cover=10_000), 0
     count = StreamMeter._count
 
     def noted(meter: StreamMeter, bytes_per_token: int) -> int:
@@ -172,12 +171,24 @@ async def test_far_from_the_cover_nothing_is_counted(monkeypatch: pytest.MonkeyP
         return count(meter, bytes_per_token)
 
     monkeypatch.setattr(StreamMeter, "_count", noted)
-    for _ in range(49):
-        stream.pump.tally.text_bytes += each if stream.pump.tally.text_bytes + each < 98 else 0
-        stream.meter.look()
-    assert stream.asked == []
-    assert counted <= most
-    stream.pump.tally.text_bytes = 100
-    stream.meter.look()
+    for _ in range(999):
+        stream.relay(1, each=10)
+    assert stream.tasks == []
+    assert 0 < counted <= 60
+    stream.relay(1, each=10)
     await stream.answer()
-    assert stream.asked == [25], "and not a byte too late"
+    assert stream.asked == [2500], "and not a byte too late"
+
+
+async def test_a_count_that_grows_at_once_is_seen_in_time() -> None:
+    """Text that was taken for prose while there was little of it, and is a token for each byte."""
+    stream = Metered(10_000)
+    stream.pump.tally.text_tokens = 0.0  # type: ignore[attr-defined]
+    for size in range(1, 200):
+        stream.pump.tally.text_bytes = size
+        stream.pump.tally.text_tokens = size / 4 if size < 64 else float(size)  # type: ignore[attr-defined]
+        stream.meter.look()
+        assert bool(stream.tasks) is (size >= 64), size
+        if stream.tasks:
+            break
+    await stream.answer()
