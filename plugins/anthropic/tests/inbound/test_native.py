@@ -11,7 +11,9 @@ import orjson
 import pytest
 from tollgate_anthropic import AnthropicProvider, Settings
 from tollgate_anthropic.inbound import MessagesDialect
+from tollgate_anthropic.inbound.folding import fold_events
 from tollgate_anthropic.inbound.native import MESSAGES
+from tollgate_anthropic.inbound.repair import right_block
 from tollgate_anthropic.usage import translate_usage
 
 from gateway.api import Call, CallerFault, Fault, StreamItem, UpstreamReply, seal
@@ -410,3 +412,20 @@ def test_an_answer_that_the_gateway_cuts_ends_for_its_length() -> None:
 
 def recorded_events(body: bytes) -> list[Json]:
     return [orjson.loads(line[5:]) for line in body.splitlines() if line.startswith(b"data:") and b"[DONE]" not in line]
+
+
+def test_an_input_as_a_text_is_read_as_that_of_every_other_call():
+    block = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": '{"a": "one\ntwo"}'}
+    assert right_block(block, set(), "")["input"] == {"a": "one\ntwo"}
+    assert right_block({**block, "input": "soon"}, set(), "")["input"] == {"INVALID_JSON": "soon"}
+    assert right_block({**block, "input": " "}, set(), "")["input"] == {}
+    events = [
+        {"type": "content_block_start", "index": 0, "content_block": {**block, "input": {}}},
+        {
+            "type": "content_block_delta",
+            "index": 0,
+            "delta": {"type": "input_json_delta", "partial_json": '{"a": "one\n'},
+        },
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": 'two"}'}},
+    ]
+    assert fold_events(events)["content"][0]["input"] == {"a": "one\ntwo"}

@@ -257,11 +257,11 @@ class ContentWriter:
         block = self.content[-1]
         for member, pieces in self._pieces.items():
             text = "".join(pieces)
-            block[member] = _input(text) if member == "input" else block[member] + text
+            block[member] = input_of(text) if member == "input" else block[member] + text
         self._pieces = {}
 
 
-def _input(arguments: str) -> Json:
+def input_of(arguments: str) -> Json:
     """The `input` of a tool call. What the model did not write as a JSON object is wrapped into one, under the name
     that Anthropic's page on fine-grained tool streaming uses for it."""
     try:
@@ -269,6 +269,6 @@ def _input(arguments: str) -> Json:
         writable(parsed)
     except (orjson.JSONDecodeError, UpstreamFault):
         parsed = arguments
-    if parsed is None or parsed == "":
+    if parsed is None or not arguments.strip():
         return {}
     return parsed if isinstance(parsed, dict) else {"INVALID_JSON": arguments}

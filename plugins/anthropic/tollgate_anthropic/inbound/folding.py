@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import orjson
-
 from gateway.api import dict_of, load_exact, text_of
 from tollgate_anthropic.usage import merge_usage
+
+from .blocks import input_of
 
 Json = dict[str, Any]
 
@@ -61,8 +61,5 @@ class _Block:
 
     def whole(self) -> Json:
         if self._input:
-            try:
-                self._block["input"] = load_exact(self._input.encode())
-            except orjson.JSONDecodeError:
-                self._block["input"] = {"INVALID_JSON": self._input}
+            self._block["input"] = input_of(self._input)
         return self._block

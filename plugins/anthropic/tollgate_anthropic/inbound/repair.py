@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-import orjson
-
 from gateway.api import dict_of, dump, load_exact, nonsense, text_of
 from tollgate_anthropic.reading import finish_of
+
+from .blocks import input_of
 
 Json = dict[str, Any]
 
@@ -65,17 +65,10 @@ def right_block(block: Json, ids: set[str], seed: str) -> Json:
         identity = "toolu_" + hashlib.sha256(f"{seed}:{len(ids)}".encode("utf-8", "replace")).hexdigest()[:24]
     ids.add(identity)
     if isinstance(given, str):
-        given = _read(given)
+        given = input_of(given)
     if identity == block.get("id") and given is block.get("input") and isinstance(given, dict):
         return block
     return {**block, "id": identity, "input": given if isinstance(given, dict) else {}}
-
-
-def _read(text: str) -> Any:
-    try:
-        return load_exact(text.encode())
-    except orjson.JSONDecodeError:
-        return {"INVALID_JSON": text} if text.strip() else {}
 
 
 class StreamRepair:
