@@ -156,7 +156,7 @@ class Rounds:
             self._note(found)
         if found.sent.covered is not None and found.pump is not None:
             meter = StreamMeter(found.sent, found.pump, self._pipeline.extend, self._host.spawn, self._log)
-            found.pump.meter = meter.look
+            found.pump.meter = meter
             meter.look()
         return found
 

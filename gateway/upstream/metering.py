@@ -22,8 +22,8 @@ _UNTOLD = 48
 
 
 class StreamMeter:
-    """Watches one stream. extend: asks for more, with the tokens that would be billed now. spawn: runs that in a task
-    of the process."""
+    """Watches one stream; implements `gateway.upstream.stream_pump.Meter`. extend: asks for more, with the tokens that
+    would be billed now. spawn: runs that in a task of the process."""
 
     def __init__(
         self,
@@ -41,8 +41,9 @@ class StreamMeter:
         self._asking = False
         # What was covered when the answer was no, -1 while it never was; and whether it was used up by then.
         self._refused = self._final = False
-        self._ask_at = self._far = (call.covered or 0) // 2
-        self._held_back = False
+        self._ask_at = (call.covered or 0) // 2
+        # No byte is more than a token.
+        self.from_chunks = self.from_bytes = self._ask_at
 
     def look(self) -> None:
         """Something was relayed."""
@@ -52,9 +53,7 @@ class StreamMeter:
             self._pump.hold_back(False)
             return
         tally = self._pump.tally
-        ask_at = self._ask_at
-        if tally.chunks < ask_at and tally.text_bytes < self._far and not (self._held_back or tally.usage):
-            return  # nearly always: far from what is covered, which is more than where it asks
+        self.from_bytes = 0
         if tally.complete:  # only its usage is still to come
             self._pump.hold_back(False)
             return
@@ -64,14 +63,14 @@ class StreamMeter:
                 self._pump.stop()
                 return
             counted = self._count(2)
-            if used_up or (not self._refused and counted >= ask_at):
+            if used_up or (not self._refused and counted >= self._ask_at):
                 self._asking = True
                 self._spawn(self._ask(covered, used_up), f"extend {self._call.id}")
-            elif counted < ask_at:
+            elif counted < self._ask_at:
                 # No byte is more than a token, so until then nothing needs to be counted, but for those at the end that
                 # `WrittenTokens` takes for a quarter of one until there are enough to tell.
-                self._far = tally.text_bytes + ask_at - counted - _UNTOLD
-        self._held_back = used_up
+                self.from_chunks = self._ask_at
+                self.from_bytes = tally.text_bytes + self._ask_at - counted - _UNTOLD
         self._pump.hold_back(used_up)
 
     def _count(self, bytes_per_token: int) -> int:
@@ -94,7 +93,7 @@ class StreamMeter:
         gained = 0 if now is None else now - covered
         if granted and (now is None or gained > 0):
             self._refused = self._final = False
-            self._ask_at, self._far = (0 if now is None else now - gained // 2), 0
+            self._ask_at = 0 if now is None else now - gained // 2
         else:
             self._refused = True
             self._final = used_up

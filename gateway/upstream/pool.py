@@ -221,7 +221,7 @@ class PooledTransport:
 class _Exchange:
     """One request and its answer; implements `gateway.provider.Exchange`."""
 
-    __slots__ = ("_sink", "connect", "connection", "dialling", "origin", "over", "paused", "payload", "pool")
+    __slots__ = ("connect", "connection", "dialling", "origin", "over", "paused", "payload", "pool", "sink")
 
     def __init__(self, pool: PooledTransport, origin: Origin, payload: bytes, sink: Sink) -> None:
         self.pool = pool
@@ -232,7 +232,7 @@ class _Exchange:
         self.dialling: asyncio.Task[None] | None = None
         self.over = False
         self.paused = False
-        self._sink: Sink = sink
+        self.sink: Sink = sink
 
     def pause(self) -> None:
         self.paused = True
@@ -248,7 +248,7 @@ class _Exchange:
         if self.over:
             return
         self.over = True
-        self._sink = NOBODY
+        self.sink = NOBODY
         if self.connection is not None:
             self.connection.abort("cancelled")
         elif self.dialling is not None:
@@ -258,11 +258,7 @@ class _Exchange:
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
         if not self.over:
-            self._sink.head(status, headers)
-
-    def data(self, chunk: bytes) -> None:
-        if not self.over:
-            self._sink.data(chunk)
+            self.sink.head(status, headers)
 
     def end(self) -> None:
         self._finish(None)
@@ -275,7 +271,7 @@ class _Exchange:
         if not self.over:
             self.over = True
             # Sink and exchange know each other: without this, each answer would stay until cycles are collected.
-            sink, self._sink = self._sink, NOBODY
+            sink, self.sink = self.sink, NOBODY
             sink.end(fault)
 
 
@@ -355,7 +351,8 @@ class _Connection(asyncio.Protocol):
             if self._body:
                 body = b"".join(self._body)
                 self._body.clear()
-                exchange.data(body)
+                if not exchange.over:
+                    exchange.sink.data(body)
         except (httptools.HttpParserUpgrade, httptools.HttpParserError) as error:
             if isinstance(error, httptools.HttpParserCallbackError):
                 self._sink_failed(error)

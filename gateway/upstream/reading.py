@@ -94,6 +94,11 @@ class StreamReading:
         """The dialect's own end marker was seen."""
         return self._decoder is not None and self._decoder.done
 
+    @property
+    def decoder(self) -> StreamDecoder | None:
+        """What reads the bytes of a stream just as they come; None when there is more to do with them."""
+        return self._decoder if self._begun and self._inflater is None else None
+
     def head(self, status: int, headers: Mapping[str, str]) -> None:
         if status >= 300 or not self._reader.is_stream(headers):
             self._body = CollectedBody(status, headers, self._limits.max_reply)

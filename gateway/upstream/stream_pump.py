@@ -8,7 +8,7 @@ slowly, its socket pauses the upstream's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 from gateway.dialect import Relay, keep_alive_of
@@ -18,6 +18,7 @@ from gateway.upstream.output_limit import OutputLimit
 from gateway.upstream.proxied import cut
 from gateway.upstream.reading import CollectedBody, StreamReading, let_go
 from gateway.upstream.timeouts import Limits, Watchdog
+from gateway.wire.chat.straight import StraightChunks, goes_straight, straight_chunks
 
 
 class Outlet(Protocol):
@@ -38,6 +39,19 @@ class Attempted(Protocol):
 
     def give_up(self) -> None:
         """Nobody waits for it any more; after its end this says nothing."""
+
+
+class Meter(Protocol):
+    """Who looks how much of the stream is paid for (`gateway.upstream.metering.StreamMeter`).
+
+    from_chunks, from_bytes: of the tally; nothing needs to be looked at before either is reached, or there is a usage.
+    """
+
+    from_chunks: int
+    from_bytes: int
+
+    def look(self) -> None:
+        """Something was relayed."""
 
 
 class WholeReply:
@@ -105,7 +119,7 @@ class StreamPump:
     Before `attach`, what should go to the caller waits in a backlog; afterwards it is written straight through.
     `started`: something of an answer is (or was) ready for the caller; an opening (`Tally.opening`) waits for what it
     opens, for `quiet` seconds at most. `ended`: nothing more will come; `fault` says why.
-    `meter`: called after each piece that was relayed, None for nobody.
+    `meter`: looks at what was relayed, None for nobody.
     `tally`: what the stream came to so far; sees every item before the relay does.
     `attempt`: told once how it ended, None for nobody.
     `limit`: of the output that its provider was told, None for none; `overran`: it went on all the same, and was ended.
@@ -130,12 +144,14 @@ class StreamPump:
         self._waiting: list[StreamItem] = []
         self._over = False
         self._late: Fault | None = None  # why nothing more will come, should the answer not be whole
-        self.meter: Callable[[], None] | None = None
+        self.meter: Meter | None = None
         self.limit: OutputLimit | None = None
         self.overran = False
         self._answered = False
         self._waiter: asyncio.Future[None] | None = None
         self._watchdog = Watchdog(limits, deadline, self._expire, self._keep_alive, quiet)
+        self._straight: StraightChunks | None = None
+        self._goes_straight: bool | None = None  # not known before the first event
 
     # The sink's side, called by the transport.
 
@@ -148,6 +164,14 @@ class StreamPump:
     def data(self, chunk: bytes) -> None:
         if self.ended:
             return
+        straight = self._straight
+        if straight is not None:
+            ready = straight.take(chunk)
+            if ready is not None:
+                self._watchdog.touch_through()
+                self._outlet.write(ready)  # type: ignore[union-attr]  # who has a straight way has an outlet
+                self._look()
+                return
         self._watchdog.touch_in()
         try:
             items = self._reading.feed(chunk)
@@ -157,6 +181,8 @@ class StreamPump:
         self._relay(items)
         if self._reading.done:
             self._conclude()
+        elif self._goes_straight is not False:
+            self._straight = self._find_straight()
 
     def end(self, fault: Fault | None) -> None:
         if self.ended:
@@ -269,6 +295,17 @@ class StreamPump:
                 return
             self._pass_on([item])
 
+    def _find_straight(self) -> StraightChunks | None:
+        """The way of the next event, if it is like those before."""
+        decoder = self._reading.decoder
+        if decoder is None or self._outlet is None or self._waiting:
+            return None
+        if self._goes_straight is None:
+            self._goes_straight = goes_straight(decoder, self.tally, self.relay)
+            if not self._goes_straight:
+                return None
+        return straight_chunks(decoder, self.tally, self.relay, self._straight)
+
     def _is_near_limit(self, more: int) -> bool:
         return self.limit is not None and self.limit.is_near(self.tally, more)
 
@@ -298,15 +335,17 @@ class StreamPump:
         if fault is not None:
             self._finish(fault)
             return
-        limit = self.limit
-        if limit is not None and (tally.chunks > limit.tokens or tally.text_bytes > limit.text or tally.usage):
-            # Nearly always far from it.
-            if limit.is_passed(tally):
-                self.overran = True
-                self.stop()
-                return
-        if self.meter is not None:
-            self.meter()
+        self._look()
+
+    def _look(self) -> None:
+        """May the stream go on, after what was relayed? Nearly always it is far from everything."""
+        tally, limit, meter = self.tally, self.limit, self.meter
+        chunks, size, usage = tally.chunks, tally.text_bytes, tally.usage
+        if limit is not None and (chunks > limit.tokens or size > limit.text or usage) and limit.is_passed(tally):
+            self.overran = True
+            self.stop()
+        elif meter is not None and (chunks >= meter.from_chunks or size >= meter.from_bytes or usage):
+            meter.look()
 
     def _start(self) -> None:
         """What waits is for the caller, and no other try can take its place."""

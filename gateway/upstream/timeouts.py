@@ -73,6 +73,10 @@ class Watchdog:
         """Bytes went to the caller."""
         self.last_out = self._loop.time()
 
+    def touch_through(self) -> None:
+        """Bytes came from upstream, not the first, and went to the caller."""
+        self.last_in = self.last_out = self._loop.time()
+
     def suspend(self, on: bool) -> None:
         """While the caller does not read, we do not read from upstream, so its silence is not its fault."""
         self.suspended = on

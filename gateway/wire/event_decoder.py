@@ -41,6 +41,11 @@ class EventDecoder:
         self._mender = Mender()
         self._over = False
 
+    @property
+    def is_between(self) -> bool:
+        """Whether the next byte begins an event: all that was fed so far is handed on."""
+        return not (self._over or self.done or self._mender.holds or self._events.holds)
+
     def clean_with(self, clean: Callable[[Fault], Fault]) -> None:
         """Apply this to every fault, unless something was given before."""
         self._clean = self._clean or clean

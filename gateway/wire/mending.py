@@ -65,6 +65,11 @@ class Mender:
     def __init__(self) -> None:
         self._half = b""
 
+    @property
+    def holds(self) -> bool:
+        """Whether half of a pair waits for the event with the other."""
+        return bool(self._half)
+
     def mend(self, payload: bytes) -> bytes:
         """The event's JSON, itself when nothing is wrong with it or nothing helps."""
         # Looks that cost next to nothing; most events need no other.

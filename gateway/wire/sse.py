@@ -55,6 +55,11 @@ class EventReader:
         self._after_cr = False  # the last byte fed was a CR, already taken as a line end: drop an LF that follows
         self._id = ""
 
+    @property
+    def holds(self) -> bool:
+        """Whether something of the next event, or of a line end, may have come already."""
+        return bool(self._tail) or self._after_cr or not self._begun
+
     def feed(self, data: bytes) -> list[Event]:
         """Take the next bytes; return the events they completed. Events without a `data:` line are not events."""
         events = []

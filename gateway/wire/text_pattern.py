@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -28,31 +28,40 @@ _MOST_LESSONS = 16
 """Events of one stream that are taken for a pattern. A stream that follows none is parsed instead."""
 
 
+class Surroundings(NamedTuple):
+    """What stands before the text of an event, between it and the padding that one provider adds, and after that.
+    Without padding `middle` is all that follows the text, and `tail` is None."""
+
+    head: bytes
+    middle: bytes
+    tail: bytes | None
+
+
 class TextPattern:
     """The pattern of one stream.
+
+    around: what all its events have in common, None while that is not known.
 
     member: finds candidates for the text, its inside as group 1: `text_member("content")`. size: of the text in a
     parsed event in bytes, or -1 when there is more of interest in the event than its text. text: of the last event that
     followed the pattern, in UTF-8.
     """
 
-    __slots__ = ("_head", "_lessons", "_member", "_middle", "_size", "_tail", "text")
+    __slots__ = ("_lessons", "_member", "_size", "around", "text")
 
     def __init__(self, member: re.Pattern[bytes], size: Callable[[dict[str, Any]], int]) -> None:
         self._member = member
         self._size = size
-        # What stands before the text, between it and the padding that one provider adds, and after that. Without
-        # padding `_middle` is all that follows the text, and `_tail` is None.
-        self._head: bytes | None = None
-        self._middle = b""
-        self._tail: bytes | None = None
+        self.around: Surroundings | None = None
         self._lessons = _MOST_LESSONS
         self.text = b""
 
     def match(self, event: bytes) -> int:
         """Bytes in UTF-8 of the text of an event that follows the pattern; -1 when it does not."""
-        head = self._head
-        if head is None or not event.startswith(head):
+        if self.around is None:
+            return -1
+        head, middle, tail = self.around
+        if not event.startswith(head):
             return -1
         start = len(head)
         end = event.find(b'"', start)
@@ -60,15 +69,14 @@ class TextPattern:
             if len(event) > _LONGEST:
                 return -1
             end = _INSIDE.match(event, start).end()  # type: ignore[union-attr]  # it matches the empty text, too
-        tail = self._tail
         if tail is None:
-            if event[end:] != self._middle:
+            if event[end:] != middle:
                 return -1
         else:
-            after = end + len(self._middle)
+            after = end + len(middle)
             last = len(event) - len(tail)
             if not (
-                event.startswith(self._middle, end)
+                event.startswith(middle, end)
                 and after <= last
                 and event.endswith(tail)
                 and _plain(event[after:last]) is not None
@@ -91,7 +99,7 @@ class TextPattern:
         if not self._lessons or len(event) > _LONGEST:
             return
         self._lessons -= 1
-        self._head = None
+        self.around = None
         texts = list(self._member.finditer(event))
         if len(texts) != 1:
             return
@@ -105,11 +113,11 @@ class TextPattern:
         end = middle + (b"" if tail is None else tail)
         # Nothing else is counted in such an event, and all of the text is.
         if self._probe(head + end) == 0 and self._probe(head + _MARK.encode() + end) == text_bytes(_MARK):
-            self._head, self._middle, self._tail = head, middle, tail
+            self.around = Surroundings(head, middle, tail)
 
     def forget(self) -> None:
         """Follow no pattern from here on: events that look alike may no longer mean the same."""
-        self._head = None
+        self.around = None
         self._lessons = 0
 
     def _probe(self, data: bytes) -> int:

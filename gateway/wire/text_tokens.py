@@ -9,7 +9,6 @@ in Russian, Chinese and Hindi, 0.3 to 0.7 in emoji, and up to 1 in letters witho
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -76,8 +75,8 @@ _RARE = (
 basic plane, private ones, combining marks, rare scripts from U+1000 on, Tibetan."""
 _VIETNAMESE = (b"\xe1\xba", b"\xe1\xbb")
 """Among those from U+1000 on, letters that have their tokens."""
-_TURN = re.compile(rb"[A-Za-z](?=[0-9])|[0-9](?=[A-Za-z])")
-"""Where letters and digits meet: at every second or fourth place of hexadecimal and base64, and once in `page00017`."""
+_KINDS = bytes(0x30 if 0x30 <= at <= 0x39 else 0x61 if chr(at).isalpha() and at < 0x80 else 0 for at in range(0x100))
+"""Digits, letters, and the rest."""
 _FEW_MARKS = 4
 """Of one punctuation mark in a piece; more of it is a row, which is few tokens."""
 _PIECE, _LONGEST = 64, 512
@@ -91,21 +90,17 @@ class WrittenTokens:
     bytes count a quarter.
     """
 
-    __slots__ = ("_pieces", "_rest", "_size", "_tokens")
+    __slots__ = ("_text", "_tokens")
 
     def __init__(self) -> None:
         self._tokens = 0.0
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._rest: float | None = 0.0
+        self._text = bytearray()
 
     @property
     def count(self) -> float:
         """So far."""
-        if self._rest is None:
-            few = self._size < _PIECE
-            self._rest = self._size * _PER_USUAL if few else _all_written(b"".join(self._pieces))
-        return self._tokens + self._rest
+        text = self._text
+        return self._tokens + (len(text) * _PER_USUAL if len(text) < _PIECE else _all_written(bytes(text)))
 
     def add(self, text: str) -> int:
         """Take a piece; its bytes."""
@@ -116,14 +111,11 @@ class WrittenTokens:
 
     def add_bytes(self, text: bytes) -> None:
         """The same, of UTF-8."""
-        self._pieces.append(text)
-        self._size += len(text)
-        self._rest = None
-        if self._size >= _LONGEST:
-            self._tokens += _all_written(b"".join(self._pieces))
-            self._pieces.clear()
-            self._size = 0
-            self._rest = 0.0
+        kept = self._text
+        kept += text
+        if len(kept) >= _LONGEST:
+            self._tokens += _all_written(bytes(kept))
+            kept.clear()
 
 
 def _all_written(text: bytes) -> float:
@@ -152,7 +144,7 @@ def written_tokens(text: bytes) -> float:
     if written > 8 and upper * 20 >= written * 19:
         per_letter = _PER_CAPITAL
     elif upper * 4 > written > 8 or (
-        digits * 4 > written > 3 * spaces and digits > 3 and len(_TURN.findall(text)) * 7 > written + digits
+        digits * 4 > written > 3 * spaces and digits > 3 and _turns(text) * 7 > written + digits
     ):
         per_letter, per_digit = _PER_MACHINE_LETTER, _PER_MACHINE_DIGIT
     elif not marks:
@@ -166,6 +158,13 @@ def written_tokens(text: bytes) -> float:
         once = min(len(marks), _FEW_MARKS * len(set(marks)) * (1 + len(text) // _PIECE))
         tokens += once * _PER_MARK + (len(marks) - once) * _PER_REPEATED
     return max(tokens + others, len(text) * _PER_USUAL)
+
+
+def _turns(text: bytes) -> int:
+    """How often letters and digits meet: at every second or fourth place of hexadecimal and base64, and once in
+    `page00017`."""
+    kinds = text.translate(_KINDS)
+    return kinds.count(b"a0") + kinds.count(b"0a")
 
 
 def _other_tokens(text: bytes, size: int) -> float:

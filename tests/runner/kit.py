@@ -145,7 +145,7 @@ class FakePump:
                 outlet.write(data)
             self.fault = self.fault or fault
             if self.meter is not None:
-                self.meter()
+                self.meter.look()
         self.ended = self.tally.complete or self.fault is not None
 
     def detach(self) -> None:

@@ -65,7 +65,13 @@ class Metered:
     def relay(self, chunks: int, each: int = 1) -> None:
         self.pump.tally.chunks += chunks
         self.pump.tally.text_bytes += chunks * each
-        self.meter.look()
+        self.look()
+
+    def look(self) -> None:
+        """As the pump does."""
+        tally, meter = self.pump.tally, self.meter
+        if tally.chunks >= meter.from_chunks or tally.text_bytes >= meter.from_bytes or tally.usage:
+            meter.look()
 
     async def answer(self) -> None:
         await self.tasks.pop(0)
@@ -187,7 +193,7 @@ async def test_a_count_that_grows_at_once_is_seen_in_time() -> None:
     for size in range(1, 200):
         stream.pump.tally.text_bytes = size
         stream.pump.tally.text_tokens = size / 4 if size < 64 else float(size)  # type: ignore[attr-defined]
-        stream.meter.look()
+        stream.look()
         assert bool(stream.tasks) is (size >= 64), size
         if stream.tasks:
             break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,6 +28,15 @@ async def pump() -> StreamPump:
     made.exchange = FakeExchange()
     made.head(200, EVENTS)
     return made
+
+
+class EachTime:
+    """A meter that looks after every piece."""
+
+    from_chunks = from_bytes = 0
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        self.look = look
 
 
 def word(text: str) -> bytes:
@@ -62,7 +72,7 @@ async def test_no_more_goes_out_than_is_paid_for_however_much_comes_at_once(pump
     def meter() -> None:
         pump.hold_back(pump.tally.chunks >= 3)
 
-    pump.meter = meter
+    pump.meter = EachTime(meter)
     pump.data(b"".join(word(f"w{at}") for at in range(8)) + END + b"data: [DONE]\n\n")
     assert pump.tally.chunks == 3
     assert b"w2" in outlet.data
@@ -79,7 +89,7 @@ async def test_no_more_goes_out_than_is_paid_for_however_much_comes_at_once(pump
 async def test_what_waits_is_lost_when_the_gateway_ends_the_answer(pump: StreamPump) -> None:
     outlet = Outlet()
     pump.attach(outlet)
-    pump.meter = lambda: pump.hold_back(True)
+    pump.meter = EachTime(lambda: pump.hold_back(True))
     pump.data(word("a") + word("b"))
     pump.stop()
     pump.hold_back(False)
@@ -89,7 +99,7 @@ async def test_what_waits_is_lost_when_the_gateway_ends_the_answer(pump: StreamP
 
 async def test_the_end_waits_for_what_is_held_back(pump: StreamPump) -> None:
     pump.attach(Outlet())
-    pump.meter = lambda: pump.hold_back(pump.tally.chunks == 1)
+    pump.meter = EachTime(lambda: pump.hold_back(pump.tally.chunks == 1))
     pump.data(word("a") + word("b") + END)
     pump.end(None)
     assert not pump.ended

@@ -54,6 +54,7 @@ class SseResponse:
         self.quiet = quiet if media_type == EVENT_STREAM else 0.0
         self._media_type = media_type
         self._request = request
+        self._transport = request.transport
         self._headers = headers
         self._sign_of_life = sign_of_life
         self._copy = copy
@@ -82,7 +83,7 @@ class SseResponse:
 
     def write(self, data: bytes) -> None:
         """Write bytes now. On a connection that is gone this does nothing: the handler is told by cancellation."""
-        transport = self._request.transport
+        transport = self._transport
         if transport is None or transport.is_closing():
             return
         if self._copy is not None:

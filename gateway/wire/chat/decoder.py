@@ -33,6 +33,11 @@ class ChatStreamDecoder(EventDecoder):
     like a JSON object and mention `choices`. Whatever else comes is looked at.
     """
 
+    @property
+    def passes_on(self) -> bool:
+        """Whether a chunk that begins with the next byte would come out as it is, when one like it did."""
+        return self.is_between
+
     def is_whole(self, payload: bytes) -> bool:
         """Also the end mark."""
         return payload == DONE_DATA or _object(payload) is not None
@@ -69,6 +74,11 @@ class ChatChunkEditor(ChatStreamDecoder):
     def __init__(self, clean: Callable[[Fault], Fault] | None = None) -> None:
         super().__init__(clean)
         self.look_at_all = False
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether a chunk that begins with the next byte would come out unseen, when one like it did."""
+        return self.is_between and not self.look_at_all
 
     def edit(self, chunk: dict[str, Any], out: list[StreamItem]) -> None:
         """Append what one chunk becomes, which may be changed in place. Raises the Fault that it means."""

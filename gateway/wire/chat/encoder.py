@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -24,8 +24,8 @@ from gateway.errors import Fault, UpstreamFault
 from gateway.wire.errors.render import stream_error_event
 from gateway.wire.sse import DONE
 
-_PREFIX = b"data: "
-_SUFFIX = b"\n\n"
+PREFIX = b"data: "
+SUFFIX = b"\n\n"
 
 _MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")')
 _LONGEST_HEAD = 4096
@@ -34,8 +34,30 @@ _USAGE = b'"usage"'
 _NULL_USAGE = b',"usage":null}'
 
 
+class Renamed(NamedTuple):
+    """What the relay changes in the chunks of one stream that it passes on. head: how they begin, up to the model. new:
+    what stands there instead. tells_usage: the member `usage` is found in each, whether the upstream writes it or not.
+    """
+
+    head: bytes
+    new: bytes
+    tells_usage: bool
+
+    def begin(self, text: bytes) -> bytes:
+        """The beginning of a chunk, `head` and more, as the caller gets it."""
+        return self.new + text[len(self.head) :]
+
+    def end(self, rest: bytes, end: bytes) -> bytes:
+        """The end of a chunk whose bytes behind the head, apart from its text, are `rest`."""
+        if self.tells_usage and _USAGE not in rest and end.endswith(b"}"):
+            return end[:-1] + _NULL_USAGE
+        return end
+
+
 class ChatRelay:
     """Encodes one stream for one caller.
+
+    renamed: what is changed in chunks that are passed on, None while it is not known or nothing is passed on.
 
     model: the id that every chunk shall bear. include_usage: the caller's `stream_options.include_usage`.
     choices: how many choices were asked for (`n`). watch: called with every chunk as a dict, or None; chunks are then
@@ -52,8 +74,7 @@ class ChatRelay:
         self._model = model
         self._include_usage = include_usage
         self._watch = watch
-        self._head: bytes | None = None
-        self._new_head = b""
+        self.renamed: Renamed | None = None
         self._held: dict[str, Any] | None = None
         self._orphan: dict[str, Any] = {}
         self._choices = choices
@@ -67,13 +88,10 @@ class ChatRelay:
         out: list[bytes] = []
         for item in items:
             if isinstance(item, bytes):
-                head = self._head
-                if head is not None and item.startswith(head):
-                    tail = item[len(head) :]
-                    if self._include_usage and _USAGE not in tail and tail.endswith(b"}"):
-                        # Who asked for usage finds the member in every chunk, also when the upstream leaves it out.
-                        tail = tail[:-1] + _NULL_USAGE
-                    out += (_PREFIX, self._new_head, tail, _SUFFIX)
+                renamed = self.renamed
+                if renamed is not None and item.startswith(renamed.head):
+                    tail = item[len(renamed.head) :]
+                    out += (PREFIX, renamed.new, renamed.end(tail, tail), SUFFIX)
                     continue
                 chunk = _parse(item)
                 if chunk is None:
@@ -109,7 +127,7 @@ class ChatRelay:
             choice = {"index": 0, "delta": {}, "finish_reason": "stop"}
             held = self._held or {**self._last, "choices": [choice]}
             last = {**held, **self._orphan, "usage": usage}
-        out += (_PREFIX, orjson.dumps(last), _SUFFIX, DONE)
+        out += (PREFIX, orjson.dumps(last), SUFFIX, DONE)
         return b"".join(out)
 
     def fail(self, fault: Fault, request_id: str) -> bytes:
@@ -120,7 +138,7 @@ class ChatRelay:
         if self._held is None:
             return b""
         held, self._held = self._held, None
-        return _PREFIX + orjson.dumps(held) + _SUFFIX
+        return PREFIX + orjson.dumps(held) + SUFFIX
 
     def _chunk(self, chunk: dict[str, Any], out: list[bytes]) -> None:
         told = bool(chunk.get("usage"))
@@ -135,7 +153,7 @@ class ChatRelay:
             extra = {key: value for key, value in chunk.items() if key not in ("choices", "usage")}
             if self._include_usage and not told:
                 chunk["choices"] = []
-                out += (_PREFIX, orjson.dumps(chunk), _SUFFIX)
+                out += (PREFIX, orjson.dumps(chunk), SUFFIX)
             elif extra.keys() - _ENVELOPE:
                 self._orphan.update(extra)
             self._remember(chunk)
@@ -151,13 +169,13 @@ class ChatRelay:
             out.append(self._release())
             self._held = chunk
             # What goes on, another choice or a server that has not ended yet, must come this way, to come behind it.
-            self._head = None
+            self.renamed = None
             return
         if self._held is not None and not self._is_complete():
             out.append(self._release())
         if self._include_usage:
             chunk.setdefault("usage", None)
-        out += (_PREFIX, orjson.dumps(chunk), _SUFFIX)
+        out += (PREFIX, orjson.dumps(chunk), SUFFIX)
 
     def _note_choices(self, choices: list[Any]) -> bool:
         """Note which choices end; True when a finish_reason is among them."""
@@ -204,8 +222,8 @@ class ChatRelay:
                 return
         if "usage" in members or "error" in members:
             return
-        self._head = head
-        self._new_head = item[: found.start(1)] + orjson.dumps(self._model)
+        # Who asked for usage finds the member in every chunk, also when the upstream leaves it out.
+        self.renamed = Renamed(head, item[: found.start(1)] + orjson.dumps(self._model), self._include_usage)
 
 
 def _move_end(held: list[Any], choices: list[Any]) -> bool:

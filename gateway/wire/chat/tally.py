@@ -26,7 +26,7 @@ _CHOICE = frozenset({"index", "delta", "logprobs", "finish_reason"})
 
 class ChatTally:
     """Implements `gateway.provider.Tally` for chat chunks. choices: how many were asked for (`n`). identity, created,
-    functions: see `ChunkRepair`.
+    functions: see `ChunkRepair`. pattern: of the chunks that hold nothing but text. tokens: of all text.
 
     Bytes that are passed on are chunks on one line in which nothing but text is of interest: no usage, no end, no
     error, at least one choice, and nothing to repair. All others come out parsed, and repaired.
@@ -42,14 +42,14 @@ class ChatTally:
         self.opening = True
         self._choices = choices
         self._ended: set[int] = set()
-        self._pattern = TextPattern(_TEXT, _text_only)
+        self.pattern = TextPattern(_TEXT, _text_only)
         self._repair = ChunkRepair(identity, created, functions)
-        self._tokens = WrittenTokens()
+        self.tokens = WrittenTokens()
 
     @property
     def text_tokens(self) -> float:
         """The tokens that all text so far is expected to make."""
-        return self._tokens.count
+        return self.tokens.count
 
     @property
     def complete(self) -> bool:
@@ -60,12 +60,12 @@ class ChatTally:
         """Take what the decoder gave."""
         for place, item in enumerate(items):
             if isinstance(item, bytes):
-                size = self._pattern.match(item)
+                size = self.pattern.match(item)
                 if size >= 0:
                     if size:
                         self.chunks += 1
                         self.text_bytes += size
-                        self._tokens.add_bytes(self._pattern.text)
+                        self.tokens.add_bytes(self.pattern.text)
                     continue
                 found = self._read(item)
                 if found is not item:
@@ -80,7 +80,7 @@ class ChatTally:
                 if words:
                     self.opening = False
                     self.chunks += 1
-                    self.text_bytes += self._tokens.add(words)
+                    self.text_bytes += self.tokens.add(words)
                     self.usage = item.get("usage") or self.usage
                     continue
                 self._repair.spoken = self.chunks > 0
@@ -120,11 +120,11 @@ class ChatTally:
         size = self._count(chunk)
         if repaired or _is_notable(chunk) or b"\n" in item:
             if self._repair.moved:
-                self._pattern.forget()
+                self.pattern.forget()
             return chunk
         if size and b'"role"' not in item:
             # A role is told once: who tells it in each chunk has each looked at.
-            self._pattern.learn(item)
+            self.pattern.learn(item)
         return item
 
     def _failed(self, chunk: Json, fault: Fault) -> Fault:
@@ -145,7 +145,7 @@ class ChatTally:
                 index = choice.get("index", 0)
                 self._ended.add(index if isinstance(index, int) else 0)
                 self.finish_reason = self.finish_reason or str(reason)
-        size = _written(choices, self._tokens.add)
+        size = _written(choices, self.tokens.add)
         if size:
             self.chunks += 1
             self.text_bytes += size

@@ -1,0 +1,196 @@
+"""The straight way must not be told from the long one: the same bytes to the caller, the same counts, or no way."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.errors import Fault
+from gateway.testing import chunk
+from gateway.wire.chat.decoder import ChatChunkEditor, ChatStreamDecoder
+from gateway.wire.chat.encoder import ChatRelay
+from gateway.wire.chat.straight import StraightChunks, goes_straight, straight_chunks
+from gateway.wire.chat.tally import ChatTally
+
+TEXTS = [
+    "word", " two", "", "usage", "\n", 'quote"d', "back\\slash", "ärger", "漢字", "\u2028", "\x7f", "😀", "a b",
+    '"usage":{}', "</think>", "{", "data: x",
+]  # fmt: skip
+
+
+class Stream:
+    """One stream, read the long way, or (straight) by the straight one wherever there is one."""
+
+    def __init__(self, *, straight: bool, told: bool = False) -> None:
+        self.decoder: Any = ChatStreamDecoder()
+        self.tally = ChatTally()
+        self.relay = ChatRelay("ours/m", told)
+        self.way: StraightChunks | None = None
+        self.taken = 0
+        self.out = b""
+        self._straight = straight
+
+    def feed(self, data: bytes) -> None:
+        if self.way is not None and (ready := self.way.take(data)) is not None:
+            self.taken += 1
+            self.out += ready
+            return
+        sent, fault = self.relay.feed(self.tally.add(self.decoder.feed(data)))
+        assert fault is None
+        self.out += sent
+        if self._straight:
+            self.way = straight_chunks(self.decoder, self.tally, self.relay, self.way)
+
+    def came_to(self) -> tuple[Any, ...]:
+        tally = self.tally
+        end = self.relay.finish(tally.usage or {})
+        return (
+            self.out + end, tally.chunks, tally.text_bytes, tally.text_tokens, tally.usage, tally.finish_reason,
+            tally.opening,
+        )  # fmt: skip
+
+
+def event(text: str, padding: str | None = None, *, wide: bool = False, name: str = "content", **more: Any) -> bytes:
+    said = chunk({name: text}, **more)
+    if padding is not None:
+        said["obfuscation"] = padding
+    data = orjson.dumps(said)
+    return b"data: " + (data.replace(b'":', b'": ') if wide and b'":' not in text.encode() else data) + b"\n\n"
+
+
+def both(pieces: list[bytes], *, told: bool = False) -> Stream:
+    long, straight = Stream(straight=False, told=told), Stream(straight=True, told=told)
+    for piece in pieces:
+        long.feed(piece)
+        straight.feed(piece)
+    assert straight.came_to() == long.came_to()
+    return straight
+
+
+@pytest.mark.parametrize("name", ["content", "reasoning_content"])
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("told", [False, True])
+def test_every_text_comes_out_as_on_the_long_way(told: bool, padded: bool, wide: bool, name: str) -> None:
+    paddings = itertools.cycle(["", "a", "B7", "xyz09"])
+    texts = [text for text in TEXTS if text != "usage"]  # the long way forgets its member there
+    pieces = [
+        event(text, next(paddings) if padded else None, wide=wide, name=name) for text in ["one", "two", *texts * 2]
+    ]
+    assert both(pieces, told=told).taken >= 10
+
+
+def test_a_text_that_is_the_name_of_a_member_is_a_text() -> None:
+    stream = both([event("one"), event("two"), event("usage"), event("obfuscation")])
+    assert stream.taken == 2
+
+
+def test_who_asked_for_usage_finds_it_beside_every_text() -> None:
+    stream = Stream(straight=True, told=True)
+    for text in ("one", "two", "three", "usage"):
+        stream.feed(event(text))
+    assert stream.taken == 2
+    for line in stream.out.split(b"\n\n")[:-1]:
+        assert orjson.loads(line[6:])["usage"] is None
+
+
+def test_split_and_joined_events_go_the_long_way_at_every_place() -> None:
+    pieces = [event("one"), event("two", name="content"), event("three")]
+    whole = b"".join([*pieces, event(" four"), event("5")])
+    start = len(b"".join(pieces))
+    for place in range(start - 5, len(whole) + 1):
+        both([*pieces[:2], whole[len(b"".join(pieces[:2])) : place], whole[place:]])
+    for first, second in itertools.combinations(range(start, len(whole), 7), 2):
+        both([*pieces, whole[start:first], whole[first:second], whole[second:]])
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        event("x").replace(b"\n\n", b"\r\n\r\n"),
+        event("x").replace(b"\n\n", b"\r\r"),
+        b": a comment\n\n" + event("x"),
+        b"event: message\n" + event("x"),
+        event("x")[:-1],
+        event("x", finish="stop"),
+        event("x", usage={"prompt_tokens": 1, "completion_tokens": 7}),
+        event("x", id="another"),
+        event("x", model="another"),
+        event("x", name="refusal"),
+        event("x", "pad"),
+        event("x")[:-3] + b',"more":1}\n\n',
+        event("x").replace(b'"x"', b'"\\ud83d"'),
+        event("x").replace(b'"x"', b'"\xff"'),
+        event("x").replace(b'"x"', b'"a\tb"'),
+        event("x").replace(b'"x"', b"null"),
+        event("x").replace(b'"x"', b'"x","content":"y"'),
+        b"data: null\n\n",
+    ],
+)
+@pytest.mark.parametrize("told", [False, True])
+def test_what_is_not_like_those_before_goes_the_long_way(odd: bytes, told: bool) -> None:
+    before, after = [event("one"), event("two"), event("three")], [event("four"), event("five")]
+    stream = both(before, told=told)
+    assert stream.taken == 1
+    assert stream.way is not None
+    assert stream.way.take(odd) is None
+    both([*before, odd, *after], told=told)
+
+
+def test_there_is_no_way_while_half_of_a_letter_waits() -> None:
+    half, rest = event("x").replace(b'"x"', b'"\\ud83d"'), event("x").replace(b'"x"', b'"\\ude00"')
+    stream = both([event("one"), event("two"), half, rest, event("three")])
+    said = [orjson.loads(line[6:])["choices"][0]["delta"]["content"] for line in stream.out.split(b"\n\n")[:-1]]
+    assert "".join(said) == "onetwo😀three"
+
+
+def test_every_padding_is_looked_at() -> None:
+    odd = event("x", "p").replace(b'"p"', b'"p\\u0031"')
+    bad = event("x", "p").replace(b'"p"', b'"p","more":"q"')
+    words = [event("one", "p"), event("two", "pq"), event("three", ""), event("four", "A7")]
+    assert both([*words, odd, bad, event("five", "")]).taken == 2
+
+
+class Editor(ChatChunkEditor):
+    def edit(self, chunk: dict[str, Any], out: list[bytes | dict[str, Any] | Fault]) -> None:
+        out.append(chunk)
+
+
+class Changer(ChatStreamDecoder):
+    def read(self, payloads: list[bytes], out: list[bytes | dict[str, Any] | Fault]) -> None:
+        out += [payload.replace(b"a", b"b") for payload in payloads]
+
+
+class OwnTally(ChatTally):
+    pass
+
+
+def test_what_a_plugin_makes_of_it_is_not_passed_by() -> None:
+    tally, relay = ChatTally(), ChatRelay("m", False)
+    assert goes_straight(ChatStreamDecoder(), tally, relay)
+    assert goes_straight(Editor(), tally, relay)
+    assert not goes_straight(Changer(), tally, relay)
+    assert not goes_straight(object(), tally, relay)
+    assert not goes_straight(ChatStreamDecoder(), OwnTally(), relay)
+    assert not goes_straight(ChatStreamDecoder(), tally, object())
+
+
+def test_an_editor_that_looks_at_all_has_no_straight_way() -> None:
+    editor, tally, relay = Editor(), ChatTally(), ChatRelay("m", False)
+    for text in ("one", "two"):
+        relay.feed(tally.add([event(text)[6:-2]]))
+        editor._events._begun = True
+    assert straight_chunks(editor, tally, relay, None) is not None
+    editor.look_at_all = True
+    assert straight_chunks(editor, tally, relay, None) is None
+
+
+def test_a_watched_stream_has_no_straight_way() -> None:
+    tally, relay = ChatTally(), ChatRelay("m", False, watch=lambda chunk: None)
+    decoder = ChatStreamDecoder()
+    for text in ("one", "two", "three"):
+        relay.feed(tally.add(decoder.feed(event(text))))
+    assert straight_chunks(decoder, tally, relay, None) is None
