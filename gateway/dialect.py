@@ -177,6 +177,8 @@ class ChatDialect:
 
 
 class _ChatCall:
+    __slots__ = ("_call",)
+
     def __init__(self, call: Call) -> None:
         self._call = call
 

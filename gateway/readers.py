@@ -49,6 +49,8 @@ class ChatReader:
     operator's credentials, kept out of every fault.
     """
 
+    __slots__ = ("call", "secrets")
+
     dialect: Dialect = "chat"
 
     def __init__(self, call: Call, secrets: Sequence[str] = ()) -> None:

@@ -53,12 +53,12 @@ class Routes(RouteTable):
             self._dialects[own] = dialect
             self._roads.update((road, dialect) for road in self._own_roads(template, api))
 
-        async def handler(context: RequestContext) -> web.StreamResponse:
+        def handler(context: RequestContext) -> Awaitable[web.StreamResponse]:
             if context.server is not None:
-                return await context.server.serve(context, dialect)
+                return context.server.serve(context, dialect)
             if IDEMPOTENCY_KEY in context.request.headers and context.keyed is not None:
-                return await context.keyed.serve(context, dialect)
-            return await serve_call(context, dialect)
+                return context.keyed.serve(context, dialect)
+            return serve_call(context, dialect)
 
         self.add(method, template, handler, *operations, api=api)
         self._calls.update((method, prefix + template) for prefix in (self.prefixes if api else ("",)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from gateway.dialect import InboundCall, RawAnswer, Relay, Watch
@@ -12,6 +13,7 @@ from gateway.profile import Dialect
 from gateway.runner.ending import Ending
 from gateway.runner.rounds import Host, Round, Rounds
 from gateway.runner.sink import EventStream, Flow, Sink
+from gateway.upstream.stream_pump import StreamPump
 
 NextBody = Callable[[Round], Awaitable[dict[str, Any] | None]]
 """Told what a round brought; the body of a further round, or None when that was the answer."""
@@ -29,6 +31,18 @@ class Answering:
     round for the body of a further one; None for a call of one round. first_body: asked for the body of the first one;
     None for the call's own.
     """
+
+    __slots__ = (
+        "_ending",
+        "_first_body",
+        "_inbound",
+        "_last",
+        "_next_body",
+        "_request_id",
+        "_rounds",
+        "_sink",
+        "_watch",
+    )
 
     def __init__(
         self,
@@ -50,6 +64,7 @@ class Answering:
         self._watch = watch
         self._next_body = next_body
         self._first_body = first_body
+        self._last = b""
 
     async def whole(self) -> None:
         """Give a whole answer, billed, with the caller's model id and usage in it. Raises Fault."""
@@ -84,14 +99,9 @@ class Answering:
             # What its caller gets is that it runs; nobody waits for the first byte.
             await sink.begin(rounds.flow)
 
-        async def silence() -> None:
-            if caller_is_there():
-                await sink.begin(rounds.flow)
-                sink.keep_alive()
-
         body = await self._ask_for_first(sink)
         while True:
-            found = await rounds.stream(body, self._relay, sink.quiet, silence)
+            found = await rounds.stream(body, self._relay, sink.quiet, partial(self._outlast, caller_is_there))
             pump = found.pump
             assert pump is not None
             ending.answer_begins()
@@ -106,16 +116,21 @@ class Answering:
             body = await self._ask_for_more(found)
             if body is None:
                 break
-        relay, tally, last = pump.relay, pump.tally, b""
+        await ending.complete(partial(self._close, pump))
+        await sink.end(self._last, None, rounds.remaining())
 
-        async def complete() -> None:
-            nonlocal last
-            await ending.finish(200, finish_reason=tally.finish_reason)
-            ending.check_settled()
-            last = relay.finish(ending.shown)
+    async def _outlast(self, caller_is_there: Callable[[], bool]) -> None:
+        """Nothing came for a while: tell the caller that it goes on."""
+        if caller_is_there():
+            await self._sink.begin(self._rounds.flow)
+            self._sink.keep_alive()
 
-        await ending.complete(complete)
-        await sink.end(last, None, rounds.remaining())
+    async def _close(self, pump: StreamPump) -> None:
+        """Bill a stream, whose closing bytes are known then."""
+        ending = self._ending
+        await ending.finish(200, finish_reason=pump.tally.finish_reason)
+        ending.check_settled()
+        self._last = pump.relay.finish(ending.shown)
 
     async def tell(self, fault: Fault, host: Host) -> None:
         """An error inside a stream that has begun: never a clean end. The call is billed by now."""

@@ -17,6 +17,8 @@ from gateway.runner.rounds import Host, Rounds
 class Drain:
     """Receives the rest of one call's answer for nobody. limit: seconds that it may take."""
 
+    __slots__ = ("_host", "_limit", "_log", "_rounds", "_scope", "task")
+
     def __init__(self, rounds: Rounds, host: Host, log: logging.Logger, limit: float) -> None:
         self.task: asyncio.Task[None] | None = None
         self._rounds = rounds

@@ -29,6 +29,22 @@ class Ending:
     finishing: the task of `finish_call`.
     """
 
+    __slots__ = (
+        "_call",
+        "_host",
+        "_log",
+        "_pipeline",
+        "_rounds",
+        "_shown",
+        "_unsettled",
+        "completing",
+        "finishing",
+        "first_byte",
+        "identified",
+        "outcome",
+        "stateful",
+    )
+
     def __init__(self, call: Call, host: Host, pipeline: Pipeline, rounds: Rounds, log: logging.Logger) -> None:
         self.identified = False
         self.stateful: StatefulInboundCall | None = None

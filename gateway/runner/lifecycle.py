@@ -31,6 +31,20 @@ T = TypeVar("T")
 class CallRunner:
     """Conducts one call. drain_limit: seconds that a call goes on upstream after its caller left (policy `drain`)."""
 
+    __slots__ = (
+        "_detached",
+        "_drain",
+        "_ending",
+        "_host",
+        "_interruption",
+        "_log",
+        "_pipeline",
+        "_rounds",
+        "_underway",
+        "call",
+        "known",
+    )
+
     def __init__(
         self,
         call: Call,
@@ -142,13 +156,16 @@ class CallRunner:
         if call.stream and stateful is not None:
             stateful.run(self._stop if stateful.background else None)
         try:
-            await self.guard(answering.stream(lambda: not self._drain.running) if call.stream else answering.whole())
+            await self.guard(answering.stream(self._caller_is_there) if call.stream else answering.whole())
         except Fault as fault:
             if not sink.begun:
                 if stateful is not None:
                     stateful.abandon()
                 raise
             await answering.tell(fault, self._host)
+
+    def _caller_is_there(self) -> bool:
+        return not self._drain.running
 
     def rests(self, target: Target) -> bool:
         """Whether a target is passed over just now, because it has failed."""

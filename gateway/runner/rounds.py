@@ -78,6 +78,8 @@ class Rounds:
     whole: the last answer came to its end.
     """
 
+    __slots__ = ("_call", "_deadline", "_dispatcher", "_host", "_log", "_pipeline", "_rounds", "_work", "whole")
+
     def __init__(
         self,
         call: Call,

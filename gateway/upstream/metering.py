@@ -25,6 +25,20 @@ class StreamMeter:
     """Watches one stream; implements `gateway.upstream.stream_pump.Meter`. extend: asks for more, with the tokens that
     would be billed now. spawn: runs that in a task of the process."""
 
+    __slots__ = (
+        "_ask_at",
+        "_asking",
+        "_call",
+        "_extend",
+        "_final",
+        "_log",
+        "_pump",
+        "_refused",
+        "_spawn",
+        "from_bytes",
+        "from_chunks",
+    )
+
     def __init__(
         self,
         call: Call,

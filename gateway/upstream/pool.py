@@ -257,6 +257,7 @@ class _Exchange:
     # Called by the connection.
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
+        self.payload = b""  # it need not be sent again
         if not self.over:
             self.sink.head(status, headers)
 
@@ -277,6 +278,24 @@ class _Exchange:
 
 class _Connection(asyncio.Protocol):
     """One upstream connection; serves one exchange at a time."""
+
+    __slots__ = (
+        "_body",
+        "_close_delimited",
+        "_closing",
+        "_complete",
+        "_exchange",
+        "_head_size",
+        "_headers",
+        "_keep_alive",
+        "_parser",
+        "_pool",
+        "_reused",
+        "_status",
+        "_transport",
+        "idle_since",
+        "origin",
+    )
 
     def __init__(self, pool: PooledTransport, origin: Origin) -> None:
         self.origin = origin
@@ -401,7 +420,7 @@ class _Connection(asyncio.Protocol):
             self._headers = {}
             return
         self._status = status
-        headers = self._headers
+        headers, self._headers = self._headers, {}
         self._close_delimited = "content-length" not in headers and "transfer-encoding" not in headers
         if self._exchange is not None:
             self._exchange.head(status, headers)

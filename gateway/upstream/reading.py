@@ -25,6 +25,8 @@ def fault_of(reader: Reader, reply: UpstreamReply) -> Fault:
 class CollectedBody:
     """A body that is read whole, up to `limit` bytes, decoded if it is compressed."""
 
+    __slots__ = ("_inflater", "_is_readable", "_limit", "_parts", "_size", "headers", "status")
+
     def __init__(self, status: int, headers: Mapping[str, str], limit: int) -> None:
         self.status = status
         self.headers = headers
@@ -78,6 +80,8 @@ class StreamReading:
     """One streamed answer: head and bytes in, decoded items out. An error answer, or a whole answer to a request for
     a stream, is collected and read at its end. overran: it was longer than its limit."""
 
+    __slots__ = ("_begun", "_body", "_decoder", "_inflater", "_limits", "_pending", "_reader", "_start", "overran")
+
     def __init__(self, reader: Reader, limits: Limits) -> None:
         self._reader = reader
         self._limits = limits
@@ -116,7 +120,7 @@ class StreamReading:
             self._start += chunk
             if len(self._start) < 2:
                 return []
-            chunk, self._begun = self._start, True
+            chunk, self._start, self._begun = self._start, b"", True
             self._inflater = self._inflater or inflater_by(chunk)
         if self._inflater is None:
             found = self._decoder.feed(chunk)

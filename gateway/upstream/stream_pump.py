@@ -8,7 +8,7 @@ slowly, its socket pauses the upstream's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
 from gateway.dialect import Relay, keep_alive_of
@@ -56,6 +56,8 @@ class Meter(Protocol):
 
 class WholeReply:
     """Collects one whole answer; `result` resolves to it or to the fault that prevented it."""
+
+    __slots__ = ("_body", "_limits", "_watchdog", "exchange", "result")
 
     def __init__(self, limits: Limits, deadline: float) -> None:
         self.result: asyncio.Future[UpstreamReply] = asyncio.get_running_loop().create_future()
@@ -124,6 +126,33 @@ class StreamPump:
     `attempt`: told once how it ended, None for nobody.
     `limit`: of the output that its provider was told, None for none; `overran`: it went on all the same, and was ended.
     """
+
+    __slots__ = (
+        "_answered",
+        "_backlog",
+        "_full",
+        "_goes_straight",
+        "_held_back",
+        "_late",
+        "_outlet",
+        "_over",
+        "_reading",
+        "_straight",
+        "_waiter",
+        "_waiting",
+        "_watchdog",
+        "attempt",
+        "ended",
+        "exchange",
+        "fault",
+        "limit",
+        "meter",
+        "overran",
+        "relay",
+        "silent",
+        "started",
+        "tally",
+    )
 
     def __init__(
         self, reader: Reader, tally: Tally, relay: Relay, limits: Limits, deadline: float, quiet: float
@@ -254,11 +283,14 @@ class StreamPump:
             self.close()
             self._wake()
 
-    async def wait(self) -> None:
-        """Return when something happened: first output (`started`), `ended`, or a silence (`silent`)."""
-        if not (self.ended or self.silent or (self.started and self._outlet is None)):
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
+    def wait(self) -> Awaitable[None]:
+        """Done when something happened: first output (`started`), `ended`, or a silence (`silent`)."""
+        waiter = asyncio.get_running_loop().create_future()
+        if self.ended or self.silent or (self.started and self._outlet is None):
+            waiter.set_result(None)
+        else:
+            self._waiter = waiter
+        return waiter
 
     def close(self) -> None:
         """Give up: close the upstream connection now. Nothing is delivered afterwards."""

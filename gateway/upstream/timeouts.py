@@ -40,6 +40,21 @@ class Watchdog:
     """Calls `expire(fault)` when a limit passes, and `silence()` whenever `quiet` seconds went by without
     `touch_out` (nothing was written to the caller); `quiet` 0 means never."""
 
+    __slots__ = (
+        "_deadline",
+        "_expire",
+        "_limits",
+        "_loop",
+        "_quiet",
+        "_silence",
+        "_timer",
+        "began",
+        "last_in",
+        "last_out",
+        "receiving",
+        "suspended",
+    )
+
     def __init__(
         self,
         limits: Limits,

@@ -19,15 +19,18 @@ LONGEST_TEXT = 1_024
 """Characters of all names in one header. Proxies commonly allow 4 to 8 kB for all headers of an answer."""
 
 _MOST_SEEN = 4_096
+_NONE: frozenset[str] = frozenset()
 
 
 class DroppedParams(list[str]):
     """Names in the order they came, once each; a list in all else. `append`, `extend` and `+=` pass over what is
     there already, and beyond `MOST_NAMES` only count (`more`), up to 4,096."""
 
+    __slots__ = ("_seen",)
+
     def __init__(self, names: Iterable[str] = ()) -> None:
         super().__init__()
-        self._seen: set[str] = set()
+        self._seen: set[str] | frozenset[str] = _NONE  # nearly always it stays so
         self.extend(names)
 
     @property
@@ -40,6 +43,8 @@ class DroppedParams(list[str]):
         name = _cut(name)
         if name in self._seen or len(self._seen) >= _MOST_SEEN:
             return
+        if isinstance(self._seen, frozenset):
+            self._seen = set()
         self._seen.add(name)
         if len(self) < MOST_NAMES:
             super().append(name)

@@ -34,6 +34,8 @@ class EventDecoder:
     done: the dialect's end mark was seen; what follows it is not read.
     """
 
+    __slots__ = ("_clean", "_events", "_mender", "_over", "done")
+
     def __init__(self, clean: Callable[[Fault], Fault] | None = None) -> None:
         self.done = False
         self._clean = clean

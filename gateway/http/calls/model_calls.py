@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -16,12 +17,15 @@ from gateway.http.streaming.sse_response import SseResponse
 from gateway.responses.dialect import ResponsesCall
 from gateway.runner.lifecycle import CallRunner
 from gateway.runner.sink import Sink
+from gateway.servertools.offer import ToolPlan
 from gateway.wire.spend_tags import spend_tags
 from gateway.wire.structure import refuse_other_spellings
 
 
 class DirectAnswer(SseResponse):
     """The caller's own connection; implements `gateway.runner.sink.Sink`. No copy is kept of what goes there."""
+
+    __slots__ = ("_context", "_response")
 
     def __init__(self, context: RequestContext, inbound: InboundCall) -> None:
         quiet = context.runtime.config.server.keep_alive
@@ -43,9 +47,10 @@ class DirectAnswer(SseResponse):
 async def serve_call(context: RequestContext, dialect: InboundDialect) -> web.StreamResponse:
     """Answer one call on its own connection. Faults before the answer begins are raised."""
     runner = context.begin(context.new_call(dialect))
-    inbound = await runner.open(lambda: read_call(context, dialect, runner))
+    inbound = await runner.open(partial(read_call, context, dialect, runner))
     answer = DirectAnswer(context, inbound)
-    await answer_call(context, runner, inbound, answer)
+    plan = await _admit(context, runner, inbound)
+    await _give(context, runner, inbound, answer, plan)
     return answer.response
 
 
@@ -74,11 +79,22 @@ def _open(dialect: InboundDialect, call: Call, body: dict[str, Any], values: Map
 
 async def answer_call(context: RequestContext, runner: CallRunner, inbound: InboundCall, sink: Sink) -> None:
     """Admit a call that was read, and answer it into `sink`. Raises the Fault of an answer that has not begun."""
+    plan = await _admit(context, runner, inbound)
+    await _give(context, runner, inbound, sink, plan)
+
+
+async def _admit(context: RequestContext, runner: CallRunner, inbound: InboundCall) -> ToolPlan | None:
+    """The tools that the gateway runs for an admitted call."""
     plan = None
     if may_want_tools(runner.call, inbound):
         plan = await runner.guard(plan_tools(context, runner.call, inbound))
     await runner.admit()
+    return plan
+
+
+def _give(
+    context: RequestContext, runner: CallRunner, inbound: InboundCall, sink: Sink, plan: ToolPlan | None
+) -> Awaitable[None]:
     if isinstance(inbound, ResponsesCall) and inbound.background:
-        await answer_in_background(context, runner, inbound, sink)
-    else:
-        await answer_with_tools(context, runner, inbound, sink, plan)
+        return answer_in_background(context, runner, inbound, sink)
+    return answer_with_tools(context, runner, inbound, sink, plan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 from gateway.call import Call, Target
 from gateway.dialect import InboundCall
@@ -41,15 +42,16 @@ async def plan_tools(context: RequestContext, call: Call, inbound: InboundCall) 
     return plan
 
 
-async def answer_with_tools(
+def answer_with_tools(
     context: RequestContext, runner: CallRunner, inbound: InboundCall, sink: Sink, plan: ToolPlan | None
-) -> None:
-    """Answer an admitted call, by a loop of rounds when it asks for tools that the gateway runs. Raises the Fault of an
-    answer that has not begun."""
+) -> Awaitable[None]:
+    """Answer an admitted call, by a loop of rounds when it asks for tools that the gateway runs. Awaited, raises the
+    Fault of an answer that has not begun."""
     loop = tool_loop(context, runner, inbound, plan)
-    if loop is None:
-        await runner.answer(inbound, sink)
-        return
+    return runner.answer(inbound, sink) if loop is None else _answer_by(loop, context, runner, sink)
+
+
+async def _answer_by(loop: ToolLoop, context: RequestContext, runner: CallRunner, sink: Sink) -> None:
     try:
         await runner.answer(loop.wrap(), sink, loop.next_body, loop.begin)
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
@@ -53,7 +53,10 @@ class HttpApp:
         status, fault = 499, None
         response: web.StreamResponse | None = None
         try:
-            response = await self._answer(context)
+            response = await self._lead(context)
+            if gateway.leaving:
+                # The next request of this connection had better go to another gateway.
+                response.force_close()
             self._hold_answer(context, response)
             status = response.status
         except Fault as error:
@@ -122,26 +125,22 @@ class HttpApp:
             unfinished = context.runner.unfinished if context.runner is not None else None
         self._close(context, status, seconds, fault)
 
-    async def _answer(self, context: RequestContext) -> web.StreamResponse:
+    def _lead(self, context: RequestContext) -> Awaitable[web.StreamResponse]:
+        """To the answer of the handler that the request is for. Raises Fault where it leads to none."""
         request = context.request
         check_head(request)
         routes = self._routes.get(context.runtime)
         if routes is None:
             routes = self._routes[context.runtime] = build_routes(context.runtime, self._parts)
         if is_preflight(request):
-            more = preflight_headers(request, context.runtime.config.server.cors_origins)
-            return web.Response(status=204, headers={**context.headers(), **more})
+            return _answer_preflight(context)
         try:
             handler = routes.lead(context)
         except CallerFault as fault:
             raise (_no_websocket() if fault.status == 405 and _asks_for_websocket(request) else fault) from None
         if self._gateway.draining and handler not in ALWAYS:
             raise _draining()
-        response: web.StreamResponse = await handler(context)
-        if self._gateway.leaving:
-            # The next request of this connection had better go to another gateway.
-            response.force_close()
-        return response
+        return handler(context)
 
     def report_refused(self, request_id: str, fault: Fault) -> None:
         """Log and count what was answered before it became a request: broken HTTP, a head that came too slowly."""
@@ -159,6 +158,11 @@ class HttpApp:
     def busy(self) -> int:
         """How many requests are being handled, those whose callers do not wait (any more) included."""
         return len(self._running)
+
+
+async def _answer_preflight(context: RequestContext) -> web.Response:
+    more = preflight_headers(context.request, context.runtime.config.server.cors_origins)
+    return web.Response(status=204, headers={**context.headers(), **more})
 
 
 def _asks_for_websocket(request: web.BaseRequest) -> bool:

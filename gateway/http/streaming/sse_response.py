@@ -38,6 +38,19 @@ class SseResponse:
     `keep_alive`, in the caller's dialect. media_type: of the stream; only events have signs of life, and errors.
     """
 
+    __slots__ = (
+        "_chunked",
+        "_copy",
+        "_headers",
+        "_media_type",
+        "_request",
+        "_response",
+        "_sign_of_life",
+        "_transport",
+        "begun",
+        "quiet",
+    )
+
     def __init__(
         self,
         request: web.BaseRequest,
@@ -77,9 +90,11 @@ class SseResponse:
             self._response.enable_chunked_encoding()
         with contextlib.suppress(ConnectionError):  # the handler is told by cancellation that its caller is gone
             await self._response.prepare(self._request)
+        self._response.headers.clear()  # they are sent: a kilobyte less for as long as the stream is open
         connection = self._request.protocol
         if isinstance(connection, Connection):
             connection.on_flow, connection.on_probe = flow, self.keep_alive
+            connection.keep_alive(True)  # it is; its timer is set anew when the answer is out
 
     def write(self, data: bytes) -> None:
         """Write bytes now. On a connection that is gone this does nothing: the handler is told by cancellation."""

@@ -33,6 +33,8 @@ class ChatStreamDecoder(EventDecoder):
     like a JSON object and mention `choices`. Whatever else comes is looked at.
     """
 
+    __slots__ = ("done",)
+
     @property
     def passes_on(self) -> bool:
         """Whether a chunk that begins with the next byte would come out as it is, when one like it did."""
@@ -68,6 +70,8 @@ class ChatChunkEditor(ChatStreamDecoder):
     notable: what stands in those chunks; the others pass as their bytes. A pattern whose quotes are JSON's own never
     matches text that a model wrote, because inside strings they are escaped. look_at_all: no chunk passes unseen.
     """
+
+    __slots__ = ("look_at_all",)
 
     notable: ClassVar[re.Pattern[bytes]]
 

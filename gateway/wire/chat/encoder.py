@@ -33,6 +33,8 @@ _LONGEST_HEAD = 4096
 _USAGE = b'"usage"'
 _NULL_USAGE = b',"usage":null}'
 
+_NONE: frozenset[int] = frozenset()
+
 
 class Renamed(NamedTuple):
     """What the relay changes in the chunks of one stream that it passes on. head: how they begin, up to the model. new:
@@ -64,6 +66,19 @@ class ChatRelay:
     always parsed.
     """
 
+    __slots__ = (
+        "_choices",
+        "_cut",
+        "_ended",
+        "_held",
+        "_include_usage",
+        "_last",
+        "_model",
+        "_orphan",
+        "_watch",
+        "renamed",
+    )
+
     def __init__(
         self,
         model: str,
@@ -78,7 +93,7 @@ class ChatRelay:
         self._held: dict[str, Any] | None = None
         self._orphan: dict[str, Any] = {}
         self._choices = choices
-        self._ended: set[int] = set()
+        self._ended: frozenset[int] = _NONE
         self._cut = False
         self._last: dict[str, Any] = {}
 
@@ -187,7 +202,7 @@ class ChatRelay:
             index = index if isinstance(index, int) else 0
             if choice.get("finish_reason"):
                 ended = True
-                self._ended.add(index)
+                self._ended |= {index}
         return ended
 
     def _is_complete(self) -> bool:

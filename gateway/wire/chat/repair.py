@@ -78,16 +78,19 @@ class ChunkRepair:
             delta = choice["delta"] = whole if isinstance(whole, dict) and not self.spoken else {}
             changed = True
         reason = choice.get("finish_reason")
-        if index not in self.opened:
+        begun = index in self.opened
+        if not begun:
             self.opened.add(index)
             if not delta.get("role"):
                 delta = choice["delta"] = {"role": "assistant", **delta}  # without it an SDK raises at the end
                 changed = True
-        if reason is None and delta.keys() <= _PLAIN and type(delta.get("content")) is not list:
-            return changed
+        if reason is None and delta.keys() <= (_PLAIN if begun else _OPENING):
+            if type(delta.get("content")) is not list and (begun or delta["role"] == "assistant"):
+                return changed
         state = self._choices.get(index)
         if state is None:
-            state = self._choices[index] = _Choice(f"call_{self._identity.removeprefix('chatcmpl-')}_{index}")
+            prefix = f"call_{self._identity.removeprefix('chatcmpl-')}_{index}"
+            state = self._choices[index] = _Choice(prefix, begun=begun)
         if type(delta.get("content")) is list:
             _say(delta)
             changed = True
@@ -106,6 +109,8 @@ class ChunkRepair:
 
 _PLAIN = frozenset({"content", "reasoning_content", "reasoning", "refusal"})
 """Members of a delta in which there is nothing to repair, as long as they are texts."""
+_OPENING = _PLAIN | {"role"}
+"""The same of the first delta of a choice."""
 _LISTS = ("annotations", "citations", "images", "reasoning_details", "x_gateway")
 """Members whose lists go on from delta to delta: SDKs put entries together by their `index`."""
 
@@ -149,7 +154,7 @@ class _Call:
 
 
 class _Choice:
-    """The calls of one choice. prefix: of ids for calls that have none."""
+    """The calls of one choice. prefix: of ids for calls that have none. begun: its role was told."""
 
     __slots__ = (
         "_begun",
@@ -165,14 +170,14 @@ class _Choice:
         "moved",
     )
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, *, begun: bool) -> None:
         self._prefix = prefix
         self._calls: dict[int, _Call] = {}
         self._by_index: dict[int, _Call] = {}  # by the server's index: the newest call that it gave it to
         self._by_id: dict[str, _Call] = {}
         self._last: _Call | None = None
         self._next = 0
-        self._begun = False
+        self._begun = begun
         self._listed: dict[str, int] = {}
         self._ended = False
         self.legacy = False

@@ -23,6 +23,8 @@ _TEXT = text_member("content", "reasoning_content", "arguments")
 _CHOICE = frozenset({"index", "delta", "logprobs", "finish_reason"})
 """Members of a choice beside which there is nothing to look for."""
 
+_NONE: frozenset[int] = frozenset()
+
 
 class ChatTally:
     """Implements `gateway.provider.Tally` for chat chunks. choices: how many were asked for (`n`). identity, created,
@@ -31,6 +33,19 @@ class ChatTally:
     Bytes that are passed on are chunks on one line in which nothing but text is of interest: no usage, no end, no
     error, at least one choice, and nothing to repair. All others come out parsed, and repaired.
     """
+
+    __slots__ = (
+        "_choices",
+        "_ended",
+        "_repair",
+        "chunks",
+        "finish_reason",
+        "opening",
+        "pattern",
+        "text_bytes",
+        "tokens",
+        "usage",
+    )
 
     def __init__(
         self, choices: int = 1, identity: str = "chatcmpl-0", created: int = 0, *, functions: bool = False
@@ -41,7 +56,7 @@ class ChatTally:
         self.chunks = 0
         self.opening = True
         self._choices = choices
-        self._ended: set[int] = set()
+        self._ended: frozenset[int] = _NONE
         self.pattern = TextPattern(_TEXT, _text_only)
         self._repair = ChunkRepair(identity, created, functions)
         self.tokens = WrittenTokens()
@@ -143,7 +158,7 @@ class ChatTally:
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict) and (reason := choice.get("finish_reason")):
                 index = choice.get("index", 0)
-                self._ended.add(index if isinstance(index, int) else 0)
+                self._ended |= {index if isinstance(index, int) else 0}
                 self.finish_reason = self.finish_reason or str(reason)
         size = _written(choices, self.tokens.add)
         if size:
