@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
@@ -62,6 +63,10 @@ def check_head(request: web.BaseRequest) -> None:
         )
 
 
+_NOTHING: deque[bytes] = deque(maxlen=0)
+"""Stays empty, whatever is put into it."""
+
+
 async def read_body(
     request: web.BaseRequest,
     limits: BodyLimits,
@@ -100,6 +105,8 @@ async def read_body(
             raise _too_large(limits)
         if take is not None:
             take(len(whole))
+        # Nothing more comes, and the answer may take long: aiohttp's empty queue is 760 bytes for each open stream.
+        content._buffer = _NOTHING
         return whole
     return await _read_slowly(request, limits, length, take)
 
