@@ -110,6 +110,14 @@ class UpstreamFault(Fault):
         self.retryable = retryable
         self.upstream_status = upstream_status
 
+    def name(self, what: str, name: str) -> None:
+        """Say in the message whom it is about, unless it says so. what: `Model` or `Provider`; name: its name here, by
+        which callers know it, never an address."""
+        if repr(name) not in self.message:
+            end = "" if self.message.endswith((".", "!", "?")) else "."
+            self.message = f"{self.message}{end} {what}: {name!r}."
+            self.args = (self.message,)
+
 
 class GatewayFault(Fault):
     """Ours: a bug, a full disk, a database that is gone."""
