@@ -82,6 +82,34 @@ async def test_a_guardrail_is_no_clean_end(tmp_path: Any, door: str) -> None:
     assert told[door] in body
 
 
+FUNCTION = {"name": "get_weather", "parameters": {"type": "object", "properties": {"a": {"type": "string"}}}}
+OFFERED: dict[str, Any] = {
+    "chat": {"type": "function", "function": FUNCTION},
+    "responses": {"type": "function", **FUNCTION},
+    "messages": {"name": FUNCTION["name"], "input_schema": FUNCTION["parameters"]},
+    "gemini": {"functionDeclarations": [FUNCTION]},
+}
+
+
+def called(*deltas: dict[str, Any]) -> Reply:
+    """A stream with one call of the function. deltas: its name and arguments, in pieces."""
+    first: dict[str, Any] = {"id": "call_1", "type": "function"}
+    calls = [{"index": 0, "function": delta, **(first if not at else {})} for at, delta in enumerate(deltas)]
+    events = [sse(chunk({"tool_calls": [call]})) for call in calls]
+    return Reply([*events, sse({**chunk({}, finish="tool_calls"), "usage": USAGE}), b"data: [DONE]\n\n"])
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_a_name_in_pieces_is_told_whole(tmp_path: Any, door: str) -> None:
+    reply = called(
+        {"name": "get_", "arguments": ""}, {"name": "weather"}, {"arguments": '{"a":'}, {"arguments": '"b"}'}
+    )
+    _, body, _ = await asked(tmp_path, door, reply, tools=[OFFERED[door]])
+    assert b'"get_weather"' in body
+    assert b'"get_"' not in body
+    assert b'"weather"' not in body
+
+
 async def test_a_whole_answer_that_failed_is_tried_again(tmp_path: Any) -> None:
     broken = openai_completion("")
     broken["choices"][0]["finish_reason"] = "error"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.wire.chat.call_names import CallNames
 from gateway.wire.chat.endings import FAILED, KNOWN, failure_of, meaning_of, nameless_call
 from gateway.wire.lenient import dump
 from gateway.wire.mending import mended_text
@@ -22,14 +23,17 @@ CHUNK = "chat.completion.chunk"
 
 class ChunkRepair:
     """Repairs the chunks of one stream. identity, created: for chunks that have no `id`, no `created`. functions: the
-    older form of calls was asked for, and may come."""
+    older form of calls was asked for, and may come. tools: of the request, by which names are known that come in
+    pieces; None when they are not known."""
 
-    __slots__ = ("_choices", "_created", "_functions", "_identity", "moved", "opened", "spoken")
+    __slots__ = ("_choices", "_created", "_functions", "_identity", "_names", "_tools", "moved", "opened", "spoken")
 
-    def __init__(self, identity: str, created: int, functions: bool = False) -> None:
+    def __init__(self, identity: str, created: int, functions: bool = False, tools: Any = None) -> None:
         self._identity = identity
         self._created = created
         self._functions = functions
+        self._tools = tools
+        self._names: CallNames | None = None
         self._choices: dict[int, _Choice] = {}
         # The choices of which something came.
         self.opened: set[int] = set()
@@ -90,7 +94,9 @@ class ChunkRepair:
         state = self._choices.get(index)
         if state is None:
             prefix = f"call_{self._identity.removeprefix('chatcmpl-')}_{index}"
-            state = self._choices[index] = _Choice(prefix, begun=begun)
+            if self._names is None and self._tools is not None:
+                self._names = CallNames(self._tools)
+            state = self._choices[index] = _Choice(prefix, self._names, begun=begun)
         if type(delta.get("content")) is list:
             _say(delta)
             changed = True
@@ -141,9 +147,10 @@ def _says_nothing(call: Json) -> bool:
 
 
 class _Call:
-    """What was told of one call."""
+    """What was told of one call. waiting: its first members, while its name may go on: whoever reads a call wants the
+    whole name there, and not in pieces."""
 
-    __slots__ = ("has_text", "identity", "index", "member", "name")
+    __slots__ = ("has_text", "identity", "index", "member", "name", "waiting")
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -151,10 +158,18 @@ class _Call:
         self.name = ""
         self.member = "function"
         self.has_text = False
+        self.waiting: Json | None = None
+
+    def release(self) -> Json:
+        """The delta with the whole name, for the call that waited for it."""
+        waiting, self.waiting = self.waiting or {}, None
+        waiting[self.member] = {**waiting.get(self.member, {}), "name": self.name}
+        return waiting
 
 
 class _Choice:
-    """The calls of one choice. prefix: of ids for calls that have none. begun: its role was told."""
+    """The calls of one choice. prefix: of ids for calls that have none. names: that may be called, None when they are
+    not known. begun: its role was told."""
 
     __slots__ = (
         "_begun",
@@ -164,14 +179,16 @@ class _Choice:
         "_ended",
         "_last",
         "_listed",
+        "_names",
         "_next",
         "_prefix",
         "legacy",
         "moved",
     )
 
-    def __init__(self, prefix: str, *, begun: bool) -> None:
+    def __init__(self, prefix: str, names: CallNames | None, *, begun: bool) -> None:
         self._prefix = prefix
+        self._names = names
         self._calls: dict[int, _Call] = {}
         self._by_index: dict[int, _Call] = {}  # by the server's index: the newest call that it gave it to
         self._by_id: dict[str, _Call] = {}
@@ -221,7 +238,27 @@ class _Choice:
             delta["tool_calls"] = kept
         for call in kept:
             changed = self._delta(call) or changed
+        if any(call.waiting is not None for call in self._calls.values()):
+            changed = True
+            told = [told for call in kept for told in self._told(call)]
+            delta["tool_calls"] = told
+            if not told:
+                del delta["tool_calls"]
         return changed
+
+    def _told(self, delta: Json) -> list[Json]:
+        """A delta, nothing while the name of its call may go on. What follows a name are arguments, or another call."""
+        call = self._calls[delta["index"]]
+        told = [
+            other.release() for other in self._calls.values() if other.waiting is not None and other.index < call.index
+        ]
+        if call.waiting is None:
+            return [*told, delta]
+        inner = {**call.waiting.get(call.member, {}), **delta[call.member]}
+        call.waiting = {**call.waiting, **delta, call.member: inner}
+        if call.has_text or (self._names is not None and not self._names.may_go_on(call.name)):
+            told.append(call.release())
+        return told
 
     def _is_nothing(self, delta: Json) -> bool:
         """Whether a delta that belongs to no call says nothing of one that begins."""
@@ -240,6 +277,9 @@ class _Choice:
         if any(not call.name for call in self._calls.values()):
             raise nameless_call()
         self._ended = True
+        waiting = [call.release() for call in self._calls.values() if call.waiting is not None]
+        if waiting:
+            delta["tool_calls"] = [*(delta.get("tool_calls") or ()), *waiting]
         meaning = _agreed(meaning or "stop", bool(self._calls), self.legacy)
         silent = [call for call in self._calls.values() if not call.has_text and call.member == "function"]
         if silent:
@@ -251,7 +291,7 @@ class _Choice:
             if reason not in KNOWN:
                 choice.setdefault("native_finish_reason", reason)
             choice["finish_reason"] = meaning
-        return meaning != reason or bool(silent)
+        return meaning != reason or bool(silent) or bool(waiting)
 
     def _delta(self, delta: Json) -> bool:
         custom = delta.get("custom")
@@ -273,7 +313,7 @@ class _Choice:
         if delta.get("index") != call.index or type(delta["index"]) is not int:
             delta["index"] = call.index
             changed = True
-        changed = self._names(delta, inner, call, begins, identity, name) or changed
+        changed = self._identify(delta, inner, call, begins, identity, name) or changed
         value = inner.get(text)
         if not isinstance(value, str):
             if isinstance(value, dict | list):
@@ -285,7 +325,7 @@ class _Choice:
         call.has_text = call.has_text or bool(inner.get(text))
         return changed
 
-    def _names(self, delta: Json, inner: Json, call: _Call, begins: bool, identity: str, name: str) -> bool:
+    def _identify(self, delta: Json, inner: Json, call: _Call, begins: bool, identity: str, name: str) -> bool:
         """Id, type and name of a call are told once: SDKs join what is told again."""
         changed = False
         if begins and (not identity or identity in self._by_id):
@@ -304,12 +344,16 @@ class _Choice:
         elif "type" in delta and not delta["type"]:
             del delta["type"]
             changed = True
-        if call.name:
+        if call.waiting is not None and name and self._names is not None:
+            call.name = self._names.joined(call.name, name)
+        elif call.name:
             if "name" in inner:
                 del inner["name"]
                 changed = True
         elif name:
             call.name = name
+            if self._names is not None and self._names.may_go_on(name):
+                call.waiting = {}
         elif "name" in inner:
             del inner["name"]
             changed = True
@@ -330,7 +374,10 @@ class _Choice:
             return found if not found.has_text or found.name == name else None
         if identity:
             return self._by_id.get(identity)
-        return None if name else self._last
+        last = self._last
+        if name and last is not None and last.waiting is not None and self._names is not None:
+            return last if self._names.goes_on(last.name, name) else None
+        return None if name else last
 
     def _begin(self, index: Any, member: str) -> _Call:
         given = index if type(index) is int and index >= 0 else None
