@@ -145,7 +145,7 @@ class ChatTally:
             return chunk
         if size and b'"role"' not in item:
             # A role is told once: who tells it in each chunk has each looked at.
-            self.pattern.learn(item)
+            self.pattern.learn(item, self._repair.json)
         return item
 
     def _failed(self, chunk: Json, fault: Fault) -> Fault:
