@@ -151,11 +151,14 @@ class Form:
     """A request in one dialect.
 
     dropped: paths of what this dialect cannot carry. fault: why the request cannot be made in this dialect at all.
+    beyond: members of `body` that not every server of this dialect takes, with the caller's own paths of them: a target
+        that does not say it takes one (`Profile.understands`) goes without, and that path is reported.
     """
 
     body: dict[str, Any]
     dropped: Sequence[str] = ()
     fault: CallerFault | None = None
+    beyond: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -23,6 +23,8 @@ from gateway.wire.errors.render import error_bytes
 _KEY_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
 """Where clients put a key that is no bearer token."""
 
+_CHAT_ONLY = ("response_format", "max_completion_tokens", "stream_options", "functions")
+
 Watch = Callable[[Mapping[str, Any]], None]
 
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -136,7 +138,9 @@ class InboundDialect(Protocol):
     `(fault, request_id, headers) -> bytes | None`, asked for callers of streams: the whole stream that says `fault`,
     sent with status 200, for a client (known by its request's headers) that mistakes an error status for what can be
     tried again; None for the plain error. form (optional): the members of its body by name, for requests that may come
-    as forms with files (`gateway.wire.multipart`).
+    as forms with files (`gateway.wire.multipart`). turns (optional): the member of a body in which a conversation
+    stands; with it, sign (optional): `(body) -> str`, the member that only bodies of this dialect have, "" when there
+    is none, and road (optional): the path to be told to callers at another dialect's door (`gateway.doors`).
     """
 
     name: str
@@ -156,11 +160,24 @@ class ChatDialect:
     """OpenAI's Chat Completions, the hub format itself."""
 
     name = "chat"
+    turns = "messages"
 
     def credential(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str:
         return bearer(headers)
 
+    def sign(self, body: Mapping[str, Any]) -> str:
+        """The member that other dialects with `messages` do not have."""
+        tools = body.get("tools")
+        if isinstance(tools, list) and any(isinstance(tool, dict) and "function" in tool for tool in tools):
+            return "tools[].function"
+        return next((name for name in _CHAT_ONLY if body.get(name) is not None), "")
+
     def open(self, call: Call, body: dict[str, Any], values: Mapping[str, str]) -> InboundCall:
+        if body.get("system"):
+            # Nobody would read it, and the model answer without its instructions.
+            raise CallerFault(
+                "system: a chat has no such parameter; send a message whose role is 'system'.", param="system"
+            )
         try:
             validate_chat(body, allow_missing_model=True)
         except CallerFault:

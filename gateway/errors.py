@@ -55,6 +55,12 @@ class Fault(Exception):
         self.headers: dict[str, str] = dict(headers or {})
         self.detail = detail
 
+    def add(self, sentence: str) -> None:
+        """Say more in the message."""
+        end = "" if self.message.endswith((".", "!", "?")) else "."
+        self.message = f"{self.message}{end} {sentence}"
+        self.args = (self.message,)
+
 
 class CallerFault(Fault):
     """The caller can mend it: wrong JSON, type, range, route, size, or an unsupported parameter."""
@@ -109,6 +115,12 @@ class UpstreamFault(Fault):
         )
         self.retryable = retryable
         self.upstream_status = upstream_status
+
+    def name(self, what: str, name: str) -> None:
+        """Say in the message whom it is about, unless it says so. what: `Model` or `Provider`; name: its name here, by
+        which callers know it, never an address."""
+        if repr(name) not in self.message:
+            self.add(f"{what}: {name!r}.")
 
 
 class GatewayFault(Fault):

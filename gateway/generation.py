@@ -26,6 +26,7 @@ from gateway.budgets import alert_post
 from gateway.call import Call
 from gateway.config.limits import BodyLimits
 from gateway.discovery import Discovery
+from gateway.doors import Doors
 from gateway.fetch import Links, MediaFetcher
 from gateway.pipeline import Pipeline
 from gateway.provider import Provider, UpstreamReply, UpstreamRequest
@@ -73,6 +74,7 @@ class Runtime:
         self.config = config
         self.plugins = blueprint.plugins
         self.users = 0
+        self.doors = Doors()
         self._process = process
         self.switched_off = switched_off(blueprint)
         self._providers = blueprint.providers

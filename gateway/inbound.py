@@ -26,11 +26,13 @@ class Notes:
 
     dropped: paths of what is left out for providers that do not speak this dialect.
     fault: the first thing that they cannot do without changing the meaning, None when there is none.
+    beyond: members of the chat body that some of them take and others do not, with the paths of the request's own.
     """
 
     def __init__(self, owner: str) -> None:
         self.dropped = DroppedParams()
         self.fault: CallerFault | None = None
+        self.beyond: dict[str, str] = {}
         self._owner = owner
 
     def report(self, path: str) -> None:
@@ -59,4 +61,4 @@ class Notes:
         except CallerFault as error:
             fault = fault or error
             call.body = chat
-        return Form(chat, self.dropped, fault)
+        return Form(chat, self.dropped, fault, self.beyond)

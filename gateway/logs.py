@@ -282,6 +282,8 @@ def request_entry(
             entry["client_left"] = True
         if outcome.fault_code:
             entry["error"] = outcome.fault_code
+            if outcome.target is not None:
+                entry["provider"] = outcome.target.provider
     if fault is not None:
         entry.setdefault("error", fault.code or fault.type)
         entry["reason"] = fault.message[:_MOST_FREE_TEXT]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 from urllib.parse import quote
@@ -130,19 +130,30 @@ class ProviderFiles:
         """What is in a file, whosever it is. Raises Fault, for one that is gone what `no_object` makes."""
         keeper = self.keeper(name)
         request = keeper.files_request("GET", f"/{quote(object_id, safe='')}/content")
-        async with self._exchanges.stream(
-            request, seconds=_SECONDS, most=MOST_CONTENT, transport=keeper.transport
-        ) as stream:
-            if stream.status == 404:
-                raise no_object(FILE, object_id)
-            if stream.status >= 300:
-                reply = UpstreamReply(stream.status, stream.headers, await stream.read(_MOST_REPLY))
-                raise keeper.read_files_fault(reply)
-            yield stream
+        with self._named(keeper):
+            async with self._exchanges.stream(
+                request, seconds=_SECONDS, most=MOST_CONTENT, transport=keeper.transport
+            ) as stream:
+                if stream.status == 404:
+                    raise no_object(FILE, object_id)
+                if stream.status >= 300:
+                    reply = UpstreamReply(stream.status, stream.headers, await stream.read(_MOST_REPLY))
+                    raise keeper.read_files_fault(reply)
+                yield stream
 
     async def ask(self, keeper: FilesProvider, request: UpstreamRequest) -> UpstreamReply:
         """The whole answer to a request about files or batches, whatever its status. Raises UpstreamFault."""
-        return await self._exchanges.whole(request, seconds=_SECONDS, most=_MOST_REPLY, transport=keeper.transport)
+        with self._named(keeper):
+            return await self._exchanges.whole(request, seconds=_SECONDS, most=_MOST_REPLY, transport=keeper.transport)
+
+    @contextmanager
+    def _named(self, keeper: FilesProvider) -> Iterator[None]:
+        """Whoever hears that this provider failed hears which one it is."""
+        try:
+            yield
+        except UpstreamFault as fault:
+            fault.name("Provider", next((name for name, one in self._providers.items() if one is keeper), "unknown"))
+            raise
 
     async def delete(self, kept: KeptObject) -> None:
         """Delete a file at its provider, then forget it. Raises Fault."""

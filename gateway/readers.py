@@ -117,7 +117,8 @@ class ChatReader:
 
     def open_tally(self, choices: int) -> Tally:
         """A fresh tally for the items of the stream."""
-        return ChatTally(choices, chat_id(self.call), self.call.created, functions=self._functions)
+        tools = self.call.body.get("tools")
+        return ChatTally(choices, chat_id(self.call), self.call.created, functions=self._functions, tools=tools)
 
     @property
     def _functions(self) -> bool:

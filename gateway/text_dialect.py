@@ -29,6 +29,7 @@ class CompletionsDialect:
     """Reads a prompt, and writes texts; an `InboundDialect`."""
 
     name = COMPLETIONS
+    turns = "prompt"
 
     def credential(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str:
         return bearer(headers)

@@ -184,6 +184,7 @@ def test_the_request_entry() -> None:
         "credits": 12,
         "dropped": ["seed"],
         "target": "test/m",
+        "provider": "test",
         "prompt_tokens": 3,
         "completion_tokens": 4,
         "basis": "estimated",

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import web
 
 from gateway.dialect import ChatDialect, InboundDialect
+from gateway.doors import Doors
 from gateway.errors import CallerFault, Fault
 from gateway.generation import Runtime
 from gateway.http.api import batches, conversations, files, health, models, payments, responses, usage, vouchers
@@ -43,6 +44,7 @@ class Routes(RouteTable):
         self._dialects: dict[str, InboundDialect] = {}
         self._roads: dict[str, InboundDialect] = {}
         self._hub_only: frozenset[str] = frozenset()
+        self.doors = Doors()
 
     def add_dialect(
         self, method: str, template: str, dialect: InboundDialect, *operations: Operation, api: bool = True
@@ -61,6 +63,7 @@ class Routes(RouteTable):
             return serve_call(context, dialect)
 
         self.add(method, template, handler, *operations, api=api)
+        self.doors.add((self.prefixes[0] if api else "") + template, dialect)
         self._calls.update((method, prefix + template) for prefix in (self.prefixes if api else ("",)))
 
     def _own_roads(self, template: str, api: bool) -> list[str]:
@@ -117,6 +120,7 @@ Part = Callable[[Routes, Runtime], None]
 def build_routes(runtime: Runtime, parts: Sequence[Part] = ()) -> Routes:
     """The routes of one generation of the configuration; a plugin's route replaces ours of the same name."""
     routes = Routes(API_PREFIXES)
+    runtime.doors = routes.doors
     routes.add_dialect("POST", "/chat/completions", ChatDialect(), calls.CHAT)
     routes.add_dialect("POST", "/completions", CompletionsDialect(), calls.COMPLETIONS)
     add_plain_routes(routes)

@@ -65,6 +65,7 @@ class ResponsesDialect:
     """OpenAI's `POST /responses`."""
 
     name = "responses"
+    turns = "input"
 
     def __init__(self, services: ResponsesServices) -> None:
         self._services = services

@@ -238,11 +238,14 @@ class CallRunner:
         self._rounds.close()
         if fault.status >= 500 and self._ending.outcome is None:
             is_bug = isinstance(fault, GatewayFault) and fault.__cause__ is not None
+            facts = {"request_id": self.call.id, "detail": fault.detail, "code": fault.code}
+            if self.call.progress.target is not None:
+                facts["provider"] = self.call.progress.target.provider
             self._log.log(
                 logging.ERROR if is_bug else logging.WARNING,
                 "call failed: %s",
                 fault,
-                extra={"request_id": self.call.id, "detail": fault.detail, "code": fault.code},
+                extra=facts,
                 exc_info=fault if is_bug else None,
             )
         await self._ending.finish(fault.status, fault_code=fault.code or fault.type)

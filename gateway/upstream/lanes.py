@@ -128,9 +128,12 @@ class Try:
             self._lane.shared.answered(self._began, seconds)
 
     def end(self, fault: Fault | None) -> None:
-        """The answer came to its good end, or `fault` did."""
+        """The answer came to its good end, or `fault` did, which from now on names the model that was tried."""
         if self.over:
             return
+        if isinstance(fault, UpstreamFault):
+            # Of a group or chain the caller cannot know which it was; where the fault is made, nobody does.
+            fault.name("Model", self._target.model)
         if fault is None:
             self.answers()
             self._lane.own.succeeded()

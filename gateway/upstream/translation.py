@@ -97,6 +97,8 @@ def _say(call: Call, target: Target) -> Spoken:
     back = "chat" not in dialects
     understands = _IN_ITEMS if back else target.profile.understands
     body = call.body
+    if call.forms and not call.forms["chat"].beyond.keys() <= understands:
+        body = _without(body, call, understands)
     own = [name for name in CLIENTS_OWN if name in body]
     if own:
         body = {name: value for name, value in body.items() if name not in own}
@@ -117,6 +119,14 @@ def _say(call: Call, target: Target) -> Spoken:
     for path in dropped:
         call.report_dropped(path)
     return Spoken(call.view("responses", body, said_as), back=True, functions=functions)
+
+
+def _without(body: Json, call: Call, understands: frozenset[str]) -> Json:
+    """The chat body without what its dialect said for targets that understand it, which this one does not."""
+    foreign = {name: path for name, path in call.forms["chat"].beyond.items() if name not in understands}
+    for path in foreign.values():
+        call.report_dropped(path)
+    return {name: value for name, value in body.items() if name not in foreign}
 
 
 _IN_ITEMS = frozenset({"activity", "tool_media"})

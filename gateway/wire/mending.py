@@ -54,6 +54,62 @@ def mended_text(text: str) -> str:
 
 
 _CONTROL = re.compile(r"[\x00-\x1f]")
+_CONTROLS = re.compile(r"([\x00-\x1f])")
+_MARKS = re.compile(r'\\.|["\\]', re.DOTALL)
+"""What changes whether a text of JSON is inside of a string, and what only looks like it; a backslash at its end."""
+
+
+class StreamedJson:
+    """Mends one text of JSON that comes in pieces, as the arguments of a call do: control characters inside of strings
+    are escaped, and between them they stay, where they are JSON's white space.
+
+    Pieces without quotes, backslashes and control characters need not be shown to it while `is_calm`.
+    """
+
+    __slots__ = ("_escaping", "_inside")
+
+    def __init__(self) -> None:
+        self._inside = False
+        self._escaping = False
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether the next character means what it says: no backslash stands before it."""
+        return not self._escaping
+
+    def pass_by(self, piece: str) -> bool:
+        """Take note of the next piece; False for one that has to be mended, and is not taken note of."""
+        if _CONTROL.search(piece) is not None:
+            return False
+        self._note(piece)
+        return True
+
+    def mend(self, piece: str) -> str:
+        """The next piece, mended; itself where it is right."""
+        if self.pass_by(piece):
+            return piece
+        out = []
+        for part in _CONTROLS.split(piece):
+            if part < " " and part:
+                escaped = dump(part)[1:-1]
+                out.append(escaped[self._escaping :] if self._inside or self._escaping else part)
+                self._escaping = False
+            else:
+                self._note(part)
+                out.append(part)
+        return "".join(out)
+
+    def _note(self, piece: str) -> None:
+        if not piece:
+            return
+        if self._escaping:
+            self._escaping, piece = False, piece[1:]
+        if "\\" not in piece:
+            self._inside ^= piece.count('"') & 1 == 1
+            return
+        marks = _MARKS.findall(piece)
+        self._inside ^= marks.count('"') & 1 == 1
+        self._escaping = marks[-1] == "\\"
 
 
 class Mender:

@@ -10,7 +10,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from gateway.errors import Fault
 
@@ -50,7 +50,14 @@ _IDENTITIES: tuple[tuple[re.Pattern[str], str], ...] = (
 _BREAKS = re.compile(r"(?:[\s\u200b-\u200f\u2060\ufeff]|\\[nrt])+")
 """What may stand between the characters of a secret that is broken over lines, also as JSON writes it."""
 
-_BETWEEN = r"(?:[\s\u200b-\u200f\u2060\ufeff]|\\[nrt])*"
+_REFERENCE = re.compile(r"\\{1,8}(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))|&#(?:x([0-9a-fA-F]{1,6})|([0-9]{1,7}));", re.I)
+"""A character by its number, as JSON, other languages and HTML write it."""
+
+_LAST_CHARACTER = 0x10FFFF
+
+_SPACE = r"[\s\u200b-\u200f\u2060\ufeff]"
+_BETWEEN = rf"(?:{_SPACE}|\\[nrt])*"
+_ESCAPED_BETWEEN = rf"(?:{_SPACE}|\\{{1,8}}(?:[nrt]|u00(?:20|0[9ad]))|%(?:20|0[9ad]))*"
 _ENCODED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_=")
 
 
@@ -108,9 +115,10 @@ _Needle = tuple[str, str, re.RegexFlag, bool]
 
 
 class Redactor:
-    """Masks known secrets in text, however they are spelled: as they are, in other case, percent-encoded, as JSON
-    writes them, in hex or base64 (the whole run of it, since it may hold a user's name beside the secret), and broken
-    by white space. Values shorter than six characters are left alone.
+    """Masks known secrets in text, however they are spelled: as they are, in other case, as JSON writes them, with any
+    of their characters percent-encoded or by their number (`\\u0073`, `&#115;`), in hex or base64 (the whole run of it,
+    since it may hold a user's name beside the secret), and broken by white space. Values shorter than six characters
+    are left alone.
 
     Nothing is ever forgotten: a secret that was taken out of the configuration may still be valid, and in use.
     """
@@ -139,6 +147,16 @@ class Redactor:
             if len(needle) <= len(plain) and needle in plain:
                 pattern = re.compile(source, flags)
                 text = _mask_encoded(pattern, text) if encoded else pattern.sub(MASK, text)
+        if "%" in text or "\\u" in text or "\\x" in text or "&#" in text:
+            text = self._mask_escaped(text)
+        return text
+
+    def _mask_escaped(self, text: str) -> str:
+        """The text without the values any of whose characters are escaped, however many of them."""
+        plain = _BREAKS.sub("", _REFERENCE.sub(_referred, unquote(text, errors="replace"))).lower()
+        for value in sorted(self._values, key=len, reverse=True):
+            if "".join(value.split()).lower() in plain:
+                text = _escaped_pattern(value).sub(MASK, text)
         return text
 
     def __call__(self, text: str) -> str:
@@ -177,6 +195,30 @@ def _needle(text: str, *, ignore_case: bool, encoded: bool) -> _Needle:
     text = "".join(text.split())
     pattern = _BETWEEN.join(re.escape(char) for char in text)
     return _BREAKS.sub("", text).lower(), pattern, re.IGNORECASE if ignore_case else re.NOFLAG, encoded
+
+
+def _referred(found: re.Match[str]) -> str:
+    four, two, base16, base10 = found.groups()
+    number = int(base10) if base10 else int(four or two or base16, 16)
+    return chr(number) if number <= _LAST_CHARACTER else found[0]
+
+
+def _escaped_pattern(value: str) -> re.Pattern[str]:
+    """Matches a value each of whose characters is plain, percent-encoded or told by its number, in any case."""
+    return re.compile(_ESCAPED_BETWEEN.join(_any_spelling(char) for char in "".join(value.split())), re.IGNORECASE)
+
+
+def _any_spelling(char: str) -> str:
+    spelled = {re.escape(char)}
+    for one in {char, char.lower(), char.upper()}:
+        spelled.add("".join(f"%{byte:02x}" for byte in one.encode("utf-8", "replace")))
+        units = one.encode("utf-16-be", "replace")
+        spelled.add("".join(rf"\\{{1,8}}u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2)))
+        for number in map(ord, one):
+            spelled |= {f"&#0{{0,6}}{number};", f"&#x0{{0,5}}{number:x};"}
+            if number < 256:
+                spelled.add(rf"\\{{1,8}}x{number:02x}")
+    return f"(?:{'|'.join(sorted(spelled))})"
 
 
 def _base64_cores(raw: bytes, at: int) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from gateway.wire.mending import StreamedJson
 from gateway.wire.tokens import text_bytes
 
 _PADDING = re.compile(rb'"obfuscation"\s*:\s*"([^"\\]*)"')
@@ -45,16 +46,21 @@ class TextPattern:
     member: finds candidates for the text, its inside as group 1: `text_member("content")`. size: of the text in a
     parsed event in bytes, or -1 when there is more of interest in the event than its text. text: of the last event that
     followed the pattern, in UTF-8.
+
+    A text that is JSON itself may have to be mended (`StreamedJson`): what changes its state is shown to it, and an
+    event that it has to mend, or that follows a piece which ends inside of an escape, does not follow the pattern.
     """
 
-    __slots__ = ("_lessons", "_member", "_size", "around", "text")
+    __slots__ = ("_before", "_json", "_lessons", "_member", "_size", "around", "text")
 
     def __init__(self, member: re.Pattern[bytes], size: Callable[[dict[str, Any]], int]) -> None:
         self._member = member
         self._size = size
         self.around: Surroundings | None = None
+        self._before: Surroundings | None = None
         self._lessons = _MOST_LESSONS
         self.text = b""
+        self._json: StreamedJson | None = None
 
     def match(self, event: bytes) -> int:
         """Bytes in UTF-8 of the text of an event that follows the pattern; -1 when it does not."""
@@ -88,18 +94,35 @@ class TextPattern:
             self.text = text
             return len(text)
         found = _plain(text)
-        if found is None:
+        if found is None or (self._json is not None and b"\\" in text and not self._goes_by(found)):
             return -1
         self.text = found
         return len(found)
 
-    def learn(self, event: bytes) -> None:
+    def _goes_by(self, text: bytes) -> bool:
+        """Whether nothing has to be mended in the next piece of a text that is JSON."""
+        json = self._json
+        if json is None or not json.pass_by(text.decode()):
+            return False
+        if not json.is_calm:
+            # The next has to be seen, however plain it is: those that are plain may pass without being shown here.
+            self._before, self.around = self.around, None
+        return True
+
+    def learn(self, event: bytes, json: StreamedJson | None = None) -> None:
         """Take this event, which did not follow the pattern, for the pattern of those to come, if it can be proved that
-        only the text and the padding have to differ between them."""
+        only the text and the padding have to differ between them. json: what its text is a piece of."""
+        if json is not None and not json.is_calm:
+            self._before, self.around = self.around or self._before, None
+            return
+        if json is not None and json is self._json:
+            self.around = self.around or self._before
+            if self.around is not None and _stands_in(event, self.around):
+                return  # it does follow the pattern, but for what had to be looked at
         if not self._lessons or len(event) > _LONGEST:
             return
         self._lessons -= 1
-        self.around = None
+        self.around, self._json = None, json
         texts = list(self._member.finditer(event))
         if len(texts) != 1:
             return
@@ -117,7 +140,7 @@ class TextPattern:
 
     def forget(self) -> None:
         """Follow no pattern from here on: events that look alike may no longer mean the same."""
-        self.around = None
+        self.around = self._before = None
         self._lessons = 0
 
     def _probe(self, data: bytes) -> int:
@@ -126,6 +149,10 @@ class TextPattern:
         except orjson.JSONDecodeError:
             return -1
         return self._size(event) if isinstance(event, dict) else -1
+
+
+def _stands_in(event: bytes, around: Surroundings) -> bool:
+    return event.startswith(around.head) and event.endswith(around.middle if around.tail is None else around.tail)
 
 
 def text_member(*names: str) -> re.Pattern[bytes]:

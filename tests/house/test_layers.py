@@ -13,8 +13,8 @@ import pytest
 
 FLOORS = (
     "deferred errors aside certificates claim wire profile explanation text_filter records price call costs provider "
-    "transcripts readers plain_readers sending quirks operations dialect plain_dialect text_dialect inbound payments "
-    "tools credentials stores journal config storage catalog fetch hookspecs counting api pluginload pipeline "
+    "transcripts readers plain_readers sending quirks operations dialect doors plain_dialect text_dialect inbound "
+    "payments tools credentials stores journal config storage catalog fetch hookspecs counting api pluginload pipeline "
     "upstream runner logs exposition metrics siblings budgets discovery host provider_files batch_object batch_bill "
     "batches erasing reloading server_secret passwords builtin sqlite own_plugins servertools responses keeping "
     "blueprint generation runtime http console cli __main__ testing"

@@ -214,7 +214,7 @@ async def test_other_dialects(api):
     await api.ask("POST", "/messages/count_tokens", HELLO)
     await api.ask("POST", "/messages", HELLO, status=400)
     contents = {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}
-    for prefix in ("", "/v1beta"):
+    for prefix in ("", "/v1beta", "/v1alpha"):
         path = prefix + "/models/{model}:"
         await api.ask("POST", path + "generateContent", contents, model="echo")
         await api.ask("POST", path + "streamGenerateContent", contents, model="echo", query="?alt=sse")

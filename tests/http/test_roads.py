@@ -186,6 +186,7 @@ async def test_a_client_is_told_in_its_own_words_what_is_not_here(serve: Any, he
     ("path", "told"),
     [
         ("/v1beta/files/one", lambda body: body["error"]["status"] == "NOT_FOUND"),
+        ("/v1alpha/files/one", lambda body: body["error"]["status"] == "NOT_FOUND"),
         ("/v1beta/operations", lambda body: body["error"]["status"] == "NOT_FOUND"),
         ("/api/v1/messages/batches", lambda body: body["error"]["type"] == "not_found_error"),
         ("/v1/messagesbatches", lambda body: body["error"]["code"] == "not_found"),

@@ -31,6 +31,16 @@ SPELLINGS = {
     "over lines, in JSON": json.dumps("\n".join(SECRET)),
     "with zero-width spaces": "\u200b".join(SECRET),
     "percent-encoded": quote(SECRET, safe=""),
+    "percent-encoded, every character": "".join(f"%{byte:02X}" for byte in SECRET.encode()),
+    "percent-encoded, in small letters": "".join(f"%{byte:02x}" for byte in SECRET.upper().encode()),
+    "percent-encoded, every other character": "".join(
+        f"%{ord(char):02X}" if at % 2 else char for at, char in enumerate(SECRET)
+    ),
+    "numbers of JSON": "".join(f"\\u{ord(char):04x}" for char in SECRET),
+    "numbers of JSON in JSON": json.dumps("".join(f"\\u{ord(char):04X}" for char in SECRET.upper())),
+    "numbers of other languages": "".join(f"\\x{ord(char):02x}" for char in SECRET),
+    "numbers of HTML": "".join(f"&#{ord(char)};" if at % 2 else f"&#x{ord(char):x};" for at, char in enumerate(SECRET)),
+    "percent-encoded, over lines": "\r\n".join(f"%{byte:02X}" for byte in SECRET.encode()),
     "hex": SECRET.encode().hex(),
     "HEX": SECRET.encode().hex().upper(),
     "base64": in_base64(b"", b""),
@@ -62,8 +72,12 @@ def test_base64_is_found_at_every_alignment(before: bytes, after: bytes) -> None
 @pytest.mark.parametrize("value", ['quo"te\\d secret', "ümläut-secret", "two words secret", "a.b*c+(secret)[1]"])
 def test_values_that_are_written_differently_in_json(value: str) -> None:
     redact_it = Redactor([value])
-    for text in (value, json.dumps(value), json.dumps(value, ensure_ascii=False)):
-        assert "secret" not in redact_it(text)
+    percent = "".join(f"%{byte:02X}" for byte in value.encode())
+    numbers = "".join(f"\\u{ord(char):04x}" for char in value)
+    for text in (value, json.dumps(value), json.dumps(value, ensure_ascii=False), percent, numbers):
+        masked = redact_it(text)
+        assert "secret" not in masked
+        assert MASK in masked
 
 
 def test_the_longer_of_two_values_counts_and_short_ones_do_not() -> None:
@@ -83,6 +97,8 @@ def test_hostile_text_is_masked_in_few_steps() -> None:
     """Long runs of white space between the characters of a secret are passed over once, not once for each start."""
     text = "p" + " " * 200_000 + "r" + "\\n" * 100_000
     assert Redactor([SECRET]).mask(text) == text
+    for escaped in ("%70", "\\u0070", "%", "\\\\" * 9 + "u", "&#0000000"):
+        assert Redactor([SECRET]).mask(escaped * 50_000) == escaped * 50_000
     text = (SECRET[:-1] + " ") * 5_000 + SECRET
     assert Redactor([SECRET]).mask(text).endswith(f" {MASK}")
 

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from gateway.call import Call
 from gateway.dialect import InboundCall, InboundDialect, RawAnswer, keep_alive_of, stream_type_of
+from gateway.errors import CallerFault
 from gateway.http.calls.background import answer_in_background
 from gateway.http.calls.tools import answer_with_tools, may_want_tools, plan_tools
 from gateway.http.server.request_context import RequestContext
@@ -67,7 +68,11 @@ async def open_call(
     tags = context.runtime.config.usage
     # Of the caller's own words, before the dialect takes them apart.
     call.tags = spend_tags(body, user=tags.tag_user, names=tags.tag_metadata)
-    inbound = await context.aside(_open, dialect, call, body, context.values)
+    try:
+        inbound = await context.aside(_open, dialect, call, body, context.values)
+    except CallerFault as fault:
+        context.runtime.doors.point(fault, dialect, body)
+        raise
     context.resolve(call)
     return inbound
 

@@ -7,12 +7,13 @@ of a call's deltas, its id and name too. Whatever is right already is left alone
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+from gateway.wire.chat.call_deltas import CallDeltas, listed, mend_arguments, says_nothing
+from gateway.wire.chat.call_names import CallNames
 from gateway.wire.chat.endings import FAILED, KNOWN, failure_of, meaning_of, nameless_call
 from gateway.wire.lenient import dump
-from gateway.wire.mending import mended_text
+from gateway.wire.mending import StreamedJson, mended_text
 
 Json = dict[str, Any]
 
@@ -22,24 +23,41 @@ CHUNK = "chat.completion.chunk"
 
 class ChunkRepair:
     """Repairs the chunks of one stream. identity, created: for chunks that have no `id`, no `created`. functions: the
-    older form of calls was asked for, and may come."""
+    older form of calls was asked for, and may come. tools: of the request, by which names are known that come in
+    pieces; None when they are not known."""
 
-    __slots__ = ("_choices", "_created", "_functions", "_identity", "moved", "opened", "spoken")
+    __slots__ = (
+        "_choices",
+        "_created",
+        "_functions",
+        "_identity",
+        "_names",
+        "_tools",
+        "json",
+        "moved",
+        "opened",
+        "spoken",
+    )
 
-    def __init__(self, identity: str, created: int, functions: bool = False) -> None:
+    def __init__(self, identity: str, created: int, functions: bool = False, tools: Any = None) -> None:
         self._identity = identity
         self._created = created
         self._functions = functions
+        self._tools = tools
+        self._names: CallNames | None = None
         self._choices: dict[int, _Choice] = {}
         # The choices of which something came.
         self.opened: set[int] = set()
         # A call got another index than its server gave it: equal deltas may mean different calls from here on.
         self.moved = False
+        # What the arguments in the last chunk are a piece of, None when there were none.
+        self.json: StreamedJson | None = None
         # Something was said before this chunk, which may have passed without being seen here.
         self.spoken = False
 
     def repair(self, chunk: Json) -> bool:
         """Put one chunk right, in place; whether there was anything to do. Raises the Fault of a choice that failed."""
+        self.json = None
         choices = chunk.get("choices")
         if not isinstance(choices, list):
             return False
@@ -90,7 +108,9 @@ class ChunkRepair:
         state = self._choices.get(index)
         if state is None:
             prefix = f"call_{self._identity.removeprefix('chatcmpl-')}_{index}"
-            state = self._choices[index] = _Choice(prefix, begun=begun)
+            if self._names is None and self._tools is not None:
+                self._names = CallNames(self._tools)
+            state = self._choices[index] = _Choice(CallDeltas(prefix, self._names), begun=begun)
         if type(delta.get("content")) is list:
             _say(delta)
             changed = True
@@ -99,9 +119,13 @@ class ChunkRepair:
             state.renew(delta)
             changed = True
         if "tool_calls" in delta:
-            changed = state.take(delta) or changed
-            self.moved = self.moved or state.moved
-        state.legacy = state.legacy or bool(delta.get("function_call"))
+            changed = state.calls.take(delta) or changed
+            self.moved = self.moved or state.calls.moved
+            self.json = state.calls.json
+        if delta.get("function_call"):
+            state.legacy = True
+            changed = state.take_legacy(delta["function_call"]) or changed
+            self.json = state.legacy_json
         if reason is not None:
             changed = state.end(choice, delta, reason) or changed
         return changed
@@ -127,61 +151,18 @@ def _say(message: Json) -> None:
         message["images"] = images
 
 
-def _listed(calls: Any) -> list[Any]:
-    """The calls of a message or delta; some servers send a single one without the list around it."""
-    if isinstance(calls, dict):
-        return [calls] if isinstance(calls.get("function") or calls.get("custom"), dict) else []
-    return calls if isinstance(calls, list) else []
-
-
-def _says_nothing(call: Json) -> bool:
-    """Whether a call has neither id nor name nor arguments: some servers fill each message with one."""
-    inner = call.get("custom") if isinstance(call.get("custom"), dict) else call.get("function")
-    return not call.get("id") and not (isinstance(inner, dict) and any(inner.values()))
-
-
-class _Call:
-    """What was told of one call."""
-
-    __slots__ = ("has_text", "identity", "index", "member", "name")
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.identity = ""
-        self.name = ""
-        self.member = "function"
-        self.has_text = False
-
-
 class _Choice:
-    """The calls of one choice. prefix: of ids for calls that have none. begun: its role was told."""
+    """One choice. begun: its role was told."""
 
-    __slots__ = (
-        "_begun",
-        "_by_id",
-        "_by_index",
-        "_calls",
-        "_ended",
-        "_last",
-        "_listed",
-        "_next",
-        "_prefix",
-        "legacy",
-        "moved",
-    )
+    __slots__ = ("_begun", "_ended", "_listed", "calls", "legacy", "legacy_json")
 
-    def __init__(self, prefix: str, *, begun: bool) -> None:
-        self._prefix = prefix
-        self._calls: dict[int, _Call] = {}
-        self._by_index: dict[int, _Call] = {}  # by the server's index: the newest call that it gave it to
-        self._by_id: dict[str, _Call] = {}
-        self._last: _Call | None = None
-        self._next = 0
+    def __init__(self, calls: CallDeltas, *, begun: bool) -> None:
+        self.calls = calls
         self._begun = begun
         self._listed: dict[str, int] = {}
         self._ended = False
         self.legacy = False
-        self.moved = False
+        self.legacy_json = StreamedJson()
 
     def frame(self, delta: Json) -> bool:
         """Put right what is about the whole message: its role is told once, entries of lists are numbered."""
@@ -206,28 +187,12 @@ class _Choice:
     def renew(self, delta: Json) -> None:
         """A call in its older form, which was not asked for, as one of the newer; beside one, it says the same."""
         function = delta.pop("function_call")
-        if isinstance(function, dict) and not delta.get("tool_calls") and self._calls.keys() <= {0}:
+        if isinstance(function, dict) and not delta.get("tool_calls") and self.calls.may_be_older():
             delta["tool_calls"] = [{"index": 0, "function": function}]
 
-    def take(self, delta: Json) -> bool:
-        """Put the call deltas of a chunk right."""
-        given = delta["tool_calls"]
-        kept = [call for call in _listed(given) if isinstance(call, dict) and not self._is_nothing(call)]
-        if not kept and not isinstance(given, list):
-            del delta["tool_calls"]
-            return True
-        changed = not isinstance(given, list) or len(kept) != len(given)
-        if changed:
-            delta["tool_calls"] = kept
-        for call in kept:
-            changed = self._delta(call) or changed
-        return changed
-
-    def _is_nothing(self, delta: Json) -> bool:
-        """Whether a delta that belongs to no call says nothing of one that begins."""
-        if not _says_nothing(delta):
-            return False
-        return delta.get("index") not in self._by_index if self._by_index else self._last is None
+    def take_legacy(self, call: Any) -> bool:
+        """Mend the arguments of a call in its older form."""
+        return isinstance(call, dict) and mend_arguments(call, self.legacy_json)
 
     def end(self, choice: Json, delta: Json, reason: Any) -> bool:
         """Put the end of the choice right."""
@@ -237,111 +202,14 @@ class _Choice:
         meaning = meaning_of(reason)
         if meaning == FAILED:
             raise failure_of(choice, reason)
-        if any(not call.name for call in self._calls.values()):
-            raise nameless_call()
+        owed = self.calls.end(delta)
         self._ended = True
-        meaning = _agreed(meaning or "stop", bool(self._calls), self.legacy)
-        silent = [call for call in self._calls.values() if not call.has_text and call.member == "function"]
-        if silent:
-            more = [{"index": call.index, "function": {"arguments": "{}"}} for call in silent]
-            for call in silent:
-                call.has_text = True
-            delta["tool_calls"] = [*_without_texts(delta.get("tool_calls"), silent), *more]
+        meaning = _agreed(meaning or "stop", bool(self.calls), self.legacy)
         if meaning != reason:
             if reason not in KNOWN:
                 choice.setdefault("native_finish_reason", reason)
             choice["finish_reason"] = meaning
-        return meaning != reason or bool(silent)
-
-    def _delta(self, delta: Json) -> bool:
-        custom = delta.get("custom")
-        member, text = ("custom", "input") if isinstance(custom, dict) else ("function", "arguments")
-        inner = delta.get(member)
-        changed = not isinstance(inner, dict)
-        if not isinstance(inner, dict):
-            inner = delta[member] = {}
-        name, identity = inner.get("name"), delta.get("id")
-        name = name if isinstance(name, str) else ""
-        identity = identity if isinstance(identity, str) else ""
-        call = self._find(delta.get("index"), identity, name)
-        begins = call is None
-        if call is None:
-            call = self._begin(delta.get("index"), member)
-        if begins or type(delta.get("index")) is not int:
-            # Not of each delta: those that are right may take a way on which nobody sees them.
-            self._last = call
-        if delta.get("index") != call.index or type(delta["index"]) is not int:
-            delta["index"] = call.index
-            changed = True
-        changed = self._names(delta, inner, call, begins, identity, name) or changed
-        value = inner.get(text)
-        if not isinstance(value, str):
-            if isinstance(value, dict | list):
-                inner[text] = dump(value)  # some servers send the arguments as an object
-                changed = True
-            elif begins or text in inner:
-                inner[text] = ""
-                changed = True
-        call.has_text = call.has_text or bool(inner.get(text))
-        return changed
-
-    def _names(self, delta: Json, inner: Json, call: _Call, begins: bool, identity: str, name: str) -> bool:
-        """Id, type and name of a call are told once: SDKs join what is told again."""
-        changed = False
-        if begins and (not identity or identity in self._by_id):
-            identity = delta["id"] = f"{self._prefix}_{call.index}"
-            changed = True
-        elif not begins and "id" in delta and (call.identity or not identity):
-            del delta["id"]
-            changed = True
-        if not call.identity and identity:
-            call.identity = identity
-            self._by_id[identity] = call
-        if begins:
-            if not isinstance(delta.get("type"), str) or not delta["type"]:
-                delta["type"] = call.member
-                changed = True
-        elif "type" in delta and not delta["type"]:
-            del delta["type"]
-            changed = True
-        if call.name:
-            if "name" in inner:
-                del inner["name"]
-                changed = True
-        elif name:
-            call.name = name
-        elif "name" in inner:
-            del inner["name"]
-            changed = True
-        return changed
-
-    def _find(self, index: Any, identity: str, name: str) -> _Call | None:
-        """The call that a delta continues, None for a new one. Calls are told apart by `index`; where a server leaves
-        it out, or gives 0 to each of several calls, a new id together with a name begins another, or another name
-        without an id, after arguments."""
-        if type(index) is int and index >= 0:
-            found = self._by_index.get(index)
-            if found is None and not identity and not name:
-                return self._last  # a server that counts the pieces
-            if found is None or not name:
-                return found
-            if identity and found.identity:
-                return found if found.identity == identity else None
-            return found if not found.has_text or found.name == name else None
-        if identity:
-            return self._by_id.get(identity)
-        return None if name else self._last
-
-    def _begin(self, index: Any, member: str) -> _Call:
-        given = index if type(index) is int and index >= 0 else None
-        at = given if given is not None and given not in self._calls else self._next
-        self._next = max(self._next, at + 1)
-        call = self._calls[at] = _Call(at)
-        call.member = member
-        if given is not None:
-            self._by_index[given] = call
-        self.moved = self.moved or at != given
-        return call
+        return meaning != reason or owed
 
 
 def repair_completion(completion: Json, identity: str, created: int, functions: bool = False) -> None:
@@ -380,8 +248,8 @@ def repair_completion(completion: Json, identity: str, created: int, functions: 
 def _whole_calls(message: Json, prefix: str) -> bool:
     """The calls of a whole message; whether there are any. Raises the Fault of one without a name."""
     given = message.get("tool_calls")
-    calls = [call for call in _listed(given) if isinstance(call, dict)]
-    said = [call for call in calls if not _says_nothing(call)]
+    calls = [call for call in listed(given) if isinstance(call, dict)]
+    said = [call for call in calls if not says_nothing(call)]
     if said or message.get("content"):
         calls = said
     if calls or isinstance(given, list):
@@ -416,14 +284,3 @@ def _agreed(reason: str, called: bool, legacy: bool) -> str:
     if not called and not legacy and reason in ("tool_calls", "function_call"):
         return "stop"
     return reason
-
-
-def _without_texts(deltas: Any, calls: list[_Call]) -> list[Json]:
-    """The deltas without the empty arguments of these calls, which the next delta tells."""
-    kept: list[Json] = []
-    places: Mapping[int, _Call] = {call.index: call for call in calls}
-    for delta in deltas if isinstance(deltas, list) else ():
-        if delta.get("index") in places and set(delta) <= {"index", "function"} and not any(delta["function"].values()):
-            continue
-        kept.append(delta)
-    return kept

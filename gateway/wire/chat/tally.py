@@ -28,7 +28,7 @@ _NONE: frozenset[int] = frozenset()
 
 class ChatTally:
     """Implements `gateway.provider.Tally` for chat chunks. choices: how many were asked for (`n`). identity, created,
-    functions: see `ChunkRepair`. pattern: of the chunks that hold nothing but text. tokens: of all text.
+    functions, tools: see `ChunkRepair`. pattern: of the chunks that hold nothing but text. tokens: of all text.
 
     Bytes that are passed on are chunks on one line in which nothing but text is of interest: no usage, no end, no
     error, at least one choice, and nothing to repair. All others come out parsed, and repaired.
@@ -48,7 +48,13 @@ class ChatTally:
     )
 
     def __init__(
-        self, choices: int = 1, identity: str = "chatcmpl-0", created: int = 0, *, functions: bool = False
+        self,
+        choices: int = 1,
+        identity: str = "chatcmpl-0",
+        created: int = 0,
+        *,
+        functions: bool = False,
+        tools: Any = None,
     ) -> None:
         self.usage: Json | None = None
         self.finish_reason = ""
@@ -58,7 +64,7 @@ class ChatTally:
         self._choices = choices
         self._ended: frozenset[int] = _NONE
         self.pattern = TextPattern(_TEXT, _text_only)
-        self._repair = ChunkRepair(identity, created, functions)
+        self._repair = ChunkRepair(identity, created, functions, tools)
         self.tokens = WrittenTokens()
 
     @property
@@ -139,7 +145,7 @@ class ChatTally:
             return chunk
         if size and b'"role"' not in item:
             # A role is told once: who tells it in each chunk has each looked at.
-            self.pattern.learn(item)
+            self.pattern.learn(item, self._repair.json)
         return item
 
     def _failed(self, chunk: Json, fault: Fault) -> Fault:

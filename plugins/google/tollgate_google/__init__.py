@@ -61,7 +61,7 @@ class GoogleProvider:
             operations=operations_of(target.upstream),
             max_choices=self.quirks.of(target).candidates,
             media="bytes",
-            understands=frozenset({"activity", "allowed_tools", "tool_media", "tool_marks"}),
+            understands=frozenset({"activity", "allowed_tools", "tool_media", "tool_marks", "top_k"}),
             on_disconnect=self.settings.on_disconnect,
             # Most models refuse Google's search beside functions.
             web_search="alone",

@@ -143,6 +143,9 @@ def add_sampling(draft: Draft) -> None:
     quirks, config = draft.quirks, draft.config
     temperature, top_p = _number(draft, "temperature", 0, 2), _number(draft, "top_p", 0, 1)
     top_k = draft.body.get("top_k")
+    if quirks.most_top_k is not None and type(top_k) is int and top_k > quirks.most_top_k:
+        draft.report("top_k", f"this model takes at most {quirks.most_top_k}, which was used")
+        top_k = quirks.most_top_k
     for name, target, value, neutral in (
         ("temperature", "temperature", temperature, 1),
         ("top_p", "topP", top_p, 1),

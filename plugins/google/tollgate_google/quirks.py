@@ -3,8 +3,9 @@
 Sources: Google's pages on thinking (budgets and levels by model), thought signatures, structured output, tool
 combination, "What's new in Gemini 3.5 / 3.6 / 3.7 / 3.8"; the error answers "Penalty is not enabled for ...",
 "Logprobs is not enabled for ...", "Multiple candidates is not enabled for this model", "Requests ending with a model
-turn are not supported", "Developer instruction is not enabled for ..."; and what the recorded exchanges in
-`transcripts/` show a model accepting. The configuration may override any member, for an instance or for one model.
+turn are not supported", "Developer instruction is not enabled for ...", "it has a topK value of 64 but the supported
+range is from 1 (inclusive) to 41 (exclusive)"; and what the recorded exchanges in `transcripts/` show
+a model accepting. The configuration may override any member, for an instance or for one model.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class Quirks(ModelQuirks):
     least_budget, most_budget: the range of thinkingBudget in tokens. can_disable: a budget of 0 switches it off.
     levels: the values of thinkingLevel, in lower case.
     signatures: a function call in the history must have a thought signature.
-    sampling: temperature, topP and topK have an effect. penalties, logprobs: these parameters are enabled.
+    sampling: temperature, topP and topK have an effect. most_top_k: the greatest topK, None for any.
+    penalties, logprobs: these parameters are enabled.
     candidates: the most choices of one request. prefill: the conversation may end with a model turn.
     schema: `json` takes JSON Schema (parametersJsonSchema, responseJsonSchema), `openapi` only the older Schema.
     json_with_tools: JSON output and tools may be asked for together. mixed_tools: Google's own tools and the caller's
@@ -55,6 +57,7 @@ class Quirks(ModelQuirks):
     levels: tuple[str, ...] = ("low", "medium", "high")
     signatures: bool = True
     sampling: bool = True
+    most_top_k: int | None = None
     penalties: bool = False
     logprobs: bool = False
     candidates: int = 1
@@ -88,17 +91,20 @@ _GEMINI_2 = Quirks(
     validated=False,
     media_in_results=False,
     searches="once",
+    most_top_k=40,
     image_tokens=_TILES,
     page_tokens=258,
 )
-_GEMINI_25 = replace(_GEMINI_2, schema="json", validated=True)
+_GEMINI_25 = replace(_GEMINI_2, schema="json", validated=True, most_top_k=None)
 _FLASH_25 = replace(_GEMINI_25, thinking="budget", least_budget=1, most_budget=24_576, can_disable=True)
 _LITE_25 = replace(_FLASH_25, least_budget=512)
 _PRO_25 = replace(_FLASH_25, least_budget=128, most_budget=32_768, can_disable=False)
 _GEMINI_3 = Quirks()
 _NEWEST = replace(_GEMINI_3, sampling=False, prefill=False)
 _MEDIA_OUT = replace(_GEMINI_3, thinking="none", levels=(), signatures=False)
-_GEMMA = replace(_GEMINI_2, system=False, penalties=False, logprobs=False, candidates=1, image_tokens=1_120)
+_GEMMA = replace(
+    _GEMINI_2, most_top_k=None, system=False, penalties=False, logprobs=False, candidates=1, image_tokens=1_120
+)
 
 ROWS: tuple[tuple[str, Quirks], ...] = (
     (r"gemini-(1\.|2\.0|exp|pro$|pro-vision)|learnlm", _GEMINI_2),

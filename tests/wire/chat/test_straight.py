@@ -14,6 +14,7 @@ from gateway.wire.chat.decoder import ChatChunkEditor, ChatStreamDecoder
 from gateway.wire.chat.encoder import ChatRelay
 from gateway.wire.chat.straight import StraightChunks, goes_straight, straight_chunks
 from gateway.wire.chat.tally import ChatTally
+from gateway.wire.mending import load_mended
 
 TEXTS = [
     "word", " two", "", "usage", "\n", 'quote"d', "back\\slash", "ärger", "漢字", "\u2028", "\x7f", "😀", "a b",
@@ -194,3 +195,76 @@ def test_a_watched_stream_has_no_straight_way() -> None:
     for text in ("one", "two", "three"):
         relay.feed(tally.add(decoder.feed(event(text))))
     assert straight_chunks(decoder, tally, relay, None) is None
+
+
+def arguments(text: str, index: int = 0, **first: Any) -> bytes:
+    call = {"index": index, **first, "function": {"arguments": text, **({"name": "f"} if first else {})}}
+    return b"data: " + orjson.dumps(chunk({"tool_calls": [call]})) + b"\n\n"
+
+
+WRITTEN = (
+    '{"a": "x\ny", "b": "\\"\n\\\\", "c": [1,\n2],\r\n"d": "\\u00e4\x01\t"}',
+    '{\n  "p": "one\ntwo \\n three",\n\t"q": "C:\\\\"\n}',
+    '{"plain words": "and more plain words", "q": "a\\\\nb"}',
+)
+
+
+def written_of(out: bytes) -> dict[int, str]:
+    """The arguments of each call, by its index."""
+    texts: dict[int, str] = {}
+    for line in out.split(b"\n\n"):
+        if line.startswith(b"data: {"):
+            for call in orjson.loads(line[6:])["choices"][0]["delta"].get("tool_calls", ()):
+                texts[call["index"]] = texts.get(call["index"], "") + call["function"]["arguments"]
+    return texts
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.parametrize("lead", [(), ("z",) * 4], ids=["at once", "once the way is known"])
+def test_line_ends_in_arguments_are_mended_at_every_split(written: str, lead: tuple[str, ...]) -> None:
+    wanted = load_mended(written.encode())
+    for size in (1, 2, 3, 5, 8, 13, len(written)):
+        for start in range(size):
+            places = [0, *range(start or size, len(written), size), len(written)]
+            pieces = [written[at:to] for at, to in itertools.pairwise(places)]
+            if lead:
+                pieces = ['{"lead": "', *lead, '", ', pieces[0][1:], *pieces[1:]]
+            stream = both([arguments("", id="c1", type="function"), *map(arguments, pieces)])
+            found = orjson.loads(written_of(stream.out)[0])
+            found.pop("lead", None)
+            assert found == wanted
+
+
+def test_each_call_s_arguments_are_mended_by_themselves() -> None:
+    events = [arguments("", 0, id="c1", type="function"), arguments("", 1, id="c2", type="function")]
+    first, second = WRITTEN[0], WRITTEN[1]
+    for at in range(max(len(first), len(second))):
+        events += [arguments(first[at]) for _ in first[at : at + 1]] + [
+            arguments(second[at], 1) for _ in second[at : at + 1]
+        ]
+    found = written_of(both(events).out)
+    assert [orjson.loads(found[at]) for at in (0, 1)] == [load_mended(text.encode()) for text in (first, second)]
+
+
+def test_arguments_with_nothing_to_mend_go_straight_and_as_they_came() -> None:
+    pieces = [
+        '{"',
+        "path",
+        '":"',
+        "src",
+        "/app",
+        "/main",
+        ".py",
+        '","',
+        "text",
+        '":"',
+        "print",
+        "(1)",
+        "\\n",
+        "done",
+        '"}',
+    ]
+    events = [arguments("", id="c1", type="function"), *(arguments(piece) for piece in pieces)]
+    stream = both(events)
+    assert stream.taken >= 5
+    assert written_of(stream.out)[0] == "".join(pieces)

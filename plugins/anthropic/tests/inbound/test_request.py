@@ -102,6 +102,8 @@ def test_a_stream_is_asked_for() -> None:
         ({"thinking": {"type": "adaptive"}, "output_config": {"effort": "max"}}, {"reasoning_effort": "xhigh"}),
         ({"output_config": {"effort": "low"}}, {"reasoning_effort": "low"}),
         ({"thinking": None, "top_k": None, "container": None, "mcp_servers": []}, {}),
+        ({"top_k": 5}, {"top_k": 5}),
+        ({"top_k": 0}, {}),
     ],
     ids=str,
 )
@@ -112,7 +114,6 @@ def test_parameters_are_mapped(fields: Json, expected: Json) -> None:
 @pytest.mark.parametrize(
     ("fields", "dropped"),
     [
-        ({"top_k": 5}, ["top_k"]),
         ({"stop_sequences": list("abcdef")}, ["stop_sequences[4:]"]),
         ({"metadata": {"user_id": "u", "other": "x"}}, ["metadata.other"]),
         ({"service_tier": "batch"}, ["service_tier"]),

@@ -26,6 +26,7 @@ class MessagesDialect:
     name = "messages"
     request_id_header = "request-id"
     own_header = "anthropic-version"
+    turns = "messages"
 
     def __init__(self, *, counting: bool = False) -> None:
         self._counting = counting
@@ -33,6 +34,15 @@ class MessagesDialect:
     def credential(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str:
         """The key in `Authorization: Bearer`, else in `x-api-key`: Anthropic's clients send either."""
         return bearer(headers) or headers.get("x-api-key", "").strip()
+
+    def sign(self, body: Mapping[str, Any]) -> str:
+        """The member that other dialects with `messages` do not have."""
+        if body.get("messages") is None:
+            return ""
+        tools = body.get("tools")
+        if isinstance(tools, list) and any(isinstance(tool, dict) and "input_schema" in tool for tool in tools):
+            return "tools[].input_schema"
+        return next((name for name in ("system", "stop_sequences") if body.get(name)), "")
 
     def open(self, call: Call, body: Json, values: Mapping[str, str]) -> MessagesCall:
         """Validate `body` (parsed JSON) and put its hub form into `call`."""

@@ -105,9 +105,13 @@ def _add_sampling(out: Json, body: Json, notes: Notes) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
             raise refuse(name, f"must be a number from 0 to {most}")
         out[name] = value
-    if body.get("top_k") is not None:
-        # OpenAI and others refuse it; it narrows the choice of words and nothing else.
-        notes.report("top_k")
+    top_k = body.get("top_k")
+    if top_k is not None:
+        if type(top_k) is not int or not 0 <= top_k < 2**31:
+            raise refuse("top_k", "must be a whole number of at least 0")
+        if top_k:  # 0 narrows nothing
+            out["top_k"] = top_k
+            notes.beyond["top_k"] = "top_k"  # OpenAI and others refuse it
 
 
 def _add_stops(out: Json, stops: Any, notes: Notes) -> None:

@@ -81,8 +81,8 @@ class Site:
         return status, orjson.loads(raw)
 
 
-def sdk(url: str, key: str) -> genai.Client:
-    return genai.Client(api_key=key, http_options=types.HttpOptions(base_url=url))
+def sdk(url: str, key: str, version: str | None = None) -> genai.Client:
+    return genai.Client(api_key=key, http_options=types.HttpOptions(base_url=url, api_version=version))
 
 
 @pytest_asyncio.fixture
@@ -135,6 +135,27 @@ async def test_the_models_are_listed(site: Site) -> None:
         assert "key" not in path or b"send it in the header" in raw
     _, _, raw = await site.gateway.get("/v1/models")
     assert orjson.loads(raw)["object"] == "list"
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta", "v1alpha"])
+async def test_every_version_of_the_api_is_the_same(site: Site, version: str) -> None:
+    """The SDKs' option `api_version`; a model's name without `models/` before it is what Vercel's SDK sends."""
+    client = sdk(site.gateway.url, site.gateway.key, version)
+    async with client.aio as own:
+        assert "Hello!" in ((await own.models.generate_content(model=ECHO, contents="Hello!")).text or "")
+        events = await told(own.models.generate_content_stream(model=ECHO, contents="Hello!"))
+        assert "Hello!" in "".join(event.text or "" for event in events)
+        assert (await own.models.count_tokens(model=ECHO, contents="Hello!")).total_tokens
+        assert (await own.models.embed_content(model=ECHO, contents="Hello!")).embeddings
+        assert (await own.models.get(model=ECHO)).name == "models/" + ECHO
+        assert [model async for model in await own.models.list()]
+    client.close()
+    body = {"contents": [{"parts": [{"text": "Hi"}]}]}
+    for road in (f"/{version}/{ECHO}", f"/{version}/models/{ECHO}"):
+        assert (await site.post(f"{road}:generateContent", body))[0] == 200
+        assert (await site.post(f"{road}:countTokens", body))[1]["totalTokens"] > 0
+    for road in ("a/b:predict", "cachedContents", "operations/one"):
+        assert (await site.post(f"/{version}/{road}", body))[0] == 404
 
 
 @pytest.mark.blocking_allowed

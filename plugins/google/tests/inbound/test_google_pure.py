@@ -64,7 +64,8 @@ def chat(config: Json | None = None, **more: Any) -> Json:
         ({"thinkingConfig": {"thinkingLevel": "HIGH"}}, {"reasoning_effort": "high"}),
         ({"thinkingConfig": {"includeThoughts": True}}, {"reasoning_effort": "medium"}),
         ({"responseModalities": ["TEXT", "IMAGE"]}, {"modalities": ["text", "image"]}),
-        ({"responseModalities": ["TEXT"], "topK": 3}, {}),
+        ({"responseModalities": ["TEXT"], "topK": 3.0}, {"top_k": 3}),
+        ({"topK": 0}, {}),
     ],
 )
 def test_parameters(config: Json, wanted: Json) -> None:
@@ -76,6 +77,7 @@ def test_parameters(config: Json, wanted: Json) -> None:
     [
         ({"temperature": "hot"}, "generationConfig.temperature"),
         ({"maxOutputTokens": 0}, "generationConfig.maxOutputTokens"),
+        ({"topK": 1.5}, "generationConfig.topK"),
         ({"stopSequences": "x"}, "generationConfig.stopSequences"),
         ({"logprobs": 3}, "generationConfig.logprobs"),
         ({"thinkingConfig": {"thinkingLevel": "huge"}}, "generationConfig.thinkingConfig.thinkingLevel"),
@@ -89,8 +91,8 @@ def test_malformed_parameters_are_named(config: Json, param: str) -> None:
 
 
 def test_what_only_google_has_is_reported_or_refused_elsewhere() -> None:
-    call = opened({**HELLO, "safetySettings": [{}], "generationConfig": {"topK": 3}, "labels": {"a": "b"}})
-    assert list(call.forms["chat"].dropped) == ["generationConfig.topK", "safetySettings", "labels"]
+    call = opened({**HELLO, "safetySettings": [{}], "generationConfig": {"audioTimestamp": True}, "labels": {}})
+    assert list(call.forms["chat"].dropped) == ["generationConfig.audioTimestamp", "safetySettings", "labels"]
     assert call.forms["chat"].fault is None
     assert call.forms[GENERATE].dropped == ()
     others: list[Json] = [{"tools": [{"codeExecution": {}}]}, {"cachedContent": "cachedContents/x"}]

@@ -42,6 +42,8 @@ class GenerateDialect:
 
     name = "generate_content"
     own_header = "x-goog-api-client"
+    turns = "contents"
+    road = "/v1beta/models/MODEL:generateContent"
     keep_alive = KEEP_ALIVE
 
     def credential(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str:

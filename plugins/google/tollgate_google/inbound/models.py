@@ -20,7 +20,7 @@ _METHODS = ["generateContent", "streamGenerateContent", "countTokens"]
 
 
 async def models(context: RequestContext) -> Any:
-    """GET /v1beta/models and /v1beta/models/{model}."""
+    """GET /v1beta/models and /v1beta/models/{model}, or another version's."""
     context.dialect = GenerateDialect()
     refuse_key_in_url(context)
     await context.check_access()

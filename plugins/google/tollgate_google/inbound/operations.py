@@ -110,20 +110,24 @@ LIST_MODELS = Operation(
     errors=(400, 401),
     fault=ERROR,
 )
-GET_MODEL = Operation(
-    "One model, as Google's SDKs read it",
-    "Gemini",
-    path="/v1beta/models/{model}",
-    auth=_AUTH,
-    parameters=(_MODEL,),
-    answer=_SHOWN,
-    errors=(401, 404),
-    fault=ERROR,
-)
 
 
-def operations(folder: str) -> tuple[Operation, ...]:
-    """The operations of `POST {folder}/{model}:METHOD`."""
+def get_model(folder: str) -> Operation:
+    """The operation of `GET {folder}/models/{model}`."""
+    return Operation(
+        "One model, as Google's SDKs read it",
+        "Gemini",
+        path=f"{folder}/models/{{model}}",
+        auth=_AUTH,
+        parameters=(_MODEL,),
+        answer=_SHOWN,
+        errors=(401, 404),
+        fault=ERROR,
+    )
+
+
+def operations(folder: str, only: str = "") -> tuple[Operation, ...]:
+    """The operations of `POST {folder}/{model}:METHOD`. only: this METHOD, "" for all."""
     places = (_PROVIDER, _MODEL) if "{provider}" in folder else (_MODEL,)
 
     def made(method: str, summary: str, request: Component, answer: Component | Json, **more: Any) -> Operation:
@@ -141,7 +145,7 @@ def operations(folder: str) -> tuple[Operation, ...]:
         )
 
     sse = Parameter("alt", "Streams are server-sent events here.", {"type": "string", "const": "sse"}, required=True)
-    return (
+    all_of_them = (
         made("generateContent", "Generate content", _REQUEST, _ANSWER, headers=_COST),
         made(
             "streamGenerateContent",
@@ -168,6 +172,7 @@ def operations(folder: str) -> tuple[Operation, ...]:
             headers=_COST,
         ),
     )
+    return tuple(one for one in all_of_them if not only or (one.path or "").endswith(f":{only}"))
 
 
 _BATCH = Component(

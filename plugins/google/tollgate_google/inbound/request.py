@@ -23,7 +23,7 @@ _READ = frozenset({
     "contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "cachedContent", "serviceTier", "model",
 })  # fmt: skip
 _CONFIG = frozenset({
-    "temperature", "topP", "maxOutputTokens", "stopSequences", "candidateCount", "seed", "presencePenalty",
+    "temperature", "topP", "topK", "maxOutputTokens", "stopSequences", "candidateCount", "seed", "presencePenalty",
     "frequencyPenalty", "responseLogprobs", "logprobs", "responseMimeType", "responseSchema", "responseJsonSchema",
     "thinkingConfig", "responseModalities",
 })  # fmt: skip
@@ -38,6 +38,7 @@ _WHOLE = (
     ("maxOutputTokens", "max_tokens", 1, 2**31 - 1),
     ("candidateCount", "n", 1, 128),
     ("seed", "seed", -(2**31), 2**31 - 1),
+    ("topK", "top_k", 0, 2**31 - 1),
 )
 _LEVELS = ((4_096, "low"), (16_384, "medium"))
 """Thinking budgets below these many tokens, and the effort they stand for; what is above is `high`."""
@@ -61,6 +62,10 @@ def chat_body(body: Json, notes: Notes) -> Json:
     given = body.get("generationConfig")
     config = camel(as_dict(given, "generationConfig")) if given is not None else {}
     _add_numbers(out, config)
+    if out.get("top_k") == 0:  # narrows nothing
+        del out["top_k"]
+    elif "top_k" in out:
+        notes.beyond["top_k"] = "generationConfig.topK"  # OpenAI and others refuse it
     _add_stops(out, config.get("stopSequences"), notes)
     _add_logprobs(out, config)
     _add_format(out, config, notes)
