@@ -115,7 +115,7 @@ from gateway.wire.lenient import (
     with_cached,
     writable,
 )
-from gateway.wire.mending import load_mended
+from gateway.wire.mending import StreamedJson, load_mended
 from gateway.wire.multipart import Upload, form_of_body, has_uploads, read_form, write_form
 from gateway.wire.openapi import Operation, Parameter, SecurityScheme
 from gateway.wire.pdf import PageCounter
@@ -248,6 +248,7 @@ __all__ = [
     "StreamDecoder",
     "StreamItem",
     "StreamRelay",
+    "StreamedJson",
     "Tally",
     "Target",
     "TextFilter",

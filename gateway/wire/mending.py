@@ -47,6 +47,9 @@ def mended_text(text: str) -> str:
     data = text.encode("utf-8", "replace")
     if _is_json(data):
         return text
+    mended = StreamedJson().mend(text)  # so that it says the same, to the letter, as a stream of it
+    if _is_json(mended.encode("utf-8", "replace")):
+        return mended
     try:
         return dump(load_mended(data))
     except orjson.JSONDecodeError:

@@ -113,6 +113,7 @@ Stores
 StreamDecoder
 StreamItem
 StreamRelay
+StreamedJson
 Tally
 Target
 TextFilter

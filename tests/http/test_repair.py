@@ -110,31 +110,6 @@ async def test_a_name_in_pieces_is_told_whole(tmp_path: Any, door: str) -> None:
     assert b'"weather"' not in body
 
 
-def arguments_in(door: str, body: bytes) -> Any:
-    """The arguments of the only call in a stream, joined as an SDK of the door's dialect joins them."""
-    events = [orjson.loads(line[6:]) for line in body.splitlines() if line.startswith(b"data: {")]
-    if door == "gemini":
-        parts = [part for event in events for part in event["candidates"][0]["content"]["parts"]]
-        return next(part["functionCall"]["args"] for part in parts if "functionCall" in part)
-    if door == "chat":
-        deltas = [event["choices"][0]["delta"] for event in events]
-        pieces = [call["function"].get("arguments", "") for delta in deltas for call in delta.get("tool_calls", ())]
-    elif door == "responses":
-        pieces = [event["delta"] for event in events if event["type"] == "response.function_call_arguments.delta"]
-    else:
-        pieces = [event["delta"].get("partial_json", "") for event in events if event["type"] == "content_block_delta"]
-    return orjson.loads("".join(pieces))
-
-
-@pytest.mark.parametrize("door", DOORS)
-async def test_line_ends_in_streamed_arguments_are_escaped(tmp_path: Any, door: str) -> None:
-    """Where they stand in a string; those between its members are white space."""
-    pieces = ['{\n "a"', ': "one', "\ntwo", "\n\\", '"\t', '\\n"', "\n}"]
-    reply = called({"name": "get_weather", "arguments": ""}, *({"arguments": piece} for piece in pieces))
-    _, body, _ = await asked(tmp_path, door, reply, tools=[OFFERED[door]])
-    assert arguments_in(door, body) == {"a": 'one\ntwo\n"\t\n'}
-
-
 async def test_a_whole_answer_that_failed_is_tried_again(tmp_path: Any) -> None:
     broken = openai_completion("")
     broken["choices"][0]["finish_reason"] = "error"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.wire.lenient import dump
-from gateway.wire.mending import mended_text
+from gateway.wire.mending import StreamedJson, mended_text
 
 Json = dict[str, Any]
 
@@ -23,6 +23,9 @@ _INDEXES = {
     "response.reasoning_text": "content_index",
     "response.reasoning_summary": "summary_index",
 }
+ARGUMENTS = b"response.function_call_arguments.delta"
+"""The event that tells a piece of the arguments of a call."""
+_ARGUMENTS = ARGUMENTS.decode()
 _ARGUMENTS_DONE = "response.function_call_arguments.done"
 _WITH_LOGPROBS = ("response.output_text.delta", "response.output_text.done")
 
@@ -119,6 +122,20 @@ class Completer:
         self._ids: dict[int, str] = {}
         self._done: dict[int, Json] = {}
         self._begun: dict[int, Json] = {}  # calls that may never be said to be done
+        self._json: dict[Any, StreamedJson] = {}  # arguments of calls, by their place
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether a piece of arguments without a backslash has nothing to do with the mending of those to come."""
+        return all(json.is_calm for json in self._json.values())
+
+    def mend(self, event: Json) -> bool:
+        """Mend a piece of the arguments of a call, in place; whether there was anything to do."""
+        piece, place = event.get("delta"), event.get("output_index")
+        if not isinstance(piece, str) or not isinstance(place, int):
+            return False
+        event["delta"] = mended = self._json.setdefault(place, StreamedJson()).mend(piece)
+        return mended is not piece
 
     def item(self, item: Json, index: int, status: str = "completed") -> Json:
         """The item at `index` of the output."""
@@ -158,6 +175,8 @@ class Completer:
                 event.setdefault(name, 0)
         if kind in _WITH_LOGPROBS:
             event.setdefault("logprobs", [])
+        if kind == _ARGUMENTS:
+            self.mend(event)
         if kind == _ARGUMENTS_DONE:
             event["arguments"] = arguments_text(event.get("arguments"), whole=True)
             if index in self._begun and not event.get("name"):

@@ -19,7 +19,7 @@ import orjson
 from gateway.errors import Fault, UpstreamFault
 from gateway.wire.chat.activity import in_words
 from gateway.wire.errors.render import fault_from_stream_event
-from gateway.wire.responses.complete import Completer, complete_usage, is_complete
+from gateway.wire.responses.complete import ARGUMENTS, Completer, complete_usage, is_complete
 from gateway.wire.responses.events import TERMINAL, encode_event, error_event
 from gateway.wire.responses.fold import ResponseFold
 from gateway.wire.responses.ids import CALL_PREFIXES, is_minted, item_id_for_call
@@ -185,6 +185,7 @@ def _with_derived_id(item: Json) -> Json:
 
 _KIND = re.compile(rb'\{"type":"([a-z_.]+)"')
 _ITEM_ID = re.compile(rb'"item_id":"[^"\\]*"')
+_BACKSLASH = b"\\"
 _PLAIN = (b".delta", b".done", b".searching", b".generating", b".interpreting")
 _READ = frozenset(
     {b"response.output_item.added", b"response.output_item.done", b"response.function_call_arguments.done"}
@@ -229,9 +230,19 @@ class NativeRelay:
             if (kind in self._plain or self._is_plain(kind, data)) and b"\n" not in data:
                 if self._renamed and b'"item_id":"' in data:
                     data = self._rename(data)
+                if kind == ARGUMENTS and (_BACKSLASH in data or not self._completer.is_calm):
+                    data = self._mended(data)
                 self.number += 1
                 return self._send(b"event: %b\ndata: %b\n\n" % (kind, data))
         return self._send(self._read(data))
+
+    def _mended(self, data: bytes) -> bytes:
+        """An event with a piece of arguments; itself when nothing is wrong with it."""
+        try:
+            event = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return data
+        return orjson.dumps(event) if self._completer.mend(event) else data
 
     def _is_plain(self, kind: bytes, data: bytes) -> bool:
         # What the first event of a kind has, the others have, too.

@@ -192,7 +192,7 @@ class NativeDecoder(EventDecoder):
     def read(self, payloads: list[bytes], out: list[StreamItem]) -> None:
         """Pass events on, the frequent ones unread. Raises UpstreamFault for an error event, and for nonsense."""
         for payload in payloads:
-            if payload.startswith(self._repair.head) and payload[-1:] == b"}" and not _may_hold_odd_numbers(payload):
+            if self._repair.passes(payload) and payload[-1:] == b"}" and not _may_hold_odd_numbers(payload):
                 out.append(payload)
                 continue
             if payload == b"[DONE]":

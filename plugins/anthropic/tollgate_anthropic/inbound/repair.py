@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from gateway.api import dict_of, dump, load_exact, nonsense, text_of
+from gateway.api import StreamedJson, dict_of, dump, load_exact, nonsense, text_of
 from tollgate_anthropic.reading import finish_of
 
 from .blocks import input_of
@@ -72,19 +72,24 @@ def right_block(block: Json, ids: set[str], seed: str) -> Json:
 
 
 class StreamRepair:
-    """Repairs the events of one stream. message_id: for one that never began.
-
-    head: how a delta begins that belongs to the open block as it should, and may pass unread.
-    """
+    """Repairs the events of one stream. message_id: for one that never began."""
 
     def __init__(self, message_id: str) -> None:
-        self.head = _NEVER
+        # How a delta begins that belongs to the open block as it should.
+        self._head = _NEVER
+        self._input: StreamedJson | None = None  # of the open block, where that is a call
         self._message_id = self._seed = message_id
         self._begun = False
         self._open: int | None = None
         self._places: dict[Any, int] = {}  # by the server's index: the block that it gave it to last
         self._next = 0
         self._ids: set[str] = set()
+
+    def passes(self, payload: bytes) -> bool:
+        """Whether an event is a delta in which there is nothing to put right."""
+        if not payload.startswith(self._head):
+            return False
+        return self._input is None or (self._input.is_calm and b"\\" not in payload)
 
     def take(self, event: Json, payload: bytes) -> list[bytes]:
         """The payloads of the events that this one becomes; `payload` itself where it is right. Raises the Fault of a
@@ -133,8 +138,9 @@ class StreamRepair:
         if right is not block:
             payload = dump({**event, "content_block": right}).encode()
         self._put(event, payload, place, out)
+        self._input = StreamedJson() if right.get("type") == "tool_use" else None
         if given == place:
-            self.head = b'{"type":"content_block_delta","index":%d,' % place
+            self._head = b'{"type":"content_block_delta","index":%d,' % place
 
     def _delta(self, event: Json, payload: bytes, out: list[bytes]) -> None:
         place = self._places.get(event.get("index"), self._open)
@@ -145,6 +151,13 @@ class StreamRepair:
             begin = {"type": "content_block_start", "index": event.get("index"), "content_block": block}
             self._start(begin, dump(begin).encode(), out)
             place = self._open
+        delta = event.get("delta")
+        piece = delta.get("partial_json") if isinstance(delta, dict) else None
+        if self._input is not None and isinstance(piece, str):
+            mended = self._input.mend(piece)
+            if mended is not piece:
+                event = {**event, "delta": {**dict_of(delta), "partial_json": mended}}
+                payload = dump(event).encode()
         self._put(event, payload, place, out)
 
     def _end(self, event: Json, payload: bytes, out: list[bytes]) -> None:
@@ -161,7 +174,7 @@ class StreamRepair:
             self._closed()
 
     def _closed(self) -> None:
-        self._open, self.head = None, _NEVER
+        self._open, self._head, self._input = None, _NEVER, None
 
     def _put(self, event: Json, payload: bytes, place: int | None, out: list[bytes]) -> None:
         given = event.get("index")
