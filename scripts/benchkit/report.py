@@ -92,16 +92,16 @@ class Floor(NamedTuple):
 
 
 FLOORS = (
-    Floor("requests_32", "cpu_us", "CPU per request / nginx, durable billing", 60, 17, by_nginx=True),
-    Floor("requests_32", "per_second", "requests/s per core, durable billing", 1500, 4600, at_least=True),
-    Floor("streams_200", "cpu_us", "CPU per event / nginx, 200 streams", 3.0, 1.5, by_nginx=True),
-    Floor("streams_1000", "cpu_us", "CPU per event / nginx, 1000 streams", 3.0, 1.5, by_nginx=True),
-    Floor("requests_1", "added_p50_ms", "added latency p50, ms", 1.2, 0.5),
+    Floor("requests_32", "cpu_us", "CPU per request / nginx, durable billing", 20, 17, by_nginx=True),
+    Floor("requests_32", "per_second", "requests/s per core, durable billing", 2000, 4600, at_least=True),
+    Floor("streams_200", "cpu_us", "CPU per event / nginx, 200 streams", 3.0, 2.0, by_nginx=True),
+    Floor("streams_1000", "cpu_us", "CPU per event / nginx, 1000 streams", 3.0, 2.0, by_nginx=True),
+    Floor("requests_1", "added_p50_ms", "added latency p50, ms", 1.2, 0.7),
     Floor("streams_200", "added_lag_p50_ms", "added lag p50 at 200 streams, ms", 1.2, 0.5),
-    Floor("start", "start_s", "start to first answer, s", 1.5, 0.7),
-    Floor("memory", "idle_mb", "idle memory, MB", 80, 60),
-    Floor("memory", "per_stream_kb", "memory per open stream, KB", None, 30),
-    *(Floor("translation", f"{name}_x", f"{what} / relay, per event", 2.0, 2.0) for name, what in TRANSLATED.items()),
+    Floor("start", "start_s", "start to first answer, s", 1.0, 0.5),
+    Floor("memory", "idle_mb", "idle memory, MB", 80, 55),
+    Floor("memory", "per_stream_kb", "memory per open stream, KB", 30, 25),
+    *(Floor("translation", f"{name}_x", f"{what} / relay, per event", 2.0, 1.5) for name, what in TRANSLATED.items()),
     *(Floor("translation", f"{name}_ms", f"200 KB to {what}, ms", 3.0, 3.0) for name, what in CONVERSED.items()),
 )
 
