@@ -29,9 +29,9 @@ class OutputLimit:
         self.text = _USUAL * self.tokens
         self._choices = choices
 
-    def is_near(self, tally: Tally, more: int) -> bool:
-        """Whether `more` further items may pass the limit."""
-        return tally.chunks + more > self.tokens or tally.text_bytes > self.text
+    def is_near(self, tally: Tally, more: int, size: int) -> bool:
+        """Whether `more` further items, of `size` bytes together, may pass the limit."""
+        return tally.chunks + more > self.tokens or tally.text_bytes + size > self.text
 
     def is_passed(self, tally: Tally) -> bool:
         """Whether the answer has gone on beyond it. Not before the last choice has ended: then only usage comes."""

@@ -78,9 +78,21 @@ class CollectedBody:
 
 class StreamReading:
     """One streamed answer: head and bytes in, decoded items out. An error answer, or a whole answer to a request for
-    a stream, is collected and read at its end. overran: it was longer than its limit."""
+    a stream, is collected and read at its end. overran: it was longer than its limit. size: bytes that were last fed to
+    the decoder."""
 
-    __slots__ = ("_begun", "_body", "_decoder", "_inflater", "_limits", "_pending", "_reader", "_start", "overran")
+    __slots__ = (
+        "_begun",
+        "_body",
+        "_decoder",
+        "_inflater",
+        "_limits",
+        "_pending",
+        "_reader",
+        "_start",
+        "overran",
+        "size",
+    )
 
     def __init__(self, reader: Reader, limits: Limits) -> None:
         self._reader = reader
@@ -92,6 +104,7 @@ class StreamReading:
         self._start = b""
         self._begun = False
         self.overran = False
+        self.size = 0
 
     @property
     def done(self) -> bool:
@@ -123,6 +136,7 @@ class StreamReading:
             chunk, self._start, self._begun = self._start, b"", True
             self._inflater = self._inflater or inflater_by(chunk)
         if self._inflater is None:
+            self.size = len(chunk)
             found = self._decoder.feed(chunk)
             if not found or self._pending:
                 self._keep_in_bounds(len(chunk), bool(found))
@@ -136,6 +150,7 @@ class StreamReading:
             found = self._decoder.feed(piece)
             self._keep_in_bounds(len(piece), bool(found))
             items += found
+        self.size = size
         return items
 
     def _keep_in_bounds(self, size: int, whole: bool) -> None:

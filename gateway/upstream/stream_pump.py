@@ -207,7 +207,7 @@ class StreamPump:
         except Fault as fault:
             self._finish(fault)
             return
-        self._relay(items)
+        self._relay(items, self._reading.size)
         if self._reading.done:
             self._conclude()
         elif self._goes_straight is not False:
@@ -314,8 +314,9 @@ class StreamPump:
         else:
             self.exchange.pause()
 
-    def _relay(self, items: list[StreamItem]) -> None:
-        if len(items) < 2 or (self.meter is None and not self._is_near_limit(len(items))):
+    def _relay(self, items: list[StreamItem], size: int | None = None) -> None:
+        """size: bytes of the events that these items were, None when that is not known."""
+        if len(items) < 2 or (self.meter is None and not self._is_near_limit(len(items), size)):
             self._pass_on(items)
             return
         # One by one: many come in one read, and no more may go out than is paid for.
@@ -338,8 +339,8 @@ class StreamPump:
                 return None
         return straight_chunks(decoder, self.tally, self.relay, self._straight)
 
-    def _is_near_limit(self, more: int) -> bool:
-        return self.limit is not None and self.limit.is_near(self.tally, more)
+    def _is_near_limit(self, more: int, size: int | None) -> bool:
+        return self.limit is not None and (size is None or self.limit.is_near(self.tally, more, size))
 
     def _conclude(self) -> None:
         """The upstream has said its last word: end, once all of it was relayed."""

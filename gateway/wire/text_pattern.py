@@ -105,15 +105,14 @@ class TextPattern:
         if json is None or not json.pass_by(text.decode()):
             return False
         if not json.is_calm:
-            # The next has to be seen, however plain it is: those that are plain may pass without being shown here.
-            self._before, self.around = self.around, None
+            self.pause()
         return True
 
     def learn(self, event: bytes, json: StreamedJson | None = None) -> None:
         """Take this event, which did not follow the pattern, for the pattern of those to come, if it can be proved that
         only the text and the padding have to differ between them. json: what its text is a piece of."""
         if json is not None and not json.is_calm:
-            self._before, self.around = self.around or self._before, None
+            self.pause()
             return
         if json is not None and json is self._json:
             self.around = self.around or self._before
@@ -122,7 +121,7 @@ class TextPattern:
         if not self._lessons or len(event) > _LONGEST:
             return
         self._lessons -= 1
-        self.around, self._json = None, json
+        self.around, self._before, self._json = None, None, json
         texts = list(self._member.finditer(event))
         if len(texts) != 1:
             return
@@ -137,6 +136,11 @@ class TextPattern:
         # Nothing else is counted in such an event, and all of the text is.
         if self._probe(head + end) == 0 and self._probe(head + _MARK.encode() + end) == text_bytes(_MARK):
             self.around = Surroundings(head, middle, tail)
+
+    def pause(self) -> None:
+        """Let no event follow the pattern before the next lesson: the next has to be seen, however plain it is. (Those
+        that are plain may pass without being shown here.)"""
+        self._before, self.around = self.around or self._before, None
 
     def forget(self) -> None:
         """Follow no pattern from here on: events that look alike may no longer mean the same."""

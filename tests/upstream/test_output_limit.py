@@ -60,7 +60,8 @@ def test_what_the_provider_tells_counts() -> None:
     assert passes(["word"] * 3, 100, usage=usage(1, 90)) is None
 
 
-async def test_not_one_event_goes_out_beyond_it_however_much_comes_at_once() -> None:
+@pytest.mark.parametrize(("piece", "count", "most"), [("word", 100, 19), ("a chunk of many tokens " * 5, 8, 2)])
+async def test_not_one_event_goes_out_beyond_it_however_much_comes_at_once(piece: str, count: int, most: int) -> None:
     import asyncio
 
     deadline = asyncio.get_running_loop().time() + 30
@@ -69,7 +70,7 @@ async def test_not_one_event_goes_out_beyond_it_however_much_comes_at_once() -> 
     pump.head(200, EVENTS)
     outlet = Outlet()
     pump.attach(outlet)
-    pump.data(b"".join(sse(chunk({"content": "word"})) for _ in range(100)))
+    pump.data(b"".join(sse(chunk({"content": piece})) for _ in range(count)))
     assert (pump.overran, pump.ended, pump.fault) == (True, True, None)
-    assert outlet.data.count(b"word") == 19
+    assert outlet.data.count(piece.encode()) == most
     assert pump.tally.finish_reason == "length"

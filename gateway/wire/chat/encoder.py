@@ -31,6 +31,7 @@ _MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")')
 _LONGEST_HEAD = 4096
 """Bytes of a chunk in which its model is looked for."""
 _USAGE = b'"usage"'
+_USAGE_MEMBER = re.compile(rb'"usage"\s*:')
 _NULL_USAGE = b',"usage":null}'
 
 _NONE: frozenset[int] = frozenset()
@@ -51,9 +52,11 @@ class Renamed(NamedTuple):
 
     def end(self, rest: bytes, end: bytes) -> bytes:
         """The end of a chunk whose bytes behind the head, apart from its text, are `rest`."""
-        if self.tells_usage and _USAGE not in rest and end.endswith(b"}"):
-            return end[:-1] + _NULL_USAGE
-        return end
+        if not self.tells_usage or not end.endswith(b"}"):
+            return end
+        if _USAGE in rest and _USAGE_MEMBER.search(rest) is not None:
+            return end  # it is told; a text may be that word, too
+        return end[:-1] + _NULL_USAGE
 
 
 class ChatRelay:

@@ -50,7 +50,8 @@ class ChunkRepair:
         self.opened: set[int] = set()
         # A call got another index than its server gave it: equal deltas may mean different calls from here on.
         self.moved = False
-        # What the arguments in the last chunk are a piece of, None when there were none.
+        # What the arguments in the last chunk are a piece of, None when there were none; of several, one that stands
+        # in the middle of an escape, if there is one.
         self.json: StreamedJson | None = None
         # Something was said before this chunk, which may have passed without being seen here.
         self.spoken = False
@@ -121,14 +122,18 @@ class ChunkRepair:
         if "tool_calls" in delta:
             changed = state.calls.take(delta) or changed
             self.moved = self.moved or state.calls.moved
-            self.json = state.calls.json
+            self._hold(state.calls.json)
         if delta.get("function_call"):
             state.legacy = True
             changed = state.take_legacy(delta["function_call"]) or changed
-            self.json = state.legacy_json
+            self._hold(state.legacy_json)
         if reason is not None:
             changed = state.end(choice, delta, reason) or changed
         return changed
+
+    def _hold(self, json: StreamedJson | None) -> None:
+        if self.json is None or (self.json.is_calm and json is not None):
+            self.json = json
 
 
 _PLAIN = frozenset({"content", "reasoning_content", "reasoning", "refusal"})

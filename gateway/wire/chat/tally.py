@@ -110,6 +110,7 @@ class ChatTally:
                 except Fault as fault:
                     items[place] = self._failed(item, fault)
                     return items[: place + 1]
+                self._heed_repair()
                 self._count(item)
         return items
 
@@ -138,15 +139,22 @@ class ChatTally:
             repaired = self._repair.repair(chunk)
         except Fault as fault:
             return self._failed(chunk, fault)
+        self._heed_repair()
         size = self._count(chunk)
         if repaired or _is_notable(chunk) or b"\n" in item:
-            if self._repair.moved:
-                self.pattern.forget()
             return chunk
         if size and b'"role"' not in item:
             # A role is told once: who tells it in each chunk has each looked at.
             self.pattern.learn(item, self._repair.json)
         return item
+
+    def _heed_repair(self) -> None:
+        """Let no chunk follow the pattern that has to be looked at because of the one that was just repaired."""
+        repair = self._repair
+        if repair.moved:
+            self.pattern.forget()
+        elif repair.json is not None and not repair.json.is_calm:
+            self.pattern.pause()
 
     def _failed(self, chunk: Json, fault: Fault) -> Fault:
         """A chunk that says that the answer failed: what it used is billed all the same."""

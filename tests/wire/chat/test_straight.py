@@ -77,9 +77,8 @@ def both(pieces: list[bytes], *, told: bool = False) -> Stream:
 @pytest.mark.parametrize("told", [False, True])
 def test_every_text_comes_out_as_on_the_long_way(told: bool, padded: bool, wide: bool, name: str) -> None:
     paddings = itertools.cycle(["", "a", "B7", "xyz09"])
-    texts = [text for text in TEXTS if text != "usage"]  # the long way forgets its member there
     pieces = [
-        event(text, next(paddings) if padded else None, wide=wide, name=name) for text in ["one", "two", *texts * 2]
+        event(text, next(paddings) if padded else None, wide=wide, name=name) for text in ["one", "two", *TEXTS * 2]
     ]
     assert both(pieces, told=told).taken >= 10
 
@@ -89,11 +88,12 @@ def test_a_text_that_is_the_name_of_a_member_is_a_text() -> None:
     assert stream.taken == 2
 
 
-def test_who_asked_for_usage_finds_it_beside_every_text() -> None:
-    stream = Stream(straight=True, told=True)
+@pytest.mark.parametrize("straight", [False, True])
+def test_who_asked_for_usage_finds_it_beside_every_text(straight: bool) -> None:
+    stream = Stream(straight=straight, told=True)
     for text in ("one", "two", "three", "usage"):
         stream.feed(event(text))
-    assert stream.taken == 2
+    assert stream.taken == 2 * straight
     for line in stream.out.split(b"\n\n")[:-1]:
         assert orjson.loads(line[6:])["usage"] is None
 
@@ -244,6 +244,43 @@ def test_each_call_s_arguments_are_mended_by_themselves() -> None:
         ]
     found = written_of(both(events).out)
     assert [orjson.loads(found[at]) for at in (0, 1)] == [load_mended(text.encode()) for text in (first, second)]
+
+
+@pytest.mark.parametrize("edited", [False, True])
+@pytest.mark.parametrize("beside", [False, True])
+def test_what_follows_a_mended_piece_that_ends_in_an_escape_is_looked_at(beside: bool, edited: bool) -> None:
+    """Though it looks like those before; beside: a piece of another call's comes with it. edited: it came parsed."""
+    pieces = ['{"a": "', "word", "word", "one\n\\", "nword", '"', ', "b": "two\nthree"}']
+    stream = Stream(straight=True)
+    stream.feed(arguments("", id="c1", type="function"))
+    stream.feed(arguments("", 1, id="c2", type="function"))
+    for piece in pieces:
+        data = arguments(piece)
+        if piece == pieces[3] and (beside or edited):
+            said = orjson.loads(data[6:])
+            if beside:
+                said["choices"][0]["delta"]["tool_calls"].append({"index": 1, "function": {"arguments": "{"}})
+            if edited:
+                sent, _ = stream.relay.feed(stream.tally.add([said]))
+                stream.out += sent
+                stream.way = straight_chunks(stream.decoder, stream.tally, stream.relay, stream.way)
+                continue
+            data = b"data: " + orjson.dumps(said) + b"\n\n"
+        stream.feed(data)
+    assert orjson.loads(written_of(stream.out)[0]) == {"a": "wordwordone\n\nword", "b": "two\nthree"}
+
+
+def test_calls_that_an_editor_saw_move_are_told_apart_in_bytes_that_follow() -> None:
+    """A server that gives 0 to each of several calls, and whose chunks with names come parsed."""
+    stream = Stream(straight=True)
+    for number in (1, 2):
+        begin = orjson.loads(arguments("", id=f"c{number}", type="function")[6:])
+        sent, _ = stream.relay.feed(stream.tally.add([begin]))
+        stream.out += sent
+        stream.way = straight_chunks(stream.decoder, stream.tally, stream.relay, stream.way)
+        for piece in ('{"a": "', "word", "word", str(number), '"}'):
+            stream.feed(arguments(piece))
+    assert [orjson.loads(text)["a"] for text in written_of(stream.out).values()] == ["wordword1", "wordword2"]
 
 
 def test_arguments_with_nothing_to_mend_go_straight_and_as_they_came() -> None:
