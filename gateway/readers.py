@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
@@ -47,11 +47,15 @@ class ChatReader:
     A provider whose upstream speaks otherwise overrides `read_body`, `make_decoder` and `fault_of`, and `clean` where
     its faults may hold more than the secrets that it names. call: the call that the request was made for. secrets: the
     operator's credentials, kept out of every fault.
+
+    names_in_pieces: whether a streamed call's name may go on in its next delta, as servers that copied chat send it; a
+    name that is another's beginning (`get`, `get_weather`) then waits for what follows. False where each is told whole.
     """
 
     __slots__ = ("call", "secrets")
 
     dialect: Dialect = "chat"
+    names_in_pieces: ClassVar[bool] = True
 
     def __init__(self, call: Call, secrets: Sequence[str] = ()) -> None:
         self.call = call
@@ -117,7 +121,7 @@ class ChatReader:
 
     def open_tally(self, choices: int) -> Tally:
         """A fresh tally for the items of the stream."""
-        tools = self.call.body.get("tools")
+        tools = self.call.body.get("tools") if self.names_in_pieces else None
         return ChatTally(choices, chat_id(self.call), self.call.created, functions=self._functions, tools=tools)
 
     @property

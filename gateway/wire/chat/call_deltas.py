@@ -205,7 +205,7 @@ class CallDeltas:
     def _find(self, index: Any, identity: str, name: str) -> _Call | None:
         """The call that a delta continues, None for a new one. Calls are told apart by `index`; where a server leaves
         it out, or gives 0 to each of several calls, a new id together with a name begins another, or another name
-        without an id, after arguments."""
+        without an id, after arguments or where it cannot be more of the same."""
         if type(index) is int and index >= 0:
             found = self._by_index.get(index)
             if found is None and not identity and not name:
@@ -214,7 +214,9 @@ class CallDeltas:
                 return found
             if identity and found.identity:
                 return found if found.identity == identity else None
-            return found if not found.has_text or found.name == name else None
+            if found.has_text:
+                return found if found.name == name else None
+            return None if self._names is not None and self._names.is_another(found.name, name) else found
         if identity:
             return self._by_id.get(identity)
         last = self._last

@@ -24,8 +24,16 @@ class CallNames:
         return any(len(one) > len(name) and one.startswith(name) for one in self._names)
 
     def goes_on(self, name: str, piece: str) -> bool:
-        """Whether a piece surely is the next one of this name."""
-        return self._begins(name + piece)
+        """Whether a piece surely is of this name: its next one, or all of it so far, where the name alone is none."""
+        return self._begins(name + piece) or (
+            name not in self._names and piece.startswith(name) and self._begins(piece)
+        )
+
+    def is_another(self, name: str, piece: str) -> bool:
+        """Whether a piece surely is the name of another call: both are names, and neither is the other's beginning."""
+        if name == piece or name not in self._names or piece not in self._names:
+            return False
+        return not (piece.startswith(name) or name.startswith(piece) or self._begins(name + piece))
 
     def joined(self, name: str, piece: str) -> str:
         """The name so far, with the next piece of it. name: what came before, and may go on."""

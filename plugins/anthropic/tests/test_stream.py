@@ -279,3 +279,12 @@ def test_a_block_too_deep_to_be_sent_on_is_a_fault() -> None:
     raw = b'data: {"type":"content_block_start","index":0,"content_block":{"type":"x","d":' + b"[" * 300 + b"]" * 300
     items = decoder().feed(raw + b"}}\n\n")
     assert isinstance(items[-1], Fault)
+
+
+def test_a_call_is_told_at_once_though_its_name_is_the_beginning_of_another() -> None:
+    tools = [{"type": "function", "function": {"name": name}} for name in ("get", "get_weather")]
+    call = make_call({"messages": [{"role": "user", "content": "Hi"}], "tools": tools})
+    reader = AnthropicProvider("test", Settings()).prepare(call, make_target()).reader
+    events = (START, start(0, type="tool_use", id="toolu_1", name="get", input={}))
+    items = reader.open_tally(1).add(reader.open_stream().feed(b"".join(sse(event) for event in events)))
+    assert [told["function"]["name"] for each in deltas(items) for told in each.get("tool_calls", ())] == ["get"]

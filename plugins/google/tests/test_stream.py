@@ -382,3 +382,14 @@ def test_a_part_too_deep_to_be_sent_on_is_a_fault() -> None:
     assert isinstance(items[-1], Fault)
     for item in items[:-1]:
         orjson.dumps(item)
+
+
+def test_a_call_is_told_before_its_arguments_though_its_name_is_the_beginning_of_another() -> None:
+    tools = [{"type": "function", "function": {"name": name}} for name in ("get", "get_weather")]
+    call = make_call({"messages": [{"role": "user", "content": "Hi"}], "tools": tools})
+    reader = create("x", Settings()).prepare(call, make_target()).reader
+    said = sse(event({"functionCall": {"name": "get", "args": {"a": 1}}}))
+    items = reader.open_tally(1).add(reader.open_stream().feed(said))
+    deltas = [item["choices"][0]["delta"] for item in items if isinstance(item, dict)]
+    told = [one["function"]["arguments"] for delta in deltas for one in delta.get("tool_calls", ())]
+    assert told == ["", '{"a":1}']

@@ -43,6 +43,8 @@ class GeminiReader(FaultsReader):
     reading: how, by the request. secrets: the operator's key, kept out of errors.
     """
 
+    names_in_pieces = False
+
     def __init__(self, call: Call, reading: Reading, secrets: Sequence[str] = ()) -> None:
         super().__init__(call, secrets)
         self.reading = reading

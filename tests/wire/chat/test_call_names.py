@@ -82,6 +82,18 @@ def test_pieces_without_index_or_id_belong_to_the_call_whose_name_they_go_on() -
     assert told(WEATHER, *pieces) == ONE
 
 
+def test_all_of_the_name_so_far_without_index_or_id_is_of_the_same_call() -> None:
+    growing = (piece("ge", "", None, **FIRST), *(piece(name, "", None) for name in ("get_wea", "get_weather")))
+    assert told(WEATHER, *growing, piece(None, '{"a":1}', None)) == ONE
+
+
+def test_two_names_at_one_index_are_two_calls_without_arguments_too() -> None:
+    calls = (piece("stop", "", type="function"), piece("get_time", ""), piece(None, '{"a":1}'))
+    assert told(WEATHER, *calls) == [(["stop"], "{}"), (["get_time"], '{"a":1}')]
+    either = (piece("get", "", type="function"), piece("stop", ""))
+    assert told(offered("get", "get_weather", "stop"), *either) == [(["get"], "{}"), (["stop"], "{}")]
+
+
 def test_a_name_that_is_another_s_beginning_waits_for_the_arguments() -> None:
     both = offered("get", "get_weather")
     assert told(both, piece("get", "", **FIRST), *ARGUMENTS) == [(["get"], '{"a":1}')]
