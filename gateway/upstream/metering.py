@@ -53,7 +53,7 @@ class StreamMeter:
         self._spawn = spawn
         self._log = log
         self._asking = False
-        # What was covered when the answer was no, -1 while it never was; and whether it was used up by then.
+        # The last answer was no; and what is covered was used up by then.
         self._refused = self._final = False
         self._ask_at = (call.covered or 0) // 2
         # No byte is more than a token.
