@@ -71,12 +71,13 @@ class StreamMeter:
         if tally.complete:  # only its usage is still to come
             self._pump.hold_back(False)
             return
-        used_up = self._count(3) >= covered
+        told, size = self._told(), tally.text_bytes
+        used_up = max(told, size // 3) >= covered
         if not self._asking:
             if used_up and self._final:
                 self._pump.stop()
                 return
-            counted = self._count(2)
+            counted = max(told, size // 2)
             if used_up or (not self._refused and counted >= self._ask_at):
                 self._asking = True
                 self._spawn(self._ask(covered, used_up), f"extend {self._call.id}")
@@ -84,15 +85,15 @@ class StreamMeter:
                 # No byte is more than a token, so until then nothing needs to be counted, but for those at the end that
                 # `WrittenTokens` takes for a quarter of one until there are enough to tell.
                 self.from_chunks = self._ask_at
-                self.from_bytes = tally.text_bytes + self._ask_at - counted - _UNTOLD
+                self.from_bytes = size + self._ask_at - counted - _UNTOLD
         self._pump.hold_back(used_up)
 
-    def _count(self, bytes_per_token: int) -> int:
+    def _told(self) -> int:
+        """Tokens by all that tells them but the size of the text."""
         tally = self._pump.tally
         reported = tally.usage.get("completion_tokens") if tally.usage is not None else None
-        told = reported if isinstance(reported, int) else 0
         by_script = int(getattr(tally, "text_tokens", 0))
-        return max(tally.chunks, tally.text_bytes // bytes_per_token, by_script, told)
+        return max(tally.chunks, by_script, reported if isinstance(reported, int) else 0)
 
     async def _ask(self, covered: int, used_up: bool) -> None:
         """used_up: this is the last time, unless there is more."""

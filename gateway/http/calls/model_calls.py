@@ -26,7 +26,7 @@ from gateway.wire.structure import refuse_other_spellings
 class DirectAnswer(SseResponse):
     """The caller's own connection; implements `gateway.runner.sink.Sink`. No copy is kept of what goes there."""
 
-    __slots__ = ("_context", "_response")
+    __slots__ = ("_context",)
 
     def __init__(self, context: RequestContext, inbound: InboundCall) -> None:
         quiet = context.runtime.config.server.keep_alive
@@ -50,6 +50,7 @@ async def serve_call(context: RequestContext, dialect: InboundDialect) -> web.St
     runner = context.begin(context.new_call(dialect))
     inbound = await runner.open(partial(read_call, context, dialect, runner))
     answer = DirectAnswer(context, inbound)
+    # Not by `answer_call`: one coroutine less lives as long as a stream does.
     plan = await _admit(context, runner, inbound)
     await _give(context, runner, inbound, answer, plan)
     return answer.response
@@ -89,7 +90,7 @@ async def answer_call(context: RequestContext, runner: CallRunner, inbound: Inbo
 
 
 async def _admit(context: RequestContext, runner: CallRunner, inbound: InboundCall) -> ToolPlan | None:
-    """The tools that the gateway runs for an admitted call."""
+    """Admit a call; which tools the gateway runs for it. Raises Fault."""
     plan = None
     if may_want_tools(runner.call, inbound):
         plan = await runner.guard(plan_tools(context, runner.call, inbound))

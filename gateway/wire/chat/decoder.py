@@ -33,7 +33,7 @@ class ChatStreamDecoder(EventDecoder):
     like a JSON object and mention `choices`. Whatever else comes is looked at.
     """
 
-    __slots__ = ("done",)
+    __slots__ = ()
 
     @property
     def passes_on(self) -> bool:

@@ -105,6 +105,17 @@ async def test_while_it_is_away_admission_says_so_and_ends_are_kept_on_disk(way,
     assert await stores.check() == []
 
 
+async def die_away(way, stores, tmp_path):
+    """The process ends while the database is away, with the end of call `r` on its disk; then the database is back."""
+    settling = asyncio.ensure_future(stores.ledger.settle("r", 30, "provider", Usage(), "lab/model"))
+    await wait_for(lambda: list(tmp_path.glob("postgres-pending-*")))
+    settling.cancel()
+    await stores.lanes.stop()
+    await stores.database.close()
+    stores.closed = True
+    await way.open()
+
+
 async def test_a_process_that_dies_while_it_is_away_leaves_its_ends_to_the_next(way, stores, account, tmp_path):
     """Bills and rows of the usage log; once, also where one is inherited twice, and where another is not understood."""
     await stores.ledger.hold(request(account, "r"))
@@ -114,13 +125,7 @@ async def test_a_process_that_dies_while_it_is_away_leaves_its_ends_to_the_next(
             name, account.id, "", "lab/model", "lab/model", "/x", 200, Usage(3, 4), "provider", 1_790_000_000
         )
         stores.usage.record(row)
-    settling = asyncio.ensure_future(stores.ledger.settle("r", 30, "provider", Usage(), "lab/model"))
-    await wait_for(lambda: list(tmp_path.glob("postgres-pending-*")))
-    settling.cancel()
-    await stores.lanes.stop()
-    await stores.database.close()
-    stores.closed = True
-    await way.open()
+    await die_away(way, stores, tmp_path)
     left = {path: path.read_bytes() for path in tmp_path.glob("postgres-pending-*")}
     for _ in range(2):
         for path, lines in left.items():
@@ -142,13 +147,7 @@ async def test_who_buries_a_process_of_this_machine_reads_what_it_left(way, stor
     heir = await open_stores(way.url, StoresSettings(str(tmp_path), SECRET))
     await stores.ledger.hold(request(account, "r"))
     await way.cut()
-    settling = asyncio.ensure_future(stores.ledger.settle("r", 30, "provider", Usage(), "lab/model"))
-    await wait_for(lambda: list(tmp_path.glob("postgres-pending-*")))
-    settling.cancel()
-    await stores.lanes.stop()
-    await stores.database.close()
-    stores.closed = True
-    await way.open()
+    await die_away(way, stores, tmp_path)
     await heir.ledger.fail_over(stores.presence.lease.id)
     assert (await heir.accounts.get_account(account.id)).balance == 970
     assert not list(tmp_path.glob("postgres-pending-*"))
