@@ -122,6 +122,7 @@ from gateway.wire.pdf import PageCounter
 from gateway.wire.redact import clean, redact, redact_fault
 from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response
 from gateway.wire.responses.sealed_reasoning import is_sealed, seal, unseal
+from gateway.wire.retold import Retelling
 from gateway.wire.retry_after import read_retry_after
 from gateway.wire.schema_refs import schema_of
 from gateway.wire.shortening import TextRoom
@@ -233,6 +234,7 @@ __all__ = [
     "RerankReader",
     "ResponsesEventDecoder",
     "ResponsesReader",
+    "Retelling",
     "Router",
     "SearchBackend",
     "SearchKind",

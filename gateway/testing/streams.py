@@ -5,6 +5,7 @@ Source: OpenAI's API reference, chat completion and chat completion chunk object
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -16,6 +17,11 @@ def sse(payload: bytes | dict[str, Any], name: str = "") -> bytes:
     """One event; a dict is sent as JSON."""
     data = payload if isinstance(payload, bytes) else orjson.dumps(payload)
     return (b"event: " + name.encode() + b"\n" if name else b"") + b"data: " + data + b"\n\n"
+
+
+def parsed(items: Iterable[object]) -> list[Any]:
+    """What a stream decoder gave, chunks that came as their bytes parsed."""
+    return [orjson.loads(item) if isinstance(item, bytes) else item for item in items]
 
 
 def usage(prompt: int = 10, completion: int = 5, cached: int = 0, reasoning: int = 0) -> dict[str, Any]:

@@ -20,7 +20,7 @@ _SPARE = 8
 
 class OutputLimit:
     """The limit of one answer. tokens: over all choices. text: bytes that so many tokens mostly have. Nothing is passed
-    while there are no more chunks than `tokens`, no more bytes than `text`, and no usage."""
+    while there are no more chunks than `tokens`, no more bytes than `text`, and no usage but one that was looked at."""
 
     __slots__ = ("_choices", "text", "tokens")
 

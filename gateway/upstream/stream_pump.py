@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.dialect import Relay, keep_alive_of
 from gateway.errors import Fault, GatewayFault, UpstreamFault
@@ -44,7 +44,8 @@ class Attempted(Protocol):
 class Meter(Protocol):
     """Who looks how much of the stream is paid for (`gateway.upstream.metering.StreamMeter`).
 
-    from_chunks, from_bytes: of the tally; nothing needs to be looked at before either is reached, or there is a usage.
+    from_chunks, from_bytes: of the tally; nothing needs to be looked at before either is reached, or another usage is
+    told.
     """
 
     from_chunks: int
@@ -138,6 +139,7 @@ class StreamPump:
         "_over",
         "_reading",
         "_straight",
+        "_usage",
         "_waiter",
         "_waiting",
         "_watchdog",
@@ -179,6 +181,7 @@ class StreamPump:
         self._answered = False
         self._waiter: asyncio.Future[None] | None = None
         self._watchdog = Watchdog(limits, deadline, self._expire, self._keep_alive, quiet)
+        self._usage: Mapping[str, Any] | None = None  # what was told last
         self._straight: StraightChunks | None = None
         self._goes_straight: bool | None = None  # not known before the first event
 
@@ -211,7 +214,7 @@ class StreamPump:
         if self._reading.done:
             self._conclude()
         elif self._goes_straight is not False:
-            self._straight = self._find_straight()
+            self._straight = self._find_straight(chunk)
 
     def end(self, fault: Fault | None) -> None:
         if self.ended:
@@ -328,8 +331,8 @@ class StreamPump:
                 return
             self._pass_on([item])
 
-    def _find_straight(self) -> StraightChunks | None:
-        """The way of the next event, if it is like those before."""
+    def _find_straight(self, data: bytes) -> StraightChunks | None:
+        """The way of the next event, if it is like those before. data: the last ones."""
         decoder = self._reading.decoder
         if decoder is None or self._outlet is None or self._waiting:
             return None
@@ -337,7 +340,7 @@ class StreamPump:
             self._goes_straight = goes_straight(decoder, self.tally, self.relay)
             if not self._goes_straight:
                 return None
-        return straight_chunks(decoder, self.tally, self.relay, self._straight)
+        return straight_chunks(decoder, self.tally, self.relay, self._straight, data)
 
     def _is_near_limit(self, more: int, size: int | None) -> bool:
         return self.limit is not None and (size is None or self.limit.is_near(self.tally, more, size))
@@ -373,11 +376,13 @@ class StreamPump:
     def _look(self) -> None:
         """May the stream go on, after what was relayed? Nearly always it is far from everything."""
         tally, limit, meter = self.tally, self.limit, self.meter
-        chunks, size, usage = tally.chunks, tally.text_bytes, tally.usage
-        if limit is not None and (chunks > limit.tokens or size > limit.text or usage) and limit.is_passed(tally):
+        chunks, size, told = tally.chunks, tally.text_bytes, tally.usage is not self._usage
+        if told:
+            self._usage = tally.usage
+        if limit is not None and (told or chunks > limit.tokens or size > limit.text) and limit.is_passed(tally):
             self.overran = True
             self.stop()
-        elif meter is not None and (chunks >= meter.from_chunks or size >= meter.from_bytes or usage):
+        elif meter is not None and (told or chunks >= meter.from_chunks or size >= meter.from_bytes):
             meter.look()
 
     def _start(self) -> None:

@@ -19,6 +19,7 @@ from gateway.errors import Fault
 from gateway.wire.exact_json import load_exact
 from gateway.wire.lenient import nonsense
 from gateway.wire.mending import Mender, load_mended
+from gateway.wire.retold import Retelling
 from gateway.wire.sse import DONE_DATA, EventReader, events_in
 
 StreamItem = bytes | dict[str, Any] | Fault
@@ -124,6 +125,10 @@ class JsonEventDecoder(EventDecoder):
 
     exact: ClassVar[bytes] = b""
 
+    retelling: Retelling | None = None
+    """By which events that say a text and nothing else are translated without being parsed, for decoders into chat
+    chunks; None for none."""
+
     def take(self, event: dict[str, Any], out: list[StreamItem]) -> None:
         """Append what one event means; set `done` if it is the last. Raises the Fault that it is."""
         raise NotImplementedError
@@ -133,8 +138,11 @@ class JsonEventDecoder(EventDecoder):
 
     def read(self, payloads: list[bytes], out: list[StreamItem]) -> None:
         """Parse each, and `take` it. Raises UpstreamFault for what is no JSON."""
-        take, exact = self.take, self.exact
+        take, exact, retelling = self.take, self.exact, self.retelling
         for payload in payloads:
+            if retelling is not None and (chunk := retelling.retell(payload)) is not None:
+                out.append(chunk)
+                continue
             if payload == DONE_DATA:
                 continue  # of the chat dialect; some servers of others add it, too
             try:
@@ -142,9 +150,12 @@ class JsonEventDecoder(EventDecoder):
             except orjson.JSONDecodeError:
                 event = _mended(payload)
             if type(event) is dict:
+                before = len(out)
                 take(event, out)
                 if self.done:
                     return
+                if retelling is not None:
+                    retelling.learn(payload, event, out[before:])
             else:
                 self.take_other(event, out)
 

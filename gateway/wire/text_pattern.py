@@ -142,6 +142,18 @@ class TextPattern:
         that are plain may pass without being shown here.)"""
         self._before, self.around = self.around or self._before, None
 
+    def stands_in(self, event: bytes) -> bool:
+        """Whether an event begins and ends like those that follow the pattern, whatever its text is."""
+        return self.around is not None and _stands_in(event, self.around)
+
+    def resume(self, event: bytes) -> bool:
+        """End a pause with an event that begins and ends like those before it; whether it does."""
+        before = self._before
+        if before is None or not _stands_in(event, before):
+            return False
+        self.around, self._before = before, None
+        return True
+
     def forget(self) -> None:
         """Follow no pattern from here on: events that look alike may no longer mean the same."""
         self.around = self._before = None

@@ -98,6 +98,7 @@ RequestContext
 RerankReader
 ResponsesEventDecoder
 ResponsesReader
+Retelling
 Router
 SearchBackend
 SearchKind

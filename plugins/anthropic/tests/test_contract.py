@@ -11,7 +11,7 @@ from tollgate_anthropic import AnthropicProvider, Settings
 from tollgate_anthropic.details import blocks_from_details
 
 from gateway.api import Fault
-from gateway.testing import ProviderContract, Transcript, load_transcripts, make_call, make_target
+from gateway.testing import ProviderContract, Transcript, load_transcripts, make_call, make_target, parsed
 
 TRANSCRIPTS = Path(__file__).parent.parent / "transcripts"
 KEY = "sk-ant-api03-very-secret"
@@ -134,7 +134,7 @@ def _read(transcript: Transcript) -> tuple[dict[str, Any], dict[str, Any]]:
         completion = provider().prepare(make_call(), make_target()).reader.read_reply(transcript.reply).body
         return completion["choices"][0], completion["usage"]
     decoder = provider().prepare(make_call(), make_target()).reader.open_stream()
-    chunks = [item for item in decoder.feed(transcript.body) if isinstance(item, dict)]
+    chunks = parsed(decoder.feed(transcript.body))
     message: dict[str, Any] = {}
     end: dict[str, Any] = {}
     for chunk in chunks[:-1]:
@@ -215,8 +215,8 @@ def test_searches_are_told_as_items(name: str) -> None:
     activity: list[dict[str, Any]] = []
     if transcript.streamed:
         decoder = provider().prepare(make_call(), make_target()).reader.open_stream()
-        for item in decoder.feed(transcript.body):
-            choices = item.get("choices") if isinstance(item, dict) else None
+        for chunk in parsed(decoder.feed(transcript.body)):
+            choices = chunk["choices"]
             activity += choices[0]["delta"].get("x_gateway", ()) if choices else ()
     else:
         activity = _read(transcript)[0]["message"]["x_gateway"]

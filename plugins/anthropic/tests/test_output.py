@@ -11,7 +11,7 @@ from tollgate_anthropic.output import INSTRUCTION, JSON_TOOL
 from tollgate_anthropic.reading import checked_json
 
 from gateway.api import Call, CallerFault, Unfence, UpstreamReply
-from gateway.testing import all_splits, make_call, make_target, sse
+from gateway.testing import all_splits, make_call, make_target, parsed, sse
 
 SCHEMA = {
     "type": "object",
@@ -206,7 +206,7 @@ def _stream(*pieces: str) -> bytes:
 def test_the_tools_input_is_streamed_as_content(pieces: tuple[str, ...]) -> None:
     provider, call = _asked({"response_format": wanted(SCHEMA), "stream": True})
     decoder = provider.prepare(call, make_target()).reader.open_stream()
-    chunks: list[Any] = decoder.feed(_stream(*pieces))
+    chunks = parsed(decoder.feed(_stream(*pieces)))
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks if chunk["choices"]]
     assert "".join(delta.get("content", "") for delta in deltas) == ("".join(pieces) or "{}")
     assert not any("tool_calls" in delta for delta in deltas)

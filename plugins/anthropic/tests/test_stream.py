@@ -9,7 +9,7 @@ from tollgate_anthropic import AnthropicProvider, Settings
 from tollgate_anthropic.stream import MessageDecoder
 
 from gateway.api import Fault
-from gateway.testing import make_call, make_target, sse
+from gateway.testing import make_call, make_target, parsed, sse
 
 START = {"type": "message_start", "message": {"id": "msg_1", "usage": {"input_tokens": 5, "output_tokens": 1}}}
 END = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}}
@@ -40,8 +40,8 @@ def decoder() -> MessageDecoder:
 
 def read(*events: dict[str, Any], finish: bool = False) -> tuple[list[Any], MessageDecoder]:
     reader = decoder()
-    items: list[Any] = reader.feed(b"".join(sse(event, str(event.get("type"))) for event in events))
-    return items + (reader.finish() if finish else []), reader
+    items = reader.feed(b"".join(sse(event, str(event.get("type"))) for event in events))
+    return parsed(items + (reader.finish() if finish else [])), reader
 
 
 def deltas(items: list[Any]) -> list[dict[str, Any]]:

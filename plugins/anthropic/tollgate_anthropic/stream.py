@@ -20,11 +20,14 @@ from gateway.api import (
     Call,
     Fault,
     JsonEventDecoder,
+    Retelling,
     StreamItem,
     Unfence,
     UpstreamFault,
     dump,
     load_exact,
+    text_bytes,
+    text_member,
     text_of,
     writable,
 )
@@ -39,7 +42,12 @@ from .usage import merge_usage, service_tier, translate_usage
 INPUT = b'"input"'
 """In the events that hold arguments, whose numbers must keep their digits."""
 
+_TEXT = text_member("text", "thinking", "partial_json")
+_TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+"""The deltas that are a text, and the member it is in."""
+
 _TAKEN_FROM_END = frozenset({"type", "delta", "usage"})
+_DELTA = frozenset({"type", "index", "delta"})
 _STOP_KEYS = frozenset({"stop_reason", "stop_sequence", "stop_details"})
 
 
@@ -51,6 +59,7 @@ class MessageDecoder(JsonEventDecoder):
     def __init__(self, call: Call, reading: Reading, clean: Callable[[Fault], Fault] | None = None) -> None:
         super().__init__(clean)
         self._translate = EventTranslator(call, reading)
+        self.retelling = Retelling(_TEXT, size_of_text, self._translate.hearer)
 
     def take(self, event: dict[str, Any], out: list[StreamItem]) -> None:
         """Translate one event."""
@@ -101,6 +110,18 @@ class EventTranslator:
         handler = self._handlers.get(kind) if type(kind) is str else None
         if handler is not None:
             handler(event, out)
+
+    def hearer(self, event: dict[str, Any]) -> Callable[[str], None] | None:
+        """For `Retelling`: who takes note of the texts of deltas like this one."""
+        if size_of_text(event) <= 0:
+            return None
+        block = self._blocks[_place(event)]
+        if event["delta"]["type"] == "text_delta":
+            return None if self._unfence is not None else self._heard
+        return block.parts.append
+
+    def _heard(self, text: str) -> None:
+        self._length += len(text)
 
     def cut(self) -> list[StreamItem]:
         """The connection ended before message_stop: the usage, if the answer itself was complete by then."""
@@ -318,6 +339,15 @@ class _Block:
         self.answers = False
         self.start = 0
         self.calls = 0
+
+
+def size_of_text(event: dict[str, Any]) -> int:
+    """Bytes of the text that a delta is; -1 for all other events."""
+    delta = event.get("delta")
+    if type(delta) is not dict or len(delta) != 2 or event.keys() != _DELTA or event["type"] != "content_block_delta":
+        return -1
+    text = delta.get(_TEXTS.get(text_of(delta.get("type")), ""))
+    return text_bytes(text) if type(text) is str else -1
 
 
 def _place(event: dict[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from tollgate_mistral import MistralProvider, Settings, create
 from tollgate_mistral.details import thoughts_of
 
 from gateway.api import fold_stream
-from gateway.testing import ProviderContract, Transcript, load_transcripts, make_call, make_target
+from gateway.testing import ProviderContract, Transcript, load_transcripts, make_call, make_target, parsed
 
 TRANSCRIPTS = Path(__file__).parent.parent / "transcripts"
 KEY = "test-key-0123456789"
@@ -43,7 +43,7 @@ def answer(transcript: Transcript) -> dict[str, Any]:
     decoder = provider().prepare(call, make_target()).reader.open_stream()
     items = decoder.feed(transcript.body) + decoder.finish()
     assert decoder.done
-    return fold_stream([orjson.loads(item) if isinstance(item, bytes) else item for item in items])  # type: ignore[misc]
+    return fold_stream(parsed(items))
 
 
 @pytest.mark.parametrize("transcript", ALL, ids=lambda transcript: transcript.id)

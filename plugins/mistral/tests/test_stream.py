@@ -9,7 +9,7 @@ import pytest
 from tollgate_mistral import Settings, create
 
 from gateway.api import Fault, StreamItem, UpstreamFault, UpstreamReply, fold_stream
-from gateway.testing import all_splits, chunk, make_call, make_target, sse
+from gateway.testing import all_splits, chunk, make_call, make_target, parsed, sse
 
 PROVIDER = create("test", Settings())
 DONE = b"data: [DONE]\n\n"
@@ -38,7 +38,7 @@ def decode(*events: bytes, body: dict[str, Any] | None = None) -> list[StreamIte
 
 
 def fold(items: list[StreamItem]) -> dict[str, Any]:
-    return fold_stream([orjson.loads(item) if isinstance(item, bytes) else item for item in items])  # type: ignore[misc]
+    return fold_stream(parsed(items))
 
 
 def message(items: list[StreamItem]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from tollgate_moonshot import MoonshotProvider, Settings, create
 
 from gateway.api import fold_stream
-from gateway.testing import ProviderContract, Transcript, load_transcripts, make_call, make_target
+from gateway.testing import ProviderContract, Transcript, load_transcripts, make_call, make_target, parsed
 
 TRANSCRIPTS = Path(__file__).parent.parent / "transcripts"
 KEY = "test-key-0123456789"
@@ -42,7 +42,7 @@ def test_an_answer_says_what_the_provider_said(transcript: Transcript) -> None:
         said = _fold(transcript.body)
         decoder = provider().prepare(call, make_target()).reader.open_stream()
         items = decoder.feed(transcript.body) + decoder.finish()
-        chunks: list[Any] = [orjson.loads(item) if isinstance(item, bytes) else item for item in items]
+        chunks = parsed(items)
         found = fold_stream(chunks)
     else:
         said = orjson.loads(transcript.body)

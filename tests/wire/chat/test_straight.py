@@ -43,7 +43,7 @@ class Stream:
         assert fault is None
         self.out += sent
         if self._straight:
-            self.way = straight_chunks(self.decoder, self.tally, self.relay, self.way)
+            self.way = straight_chunks(self.decoder, self.tally, self.relay, self.way, data)
 
     def came_to(self) -> tuple[Any, ...]:
         tally = self.tally
@@ -184,9 +184,9 @@ def test_an_editor_that_looks_at_all_has_no_straight_way() -> None:
     for text in ("one", "two"):
         relay.feed(tally.add([event(text)[6:-2]]))
         editor._events._begun = True
-    assert straight_chunks(editor, tally, relay, None) is not None
+    assert straight_chunks(editor, tally, relay, None, b"") is not None
     editor.look_at_all = True
-    assert straight_chunks(editor, tally, relay, None) is None
+    assert straight_chunks(editor, tally, relay, None, b"") is None
 
 
 def test_a_watched_stream_has_no_straight_way() -> None:
@@ -194,7 +194,7 @@ def test_a_watched_stream_has_no_straight_way() -> None:
     decoder = ChatStreamDecoder()
     for text in ("one", "two", "three"):
         relay.feed(tally.add(decoder.feed(event(text))))
-    assert straight_chunks(decoder, tally, relay, None) is None
+    assert straight_chunks(decoder, tally, relay, None, b"") is None
 
 
 def arguments(text: str, index: int = 0, **first: Any) -> bytes:
@@ -263,7 +263,7 @@ def test_what_follows_a_mended_piece_that_ends_in_an_escape_is_looked_at(beside:
             if edited:
                 sent, _ = stream.relay.feed(stream.tally.add([said]))
                 stream.out += sent
-                stream.way = straight_chunks(stream.decoder, stream.tally, stream.relay, stream.way)
+                stream.way = straight_chunks(stream.decoder, stream.tally, stream.relay, stream.way, b"")
                 continue
             data = b"data: " + orjson.dumps(said) + b"\n\n"
         stream.feed(data)
@@ -277,7 +277,7 @@ def test_calls_that_an_editor_saw_move_are_told_apart_in_bytes_that_follow() -> 
         begin = orjson.loads(arguments("", id=f"c{number}", type="function")[6:])
         sent, _ = stream.relay.feed(stream.tally.add([begin]))
         stream.out += sent
-        stream.way = straight_chunks(stream.decoder, stream.tally, stream.relay, stream.way)
+        stream.way = straight_chunks(stream.decoder, stream.tally, stream.relay, stream.way, b"")
         for piece in ('{"a": "', "word", "word", str(number), '"}'):
             stream.feed(arguments(piece))
     assert [orjson.loads(text)["a"] for text in written_of(stream.out).values()] == ["wordword1", "wordword2"]
