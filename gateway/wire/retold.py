@@ -24,10 +24,12 @@ _MARKED = orjson.dumps(_MARK)[1:-1]
 
 class Retold(NamedTuple):
     """How events of one kind are retold. head, tail: what stands before and after the text in the data of an event.
-    before, after: in the chunk. hear: told each text."""
+    spaced: there may be spaces in the tail (`Surroundings`). before, after: what stands around the text in the chunk.
+    hear: told each text."""
 
     head: bytes
     tail: bytes
+    spaced: bool
     before: bytes
     after: bytes
     hear: Hear
@@ -61,14 +63,13 @@ class Retelling:
         way = self.way
         if way is None:
             return None
-        size = self._pattern.match(payload)
-        if size <= 0:
+        pattern = self._pattern
+        if pattern.match(payload) <= 0:
             return None
-        text = self._pattern.text
-        way.hear(text.decode())
-        if len(payload) != len(way.head) + size + len(way.tail):
-            text = orjson.dumps(text.decode())[1:-1]  # there are escapes in it
-        return way.before + text + way.after
+        text = pattern.text
+        said = text.decode()
+        way.hear(said)
+        return way.before + (orjson.dumps(said)[1:-1] if pattern.escaped else text) + way.after
 
     def learn(self, payload: bytes, event: dict[str, Any], made: Sequence[object]) -> None:
         """Look at an event that was parsed. made: what came of it."""
@@ -89,7 +90,7 @@ class Retelling:
         marked = orjson.dumps(_marked(chunk))
         before, mark, after = marked.partition(_MARKED)
         if mark:
-            self.way = Retold(around.head, around.middle, before, after, hear)
+            self.way = Retold(around.head, around.middle, around.spaced, before, after, hear)
 
 
 def _marked(chunk: dict[str, Any]) -> dict[str, Any]:

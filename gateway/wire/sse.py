@@ -74,6 +74,9 @@ class EventReader:
 
         For dialects whose events have no names, or repeat in their data what the name says.
         """
+        payload = self._lone(data)
+        if payload is not None:
+            return [payload]
         payloads = []
         for block in self._blocks(data):
             if block[:6] == b"data: " and b"\n" not in block:
@@ -87,6 +90,27 @@ class EventReader:
                 if event is not None and event.data:
                     payloads += events_in(event.data)
         return payloads
+
+    def _lone(self, data: bytes) -> bytes | None:
+        """The payload of the one whole event, of one line, that most reads bring; None for everything else."""
+        if self._tail or self._after_cr or not self._begun:
+            return None
+        start = 6
+        if data[:6] != b"data: ":
+            start = data.find(b"\n") + 7
+            if data[:7] != b"event: " or data[start - 7 : start] != b"\ndata: ":
+                return None
+        end = data.find(b"\n", start)
+        size = len(data)
+        if end == size - 2 and data[-1] == 10:
+            stop = end
+        elif end == size - 3 and data[-4:] == b"\r\n\r\n":
+            stop = end - 1
+        else:
+            return None
+        if not start < stop <= self._max or data.find(b"\r", 0, stop) >= 0:
+            return None
+        return data[start:stop]
 
     def finish(self) -> Event | None:
         """The stream ended: the event that lacks its blank line, or None when the stream ended cleanly.

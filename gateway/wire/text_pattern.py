@@ -16,7 +16,8 @@ import orjson
 from gateway.wire.mending import StreamedJson
 from gateway.wire.tokens import text_bytes
 
-_PADDING = re.compile(rb'"obfuscation"\s*:\s*"([^"\\]*)"')
+_PADDING = re.compile(rb'"(?:obfuscation|p)"\s*:\s*"([^"\\]*)"')
+"""What OpenAI and Mistral put into each event of a stream, so that its size does not tell its text."""
 _PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
 """The inside of a JSON string without escapes."""
 _STRING = rb'[^"\\]*(?:\\.[^"\\]*)*'
@@ -30,12 +31,14 @@ _MOST_LESSONS = 16
 
 
 class Surroundings(NamedTuple):
-    """What stands before the text of an event, between it and the padding that one provider adds, and after that.
-    Without padding `middle` is all that follows the text, and `tail` is None."""
+    """What stands before the text of an event, between it and the padding that some providers add, and after that.
+    Without padding `middle` is all that follows the text, and `tail` is None. spaced: what follows has no strings, so
+    that spaces in it mean nothing (Anthropic pads with them); it stands here without."""
 
     head: bytes
     middle: bytes
     tail: bytes | None
+    spaced: bool = False
 
 
 class TextPattern:
@@ -45,13 +48,13 @@ class TextPattern:
 
     member: finds candidates for the text, its inside as group 1: `text_member("content")`. size: of the text in a
     parsed event in bytes, or -1 when there is more of interest in the event than its text. text: of the last event that
-    followed the pattern, in UTF-8.
+    followed the pattern, in UTF-8. escaped: there were escapes in it.
 
     A text that is JSON itself may have to be mended (`StreamedJson`): what changes its state is shown to it, and an
     event that it has to mend, or that follows a piece which ends inside of an escape, does not follow the pattern.
     """
 
-    __slots__ = ("_before", "_json", "_lessons", "_member", "_size", "around", "text")
+    __slots__ = ("_before", "_json", "_lessons", "_member", "_size", "around", "escaped", "text")
 
     def __init__(self, member: re.Pattern[bytes], size: Callable[[dict[str, Any]], int]) -> None:
         self._member = member
@@ -60,13 +63,14 @@ class TextPattern:
         self._before: Surroundings | None = None
         self._lessons = _MOST_LESSONS
         self.text = b""
+        self.escaped = False
         self._json: StreamedJson | None = None
 
     def match(self, event: bytes) -> int:
         """Bytes in UTF-8 of the text of an event that follows the pattern; -1 when it does not."""
         if self.around is None:
             return -1
-        head, middle, tail = self.around
+        head, middle, tail, spaced = self.around
         if not event.startswith(head):
             return -1
         start = len(head)
@@ -76,25 +80,25 @@ class TextPattern:
                 return -1
             end = _INSIDE.match(event, start).end()  # type: ignore[union-attr]  # it matches the empty text, too
         if tail is None:
-            if event[end:] != middle:
+            rest = event[end:]
+            if rest != middle and not (spaced and rest.replace(b" ", b"") == middle):
                 return -1
         else:
             after = end + len(middle)
             last = len(event) - len(tail)
-            if not (
-                event.startswith(middle, end)
-                and after <= last
-                and event.endswith(tail)
-                and _plain(event[after:last]) is not None
-            ):
+            if not (event.startswith(middle, end) and after <= last and event.endswith(tail)):
+                return -1
+            padding = event[after:last]
+            if not (padding.isalnum() or _plain(padding) is not None):
                 return -1
         text = event[start:end]
         # There is no quote in it. `isprintable` says that there is no control character, quicker than a pattern.
-        if b"\\" not in text and text.isascii() and text.decode().isprintable():
+        self.escaped = b"\\" in text
+        if not self.escaped and text.isascii() and text.decode().isprintable():
             self.text = text
             return len(text)
         found = _plain(text)
-        if found is None or (self._json is not None and b"\\" in text and not self._goes_by(found)):
+        if found is None or (self._json is not None and self.escaped and not self._goes_by(found)):
             return -1
         self.text = found
         return len(found)
@@ -132,10 +136,13 @@ class TextPattern:
             middle, tail = rest[: paddings[0].start(1)], rest[paddings[0].end(1) :]
         elif paddings:
             return
+        spaced = rest.count(b'"') == 1
+        if spaced:
+            middle = rest.replace(b" ", b"")
         end = middle + (b"" if tail is None else tail)
         # Nothing else is counted in such an event, and all of the text is.
         if self._probe(head + end) == 0 and self._probe(head + _MARK.encode() + end) == text_bytes(_MARK):
-            self.around = Surroundings(head, middle, tail)
+            self.around = Surroundings(head, middle, tail, spaced)
 
     def pause(self) -> None:
         """Let no event follow the pattern before the next lesson: the next has to be seen, however plain it is. (Those
@@ -168,7 +175,11 @@ class TextPattern:
 
 
 def _stands_in(event: bytes, around: Surroundings) -> bool:
-    return event.startswith(around.head) and event.endswith(around.middle if around.tail is None else around.tail)
+    if not event.startswith(around.head):
+        return False
+    if around.spaced:
+        return event[event.rfind(b'"') :].replace(b" ", b"") == around.middle
+    return event.endswith(around.middle if around.tail is None else around.tail)
 
 
 def text_member(*names: str) -> re.Pattern[bytes]:

@@ -5,14 +5,16 @@ flat, in the form of the measures. The rest of the kit does not import the gatew
 it runs.
 
 Every stream says the same: 100 pieces of thought, 350 of text, and a tool call (in 50 pieces where the provider streams
-them). Each event is fed alone, as it usually arrives. `_us` is microseconds per event, `_x` the ratio to the relay of
-OpenAI's own chunks, `_ms` milliseconds for one conversation, from the parsed body to the bytes for the provider.
+them). Each event is fed alone, as it usually arrives, with the padding and the counts that the provider writes into
+each: those make neighbours differ in more than their text. `_us` is microseconds per event, `_x` the ratio to the relay
+of OpenAI's own chunks, `_ms` milliseconds for one conversation, from the parsed body to the bytes for the provider.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import json
 import os
 import time
@@ -43,14 +45,21 @@ Json = dict[str, Any]
 # -- events as the providers send them -------------------------------------------------------------------------------
 
 
-def _data(value: Json, name: str = "") -> bytes:
-    return (f"event: {name}\n" if name else "").encode() + b"data: " + wire.compact(value) + b"\n\n"
+def _event(data: bytes, name: str = "") -> bytes:
+    return (f"event: {name}\n" if name else "").encode() + b"data: " + data + b"\n\n"
+
+
+def _padding(text: str) -> str:
+    """What a provider adds to an event so that its size does not tell its text."""
+    return "abcdefghijklmnopqrstuvwxyz01234"[: len(text) * 7 % 31]
 
 
 def _chunk(delta: Json, finish: str | None = None, **more: Any) -> bytes:
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
     head = {"id": "chatcmpl-Bench0123456789abcdefghijklm", "object": "chat.completion.chunk", "created": 1760000000}
-    return _data({**head, "model": "gpt-4.1-2025-04-14", "system_fingerprint": "fp_1", "choices": [choice], **more})
+    return _event(
+        wire.compact({**head, "model": "gpt-4.1-2025-04-14", "system_fingerprint": "fp_1", "choices": [choice], **more})
+    )
 
 
 def _call_delta(arguments: str, **more: Any) -> Json:
@@ -62,10 +71,10 @@ def openai_events() -> list[bytes]:
     first = {"index": 0, "id": TOOL_ID, "type": "function", "function": {"name": TOOL_NAME, "arguments": ""}}
     return [
         _chunk({"role": "assistant", "content": ""}),
-        *(_chunk({"reasoning_content": text}) for text in THOUGHTS),
-        *(_chunk({"content": text}) for text in TEXTS),
+        *(_chunk({"reasoning_content": text}, obfuscation=_padding(text)) for text in THOUGHTS),
+        *(_chunk({"content": text}, obfuscation=_padding(text)) for text in TEXTS),
         _chunk({"tool_calls": [first]}),
-        *(_chunk(_call_delta(text)) for text in ARGUMENTS),
+        *(_chunk(_call_delta(text), obfuscation=_padding(text)) for text in ARGUMENTS),
         _chunk({}, "tool_calls", usage=USAGE),
         b"data: [DONE]\n\n",
     ]
@@ -88,18 +97,23 @@ def anthropic_events() -> list[bytes]:
         events.append({"type": "content_block_stop", "index": index})
     events.append({"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 500}})
     events.append({"type": "message_stop"})
-    return [_data(event, event["type"]) for event in events]
+    spaced = (wire.compact(event)[:-1] + b" " * (at * 5 % 17) + b"}" for at, event in enumerate(events))
+    return [_event(data, event["type"]) for data, event in zip(spaced, events, strict=True)]
 
 
 def google_events() -> list[bytes]:
-    """Events of streamGenerateContent with `alt=sse`; usage rides on each, and calls come whole."""
+    """Events of streamGenerateContent with `alt=sse`; usage rides on each, calls come whole, and lines end in CRLF."""
+    counts = itertools.count(1)
 
     def event(part: Json, reason: str | None = None) -> bytes:
         candidate: Json = {"content": {"parts": [part], "role": "model"}, "index": 0}
         if reason:
             candidate["finishReason"] = reason
-        usage = {"promptTokenCount": 100, "candidatesTokenCount": 50, "totalTokenCount": 150}
-        return _data({"candidates": [candidate], "usageMetadata": usage, "modelVersion": "m", "responseId": "r"})
+        written = next(counts)
+        usage: Json = {"promptTokenCount": 100, "candidatesTokenCount": written, "totalTokenCount": 100 + written}
+        usage["promptTokensDetails"] = [{"modality": "TEXT", "tokenCount": 100}]
+        more = {"usageMetadata": usage, "modelVersion": "gemini-2.5-flash", "responseId": "g6RgaZHQOv-_qtsP9sujiAw"}
+        return b"data: " + json.dumps({"candidates": [candidate], **more}).encode() + b"\r\n\r\n"
 
     call = {"functionCall": {"name": TOOL_NAME, "args": json.loads("".join(ARGUMENTS))}}
     return [
@@ -115,7 +129,7 @@ def mistral_events() -> list[bytes]:
     return [
         _chunk({"role": "assistant", "content": ""}),
         *(_chunk({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": t}]}]}) for t in THOUGHTS),
-        *(_chunk({"content": text}) for text in TEXTS),
+        *(_chunk({"content": text}, p=_padding(text)) for text in TEXTS),
         _chunk({"tool_calls": [call]}, "tool_calls", usage=USAGE),
         b"data: [DONE]\n\n",
     ]

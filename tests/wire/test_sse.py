@@ -198,3 +198,29 @@ def test_time_is_linear_in_small_slices() -> None:
     for _ in range(256 * 1024):
         reader.feed_data(b"x")
     assert time.process_time() - started < 2.0
+
+
+PIECES = (
+    b'data: {"a":1}\n\n', b"event: x\ndata: 2\n\n", b"data: 3\r\n\r\n", b"event: y\r\ndata: 4\r\n\r\n", b": c\n\n",
+    b"data: a\ndata: b\n\n", b"data:\n\n", b"data: \n\n", b"\n", b"\r", b"\r\n", b"id: 3\ndata: q\n\n", b"event: z\n\n",
+    b"data: x\ry\n\n", b"event: q\rdata: 1\n\n", b"data: k\n\r\n", b"data: k\r\r", b"event: \ndata: e\n\n",
+    b"event: x\nid: 4\ndata: k\n\n", b"data: half", b"\xef\xbb\xbf",
+)  # fmt: skip
+
+
+class WithoutLone(EventReader):
+    """Reads every event in the way of those that are not alone."""
+
+    def _lone(self, data: bytes) -> bytes | None:
+        return None
+
+
+def test_an_event_that_comes_alone_is_read_like_any_other() -> None:
+    chance = random.Random(5)
+    for _ in range(3000):
+        parts = [chance.choice(PIECES) for _ in range(chance.randint(1, 6))]
+        one, other = EventReader(), WithoutLone()
+        for part in parts:
+            assert one.feed_data(part) == other.feed_data(part), parts
+            assert one.holds == other.holds
+        assert one.finish() == other.finish()

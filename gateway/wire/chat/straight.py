@@ -38,6 +38,7 @@ class StraightChunks:
         "_middle",
         "_new_end",
         "_new_head",
+        "_spaced",
         "_start",
         "around",
         "renamed",
@@ -52,9 +53,10 @@ class StraightChunks:
         self.around = around
         self.renamed = renamed
         self.way = way
-        head, middle, tail = around
+        head, middle, tail, _ = around
         end = middle if tail is None else tail
         self._hear = None if way is None else way.hear
+        self._spaced = way is not None and way.spaced
         self._head = name + (head if way is None else way.head)
         self._start = len(self._head)
         self._middle = None if tail is None else middle
@@ -66,14 +68,18 @@ class StraightChunks:
 
     def take(self, data: bytes) -> bytes | None:
         """What the caller gets for these bytes, which are now counted; None when they are not one such event."""
-        if not (data.startswith(self._head) and data.endswith(self._end)):
+        if not (data.startswith(self._head) and (self._spaced or data.endswith(self._end))):
             return None
         start = self._start
         end = data.find(_QUOTE, start)
         last = len(data) - self._end_size
         middle = self._middle
         padding = b""
-        if middle is None:
+        if self._spaced:
+            rest = data[end:]
+            if rest != self._end and rest.replace(b" ", b"") != self._end:
+                return None
+        elif middle is None:
             if end != last:
                 return None
         else:
@@ -120,7 +126,7 @@ def straight_chunks(
     if way is None:
         return StraightChunks(tally, around, renamed, None)
     name = _NAMED.match(data)
-    if (way.before, way.after, None) != around or name is None or not data.startswith(way.head, name.end()):
+    if (way.before, way.after, None) != around[:3] or name is None or not data.startswith(way.head, name.end()):
         return None
     return StraightChunks(tally, around, renamed, way, name[0])
 

@@ -78,8 +78,11 @@ class Stream:
         return self.out + end, tally.chunks, tally.text_bytes, tally.text_tokens, tally.usage, tally.finish_reason
 
 
-def written(*events: dict[str, Any], named: bool = True) -> list[bytes]:
-    return [sse(event, event["type"] if named else "") for event in events]
+def written(*events: dict[str, Any], named: bool = True, padded: bool = True) -> list[bytes]:
+    """padded: with spaces before the last brace, as the API writes them."""
+    spaces = itertools.cycle([0, 3, 1, 14, 0, 0, 7]) if padded else itertools.repeat(0)
+    data = (orjson.dumps(event)[:-1] + b" " * next(spaces) + b"}" for event in events)
+    return [sse(text, event["type"] if named else "") for text, event in zip(data, events, strict=True)]
 
 
 def both(pieces: list[bytes], *, told: bool = False) -> tuple[Stream, Stream]:
@@ -108,10 +111,11 @@ def answer(kind: str, texts: list[str], *, index: int = 0) -> list[dict[str, Any
 
 @pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("padded", [True, False])
 @pytest.mark.parametrize("kind", ["text", "thinking"])
-def test_every_text_comes_out_as_when_it_is_parsed(kind: str, told: bool, named: bool) -> None:
+def test_every_text_comes_out_as_when_it_is_parsed(kind: str, padded: bool, told: bool, named: bool) -> None:
     events = [START, PING, *answer(kind, ["one", "two", *TEXTS * 3]), *answer("text", ["z"], index=1), END, STOP]
-    retold, straight = both(written(*events, named=named), told=told)
+    retold, straight = both(written(*events, named=named, padded=padded), told=told)
     assert retold.retold >= 3 * (len(TEXTS) - 2)
     assert straight.taken >= 3 * (len(TEXTS) - 8)
 
