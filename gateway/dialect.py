@@ -58,7 +58,11 @@ def stream_type_of(inbound: object) -> str:
 
 class Relay(Protocol):
     """The caller's side of one stream: decoded items in, bytes for the caller out. It measures nothing: what is to be
-    billed is found before (`gateway.provider.Tally`)."""
+    billed is found before (`gateway.provider.Tally`).
+
+    One that passes most events on as they came may also have `straight(decoder, tally)`, which returns the
+    `gateway.wire.chat.straight.Finder` of a way past all three, or None.
+    """
 
     def feed(self, items: list[StreamItem]) -> tuple[bytes, Fault | None]:
         """Take decoded items, as the tally passed them on; return the bytes to send now, and the fault that

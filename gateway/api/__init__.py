@@ -91,6 +91,7 @@ from gateway.wire.chat.endings import failure_of, meaning_of
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
 from gateway.wire.chat.members import allowed_tools_of, arguments_of, output_limit_of, stops_of
 from gateway.wire.chat.request import refuse_forbidden
+from gateway.wire.chat.straight import Finder, Straight
 from gateway.wire.chat.tally import ChatTally
 from gateway.wire.code_fences import Unfence
 from gateway.wire.dropped import DroppedParams
@@ -129,7 +130,7 @@ from gateway.wire.shortening import TextRoom
 from gateway.wire.sse import DONE, Event, EventReader, encode_data, encode_event
 from gateway.wire.stream_relay import StreamRelay
 from gateway.wire.structure import Place, fold, objects_of, path_of
-from gateway.wire.text_pattern import TextPattern, text_member
+from gateway.wire.text_pattern import Passage, Surroundings, TextPattern, text_member
 from gateway.wire.text_tokens import WrittenTokens, expected_text_tokens, texts_of
 from gateway.wire.tokens import (
     BOUND,
@@ -189,6 +190,7 @@ __all__ = [
     "Explanation",
     "Fault",
     "FilesProvider",
+    "Finder",
     "Form",
     "GatewayFault",
     "Hold",
@@ -217,6 +219,7 @@ __all__ = [
     "PageReader",
     "Parameter",
     "Part",
+    "Passage",
     "PaymentEvent",
     "PaymentKind",
     "PaymentMethod",
@@ -247,10 +250,12 @@ __all__ = [
     "Source",
     "SpeechReader",
     "Stores",
+    "Straight",
     "StreamDecoder",
     "StreamItem",
     "StreamRelay",
     "StreamedJson",
+    "Surroundings",
     "Tally",
     "Target",
     "TextFilter",

@@ -18,7 +18,7 @@ from gateway.upstream.output_limit import OutputLimit
 from gateway.upstream.proxied import cut
 from gateway.upstream.reading import CollectedBody, StreamReading, let_go
 from gateway.upstream.timeouts import Limits, Watchdog
-from gateway.wire.chat.straight import StraightChunks, goes_straight, straight_chunks
+from gateway.wire.chat.straight import Finder, Straight, way_finder
 
 
 class Outlet(Protocol):
@@ -131,10 +131,11 @@ class StreamPump:
     __slots__ = (
         "_answered",
         "_backlog",
+        "_find",
         "_full",
-        "_goes_straight",
         "_held_back",
         "_late",
+        "_looks",
         "_outlet",
         "_over",
         "_reading",
@@ -182,8 +183,9 @@ class StreamPump:
         self._waiter: asyncio.Future[None] | None = None
         self._watchdog = Watchdog(limits, deadline, self._expire, self._keep_alive, quiet)
         self._usage: Mapping[str, Any] | None = None  # what was told last
-        self._straight: StraightChunks | None = None
-        self._goes_straight: bool | None = None  # not known before the first event
+        self._straight: Straight | None = None
+        self._find: Finder | None = None
+        self._looks = True  # for a straight way; whether there can be one is not known before the first event
 
     # The sink's side, called by the transport.
 
@@ -213,7 +215,7 @@ class StreamPump:
         self._relay(items, self._reading.size)
         if self._reading.done:
             self._conclude()
-        elif self._goes_straight is not False:
+        elif self._looks:
             self._straight = self._find_straight(chunk)
 
     def end(self, fault: Fault | None) -> None:
@@ -331,16 +333,17 @@ class StreamPump:
                 return
             self._pass_on([item])
 
-    def _find_straight(self, data: bytes) -> StraightChunks | None:
+    def _find_straight(self, data: bytes) -> Straight | None:
         """The way of the next event, if it is like those before. data: the last ones."""
         decoder = self._reading.decoder
         if decoder is None or self._outlet is None or self._waiting:
             return None
-        if self._goes_straight is None:
-            self._goes_straight = goes_straight(decoder, self.tally, self.relay)
-            if not self._goes_straight:
+        if self._find is None:
+            self._find = way_finder(decoder, self.tally, self.relay)
+            if self._find is None:
+                self._looks = False
                 return None
-        return straight_chunks(decoder, self.tally, self.relay, self._straight, data)
+        return self._find(self._straight, data)
 
     def _is_near_limit(self, more: int, size: int | None) -> bool:
         return self.limit is not None and (size is None or self.limit.is_near(self.tally, more, size))

@@ -174,6 +174,53 @@ class TextPattern:
         return self._size(event) if isinstance(event, dict) else -1
 
 
+class Passage:
+    """Events that follow a pattern, as they come over the wire: each alone and whole, its text of the plainest kind.
+
+    around: what stands around their text. name: what stands before their data, `data: ` included. start: where the
+    text begins.
+    """
+
+    __slots__ = ("_end", "_end_size", "_head", "_middle", "_spaced", "start")
+
+    def __init__(self, name: bytes, around: Surroundings) -> None:
+        self._head = name + around.head
+        self._middle = None if around.tail is None else around.middle
+        self._spaced = around.spaced
+        self._end = (around.middle if around.tail is None else around.tail) + b"\n\n"
+        self._end_size = len(self._end)
+        self.start = len(self._head)
+
+    def text(self, data: bytes) -> tuple[bytes, str] | None:
+        """The text of one such event, in UTF-8 and as it reads; None when these bytes are not one, or when its text is
+        not to be passed on unseen: empty, with escapes or with what is not printable."""
+        start = self.start
+        end = self._end_of_text(data, start)
+        text = data[start:end]
+        if end <= start or b"\\" in text:
+            return None
+        try:
+            said = text.decode()
+        except UnicodeDecodeError:
+            return None
+        return (text, said) if said.isprintable() else None
+
+    def _end_of_text(self, data: bytes, start: int) -> int:
+        if not (data.startswith(self._head) and (self._spaced or data.endswith(self._end))):
+            return -1
+        end = data.find(b'"', start)
+        last = len(data) - self._end_size
+        middle = self._middle
+        if self._spaced:
+            rest = data[end:]
+            return end if rest == self._end or rest.replace(b" ", b"") == self._end else -1
+        if middle is None:
+            return end if end == last else -1
+        after = end + len(middle)
+        fits = after <= last and data.startswith(middle, end) and (after == last or data[after:last].isalnum())
+        return end if fits else -1
+
+
 def _stands_in(event: bytes, around: Surroundings) -> bool:
     if not event.startswith(around.head):
         return False

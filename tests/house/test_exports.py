@@ -51,6 +51,7 @@ ExplainedStep
 Explanation
 Fault
 FilesProvider
+Finder
 Form
 GatewayFault
 Hold
@@ -81,6 +82,7 @@ PageCounter
 PageReader
 Parameter
 Part
+Passage
 PaymentEvent
 PaymentKind
 PaymentMethod
@@ -111,10 +113,12 @@ Sink
 Source
 SpeechReader
 Stores
+Straight
 StreamDecoder
 StreamItem
 StreamRelay
 StreamedJson
+Surroundings
 Tally
 Target
 TextFilter

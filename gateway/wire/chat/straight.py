@@ -10,19 +10,32 @@ not fit, to the byte, goes the long way.
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
 
 from gateway.wire.chat.decoder import ChatChunkEditor, ChatStreamDecoder
 from gateway.wire.chat.encoder import PREFIX, SUFFIX, ChatRelay, Renamed
 from gateway.wire.chat.tally import ChatTally
 from gateway.wire.event_decoder import EventDecoder, JsonEventDecoder
 from gateway.wire.retold import Retold
-from gateway.wire.text_pattern import Surroundings
+from gateway.wire.text_pattern import Passage, Surroundings
 
-_QUOTE = b'"'
-_BACKSLASH = b"\\"
-_NAMED = re.compile(rb"(?:event: [^\r\n]*\n)?data: ")
+NAMED = re.compile(rb"(?:event: [^\r\n]*\n)?data: ")
 """What may stand before the data of an event."""
+
+
+class Straight(Protocol):
+    """A way for the next bytes of a stream."""
+
+    def take(self, data: bytes) -> bytes | None:
+        """What the caller gets for these bytes, which are now counted; None when they are not one event that goes this
+        way."""
+
+
+Finder = Callable[["Straight | None", bytes], "Straight | None"]
+"""Finds the straight way for the next bytes of a stream, None while there is none. Given the one found before, which is
+returned if it is still right, and the bytes that were fed last."""
 
 
 class StraightChunks:
@@ -30,21 +43,7 @@ class StraightChunks:
     chunks. renamed: what the relay changes in these. tally: counts them. way: how they are retold, None for chunks as
     they are; name: what stands before the data of these events."""
 
-    __slots__ = (
-        "_end",
-        "_end_size",
-        "_head",
-        "_hear",
-        "_middle",
-        "_new_end",
-        "_new_head",
-        "_spaced",
-        "_start",
-        "around",
-        "renamed",
-        "tally",
-        "way",
-    )
+    __slots__ = ("_end_size", "_hear", "_new_end", "_new_head", "_passage", "around", "renamed", "tally", "way")
 
     def __init__(
         self, tally: ChatTally, around: Surroundings, renamed: Renamed, way: Retold | None, name: bytes = PREFIX
@@ -56,62 +55,48 @@ class StraightChunks:
         head, middle, tail, _ = around
         end = middle if tail is None else tail
         self._hear = None if way is None else way.hear
-        self._spaced = way is not None and way.spaced
-        self._head = name + (head if way is None else way.head)
-        self._start = len(self._head)
-        self._middle = None if tail is None else middle
-        self._end = (end if way is None else way.tail) + SUFFIX
-        self._end_size = len(self._end)
+        told = Surroundings(head, middle, tail) if way is None else Surroundings(way.head, way.tail, None, way.spaced)
+        self._passage = Passage(name, told)
+        # Behind the padding, which is passed on with what stands before it.
+        self._end_size = 0 if tail is None else len(tail + SUFFIX)
         self._new_head = PREFIX + renamed.begin(head)
         rest = head[len(renamed.head) :] + middle + end
         self._new_end = renamed.end(rest, end) + SUFFIX
 
     def take(self, data: bytes) -> bytes | None:
-        """What the caller gets for these bytes, which are now counted; None when they are not one such event."""
-        if not (data.startswith(self._head) and (self._spaced or data.endswith(self._end))):
+        """The chunk for the caller, with the id of the model that was asked for; None as of every `Straight`."""
+        found = self._passage.text(data)
+        if found is None:
             return None
-        start = self._start
-        end = data.find(_QUOTE, start)
-        last = len(data) - self._end_size
-        middle = self._middle
-        padding = b""
-        if self._spaced:
-            rest = data[end:]
-            if rest != self._end and rest.replace(b" ", b"") != self._end:
-                return None
-        elif middle is None:
-            if end != last:
-                return None
-        else:
-            after = end + len(middle)
-            padding = data[after:last]
-            if after > last or not data.startswith(middle, end) or not (padding.isalnum() or after == last):
-                return None
-        text = data[start:end]
-        if not text or _BACKSLASH in text:
-            return None
-        try:
-            said = text.decode()
-        except UnicodeDecodeError:
-            return None
-        if not said.isprintable():
-            return None  # a control character, or a rare one
+        text, said = found
         if self._hear is not None:
             self._hear(said)
         tally = self.tally
         tally.chunks += 1
         tally.text_bytes += len(text)
         tally.tokens.add_bytes(text)
-        if middle is None:
+        if not self._end_size:
             return self._new_head + text + self._new_end
-        return b"".join((self._new_head, text, middle, padding, self._new_end))
+        padded = data[self._passage.start + len(text) : -self._end_size]
+        return b"".join((self._new_head, text, padded, self._new_end))
 
 
-def straight_chunks(
-    decoder: Any, tally: Any, relay: Any, known: StraightChunks | None, data: bytes
+def way_finder(decoder: Any, tally: Any, relay: Any) -> Finder | None:
+    """Who finds the straight way of a stream; None when there is none for these three. A relay of another dialect than
+    chat may have a `straight` that says it; in chat all three must be those that are known here to leave such events
+    as they are, or to retell them: what a plugin makes of them may do otherwise."""
+    own = getattr(relay, "straight", None)
+    if own is not None:
+        found: Finder | None = own(decoder, tally)
+        return found
+    if type(tally) is ChatTally and type(relay) is ChatRelay and (_leaves_chunks(decoder) or _retells(decoder)):
+        return partial(_find, decoder, tally, relay)
+    return None
+
+
+def _find(
+    decoder: Any, tally: ChatTally, relay: ChatRelay, known: StraightChunks | None, data: bytes
 ) -> StraightChunks | None:
-    """The straight way for the next bytes of a stream; None while there is none. known: the one found before, which is
-    returned if it is still right. data: what was fed last."""
     retelling = getattr(decoder, "retelling", None)
     way = None if retelling is None else retelling.way
     if not (decoder.is_between if way is not None else retelling is None and decoder.passes_on):
@@ -125,16 +110,10 @@ def straight_chunks(
         return None
     if way is None:
         return StraightChunks(tally, around, renamed, None)
-    name = _NAMED.match(data)
+    name = NAMED.match(data)
     if (way.before, way.after, None) != around[:3] or name is None or not data.startswith(way.head, name.end()):
         return None
     return StraightChunks(tally, around, renamed, way, name[0])
-
-
-def goes_straight(decoder: object, tally: object, relay: object) -> bool:
-    """Whether a straight way can be found at all: with those three that are known here to leave such events as they
-    are, or to retell them. What a plugin makes of them may do otherwise."""
-    return type(tally) is ChatTally and type(relay) is ChatRelay and (_leaves_chunks(decoder) or _retells(decoder))
 
 
 def _leaves_chunks(decoder: object) -> bool:

@@ -13,7 +13,7 @@ from tollgate_anthropic.stream import MessageDecoder
 
 from gateway.testing import make_call, make_target, parsed, sse
 from gateway.wire.chat.encoder import ChatRelay
-from gateway.wire.chat.straight import StraightChunks, goes_straight, straight_chunks
+from gateway.wire.chat.straight import Straight, way_finder
 from gateway.wire.chat.tally import ChatTally
 
 TEXTS = [
@@ -54,7 +54,7 @@ class Stream:
             self.decoder.retelling = None
         self.tally = ChatTally()
         self.relay = ChatRelay("ours/m", told)
-        self.way: StraightChunks | None = None
+        self.way: Straight | None = None
         self.out = b""
         self.taken = self.retold = 0
         self._straight = straight
@@ -70,12 +70,17 @@ class Stream:
         assert fault is None
         self.out += sent
         if self._straight:
-            self.way = straight_chunks(self.decoder, self.tally, self.relay, self.way, data)
+            self.way = found(self, data)
 
     def came_to(self) -> tuple[Any, ...]:
         tally = self.tally
         end = self.relay.finish(tally.usage or {})
         return self.out + end, tally.chunks, tally.text_bytes, tally.text_tokens, tally.usage, tally.finish_reason
+
+
+def found(stream: Stream, data: bytes) -> Straight | None:
+    find = way_finder(stream.decoder, stream.tally, stream.relay)
+    return None if find is None else find(stream.way, data)
 
 
 def written(*events: dict[str, Any], named: bool = True, padded: bool = True) -> list[bytes]:
@@ -230,8 +235,8 @@ def test_a_decoder_that_reads_in_its_own_way_does_not_go_straight() -> None:
     own = object.__new__(Own)
     own.retelling = decoder().retelling
     tally, relay = ChatTally(), ChatRelay("m", False)
-    assert goes_straight(decoder(), tally, relay)
-    assert not goes_straight(own, tally, relay)
+    assert way_finder(decoder(), tally, relay)
+    assert not way_finder(own, tally, relay)
 
 
 def test_chunks_are_what_they_were() -> None:

@@ -12,7 +12,7 @@ from gateway.errors import Fault
 from gateway.testing import chunk
 from gateway.wire.chat.decoder import ChatChunkEditor, ChatStreamDecoder
 from gateway.wire.chat.encoder import ChatRelay
-from gateway.wire.chat.straight import StraightChunks, goes_straight, straight_chunks
+from gateway.wire.chat.straight import Straight, way_finder
 from gateway.wire.chat.tally import ChatTally
 from gateway.wire.mending import load_mended
 
@@ -29,7 +29,7 @@ class Stream:
         self.decoder: Any = ChatStreamDecoder()
         self.tally = ChatTally()
         self.relay = ChatRelay("ours/m", told)
-        self.way: StraightChunks | None = None
+        self.way: Straight | None = None
         self.taken = 0
         self.out = b""
         self._straight = straight
@@ -43,7 +43,7 @@ class Stream:
         assert fault is None
         self.out += sent
         if self._straight:
-            self.way = straight_chunks(self.decoder, self.tally, self.relay, self.way, data)
+            self.way = found(self, data)
 
     def came_to(self) -> tuple[Any, ...]:
         tally = self.tally
@@ -52,6 +52,11 @@ class Stream:
             self.out + end, tally.chunks, tally.text_bytes, tally.text_tokens, tally.usage, tally.finish_reason,
             tally.opening,
         )  # fmt: skip
+
+
+def found(stream: Stream, data: bytes) -> Straight | None:
+    find = way_finder(stream.decoder, stream.tally, stream.relay)
+    return None if find is None else find(stream.way, data)
 
 
 def event(text: str, padding: str | None = None, *, wide: bool = False, name: str = "content", **more: Any) -> bytes:
@@ -171,12 +176,12 @@ class OwnTally(ChatTally):
 
 def test_what_a_plugin_makes_of_it_is_not_passed_by() -> None:
     tally, relay = ChatTally(), ChatRelay("m", False)
-    assert goes_straight(ChatStreamDecoder(), tally, relay)
-    assert goes_straight(Editor(), tally, relay)
-    assert not goes_straight(Changer(), tally, relay)
-    assert not goes_straight(object(), tally, relay)
-    assert not goes_straight(ChatStreamDecoder(), OwnTally(), relay)
-    assert not goes_straight(ChatStreamDecoder(), tally, object())
+    assert way_finder(ChatStreamDecoder(), tally, relay)
+    assert way_finder(Editor(), tally, relay)
+    assert not way_finder(Changer(), tally, relay)
+    assert not way_finder(object(), tally, relay)
+    assert not way_finder(ChatStreamDecoder(), OwnTally(), relay)
+    assert not way_finder(ChatStreamDecoder(), tally, object())
 
 
 def test_an_editor_that_looks_at_all_has_no_straight_way() -> None:
@@ -184,9 +189,11 @@ def test_an_editor_that_looks_at_all_has_no_straight_way() -> None:
     for text in ("one", "two"):
         relay.feed(tally.add([event(text)[6:-2]]))
         editor._events._begun = True
-    assert straight_chunks(editor, tally, relay, None, b"") is not None
+    find = way_finder(editor, tally, relay)
+    assert find is not None
+    assert find(None, b"") is not None
     editor.look_at_all = True
-    assert straight_chunks(editor, tally, relay, None, b"") is None
+    assert find(None, b"") is None
 
 
 def test_a_watched_stream_has_no_straight_way() -> None:
@@ -194,7 +201,9 @@ def test_a_watched_stream_has_no_straight_way() -> None:
     decoder = ChatStreamDecoder()
     for text in ("one", "two", "three"):
         relay.feed(tally.add(decoder.feed(event(text))))
-    assert straight_chunks(decoder, tally, relay, None, b"") is None
+    find = way_finder(decoder, tally, relay)
+    assert find is not None
+    assert find(None, b"") is None
 
 
 def arguments(text: str, index: int = 0, **first: Any) -> bytes:
@@ -263,7 +272,7 @@ def test_what_follows_a_mended_piece_that_ends_in_an_escape_is_looked_at(beside:
             if edited:
                 sent, _ = stream.relay.feed(stream.tally.add([said]))
                 stream.out += sent
-                stream.way = straight_chunks(stream.decoder, stream.tally, stream.relay, stream.way, b"")
+                stream.way = found(stream, b"")
                 continue
             data = b"data: " + orjson.dumps(said) + b"\n\n"
         stream.feed(data)
@@ -277,7 +286,7 @@ def test_calls_that_an_editor_saw_move_are_told_apart_in_bytes_that_follow() -> 
         begin = orjson.loads(arguments("", id=f"c{number}", type="function")[6:])
         sent, _ = stream.relay.feed(stream.tally.add([begin]))
         stream.out += sent
-        stream.way = straight_chunks(stream.decoder, stream.tally, stream.relay, stream.way, b"")
+        stream.way = found(stream, b"")
         for piece in ('{"a": "', "word", "word", str(number), '"}'):
             stream.feed(arguments(piece))
     assert [orjson.loads(text)["a"] for text in written_of(stream.out).values()] == ["wordword1", "wordword2"]

@@ -189,6 +189,10 @@ class NativeDecoder(EventDecoder):
         self._message_id: str | None = None
         self._repair = StreamRepair(message_id)
 
+    def passes_on(self, head: bytes) -> bool:
+        """Whether an event that begins with the next byte, and so, would pass unread."""
+        return self.is_between and head.startswith(DELTA) and self._repair.passes(head)
+
     def read(self, payloads: list[bytes], out: list[StreamItem]) -> None:
         """Pass events on, the frequent ones unread. Raises UpstreamFault for an error event, and for nonsense."""
         for payload in payloads:

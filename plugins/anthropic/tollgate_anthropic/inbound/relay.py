@@ -7,19 +7,19 @@ from typing import Any
 
 import orjson
 
-from gateway.api import Call, Fault, StreamItem, StreamRelay, Watch, dump, encode_event, nonsense, text_of
+from gateway.api import Call, Fault, Finder, StreamItem, StreamRelay, Watch, dump, encode_event, nonsense, text_of
 from tollgate_anthropic.reading import Reading
 from tollgate_anthropic.stream import EventTranslator
 from tollgate_anthropic.usage import merge_usage, translate_usage
 
 from .faults import error_event
 from .native import DELTA, filled
+from .straight import DELTA_NAME, finder
 from .stream import ChatStream
 from .usage import usage_of
 
 Json = dict[str, Any]
 
-_HEAD = b"event: content_block_delta\ndata: "
 _TAIL = b"\n\n"
 
 
@@ -43,6 +43,10 @@ class MessagesRelay(StreamRelay):
             self._used = self._chat
             out.append(self._chat.feed(item))
 
+    def straight(self, decoder: object, tally: object) -> Finder | None:
+        """See `gateway.api.Finder`: for events that pass as they come, and that nobody watches."""
+        return finder(decoder, tally) if self._native and not self._events.watched else None
+
     def cut(self) -> None:
         """The gateway ends the answer here."""
         self._used.cut()
@@ -58,12 +62,13 @@ class MessagesRelay(StreamRelay):
 
 class NativeStream:
     """Events of the same dialect, passed on as they came but for the model's name. The event that tells the end waits
-    until the call is billed."""
+    until the call is billed. watched: plugins see each of them."""
 
     def __init__(self, call: Call, watch: Watch | None) -> None:
         self._cut = self._complete = False
         self._model = call.model
         self._watch = watch
+        self.watched = watch is not None
         self._chunks = EventTranslator(call, Reading()) if watch is not None else None
         self._counts: Json = {}
         self._held: Json | None = None
@@ -72,7 +77,7 @@ class NativeStream:
     def feed(self, item: bytes, out: list[bytes]) -> None:
         """Take the JSON of one event. Raises UpstreamFault when it is none."""
         if self._watch is None and item.startswith(DELTA) and b"\n" not in item:
-            out += (_HEAD, item, _TAIL)
+            out += (DELTA_NAME, item, _TAIL)
             return
         try:
             event = orjson.loads(item)

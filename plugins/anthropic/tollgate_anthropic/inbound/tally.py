@@ -11,6 +11,7 @@ from gateway.api import (
     ChatTally,
     Fault,
     StreamItem,
+    Surroundings,
     TextPattern,
     WrittenTokens,
     dict_of,
@@ -78,6 +79,16 @@ class MessagesTally:
     def opening(self) -> bool:
         """Whether only the beginning of a message was told, so that another try may take its place."""
         return self._opening and self._chat.opening
+
+    @property
+    def around(self) -> Surroundings | None:
+        """What all deltas of late have around their text, None while that is not known."""
+        return self._pattern.around
+
+    def hear(self, text: bytes) -> None:
+        """Count a text that went to the caller without being shown to `add`."""
+        self._tokens.add_bytes(text)
+        self._write(len(text))
 
     def add(self, items: list[StreamItem]) -> list[StreamItem]:
         """Take what the decoder gave."""
