@@ -85,24 +85,29 @@ class Retelling:
         if not pattern.resume(payload):
             pattern.learn(payload)
         around, chunk = pattern.around, made[0]
-        if around is None or around.tail is not None or not isinstance(chunk, dict):
+        if around is None or around.tail is not None or not isinstance(chunk, dict) or pattern.match(payload) < 0:
             return
-        marked = orjson.dumps(_marked(chunk))
-        before, mark, after = marked.partition(_MARKED)
-        if mark:
+        marked, said = _marked(chunk)
+        before, mark, after = orjson.dumps(marked).partition(_MARKED)
+        if mark and said.encode("utf-8", "replace") == pattern.text:
             self.way = Retold(around.head, around.middle, around.spaced, before, after, hear)
 
 
-def _marked(chunk: dict[str, Any]) -> dict[str, Any]:
-    """A chunk of one text, with a mark in the place of that; itself when there is more in it."""
-    [choice, *others] = chunk["choices"]
-    [(name, said), *more] = choice["delta"].items()
-    if others or more:
-        return chunk
-    delta: dict[str, Any] = {name: _MARK}
-    if not isinstance(said, str):
-        [call] = said
-        if call.keys() != {"index", "function"} or call["function"].keys() != {"arguments"}:
-            return chunk
-        delta = {name: [{**call, "function": {"arguments": _MARK}}]}
-    return {**chunk, "choices": [{**choice, "delta": delta}]}
+def _marked(chunk: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """A chunk of one text, with a mark in the place of that, and the text; the chunk as it is when there is more in it
+    (and no text)."""
+    choices = chunk["choices"]
+    delta = choices[0]["delta"] if len(choices) == 1 else {}
+    if len(delta) != 1:
+        return chunk, ""
+    [(name, said)] = delta.items()
+    new: Any = _MARK
+    if isinstance(said, list):
+        [call, *others] = said
+        if others or call.keys() != {"index", "function"} or call["function"].keys() != {"arguments"}:
+            return chunk, ""
+        said = call["function"]["arguments"]
+        new = [{**call, "function": {"arguments": _MARK}}]
+    return (
+        ({**chunk, "choices": [{**choices[0], "delta": {name: new}}]}, said) if isinstance(said, str) else (chunk, "")
+    )

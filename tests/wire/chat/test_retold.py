@@ -15,6 +15,8 @@ from gateway.testing import make_call, make_target, parsed, sse
 from gateway.wire.chat.encoder import ChatRelay
 from gateway.wire.chat.straight import Straight, way_finder
 from gateway.wire.chat.tally import ChatTally
+from gateway.wire.retold import Retelling
+from gateway.wire.text_pattern import text_member
 
 TEXTS = [
     "word", " two", "", "\n", 'quote"d', "back\\slash", "ärger", "漢字", "\u2028", "\x7f", "😀", "a b", "text",
@@ -247,3 +249,28 @@ def test_chunks_are_what_they_were() -> None:
         {"content": text} for text in ("one", "two", "three", 'fo"ur')
     ]
     assert all(item.keys() == items[1].keys() for item in items[1:])
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"choices": [], "usage": {}},
+        {"choices": [{"index": 0, "delta": {}}]},
+        {"choices": [{"index": 0, "delta": {"content": "A"}}]},
+        {"choices": [{"index": 0, "delta": {"content": "a", "role": "assistant"}}]},
+        {"choices": [{"index": 0, "delta": {"content": "a"}}, {"index": 1, "delta": {"content": "a"}}]},
+        {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "id": "x", "function": {"arguments": "a"}}]}}]},
+        b"bytes",
+    ],
+)
+def test_what_is_more_than_the_text_is_not_retold(made: Any) -> None:
+    """Whatever a decoder's author says of it."""
+    heard: list[str] = []
+    retelling = Retelling(text_member("text"), lambda event: len(event["text"].encode()), lambda event: heard.append)
+    for text in ("a", "b", "c"):
+        assert retelling.retell(b'{"text":"%b"}' % text.encode()) is None
+        retelling.learn(b'{"text":"a"}', {"text": "a"}, [made])
+    sound = {"choices": [{"index": 0, "delta": {"content": "a"}}]}
+    retelling.learn(b'{"text":"a"}', {"text": "a"}, [sound])
+    assert retelling.retell(b'{"text":"b"}') == b'{"choices":[{"index":0,"delta":{"content":"b"}}]}'
+    assert heard == ["b"]
