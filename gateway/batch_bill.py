@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterable, Callable, Mapping
+from dataclasses import field
 from types import MappingProxyType
 
 import orjson
 
 from gateway.call import Basis, BilledRound, Call, Target, Usage
+from gateway.deferred import later
 from gateway.errors import Fault
-from gateway.plain_readers import PLAIN_READERS
 from gateway.profile import COMPLETIONS, Dialect
 from gateway.provider import UpstreamReply
-from gateway.readers import ChatReader, CompletionsReader, ResponsesReader
+from gateway.readers import ChatReader
 from gateway.runner.bill import add_counts, measure_whole
+from gateway.values import dataclass
 from gateway.wire.batches import BatchResult, ResultLines, read_result
 
-_READERS: Mapping[str, type[ChatReader]] = MappingProxyType(
-    {"chat": ChatReader, "responses": ResponsesReader, COMPLETIONS: CompletionsReader}
+_READERS: Mapping[str, Callable[[Call], ChatReader]] = MappingProxyType(
+    {
+        "chat": ChatReader,
+        "responses": later("gateway.item_readers:ResponsesReader"),
+        COMPLETIONS: later("gateway.text_readers:CompletionsReader"),
+    }
 )
 """By dialect: a batch's answers are as OpenAI gives them."""
+_plain_reader: Callable[[str], Callable[[Call], ChatReader] | None] = later("gateway.plain_readers:PLAIN_READERS.get")
 
 
 @dataclass(slots=True)
@@ -84,7 +90,7 @@ def _measure(result: BatchResult, target: Target, operation: str, dialect: Diale
         remote="", started=0.0, created=0, operation=operation,
     )  # fmt: skip
     call.target = target
-    reader = (PLAIN_READERS.get(operation) or _READERS[dialect])(call)
+    reader = (_plain_reader(operation) or _READERS[dialect])(call)
     answer = reader.read_reply(UpstreamReply(200, {"content-type": "application/json"}, orjson.dumps(result.body)))
     measured = measure_whole(call, answer)
     return measured.usage, measured.basis

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -19,12 +19,13 @@ from gateway import config as configuration
 from gateway.catalog import Catalog, resolve_profiles
 from gateway.config import Config, ModelEntry, ProviderEntry
 from gateway.config.types import FrozenDict
-from gateway.errors import Fault, GatewayFault
+from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.own_plugins import OWN_PLUGINS
 from gateway.payments import PaymentKind, PaymentMethod
 from gateway.pluginload import (
     Plugins,
     check_providers,
+    late_faults,
     load,
     registered_creations,
     registered_providers,
@@ -128,6 +129,8 @@ def read_blueprint(
     )
     if flags:
         config = replace(config, server=config.server.model_copy(update=dict(flags)))
+    _load((owners[entry.plugin], kinds[entry.plugin].create) for entry in config.providers.values())
+    _load((entry.plugin, payments[entry.plugin].create) for entry in config.payments.values())
     made = {name: _endpoints(name, entry, kinds[entry.plugin]) for name, entry in config.providers.items()}
     endpoints = {name: found for name, found in made.items() if found}
     providers = {name: found[0].provider for name, found in endpoints.items()}
@@ -153,6 +156,13 @@ def read_blueprint(
         config, plugins.order(config.pipeline), kinds, payments, offers, stores, counters, endpoints, profiles, demo,
         written,
     )  # fmt: skip
+
+
+def _load(creations: Iterable[tuple[str, object]]) -> None:
+    """Import what makes an instance, each with the plugin that offers it. Raises ConfigFault for what cannot be."""
+    problems = [problem for plugin, create in creations for problem in late_faults(plugin, create)]
+    if problems:
+        raise ConfigFault(list(dict.fromkeys(problems)))
 
 
 def _takes_bytes(profile: Profile) -> bool:

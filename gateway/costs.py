@@ -13,8 +13,7 @@ from typing import Any
 
 from gateway.call import Call, Target
 from gateway.errors import CallerFault
-from gateway.wire.bridge.client_tools import CALLERS_TOOLS
-from gateway.wire.bridge.shell_tools import function_of
+from gateway.wire.bridge.shell_tools import CALLERS_TOOLS, function_of
 from gateway.wire.kept_ids import KeptId, ids_in
 from gateway.wire.lenient import matches_any, text_of
 from gateway.wire.structure import Place, objects_of, path_of

@@ -7,7 +7,7 @@ bodies look like, so that this works for those of plugins, too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from gateway.dialect import InboundDialect
@@ -15,10 +15,16 @@ from gateway.errors import CallerFault
 
 
 class Doors:
-    """The doors of one generation of the configuration that take whole conversations."""
+    """The doors of one generation of the configuration that take whole conversations. others: where not all of them are
+    open yet, what opens the others."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, InboundDialect]] = {}
+        self.others: Callable[[], Awaitable[Doors]] | None = None
+
+    async def all(self) -> Doors:
+        """All doors."""
+        return self if self.others is None else await self.others()
 
     def add(self, path: str, dialect: InboundDialect) -> None:
         """A dialect, and where it is spoken; a dialect's first door is the one that is told."""

@@ -6,13 +6,13 @@ It is built whole and swapped whole (`gateway.runtime`); requests that began und
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from gateway.aside import Aside
-from gateway.batches import Batches
 from gateway.blueprint import (
     Blueprint,
     available_providers,
@@ -25,12 +25,12 @@ from gateway.blueprint import (
 from gateway.budgets import alert_post
 from gateway.call import Call
 from gateway.config.limits import BodyLimits
+from gateway.deferred import later
 from gateway.discovery import Discovery
 from gateway.doors import Doors
 from gateway.fetch import Links, MediaFetcher
 from gateway.pipeline import Pipeline
 from gateway.provider import Provider, UpstreamReply, UpstreamRequest
-from gateway.provider_files import ProviderFiles
 from gateway.records import AttemptRecord
 from gateway.responses.running import RunningResponses
 from gateway.responses.sealer import Sealer
@@ -48,6 +48,13 @@ from gateway.upstream.lanes import Lanes
 from gateway.upstream.limits import limits_at
 from gateway.upstream.plan import RetryPolicy
 from gateway.upstream.transports import make_transport
+
+if TYPE_CHECKING:
+    from gateway.batches import Batches
+    from gateway.provider_files import ProviderFiles
+else:
+    Batches = later("gateway.batches:Batches")
+    ProviderFiles = later("gateway.provider_files:ProviderFiles")
 
 
 class Process(Host, Protocol):
@@ -74,6 +81,7 @@ class Runtime:
         self.config = config
         self.plugins = blueprint.plugins
         self.users = 0
+        self.routes: Any = None  # what `http` made of it; here, so that both end together
         self.doors = Doors()
         self._process = process
         self.switched_off = switched_off(blueprint)
@@ -111,8 +119,6 @@ class Runtime:
             lambda provider: config.providers[provider].terms.balance,
         )
         self.endpoint_versions = {found.version for several in blueprint.endpoints.values() for found in several}
-        self.files = ProviderFiles(config.files, self._providers, process, self.quota, self._exchanges)
-        self.batches = Batches(config.batches, self.files, process)
         self._dispatcher = Dispatcher(
             self.lanes,
             self._transport,
@@ -124,7 +130,7 @@ class Runtime:
             process.aside,
             None if recorder is None else recorder.tap,
             Links(config.fetch),
-            owns=self.files.owns,
+            owns=lambda call, target, kept: self.files.owns(call, target, kept),
         )
 
     def report(self, log: logging.Logger) -> None:
@@ -135,6 +141,21 @@ class Runtime:
             "payment service": self.payments_off,
         }
         report(log, self.config, self.catalog, self.demo_note, off)
+
+    @functools.cached_property
+    def files(self) -> ProviderFiles:
+        """Files that are kept at providers."""
+        return ProviderFiles(self.config.files, self._providers, self._process, self.quota, self._exchanges)
+
+    @functools.cached_property
+    def batches(self) -> Batches:
+        """Batches that providers answer."""
+        return Batches(self.config.batches, self.files, self._process)
+
+    async def look_after_batches(self) -> None:
+        """See `Batches.look_after`; most gateways have none."""
+        if await self.stores.objects.open_objects(after=0, limit=1):
+            await self.batches.look_after()
 
     @property
     def aside(self) -> Aside:

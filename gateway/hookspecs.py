@@ -22,10 +22,11 @@ from gateway.provider import Provider, ProviderKind, UpstreamReply, UpstreamRequ
 from gateway.stores import CountersKind, Stores, StoresKind
 from gateway.text_filter import MakeFilter
 from gateway.tools import PageReader, SearchKind, ServerTool
-from gateway.wire.openapi import Operation
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+    from gateway.wire.openapi import Operation
 
 PROJECT = "gateway"
 T = TypeVar("T")
@@ -185,8 +186,9 @@ def register_search(register: Callable[[SearchKind], None], register_reader: Cal
 
 @hookspec
 def register_routes(router: Router) -> None:
-    """Add HTTP routes, with the `Operation`s that say in `GET /openapi.json` what they take and answer. Sync, at
-    start-up."""
+    """Add HTTP routes, with the `Operation`s that say in `GET /openapi.json` what they take and answer. Sync, with the
+    first request. A plugin whose routes replace none of `POST /chat/completions`, `/healthz`, `/readyz` and `/metrics`
+    may say `routes_can_wait = True`: it is called, on a thread, with the first request for another path."""
 
 
 @hookspec

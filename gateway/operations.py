@@ -4,18 +4,27 @@ providers that do it; nothing in between asks which it is."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.call import Target
+from gateway.deferred import LateModule
 from gateway.profile import COMPLETIONS, Profile
 from gateway.provider import Provider
-from gateway.wire import images, moderation, rerank, speech, transcription
-from gateway.wire.embeddings import EMBEDDINGS_REQUEST, embedding_input_tokens, estimate_embedding_tokens
+from gateway.values import dataclass
 from gateway.wire.multipart import Upload
 from gateway.wire.tokens import any_bytes, estimate_input_tokens
-from gateway.wire.validators import Validator
+
+if TYPE_CHECKING:
+    from gateway.wire import embeddings, images, moderation, rerank, speech, transcription
+    from gateway.wire.validators import Validator
+else:
+    embeddings = LateModule("gateway.wire.embeddings")
+    images = LateModule("gateway.wire.images")
+    moderation = LateModule("gateway.wire.moderation")
+    rerank = LateModule("gateway.wire.rerank")
+    speech = LateModule("gateway.wire.speech")
+    transcription = LateModule("gateway.wire.transcription")
 
 Body = Mapping[str, Any]
 Counts = dict[str, Any]
@@ -76,12 +85,14 @@ def _bound_chat(provider: Provider, body: Body, target: Target) -> int:
     return provider.bound_input_tokens(body, target)
 
 
-def _bound_by(measure: Callable[[Body], int], request: Validator) -> Callable[[Provider, Body, Target], int]:
-    known = request.tree["properties"]
+def _bound_by(known: Callable[[], tuple[Callable[[Body], int], Validator]]) -> Callable[[Provider, Body, Target], int]:
+    """known: what measures a body, and what checks it; asked for when it is needed."""
 
     def bound(provider: Provider, body: Body, target: Target) -> int:
         # What `request` does not know travels on, and a server that does know it may read it.
-        return measure(body) + sum(_bytes_of(value) for name, value in body.items() if name not in known)
+        measure, request = known()
+        members = request.tree["properties"]
+        return measure(body) + sum(_bytes_of(value) for name, value in body.items() if name not in members)
 
     return bound
 
@@ -91,7 +102,7 @@ def _bytes_of(value: Any) -> int:
     return sum(len(item.content) if isinstance(item, Upload) else any_bytes(item) for item in items)
 
 
-def _image_row(name: str, cannot: str, request: Validator) -> ModelOperation:
+def _image_row(name: str, cannot: str, request: Callable[[], Validator]) -> ModelOperation:
     def count(body: Body, answer: Mapping[str, Any]) -> Counts:
         made = images.images_in(answer) or images.images_wanted(body)
         return {"images": made, "image_kind": images.image_kind(body, answer)}
@@ -102,8 +113,8 @@ def _image_row(name: str, cannot: str, request: Validator) -> ModelOperation:
     return ModelOperation(
         name=name,
         cannot=cannot,
-        bound_input=_bound_by(images.image_input_tokens, request),
-        estimate_input=images.estimate_image_input,
+        bound_input=_bound_by(lambda: (images.image_input_tokens, request())),
+        estimate_input=lambda body: images.estimate_image_input(body),
         count=count,
         bound_output=bound,
         estimate_output=bound,
@@ -111,12 +122,12 @@ def _image_row(name: str, cannot: str, request: Validator) -> ModelOperation:
     )
 
 
-def _hearing_row(name: str, cannot: str, request: Validator) -> ModelOperation:
+def _hearing_row(name: str, cannot: str, request: Callable[[], Validator]) -> ModelOperation:
     return ModelOperation(
         name=name,
         cannot=cannot,
-        bound_input=_bound_by(transcription.heard_input_tokens, request),
-        estimate_input=transcription.estimate_heard_input,
+        bound_input=_bound_by(lambda: (transcription.heard_input_tokens, request())),
+        estimate_input=lambda body: transcription.estimate_heard_input(body),
         count=lambda body, answer: {"seconds": transcription.heard_seconds(body, answer)},
         bound_output=lambda body, target: transcription.heard_output_tokens(body, target.max_output),
         estimate_output=lambda body, target: transcription.estimate_heard_output(body),
@@ -162,29 +173,29 @@ OPERATIONS: Mapping[str, ModelOperation] = MappingProxyType(
             ModelOperation(
                 name="embeddings",
                 cannot="makes no embeddings",
-                bound_input=_bound_by(embedding_input_tokens, EMBEDDINGS_REQUEST),
-                estimate_input=estimate_embedding_tokens,
+                bound_input=_bound_by(lambda: (embeddings.embedding_input_tokens, embeddings.EMBEDDINGS_REQUEST)),
+                estimate_input=lambda body: embeddings.estimate_embedding_tokens(body),
             ),
-            _image_row("images", "makes no images", images.GENERATION_REQUEST),
-            _image_row("image_edits", "edits no images", images.EDIT_REQUEST),
-            _image_row("image_variations", "varies no images", images.VARIATION_REQUEST),
+            _image_row("images", "makes no images", lambda: images.GENERATION_REQUEST),
+            _image_row("image_edits", "edits no images", lambda: images.EDIT_REQUEST),
+            _image_row("image_variations", "varies no images", lambda: images.VARIATION_REQUEST),
             ModelOperation(
                 name="speech",
                 cannot="does not speak",
-                bound_input=_bound_by(speech.speech_input_tokens, speech.SPEECH_REQUEST),
-                estimate_input=speech.estimate_speech_input,
+                bound_input=_bound_by(lambda: (speech.speech_input_tokens, speech.SPEECH_REQUEST)),
+                estimate_input=lambda body: speech.estimate_speech_input(body),
                 count=lambda body, answer: {"characters": speech.characters_of(body)},
                 bound_output=lambda body, target: speech.speech_output_tokens(body),
                 estimate_output=lambda body, target: speech.estimate_speech_output(body),
                 bound_counts=lambda body: {"characters": speech.characters_of(body)},
             ),
-            _hearing_row("transcriptions", "transcribes no recordings", transcription.TRANSCRIPTION_REQUEST),
-            _hearing_row("translations", "translates no recordings", transcription.TRANSLATION_REQUEST),
+            _hearing_row("transcriptions", "transcribes no recordings", lambda: transcription.TRANSCRIPTION_REQUEST),
+            _hearing_row("translations", "translates no recordings", lambda: transcription.TRANSLATION_REQUEST),
             ModelOperation(
                 name="rerank",
                 cannot="ranks no documents",
-                bound_input=_bound_by(rerank.rerank_input_tokens, rerank.RERANK_REQUEST),
-                estimate_input=rerank.estimate_rerank_input,
+                bound_input=_bound_by(lambda: (rerank.rerank_input_tokens, rerank.RERANK_REQUEST)),
+                estimate_input=lambda body: rerank.estimate_rerank_input(body),
                 count=lambda body, answer: {"searches": rerank.searches_of(body, answer)},
                 bound_output=lambda body, target: 0,
                 estimate_output=lambda body, target: 0,
@@ -194,8 +205,8 @@ OPERATIONS: Mapping[str, ModelOperation] = MappingProxyType(
             ModelOperation(
                 name="moderations",
                 cannot="moderates no content",
-                bound_input=_bound_by(moderation.moderation_input_tokens, moderation.MODERATION_REQUEST),
-                estimate_input=moderation.estimate_moderation_input,
+                bound_input=_bound_by(lambda: (moderation.moderation_input_tokens, moderation.MODERATION_REQUEST)),
+                estimate_input=lambda body: moderation.estimate_moderation_input(body),
             ),
         )
     }

@@ -22,6 +22,7 @@ from typing import Any, get_type_hints
 import pluggy
 
 from gateway import __version__, hookspecs
+from gateway.deferred import Later
 from gateway.errors import ConfigFault
 from gateway.provider import Provider, ProviderKind
 
@@ -305,6 +306,29 @@ def registered_schemes(plugins: Plugins, hook: str, protocol: type[Any], what: s
     if problems:
         raise ConfigFault(problems)
     return kinds
+
+
+def check_late(plugins: Plugins) -> None:
+    """Import what plugins put off until it is used (`later`). Raises ConfigFault for what cannot be imported."""
+    problems: dict[str, None] = {}
+    for name in plugins.names:
+        plugin = plugins.manager.get_plugin(name)
+        whole = plugin.__name__ if isinstance(plugin, ModuleType) else type(plugin).__module__
+        package = whole.partition(".")[0]
+        modules = [module for at, module in list(sys.modules.items()) if at.partition(".")[0] == package]
+        for value in [value for module in modules for value in vars(module).values()]:
+            problems.update(dict.fromkeys(late_faults(name, value)))
+    if problems:
+        raise ConfigFault(list(problems))
+
+
+def late_faults(plugin: str, value: object) -> Iterator[str]:
+    """Why something that a plugin put off cannot be imported; nothing for whatever was not put off."""
+    if isinstance(value, Later):
+        try:
+            value.load()
+        except (Exception, SystemExit) as error:  # a plugin is foreign code, as in `load`
+            yield f"plugin {plugin} ({value.place}): cannot be imported: {_describe(error)}"
 
 
 def creation_faults(plugin: str, create: Any, protocol: type[Any], what: str) -> Iterator[str]:

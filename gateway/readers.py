@@ -9,32 +9,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import orjson
 
 from gateway.call import Call
 from gateway.errors import Fault, UpstreamFault
-from gateway.profile import COMPLETIONS, Dialect
+from gateway.profile import Dialect
 from gateway.provider import Answer, ListedModel, StreamDecoder, StreamItem, Tally, UpstreamReply
-from gateway.wire.bridge.back_reply import chat_from_response
-from gateway.wire.chat.decoder import ChatStreamDecoder, read_choices, read_completion
+from gateway.wire.chat.decoder import ChatStreamDecoder, read_completion
 from gateway.wire.chat.fold import fold_stream, unfold
 from gateway.wire.chat.repair import repair_completion
 from gateway.wire.chat.tally import ChatTally
-from gateway.wire.completions import chat_from_chunk, chat_from_completion
 from gateway.wire.errors.parse import fault_from_openai_error
 from gateway.wire.event_decoder import EventDecoder
-from gateway.wire.exact_json import load_exact
-from gateway.wire.lenient import check_depth, nonsense
-from gateway.wire.mending import load_mended
+from gateway.wire.lenient import nonsense
 from gateway.wire.redact import redact_fault
-from gateway.wire.responses.decoder import ResponsesEventDecoder, read_response, unfold_response
-from gateway.wire.responses.fold import ResponseFold
-from gateway.wire.responses.objects import usage_of_response
-from gateway.wire.responses.tally import ResponsesTally, finish_reason_of
-from gateway.wire.shortening import shorten_completion, shorten_response
+from gateway.wire.shortening import shorten_completion
 from gateway.wire.tokens import estimate_output_tokens
 from gateway.wire.usage import find_usage
 
@@ -138,44 +129,6 @@ class ChatReader:
         return list(unfold(self.read_reply(reply).body, True))
 
 
-class ResponsesReader(ChatReader):
-    """Reads what a server says that speaks the Responses API, and gives it out as it is."""
-
-    dialect: Dialect = "responses"
-
-    def read_body(self, reply: UpstreamReply) -> Json:
-        """The response object."""
-        return read_response(reply.body)
-
-    def make_decoder(self) -> StreamDecoder:
-        """Gives events as the JSON bytes of their data."""
-        return ResponsesEventDecoder(self.clean)
-
-    def fold(self, items: list[StreamItem]) -> Json:
-        """See `ChatReader`. The last event has the whole object, without its output at some servers."""
-        fold = ResponseFold()
-        for item in items:
-            fold.add(orjson.loads(item) if isinstance(item, bytes) else item)
-        whole = fold.response
-        return whole if whole.get("output") else fold.added_up
-
-    def measure(self, body: Json) -> Answer:
-        """A response object with what it comes to."""
-        chat = chat_from_response(body, completion_id="", model=self.call.model, created=0)
-        usage = usage_of_response(body)
-        written = estimate_output_tokens(chat, usage=usage)
-        reason = finish_reason_of(body)
-        return Answer(body, self.dialect, usage, reason, written, shorten_response, unfold_response)
-
-    def open_tally(self, choices: int) -> Tally:
-        """A fresh tally for the items of the stream."""
-        return ResponsesTally()
-
-    def unfold(self, reply: UpstreamReply) -> list[StreamItem]:
-        """The stream's items for a whole answer that came although a stream was asked for."""
-        return list(unfold_response(self.read_reply(reply).body))
-
-
 class ItemDecoder:
     """Items of another decoder, each changed by itself; implements `gateway.provider.StreamDecoder`."""
 
@@ -199,57 +152,6 @@ class ItemDecoder:
     def finish(self) -> list[StreamItem]:
         """The connection ended; return what was still held back, changed."""
         return [self._change(item) for item in self._decoder.finish()]
-
-
-class CompletionsReader(ChatReader):
-    """Reads OpenAI's older completions; gives out what they say as chat completions and chunks."""
-
-    dialect: Dialect = COMPLETIONS
-
-    def read_body(self, reply: UpstreamReply) -> Json:
-        """The completion as a chat. Raises UpstreamFault when it holds no texts."""
-        body = read_choices(reply.body)
-        for choice in body["choices"]:
-            if not isinstance(choice, dict) or not isinstance(choice.get("text"), str):
-                raise nonsense("The provider's answer has a choice without a text.", reply.body)
-        return chat_from_completion(body)
-
-    def make_decoder(self) -> StreamDecoder:
-        """Gives chunks as a chat's."""
-        return ItemDecoder(super().make_decoder(), _as_chat)
-
-    def measure(self, body: Json) -> Answer:
-        """What a chat of the same texts comes to."""
-        return replace(super().measure(body), dialect=self.dialect)
-
-
-def _as_chat(item: StreamItem) -> StreamItem:
-    if not isinstance(item, bytes):
-        return item
-    try:
-        chunk = load_exact(item)
-    except orjson.JSONDecodeError:
-        return item  # the tally says so
-    return chat_from_chunk(chunk) if isinstance(chunk, dict) and not chunk.get("error") else item
-
-
-class CompactionReader(ResponsesReader):
-    """Reads a conversation that such a server compacted."""
-
-    def read_body(self, reply: UpstreamReply) -> Json:
-        """The object. Raises UpstreamFault when it is none."""
-        try:
-            answer = load_mended(reply.body)
-        except orjson.JSONDecodeError:
-            answer = None
-        if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
-            raise nonsense("The provider's answer is no compacted conversation.", reply.body)
-        check_depth(answer, reply.body)
-        return answer
-
-    def measure(self, body: Json) -> Answer:
-        """What was written for it is opaque; the usage tells how much."""
-        return Answer(body, self.dialect, usage_of_response(body), "stop")
 
 
 _EVENTS = re.compile(rb"\s*(?:data|event|id|retry)?:")

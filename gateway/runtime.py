@@ -41,7 +41,7 @@ from gateway.logs import BodyCopy, RequestLog, attempt_entry, log_body, make_log
 from gateway.metrics import Metrics, store_gauges
 from gateway.passwords import Passwords
 from gateway.records import AttemptRecord
-from gateway.responses.running import RunningResponses
+from gateway.responses.running import RunningResponses, interrupted
 from gateway.responses.sealer import Sealer
 from gateway.runner.ground import Ground
 from gateway.server_secret import AdminSecrets, server_secret
@@ -51,7 +51,6 @@ from gateway.upstream.health import CooldownPolicy, Cooling, HealthBook
 from gateway.upstream.recent import RecentAttempts
 from gateway.upstream.shared_health import SharedHealth
 from gateway.wire.redact import Redactor, redact
-from gateway.wire.responses.objects import interrupted
 
 _MOST_REASON = 1000
 """Characters that are kept of why an attempt failed."""
@@ -152,7 +151,7 @@ class Gateway:
             ),
             loop.create_task(
                 keep_batches(
-                    self.log, lambda: self.runtime.config.batches.poll, lambda: self.runtime.batches.look_after()
+                    self.log, lambda: self.runtime.config.batches.poll, lambda: self.runtime.look_after_batches()
                 ),
                 name="batches",
             ),

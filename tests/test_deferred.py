@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.deferred import defer
+from gateway.deferred import LateModule, Later, defer, later, named_in
 
 NAME = "parcel_of_the_tests"
 
@@ -65,3 +65,43 @@ def test_what_is_imported_or_not_there_stays_as_it_is(parcel: str) -> None:
     assert loaded() == {"light", "heavy"}
     defer("no_package_of_this_name")
     assert "no_package_of_this_name" not in sys.modules
+
+
+def test_what_comes_later_is_imported_when_it_is_called(parcel: str) -> None:
+    weigh, seen = later(f"{parcel}.heavy:Weight"), later(f"{parcel}.light:SEEN.upper")
+    assert loaded() == set()
+    assert parcel not in sys.modules
+    assert weigh().seen == seen() == "4.5.6"
+    assert isinstance(weigh, Later)
+    assert weigh.load() is sys.modules[f"{parcel}.heavy"].Weight
+
+
+def test_a_module_comes_with_the_first_of_its_names(parcel: str) -> None:
+    light = LateModule(f"{parcel}.light")
+    assert parcel not in sys.modules
+    assert light.SEEN == "4.5.6"
+    assert vars(light)["SEEN"] == "4.5.6", "the next time it is there"
+    with pytest.raises(AttributeError, match="nothing_such"):
+        _ = light.nothing_such
+
+
+def test_what_cannot_be_imported_is_told_each_time(parcel: str) -> None:
+    missing = later(f"{parcel}.nothing:Such")
+    for _ in range(2):
+        with pytest.raises(ModuleNotFoundError, match="nothing"):
+            missing()
+
+
+def test_a_packages_names_come_from_where_they_are_defined(
+    parcel: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defer(parcel)
+    package = importlib.import_module(parcel)
+    get = named_in(parcel, {".heavy": "Weight light", f"{parcel}.light": "SEEN"})
+    assert loaded() == set()
+    assert get("SEEN") == "4.5.6"
+    assert loaded() == {"light"}
+    assert vars(package)["SEEN"] == "4.5.6", "the next time it is there"
+    assert get("Weight").seen == "4.5.6"
+    with pytest.raises(AttributeError, match="nothing_such"):
+        get("nothing_such")

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.api import hookimpl
 from gateway.errors import ConfigFault
-from gateway.pluginload import load
+from gateway.pluginload import check_late, load
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -178,3 +178,20 @@ def test_a_module_says_it_for_its_class() -> None:
         load({"mine": module}, entry_point_group=None)
     module.api_version = 1  # type: ignore[attr-defined]
     assert load({"mine": module}, entry_point_group=None).names == ("mine",)
+
+
+def test_what_a_plugin_puts_off_is_tried_when_that_is_asked_for(tmp_path: Path) -> None:
+    text = "from gateway.api import later\ncreate = later('{place}')\nagain = later('{place}')\n"
+    write(tmp_path, "fine", text.format(place="json:loads"))
+    check_late(load({}, directory=tmp_path, entry_point_group=None))
+    write(tmp_path, "mine", text.format(place="nothing_of_this_name:create"))
+    write(tmp_path, "other", text.format(place="json:nothing"))
+    plugins = load({}, directory=tmp_path, entry_point_group=None)
+    with pytest.raises(ConfigFault) as caught:
+        check_late(plugins)
+    first, second = caught.value.problems
+    assert first == (
+        "plugin mine (nothing_of_this_name:create): cannot be imported: "
+        "ModuleNotFoundError: No module named 'nothing_of_this_name'"
+    )
+    assert second.startswith("plugin other (json:nothing): cannot be imported: AttributeError")

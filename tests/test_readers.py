@@ -8,10 +8,11 @@ import orjson
 import pytest
 
 from gateway.errors import Fault, UpstreamFault
+from gateway.item_readers import ResponsesReader
 from gateway.operations import OPERATIONS
 from gateway.plain_readers import PLAIN_READERS
 from gateway.provider import UpstreamReply
-from gateway.readers import ChatReader, ResponsesReader
+from gateway.readers import ChatReader
 from gateway.testing import make_call
 from gateway.wire.event_decoder import JsonEventDecoder, StreamItem
 

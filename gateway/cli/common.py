@@ -203,3 +203,12 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     for row in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def console_base(server: Server, port: int | None = None) -> str:
+    """How a browser reaches the console. port: the one really listened on, where that is known."""
+    if server.public_url is not None:
+        return server.public_url
+    everywhere = server.host in ("0.0.0.0", "::")
+    host = "127.0.0.1" if everywhere else f"[{server.host}]" if ":" in server.host else server.host
+    return f"http://{host}:{port or server.port}"

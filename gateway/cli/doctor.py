@@ -12,7 +12,7 @@ import socket
 import stat
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -24,8 +24,10 @@ from gateway.cli.common import add_config, add_json, blueprint_of, print_json, s
 from gateway.cli.network import Exchanging, exchanging
 from gateway.config.dotenv import FILE
 from gateway.errors import ConfigFault, Fault
+from gateway.pluginload import check_late
 from gateway.server_secret import FILE_NAME, has_secret, server_secret
 from gateway.stores import StoresSettings
+from gateway.values import dataclass
 
 _SCARCE, _FULL = 2 * 1024**3, 200 * 1024**2
 _FILES = 4096
@@ -70,6 +72,7 @@ def run_doctor(options: argparse.Namespace) -> int:
 def _look(options: argparse.Namespace) -> Iterator[Finding]:
     try:
         blueprint = blueprint_of(options)
+        check_late(blueprint.plugins)
     except ConfigFault as fault:
         for problem in fault.problems:
             yield Finding("configuration", "fault", problem, "mend this line; docs/configuration.md explains each key")

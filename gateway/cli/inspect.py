@@ -13,6 +13,7 @@ from gateway.cli.common import add_config, add_json, blueprint_of, print_json, p
 from gateway.config import ModelEntry
 from gateway.errors import ConfigFault
 from gateway.pipeline import Pipeline
+from gateway.pluginload import check_late
 
 
 def add_commands(commands: Any) -> None:
@@ -32,6 +33,7 @@ def run_check(options: argparse.Namespace) -> int:
     """Exit status 0 for a good configuration (warnings allowed). Without `--json` raises ConfigFault for others."""
     try:
         blueprint = blueprint_of(options, complete=True)
+        check_late(blueprint.plugins)
     except ConfigFault as fault:
         if not options.json:
             raise

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -18,6 +18,7 @@ from gateway.batches import Batches
 from gateway.blueprint import Blueprint
 from gateway.cli.common import (
     blueprint_of,
+    console_base,
     number,
     print_json,
     print_table,
@@ -28,7 +29,6 @@ from gateway.cli.common import (
     with_stores,
 )
 from gateway.cli.keys import find_account
-from gateway.config import Server
 from gateway.erasing import erase_account
 from gateway.errors import CallerFault
 from gateway.http.api.admin.erasing import kept
@@ -38,6 +38,7 @@ from gateway.storage import StorageQuota
 from gateway.stores import MAX_CREDITS, Link, NewLink, Stores
 from gateway.upstream.exchanges import Exchanges
 from gateway.upstream.transports import make_transport
+from gateway.values import dataclass
 
 _HOUR, _DAY = 3600, 86_400
 
@@ -79,15 +80,6 @@ def add_actions(actions: Any) -> list[argparse.ArgumentParser]:
     end.add_argument("--name", required=True, help="its name once more, so that no other is erased by a slip")
     end.set_defaults(run=run_erase_account)
     return [invite, enter, reset, links, revoke, erase, export, end]
-
-
-def console_base(server: Server, port: int | None = None) -> str:
-    """How a browser reaches the console. port: the one really listened on, where that is known."""
-    if server.public_url is not None:
-        return server.public_url
-    everywhere = server.host in ("0.0.0.0", "::")
-    host = "127.0.0.1" if everywhere else f"[{server.host}]" if ":" in server.host else server.host
-    return f"http://{host}:{port or server.port}"
 
 
 def run_invite(options: argparse.Namespace) -> int:

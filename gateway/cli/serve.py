@@ -21,13 +21,12 @@ from pydantic import ValidationError
 from gateway import config as configuration
 from gateway.blueprint import Blueprint, catalog_of, demo_note, open_stores
 from gateway.claim import Claim, announce, holder, withdraw
-from gateway.cli.common import add_config, add_json, blueprint_of, print_json, whole
+from gateway.cli.common import add_config, add_json, blueprint_of, console_base, print_json, whole
 from gateway.cli.loglines import is_watched, log_lines
-from gateway.cli.people import console_base
 from gateway.cli.supervisor import Supervisor, inherited, listen, worker_command
 from gateway.config import Config, Server
 from gateway.config.explain import said_of
-from gateway.console import Console
+from gateway.console import ConsolePart
 from gateway.errors import ConfigFault, Fault, GatewayFault
 from gateway.http.api.links import link_url
 from gateway.http.server.service import Service
@@ -211,7 +210,7 @@ async def _serve(options: argparse.Namespace, listening: socket.socket | None, r
     if link is not None:
         await link.start()
     await gateway.start()
-    service = Service(gateway, listening=listening, parts=(Console().mount,))
+    service = Service(gateway, listening=listening, parts=(ConsolePart(),))
     try:
         with service.signals():
             # Whoever waits for /readyz to find the first key in what was printed finds it there.

@@ -24,6 +24,35 @@ page gets its fields in `visit.form`, after its origin and the visitor's token w
 text on the next page. `await visit.shelf.get(make)` keeps what is made once per process.
 """
 
-from gateway.console.site import Console
+from __future__ import annotations
 
-__all__ = ["Console"]
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gateway.deferred import later, named_in
+
+if TYPE_CHECKING:
+    from gateway.console.site import Console
+    from gateway.generation import Runtime
+    from gateway.http.routes import Routes
+
+__all__ = ["Console", "ConsolePart"]
+
+__getattr__ = named_in(__name__, {".site": "Console"})
+
+_make: Callable[[], Console] = later("gateway.console.site:Console")
+
+
+class ConsolePart:
+    """Mounts the one console of a process, which is imported and made by then."""
+
+    def __init__(self) -> None:
+        self._console: Console | None = None
+        self._making = threading.Lock()  # two generations may be built at the same time
+
+    def __call__(self, routes: Routes, runtime: Runtime) -> None:
+        with self._making:
+            if self._console is None:
+                self._console = _make()
+        self._console.mount(routes, runtime)

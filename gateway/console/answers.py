@@ -6,8 +6,7 @@ import gzip
 import hashlib
 from collections.abc import Mapping
 
-from aiohttp import web
-
+from gateway.http import web
 from gateway.http.server.request_context import RequestContext
 
 HTML = "text/html; charset=utf-8"

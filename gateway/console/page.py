@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 from urllib.parse import quote
 
-from aiohttp import web
 from multidict import MultiDict, MultiMapping
 
 from gateway.config import Config
 from gateway.console.shelf import Shelf
 from gateway.console.visitor import Visitor
 from gateway.generation import Runtime
+from gateway.http import web
 from gateway.http.routes import Routes
 from gateway.http.server.request_context import RequestContext
+from gateway.values import dataclass
 
 Needs = Literal["account", "admin"] | None
 """Whom a page is for: anybody, the signed in, administrators."""

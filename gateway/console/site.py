@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
-from aiohttp import web
 from multidict import MultiDict, MultiMapping
 
 from gateway.config.limits import BodyLimits
@@ -21,6 +20,7 @@ from gateway.console.visitor import Members, Stranger, Visitor, Visitors
 from gateway.console.words import Money
 from gateway.errors import CallerFault, Fault
 from gateway.generation import Runtime
+from gateway.http import web
 from gateway.http.routes import Routes
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import is_own_origin, own_address, read_body

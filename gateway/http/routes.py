@@ -1,28 +1,23 @@
-"""Which paths a gateway serves: its own and its plugins'."""
+"""Tables of the paths that a gateway serves, and the first of them: what every gateway is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-
-from aiohttp import web
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from gateway.dialect import ChatDialect, InboundDialect
 from gateway.doors import Doors
 from gateway.errors import CallerFault, Fault
 from gateway.generation import Runtime
-from gateway.http.api import batches, conversations, files, health, models, payments, responses, usage, vouchers
-from gateway.http.api.account import routes as account_routes
-from gateway.http.api.admin import routes as admin_routes
-from gateway.http.api.openapi import DocumentHandler
-from gateway.http.api.operations import account, calls
-from gateway.http.calls.explaining import Explainer
+from gateway.http import web
+from gateway.http.api import health
 from gateway.http.calls.model_calls import serve_call
-from gateway.http.calls.plain_routes import add_plain_routes
 from gateway.http.server.request_context import IDEMPOTENCY_KEY, RequestContext
 from gateway.http.server.router import API_PREFIXES, Handler, RouteTable
-from gateway.responses.compaction import CompactDialect, TriggerDialect
-from gateway.text_dialect import CompletionsDialect
-from gateway.wire.openapi import Operation
+
+if TYPE_CHECKING:
+    from gateway.wire.openapi import Operation
 
 ALWAYS = (health.healthz, health.readyz, health.metrics)
 """The handlers that answer also while the gateway drains."""
@@ -36,6 +31,7 @@ class Routes(RouteTable):
     """A route table that knows dialects; implements `gateway.hookspecs.Router`. error_page: what shows faults to
     people, None when nothing does."""
 
+    whole = True
     error_page: ErrorPage | None = None
 
     def __init__(self, prefixes: tuple[str, ...]) -> None:
@@ -113,41 +109,39 @@ class Routes(RouteTable):
         return handler, template, values
 
 
+class FirstRoutes(Routes):
+    """What a gateway serves before anything else was asked for. Paths are taken as they stand: about any other, and any
+    fault, the whole table decides."""
+
+    whole = False
+
+    def __init__(self, prefixes: tuple[str, ...]) -> None:
+        super().__init__(prefixes)
+        self.completing: asyncio.Task[None] | None = None  # what puts the whole table in the place of this one
+
+    def _match(self, raw_path: str) -> None:
+        return None
+
+
 Part = Callable[[Routes, Runtime], None]
 """Adds what stands above this floor to the routes of one generation of the configuration."""
 
 
-def build_routes(runtime: Runtime, parts: Sequence[Part] = ()) -> Routes:
-    """The routes of one generation of the configuration; a plugin's route replaces ours of the same name."""
-    routes = Routes(API_PREFIXES)
+def first_routes(runtime: Runtime) -> FirstRoutes:
+    """Chat completions, and what tells how a gateway is."""
+    routes = FirstRoutes(API_PREFIXES)
     runtime.doors = routes.doors
-    routes.add_dialect("POST", "/chat/completions", ChatDialect(), calls.CHAT)
-    routes.add_dialect("POST", "/completions", CompletionsDialect(), calls.COMPLETIONS)
-    add_plain_routes(routes)
-    routes.add_dialect("POST", "/responses", TriggerDialect(runtime.responses_services()), calls.RESPONSES)
-    routes.add_dialect("POST", "/responses/compact", CompactDialect(runtime.responses_services()), calls.COMPACT)
-    responses.add_routes(routes)
-    conversations.add_routes(routes)
-    files.add_routes(routes)
-    batches.add_routes(routes, routes)
-    routes.keep_to_hub("/files", "/batches")
-    routes.add("POST", "/explain", Explainer(routes), calls.EXPLAIN)
-    routes.add("GET", "/models", models.list_models, calls.LIST_MODELS)
-    routes.add("GET", "/models/{id...}", models.get_model, calls.GET_MODEL)
-    routes.add("GET", "/usage", usage.get_usage, account.GET_USAGE)
-    routes.add("GET", "/", health.root, account.ROOT, api=False)
-    routes.add("GET", "/healthz", health.healthz, account.HEALTH, api=False)
-    routes.add("GET", "/readyz", health.readyz, account.READY, api=False)
-    routes.add("GET", "/metrics", health.metrics, account.METRICS_PAGE, api=False)
-    routes.add("POST", "/account/topups", payments.create_topup, account.CREATE_TOPUP, api=False)
-    routes.add("GET", "/account/topups", payments.list_topups, account.LIST_TOPUPS, api=False)
-    routes.add("GET", "/account/topups/{id}", payments.get_topup, account.GET_TOPUP, api=False)
-    routes.add("POST", "/account/vouchers/redeem", vouchers.redeem, account.REDEEM, api=False)
-    routes.add("POST", "/payments/{name}/webhook", payments.receive_webhook, account.WEBHOOK, api=False)
-    account_routes.add_routes(routes)
-    admin_routes.add_routes(routes)
-    routes.add("GET", "/openapi.json", DocumentHandler(routes), account.DOCUMENT, api=False)
-    for part in parts:
-        part(routes, runtime)
-    runtime.plugins.call("register_routes", router=routes)
+    routes.add_dialect("POST", "/chat/completions", ChatDialect())
+    routes.add("GET", "/healthz", health.healthz, api=False)
+    routes.add("GET", "/readyz", health.readyz, api=False)
+    routes.add("GET", "/metrics", health.metrics, api=False)
     return routes
+
+
+def can_wait(runtime: Runtime) -> bool:
+    """Whether the first routes are right as long as nobody asks for others: every plugin with routes says that its own
+    replace none of them."""
+    return all(
+        getattr(step.plugin, "routes_can_wait", False) is True
+        for _, step in runtime.plugins.implementations("register_routes")
+    )

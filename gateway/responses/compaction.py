@@ -25,8 +25,8 @@ from gateway.provider import Answer, StreamItem
 from gateway.responses.dialect import ResponsesCall, ResponsesDialect, check_request
 from gateway.responses.relays import BridgeRelay
 from gateway.responses.sealer import Sealer
-from gateway.wire.bridge.client_tools import CALLERS_TOOLS
 from gateway.wire.bridge.request import ChatForm
+from gateway.wire.bridge.shell_tools import CALLERS_TOOLS
 from gateway.wire.bridge.stream import BridgeStream
 from gateway.wire.responses.events import encode_events
 from gateway.wire.responses.ids import Minter

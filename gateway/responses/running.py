@@ -16,6 +16,11 @@ _EVENTS_AT_ONCE = 256
 _NUMBER = re.compile(rb'"sequence_number":(\d+)')
 
 
+def interrupted(message: str = "The response was interrupted before it was complete.") -> dict[str, Any]:
+    """The `error` of a background response whose process ended."""
+    return {"code": "server_error", "message": message}
+
+
 def from_number(events: bytes, after: int) -> bytes:
     """Those of these events whose sequence number is above `after`."""
     if after < 0:

@@ -139,7 +139,9 @@ def serve(connection: socket.socket) -> None:
     from gateway.pluginload import ENTRY_POINT_GROUP
 
     # The command line imports a command, and the gateway its plugins, when they are wanted.
-    import_module("gateway.cli.serve")
+    # Each process would import for itself what comes later.
+    for name in ("gateway.cli.serve", "gateway.console.site", "gateway.http.all_routes"):
+        import_module(name)
     for point in entry_points(group=ENTRY_POINT_GROUP):
         # What cannot be imported is told by the gateway itself.
         with contextlib.suppress(Exception):

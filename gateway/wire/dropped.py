@@ -18,6 +18,9 @@ LONGEST_NAME = 128
 LONGEST_TEXT = 1_024
 """Characters of all names in one header. Proxies commonly allow 4 to 8 kB for all headers of an answer."""
 
+CLIENTS_OWN = ("client_metadata", "access_programs")
+"""What a client tells OpenAI's Responses API of itself; others refuse unknown members, or learn what is not theirs."""
+
 _MOST_SEEN = 4_096
 _NONE: frozenset[str] = frozenset()
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
+from gateway.values import dataclass
 from gateway.wire.json_schema import Component, Tree, components_of, referred
+from gateway.wire.multipart import FORM
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
-FORM = "multipart/form-data"
 
 STATUSES: Mapping[int, str] = {
     200: "The answer.",

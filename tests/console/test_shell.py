@@ -48,7 +48,7 @@ def put_pages(running: RunningGateway, visitor: Stranger, *pages: Any) -> None:
                     routes.add_page(one.method, path, self._handler(one, path, routes, Shelf()))
 
     app._parts = (TestConsole(Known(visitor), shelf).mount,)
-    app._routes.clear()
+    running.gateway.runtime.routes = None
 
 
 @page("GET", "/test/account", template="error.html", needs="account")

@@ -64,7 +64,7 @@ ALLOWED = {
 # What pydantic, pluggy and others call by themselves is marked by a decorator.
 CALLED_BY_OTHERS = {"hookspec", "hookimpl", "field_validator", "model_validator", "field_serializer", "fixture"}
 # Calls that read an attribute by its name.
-BY_NAME = {"getattr", "hasattr", "attrgetter", "methodcaller"}
+BY_NAME = {"later", "Later", "getattr", "hasattr", "attrgetter", "methodcaller"}
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def reads(nodes: Iterable[ast.AST]) -> Counter[str]:
             found.update(node.kwd_attrs)
         elif isinstance(node, ast.Call) and _last_name(node.func) in BY_NAME:
             texts = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
-            found.update(word for text in texts for word in text.split("."))
+            found.update(word for text in texts for word in re.split("[.:]", text))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and " " not in node.value[:60]:
             # Annotations in quotes: `cast("Awaitable[object]", ...)`.
             found.update(part for part in _words(node.value) if part[:1].isupper())

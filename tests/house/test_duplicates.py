@@ -19,18 +19,18 @@ ALLOWED: dict[str, str] = {
     "gateway/logs.py, gateway/runtime.py": "arguments of one record",
     "gateway/runner/lifecycle.py, gateway/runner/rounds.py": "arguments of two constructors",
     "gateway/sqlite/database.py, gateway/testing/memory_stores/__init__.py": "two stores say what they are made of",
-    "gateway/testing/memory_stores/__init__.py, plugins/postgres/tollgate_postgres/kind.py": (
+    "gateway/testing/memory_stores/__init__.py, plugins/postgres/tollgate_postgres/opened.py": (
         "two stores say what they are made of"
     ),
-    "gateway/sqlite/database.py, plugins/postgres/tollgate_postgres/kind.py": "two stores say what they are made of",
+    "gateway/sqlite/database.py, plugins/postgres/tollgate_postgres/opened.py": "two stores say what they are made of",
     "gateway/sqlite/money/ledger.py, plugins/postgres/tollgate_postgres/ledger.py": (
         "stores are independent of each other"
     ),
     "gateway/sqlite/usage/usage_log.py, plugins/postgres/tollgate_postgres/usage.py": "columns of a row, by name",
-    "plugins/anthropic/tollgate_anthropic/__init__.py, plugins/google/tollgate_google/__init__.py": (
+    "plugins/anthropic/tollgate_anthropic/provider.py, plugins/google/tollgate_google/provider.py": (
         "constructors of two providers, and the heads of their methods"
     ),
-    "plugins/mistral/tollgate_mistral/__init__.py, plugins/moonshot/tollgate_moonshot/__init__.py": (
+    "plugins/mistral/tollgate_mistral/provider.py, plugins/moonshot/tollgate_moonshot/provider.py": (
         "constructors of two providers, and the heads of their methods"
     ),
 }

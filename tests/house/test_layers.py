@@ -12,17 +12,17 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 FLOORS = (
-    "deferred errors aside certificates claim wire profile explanation text_filter records price call costs provider "
-    "transcripts readers plain_readers sending quirks operations dialect doors plain_dialect text_dialect inbound "
-    "payments tools credentials stores journal config storage catalog fetch hookspecs counting api pluginload pipeline "
-    "upstream runner logs exposition metrics siblings budgets discovery host provider_files batch_object batch_bill "
-    "batches erasing reloading server_secret passwords builtin sqlite own_plugins servertools responses keeping "
-    "blueprint generation runtime http console cli __main__ testing"
+    "deferred values errors aside certificates claim wire profile explanation text_filter records price call costs "
+    "provider transcripts readers item_readers text_readers plain_readers sending quirks operations dialect doors "
+    "plain_dialect text_dialect inbound payments tools credentials stores journal config storage catalog fetch "
+    "hookspecs counting api pluginload pipeline upstream runner logs exposition metrics siblings budgets discovery "
+    "host provider_files batch_object batch_bill batches erasing reloading server_secret passwords builtin sqlite "
+    "own_plugins servertools responses keeping blueprint generation runtime http console cli __main__ testing"
 ).split()
 
 # Entries that may use less than their floor would allow.
 NARROW = {
-    "wire": {"errors"},  # pure formats
+    "wire": {"errors", "values"},  # pure formats
     "builtin": {"api"},  # ordinary plugins: what they need, every plugin gets
     "sqlite": {"api"},  # likewise
 }

@@ -90,9 +90,9 @@ class BareServer:
     def __init__(self, running: RunningGateway) -> None:
         self.upstream = Refusing()
         running.gateway.runtime._dispatcher._transport = self.upstream
-        runner = running.service._runner
-        assert runner is not None
-        self._server = runner.server
+        server = running.service._server
+        assert server is not None
+        self._server = server
 
     async def exchange(self, request: bytes) -> bytes:
         """The whole answer to the bytes of a request that says `connection: close`."""

@@ -212,7 +212,8 @@ class Site:
 
     def connections(self) -> list[Connection]:
         """The gateway's side of the open client connections."""
-        server = self.running.service._runner.server
+        server = self.running.service._server
+        assert server is not None
         return [found for found in server.connections if isinstance(found, Connection)]
 
     async def check(self) -> None:

@@ -441,13 +441,16 @@ async def test_the_next_process_looks_after_batches_and_so_do_two_at_once(
         owner = gateway.account.id
     provider.end("completed", answer("a", USAGE))
     async with running_gateway(tmp_path, settings, account_name="again") as gateway:
-        await gateway.gateway.runtime.batches.look_after()
-        await gateway.gateway.runtime.batches.look_after()
+        await gateway.gateway.runtime.look_after_batches()
+        await gateway.gateway.runtime.look_after_batches()
         account = await gateway.gateway.stores.accounts.get_account(owner)
         assert account is not None
         # Both have their answers in one file here; the second one's owner is the same.
         assert account.balance == before - 2 * COST
         assert await gateway.gateway.stores.objects.open_objects() == []
+    async with running_gateway(tmp_path, settings, account_name="later") as gateway:
+        await gateway.gateway.runtime.look_after_batches()
+        assert "batches" not in vars(gateway.gateway.runtime), "there is nothing to look after them with"
         entries = await gateway.gateway.stores.ledger.entries(owner, limit=1000)
         assert len([one for one in entries if one.kind == "refund"]) == 2
         asked = [one.path for one in fake_upstream.requests if one.method == "GET" and "/batches/" in one.path]

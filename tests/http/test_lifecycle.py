@@ -159,8 +159,8 @@ async def test_a_worker_that_drains_hears_who_is_connected_already(site: Any) ->
         await used.readuntil(b"\r\n\r\n")
         fresh, writer = await asyncio.open_connection(*service.address)
         stack.callback(writer.close)
-        assert service._runner is not None
-        while len(service._runner.server.connections) < 2:
+        assert service._server is not None
+        while len(service._server.connections) < 2:
             await asyncio.sleep(0)
         drain = asyncio.ensure_future(service.drain())
         await used.read()

@@ -153,3 +153,24 @@ async def test_geminis_choices_are_asked_for_in_one_request(tmp_path: Path, fake
     (request,) = fake_upstream.requests
     assert request.json["generationConfig"]["candidateCount"] == 2
     assert headers["x-gateway-cost"] == "20"
+
+
+def test_a_provider_that_cannot_be_imported_stops_the_start(tmp_path: Path) -> None:
+    late = """
+from pydantic import BaseModel
+from gateway.api import ProviderKind, hookimpl, later
+
+class Settings(BaseModel):
+    base_url: str
+
+@hookimpl
+def register_providers(register):
+    for kind, place in (("plain", "nothing_of_this_name:Provider"), ("unused", "nothing_else:Provider")):
+        register(ProviderKind(kind, Settings, later(place), lambda settings: ""))
+"""
+    config = tmp_path / "config.yaml"
+    config.write_bytes(orjson.dumps(configured(tmp_path, late, "http://127.0.0.1:9")))
+    with pytest.raises(ConfigFault) as caught:
+        read_blueprint(config, {"GATEWAY_DATA": str(tmp_path / "data")})
+    missing = "ModuleNotFoundError: No module named 'nothing_of_this_name'"
+    assert caught.value.problems == [f"plugin plain (nothing_of_this_name:Provider): cannot be imported: {missing}"]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aiohttp import web
-
 from gateway import __version__
 from gateway.console.answers import send
 from gateway.console.docs import Book
@@ -14,6 +12,7 @@ from gateway.console.highlight import fill
 from gateway.console.page import Answer, Visit, page
 from gateway.console.reference import Reference
 from gateway.errors import CallerFault
+from gateway.http import web
 from gateway.http.routes import Routes
 from gateway.wire.openapi import document
 

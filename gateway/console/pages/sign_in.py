@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from aiohttp import web
-
 from gateway.console.forms import beside
 from gateway.console.page import Answer, Visit, page
 from gateway.console.visitor import member_of
 from gateway.errors import Fault
+from gateway.http import web
 from gateway.http.api.account import signing_in
 from gateway.http.api.account.signing_in import Opened
 from gateway.http.server.sessions import may_sign_in

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from gateway.batch_object import BATCH, shown
 from gateway.errors import CallerFault
+from gateway.http import web
 from gateway.http.api.fields import Form, check_parameters
 from gateway.http.api.kept import answer_list, asked_object, find_object
 from gateway.http.api.operations import batches as operations

@@ -5,9 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from aiohttp import web
-
 from gateway.errors import CallerFault
+from gateway.http import web
 from gateway.http.api.operations import calls as operations
 from gateway.http.api.responses import caller_and_services, page_of
 from gateway.http.server.request_context import RequestContext

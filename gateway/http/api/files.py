@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiohttp import web
-
 from gateway.errors import CallerFault, Fault
+from gateway.http import web
 from gateway.http.api.fields import check_parameters
 from gateway.http.api.kept import answer_list, asked_object
 from gateway.http.api.operations import files as operations

@@ -6,11 +6,10 @@ import hmac
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
-from aiohttp import web
-
 from gateway.dialect import bearer
 from gateway.errors import CallerFault
 from gateway.exposition import CONTENT_TYPE
+from gateway.http import web
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import remote_address
 from gateway.http.server.router import API_PREFIXES

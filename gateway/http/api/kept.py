@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from aiohttp import web
-
 from gateway.errors import CallerFault
+from gateway.http import web
 from gateway.http.api.fields import page_number
 from gateway.http.server.request_context import RequestContext
 from gateway.provider_files import no_object

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
+from gateway.http import web
 from gateway.http.server.request_context import RequestContext
 
 

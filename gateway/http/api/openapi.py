@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 
 import orjson
-from aiohttp import web
 
 from gateway import __version__
+from gateway.http import web
 from gateway.http.server.request_context import JSON_TYPE, RequestContext
 from gateway.http.server.router import RouteTable
 from gateway.wire.openapi import document

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from aiohttp import web
-
 from gateway.config import Config, PaymentEntry
 from gateway.config.limits import BodyLimits
 from gateway.errors import CallerFault, Fault, UpstreamFault
 from gateway.generation import Runtime
+from gateway.http import web
 from gateway.http.api.form import find_caller, read_object, throttle
 from gateway.http.api.operations.account import NEW_TOPUP
 from gateway.http.server.request_context import RequestContext

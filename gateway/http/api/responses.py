@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from aiohttp import web
-
 from gateway.errors import CallerFault
+from gateway.http import web
 from gateway.http.api.operations import calls as operations
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.router import RouteTable

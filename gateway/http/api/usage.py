@@ -8,11 +8,10 @@ from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from aiohttp import web
-
 from gateway.budgets import account_budget, key_budget
 from gateway.config import Config
 from gateway.errors import CallerFault
+from gateway.http import web
 from gateway.http.api.fields import check_parameters
 from gateway.http.server.request_context import RequestContext
 from gateway.storage import StorageQuota

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from gateway.errors import CallerFault
+from gateway.http import web
 from gateway.http.api.form import find_caller, read_object, throttle
 from gateway.http.api.operations.account import NEW_REDEMPTION
 from gateway.http.server.request_context import RequestContext

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from gateway.dialect import RawAnswer
+from gateway.dialect import RawAnswer, StatefulInboundCall
 from gateway.errors import Fault, GatewayFault
 from gateway.http.calls.tools import answer_with_tools
 from gateway.http.server.request_context import RequestContext
@@ -62,9 +62,12 @@ class BackgroundAnswer:
             self.queued.exception()  # taken note of: there may be nobody who waits
 
 
-async def answer_in_background(context: RequestContext, runner: CallRunner, inbound: ResponsesCall, sink: Sink) -> None:
+async def answer_in_background(
+    context: RequestContext, runner: CallRunner, inbound: StatefulInboundCall, sink: Sink
+) -> None:
     """Let an admitted call go on without its caller, who is given the queued object, or follows the stream. Raises the
     Fault of a call that could not be written down."""
+    assert isinstance(inbound, ResponsesCall)  # nothing else goes on by itself
     background = BackgroundAnswer(inbound)
 
     async def run() -> None:

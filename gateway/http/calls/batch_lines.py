@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-from aiohttp import web
 
 from gateway.batch_object import NewBatch
 from gateway.batches import Allowance
@@ -22,6 +21,7 @@ from gateway.costs import run_by_provider
 from gateway.dialect import InboundCall, InboundDialect
 from gateway.errors import CallerFault, Fault
 from gateway.explanation import Explanation
+from gateway.http import web
 from gateway.http.calls.explaining import ExplainedContext, ModelRoutes, inner_context
 from gateway.http.calls.model_calls import open_call
 from gateway.http.calls.tools import plan_tools

@@ -8,16 +8,15 @@ something say what (`Call.explanation`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
-
-from aiohttp import web
 
 from gateway.call import Call
 from gateway.dialect import InboundCall, InboundDialect
 from gateway.errors import CallerFault, Fault
 from gateway.explanation import Explanation
+from gateway.http import web
 from gateway.http.api.form import find_caller, throttle
 from gateway.http.calls.explained import describe, describe_request, describe_target
 from gateway.http.calls.model_calls import open_call
@@ -26,6 +25,7 @@ from gateway.http.server.request_context import NOT_FOR_PLUGINS, CallServer, Req
 from gateway.http.server.router import Handler
 from gateway.runner.lifecycle import CallRunner
 from gateway.servertools.offer import ToolPlan
+from gateway.values import dataclass
 
 _MEMBERS = ("path", "body", "headers")
 _LIMIT, _WINDOW = 60, 60.0

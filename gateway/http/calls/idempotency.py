@@ -19,10 +19,10 @@ from collections.abc import Awaitable, Mapping
 from typing import Any
 
 import orjson
-from aiohttp import web
 
 from gateway.dialect import InboundCall, InboundDialect, keep_alive_of, stream_type_of
 from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault, too_fast
+from gateway.http import web
 from gateway.http.calls.keyed_answer import KeyedAnswer, relevant_headers
 from gateway.http.calls.model_calls import answer_call, open_call, serve_call
 from gateway.http.server.request_context import IDEMPOTENCY_KEY, SSE_TYPE, RequestContext

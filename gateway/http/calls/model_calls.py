@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
-
-from aiohttp import web
+from typing import TYPE_CHECKING, Any
 
 from gateway.call import Call
-from gateway.dialect import InboundCall, InboundDialect, RawAnswer, keep_alive_of, stream_type_of
+from gateway.deferred import later
+from gateway.dialect import (
+    InboundCall,
+    InboundDialect,
+    RawAnswer,
+    StatefulInboundCall,
+    keep_alive_of,
+    stream_type_of,
+)
 from gateway.errors import CallerFault
-from gateway.http.calls.background import answer_in_background
+from gateway.http import web
 from gateway.http.calls.tools import answer_with_tools, may_want_tools, plan_tools
 from gateway.http.server.request_context import RequestContext
 from gateway.http.streaming.sse_response import SseResponse
-from gateway.responses.dialect import ResponsesCall
 from gateway.runner.lifecycle import CallRunner
 from gateway.runner.sink import Sink
-from gateway.servertools.offer import ToolPlan
 from gateway.wire.spend_tags import spend_tags
 from gateway.wire.structure import refuse_other_spellings
+
+if TYPE_CHECKING:
+    from gateway.servertools.offer import ToolPlan
+
+_answer_in_background: Callable[[RequestContext, CallRunner, StatefulInboundCall, Sink], Awaitable[None]] = later(
+    "gateway.http.calls.background:answer_in_background"
+)
 
 
 class DirectAnswer(SseResponse):
@@ -72,7 +83,8 @@ async def open_call(
     try:
         inbound = await context.aside(_open, dialect, call, body, context.values)
     except CallerFault as fault:
-        context.runtime.doors.point(fault, dialect, body)
+        if fault.status == 400:
+            (await context.runtime.doors.all()).point(fault, dialect, body)
         raise
     context.resolve(call)
     return inbound
@@ -101,6 +113,6 @@ async def _admit(context: RequestContext, runner: CallRunner, inbound: InboundCa
 def _give(
     context: RequestContext, runner: CallRunner, inbound: InboundCall, sink: Sink, plan: ToolPlan | None
 ) -> Awaitable[None]:
-    if isinstance(inbound, ResponsesCall) and inbound.background:
-        return answer_in_background(context, runner, inbound, sink)
+    if isinstance(inbound, StatefulInboundCall) and inbound.background:
+        return _answer_in_background(context, runner, inbound, sink)
     return answer_with_tools(context, runner, inbound, sink, plan)

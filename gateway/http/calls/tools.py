@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from typing import TYPE_CHECKING, cast
 
 from gateway.call import Call, Target
-from gateway.dialect import InboundCall
+from gateway.deferred import later
+from gateway.dialect import InboundCall, StatefulInboundCall
 from gateway.http.server.request_context import RequestContext
-from gateway.responses.dialect import ResponsesCall
 from gateway.runner.lifecycle import CallRunner
 from gateway.runner.sink import Sink
-from gateway.servertools.choose import Abilities, plan_hub
-from gateway.servertools.loop import ToolLoop
-from gateway.servertools.offer import ToolPlan
+
+if TYPE_CHECKING:
+    from gateway.responses.dialect import ResponsesCall
+    from gateway.servertools.choose import Abilities, plan_hub
+    from gateway.servertools.loop import ToolLoop
+    from gateway.servertools.offer import ToolPlan
+else:
+    Abilities = later("gateway.servertools.choose:Abilities")
+    plan_hub = later("gateway.servertools.choose:plan_hub")
+    ToolLoop = later("gateway.servertools.loop:ToolLoop")
 
 
 def may_want_tools(call: Call, inbound: InboundCall) -> bool:
     """Whether `plan_tools` has anything to look at: most calls name no tool."""
     body = call.body
     asks = bool(body.get("tools")) or body.get("web_search_options") is not None
-    return asks and call.operation == "chat" and not isinstance(inbound, ResponsesCall)
+    return asks and call.operation == "chat" and not isinstance(inbound, StatefulInboundCall)
 
 
 async def plan_tools(context: RequestContext, call: Call, inbound: InboundCall) -> ToolPlan | None:
@@ -65,8 +73,9 @@ def tool_loop(
     """The loop that an admitted call takes, None when it asks for no tool that the gateway runs. To be closed."""
     items: list[dict[str, object]] = []
     by_item = False
-    if isinstance(inbound, ResponsesCall):
-        plan, items, by_item = inbound.plan, inbound.loop_items, True
+    if isinstance(inbound, StatefulInboundCall):  # the Responses API's, which plans for itself
+        own = cast("ResponsesCall", inbound)
+        plan, items, by_item = own.plan, own.loop_items, True
     if plan is None:
         return None
     return ToolLoop(

@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING
 
-from aiohttp import web
-
+from gateway.deferred import later
 from gateway.errors import CallerFault, Fault, GatewayFault
 from gateway.generation import Runtime
+from gateway.http import web
 from gateway.http.calls.idempotency import Idempotency
-from gateway.http.routes import ALWAYS, Part, Routes, build_routes
+from gateway.http.routes import ALWAYS, FirstRoutes, Part, Routes, can_wait, first_routes
 from gateway.http.server.connection import Connection, RequestIds
 from gateway.http.server.cors import is_preflight, preflight_headers
 from gateway.http.server.flight import Flight, InFlight
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import check_head
 from gateway.runtime import Gateway
+
+if TYPE_CHECKING:
+    from gateway.doors import Doors
+    from gateway.http.all_routes import build_routes
+else:
+    build_routes = later("gateway.http.all_routes:build_routes")
 
 
 class HttpApp:
@@ -33,8 +39,6 @@ class HttpApp:
         self._keyed = Idempotency(gateway)
         gateway.metrics.figures["gateway_open_streams"] = ("Streams that are being answered.", self._streams)
         self._in_flight = InFlight()
-        # The routes of the configurations in use: two for a moment after a reload, otherwise one.
-        self._routes: WeakKeyDictionary[Runtime, Routes] = WeakKeyDictionary()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The frame around every handler: request id, errors, one log line, one metric."""
@@ -91,9 +95,11 @@ class HttpApp:
 
     async def _show(self, context: RequestContext, fault: Fault) -> web.StreamResponse:
         """The answer that a fault makes: a page for people, JSON for programs."""
-        routes = self._routes.get(context.runtime)
-        show = routes.error_page if routes is not None else None
-        page = await show(context, fault) if show is not None and context.dialect is None else None
+        page, routes = None, _routes_of(context.runtime)
+        if context.dialect is None and routes is not None and (routes.whole or not context.template):
+            # None of the first routes is a page.
+            show = (await self._complete(context.runtime)).error_page
+            page = await show(context, fault) if show is not None else None
         return context.error(fault) if page is None else page
 
     @staticmethod
@@ -129,18 +135,48 @@ class HttpApp:
         """To the answer of the handler that the request is for. Raises Fault where it leads to none."""
         request = context.request
         check_head(request)
-        routes = self._routes.get(context.runtime)
+        routes = _routes_of(context.runtime)
         if routes is None:
-            routes = self._routes[context.runtime] = build_routes(context.runtime, self._parts)
+            routes = self._begin(context.runtime)
         if is_preflight(request):
             return _answer_preflight(context)
         try:
             handler = routes.lead(context)
         except CallerFault as fault:
+            if not routes.whole:
+                return self._lead_further(context)
             raise (_no_websocket() if fault.status == 405 and _asks_for_websocket(request) else fault) from None
         if self._gateway.draining and handler not in ALWAYS:
             raise _draining()
         return handler(context)
+
+    def _begin(self, runtime: Runtime) -> Routes:
+        """The routes of a configuration's first request."""
+        routes = runtime.routes = first_routes(runtime) if can_wait(runtime) else build_routes(runtime, self._parts)
+        if not routes.whole:
+
+            async def open_others() -> Doors:
+                return (await self._complete(runtime)).doors
+
+            routes.doors.others = open_others
+        return routes
+
+    async def _complete(self, runtime: Runtime) -> Routes:
+        """All routes of a configuration. What they need is imported on a thread, where it takes a quarter of a second
+        that nobody else waits for."""
+        routes: Routes = runtime.routes
+        if isinstance(routes, FirstRoutes):
+            if routes.completing is None or routes.completing.done():  # without result: the next request tries again
+                routes.completing = self._gateway.spawn(self._build(runtime), "routes")
+            await asyncio.shield(routes.completing)
+        return _routes_of(runtime) or routes
+
+    async def _build(self, runtime: Runtime) -> None:
+        runtime.routes = await asyncio.to_thread(build_routes, runtime, self._parts)
+
+    async def _lead_further(self, context: RequestContext) -> web.StreamResponse:
+        await self._complete(context.runtime)
+        return await self._lead(context)
 
     def report_refused(self, request_id: str, fault: Fault) -> None:
         """Log and count what was answered before it became a request: broken HTTP, a head that came too slowly."""
@@ -188,3 +224,8 @@ def _draining() -> GatewayFault:
         retry_after=1.0,
         headers={"connection": "close"},
     )
+
+
+def _routes_of(runtime: Runtime) -> Routes | None:
+    routes: Routes | None = runtime.routes
+    return routes

@@ -16,10 +16,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
-from aiohttp import web
 from aiohttp.http import HttpVersion10, HttpVersion11
 
 from gateway.errors import CallerFault, Fault, GatewayFault
+from gateway.http import web
 from gateway.wire.errors.render import error_bytes
 
 SERVER = "tollgate"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol, TypeVar
 
 import orjson
-from aiohttp import web
 
 from gateway.aside import SMALL
 from gateway.call import Call, Caller, Target
@@ -17,6 +16,7 @@ from gateway.config.limits import BodyLimits
 from gateway.dialect import InboundDialect, RawAnswer, bearer, own_credential
 from gateway.errors import Fault, Refusal
 from gateway.generation import Runtime
+from gateway.http import web
 from gateway.http.server.body_coding import coding_of, inflate_body
 from gateway.http.server.connection import SERVER
 from gateway.http.server.cors import cors_headers
@@ -28,11 +28,11 @@ from gateway.logs import BodyCopy
 from gateway.provider import Provider, UpstreamReply, UpstreamRequest
 from gateway.runner.lifecycle import CallRunner
 from gateway.runtime import Gateway
+from gateway.values import dataclass
 from gateway.wire.dropped import LONGEST_TEXT
 from gateway.wire.errors.render import error_bytes, fault_headers
 from gateway.wire.json_body import parse_json
-from gateway.wire.multipart import Field, body_of_form, read_form
-from gateway.wire.openapi import FORM
+from gateway.wire.multipart import FORM, Field, body_of_form, read_form
 from gateway.wire.validators import Validator
 
 JSON_TYPE = "application/json"

@@ -10,13 +10,13 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from aiohttp import web
 from aiohttp.http import HttpVersion11
 
 from gateway.aside import SMALL, Aside
 from gateway.config import Server
 from gateway.config.limits import BodyLimits
 from gateway.errors import CallerFault
+from gateway.http import web
 from gateway.wire.json_body import parse_json
 
 _ONLY_ONCE = ("Authorization", "X-Api-Key", "X-Goog-Api-Key", "Content-Encoding", "Expect")

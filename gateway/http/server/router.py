@@ -10,11 +10,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from gateway.deferred import later
 from gateway.errors import CallerFault
-from gateway.wire.openapi import Documented, Operation
+
+if TYPE_CHECKING:
+    from gateway.wire.openapi import Documented, Operation
+else:
+    Documented = later("gateway.wire.openapi:Documented")
 
 API_PREFIXES = ("/v1", "/api/v1")
 """Where the API is mounted."""

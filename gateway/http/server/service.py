@@ -9,8 +9,6 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from aiohttp import web
-
 from gateway.claim import announce, withdraw
 from gateway.errors import ConfigFault, GatewayFault
 from gateway.http.routes import Part
@@ -26,6 +24,8 @@ _FIRST_WORDS = 1.0
 _LOOK = 0.02
 # After the drain time, how long handlers get to write their error events and bills.
 _LAST_WORDS = 3.0
+# How long connections get to end when the process does.
+_CLOSING = 1.0
 
 
 def shutting_down() -> GatewayFault:
@@ -58,7 +58,8 @@ class Service:
         self._host = host
         self._port = port
         self._listening = listening
-        self._runner: web.ServerRunner | None = None
+        self._server: Server | None = None
+        self._listener: asyncio.Server | None = None
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self.address = ("", 0)
@@ -82,15 +83,15 @@ class Service:
             max_headers=config.max_headers,
             logger=self.gateway.log,
         )
-        self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
-        await self._runner.setup()
+        self._server = server
+        loop = asyncio.get_running_loop()
         if self._listening is not None:
-            await web.SockSite(self._runner, self._listening, backlog=BACKLOG).start()
+            self._listener = await loop.create_server(server, sock=self._listening, backlog=BACKLOG)
         else:
             host = self._host or config.host
             port = config.port if self._port is None else self._port
-            await web.TCPSite(self._runner, host, port, backlog=BACKLOG).start()
-        address = self._runner.addresses[0]
+            self._listener = await loop.create_server(server, host, port, backlog=BACKLOG)
+        address = self._listener.sockets[0].getsockname()
         self.address = (str(address[0]), int(address[1]))
 
     async def serve(self) -> None:
@@ -123,11 +124,10 @@ class Service:
             self.gateway.log.info("leaving", extra={"seconds": delay})
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hurry.wait(), delay)
-        if self._listening is not None and self._runner is not None:
+        if self._listening is not None and self._listener is not None:
             # Another worker, or the supervisor's refusal, takes what comes from now on: nothing is accepted only to be
             # turned away. Connections that are idle close, the others after their answer.
-            for site in list(self._runner.sites):
-                await site.stop()
+            self._listener.close()
             await self._hear_out()
         else:
             self.gateway.draining = True
@@ -139,13 +139,17 @@ class Service:
 
     async def close(self) -> None:
         """Close the listening socket and every connection."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._listener is not None:
+            self._listener.close()
+        if self._server is not None:
+            await asyncio.sleep(0)  # what was accepted last is told to its protocol in the next turn of the loop
+            self._server.pre_shutdown()
+            await self._server.shutdown(_CLOSING)
 
     async def _hear_out(self) -> None:
         """Close idle connections, and give requests that are on their way a moment to arrive."""
-        server = self._runner.server if self._runner is not None else None
-        if not isinstance(server, Server):
+        server = self._server
+        if server is None:
             return
         await asyncio.sleep(0)  # what was accepted last is told to its protocol in the next turn of the loop
         server.close_idle()

@@ -12,16 +12,16 @@ import base64
 import hashlib
 import hmac
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import urlsplit
-
-from aiohttp import web
 
 from gateway.call import Caller
 from gateway.config import Config
 from gateway.errors import Refusal
+from gateway.http import web
 from gateway.http.server.request_reading import is_own_origin, own_address
 from gateway.stores import Account, Session, Stores
+from gateway.values import dataclass
 
 CSRF_HEADER = "X-CSRF-Token"
 CONNECT = "connect"

@@ -7,11 +7,11 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 
-from aiohttp import web
 from aiohttp.http import HttpVersion11
 
 from gateway.dialect import EVENT_STREAM, KEEP_ALIVE
 from gateway.errors import Fault
+from gateway.http import web
 from gateway.http.server.connection import Connection
 from gateway.http.server.request_context import SSE_TYPE
 from gateway.logs import BodyCopy

@@ -15,19 +15,18 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import orjson
 
+from gateway.values import dataclass
 from gateway.wire.bridge.shell_tools import KNOWN_TOOLS, NAMES_OF_CALLS, NAMES_OF_OUTPUTS, function_of
 from gateway.wire.exact_json import load_exact
 from gateway.wire.lenient import nests_deeper
 
 Json = dict[str, Any]
 
-CALLERS_TOOLS = frozenset({"function", "custom", "namespace"})
-"""Types of tools that the caller runs and describes itself."""
 _LONGEST = 64
 """Characters of a function's name, at OpenAI and most others."""
 _DEEPEST = 64

@@ -7,13 +7,15 @@ Each request parameter has its row below: carried under the same name, renamed, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from gateway.errors import CallerFault
+from gateway.values import dataclass
 from gateway.wire.bridge.client_tools import Alias, flatten
 from gateway.wire.bridge.messages import MessageBuilder
 from gateway.wire.bridge.tools import ChatTools, tools_to_chat
+from gateway.wire.dropped import CLIENTS_OWN
 from gateway.wire.responses.items import missing_answer, missing_call, require_answers
 from gateway.wire.validators import refuse
 
@@ -77,12 +79,11 @@ _OURS = frozenset(
 _RENAMED = {"max_output_tokens": "max_completion_tokens"}
 
 # Known to OpenAI's servers only, with an effect that nobody misses in the answer.
-CLIENTS_OWN = ("client_metadata", "access_programs")
-"""What a client tells OpenAI's Responses API of itself; others refuse unknown members, or learn what is not theirs."""
 _DROPPED = frozenset({"context_management", "moderation", "prompt_cache_options", *CLIENTS_OWN})
 _DROPPED_REASONING = frozenset({"context", "mode"})
 
 LOGPROBS = "message.output_text.logprobs"
+_NO_ABILITIES = Abilities()
 
 
 def chat_from_responses(
@@ -90,7 +91,7 @@ def chat_from_responses(
     items: Sequence[Mapping[str, Any]],
     *,
     earlier: Sequence[Mapping[str, Any]] = (),
-    abilities: Abilities = Abilities(),
+    abilities: Abilities = _NO_ABILITIES,
 ) -> ChatForm:
     """The chat request that says the same.
 

@@ -205,11 +205,6 @@ def error_of(fault: Fault) -> dict[str, Any]:
     return {"code": code, "message": fault.message}
 
 
-def interrupted(message: str = "The response was interrupted before it was complete.") -> dict[str, Any]:
-    """The `error` of a background response whose process ended."""
-    return {"code": "server_error", "message": message}
-
-
 # -- items and parts --------------------------------------------------------------------------------------------
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from gateway.api import ApiKey, BaseUrl
-
-from .quirks import TABLE
+from gateway.api import ApiKey, BaseUrl, later
 
 ANTHROPIC = "https://api.anthropic.com"
 """Anthropic's own server, which always asks for a key."""
+
+_check: Callable[[dict[str, Any]], dict[str, Any]] = later("tollgate_anthropic.quirks:TABLE.check")
+
+
+def _checked(quirks: dict[str, Any]) -> dict[str, Any]:
+    return _check(quirks)
 
 
 class Settings(BaseModel):
@@ -33,7 +38,7 @@ class Settings(BaseModel):
     beta: tuple[str, ...] = ()
     on_disconnect: Literal["cancel", "drain"] = "cancel"
     default_max_tokens: int = Field(4096, ge=1)
-    quirks: Annotated[dict[str, Any], AfterValidator(TABLE.check)] = {}
+    quirks: Annotated[dict[str, Any], AfterValidator(_checked)] = {}
 
     @field_validator("base_url")
     @classmethod

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, field_validator
 
 from gateway.api import (
     PLAIN_READERS,
@@ -27,38 +26,13 @@ from gateway.api import (
     write_form,
 )
 from tollgate_echo.answer import read_request
-from tollgate_echo.directives import parse_duration
 from tollgate_echo.limits import report_limits
 from tollgate_echo.plain import CREATED_HEADER, ROOT, SECONDS_HEADER
 from tollgate_echo.script import Timing
+from tollgate_echo.settings import EchoSettings
 from tollgate_echo.shelf import BATCHES, FILES
 from tollgate_echo.tokens import count_prompt
 from tollgate_echo.transport import URL, URLS_OF_BATCHES, EchoTransport
-
-
-class EchoSettings(BaseModel):
-    """Settings of one instance.
-
-    pace: time between tokens, delay: time before the first byte (numbers are seconds, texts such as `20ms`).
-    directives: whether requests may steer the model (`README.md`); switch off where strangers may call it.
-    on_disconnect: `cancel` or `drain` (see `gateway.profile.Profile`).
-    folder: where files and batches are kept, "" for a folder of this user's among the temporary ones of the machine.
-    batch_delay: time until a batch is done.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-    pace: float = 0.0
-    delay: float = 0.0
-    directives: bool = True
-    on_disconnect: Literal["cancel", "drain"] = "cancel"
-    folder: str = ""
-    batch_delay: float = 0.0
-
-    @field_validator("pace", "delay", "batch_delay", mode="before")
-    @classmethod
-    def _check_duration(cls, value: object) -> float:
-        return parse_duration(value)
 
 
 class EchoProvider:

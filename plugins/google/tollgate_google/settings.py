@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from .quirks import TABLE
+from gateway.api import later
 
 GOOGLE = "https://generativelanguage.googleapis.com"
 """Google's own server, which always asks for a key."""
+
+_check: Callable[[dict[str, Any]], dict[str, Any]] = later("tollgate_google.quirks:TABLE.check")
+
+
+def _checked(quirks: dict[str, Any]) -> dict[str, Any]:
+    return _check(quirks)
 
 
 class Settings(BaseModel):
@@ -33,7 +40,7 @@ class Settings(BaseModel):
     on_disconnect: Literal["cancel", "drain"] = "cancel"
     safety_settings: dict[str, str] = {}
     include_thoughts: bool = False
-    quirks: Annotated[dict[str, Any], AfterValidator(TABLE.check)] = {}
+    quirks: Annotated[dict[str, Any], AfterValidator(_checked)] = {}
 
     @field_validator("api_key")
     @classmethod

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, field_validator
 
-from gateway.api import ApiKey, BaseUrl
-
-from .quirks import TABLE
+from gateway.api import ApiKey, BaseUrl, later
 
 MISTRAL = "https://api.mistral.ai/v1"
 _HOST = "mistral.ai"
+
+_check: Callable[[dict[str, Any]], dict[str, Any]] = later("tollgate_mistral.quirks:TABLE.check")
+
+
+def _checked(quirks: dict[str, Any]) -> dict[str, Any]:
+    return _check(quirks)
 
 
 class Settings(BaseModel):
@@ -29,7 +34,7 @@ class Settings(BaseModel):
     api_key: ApiKey = SecretStr("")
     base_url: BaseUrl = MISTRAL
     on_disconnect: Literal["cancel", "drain"] = "cancel"
-    quirks: Annotated[dict[str, Any], AfterValidator(TABLE.check)] = {}
+    quirks: Annotated[dict[str, Any], AfterValidator(_checked)] = {}
 
     @field_validator("base_url")
     @classmethod

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, field_validator
 
-from gateway.api import ApiKey, BaseUrl
-
-from .quirks import TABLE
+from gateway.api import ApiKey, BaseUrl, later
 
 MOONSHOT = "https://api.moonshot.ai/v1"
 _HOSTS = ("moonshot.ai", "moonshot.cn", "kimi.com")
+
+_check: Callable[[dict[str, Any]], dict[str, Any]] = later("tollgate_moonshot.quirks:TABLE.check")
+
+
+def _checked(quirks: dict[str, Any]) -> dict[str, Any]:
+    return _check(quirks)
 
 
 class Settings(BaseModel):
@@ -28,7 +33,7 @@ class Settings(BaseModel):
     api_key: ApiKey = SecretStr("")
     base_url: BaseUrl = MOONSHOT
     on_disconnect: Literal["cancel", "drain"] = "cancel"
-    quirks: Annotated[dict[str, Any], AfterValidator(TABLE.check)] = {}
+    quirks: Annotated[dict[str, Any], AfterValidator(_checked)] = {}
 
     @field_validator("base_url")
     @classmethod

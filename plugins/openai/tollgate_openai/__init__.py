@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from gateway.api import ProviderKind, hookimpl
-from tollgate_openai.provider import OpenAIProvider
+from gateway.api import ProviderKind, hookimpl, later, named_in
 from tollgate_openai.settings import OpenAISettings, why_not_ready
 
+if TYPE_CHECKING:
+    from tollgate_openai.provider import OpenAIProvider
+
 __all__ = ["OpenAIProvider", "OpenAISettings", "register_providers"]
+
+__getattr__ = named_in(__name__, {".provider": "OpenAIProvider"})
+
+_create: Callable[[str, OpenAISettings], OpenAIProvider] = later("tollgate_openai.provider:OpenAIProvider")
 
 
 @hookimpl
@@ -18,7 +25,7 @@ def register_providers(register: Callable[[ProviderKind], None]) -> None:
         ProviderKind(
             "openai",
             OpenAISettings,
-            OpenAIProvider,
+            _create,
             why_not_ready,
             price_source=lambda settings: settings.base_url,
         )

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, get_args
 
 from gateway.api import (
     COMPLETIONS,
-    PLAIN_READERS,
     Attempt,
     Call,
     ChatReader,
-    CompactionReader,
-    CompletionsReader,
     Dialect,
     Fault,
     GatewayFault,
     ListedModel,
     Profile,
-    ResponsesReader,
     Target,
     Transport,
     UpstreamReply,
@@ -31,6 +27,7 @@ from gateway.api import (
     get_request,
     has_uploads,
     json_request,
+    later,
     listed_models,
     post_request,
     redact_fault,
@@ -45,6 +42,15 @@ from tollgate_openai.request import chat_body
 from tollgate_openai.responses import responses_body
 from tollgate_openai.settings import OpenAISettings
 from tollgate_openai.tokens import ImageCost, cap, image_cost, weights
+
+MakeReader = Callable[[Call, Sequence[str]], ChatReader]
+"""A reader's class: out of the call, and the secrets to keep out of its faults."""
+
+# Nearly all calls are chats.
+_responses_reader: MakeReader = later("gateway.api:ResponsesReader")
+_compaction_reader: MakeReader = later("gateway.api:CompactionReader")
+_completions_reader: MakeReader = later("gateway.api:CompletionsReader")
+_plain_reader: Callable[[str], MakeReader] = later("gateway.api:PLAIN_READERS.__getitem__")
 
 _SPEAKS: Mapping[str, frozenset[Dialect]] = MappingProxyType(
     {
@@ -134,13 +140,13 @@ class OpenAIProvider:
 
     def prepare_responses(self, call: Call, target: Target) -> Attempt:
         """A response."""
-        return self._attempt(call, self._responses_url, self._responses_body(call, target), ResponsesReader)
+        return self._attempt(call, self._responses_url, self._responses_body(call, target), _responses_reader)
 
     def prepare_compaction(self, call: Call, target: Target) -> Attempt:
         """A conversation made shorter. How long it gets is the provider's to say."""
         body = self._responses_body(call, target)
         body.pop("max_output_tokens", None)
-        return self._attempt(call, self._responses_url + "/compact", body, CompactionReader)
+        return self._attempt(call, self._responses_url + "/compact", body, _compaction_reader)
 
     def _responses_body(self, call: Call, target: Target) -> dict[str, Any]:
         check_members(call.body, target)
@@ -150,11 +156,11 @@ class OpenAIProvider:
         """Texts to go on from, in OpenAI's older words."""
         check_members(call.body, target)
         body = completions_body(call, target.upstream, self.quirks.of(target))
-        return self._attempt(call, self._completions_url, body, CompletionsReader)
+        return self._attempt(call, self._completions_url, body, _completions_reader)
 
     def prepare_plain(self, call: Call, target: Target) -> Attempt:
         """A call that is no conversation."""
-        url, reader = self._settings.base_url + PATHS[call.operation], PLAIN_READERS[call.operation]
+        url, reader = self._settings.base_url + PATHS[call.operation], _plain_reader(call.operation)
         body = plain_body(call, target.upstream, official=self._official)
         if not has_uploads(body):
             return self._attempt(call, url, body, reader)
@@ -162,7 +168,7 @@ class OpenAIProvider:
         request = post_request(url, data, content_type, self._headers, stream=call.stream, accept=_accepted(call))
         return Attempt(request, reader(call, self._secrets))
 
-    def _attempt(self, call: Call, url: str, body: dict[str, Any], reader: type[ChatReader]) -> Attempt:
+    def _attempt(self, call: Call, url: str, body: dict[str, Any], reader: MakeReader) -> Attempt:
         request = json_request(url, body, self._headers, stream=call.stream, accept=_accepted(call))
         return Attempt(request, reader(call, self._secrets))
 

@@ -8,8 +8,8 @@ from decimal import Decimal
 
 import pytest
 from tollgate_postgres.engine import connect
-from tollgate_postgres.kind import open_stores
 from tollgate_postgres.lanes import Lane
+from tollgate_postgres.opened import open_stores
 
 from gateway.api import Usage
 from gateway.api.stores import HoldRequest, StoresSettings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tollgate_postgres.kind import open_stores
+from tollgate_postgres.opened import open_stores
 
 from gateway.api.stores import StoresSettings
 from gateway.testing.stores_contract import Clock, StoresContract

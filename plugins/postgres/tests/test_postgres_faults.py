@@ -13,7 +13,7 @@ import asyncpg
 import orjson
 import pytest
 from tollgate_postgres.engine import ANSWER_WITHIN
-from tollgate_postgres.kind import open_stores
+from tollgate_postgres.opened import open_stores
 
 from gateway.api import GatewayFault, Usage
 from gateway.api.stores import HoldRequest, KeySettings, StoresSettings, UsageRow

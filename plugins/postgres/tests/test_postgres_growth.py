@@ -6,7 +6,7 @@ import asyncio
 from decimal import Decimal
 
 import asyncpg
-from tollgate_postgres.kind import open_stores
+from tollgate_postgres.opened import open_stores
 
 from gateway.api import Usage
 from gateway.api.stores import HoldRequest, KeySettings, StoredResponse, StoresSettings, UsageRow

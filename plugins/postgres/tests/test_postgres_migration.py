@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncpg
 import pytest
-from tollgate_postgres.kind import PostgresKind, open_stores
+from tollgate_postgres.kind import PostgresKind
+from tollgate_postgres.opened import open_stores
 from tollgate_postgres.schema import VERSION, contract, migrate, plan, read_scripts
 
 from gateway.api import GatewayFault

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import asyncpg
 import pytest
-from tollgate_postgres.kind import open_stores
+from tollgate_postgres.opened import open_stores
 from tollgate_postgres.transfer import READ
 
 from gateway.api import Usage

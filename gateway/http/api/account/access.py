@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
-
 from gateway.errors import Refusal
+from gateway.http import web
 from gateway.http.api.form import find_caller
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.sessions import SignedIn

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from aiohttp import web
-
 from gateway.budgets import account_budget, key_budget
+from gateway.http import web
 from gateway.http.api.account.access import find_account
 from gateway.http.api.account.keys import state
 from gateway.http.server.request_context import RequestContext

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from aiohttp import web
-
 from gateway.budgets import period_of
 from gateway.errors import CallerFault
+from gateway.http import web
 from gateway.http.api import admin_forms as forms
 from gateway.http.api.account.access import find_member
 from gateway.http.api.account.signing_in import note

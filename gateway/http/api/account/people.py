@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiohttp import web
-
 from gateway.errors import CallerFault
+from gateway.http import web
 from gateway.http.api.account import signing_in
 from gateway.http.api.account.access import find_account, find_member
 from gateway.http.api.account.signing_in import Opened, note

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from aiohttp import web
 
 from gateway.errors import CallerFault, too_fast
+from gateway.http import web
 from gateway.http.api.account.access import find_account
 from gateway.http.api.fields import check_parameters, page_number
 from gateway.http.api.usage import stored_key

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from aiohttp import web
-
+from gateway.http import web
 from gateway.http.api.account.access import find_account
 from gateway.http.api.account.requests import lines
 from gateway.http.api.usage import storage_of, usage_of

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 import orjson
-from aiohttp import web
 
 from gateway.erasing import Erasure, erase_account
 from gateway.errors import CallerFault
+from gateway.http import web
 from gateway.http.api import admin_forms as forms
 from gateway.http.api.account.requests import view
 from gateway.http.api.admin.access import Admin, found

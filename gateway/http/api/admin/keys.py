@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from aiohttp import web
-
+from gateway.http import web
 from gateway.http.api import admin_forms as forms
 from gateway.http.api.admin.access import Admin, found
 from gateway.http.api.admin.people import account_of

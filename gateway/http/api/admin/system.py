@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from aiohttp import web
-
 from gateway.config.shown import shown
 from gateway.generation import Runtime
+from gateway.http import web
 from gateway.http.api.admin.access import Admin
 from gateway.http.api.admin.people import MOST_ROWS
 from gateway.http.api.fields import page_number
