@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import orjson
@@ -15,7 +15,6 @@ from gateway.profile import COMPLETIONS, Dialect
 from gateway.provider import UpstreamReply
 from gateway.readers import ChatReader
 from gateway.runner.bill import add_counts, measure_whole
-from gateway.values import dataclass
 from gateway.wire.batches import BatchResult, ResultLines, read_result
 
 _READERS: Mapping[str, Callable[[Call], ChatReader]] = MappingProxyType(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -12,7 +12,6 @@ import orjson
 from gateway.call import Target
 from gateway.profile import Dialect
 from gateway.stores import KeptObject
-from gateway.values import dataclass
 from gateway.wire.lenient import dict_of, dicts_of
 from gateway.wire.spend_tags import Tags
 

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, cast
 from urllib.parse import quote
@@ -44,7 +44,6 @@ from gateway.provider_files import FILE, Cleared, ProviderFiles, told_by
 from gateway.stores import HoldRequest, KeptObject, UsageRow
 from gateway.stores.checks import erased_name
 from gateway.stores.refusals import too_poor
-from gateway.values import dataclass
 from gateway.wire.batches import FINAL
 from gateway.wire.lenient import dict_of, text_of
 from gateway.wire.multipart import Upload

@@ -18,6 +18,7 @@ import hmac
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -28,7 +29,6 @@ from gateway.fetch import FetchProblem
 from gateway.fetch.post import GuardedPost
 from gateway.fetch.urls import UrlProblem, parse_url
 from gateway.stores import Stores
-from gateway.values import dataclass
 
 LOOK_EVERY = 5.0
 """Seconds between two looks at what was used."""

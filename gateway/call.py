@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from typing import Any, Literal, NoReturn
 
@@ -20,7 +20,6 @@ from gateway.price import Usage as Usage
 from gateway.profile import PLAIN, Dialect, Profile
 from gateway.records import AttemptRecord, ToolRecord
 from gateway.text_filter import MakeFilter
-from gateway.values import dataclass
 from gateway.wire.dropped import DroppedParams
 from gateway.wire.lenient import matches_any
 from gateway.wire.spend_tags import Tags

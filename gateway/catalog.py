@@ -6,7 +6,7 @@ Built once per configuration; a look-up is one dict access.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -18,7 +18,6 @@ from gateway.errors import CallerFault, Fault, GatewayFault, UpstreamFault
 from gateway.operations import OPERATIONS
 from gateway.profile import Profile
 from gateway.provider import Provider
-from gateway.values import dataclass
 
 _LONGEST_GUESS = 64
 _LONGEST_SHOWN = 100

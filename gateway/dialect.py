@@ -8,13 +8,13 @@ Responses API another; plugins add others with `Router.add_dialect`. Dialects ar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.call import Call
 from gateway.errors import CallerFault, Fault
 from gateway.profile import Dialect
 from gateway.provider import Answer, StreamItem
-from gateway.values import dataclass
 from gateway.wire.chat.encoder import ChatRelay
 from gateway.wire.chat.request import validate_chat
 from gateway.wire.chat.spellings import restate

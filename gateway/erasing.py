@@ -3,13 +3,12 @@ is erased here."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from gateway.batches import Batches
 from gateway.provider_files import Cleared, ProviderFiles
 from gateway.stores import Account, Stores
-from gateway.values import dataclass
 
 
 @dataclass(slots=True, frozen=True)

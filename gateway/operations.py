@@ -4,6 +4,7 @@ providers that do it; nothing in between asks which it is."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ from gateway.call import Target
 from gateway.deferred import LateModule
 from gateway.profile import COMPLETIONS, Profile
 from gateway.provider import Provider
-from gateway.values import dataclass
 from gateway.wire.multipart import Upload
 from gateway.wire.tokens import any_bytes, estimate_input_tokens
 

@@ -13,11 +13,10 @@ Amounts are integers in the currency's minor unit (cents). Times are unix second
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from gateway.provider import UpstreamReply, UpstreamRequest
-from gateway.values import dataclass
 
 MAX_AMOUNT = 10**12
 """The largest amount in minor units that is believed of anybody."""

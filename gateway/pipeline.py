@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
@@ -17,7 +18,6 @@ from gateway.errors import Fault, GatewayFault, Refusal
 from gateway.explanation import ExplainedStep, Explanation
 from gateway.operations import OPERATIONS
 from gateway.pluginload import Plugins, arguments_of
-from gateway.values import dataclass
 
 Step = Callable[..., Awaitable[Any]]
 Watcher = Callable[[Call, Mapping[str, Any]], None]

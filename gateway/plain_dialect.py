@@ -7,7 +7,7 @@ line where the routes are built.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -17,7 +17,6 @@ from gateway.dialect import EVENT_STREAM, InboundCall, RawAnswer, Relay, Watch, 
 from gateway.errors import Fault
 from gateway.profile import Dialect
 from gateway.provider import Answer, StreamItem
-from gateway.values import dataclass
 from gateway.wire.errors.render import error_bytes
 from gateway.wire.lenient import dict_of
 from gateway.wire.sse import encode_event

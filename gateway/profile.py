@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
-from gateway.values import dataclass
 from gateway.wire.tool_names import COMMON_NAMES
 
 Dialect = str

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gateway.call import Call, Target
 from gateway.errors import Fault
 from gateway.profile import Dialect, Profile
-from gateway.values import dataclass
 from gateway.wire.event_decoder import StreamItem as StreamItem
 from gateway.wire.tokens import estimate_tokens
 

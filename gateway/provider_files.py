@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 from urllib.parse import quote
 
@@ -25,7 +25,6 @@ from gateway.storage import StorageQuota
 from gateway.stores import KeptObject, ObjectKind
 from gateway.upstream.body_stream import BodyStream
 from gateway.upstream.exchanges import Exchanges
-from gateway.values import dataclass
 from gateway.wire.kept_ids import KeptId
 from gateway.wire.multipart import Upload, write_form
 

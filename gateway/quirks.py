@@ -12,7 +12,7 @@ self.quirks.of(target).efforts                       # for a request
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -20,7 +20,6 @@ from pydantic import ConfigDict, TypeAdapter
 
 from gateway.call import Target
 from gateway.errors import GatewayFault
-from gateway.values import dataclass
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """Reasoning efforts from least to most: OpenAI's words, and `max`, which other providers have above them."""

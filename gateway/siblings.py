@@ -18,12 +18,10 @@ import asyncio
 import itertools
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
-
-from gateway.values import dataclass
 
 Give = Callable[..., Any]
 Hear = Callable[[Any], None]

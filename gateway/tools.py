@@ -10,12 +10,11 @@ Amounts are USD, times seconds, sizes bytes or characters as named.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
 from gateway.provider import UpstreamReply, UpstreamRequest
-from gateway.values import dataclass
 
 ContextSize = Literal["low", "medium", "high"]
 """`search_context_size`: how much of the web a model is shown for one search."""

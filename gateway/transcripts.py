@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,7 +22,6 @@ from urllib.parse import urlsplit
 import orjson
 
 from gateway.provider import UpstreamReply, UpstreamRequest
-from gateway.values import dataclass
 
 _SHOWN_HEADERS = re.compile(r"content-type|accept|retry-after|date|[a-z0-9-]+-(?:version|beta)")
 """Headers that are kept; others may tell whose account it is."""

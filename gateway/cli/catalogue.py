@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,7 +22,6 @@ from gateway.cli.common import add_config, add_json, blueprint_of, print_json
 from gateway.cli.pricelist import Amounts, Listed, PriceList, Tiers, edition, price_text, read_list
 from gateway.config import ModelEntry, ModelSettings, PriceSettings
 from gateway.errors import GatewayFault
-from gateway.values import dataclass
 
 # What can be a model's name; the list also has beginnings of names, which end with a dash.
 _ID = re.compile(r"[A-Za-z0-9._:@+~-]+(/[A-Za-z0-9._:@+~-]+)*(?<!-)")

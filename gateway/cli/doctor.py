@@ -12,7 +12,7 @@ import socket
 import stat
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +27,6 @@ from gateway.errors import ConfigFault, Fault
 from gateway.pluginload import check_late
 from gateway.server_secret import FILE_NAME, has_secret, server_secret
 from gateway.stores import StoresSettings
-from gateway.values import dataclass
 
 _SCARCE, _FULL = 2 * 1024**3, 200 * 1024**2
 _FILES = 4096

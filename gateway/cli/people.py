@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
@@ -38,7 +38,6 @@ from gateway.storage import StorageQuota
 from gateway.stores import MAX_CREDITS, Link, NewLink, Stores
 from gateway.upstream.exchanges import Exchanges
 from gateway.upstream.transports import make_transport
-from gateway.values import dataclass
 
 _HOUR, _DAY = 3600, 86_400
 

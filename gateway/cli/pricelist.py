@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +19,6 @@ from types import MappingProxyType
 from typing import Any
 
 from gateway.errors import GatewayFault
-from gateway.values import dataclass
 
 PACKAGE = "genai-prices"
 Amounts = Mapping[str, Decimal | Mapping[str, Decimal]]

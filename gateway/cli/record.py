@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from gateway.errors import Fault, GatewayFault
 from gateway.runner.replaying import read_again
 from gateway.transcripts import Transcript, load_transcript, load_transcripts
 from gateway.upstream.translation import speak
-from gateway.values import dataclass
 from gateway.wire.lenient import dict_of
 
 

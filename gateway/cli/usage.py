@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +15,6 @@ from gateway.errors import CallerFault
 from gateway.http.api.account.requests import lines
 from gateway.http.api.usage import NO_KEY, usage_of
 from gateway.stores import OTHER_COUNTS, Account, Stores
-from gateway.values import dataclass
 
 _SUMS = ("credits", "tokens", "requests")
 _PARTS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-
-from gateway.values import dataclass
 
 # `$${` is an escaped `${`; a `${` that the middle alternative does not close is reported.
 _TOKEN = re.compile(r"\$\$\{|\$\{([^}]*)\}|\$\{")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -37,7 +37,6 @@ from gateway.config.state_sections import (
     UsageSettings,
 )
 from gateway.config.tool_sections import McpServerSettings, SearchSettings, ToolSettings
-from gateway.values import dataclass
 
 _FIXED = MappingProxyType({"server": ("host", "port", "workers"), "database": ("url",), "counters": ("url", "away")})
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-
-from gateway.values import dataclass
 
 MAX_DEPTH = 64
 """How deep sections and lists may be nested; PyYAML's own loaders fail with a RecursionError or worse far below

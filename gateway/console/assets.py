@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.console.answers import etag_of, pack, send
 from gateway.errors import CallerFault
 from gateway.http import web
 from gateway.http.server.request_context import RequestContext
-from gateway.values import dataclass
 
 FOLDER = Path(__file__).parent / "static"
 KINDS = {

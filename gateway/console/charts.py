@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from gateway.console.words import tokens
-from gateway.values import dataclass
 
 WIDTH = 720
 HEIGHT = 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
@@ -12,7 +13,6 @@ import orjson
 from gateway.console.answers import pack
 from gateway.console.highlight import Highlighter
 from gateway.console.markdown import Markdown, Section, Written
-from gateway.values import dataclass
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _LINK = re.compile(r"\[([^\]]+)\]\(([\w-]+)\.md\)")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from gateway.console.highlight import Highlighter, mark_choice
-from gateway.values import dataclass
 
 if TYPE_CHECKING:
     from markdown_it.token import Token

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -16,7 +16,6 @@ from gateway.generation import Runtime
 from gateway.http import web
 from gateway.http.routes import Routes
 from gateway.http.server.request_context import RequestContext
-from gateway.values import dataclass
 
 Needs = Literal["account", "admin"] | None
 """Whom a page is for: anybody, the signed in, administrators."""

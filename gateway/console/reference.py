@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
-
-from gateway.values import dataclass
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 _DEEPEST = 3

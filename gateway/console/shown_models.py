@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from gateway.catalog import NOT_OF_TEXT, Catalog
-from gateway.values import dataclass
 
 _MILLION = 10**6
 PRICES = (

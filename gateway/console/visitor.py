@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.http.server.request_context import RequestContext
 from gateway.http.server.sessions import SignedIn, find_signed_in
-from gateway.values import dataclass
 
 
 class Visitor(Protocol):

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from dataclasses import dataclass
 
 from gateway.config import FetchSettings
 from gateway.errors import CallerFault, GatewayFault
 from gateway.fetch.download import Allowance, Answer, Download, FetchProblem, failed
 from gateway.fetch.guard import Guard, Resolve
 from gateway.fetch.urls import MediaUrl, UrlProblem, follow, parse_url
-from gateway.values import dataclass
 from gateway.wire.validators import printable
 
 

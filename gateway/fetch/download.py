@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 import httptools
 
 from gateway.fetch.sniff import ENOUGH, media_type
-from gateway.values import dataclass
 
 MAX_HEAD = 64 << 10
 """Bytes of an answer's head."""

@@ -7,10 +7,9 @@ what a URL means, it is refused, because a second reader would see another host.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import quote, urljoin
-
-from gateway.values import dataclass
 
 MAX_URL = 8192
 """Characters of a URL at most."""

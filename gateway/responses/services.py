@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from gateway.aside import Aside
 from gateway.config import ResponsesSettings
@@ -13,7 +14,6 @@ from gateway.responses.sealer import Sealer
 from gateway.servertools.toolbox import Toolbox
 from gateway.storage import StorageQuota
 from gateway.stores import Conversations, Responses
-from gateway.values import dataclass
 
 
 @dataclass(slots=True, frozen=True)

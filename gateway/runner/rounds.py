@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from gateway.aside import Aside
@@ -34,7 +34,6 @@ from gateway.runner.ground import Ground
 from gateway.upstream.attempts import Dispatcher, MakeRelay
 from gateway.upstream.metering import StreamMeter
 from gateway.upstream.stream_pump import StreamPump
-from gateway.values import dataclass
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ because the request is one."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.call import Call, Target
@@ -12,7 +12,6 @@ from gateway.errors import CallerFault
 from gateway.profile import WebSearch
 from gateway.servertools.offer import ToolPlan, is_hosted, is_search, make_plan, names_of
 from gateway.servertools.toolbox import Toolbox
-from gateway.values import dataclass
 from gateway.wire.lenient import text_of
 
 Json = dict[str, Any]

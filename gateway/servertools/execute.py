@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +20,6 @@ from gateway.servertools.mcp.spec import McpFault
 from gateway.servertools.offer import Hosted, ToolPlan
 from gateway.servertools.toolbox import Toolbox
 from gateway.tools import Net, SearchQuery, Source, ToolFault, ToolResult
-from gateway.values import dataclass
 from gateway.wire.exact_json import load_exact
 
 Json = dict[str, Any]

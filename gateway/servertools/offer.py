@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, NoReturn, cast
 
@@ -21,7 +21,6 @@ from gateway.servertools.mcp.spec import ServerSpec, remote_server
 from gateway.servertools.toolbox import Toolbox
 from gateway.servertools.websearch import NOT_CONFIGURED
 from gateway.tools import ContextSize, SearchQuery, ServerTool
-from gateway.values import dataclass
 from gateway.wire.bridge.tools import function_name
 from gateway.wire.lenient import dict_of, dicts_of, text_of
 

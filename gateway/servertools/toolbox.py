@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from inspect import iscoroutinefunction
 
@@ -18,7 +18,6 @@ from gateway.servertools.mcp.spec import ServerSpec, own_server
 from gateway.servertools.net import Exchange, ToolNet
 from gateway.servertools.websearch import Service, WebSearch
 from gateway.tools import PageReader, SearchBackend, SearchKind, ServerTool
-from gateway.values import dataclass
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", re.ASCII)
 

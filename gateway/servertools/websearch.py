@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from gateway.config import SearchSettings
 from gateway.errors import Fault
@@ -20,7 +20,6 @@ from gateway.tools import (
     SearchResult,
     ToolFault,
 )
-from gateway.values import dataclass
 
 NOT_CONFIGURED = (
     "this gateway has no search service for this model; its operator can configure one under `search.backends`"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
-
-from gateway.values import dataclass
 
 
 @dataclass(slots=True, frozen=True)

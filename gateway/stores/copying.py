@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from gateway.errors import GatewayFault
 from gateway.stores.kind import Stores
 from gateway.stores.transfer import TABLES, Row, Snapshot
-from gateway.values import dataclass
 
 
 @dataclass(slots=True, frozen=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.errors import GatewayFault
-from gateway.values import dataclass
 
 
 @dataclass(slots=True)

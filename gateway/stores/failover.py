@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.stores.kind import Stores
-from gateway.values import dataclass
 
 
 @dataclass(slots=True, frozen=True)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal, Protocol
-
-from gateway.values import dataclass
 
 ClaimState = Literal["ours", "running", "answered", "too_large", "conflict"]
 

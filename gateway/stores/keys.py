@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.call import Caller
-from gateway.values import dataclass
 
 
 @dataclass(slots=True, frozen=True)

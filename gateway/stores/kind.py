@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.stores.accounts import Accounts
@@ -25,7 +25,6 @@ from gateway.stores.sessions import Sessions
 from gateway.stores.topups import TopUps
 from gateway.stores.transfer import Snapshot
 from gateway.stores.usage import UsageLog
-from gateway.values import dataclass
 
 if TYPE_CHECKING:
     from typing import Self

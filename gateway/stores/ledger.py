@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, Protocol
 
 from gateway.call import Basis, Usage
-from gateway.values import dataclass
 from gateway.wire.spend_tags import Tags
 
 MAX_CREDITS = 2**53

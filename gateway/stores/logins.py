@@ -6,11 +6,10 @@ one of them, or neither.
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from gateway.stores.accounts import Account
-from gateway.values import dataclass
 
 LinkPurpose = Literal["invitation", "sign_in", "password"]
 """What a link is good for: a new account; one sign-in to an account; a new password for an account."""

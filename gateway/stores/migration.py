@@ -8,9 +8,8 @@ makes them, and not while such a gateway lives.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
-
-from gateway.values import dataclass
 
 
 @dataclass(slots=True, frozen=True)

@@ -8,13 +8,13 @@ So replays change nothing and the order of arrival does not matter.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from gateway.errors import Refusal
 from gateway.payments import MAX_AMOUNT, CheckoutState, Part, PaymentEvent
 from gateway.stores.ledger import MAX_CREDITS
 from gateway.stores.topups import TopUp
-from gateway.values import dataclass
 
 _LONGEST_TEXT = 200
 _STEPS: Mapping[str, int] = MappingProxyType({"pending": 0, "processing": 1, "failed": 2, "expired": 2})

@@ -8,9 +8,8 @@ any more, and what it still ends was ended already, or is charged late without i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
-
-from gateway.values import dataclass
 
 
 @dataclass(slots=True, frozen=True)

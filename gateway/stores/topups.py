@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from gateway.payments import CheckoutState, PaymentEvent
-from gateway.values import dataclass
 
 TopUpStatus = Literal[CheckoutState, "paid", "partial", "refunded", "partially_refunded"]
 

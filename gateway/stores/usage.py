@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Protocol
 
 from gateway.call import Basis, Usage
 from gateway.stores.ledger import MAX_CREDITS
-from gateway.values import dataclass
 from gateway.wire.spend_tags import Tags
 
 MOST_TAG_VALUES = 1000

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from gateway.errors import Fault, UpstreamFault
-from gateway.values import dataclass
 
 State = Literal["closed", "cooling", "half_open"]
 

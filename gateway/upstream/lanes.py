@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from gateway.call import Call, Target
@@ -13,7 +14,6 @@ from gateway.provider import Provider
 from gateway.records import AttemptRecord
 from gateway.upstream.health import Circuit, CircuitName, HealthBook, blames_endpoint, blames_target
 from gateway.upstream.timeouts import Limits
-from gateway.values import dataclass
 
 Choice = Literal["least_busy", "weighted"]
 Observe = Callable[[Call, AttemptRecord], None]

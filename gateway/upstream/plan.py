@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import dataclass
 
 from gateway.call import Call, Target
 from gateway.errors import UpstreamFault
 from gateway.fetch import CallMedia
 from gateway.upstream.lanes import Lane, Lanes
 from gateway.upstream.timeouts import Limits
-from gateway.values import dataclass
 
 # They have cost the caller their whole time already; the same again would cost it once more.
 _TOOK_ITS_TIME = frozenset({"upstream_first_byte_timeout", "upstream_connect_timeout", "upstream_total_timeout"})

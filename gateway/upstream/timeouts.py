@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from gateway.errors import UpstreamFault
-from gateway.values import dataclass
 
 
 @dataclass(slots=True, frozen=True)

@@ -6,9 +6,8 @@ Source: JSON Schema 2020-12, which OpenAPI 3.1 uses as it is.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
-
-from gateway.values import dataclass
 
 Tree = Mapping[str, Any]
 """A JSON Schema in which any subschema may be a `Component`."""

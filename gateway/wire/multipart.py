@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 import orjson
 
 from gateway.errors import CallerFault
-from gateway.values import dataclass
 from gateway.wire.validators import Check, Validator, printable, refuse
 
 FORM = "multipart/form-data"

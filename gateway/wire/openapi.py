@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from gateway.values import dataclass
 from gateway.wire.json_schema import Component, Tree, components_of, referred
 from gateway.wire.multipart import FORM
 

@@ -10,9 +10,9 @@ only be white space, so nothing that providers send is changed by that.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from gateway.errors import UpstreamFault
-from gateway.values import dataclass
 
 MAX_EVENT = 256 * 1024 * 1024
 """Cap of one event in bytes, a reader's last line of defence: answers with inline images reach several megabytes.

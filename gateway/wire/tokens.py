@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import orjson
 
-from gateway.values import dataclass
 from gateway.wire.text_tokens import WrittenTokens, texts_of
 
 

@@ -7,9 +7,8 @@ numbers, so nonsense is treated as absent and reported by `UsageNumbers.sane`, n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
-
-from gateway.values import dataclass
 
 MOST_TOKENS = 2**40
 """Counts above this are nonsense: it is a million times the largest context there is."""

@@ -8,7 +8,7 @@ something say what (`Call.explanation`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -25,7 +25,6 @@ from gateway.http.server.request_context import NOT_FOR_PLUGINS, CallServer, Req
 from gateway.http.server.router import Handler
 from gateway.runner.lifecycle import CallRunner
 from gateway.servertools.offer import ToolPlan
-from gateway.values import dataclass
 
 _MEMBERS = ("path", "body", "headers")
 _LIMIT, _WINDOW = 60, 60.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import orjson
@@ -28,7 +28,6 @@ from gateway.logs import BodyCopy
 from gateway.provider import Provider, UpstreamReply, UpstreamRequest
 from gateway.runner.lifecycle import CallRunner
 from gateway.runtime import Gateway
-from gateway.values import dataclass
 from gateway.wire.dropped import LONGEST_TEXT
 from gateway.wire.errors.render import error_bytes, fault_headers
 from gateway.wire.json_body import parse_json

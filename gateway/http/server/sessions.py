@@ -12,7 +12,7 @@ import base64
 import hashlib
 import hmac
 import ipaddress
-from dataclasses import field
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from gateway.call import Caller
@@ -21,7 +21,6 @@ from gateway.errors import Refusal
 from gateway.http import web
 from gateway.http.server.request_reading import is_own_origin, own_address
 from gateway.stores import Account, Session, Stores
-from gateway.values import dataclass
 
 CSRF_HEADER = "X-CSRF-Token"
 CONNECT = "connect"

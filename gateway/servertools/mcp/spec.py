@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Literal
 
 from gateway.config import AllowedHost, FetchSettings, McpServerSettings
 from gateway.fetch.urls import UrlProblem, parse_url
 from gateway.tools import ToolFault
-from gateway.values import dataclass
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _OURS = frozenset(

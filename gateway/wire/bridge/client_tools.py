@@ -15,12 +15,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
-from gateway.values import dataclass
 from gateway.wire.bridge.shell_tools import KNOWN_TOOLS, NAMES_OF_CALLS, NAMES_OF_OUTPUTS, function_of
 from gateway.wire.exact_json import load_exact
 from gateway.wire.lenient import nests_deeper

@@ -7,11 +7,10 @@ Each request parameter has its row below: carried under the same name, renamed, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.errors import CallerFault
-from gateway.values import dataclass
 from gateway.wire.bridge.client_tools import Alias, flatten
 from gateway.wire.bridge.messages import MessageBuilder
 from gateway.wire.bridge.tools import ChatTools, tools_to_chat

@@ -12,9 +12,9 @@ done per target, right before its provider gets the body:
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from gateway.values import dataclass
 from gateway.wire.bridge.parts import text_of
 from gateway.wire.chat.activity import MEMBER, tell_activity
 

@@ -12,11 +12,11 @@ outputs), its guides "Shell" and "Apply patch".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from gateway.values import dataclass
 from gateway.wire.lenient import dict_of, dicts_of
 
 Json = dict[str, Any]

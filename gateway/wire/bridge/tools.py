@@ -11,12 +11,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
-from gateway.values import dataclass
 from gateway.wire.function_parameters import function_parameters
 from gateway.wire.validators import refuse
 

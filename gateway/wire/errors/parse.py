@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from gateway.errors import CallerFault, Fault, UpstreamFault
-from gateway.values import dataclass
 from gateway.wire.mending import load_mended
 from gateway.wire.redact import clean
 from gateway.wire.retry_after import read_retry_after, wait_in_text

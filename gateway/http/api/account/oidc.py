@@ -15,7 +15,7 @@ import hmac
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -25,7 +25,6 @@ from gateway.config import OidcSettings
 from gateway.errors import Fault, Refusal, UpstreamFault
 from gateway.http.server.request_context import RequestContext
 from gateway.provider import UpstreamRequest
-from gateway.values import dataclass
 
 if TYPE_CHECKING:
     from joserfc.jwk import KeySet

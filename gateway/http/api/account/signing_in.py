@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from gateway.errors import CallerFault, Refusal
 from gateway.http import web
@@ -19,7 +19,6 @@ from gateway.http.server.request_reading import is_own_origin, remote_address
 from gateway.http.server.sessions import SignedIn, clear_cookie, may_sign_in, session_token, set_cookie
 from gateway.passwords import check_password
 from gateway.stores import Account, Link, LinkPurpose, Login, Session, SignUp
-from gateway.values import dataclass
 
 _WINDOW = 60.0
 _TRIES_OF_ADDRESS = 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from gateway.dialect import bearer
@@ -14,7 +15,6 @@ from gateway.http.server.request_context import RequestContext
 from gateway.http.server.request_reading import remote_address
 from gateway.http.server.sessions import check_forgery, find_signed_in, session_token
 from gateway.stores import Stores
-from gateway.values import dataclass
 
 SECRET_ACTOR = "admin"
 """What the audit log calls whoever has the admin secret."""
