@@ -43,6 +43,7 @@ PLAIN = {"role": "user", "content": [{"type": "text", "text": "x", "novel": 1}, 
             "reasoning_details",
         ),
         (MARKED, PLAIN, ["cache_control"], "content[0].cache_control"),
+        (assistant(reasoning="b"), assistant(), ["reasoning"], "reasoning"),
         ({**USER, "cache_control": MARK}, USER, ["cache_control"], "cache_control"),
     ],
 )
@@ -81,7 +82,8 @@ def test_everything_else_stays() -> None:
 
 
 def test_compatible_servers_get_them_untouched() -> None:
-    messages = [MARKED, assistant(reasoning_content="b", reasoning_details=DETAILS, cache_control=MARK)]
+    own = [{"type": "reasoning.text", "text": "b"}]
+    messages = [MARKED, assistant(reasoning_content="b", reasoning_details=own, cache_control=MARK)]
     out, call = send(*messages, base_url="http://127.0.0.1:8000/v1", strict=True)
     assert out == messages
     assert call.dropped == []

@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator
 
 from gateway.api import ModelQuirks, QuirkTable
+from tollgate_openai.thoughts import Thoughts
 
 LimitKey = Literal["max_tokens", "max_completion_tokens", "either"]
 Reasons = Literal["never", "on_request", "by_default", "always"]
@@ -67,6 +68,8 @@ class Quirks(ModelQuirks):
     efforts: supported values of `reasoning_effort`; () none at all, None: whatever the caller sends.
     roles: message roles that must be renamed. stream_usage: `stream_options.include_usage` is understood.
     image_tokens: the most tokens one picture makes, None for the table in `tokens.py`.
+    thoughts: how thoughts of earlier turns are given back, see `thoughts.py`; OpenAI itself always refuses them.
+    top_k: that member is understood, which other dialects have; the chat door's own always travels on.
     """
 
     limit: LimitKey = "either"
@@ -77,6 +80,8 @@ class Quirks(ModelQuirks):
     roles: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs)] = ()
     stream_usage: bool = True
     image_tokens: int | None = None
+    thoughts: Thoughts = "as_given"
+    top_k: bool = False
 
 
 OPENAI = Quirks(efforts=())
@@ -113,6 +118,7 @@ RULES: tuple[tuple[str, Quirks], ...] = (
     (r"gpt-([6-9]|\d\d)", replace(_GPT5, reasons="always", efforts=None)),
     (r"gpt-4o(-mini)?-search", replace(OPENAI, unsupported=("temperature",))),
 )
+_THINKS_ALOUD = re.compile(r"deepseek-(v([4-9]|\d\d)|reasoner)", re.IGNORECASE)
 _COMPILED = tuple((re.compile(pattern), quirks) for pattern, quirks in RULES)
 
 
@@ -129,6 +135,8 @@ def compatible_quirks(model: str) -> Quirks:
     """What a model tolerates at a server that is not OpenAI's. Its own models stand there too (behind another gateway,
     in a cloud), under a name that may bear a prefix, and refuse `max_tokens` as they do at home."""
     name = model.rpartition("/")[2]
+    if _THINKS_ALOUD.match(name):
+        return replace(COMPATIBLE, thoughts="required")
     limit = openai_quirks(name).limit
     return replace(COMPATIBLE, limit=limit) if limit == "max_completion_tokens" else COMPATIBLE
 

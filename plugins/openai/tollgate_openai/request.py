@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.api import EFFORTS, Call, CallerFault, function_parameters, nearest_effort
 from tollgate_openai.quirks import NEUTRAL, Quirks, reasoning_is_on
+from tollgate_openai.thoughts import mend_thoughts
 
 _LIMITS: tuple[str, ...] = ("max_completion_tokens", "max_tokens")
 _ABOUT_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
@@ -28,6 +29,8 @@ def chat_body(call: Call, upstream: str, quirks: Quirks, *, official: bool) -> d
     _set_limit(body, call.max_output, quirks)
     _set_effort(body, call, quirks)
     _mend_messages(body, quirks)
+    if not official:
+        mend_thoughts(body, call, quirks.thoughts)
     _drop_no_tools(body)
     mend_tools(body, flat=official)
     refused = quirks.unsupported
