@@ -336,8 +336,9 @@ class NativeRelay:
 
     def _encoded(self, event: Json) -> bytes:
         """The event with its number: the upstream's own, unless the gateway has told more than the upstream."""
-        number = event.get("sequence_number")
-        if type(number) is not int or (number != self.number > 0):
+        told = event.get("sequence_number")
+        number: int = told if type(told) is int else -1
+        if number < 0 or (number != self.number > 0):
             self._steady.loosen()
         if self._steady.loose:
             number = event["sequence_number"] = self.number

@@ -124,7 +124,7 @@ class Steadier:
         if step == "delta":
             self._say(index)
         elif step == "done" and text and index in self._unsaid and _key(event, f"{stem}.delta") not in self._seen:
-            extra = {"logprobs": []} if stem == "response.output_text" else {}
+            extra: Json = {"logprobs": []} if stem == "response.output_text" else {}
             before.append({**_where(event), "type": f"{stem}.delta", "delta": text, **extra})
         self._note(before)
         self._saw(event)
