@@ -316,6 +316,8 @@ class NativeRelay:
                 detail=data[:500].decode("utf-8", "replace"),
             )
         kind = event["type"]
+        if self.number == 0 and kind != "error" and not kind.startswith("response."):
+            return []  # a sign of life (`ping`, `keepalive`); SDKs want the response first
         before: list[Json] = []
         item = event.get("item")
         if kind == "error":

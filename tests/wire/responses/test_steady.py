@@ -113,6 +113,15 @@ def test_a_stream_that_is_whole_passes_unread(name: str) -> None:
     assert not relay._steady.loose
 
 
+def test_signs_of_life_wait_for_the_response() -> None:
+    relay = NativeRelay(BEGUN)
+    created, *_ = recorded("text")
+    alive = b'{"type":"keepalive","sequence_number":%d}'
+    assert relay.feed(alive % 0) == b""
+    assert relay.feed(orjson.dumps({**created, "sequence_number": 1})).startswith(b"event: response.created\n")
+    assert relay.feed(alive % 2) == b"event: keepalive\ndata: " + alive % 2 + b"\n\n"
+
+
 def test_what_must_come_before_the_end_is_kept_apart_from_it() -> None:
     relay = NativeRelay(BEGUN)
     events = ODD["the last object alone"](recorded("text"))
