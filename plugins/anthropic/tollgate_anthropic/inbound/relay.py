@@ -89,7 +89,7 @@ class NativeStream:
                 self._open[_place(event)] = None
             elif kind == "content_block_stop":
                 self._open.pop(_place(event), None)
-            # Of several lines, which clients that read line by line do not put together: a line end is no part of a text.
+            # Clients that read line by line do not put several together; no line end is part of a text.
             out.append(encode_event(kind, item.replace(b"\n", b" ")))
 
     def cut(self) -> None:
