@@ -89,7 +89,7 @@ from gateway.wire.chat.activity import Activity, activity_event, activity_notes,
 from gateway.wire.chat.decoder import ChatChunkEditor, ChatStreamDecoder, read_completion
 from gateway.wire.chat.endings import failure_of, meaning_of
 from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
-from gateway.wire.chat.members import allowed_tools_of, arguments_of, output_limit_of, stops_of
+from gateway.wire.chat.members import allowed_tools_of, arguments_json, arguments_of, output_limit_of, stops_of
 from gateway.wire.chat.request import refuse_forbidden
 from gateway.wire.chat.tally import ChatTally
 from gateway.wire.code_fences import Unfence
@@ -276,6 +276,7 @@ __all__ = [
     "activity_notes",
     "allowed_tools_of",
     "allows_tool",
+    "arguments_json",
     "arguments_of",
     "as_dict",
     "as_list",
