@@ -28,6 +28,7 @@ from gateway.operations import OPERATIONS
 from gateway.profile import Dialect
 from gateway.provider import Answer, Reader, StreamDecoder, StreamItem, Tally, UpstreamReply
 from gateway.readers import measure_chat
+from gateway.upstream.restoring import RestoringReader
 from gateway.upstream.rewriting import RewritingReader
 from gateway.wire.bridge.back_reply import ChatFromResponses, chat_from_response
 from gateway.wire.bridge.back_request import responses_from_chat
@@ -69,7 +70,8 @@ class Spoken:
         names = self.names
         if names is not None:
             rewrite = _Names(reader.dialect, names)
-            reader = RewritingReader(reader, lambda: rewrite)
+            in_chat = reader.dialect == "chat"
+            reader = RestoringReader(reader, rewrite) if in_chat else RewritingReader(reader, lambda: rewrite)
         if self.back:
             reader = BackReader(reader, self.call)
         return RewritingReader(reader, FunctionsAgain) if self.functions else reader
