@@ -10,8 +10,8 @@ A plugin's own dialect is handled like `responses`: a target that speaks it gets
 
 Functions whose names the target does not take are renamed in what it is told, and have the caller's names again in what
 it says (`Profile.tool_names`). Likewise `functions`, the older form of tools, for a target that does not understand it.
-What else the target's chat does not take is retold (`gateway.wire.bridge.retelling`). A plugin's own dialect goes to
-whoever invented it, as it is.
+What else the target's chat does not take is retold (`gateway.wire.bridge.retelling`, `gateway.wire.chat.extensions`).
+A plugin's own dialect goes to whoever invented it, as it is.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from gateway.wire.bridge.back_reply import ChatFromResponses, chat_from_response
 from gateway.wire.bridge.back_request import responses_from_chat
 from gateway.wire.bridge.request import CLIENTS_OWN
 from gateway.wire.bridge.retelling import retell
+from gateway.wire.chat.extensions import without_extensions
 from gateway.wire.chat.fold import unfold
 from gateway.wire.chat.functions import FunctionsAgain, has_functions, with_tools
 from gateway.wire.chat.tally import ChatTally
@@ -106,6 +107,9 @@ def _say(call: Call, target: Target) -> Spoken:
         body = {name: value for name, value in body.items() if name not in own}
         for name in own:
             call.report_dropped(name)
+    body, extensions = without_extensions(body, target.profile.understands)
+    for path in extensions:
+        call.report_dropped(path)
     functions = "functions" not in understands and has_functions(body)
     if functions:
         body = with_tools(body)

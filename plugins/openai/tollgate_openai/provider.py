@@ -102,7 +102,7 @@ class OpenAIProvider:
         return Profile(
             dialects=dialects,
             operations=operations,
-            understands=frozenset({"custom_tools", "allowed_tools", "functions"} if official else ())
+            understands=frozenset({"custom_tools", "allowed_tools", "functions"} if official else {"extensions"})
             | ({"top_k"} if quirks.top_k else set()),
             on_disconnect=self._settings.on_disconnect,
             # The Responses API has a tool for it, and whoever is spoken to in nothing else is asked for that.
