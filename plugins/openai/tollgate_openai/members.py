@@ -2,9 +2,10 @@
 as do some servers that copied its dialect.
 
 A conversation may move to OpenAI's models half-way. Thoughts given back (`reasoning_content`, `reasoning_details` of
-assistant messages) are readable to their maker alone, and `cache_control` marks what Anthropic shall cache; OpenAI
-caches by itself. Source: OpenAI's API reference (create chat completion), whose messages and parts have none of them.
-Servers that copied the dialect often do, so there they stay, but where `quirks.thoughts` says `refused`.
+assistant messages, `extra_content` of their calls) are readable to their maker alone, and `cache_control` marks what
+Anthropic shall cache; OpenAI caches by itself. Source: OpenAI's API reference (create chat completion), whose messages,
+calls and parts have none of them. Servers that copied the dialect often do, so there they stay, but where
+`quirks.thoughts` says `refused`.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ from gateway.api import Call, CallerFault
 
 _THOUGHTS = ("reasoning_details", "reasoning_content", "reasoning")
 _MARK = "cache_control"
+_CALL_EXTRA = "extra_content"
 _SEARCH = ("filters", "max_uses")
 
 
 def without_foreign_members(messages: Any, call: Call) -> Any:
     """`messages` without these members; the very same object where there are none.
 
-    Notes in `call.dropped`, once each, what was left out: thoughts by the first name they have, `cache_control`. A
-    member that says nothing (null, empty) is left out without a word. Raises CallerFault instead when the call is
-    strict.
+    Notes in `call.dropped`, once each, what was left out: thoughts by the first name they have, `cache_control`,
+    `extra_content`. A member that says nothing (null, empty) is left out without a word. Raises CallerFault instead
+    when the call is strict.
     """
     if not isinstance(messages, list):
         return messages
@@ -54,25 +56,29 @@ def _message(message: Any, path: str, call: Call) -> Any:
     said = [name for name in said if name not in thoughts[1:]]  # the same ones, under other names
     for name in said:
         note_member(name, path, call)
-    content = message.get("content")
-    parts = _parts(content, f"{path}.content", call) if isinstance(content, list) else content
-    if not found and parts is content:
+    content, calls = message.get("content"), message.get("tool_calls")
+    parts = _without(_MARK, content, f"{path}.content", call) if isinstance(content, list) else content
+    bare = _without(_CALL_EXTRA, calls, f"{path}.tool_calls", call) if isinstance(calls, list) else calls
+    if not found and parts is content and bare is calls:
         return message
     kept = {key: value for key, value in message.items() if key not in found}
     if parts is not content:
         kept["content"] = parts
+    if bare is not calls:
+        kept["tool_calls"] = bare
     return kept
 
 
-def _parts(parts: list[Any], path: str, call: Call) -> list[Any]:
-    marked = [at for at, part in enumerate(parts) if isinstance(part, dict) and _MARK in part]
-    if not marked:
-        return parts
-    kept = list(parts)
-    for at in marked:
-        if parts[at][_MARK]:
-            note_member(_MARK, f"{path}[{at}]", call)
-        kept[at] = {key: value for key, value in parts[at].items() if key != _MARK}
+def _without(name: str, entries: list[Any], path: str, call: Call) -> list[Any]:
+    """Parts or calls without a member; the very same list where none has it."""
+    having = [at for at, entry in enumerate(entries) if isinstance(entry, dict) and name in entry]
+    if not having:
+        return entries
+    kept = list(entries)
+    for at in having:
+        if entries[at][name]:
+            note_member(name, f"{path}[{at}]", call)
+        kept[at] = {key: value for key, value in entries[at].items() if key != name}
     return kept
 
 
