@@ -23,7 +23,7 @@ _TEXTS = ("text", "refusal", "arguments", "input")
 _PARTS = {"response.output_text": "content_part", "response.refusal": "content_part"}
 _PARTS |= {"response.reasoning_text": "content_part", "response.reasoning_summary_text": "reasoning_summary_part"}
 _ITEM_ID = re.compile(rb'"item_id":"([^"\\]*)"')
-_INDEX = re.compile(rb'"output_index":(\d+)')
+_INDEX = re.compile(rb'"output_index":(\d{1,9})\b')
 
 Key = tuple[str, int, Any]
 
@@ -56,7 +56,7 @@ class Steadier:
         if identity is None or place is None:
             return True
         index, name = int(place[1]), kind.decode()
-        if self._theirs.get(index) != identity[1].decode() or not self._has_part(name, index):
+        if self._theirs.get(index) != identity[1].decode("utf-8", "replace") or not self._has_part(name, index):
             return False
         self._say(index)
         return True
@@ -138,14 +138,13 @@ class Steadier:
         for at, item in enumerate(output):
             if not isinstance(item, dict):
                 continue
-            index = at
             if at not in self._told:
-                if item.get("id") in known:
+                if isinstance(item.get("id"), str) and item["id"] in known:
                     continue
                 self.loosen()
-                before += item_events(index, item)
-                self.begin(index, item.get("id"), item)
-                self._say(index)
+                before += item_events(at, item)
+                self.begin(at, item.get("id"), item)
+                self._say(at)
                 continue
             if item.get("id") not in self._told.values() and item.get("type") == self._kinds[at]:
                 item = made[at] = {**item, "id": self._told[at]}
@@ -199,7 +198,8 @@ class Steadier:
 
 
 def _key(event: Mapping[str, Any], kind: str) -> Key:
-    return kind, event["output_index"], event.get("content_index", event.get("summary_index"))
+    part = event.get("content_index", event.get("summary_index"))
+    return kind, event["output_index"], part if type(part) is int else None
 
 
 def _where(event: Json) -> Json:

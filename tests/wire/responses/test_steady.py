@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.errors import UpstreamFault
 from gateway.wire.responses.fold import ResponseFold
 from gateway.wire.responses.native import NativeRelay
 from gateway.wire.responses.objects import new_response
@@ -156,3 +159,28 @@ def test_half_an_escape_passes_in_the_first_piece_too() -> None:
             assert data in relay.feed(data)
             break
         relay.feed(orjson.dumps(event))
+
+
+@pytest.mark.parametrize("odd", [[], {"a": 1}, None, "x", 10**30, -1, True, 1.5])
+@pytest.mark.parametrize("member", ["output_index", "content_index", "item_id", "sequence_number", "id"])
+def test_no_member_is_believed_to_be_what_it_should_be(member: str, odd: Any) -> None:
+    relay = NativeRelay(BEGUN)
+    for event in recorded("text"):
+        held = [event, event.get("item"), *event.get("response", {}).get("output", ())]
+        for place in held if member == "id" else [event]:
+            if isinstance(place, dict) and member in place:
+                place[member] = odd
+        relay.feed(orjson.dumps(event) if odd != 10**30 else json.dumps(event, separators=(",", ":")).encode())
+    assert relay.ended
+    assert relay.final is not None
+
+
+def test_a_place_of_many_digits_is_no_place() -> None:
+    relay = NativeRelay(BEGUN)
+    for event in recorded("text"):
+        data = orjson.dumps(event)
+        if event["type"].endswith(".delta"):
+            data = data.replace(b'"output_index":0', b'"output_index":' + b"9" * 5000)
+        with contextlib.suppress(UpstreamFault):
+            relay.feed(data)
+    assert relay.ended
