@@ -32,11 +32,12 @@ class Profile:
     max_choices: the most choices (`n`) of one request, None for any number. For more, the gateway sends as many
         requests as it takes, each with a body without `n`, and the prompt is paid for each time.
     understands: what the upstream's chat dialect has beyond the common ground; what is missing is emulated, told in
-        words, or left out and reported. `top_k`: that member, when another dialect's request has it.
-        `custom_tools`, `allowed_tools`: see `gateway.wire.bridge.request.Abilities`. `tool_media`, `tool_marks`:
-        media in results of tools; their `is_error` and `cache_control`. `activity`: `x_gateway` of earlier answers, of
-        which the provider tells the rest in words (`tell_activity`). `functions`: `functions`, the older form of
-        `tools`, with `function_call` in messages.
+        words, or left out and reported. `extensions`: whatever servers have added to OpenAI's dialect
+        (`gateway.wire.chat.extensions`); `top_k`, `thinking` (as Anthropic has it): these alone. `custom_tools`,
+        `allowed_tools`: see `gateway.wire.bridge.request.Abilities`. `tool_media`, `tool_marks`: media in results of
+        tools; their `is_error` and `cache_control`. `activity`: `x_gateway` of earlier answers, of which the provider
+        tells the rest in words (`tell_activity`). `functions`: `functions`, the older form of `tools`, with
+        `function_call` in messages.
     media: `bytes` when the upstream takes media as bytes only: the gateway then fetches the URLs that the provider's
         `media_urls` names.
     on_disconnect: what happens upstream when the caller leaves: `cancel` closes the connection and bills what was

@@ -96,7 +96,7 @@ if TYPE_CHECKING:
     from gateway.wire.chat.decoder import ChatChunkEditor, ChatStreamDecoder, read_completion
     from gateway.wire.chat.endings import failure_of, meaning_of
     from gateway.wire.chat.fold import ChatFold, fold_stream, unfold
-    from gateway.wire.chat.members import allowed_tools_of, arguments_of, output_limit_of, stops_of
+    from gateway.wire.chat.members import allowed_tools_of, arguments_json, arguments_of, output_limit_of, stops_of
     from gateway.wire.chat.request import refuse_forbidden
     from gateway.wire.chat.straight import Finder, Straight
     from gateway.wire.chat.tally import ChatTally
@@ -187,7 +187,7 @@ _PLACES = {
     "gateway.wire.chat.decoder": "ChatChunkEditor ChatStreamDecoder read_completion",
     "gateway.wire.chat.endings": "failure_of meaning_of",
     "gateway.wire.chat.fold": "ChatFold fold_stream unfold",
-    "gateway.wire.chat.members": "allowed_tools_of arguments_of output_limit_of stops_of",
+    "gateway.wire.chat.members": "allowed_tools_of arguments_json arguments_of output_limit_of stops_of",
     "gateway.wire.chat.request": "refuse_forbidden",
     "gateway.wire.chat.straight": "Finder Straight",
     "gateway.wire.chat.tally": "ChatTally",
@@ -369,6 +369,7 @@ __all__ = [
     "activity_notes",
     "allowed_tools_of",
     "allows_tool",
+    "arguments_json",
     "arguments_of",
     "as_dict",
     "as_list",

@@ -182,6 +182,7 @@ class NativeStream(_TakenRelay):
             raise self._relay.fault
         if self._relay.ended:
             self._last = self._relay.final
+            out.append(self._relay.untold)
         else:
             out.append(event_bytes)
 

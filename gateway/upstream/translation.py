@@ -10,8 +10,8 @@ A plugin's own dialect is handled like `responses`: a target that speaks it gets
 
 Functions whose names the target does not take are renamed in what it is told, and have the caller's names again in what
 it says (`Profile.tool_names`). Likewise `functions`, the older form of tools, for a target that does not understand it.
-What else the target's chat does not take is retold (`gateway.wire.bridge.retelling`). A plugin's own dialect goes to
-whoever invented it, as it is.
+What else the target's chat does not take is retold (`gateway.wire.bridge.retelling`, `gateway.wire.chat.extensions`).
+A plugin's own dialect goes to whoever invented it, as it is.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from gateway.operations import OPERATIONS
 from gateway.profile import Dialect
 from gateway.provider import Reader
 from gateway.upstream.rewriting import RewritingReader
+from gateway.wire.chat.extensions import without_extensions
 from gateway.wire.chat.functions import FunctionsAgain, has_functions, with_tools
 from gateway.wire.dropped import CLIENTS_OWN
 from gateway.wire.tool_names import (
@@ -41,10 +42,12 @@ from gateway.wire.tool_names import (
 
 if TYPE_CHECKING:
     from gateway.upstream.back_reading import BackReader
+    from gateway.upstream.restoring import RestoringReader
     from gateway.wire.bridge.back_request import responses_from_chat
     from gateway.wire.bridge.retelling import retell
 else:
     BackReader = later("gateway.upstream.back_reading:BackReader")
+    RestoringReader = later("gateway.upstream.restoring:RestoringReader")
     responses_from_chat = later("gateway.wire.bridge.back_request:responses_from_chat")
     retell = later("gateway.wire.bridge.retelling:retell")
 
@@ -69,7 +72,8 @@ class Spoken:
         names = self.names
         if names is not None:
             rewrite = _Names(reader.dialect, names)
-            reader = RewritingReader(reader, lambda: rewrite)
+            in_chat = reader.dialect == "chat"
+            reader = RestoringReader(reader, rewrite) if in_chat else RewritingReader(reader, lambda: rewrite)
         if self.back:
             reader = BackReader(reader, self.call)
         return RewritingReader(reader, FunctionsAgain) if self.functions else reader
@@ -104,6 +108,9 @@ def _say(call: Call, target: Target) -> Spoken:
         body = {name: value for name, value in body.items() if name not in own}
         for name in own:
             call.report_dropped(name)
+    body, extensions = without_extensions(body, target.profile.understands)
+    for path in extensions:
+        call.report_dropped(path)
     functions = "functions" not in understands and has_functions(body)
     if functions:
         body = with_tools(body)

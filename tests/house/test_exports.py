@@ -146,6 +146,7 @@ activity_event
 activity_notes
 allowed_tools_of
 allows_tool
+arguments_json
 arguments_of
 as_dict
 as_list

@@ -12,6 +12,7 @@ from gateway.wire.bridge.parts import assistant_content_from_chat, content_from_
 from gateway.wire.bridge.request import LOGPROBS
 from gateway.wire.bridge.tools import tool_choice_from_chat, tools_from_chat
 from gateway.wire.chat.activity import MEMBER, tell_activity
+from gateway.wire.chat.members import arguments_json
 from gateway.wire.lenient import dict_of, dicts_of, text_of
 from gateway.wire.responses.native import ENCRYPTED, sent_item
 from gateway.wire.responses.sealed_reasoning import FOREIGN, PHASE, reasoning_of_delta
@@ -180,7 +181,7 @@ def _assistant(message: Mapping[str, Any], path: str, dropped: list[str]) -> lis
             items.append({"type": "custom_tool_call", **named})
         else:
             function = call["function"]
-            items.append(_call(call["id"], function["name"], function.get("arguments") or "{}"))
+            items.append(_call(call["id"], function["name"], arguments_json(function.get("arguments"), "arguments")))
     return items
 
 

@@ -13,28 +13,45 @@ from typing import Any
 import orjson
 
 from gateway.errors import CallerFault
-from gateway.wire.lenient import as_dict, as_list, as_text
+from gateway.wire.lenient import as_dict, as_list, as_text, dump
 from gateway.wire.mending import load_mended
 
+UNREADABLE = "INVALID_JSON"
+"""The member that holds arguments which are no JSON object: Anthropic's word for it (fine-grained tool streaming)."""
 _LIMITS = ("max_completion_tokens", "max_tokens")
 
 
 def arguments_of(value: Any, path: str) -> dict[str, Any]:
     """A tool call's `arguments` as an object, their digits kept. Nothing at all means no arguments; an object is what
-    some clients send instead of its JSON."""
+    some clients send instead of its JSON.
+
+    A text that is no JSON object, as models write it and limits cut it off, comes wrapped into one: the turn it stands
+    in is over, and a caller who gets a 400 for it can never go on with the conversation.
+    """
     if value is None or (isinstance(value, str) and not value.strip()):
         return {}
     if isinstance(value, dict):
         return value
+    text = as_text(value, path)
     try:
-        parsed = load_mended(as_text(value, path).encode("utf-8", "replace"))
-    except orjson.JSONDecodeError as error:
-        raise CallerFault(f"{path}: must be JSON: {error.msg} at character {error.pos}", param=path) from None
+        parsed = load_mended(text.encode("utf-8", "replace"))
+    except orjson.JSONDecodeError:
+        return {UNREADABLE: text}
     if parsed is None:
         return {}
-    if not isinstance(parsed, dict):
-        raise CallerFault(f"{path}: must be a JSON object", param=path)
-    return parsed
+    return parsed if isinstance(parsed, dict) else {UNREADABLE: text}
+
+
+def arguments_json(value: Any, path: str) -> str:
+    """The same as JSON: the text itself where it is that of an object."""
+    if isinstance(value, str) and value[:1] == "{":
+        try:
+            orjson.loads(value)
+        except orjson.JSONDecodeError:
+            pass
+        else:
+            return value
+    return dump(arguments_of(value, path))
 
 
 def output_limit_of(body: Mapping[str, Any]) -> int | None:

@@ -87,6 +87,8 @@ _STATUS_BY_WORD = {
 
 _SENTENCE = re.compile(r"[A-Za-z`'\"][^<>{}\[\]]{2,500}")
 """A body that is a sentence for people, and no page and no half of something else."""
+_PASSED_ON = "provider returned error"
+"""What OpenRouter says of every error of a provider behind it, whose own words stand in `metadata.raw`."""
 _CREDENTIAL_TEXT = re.compile(
     r"(?i)\b(?:incorrect|invalid|expired|missing)\b[^.]{0,20}\bapi[ _-]?key|api key not valid"
 )
@@ -340,7 +342,7 @@ def _find_message(inner: Mapping[str, Any]) -> str:
     for name in ("message", "detail", "msg", "error_description", "title"):
         value = inner.get(name)
         if isinstance(value, str) and value:
-            return value
+            return value if value.strip(" .").lower() != _PASSED_ON else _find_raw(inner) or value
         if isinstance(value, Mapping):
             value = [value]
         if isinstance(value, list):
@@ -348,6 +350,17 @@ def _find_message(inner: Mapping[str, Any]) -> str:
             if any(found):
                 return "; ".join(filter(None, found))
     return ""
+
+
+def _find_raw(inner: Mapping[str, Any]) -> str:
+    """The sentence of a provider behind the server, which is given as that provider's whole answer."""
+    metadata = inner.get("metadata")
+    raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
+    if isinstance(raw, str):
+        return _read_body(raw.encode("utf-8", "replace")).message
+    told = raw.get("error", raw) if isinstance(raw, Mapping) else None
+    message = told.get("message") if isinstance(told, Mapping) else told
+    return message if isinstance(message, str) else ""
 
 
 def _find_detail(item: Mapping[str, Any]) -> str:

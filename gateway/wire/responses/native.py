@@ -25,6 +25,7 @@ from gateway.wire.responses.fold import ResponseFold
 from gateway.wire.responses.ids import CALL_PREFIXES, is_minted, item_id_for_call
 from gateway.wire.responses.objects import error_of
 from gateway.wire.responses.sealed_reasoning import FOREIGN, is_sealed, unseal
+from gateway.wire.responses.steady import Steadier
 
 Json = dict[str, Any]
 
@@ -201,7 +202,7 @@ class NativeRelay:
     the size of the stream in memory.
 
     usage: in Responses form, once the end came. final: the final object as sent. ended: a terminal event came.
-    fault: the failure that the upstream reported in the stream.
+    untold: what had to be told before that one. fault: the failure that the upstream reported in the stream.
     """
 
     def __init__(self, begun: Mapping[str, Any], *, remember: bool = False) -> None:
@@ -209,11 +210,13 @@ class NativeRelay:
         self.final: Json | None = None
         self.fault: Fault | None = None
         self.ended = False
+        self.untold = b""
         self.number = 0
         self.sent: list[bytes] = []
         self._begun = dict(begun)
         self._last = dict(begun)
         self._completer = Completer(str(begun.get("id")))
+        self._steady = Steadier()
         self._renamed: dict[bytes, bytes] = {}
         self._remember = remember
         self._plain: set[bytes] = set()  # kinds of events that were found to pass unread
@@ -227,14 +230,18 @@ class NativeRelay:
         found = _KIND.match(data)
         if found is not None:
             kind = found.group(1)
-            if (kind in self._plain or self._is_plain(kind, data)) and b"\n" not in data:
+            if (
+                (kind in self._plain or self._is_plain(kind, data))
+                and b"\n" not in data
+                and (not self._steady.wary or self._steady.passes(kind, data))
+            ):
                 if self._renamed and b'"item_id":"' in data:
                     data = self._rename(data)
                 if kind == ARGUMENTS and (_BACKSLASH in data or not self._completer.is_calm):
                     data = self._mended(data)
                 self.number += 1
                 return self._send(b"event: %b\ndata: %b\n\n" % (kind, data))
-        return self._send(self._read(data))
+        return b"".join([self._send(event) for event in self._read(data)])
 
     def _mended(self, data: bytes) -> bytes:
         """An event with a piece of arguments; itself when nothing is wrong with it."""
@@ -297,7 +304,7 @@ class NativeRelay:
         # Quotes inside JSON strings are escaped, so these bytes can only be the member.
         return _ITEM_ID.sub(lambda found: self._renamed.get(found[0], found[0]), data)
 
-    def _read(self, data: bytes) -> bytes:
+    def _read(self, data: bytes) -> list[bytes]:
         try:
             event = orjson.loads(data)
         except orjson.JSONDecodeError:
@@ -309,25 +316,47 @@ class NativeRelay:
                 detail=data[:500].decode("utf-8", "replace"),
             )
         kind = event["type"]
-        number = event.get("sequence_number")
-        if type(number) is not int:
-            number = event["sequence_number"] = self.number
-        self.number = number + 1
+        if self.number == 0 and kind != "error" and not kind.startswith("response."):
+            return []  # a sign of life (`ping`, `keepalive`); SDKs want the response first
+        before: list[Json] = []
         item = event.get("item")
         if kind == "error":
             self.fault = fault_from_stream_event(event)
-            event = error_event(self.fault, self.number - 1)
+            event = {**error_event(self.fault, 0), "sequence_number": event.get("sequence_number")}
         elif isinstance(item, dict):
-            begins = kind == "response.output_item.added"
-            index = self._completer.place(event, begins=begins)
-            item = self._completer.item(item, index, "in_progress" if begins else "completed")
-            event["item"] = self._item(item)
+            before, event["item"] = self._item_event(event, item, begins=kind == "response.output_item.added")
         elif isinstance(event.get("response"), dict):
-            self._lifecycle(kind, event)
+            before = self._lifecycle(kind, event)
         elif kind.count(".") > 1:  # response.output_text.delta and the like; others are about the whole response
             self._completer.event(event)
-            return self._rename(encode_event(event)) if self._renamed else encode_event(event)
-        return encode_event(event)
+            event["output_index"] = self._steady.place(event["output_index"], event["item_id"], begins=False)
+            before = self._steady.event(event)
+        out = [self._encoded(entry) for entry in before]
+        if self.ended:
+            self.untold = b"".join(out)
+        return [*out, self._encoded(event)]
+
+    def _encoded(self, event: Json) -> bytes:
+        """The event with its number: the upstream's own, unless the gateway has told more than the upstream."""
+        told = event.get("sequence_number")
+        number: int = told if type(told) is int else -1
+        if number < 0 or (number != self.number > 0):
+            self._steady.loosen()
+        if self._steady.loose:
+            number = event["sequence_number"] = self.number
+        self.number = number + 1
+        event_bytes = encode_event(event)
+        return self._rename(event_bytes) if self._renamed and "item_id" in event else event_bytes
+
+    def _item_event(self, event: Json, item: Json, *, begins: bool) -> tuple[list[Json], Json]:
+        index = self._completer.place(event, begins=begins)
+        index = event["output_index"] = self._steady.place(index, item.get("id"), begins=begins)
+        item = self._completer.item(item, index, "in_progress" if begins else "completed")
+        theirs, made = item.get("id"), self._item(item)
+        if not begins:
+            return self._steady.end(index, made)
+        self._steady.begin(index, theirs, made)
+        return [], made
 
     def _item(self, item: Json) -> Json:
         made = _with_derived_id(item)
@@ -336,18 +365,23 @@ class NativeRelay:
             self._renamed[b'"item_id":' + old] = b'"item_id":' + new
         return made
 
-    def _lifecycle(self, kind: str, event: Json) -> None:
+    def _lifecycle(self, kind: str, event: Json) -> list[Json]:
+        """Make the response of the event ours; returns what must be told before it."""
         told = event["response"]
         if kind in TERMINAL and not isinstance(told.get("status"), str):
             told["status"] = kind.removeprefix("response.")
         response = event["response"] = _completed(told, self._begun, self._completer)
         if kind not in TERMINAL:
             self._last = response
-            return
+            return []
+        before: list[Json] = []
         if kind == "response.failed":
             self.fault = self.fault or fault_from_stream_event(event)
             response["error"] = error_of(self.fault)
+        elif isinstance(response.get("output"), list):
+            before, response["output"] = self._steady.close(response["output"])
         self.ended = True
         self.final = response
         usage = response.get("usage")
         self.usage = usage if isinstance(usage, dict) else None
+        return before

@@ -44,7 +44,7 @@ def events_of(response: Mapping[str, Any]) -> list[Json]:
     output = response.get("output")
     for index, item in enumerate(output if isinstance(output, list) else ()):
         if isinstance(item, dict):
-            events += _item(index, item)
+            events += item_events(index, item)
     kind = f"response.{response.get('status')}"
     if kind == "response.failed":
         error = response.get("error")
@@ -55,7 +55,9 @@ def events_of(response: Mapping[str, Any]) -> list[Json]:
     return [{**event, "sequence_number": number} for number, event in enumerate(events)]
 
 
-def _item(index: int, item: Json) -> Iterator[Json]:
+def item_events(index: int, item: Json) -> Iterator[Json]:
+    """The events of one whole item at `index` of the output, without numbers: the first one adds it, the last one says
+    that it is done."""
     where = {"output_index": index}
     item_id = item.get("id")
     kind = item.get("type")

@@ -163,12 +163,16 @@ def test_ids_used_again_in_a_later_turn_stay_apart(built: Any) -> None:
     assert len(set(uses)) == 2
 
 
-@pytest.mark.parametrize(
-    ("arguments", "why"), [("{", "must be JSON"), ("[1]", "must be a JSON object"), (7, "must be a string")]
-)
-def test_arguments_that_are_no_json_object_are_refused(built: Any, arguments: Any, why: str) -> None:
+@pytest.mark.parametrize("arguments", ["{", "[1]", '{"a": "cut o'])
+def test_arguments_that_are_no_json_object_do_not_end_the_conversation(built: Any, arguments: str) -> None:
     call = {**CALL, "function": {"name": "add", "arguments": arguments}}
-    with pytest.raises(CallerFault, match=why) as caught:
+    out, _ = built({"messages": _round(call, "1")})
+    assert [b["input"] for b in out["messages"][1]["content"]] == [{"INVALID_JSON": arguments}]
+
+
+def test_arguments_that_are_no_text_are_refused(built: Any) -> None:
+    call = {**CALL, "function": {"name": "add", "arguments": 7}}
+    with pytest.raises(CallerFault, match="must be a string") as caught:
         built({"messages": _round(call, "1")})
     assert caught.value.param == "messages[1].tool_calls[0].function.arguments"
 

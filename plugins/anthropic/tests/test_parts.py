@@ -38,6 +38,16 @@ def test_the_bytes_of_an_image_decide_its_type(built: Any, claimed: str) -> None
     assert block["source"]["media_type"] == "image/png"
 
 
+@pytest.mark.parametrize(
+    ("data", "media"), [(PNG, "image/png"), ("/9j/AA==", "image/jpeg"), ("JVBERi0=", "application/pdf")]
+)
+def test_the_bytes_decide_where_nothing_better_is_known(built: Any, data: str, media: str) -> None:
+    url = f"data:application/octet-stream;base64,{data}"
+    assert part_of(built, {"type": "image_url", "image_url": {"url": url}})["source"]["media_type"] == media
+    with pytest.raises(CallerFault, match="octet-stream"):
+        part_of(built, {"type": "image_url", "image_url": {"url": "data:application/octet-stream;base64,UklGRgAA"}})
+
+
 def test_an_image_by_address_and_its_detail(built: Any) -> None:
     part = {"type": "image_url", "image_url": {"url": "https://example.com/cat.webp", "detail": "low"}}
     out, call = built({"messages": [{"role": "user", "content": [part, part]}]})

@@ -23,6 +23,7 @@ _DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.ASCII)
 _IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _MAGIC = (("iVBORw0KGgo", "image/png"), ("/9j/", "image/jpeg"), ("R0lGOD", "image/gif"), ("UklGR", "image/webp"))
 """How base64 of each format begins. Anthropic refuses an image whose media type is wrong; OpenAI does not."""
+_PDF = ("JVBERi0", "application/pdf")
 
 Block = dict[str, Any]
 
@@ -117,6 +118,8 @@ def _from_url(url: str, path: str, kind: str) -> Block:
         data = base64.b64encode(unquote_to_bytes(data)).decode()
     if not data:
         raise refuse(path, "this data: URL holds no data")
+    if media == "application/octet-stream":  # clients often do not know better
+        media = _guessed(data) or media
     if media.startswith("image/"):
         return {
             "type": "image",
@@ -128,6 +131,11 @@ def _from_url(url: str, path: str, kind: str) -> Block:
         text = _decode(data, path)
         return {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": text}}
     raise refuse(path, f"Anthropic takes images, PDF and text, not {media[:80]!r}")
+
+
+def _guessed(data: str) -> str:
+    """What kind of picture base64 is of, or a PDF; empty for anything else (RIFF may be a sound as well)."""
+    return next((kind for begin, kind in (*_MAGIC[:3], _PDF) if data.startswith(begin)), "")
 
 
 def _image_type(media: str, data: str, path: str) -> str:

@@ -48,7 +48,7 @@ class AnthropicProvider:
         return Profile(
             dialects=frozenset({"chat", MESSAGES}),
             max_choices=1,
-            understands=frozenset({"activity", "allowed_tools", "tool_media", "tool_marks", "top_k"}),
+            understands=frozenset({"activity", "allowed_tools", "thinking", "tool_media", "tool_marks", "top_k"}),
             on_disconnect=self.settings.on_disconnect,
             web_search="yes",
             tools=TOOLS,

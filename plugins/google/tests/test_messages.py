@@ -14,7 +14,7 @@ from gateway.api import CallerFault
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
-def call(identity: str = "c1", name: str = "f", arguments: str = "{}", **more: Any) -> dict[str, Any]:
+def call(identity: str = "c1", name: str = "f", arguments: Any = "{}", **more: Any) -> dict[str, Any]:
     return {"id": identity, "type": "function", "function": {"name": name, "arguments": arguments}, **more}
 
 
@@ -142,8 +142,7 @@ def test_images_in_results(built: Any) -> None:
         ([user(), assistant(call("a"), call("b")), result("a"), user()], "messages[1].tool_calls[1].id"),
         ([user(), assistant(call("a"), call("a"))], "messages[1].tool_calls[1].id"),
         ([user(), result("x")], "messages[1].tool_call_id"),
-        ([user(), assistant(call(arguments="{"))], "messages[1].tool_calls[0].function.arguments"),
-        ([user(), assistant(call(arguments="[]"))], "messages[1].tool_calls[0].function.arguments"),
+        ([user(), assistant(call(arguments=[]))], "messages[1].tool_calls[0].function.arguments"),
         ([user(), assistant(call(type="custom"))], "messages[1].tool_calls[0].type"),
         ([{"role": "robot", "content": "x"}], "messages[0].role"),
         ([{"role": "system", "content": [{"type": "image_url", "image_url": "gs://b/x"}]}], "messages[0].content"),
@@ -163,12 +162,26 @@ def test_what_cannot_be_understood_is_refused_by_name(built: Any, messages: Any,
     assert caught.value.message.startswith(path)
 
 
+@pytest.mark.parametrize("arguments", ["{", "[]"])
+def test_arguments_that_are_no_json_object_do_not_end_the_conversation(built: Any, arguments: str) -> None:
+    out, _ = built({"messages": [user(), assistant(call(arguments=arguments)), result("c1")]})
+    assert out["contents"][1]["parts"][0]["functionCall"]["args"] == {"INVALID_JSON": arguments}
+
+
 @pytest.mark.parametrize(
     ("part", "made"),
     [
         (
             {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{PNG}"}},
             {"inlineData": {"mimeType": "image/png", "data": PNG}},
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": f"data:application/octet-stream;base64,{PNG}"}},
+            {"inlineData": {"mimeType": "image/png", "data": PNG}},
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": "data:application/octet-stream;base64,UklGRgAA"}},
+            {"inlineData": {"mimeType": "application/octet-stream", "data": "UklGRgAA"}},
         ),
         (
             {"type": "image_url", "image_url": "https://example.com/a.webp?x=1"},

@@ -181,7 +181,8 @@ def from_url(url: str, path: str, known: Any = "") -> Part:
     media = _ALIASES.get(media, media)
     if media == "application/octet-stream" and known:
         media = known
-    if media.startswith("image/"):
+    # Clients often know no better than octet-stream; RIFF may then be a sound as well.
+    if media.startswith("image/") or (media == "application/octet-stream" and not data.startswith("UklGR")):
         media = next((kind for begin, kind in _MAGIC if data.startswith(begin)), media)
     elif not media.startswith(("audio/", "video/")):
         media = media.partition(";")[0]  # a charset is no part of what Google matches

@@ -283,3 +283,10 @@ def test_two_calls_of_one_id_are_answered_in_their_order(built: Built) -> None:
     with pytest.raises(CallerFault) as caught:
         built({"messages": [*twice, result("1"), user()]})
     assert caught.value.param == "messages[1].tool_calls[1]"
+
+
+def test_arguments_that_are_no_json_object_do_not_end_the_conversation(built: Built) -> None:
+    body, _ = built(
+        {"messages": [user(), asked({**CALL, "function": {"name": "f", "arguments": '{"a":'}}), result("")]}
+    )
+    assert body["messages"][1]["tool_calls"][0]["function"]["arguments"] == '{"INVALID_JSON":"{\\"a\\":"}'

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from gateway.api import as_dict, as_list, as_text
+from gateway.api import arguments_json, as_dict, as_list, as_text
 
 from .details import thoughts_of
 from .draft import Draft, refuse
@@ -113,13 +113,9 @@ class _Talk:
         identity = self._draft.call_id(as_text(call.get("id"), f"{path}.id"))
         self._open.setdefault(identity, deque()).append((self._calls, path))
         self._calls += 1
-        arguments = function.get("arguments")
-        return {
-            "id": identity,
-            "type": "function",
-            # A tool without parameters may have been called with an empty text; Mistral wants JSON.
-            "function": {"name": name, "arguments": "{}" if arguments in (None, "") else arguments},
-        }
+        # Mistral wants JSON, where a tool may have been called with an empty text, or with half of one.
+        arguments = arguments_json(function.get("arguments"), f"{path}.function.arguments")
+        return {"id": identity, "type": "function", "function": {"name": name, "arguments": arguments}}
 
     def _add_result(self, message: Message, path: str) -> None:
         identity = self._draft.call_id(as_text(message.get("tool_call_id"), f"{path}.tool_call_id"))

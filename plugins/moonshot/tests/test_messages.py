@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 from tollgate_moonshot import Settings, create
 
@@ -94,6 +95,12 @@ def test_empty_messages(built: Built) -> None:
     assert [message["content"] for message in body["messages"]] == ["Hi", "", "(no output)", "Hi"]
 
 
+def test_empty_texts_beside_others_are_left_out(built: Built) -> None:
+    empty, said = {"type": "text", "text": ""}, {"type": "text", "text": "b"}
+    assert built({"messages": [user([empty, said, empty])]})[0]["messages"][0]["content"] == [said]
+    assert built({"messages": [user([empty])]})[0]["messages"][0]["content"] == [empty]
+
+
 def test_refusals_are_given_back_as_text(built: Built) -> None:
     body, _ = built({"messages": [user(), {"role": "assistant", "content": None, "refusal": "No."}, user()]})
     assert body["messages"][1] == {"role": "assistant", "content": "No."}
@@ -168,3 +175,10 @@ def test_builtin_tools_travel_on(built: Built) -> None:
     assert body["tools"] == [search]
     assert body["messages"][1]["tool_calls"] == [called]
     assert call.dropped == []
+
+
+@pytest.mark.parametrize("arguments", ['{"a":', "[1]"])
+def test_arguments_that_are_no_json_object_do_not_end_the_conversation(built: Built, arguments: str) -> None:
+    call = {**CALL, "function": {"name": "get", "arguments": arguments}}
+    sent = built({"messages": [user(), asked(tool_calls=[call]), result()]})[0]["messages"][1]["tool_calls"][0]
+    assert orjson.loads(sent["function"]["arguments"]) == {"INVALID_JSON": arguments}

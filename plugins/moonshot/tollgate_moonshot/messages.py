@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.api import as_dict, as_list, as_text
+from gateway.api import arguments_json, as_dict, as_list, as_text
 
 from .draft import Draft, refuse
 
@@ -57,7 +57,9 @@ def _translate(draft: Draft, message: Any, path: str) -> Iterator[Message]:
     if message.get("cache_control") is not None:
         draft.report("cache_control", "Moonshot caches by itself; leave the marks out")
     if isinstance(sent.get("content"), list):
-        sent["content"] = [_part(draft, part, f"{path}.content[{at}]") for at, part in enumerate(sent["content"])]
+        parts = [_part(draft, part, f"{path}.content[{at}]") for at, part in enumerate(sent["content"])]
+        # An empty text beside others ("text content is empty") makes Moonshot refuse the message.
+        sent["content"] = [part for part in parts if part.get("type") != "text" or part.get("text")] or parts
     if role == "assistant":
         if _finish_assistant(draft, message, sent, path):
             yield sent
@@ -106,10 +108,9 @@ def _call(draft: Draft, call: Any, path: str) -> dict[str, Any]:
         raise refuse(f"{path}.type", "Moonshot has no free-form tools; only function calls can be given back")
     function = as_dict(sent["function"], f"{path}.function")
     as_text(function.get("name"), f"{path}.function.name")
-    if function.get("arguments") in (None, ""):
-        # A tool without parameters may have been called with an empty text; Moonshot wants JSON.
-        function = {**function, "arguments": "{}"}
-    sent["function"] = function
+    # Moonshot wants JSON, where a tool may have been called with an empty text, or with half of one.
+    arguments = arguments_json(function.get("arguments"), f"{path}.function.arguments")
+    sent["function"] = {**function, "arguments": arguments}
     return sent
 
 

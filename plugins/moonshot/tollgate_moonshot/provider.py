@@ -47,7 +47,7 @@ class MoonshotProvider:
         self.quirks.of(target)
         return Profile(
             max_choices=1,
-            understands=frozenset({"allowed_tools"}),
+            understands=frozenset({"allowed_tools", "thinking"}),
             media="bytes",
             tool_names=TOOL_NAMES,
             on_disconnect=self.settings.on_disconnect,

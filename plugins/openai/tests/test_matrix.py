@@ -80,15 +80,15 @@ def reports(body: Body, name: str, *models: str, sent: Any = None) -> Check:
     return check
 
 
-def strips(message: Body, kept: Body, name: str, path: str) -> Check:
+def strips(message: Body, kept: Body, name: str, path: str, to: str = OPENAI) -> Check:
     """A member of a message is left out and listed; strict mode refuses it by its path."""
 
     def check() -> None:
-        out, call = send({"messages": [message]})
+        out, call = send({"messages": [message]}, to=to)
         assert out["messages"] == [kept]
         assert call.dropped == [name]
         with pytest.raises(CallerFault) as caught:
-            send({"messages": [message]}, strict=True)
+            send({"messages": [message]}, to=to, strict=True)
         assert (caught.value.status, caught.value.param) == (400, path)
 
     return check
@@ -195,7 +195,8 @@ def knows_tools_only() -> None:
 
 
 RENAMED = "renamed, and back in the answer"
-DETAILS = [{"type": "anthropic.thinking", "signature": "s"}]
+DETAILS = [{"type": "anthropic.thinking", "text": "b", "signature": "s"}]
+OPENROUTERS = {"type": "reasoning.text", "text": "b", "signature": "s"}
 THOUGHT = {**ASSISTANT, "reasoning_content": "b"}
 MARKED = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}
 SAID = {"role": "user", "content": [{"type": "text", "text": "x"}]}
@@ -343,7 +344,19 @@ matrix_rows: list[dict[str, Any]] = [
     other(
         "messages: reasoning_details",
         "passed",
-        passes({"messages": [{**ASSISTANT, "reasoning_details": DETAILS}]}, to=OTHER),
+        passes({"messages": [{**ASSISTANT, "reasoning_details": [OPENROUTERS]}]}, to=OTHER),
+    ),
+    other(
+        "messages: reasoning_details (of other providers)",
+        "reported",
+        strips(
+            {**ASSISTANT, "reasoning_details": DETAILS},
+            THOUGHT,
+            "reasoning_details",
+            "messages[0].reasoning_details",
+            OTHER,
+        ),
+        "their text as reasoning_content",
     ),
     other("messages: cache_control", "passed", passes(says(MARKED), to=OTHER)),
     other("model", "mapped", gives({"model": "local/x"}, {"model": PLAIN}, to=OTHER)),

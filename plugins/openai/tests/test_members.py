@@ -14,6 +14,8 @@ from gateway.testing import make_call, make_target
 MARK = {"type": "ephemeral"}
 DETAILS = [{"type": "anthropic.thinking", "signature": "s"}]
 USER = {"role": "user", "content": "Hi"}
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+EXTRA = {"extra_content": {"google": {"thought_signature": "s"}}}
 
 
 def send(*messages: Any, base_url: str = "https://api.openai.com/v1", **more: Any) -> tuple[list[Any], Call]:
@@ -43,6 +45,13 @@ PLAIN = {"role": "user", "content": [{"type": "text", "text": "x", "novel": 1}, 
             "reasoning_details",
         ),
         (MARKED, PLAIN, ["cache_control"], "content[0].cache_control"),
+        (assistant(reasoning="b"), assistant(), ["reasoning"], "reasoning"),
+        (
+            assistant(tool_calls=[{**CALL, **EXTRA}, CALL]),
+            assistant(tool_calls=[CALL, CALL]),
+            ["extra_content"],
+            "tool_calls[0].extra_content",
+        ),
         ({**USER, "cache_control": MARK}, USER, ["cache_control"], "cache_control"),
     ],
 )
@@ -81,7 +90,9 @@ def test_everything_else_stays() -> None:
 
 
 def test_compatible_servers_get_them_untouched() -> None:
-    messages = [MARKED, assistant(reasoning_content="b", reasoning_details=DETAILS, cache_control=MARK)]
+    own = [{"type": "reasoning.text", "text": "b"}]
+    messages = [MARKED, assistant(reasoning_content="b", reasoning_details=own, cache_control=MARK)]
+    messages.append(assistant(tool_calls=[{**CALL, **EXTRA}]))
     out, call = send(*messages, base_url="http://127.0.0.1:8000/v1", strict=True)
     assert out == messages
     assert call.dropped == []

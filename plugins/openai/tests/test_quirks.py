@@ -111,6 +111,11 @@ def test_openais_models_elsewhere_keep_their_key_for_the_limit(name: str) -> Non
     assert found.roles == COMPATIBLE.roles, "the server is another one all the same"
 
 
-@pytest.mark.parametrize("name", ["llama3.2", "qwen/qwen3", "gpt-oss-120b", "gpt-4o", "olmo-2"])
+@pytest.mark.parametrize("name", ["llama3.2", "qwen/qwen3", "gpt-oss-120b", "olmo-2"])
 def test_other_models_take_what_copies_of_the_dialect_take(name: str) -> None:
     assert compatible_quirks(name) is COMPATIBLE
+
+
+@pytest.mark.parametrize("name", ["gpt-4o", "openai/gpt-4.1-mini", "chatgpt-4o-latest"])
+def test_openais_older_models_elsewhere_differ_in_the_length_of_ids_alone(name: str) -> None:
+    assert compatible_quirks(name) == replace(COMPATIBLE, longest_call_id=40)

@@ -74,7 +74,7 @@ class OpenAIProvider:
         self.name = name
         self.transport: Transport | None = None
         self._settings = settings
-        self.quirks = (AT_OPENAI if settings.is_openai else ELSEWHERE).of_instance(settings.quirks)
+        self.quirks = (AT_OPENAI if settings.is_openai else ELSEWHERE).of_instance(settings.all_quirks)
         self._url = settings.base_url + "/chat/completions"
         self._responses_url = settings.base_url + "/responses"
         self._completions_url = settings.base_url + "/completions"
@@ -89,7 +89,7 @@ class OpenAIProvider:
     def profile(self, target: Target) -> Profile:
         """See `Provider`: the model's own `options.responses` counts before the instance's setting. Raises GatewayFault
         when that is none of the known words, or the model's `options.quirks` are not valid."""
-        self.quirks.of(target)
+        quirks = self.quirks.of(target)
         mode = target.options.get("responses", "auto")
         if mode not in _SPEAKS:
             raise _misconfigured(target, "responses", _SPEAKS)
@@ -108,7 +108,8 @@ class OpenAIProvider:
         return Profile(
             dialects=dialects,
             operations=operations,
-            understands=frozenset({"custom_tools", "allowed_tools", "functions"} if official else ()),
+            understands=frozenset({"custom_tools", "allowed_tools", "functions"} if official else {"extensions"})
+            | ({"top_k"} if quirks.top_k else set()),
             on_disconnect=self._settings.on_disconnect,
             # The Responses API has a tool for it, and whoever is spoken to in nothing else is asked for that.
             web_search="yes" if dialects == frozenset({"responses"}) else "no",
@@ -131,10 +132,11 @@ class OpenAIProvider:
     def prepare_chat(self, call: Call, target: Target) -> Attempt:
         """A chat completion."""
         check_members(call.body, target)
-        body = chat_body(call, target.upstream, self.quirks.of(target), official=self._official)
-        if self._official and "messages" in body:
+        quirks = self.quirks.of(target)
+        body = chat_body(call, target.upstream, quirks, official=self._official)
+        if "messages" in body and (self._official or quirks.thoughts == "refused"):
             body["messages"] = without_foreign_members(body["messages"], call)
-            if "web_search_options" in body:
+            if self._official and "web_search_options" in body:
                 body["web_search_options"] = without_foreign_search(body["web_search_options"], call)
         return self._attempt(call, self._url, body, ChatReader)
 

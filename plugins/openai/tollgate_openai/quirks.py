@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator
 
 from gateway.api import ModelQuirks, QuirkTable
+from tollgate_openai.thoughts import Thoughts
 
 LimitKey = Literal["max_tokens", "max_completion_tokens", "either"]
 Reasons = Literal["never", "on_request", "by_default", "always"]
@@ -67,6 +68,9 @@ class Quirks(ModelQuirks):
     efforts: supported values of `reasoning_effort`; () none at all, None: whatever the caller sends.
     roles: message roles that must be renamed. stream_usage: `stream_options.include_usage` is understood.
     image_tokens: the most tokens one picture makes, None for the table in `tokens.py`.
+    thoughts: how thoughts of earlier turns are given back, see `thoughts.py`; OpenAI itself always refuses them.
+    top_k: that member is understood, which other dialects have; the chat door's own always travels on.
+    longest_call_id: most characters of a tool call's id, None for any; longer ones are sent by their hash.
     """
 
     limit: LimitKey = "either"
@@ -77,12 +81,15 @@ class Quirks(ModelQuirks):
     roles: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs)] = ()
     stream_usage: bool = True
     image_tokens: int | None = None
+    thoughts: Thoughts = "as_given"
+    top_k: bool = False
+    longest_call_id: int | None = 40
 
 
 OPENAI = Quirks(efforts=())
 """OpenAI's models that do not reason."""
 
-COMPATIBLE = Quirks(limit="max_tokens", roles=(("developer", "system"),), image_tokens=16_384)
+COMPATIBLE = Quirks(limit="max_tokens", roles=(("developer", "system"),), image_tokens=16_384, longest_call_id=None)
 """Servers that copied the dialect: `max_tokens`, no `developer` role, anything else as it comes.
 An image of Qwen-VL makes up to 16,384 tokens by default, the most among the models commonly served."""
 
@@ -113,6 +120,8 @@ RULES: tuple[tuple[str, Quirks], ...] = (
     (r"gpt-([6-9]|\d\d)", replace(_GPT5, reasons="always", efforts=None)),
     (r"gpt-4o(-mini)?-search", replace(OPENAI, unsupported=("temperature",))),
 )
+_OPENAIS = re.compile(r"gpt-\d|chatgpt-|o\d")
+_THINKS_ALOUD = re.compile(r"deepseek-(v([4-9]|\d\d)|reasoner)", re.IGNORECASE)
 _COMPILED = tuple((re.compile(pattern), quirks) for pattern, quirks in RULES)
 
 
@@ -127,10 +136,15 @@ def openai_quirks(model: str) -> Quirks:
 
 def compatible_quirks(model: str) -> Quirks:
     """What a model tolerates at a server that is not OpenAI's. Its own models stand there too (behind another gateway,
-    in a cloud), under a name that may bear a prefix, and refuse `max_tokens` as they do at home."""
+    in a cloud), under a name that may bear a prefix, and refuse `max_tokens` and long ids as they do at home."""
     name = model.rpartition("/")[2]
-    limit = openai_quirks(name).limit
-    return replace(COMPATIBLE, limit=limit) if limit == "max_completion_tokens" else COMPATIBLE
+    if _THINKS_ALOUD.match(name):
+        return replace(COMPATIBLE, thoughts="required")
+    if not _OPENAIS.match(name):
+        return COMPATIBLE
+    found = openai_quirks(name)
+    limit = "max_completion_tokens" if found.limit == "max_completion_tokens" else COMPATIBLE.limit
+    return replace(COMPATIBLE, limit=limit, longest_call_id=found.longest_call_id)
 
 
 AT_OPENAI = QuirkTable(Quirks, openai_quirks)

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.api import EFFORTS, Call, CallerFault, function_parameters, nearest_effort
+from tollgate_openai.calls import mend_calls
 from tollgate_openai.quirks import NEUTRAL, Quirks, reasoning_is_on
+from tollgate_openai.thoughts import mend_thoughts
 
 _LIMITS: tuple[str, ...] = ("max_completion_tokens", "max_tokens")
 _ABOUT_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
@@ -27,7 +29,9 @@ def chat_body(call: Call, upstream: str, quirks: Quirks, *, official: bool) -> d
     set_stream(body, call, quirks)
     _set_limit(body, call.max_output, quirks)
     _set_effort(body, call, quirks)
-    _mend_messages(body, quirks)
+    _mend_messages(body, quirks, official=official)
+    if not official:
+        mend_thoughts(body, call, quirks.thoughts)
     _drop_no_tools(body)
     mend_tools(body, flat=official)
     refused = quirks.unsupported
@@ -97,26 +101,25 @@ def _set_effort(body: dict[str, Any], call: Call, quirks: Quirks) -> None:
     report(call, "reasoning_effort")
 
 
-def _mend_messages(body: dict[str, Any], quirks: Quirks) -> None:
-    """Roles that the model knows by other names, and calls of earlier turns that were made without any arguments, which
-    many servers read as JSON: `{}`."""
+def _mend_messages(body: dict[str, Any], quirks: Quirks, *, official: bool) -> None:
+    """Roles that the model knows by other names, and calls of earlier turns that it would refuse."""
     messages = body.get("messages")
     if not isinstance(messages, list):
         return
     names = dict(quirks.roles)
     for message in messages:
         if type(message) is dict and ("tool_calls" in message or message.get("role") in names):
-            body["messages"] = [_mended(message, names) for message in messages]
+            body["messages"] = [_mended(message, names, quirks, official) for message in messages]
             return
 
 
-def _mended(message: Any, names: Mapping[str, str]) -> Any:
+def _mended(message: Any, names: Mapping[str, str], quirks: Quirks, official: bool) -> Any:
     if not isinstance(message, dict):
         return message
     name = names.get(message.get("role", ""))
     if name is not None:
         message = {**message, "role": name}
-    return _filled(message) if _has_empty_call(message) else message
+    return mend_calls(message, quirks.longest_call_id, reads=not official)
 
 
 def _drop_no_tools(body: dict[str, Any]) -> None:
@@ -150,24 +153,6 @@ def _with_parameters(tool: Any, flat: bool) -> Any:
         return tool
     mended = {**function, "parameters": parameters}
     return mended if function is tool else {**tool, "function": mended}
-
-
-def _has_empty_call(message: Any) -> bool:
-    calls = message.get("tool_calls") if isinstance(message, dict) else None
-    return isinstance(calls, list) and any(_is_empty(call) for call in calls)
-
-
-def _is_empty(call: Any) -> bool:
-    function = call.get("function") if isinstance(call, dict) else None
-    return isinstance(function, dict) and not function.get("arguments")
-
-
-def _filled(message: dict[str, Any]) -> dict[str, Any]:
-    calls = [
-        {**call, "function": {**call["function"], "arguments": "{}"}} if _is_empty(call) else call
-        for call in message["tool_calls"]
-    ]
-    return {**message, "tool_calls": calls}
 
 
 def drop_parameter(body: dict[str, Any], call: Call, name: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -13,6 +15,8 @@ from tollgate_openai.quirks import AT_OPENAI
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 OPENAI_HOST = "api.openai.com"
+_AT_HOSTS: Mapping[str, Mapping[str, Any]] = MappingProxyType({"groq.com": {"thoughts": "refused"}})
+"""What all models of a service tolerate otherwise than those of other servers."""
 
 ResponsesMode = Literal["auto", "native", "bridge", "only"]
 
@@ -105,8 +109,17 @@ class OpenAISettings(BaseModel):
     @property
     def is_openai(self) -> bool:
         """Whether this is OpenAI's own service, whose models the quirk table knows."""
+        return self._is_at(OPENAI_HOST)
+
+    @property
+    def all_quirks(self) -> dict[str, Any]:
+        """`quirks`, and below them what is known of the service."""
+        known = [changes for host, changes in _AT_HOSTS.items() if self._is_at(host)]
+        return {**(known[0] if known else {}), **self.quirks}
+
+    def _is_at(self, name: str) -> bool:
         host = urlsplit(self.base_url).hostname or ""
-        return host == OPENAI_HOST or host.endswith("." + OPENAI_HOST)
+        return host == name or host.endswith("." + name)
 
 
 def why_not_ready(settings: OpenAISettings) -> str:

@@ -9,12 +9,21 @@ import orjson
 import pytest
 
 from gateway.errors import CallerFault
-from gateway.wire.chat.members import allowed_tools_of, arguments_of, output_limit_of, stops_of
+from gateway.wire.chat.members import allowed_tools_of, arguments_json, arguments_of, output_limit_of, stops_of
 
 
 @pytest.mark.parametrize(
     ("given", "read"),
-    [(None, {}), ("", {}), ("null", {}), ({"a": 1}, {"a": 1}), ('{"a": [1]}', {"a": [1]})],
+    [
+        (None, {}),
+        ("", {}),
+        ("null", {}),
+        ({"a": 1}, {"a": 1}),
+        ('{"a": [1]}', {"a": [1]}),
+        ("{", {"INVALID_JSON": "{"}),
+        ("[]", {"INVALID_JSON": "[]"}),
+        ('{"a": ', {"INVALID_JSON": '{"a": '}),
+    ],
 )
 def test_arguments(given: Any, read: dict[str, Any]) -> None:
     assert arguments_of(given, "x") == read
@@ -22,6 +31,25 @@ def test_arguments(given: Any, read: dict[str, Any]) -> None:
 
 def test_the_digits_of_arguments_are_kept() -> None:
     assert orjson.dumps(arguments_of('{"id":12345678901234567890123}', "x")) == b'{"id":12345678901234567890123}'
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ('{"a": 1 }', '{"a": 1 }'),
+        ('{"id":12345678901234567890123}', '{"id":12345678901234567890123}'),
+        ({"a": 1}, '{"a":1}'),
+        ('{"a":"x\ny"}', '{"a":"x\\ny"}'),
+        (' {"a":1}', '{"a":1}'),
+        ('{"a":', '{"INVALID_JSON":"{\\"a\\":"}'),
+        ('"a"', '{"INVALID_JSON":"\\"a\\""}'),
+        ("", "{}"),
+        ("null", "{}"),
+        (None, "{}"),
+    ],
+)
+def test_arguments_as_json(given: Any, text: str) -> None:
+    assert arguments_json(given, "x") == text
 
 
 @pytest.mark.parametrize(
@@ -55,8 +83,7 @@ def test_allowed_tools_in_both_forms() -> None:
 @pytest.mark.parametrize(
     ("read", "param"),
     [
-        (lambda: arguments_of("{", "x.arguments"), "x.arguments"),
-        (lambda: arguments_of("[]", "x.arguments"), "x.arguments"),
+        (lambda: arguments_json([], "x.arguments"), "x.arguments"),
         (lambda: arguments_of(3, "x.arguments"), "x.arguments"),
         (lambda: output_limit_of({"max_tokens": 0}), "max_tokens"),
         (lambda: output_limit_of({"max_completion_tokens": True}), "max_completion_tokens"),

@@ -470,3 +470,41 @@ def test_an_input_beyond_the_window_is_told_by_its_code(message: str) -> None:
 )
 def test_more_places_of_the_message(body: bytes, message: str) -> None:
     assert (fault_from_openai_error(400, body, {}).message == message) is bool(message)
+
+
+PASSED_ON = "Provider returned error"
+LONG_OF_ANTHROPIC = '{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 9 > 8"}}'
+
+
+@pytest.mark.parametrize(
+    ("raw", "message", "code"),
+    [
+        (LONG_OF_ANTHROPIC, "prompt is too long: 9 > 8", "context_length_exceeded"),
+        ({"error": {"message": "tools: bad schema"}}, "tools: bad schema", None),
+        ({"message": "bad"}, "bad", None),
+        ("The tool choice is not supported.", "The tool choice is not supported.", None),
+        ("<html>", PASSED_ON, None),
+        ({"error": {"metadata": {"raw": {}}}}, PASSED_ON, None),
+        (None, PASSED_ON, None),
+        (7, PASSED_ON, None),
+    ],
+)
+def test_what_a_provider_behind_openrouter_says_is_told(raw: Any, message: str, code: str | None) -> None:
+    told = {"message": PASSED_ON, "code": 400, "metadata": {"raw": raw, "provider_name": "X"}}
+    for fault in (
+        fault_from_openai_error(400, orjson.dumps({"error": told}), {}),
+        fault_from_stream_event({"error": told}),
+    ):
+        assert (fault.status, fault.message, fault.code) == (400, message, code)
+
+
+def test_words_of_its_own_count_before_what_stands_behind_them() -> None:
+    told = {"message": "No endpoints found", "metadata": {"raw": "other"}}
+    assert fault_from_openai_error(400, orjson.dumps({"error": told}), {}).message == "No endpoints found"
+
+
+def test_answers_within_answers_come_to_an_end() -> None:
+    told = PASSED_ON
+    for _ in range(12):
+        told = orjson.dumps({"error": {"message": PASSED_ON, "metadata": {"raw": told}}}).decode()
+    assert fault_from_openai_error(400, told.encode(), {}).message == PASSED_ON

@@ -185,6 +185,18 @@ def test_a_recorded_stream_arrives_as_it_was_recorded(transcript: Transcript) ->
         assert read_events(relayed(transcript, slices)) == recorded
 
 
+def test_an_event_of_several_lines_is_told_in_one() -> None:
+    transcript = STREAMS[0]
+    spread = b"".join(
+        b"".join(b"data: " + line + b"\n" for line in orjson.dumps(event, option=orjson.OPT_INDENT_2).splitlines())
+        + b"\n"
+        for event in recorded_events(transcript.body)
+    )
+    out = relayed(transcript, [spread])
+    assert out.count(b"\ndata: ") == out.count(b"event: ")
+    assert read_events(out) == read_events(relayed(transcript, [transcript.body]))
+
+
 @pytest.mark.parametrize("transcript", STREAMS, ids=lambda transcript: transcript.id)
 def test_who_watches_sees_chat_chunks_and_the_caller_the_same_events(transcript: Transcript) -> None:
     call, conversation = opened({**HELLO, "stream": True}, stream=True)

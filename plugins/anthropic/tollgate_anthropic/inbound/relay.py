@@ -94,7 +94,8 @@ class NativeStream:
                 self._open[_place(event)] = None
             elif kind == "content_block_stop":
                 self._open.pop(_place(event), None)
-            out.append(encode_event(kind, item))
+            # Clients that read line by line do not put several together; no line end is part of a text.
+            out.append(encode_event(kind, item.replace(b"\n", b" ")))
 
     def cut(self) -> None:
         """The gateway ends the answer here."""
