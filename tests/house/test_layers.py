@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 FLOORS = (
-    "deferred values errors aside certificates claim wire profile explanation text_filter records price call costs "
+    "deferred errors aside certificates claim wire profile explanation text_filter records price call costs "
     "provider transcripts readers item_readers text_readers plain_readers sending quirks operations dialect doors "
     "plain_dialect text_dialect inbound payments tools credentials stores journal config storage catalog fetch "
     "hookspecs counting api pluginload pipeline upstream runner logs exposition metrics siblings budgets discovery "
@@ -22,7 +22,7 @@ FLOORS = (
 
 # Entries that may use less than their floor would allow.
 NARROW = {
-    "wire": {"errors", "values"},  # pure formats
+    "wire": {"errors"},  # pure formats
     "builtin": {"api"},  # ordinary plugins: what they need, every plugin gets
     "sqlite": {"api"},  # likewise
 }
