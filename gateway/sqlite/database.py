@@ -304,7 +304,8 @@ def _counters(
 ) -> SlidingWindows | SharedCounters:
     if not shared:
         return SlidingWindows(monotonic)
-    counters = SharedCounters(path.with_name(path.name + "-rates"), monotonic)
+    path.with_name(path.name + "-rates").unlink(missing_ok=True)  # of versions before, which locked it otherwise
+    counters = SharedCounters(path.with_name(path.name + "-windows"), monotonic)
     opened.callback(counters.close)
     return counters
 
