@@ -206,10 +206,10 @@ class Rows:
                     new.append(hold.request_id)
         if new:
             for row in connection.execute(_HOLDS, (to_json(new),)):
-                known[row[1]] = HoldRow(*row, as_of=self._as_of)
+                self.keep(HoldRow(*row))
 
     def keep(self, hold: HoldRow) -> None:
-        """A hold that this transaction makes."""
+        """A hold as it is in this transaction."""
         hold.as_of = self._as_of
         self.holds[hold.request_id] = hold
 

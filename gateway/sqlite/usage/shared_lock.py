@@ -13,14 +13,14 @@ import errno
 import fcntl
 import mmap
 import os
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 ROOM = 128
 """Bytes that the mutex may take: no C library's is longer."""
-_TYPES = ("pthread_mutexattr_init", "pthread_mutexattr_destroy", "pthread_mutex_trylock", "pthread_mutex_unlock",
-          "pthread_mutex_consistent")  # fmt: skip
+_OF_ONE = ("pthread_mutexattr_init", "pthread_mutex_trylock", "pthread_mutex_unlock", "pthread_mutex_consistent")
 _SHARED = _ROBUST = 1
 
 
@@ -45,14 +45,29 @@ def _library() -> Any:
     """The C library, called without letting go of the interpreter; None without robust mutexes."""
     try:
         library = ctypes.PyDLL(None)
-        for name in _TYPES:
+        for name in _OF_ONE:
             getattr(library, name).argtypes = (ctypes.c_void_p,)
         for name in ("pthread_mutexattr_setpshared", "pthread_mutexattr_setrobust"):
             getattr(library, name).argtypes = (ctypes.c_void_p, ctypes.c_int)
         library.pthread_mutex_init.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+        _robust(library)
     except (AttributeError, OSError):
         return None
     return library
+
+
+def _robust(library: Any) -> Any:
+    """What a new mutex shall be like. Raises OSError where the system has nothing of the kind."""
+    attributes = ctypes.create_string_buffer(ROOM)
+    _done(library.pthread_mutexattr_init(attributes))
+    _done(library.pthread_mutexattr_setpshared(attributes, _SHARED))
+    _done(library.pthread_mutexattr_setrobust(attributes, _ROBUST))
+    return attributes
+
+
+def _done(error: int) -> None:
+    if error:
+        raise OSError(error, os.strerror(error))
 
 
 def _name_of_library() -> str:
@@ -63,30 +78,25 @@ def _name_of_library() -> str:
         return "libc"
 
 
+def _closed(_: Any) -> int:
+    raise ValueError("the lock is closed")
+
+
 class MutexLock:
     """A robust mutex in the first page of the file, at `at`. library: see `_library`."""
 
     def __init__(self, file: int, at: int, library: Any) -> None:
         self._library = library
-        self._page = mmap.mmap(file, mmap.PAGESIZE)
+        self._page = mmap.mmap(file, at + ROOM)
         self._bytes: Any = (ctypes.c_char * ROOM).from_buffer(self._page, at)
         self._place = ctypes.c_void_p(ctypes.addressof(self._bytes))
-        self._try = library.pthread_mutex_trylock
-        self._unlock = library.pthread_mutex_unlock
+        self._try: Callable[[Any], int] = library.pthread_mutex_trylock
+        self._unlock: Callable[[Any], int] = library.pthread_mutex_unlock
 
     def begin(self) -> None:
         """Make it anew."""
-        library, attributes = self._library, ctypes.create_string_buffer(ROOM)
         ctypes.memset(self._place, 0, ROOM)
-        done = (
-            library.pthread_mutexattr_init(attributes)
-            or library.pthread_mutexattr_setpshared(attributes, _SHARED)
-            or library.pthread_mutexattr_setrobust(attributes, _ROBUST)
-            or library.pthread_mutex_init(self._place, attributes)
-        )
-        if done:
-            raise OSError(done, os.strerror(done))
-        library.pthread_mutexattr_destroy(attributes)
+        _done(self._library.pthread_mutex_init(self._place, _robust(self._library)))
 
     def take(self) -> bool:
         """One call, and a second one after a holder that died."""
@@ -101,6 +111,7 @@ class MutexLock:
 
     def close(self) -> None:
         """Let go of the memory. Idempotent."""
+        self._try = self._unlock = _closed  # not the library's: it would touch memory that is gone
         self._bytes = None
         self._page.close()
 

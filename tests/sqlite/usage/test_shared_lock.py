@@ -76,6 +76,16 @@ def test_a_lock_that_was_left_behind_is_free_for_the_next(tmp_path):
     os.close(file)
 
 
+def test_a_lock_that_was_closed_touches_nothing(tmp_path):
+    file, lock = open_shared(tmp_path / "file", ENDS)
+    for _ in range(2):
+        lock.close()
+    os.close(file)
+    for ask in (lock.take, lock.release):
+        with pytest.raises((ValueError, OSError)):
+            ask()
+
+
 def test_what_others_use_in_another_way_is_let_be(tmp_path, monkeypatch):
     path = tmp_path / "file"
     file, lock = open_shared(path, ENDS)
@@ -159,6 +169,20 @@ def test_exact_while_processes_are_killed(tmp_path, kind):
     assert [child.wait(timeout=60) for child in living] == [0, 0]
     counted = sum(told(f"living{i}") for i in range(2)) + sum(told(f"dead{i}") for i in range(dead))
     assert 3000 - dead <= counted <= 3000
+
+
+def test_a_system_without_robust_mutexes_has_a_lock_all_the_same(tmp_path, kind, monkeypatch):
+    if kind == "file":
+        return
+    shared_lock._library.cache_clear()
+    monkeypatch.setattr(shared_lock, "_ROBUST", 12345)  # refused, as by a kernel without them
+    try:
+        file, lock = open_shared(tmp_path / "file", ENDS)
+    finally:
+        shared_lock._library.cache_clear()
+    assert isinstance(lock, FileLock)
+    lock.close()
+    os.close(file)
 
 
 async def test_windows_count_the_same(tmp_path, clock):
