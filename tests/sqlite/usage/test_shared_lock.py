@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -139,8 +140,10 @@ if sys.argv[3] == "file": shared_lock._library = lambda: None
 async def main():
     counters = SharedCounters(Path(sys.argv[1]), time.monotonic)
     told = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT)
+    print("ready", flush=True)
+    sys.stdin.readline()
     while True:
-        window, = await counters.hit([("a", 3000)], 600.0)
+        window, = await counters.hit([("a", 60_000)], 600.0)
         if not window.allowed: return
         os.write(told, b".")
 asyncio.run(main())
@@ -150,25 +153,33 @@ asyncio.run(main())
 @pytest.mark.slow
 def test_exact_while_processes_are_killed(tmp_path, kind):
     """Those that live on use the whole limit, and never more; of each that was killed one hit may be told nowhere."""
-    rates, dead = tmp_path / "rates", 3
-
-    def start(name):
-        command = [sys.executable, "-c", _COUNTS, str(rates), str(tmp_path / name), kind]
-        return subprocess.Popen(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)})
+    rates, limit = tmp_path / "rates", 60_000
+    names = ["dead0", "dead1", "dead2", "living0", "living1"]
 
     def told(name):
-        return (tmp_path / name).stat().st_size if (tmp_path / name).exists() else 0
+        return (tmp_path / name).stat().st_size
 
-    living = [start(f"living{i}") for i in range(2)]
-    for i in range(dead):
-        child = start(f"dead{i}")
-        while told(f"dead{i}") < 20 and child.poll() is None:
-            pass
-        child.send_signal(signal.SIGKILL)
-        child.wait(timeout=30)
-    assert [child.wait(timeout=60) for child in living] == [0, 0]
-    counted = sum(told(f"living{i}") for i in range(2)) + sum(told(f"dead{i}") for i in range(dead))
-    assert 3000 - dead <= counted <= 3000
+    with ExitStack() as opened:
+        children = {}
+        for name in names:
+            command = [sys.executable, "-c", _COUNTS, str(rates), str(tmp_path / name), kind]
+            children[name] = opened.enter_context(
+                subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}
+                )
+            )
+        for child in children.values():
+            assert child.stdout.readline() == b"ready\n"
+        for child in children.values():
+            child.stdin.write(b"go\n")
+            child.stdin.flush()
+        for name in names[:3]:
+            while told(name) < 20 and children[name].poll() is None:
+                time.sleep(0.001)
+            children[name].kill()
+        assert [children[name].wait(timeout=60) for name in names[3:]] == [0, 0]
+    counted = sum(told(name) for name in names)
+    assert limit - 3 <= counted <= limit
 
 
 def test_a_system_without_robust_mutexes_has_a_lock_all_the_same(tmp_path, kind, monkeypatch):
