@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from gateway.api import GatewayFault
 from gateway.api.stores import (
     DATABASE_MARK,
+    Counters,
     Discrepancy,
     Journal,
     SlidingWindows,
@@ -50,7 +51,6 @@ from gateway.sqlite.responses.conversations import SqliteConversations
 from gateway.sqlite.responses.idempotency import SqliteIdempotency
 from gateway.sqlite.responses.stored_responses import SqliteResponses
 from gateway.sqlite.transfer import SqliteSnapshot, fill, open_snapshot
-from gateway.sqlite.usage.shared_counters import SharedCounters
 from gateway.sqlite.usage.usage_log import SqliteUsage
 
 T = TypeVar("T")
@@ -299,12 +299,13 @@ async def _begin(core: Core, presence: SqlitePresence, log: logging.Logger) -> N
         )
 
 
-def _counters(
-    path: Path, monotonic: Callable[[], float], shared: bool, opened: AsyncExitStack
-) -> SlidingWindows | SharedCounters:
+def _counters(path: Path, monotonic: Callable[[], float], shared: bool, opened: AsyncExitStack) -> Counters:
     if not shared:
         return SlidingWindows(monotonic)
-    counters = SharedCounters(path.with_name(path.name + "-rates"), monotonic)
+    from gateway.sqlite.usage.shared_counters import SharedCounters  # with ctypes, which one process alone needs not
+
+    path.with_name(path.name + "-rates").unlink(missing_ok=True)  # of versions before, which locked it otherwise
+    counters = SharedCounters(path.with_name(path.name + "-windows"), monotonic)
     opened.callback(counters.close)
     return counters
 

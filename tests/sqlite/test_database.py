@@ -173,3 +173,15 @@ class TestCheck:
         ):
             with pytest.raises(GatewayFault):
                 await house.stores.write(lambda connection, sql=sql: connection.execute(sql))
+
+
+async def test_workers_share_rate_windows_beside_the_database(tmp_path):
+    (tmp_path / "a.db-rates").write_bytes(b"of a version before")
+    async with (
+        await open_stores(tmp_path / "a.db", SECRET, shared_counters=True) as one,
+        await open_stores(tmp_path / "a.db", SECRET, shared_counters=True) as two,
+    ):
+        told = [(await stores.counters.hit([("a", 5)], 60.0))[0].remaining for stores in (one, two, one)]
+        assert told == [4, 3, 2]
+        assert (tmp_path / "a.db-windows").exists()
+        assert not (tmp_path / "a.db-rates").exists()

@@ -3,14 +3,16 @@ as nobody else writes to the database.
 
 A batch of a process that writes alone reads nothing but the holds that are new to it. Who else may write, another
 worker or a command, is noticed at the beginning of each transaction by `PRAGMA data_version`, which changes with every
-commit of another connection; then everything is read anew. Sums (`balance`, `held`, `used`) are written as differences,
-and the database's own CHECKs stand behind them.
+commit of another connection; then everything is read anew, but the holds. Others change these only when they take this
+process for dead or erase whom they are for, so a batch only looks whether those that it needs are as they were: by
+their numbers, which costs half of reading them by their requests. Sums (`balance`, `held`, `used`) are written as
+differences, and the database's own CHECKs stand behind them.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +86,12 @@ class HoldRow:
     known_completion: int | None
     tags: str | None = None
     """A JSON object."""
+    as_of: int = 0
+    """Which of the states that others left the database in it was read from, or found to be as it was."""
+
+    def stored(self) -> tuple[Any, ...]:
+        """What `Rows` compares with the database."""
+        return (self.n, self.state, self.amount, self.units, self.logged, self.dispatched, self.known, self.tags)
 
 
 _HOLDS = """
@@ -91,6 +99,10 @@ _HOLDS = """
         h.logged, h.target, h.process, h.dispatched, h.base, h.unit_price, h.ceiling, h.known, h.known_prompt,
         h.known_completion, h.tags
     FROM json_each(?) AS j CROSS JOIN holds AS h ON h.request_id = j.value
+"""
+_AS_THEY_ARE = """
+    SELECT h.n, h.state, h.amount, h.units, h.logged, h.dispatched, h.known, h.tags
+    FROM json_each(?) AS j CROSS JOIN holds AS h ON h.n = j.value
 """
 _ACCOUNTS_BY_ID = """
     SELECT a.n, a.id, a.balance, a.held, a.disabled FROM json_each(?) AS j CROSS JOIN accounts AS a ON a.id = j.value
@@ -131,10 +143,15 @@ class Rows:
         self._months: dict[tuple[int, int], MonthRow] = {}
         self._version = -1
         self._next_hold = 0
+        self._as_of = 0
 
     def forget(self) -> None:
-        """Read everything anew: the transaction was rolled back, or others wrote."""
-        for kept in (self.holds, self.accounts, self.account_by_id, self.keys, self._months):
+        """Read everything anew: the transaction was rolled back, or something rare has changed anything at all."""
+        self.holds.clear()
+        self._forget_sums()
+
+    def _forget_sums(self) -> None:
+        for kept in (self.accounts, self.account_by_id, self.keys, self._months):
             kept.clear()
         self.leases.clear()
         self._next_hold = 0
@@ -143,28 +160,26 @@ class Rows:
         """A transaction that may write has begun: forget what others may have changed before it."""
         version = connection.execute(_VERSION).fetchone()[0]
         if version != self._version:
-            self.forget()
+            self._forget_sums()
             self._version = version
+            self._as_of += 1
 
     def load(
         self,
         connection: sqlite3.Connection,
-        request_ids: Iterable[str],
+        request_ids: Collection[str],
         account_ids: Iterable[str] = (),
         key_ids: Iterable[str] = (),
     ) -> None:
         """Read the holds of these requests with their accounts, and these accounts and keys, as far as they are not
         here."""
         run = connection.execute
-        new = [name for name in request_ids if name not in self.holds]
-        if new:
-            for row in run(_HOLDS, (to_json(new),)):
-                self.holds[row[1]] = HoldRow(*row)
-            numbers = {
-                hold.account for name in new if (hold := self.holds.get(name)) and hold.account not in self.accounts
-            }
-            if numbers:
-                self._take_accounts(run(_ACCOUNTS_BY_NUMBER, (to_json(numbers),)))
+        self._load_holds(connection, request_ids)
+        numbers = {
+            hold.account for name in request_ids if (hold := self.holds.get(name)) and hold.account not in self.accounts
+        }
+        if numbers:
+            self._take_accounts(run(_ACCOUNTS_BY_NUMBER, (to_json(numbers),)))
         missing = [name for name in account_ids if name not in self.account_by_id]
         if missing:
             self._take_accounts(run(_ACCOUNTS_BY_ID, (to_json(missing),)))
@@ -172,6 +187,31 @@ class Rows:
         if missing:
             for row in run(_KEYS, (to_json(missing),)):
                 self.keys[row[1]] = KeyRow(*row)
+
+    def _load_holds(self, connection: sqlite3.Connection, request_ids: Iterable[str]) -> None:
+        known, doubtful, new = self.holds, [], []
+        for name in request_ids:
+            hold = known.get(name)
+            if hold is None:
+                new.append(name)
+            elif hold.as_of != self._as_of:
+                doubtful.append(hold)
+        if doubtful:
+            found = {row[0]: row for row in connection.execute(_AS_THEY_ARE, (to_json(h.n for h in doubtful),))}
+            for hold in doubtful:
+                if found.get(hold.n) == hold.stored():
+                    hold.as_of = self._as_of
+                else:
+                    del known[hold.request_id]
+                    new.append(hold.request_id)
+        if new:
+            for row in connection.execute(_HOLDS, (to_json(new),)):
+                self.keep(HoldRow(*row))
+
+    def keep(self, hold: HoldRow) -> None:
+        """A hold as it is in this transaction."""
+        hold.as_of = self._as_of
+        self.holds[hold.request_id] = hold
 
     def load_leases(self, connection: sqlite3.Connection, wanted: Iterable[int]) -> None:
         """Look which of these leases still stand. A batch has one, or two after a process had to join anew."""

@@ -12,7 +12,7 @@ Sums (`balance`, `held`, `used`) are written as differences, never as values.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, get_args
 
 import orjson
@@ -143,7 +143,7 @@ class UnitOfWork:
         self._rollups: dict[tuple[int, int, int, int], list[int]] = {}
         self._tag_sums: dict[tuple[int, int, str, str, int], list[int]] = {}
 
-    def load(self, request_ids: Iterable[str], account_ids: Iterable[str] = (), key_ids: Iterable[str] = ()) -> None:
+    def load(self, request_ids: Collection[str], account_ids: Iterable[str] = (), key_ids: Iterable[str] = ()) -> None:
         """Read the holds of these requests with their accounts, and these accounts and keys."""
         self._rows.load(self.connection, request_ids, account_ids, key_ids)
 
@@ -162,7 +162,7 @@ class UnitOfWork:
     def add_hold(self, hold: HoldRow) -> None:
         """A new hold; its number is given here."""
         hold.n = self._rows.next_hold(self.connection)
-        self.holds[hold.request_id] = hold
+        self._rows.keep(hold)
         self._new.append(hold)
         self._changed[hold.n] = hold
 

@@ -2,22 +2,20 @@
 
 Why not a table: a hit must cost a few microseconds and needs no durability, since a window is forgotten after a
 minute. The file holds rings of times (CLOCK_MONOTONIC, which all processes of a machine read alike) and is guarded by
-a file lock held for microseconds, never across an `await`; the kernel drops it when its holder dies.
+a lock in it (`shared_lock`) held for microseconds, never across an `await`; it is free again when its holder dies.
 
-Layout: a page of header (magic, boot id), then for each class of capacity: tags (8 bytes per slot, a hash of name and
-window), heads (24 bytes: first, count, last, window), rings (8 bytes per time). A name may sit in any slot of one
-group of 32. Slots are reused once idle; the file is sparse, so untouched slots take no room, and it goes no further
-than the class of the largest window that was ever asked for. A page is given its room on the disk before it is touched:
-on a full disk the kernel would end the process otherwise (SIGBUS). After a boot the times mean nothing any more, and
-the file begins anew.
+Layout: a page of header and lock (`shared_file`), then for each class of capacity: tags (8 bytes per slot, a hash of
+name and window), heads (24 bytes: first, count, last, window), rings (8 bytes per time). A name may sit in any slot of
+one group of 32. Slots are reused once idle; the file is sparse, so untouched slots take no room, and it goes no further
+than the class of the largest window that was ever asked for.
+
+A window that was found before, has something in it and is not full is counted in a few steps (`_Place`); everything
+else goes the long way, which finds the same.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import fcntl
-import mmap
 import os
 import struct
 from bisect import bisect_right
@@ -26,7 +24,8 @@ from hashlib import blake2b
 from pathlib import Path
 
 from gateway.api import GatewayFault
-from gateway.api.stores import DISK_FULL, Window, window_state
+from gateway.api.stores import Window, window_state
+from gateway.sqlite.usage.shared_file import PAGE, Room, open_shared
 
 CLASSES: tuple[tuple[int, int], ...] = (
     (64, 65_536),
@@ -40,21 +39,16 @@ CLASSES: tuple[tuple[int, int], ...] = (
 """Capacity of a ring (the largest limit it can serve) and how many such rings there are."""
 
 _GROUP = 32
-_HEADER = struct.Struct("=16s64s")
 _HEAD = struct.Struct("=IIdd")
 _TIME = struct.Struct("=d")
-_MAGIC = b"gateway-rates-1\0"
-_PAGE = 4096
 _NOTHING = b"\0" * 8
 PATIENCE = 2.0
 """Seconds to wait for the lock before a hit fails (closed)."""
-
-
-def _boot_id() -> bytes:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()[:64]
-    except OSError:
-        return b"unknown"
+_SPINS = 30
+"""Tries to get the lock before anything else is done meanwhile: as long as its holder has it, if he is not kept from
+running."""
+_FEW = 8
+"""Times that are over which the short way drops; of more the long way looks at few."""
 
 
 class _Class:
@@ -68,52 +62,23 @@ class _Class:
         self.tags = begin
         self.heads = self.tags + 8 * slots
         self.rings = self.heads + _HEAD.size * slots
-        self.end = -(-(self.rings + 8 * capacity * slots) // _PAGE) * _PAGE
+        self.end = -(-(self.rings + 8 * capacity * slots) // PAGE) * PAGE
 
 
-class _Room:
-    """The file in memory. memory: of it as far as is known here; what was not touched before is `need`ed first. To be
-    used under the file's lock."""
+class _Place:
+    """Where a window of a certain limit was found. It is there as long as its tag is."""
 
-    __slots__ = ("_backed", "_file", "memory")
+    __slots__ = ("begin", "capacity", "head", "nearly", "tag", "tag_at", "tag_end")
 
-    def __init__(self, file: int) -> None:
-        self._file = file
-        self._backed = bytearray()
-        self._map()
-
-    def _map(self) -> None:
-        # Whoever still holds the mapping before sees the same bytes.
-        self.memory = mmap.mmap(self._file, 0)
-        self._backed.extend(bytes(len(self.memory) // _PAGE - len(self._backed)))
-
-    def reaches(self, end: int) -> bool:
-        """Whether the file goes so far: another process may have made it."""
-        if end > len(self.memory) and end <= os.fstat(self._file).st_size:
-            self._map()
-        return end <= len(self.memory)
-
-    def extend(self, end: int) -> None:
-        """Let the file go so far."""
-        if not self.reaches(end):
-            os.ftruncate(self._file, end)
-            self._map()
-
-    def need(self, begin: int, size: int = 1) -> None:
-        """See that these bytes, in one page or two, have their room on the disk. Raises GatewayFault (503)."""
-        last = (begin + size - 1) // _PAGE
-        if not (self._backed[begin // _PAGE] and self._backed[last]):
-            self._back(begin // _PAGE, last)
-
-    def _back(self, first: int, last: int) -> None:
-        try:
-            os.posix_fallocate(self._file, first * _PAGE, (last + 1 - first) * _PAGE)
-        except (AttributeError, OSError) as error:
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                message = "The disk of the gateway's database is full."
-                raise GatewayFault(message, status=503, code=DISK_FULL, retry_after=5.0) from None
-            # This system or this file system knows no such call: all there is is to hope.
-        self._backed[first] = self._backed[last] = 1
+    def __init__(self, tag: bytes, place: _Class, slot: int, limit: int) -> None:
+        self.tag = tag
+        self.tag_at = place.tags + 8 * slot
+        self.tag_end = self.tag_at + 8
+        self.head = place.heads + _HEAD.size * slot
+        self.begin = place.rings + 8 * place.capacity * slot
+        self.capacity = place.capacity
+        self.nearly = min(limit, place.capacity) - 1
+        """With so many times another one may be the last, of which there is more to tell."""
 
 
 class _Ring:
@@ -121,7 +86,7 @@ class _Ring:
 
     __slots__ = ("begin", "capacity", "count", "first", "head", "memory", "room")
 
-    def __init__(self, room: _Room, place: _Class, slot: int) -> None:
+    def __init__(self, room: Room, place: _Class, slot: int) -> None:
         self.room = room
         self.memory = room.memory
         self.capacity = place.capacity
@@ -168,68 +133,123 @@ class SharedCounters:
         self._monotonic = monotonic
         self._classes: list[_Class] = []
         for capacity, slots in classes:
-            self._classes.append(_Class(capacity, slots, self._classes[-1].end if self._classes else _PAGE))
+            self._classes.append(_Class(capacity, slots, self._classes[-1].end if self._classes else PAGE))
         self._tags: dict[tuple[str, float], bytes] = {}
         self._found: dict[bytes, tuple[_Class, int]] = {}
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        try:
-            header = _HEADER.pack(_MAGIC, _boot_id())
-            ends = [place.end for place in self._classes]
-            if os.pread(self._file, _HEADER.size, 0) != header or os.fstat(self._file).st_size not in ends:
-                os.ftruncate(self._file, 0)
-                os.ftruncate(self._file, ends[0])
-                os.pwrite(self._file, header, 0)
-            self._room = _Room(self._file)
-        finally:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+        self._places: dict[tuple[str, int, float], _Place] = {}
+        self._file, self._lock = open_shared(path, [place.end for place in self._classes])
+        self._room = Room(self._file)
 
     async def hit(
         self, names_and_limits: Sequence[tuple[str, int]], window: float, *, seen: Sequence[tuple[str, int]] = ()
     ) -> Sequence[Window]:
         """Raises GatewayFault (503) when the lock or room for a new window is not to be had.
         A limit above the largest class counts as that."""
-        await self._lock()
+        if not self._lock.take():
+            await self._wait()
         try:
-            return [*self._hit(names_and_limits, window), *self._seen(seen, window)]
+            now = self._monotonic()
+            told = self._hit_quickly(names_and_limits, window, now)
+            if told is None:
+                told = self._hit(names_and_limits, window, now)
+            if seen:
+                told += self._seen_quickly(seen, window, now) or self._seen(seen, window, now)
+            return told
         finally:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+            self._lock.release()
 
     async def peek(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> Sequence[Window]:
         """What `hit` would find."""
-        await self._lock()
+        if not self._lock.take():
+            await self._wait()
         try:
-            return self._seen(names_and_limits, window)
+            now = self._monotonic()
+            return self._seen_quickly(names_and_limits, window, now) or self._seen(names_and_limits, window, now)
         finally:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+            self._lock.release()
 
     def close(self) -> None:
         """Let go of the file. Idempotent."""
         if self._file >= 0:
             self._room.memory.close()
+            self._lock.close()
             os.close(self._file)
             self._file = -1
 
-    async def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            pass  # another process is in it: look again shortly, without stopping the loop
+    async def _wait(self) -> None:
+        """Take the lock that another process has."""
+        for _ in range(_SPINS):
+            if self._lock.take():
+                return
+        # Its holder was stopped in the middle: look again shortly, without stopping the loop.
         deadline = asyncio.get_running_loop().time() + PATIENCE
         nap = 0.0
         while asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(nap)
             nap = min(nap + 0.0001, 0.002)
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self._lock.take():
                 return
-            except BlockingIOError:
-                continue
         raise GatewayFault("The rate limiter is not available. Try again.", status=503, retry_after=1.0)
 
-    def _seen(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> list[Window]:
-        now = self._monotonic()
+    def _look(self, name: str, limit: int, window: float, now: float) -> tuple[_Place, int, int, float] | None:
+        """A window in a few steps: where it is, its first time, how many there are, and the newest one. None when it is
+        new or empty, nearly full, has many times that are over, or anything else that takes the long way."""
+        place = self._places.get((name, limit, window))
+        if place is None:
+            return None
+        memory = self._room.memory
+        if memory[place.tag_at : place.tag_end] != place.tag:
+            return None
+        capacity, begin, since = place.capacity, place.begin, now - window
+        first, count, newest, _ = _HEAD.unpack_from(memory, place.head)
+        if first >= capacity or newest > now:
+            return None
+        for _ in range(_FEW):
+            if not 0 < count < place.nearly:
+                return None
+            if _TIME.unpack_from(memory, begin + 8 * first)[0] > since:
+                return place, first, count, newest
+            first, count = (first + 1) % capacity, count - 1
+        return None
+
+    def _hit_quickly(
+        self, names_and_limits: Sequence[tuple[str, int]], window: float, now: float
+    ) -> list[Window] | None:
+        """As `_hit`, where that is a few steps; else None, and nothing was changed."""
+        backed = self._room.backed
+        adding: list[tuple[int, int, int, int]] = []
+        told: list[Window] = []
+        for name, limit in names_and_limits:
+            looked = self._look(name, limit, window, now)
+            if looked is None:
+                return None
+            place, first, count, _ = looked
+            at = place.begin + 8 * ((first + count) % place.capacity)
+            if not backed[at // PAGE]:
+                return None
+            count += 1
+            adding.append((at, place.head, first, count))
+            told.append(Window(True, limit, limit - count, window, 0.0))
+        memory = self._room.memory
+        for at, head, first, count in adding:
+            _TIME.pack_into(memory, at, now)
+            _HEAD.pack_into(memory, head, first, count, now, window)
+        return told
+
+    def _seen_quickly(
+        self, names_and_limits: Sequence[tuple[str, int]], window: float, now: float
+    ) -> list[Window] | None:
+        """As `_seen`, where that is a few steps; else None."""
+        told: list[Window] = []
+        for name, limit in names_and_limits:
+            looked = self._look(name, limit, window, now)
+            if looked is None:
+                return None
+            _, _, count, newest = looked
+            told.append(Window(True, limit, limit - count, newest + window - now, 0.0))
+        return told
+
+    def _seen(self, names_and_limits: Sequence[tuple[str, int]], window: float, now: float) -> list[Window]:
         rings = [self._kept(name, window, now) for name, _ in names_and_limits]
         allowed = all(
             ring.count < min(limit, ring.capacity) if ring is not None else limit > 0
@@ -240,8 +260,7 @@ class SharedCounters:
             for (_, limit), ring in zip(names_and_limits, rings, strict=True)
         ]
 
-    def _hit(self, names_and_limits: Sequence[tuple[str, int]], window: float) -> list[Window]:
-        now = self._monotonic()
+    def _hit(self, names_and_limits: Sequence[tuple[str, int]], window: float, now: float) -> list[Window]:
         since = now - window
         rings: list[_Ring] = []
         full = False
@@ -265,6 +284,7 @@ class SharedCounters:
         wanted = next((place for place in self._classes if limit <= place.capacity), self._classes[-1])
         found = self._find(tag)
         if found is not None and found[0] is wanted:
+            self._places[(name, limit, window)] = _Place(tag, wanted, found[1], limit)
             return _Ring(self._room, *found)
         ring = self._take(wanted, tag, now, window)
         if found is not None:
@@ -292,6 +312,7 @@ class SharedCounters:
             if len(self._tags) >= 10_000:
                 self._tags.clear()
                 self._found.clear()
+                self._places.clear()
             tag = blake2b(name.encode() + b"\0" + _TIME.pack(window), digest_size=8).digest()
             self._tags[(name, window)] = tag
         return tag

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,42 @@ async def test_what_others_wrote_is_read_anew(house, opening, statements):
     await call(house.stores, house, "mine")
     assert len(reads(statements)) > 1
     assert await house.balance() == (1000 - 3 * 3, 0)
+
+
+async def test_an_open_hold_is_not_read_again_after_others_wrote(house, opening, statements):
+    await house.stores.ledger.hold(house.request("open", base=5, units=0))
+    await call(await opening(), house, "theirs")
+    statements.clear()
+    await house.stores.ledger.settle("open", 2, "provider", USAGE, "m")
+    assert [text for text in statements if "FROM json_each" in text and "holds" in text]
+    assert not [text for text in statements if "request_id = j.value" in text]
+    assert await house.balance() == (1000 - 3 - 2, 0)
+
+
+@pytest.mark.parametrize("dispatched", [True, False])
+async def test_an_open_hold_that_others_ended_is_seen(house, opening, dispatched):
+    """As after this process was taken for dead."""
+    ledger, other = house.stores.ledger, await opening()
+    await ledger.hold(house.request("open", base=50, units=0))
+    if dispatched:
+        ledger.note_usage("open", 7, USAGE)
+    await call(house.stores, house, "mine")
+    assert await other.ledger.fail_over(house.stores.presence.lease.id) == 1
+    assert await house.balance() == (1000 - 3 - 7 * dispatched, 0)
+    # What is held for another would cover a hold that is given back twice: the database alone would not notice.
+    await other.ledger.hold(house.request("theirs", base=60, units=0))
+    assert await ledger.settle("open", 9, "provider", USAGE, "m") == 9
+    assert await house.balance() == (1000 - 3 - 9, 60)
+
+
+async def test_tags_that_were_erased_meanwhile_are_not_written_again(house):
+    await house.stores.ledger.hold(replace(house.request("open", base=5, units=0), tags=(("user", "ada"),)))
+    stranger = sqlite3.connect(house.stores.core.path)
+    with stranger:
+        stranger.execute("UPDATE holds SET tags = NULL")
+    stranger.close()
+    await house.stores.ledger.settle("open", 2, "provider", USAGE, "m")
+    assert await house.stores.usage.by_tag(house.account.id, "user", start=0, end=2**33) == []
 
 
 async def test_what_a_stranger_wrote_counts_for_the_next_hold(house, tmp_path):

@@ -237,6 +237,23 @@ class TestShared:
         assert (await hit(counters, 1024)).remaining == 1023
         assert len(looked) <= 40
 
+    async def test_a_window_with_room_is_counted_in_a_few_steps(self, share, clock, monkeypatch):
+        """Here and by others: no ring is read as a whole."""
+        one, two = await share(), await share()
+        for counters in (one, two, one, two):
+            await counters.hit([("a", 100), ("b", 50)], 60.0, seen=[("c", 9)])
+            await counters.hit([("c", 9)], 60.0)
+        monkeypatch.setattr("gateway.sqlite.usage.shared_counters._Ring", None)
+        clock.steady += 59.0
+        assert await one.hit([("a", 100), ("b", 50)], 60.0, seen=[("c", 9)]) == [
+            Window(True, 100, 95, 60.0, 0.0), Window(True, 50, 45, 60.0, 0.0), Window(True, 9, 5, 1.0, 0.0)
+        ]  # fmt: skip
+        clock.steady += 1.0
+        assert await two.hit([("a", 100), ("b", 50)], 60.0) == [
+            Window(True, 100, 98, 60.0, 0.0), Window(True, 50, 48, 60.0, 0.0)
+        ]  # fmt: skip
+        assert await two.peek([("a", 100)], 60.0) == [Window(True, 100, 98, 60.0, 0.0)]
+
     async def test_two_on_one_file_count_together(self, share, clock):
         one = await share()
         two = await share()
@@ -247,7 +264,7 @@ class TestShared:
         one = await share()
         await hit(one, 1)
         one.close()
-        monkeypatch.setattr("gateway.sqlite.usage.shared_counters._boot_id", lambda: b"another")
+        monkeypatch.setattr("gateway.sqlite.usage.shared_file._boot_id", lambda: b"another")
         two = await share()
         assert (await hit(two, 1)).allowed
 
@@ -261,10 +278,10 @@ class TestShared:
         one = await share()
         two = await share()
         monkeypatch.setattr("gateway.sqlite.usage.shared_counters.PATIENCE", 0.02)
-        await one._lock()
+        assert one._lock.take()
         with pytest.raises(GatewayFault, match="not available"):
             await hit(two)
-        one.close()
+        one._lock.release()
         assert (await hit(two)).allowed
 
     @pytest.mark.slow
