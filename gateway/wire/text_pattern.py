@@ -206,7 +206,8 @@ class Passage:
         return (text, said) if said.isprintable() else None
 
     def _end_of_text(self, data: bytes, start: int) -> int:
-        if not (data.startswith(self._head) and (self._spaced or data.endswith(self._end))):
+        # However it is padded, its end is that of an event: a blank line with a space in it is none.
+        if not (data.startswith(self._head) and data.endswith(b"\n\n" if self._spaced else self._end)):
             return -1
         end = data.find(b'"', start)
         last = len(data) - self._end_size

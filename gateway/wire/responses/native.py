@@ -235,6 +235,8 @@ class NativeRelay:
                 and b"\n" not in data
                 and (not self._steady.wary or self._steady.passes(kind, data))
             ):
+                if not kind.endswith(b".delta"):
+                    self._steady.passed(kind, data)
                 if self._renamed and b'"item_id":"' in data:
                     data = self._rename(data)
                 if kind == ARGUMENTS and (_BACKSLASH in data or not self._completer.is_calm):
@@ -330,7 +332,10 @@ class NativeRelay:
         elif kind.count(".") > 1:  # response.output_text.delta and the like; others are about the whole response
             self._completer.event(event)
             event["output_index"] = self._steady.place(event["output_index"], event["item_id"], begins=False)
-            before = self._steady.event(event)
+            needed = self._steady.event(event)
+            if needed is None:
+                return []
+            before = needed
         out = [self._encoded(entry) for entry in before]
         if self.ended:
             self.untold = b"".join(out)

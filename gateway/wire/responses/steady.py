@@ -3,8 +3,8 @@
 SDKs build the answer from the events alone: an item from `output_item.added`, a part from `content_part.added`
 (openai-python has no place for a text without one), what stands in it from the deltas, all by `output_index` and
 `item_id`. There are servers whose calls and texts come only in the events that end them, or in the last object; that
-begin no parts; that number each item 0; and GitHub Copilot's, whose every event has another id for the same item.
-What is missing is told before the event that shows it, with the words of `replay`.
+begin no items or no parts; that number each item 0; and GitHub Copilot's, whose every event has another id for the same
+item. What is missing is told before the event that shows it, with the words of `replay`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.wire.responses.complete import complete_item
 from gateway.wire.responses.replay import item_events
 
 Json = dict[str, Any]
@@ -22,8 +23,11 @@ _SPEAK = {"message": "content", "reasoning": "summary", "function_call": "argume
 _TEXTS = ("text", "refusal", "arguments", "input")
 _PARTS = {"response.output_text": "content_part", "response.refusal": "content_part"}
 _PARTS |= {"response.reasoning_text": "content_part", "response.reasoning_summary_text": "reasoning_summary_part"}
+_OF_MESSAGES = ("response.output_text", "response.refusal", "response.content_part")
+_OF_CALLS = ("response.function_call_arguments", "response.custom_tool_call_input")
 _ITEM_ID = re.compile(rb'"item_id":"([^"\\]*)"')
 _INDEX = re.compile(rb'"output_index":(\d{1,9})\b')
+_PART = re.compile(rb'"(?:content|summary)_index":(\d{1,9})\b')
 
 Key = tuple[str, int, Any]
 
@@ -32,11 +36,12 @@ class Steadier:
     """Follows the items of one stream.
 
     loose: something was left out or told in two ways: from now on every event must be read, and numbered anew.
-    wary: that, or an item has begun that nothing was said of yet: the next event must be looked at (`passes`).
+    wary: that, or an item has begun that nothing was said of yet, or none is open: the next event must be looked at
+    (`passes`).
     """
 
     def __init__(self) -> None:
-        self.wary = False
+        self.wary = True
         self.loose = False
         self._kinds: dict[int, object] = {}  # of the items, by their place
         self._theirs: dict[int, str] = {}  # their ids as the upstream has them
@@ -60,6 +65,12 @@ class Steadier:
             return False
         self._say(index)
         return True
+
+    def passed(self, kind: bytes, data: bytes) -> None:
+        """An event other than a delta went on unread: what it told is not to be told again."""
+        place, part = _INDEX.search(data), _PART.search(data)
+        if place is not None:
+            self._seen.add((kind.decode(), int(place[1]), None if part is None else int(part[1])))
 
     def place(self, index: int, identity: object, *, begins: bool) -> int:
         """The place of an item that an event is about. index: as the event says. begins: the event adds an item."""
@@ -95,21 +106,29 @@ class Steadier:
                 self.loosen()
                 item = {**item, "id": self._told[index]}
             before = self._missing(index, item) if index in self._unsaid or self.loose else []
-        self._say(index)
         self._ended.add(index)
+        self._say(index)
         return before, item
 
-    def event(self, event: Json) -> list[Json]:
+    def event(self, event: Json) -> list[Json] | None:
         """An event about an item or a part of one, whose place is known: sets its id, and returns what must be told
-        before it."""
+        before it. None when it must wait for its item: a call's name is only told there."""
         index, kind = event["output_index"], event["type"]
+        stem, _, step = kind.rpartition(".")
+        before: list[Json] = []
         if index not in self._told:
-            return []
+            if stem in _OF_CALLS:
+                self.loosen()
+                return None
+            began = _item_of(stem, event)
+            if began is None:
+                return before
+            self.loosen()
+            self.begin(index, event["item_id"], began)
+            before.append({"type": "response.output_item.added", "output_index": index, "item": began})
         if event["item_id"] not in (self._theirs[index], self._told[index]):
             self.loosen()
         event["item_id"] = self._told[index]
-        before = []
-        stem, _, step = kind.rpartition(".")
         part = _PARTS.get(stem)
         if step in ("delta", "done") and not self._has_part(kind, index, event):
             empty = {"type": stem.removeprefix("response."), "text": ""}
@@ -126,7 +145,7 @@ class Steadier:
         elif step == "done" and text and index in self._unsaid and _key(event, f"{stem}.delta") not in self._seen:
             extra: Json = {"logprobs": []} if stem == "response.output_text" else {}
             before.append({**_where(event), "type": f"{stem}.delta", "delta": text, **extra})
-        self._note(before)
+        self._note([entry for entry in before if "item" not in entry])
         self._saw(event)
         return before
 
@@ -190,7 +209,7 @@ class Steadier:
 
     def _say(self, index: int) -> None:
         self._unsaid.discard(index)
-        self.wary = self.loose or bool(self._unsaid)
+        self.wary = self.loose or bool(self._unsaid) or len(self._ended) == len(self._told)
 
     def loosen(self) -> None:
         """The stream cannot be relayed as it comes."""
@@ -200,6 +219,18 @@ class Steadier:
 def _key(event: Mapping[str, Any], kind: str) -> Key:
     part = event.get("content_index", event.get("summary_index"))
     return kind, event["output_index"], part if type(part) is int else None
+
+
+def _item_of(stem: str, event: Json) -> Json | None:
+    """The beginning of the item that an event is about, where its kind alone tells enough of it."""
+    part = event.get("part")
+    of_thoughts = stem.startswith("response.reasoning_") or (
+        isinstance(part, dict) and part.get("type") == "reasoning_text"
+    )
+    if not of_thoughts and stem not in _OF_MESSAGES:
+        return None
+    kind = "reasoning" if of_thoughts else "message"
+    return complete_item({"type": kind}, event["item_id"], "in_progress")
 
 
 def _where(event: Json) -> Json:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 
 from gateway.errors import Fault
+from gateway.wire.lenient import dicts_of
 from gateway.wire.mending import load_mended
 from gateway.wire.responses.events import TERMINAL
 from gateway.wire.responses.objects import usage_of_response
@@ -29,6 +31,20 @@ _TEXTS = frozenset(
     }
 )
 """Events whose `delta` is text that the model wrote."""
+
+_WHOLE: Mapping[str, str] = MappingProxyType(
+    {
+        "response.output_text.done": "text",
+        "response.refusal.done": "refusal",
+        "response.reasoning_text.done": "text",
+        "response.reasoning_summary_text.done": "text",
+        "response.function_call_arguments.done": "arguments",
+        "response.custom_tool_call_input.done": "input",
+        "response.mcp_call_arguments.done": "arguments",
+        "response.code_interpreter_call_code.done": "code",
+    }
+)
+"""Events that tell such a text once more, whole, and the member it is in. Some servers send no deltas before it."""
 
 _OPENINGS = frozenset({"response.created", "response.queued", "response.in_progress", "keepalive"})
 """Events that say that a response begins, or still runs."""
@@ -69,8 +85,9 @@ class ResponsesTally:
         self.chunks = 0
         self.complete = False
         self.opening = True
-        # Output index -> bytes told so far by deltas: what an item's end tells of it is not counted again.
-        self._told: dict[Any, int] = {}
+        # Output index -> bytes counted so far, and those told whole: what an item's end tells is not counted again.
+        self._told: dict[int, int] = {}
+        self._whole: dict[int, int] = {}
         self._tokens = WrittenTokens()
 
     @property
@@ -116,19 +133,42 @@ class ResponsesTally:
             if type(place) is int:
                 self._told[place] = self._told.get(place, 0) + size
         elif kind == _ITEM_DONE:
-            item, place = event.get("item"), event.get("output_index")
-            told = self._told.pop(place, 0) if type(place) is int else 0
-            if isinstance(item, dict):
-                size = max(item_bytes(item, text_bytes if told else self._tokens.add) - told, 0)
+            size = self._end_item(event.get("item"), event.get("output_index"))
         elif kind in TERMINAL:
             response = event.get("response")
             if isinstance(response, dict):
                 self.complete = True
                 self.usage = usage_of_response(response)
                 self.finish_reason = finish_reason_of(response)
+                size = self._untold(dicts_of(response.get("output")), self.text_bytes)
+        elif type(kind) is str and kind in _WHOLE:
+            size = self._end_text(event.get(_WHOLE[kind]), event.get("output_index"))
         if size:
             self.chunks += 1
             self.text_bytes += size
+
+    def _end_text(self, text: Any, place: Any) -> int:
+        if type(place) is not int or not isinstance(text, str):
+            return 0
+        told = self._told.get(place, 0)
+        whole = self._whole[place] = self._whole.get(place, 0) + text_bytes(text)
+        if whole <= told:
+            return 0
+        self._told[place] = whole
+        if not told:
+            self._tokens.add(text)
+        return whole - told
+
+    def _end_item(self, item: Any, place: Any) -> int:
+        told = self._told.pop(place, 0) if type(place) is int else 0
+        if type(place) is int:
+            self._whole.pop(place, None)
+        return self._untold([item], told) if isinstance(item, dict) else 0
+
+    def _untold(self, items: list[Json], told: int) -> int:
+        """Bytes that whole items tell beyond those that were told of them before."""
+        measure = text_bytes if told else self._tokens.add
+        return max(sum(item_bytes(item, measure) for item in items) - told, 0)
 
 
 def _size(text: Any, measure: Callable[[str], int]) -> int:

@@ -55,6 +55,11 @@ def with_the_same_number(events: Stream) -> Stream:
     return [{**event, "sequence_number": 0} for event in events]
 
 
+def with_signs_of_life(events: Stream) -> Stream:
+    """Without a number, as a server's proxy puts them in."""
+    return [each for event in events for each in (event, {"type": "keepalive"})][:-1]
+
+
 def with_other_ids_at_the_end(events: Stream) -> Stream:
     for item in events[-1]["response"]["output"]:
         item["id"] = f"chatcmpl-{item['id']}"
@@ -73,6 +78,10 @@ ODD: dict[str, Callable[[Stream], Stream]] = {
     "no parts end": without(".delta", "part.done"),
     "items alone": lambda events: [event for event in events if "response" in event or "item" in event],
     "no item ends": without("output_item.done"),
+    "no items begin": without("output_item.added"),
+    "no items begin, and no parts": without("output_item.added", "part.added"),
+    "no items begin or end": without("output_item.added", "output_item.done"),
+    "signs of life": with_signs_of_life,
     "items that are done alone": lambda events: [
         event for event in events if "response" in event or event["type"].endswith("item.done")
     ],
@@ -98,6 +107,29 @@ def test_the_events_make_the_answer(name: str, odd: str) -> None:
     assert ids <= {item["id"] for item in relay.final["output"]}
     if name != "refusal":
         assert any(event["type"].endswith(".delta") for event in events)
+    told = [(event["type"], event["output_index"], _part(event)) for event in events if event["type"].endswith(".done")]
+    assert len(told) == len(set(told))
+    for (index, part), text in _said(events).items():
+        item = relay.final["output"][index]
+        parts = item.get("content") or item.get("summary") or [item]
+        assert text == next(
+            parts[part or 0][key] for key in ("text", "refusal", "arguments") if key in parts[part or 0]
+        )
+
+
+def _part(event: Json) -> int | None:
+    part: int | None = event.get("content_index", event.get("summary_index"))
+    return part
+
+
+def _said(events: Stream) -> dict[tuple[int, int | None], str]:
+    """What the deltas add up to."""
+    texts: dict[tuple[int, int | None], str] = {}
+    for event in events:
+        if event["type"].endswith(".delta"):
+            key = event["output_index"], _part(event)
+            texts[key] = texts.get(key, "") + event["delta"]
+    return texts
 
 
 def _words(item: Json) -> Any:

@@ -73,6 +73,34 @@ def test_the_end_of_an_item_tells_only_what_was_not_told_before() -> None:
     assert tallied({**done, "item": said}).text_bytes == 4
 
 
+def test_texts_told_whole_count_where_no_delta_told_them() -> None:
+    """Servers that send no deltas, and those whose last object alone says something: SDKs are told all of it."""
+    done = {"type": "response.output_text.done", "output_index": 0, "content_index": 0, "text": "Hello"}
+    delta = {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "Hello"}
+    second = {"type": "response.output_text.done", "output_index": 0, "content_index": 1, "text": " you"}
+    texts = [{"type": "output_text", "text": "Hello"}, {"type": "output_text", "text": " you"}]
+    item = {"type": "message", "content": texts}
+    ended = {"type": "response.output_item.done", "output_index": 0, "item": item}
+    last = {"type": "response.completed", "response": {"status": "completed", "output": [item]}}
+    assert tallied(delta).text_bytes == 5
+    for told in ([done], [delta, done]):
+        tally = tallied(*told)
+        assert (tally.text_bytes, tally.chunks) == (5, 1)
+        for rest in ([second], [second, ended], [ended], [last], [second, ended, last], [ended, last]):
+            assert (tallied(*told, *rest).text_bytes, tallied(*told, *rest).chunks) == (9, 2)
+    alone = tallied(last)
+    assert (alone.text_bytes, alone.chunks, alone.text_tokens > 0) == (9, 1, True)
+    assert tallied(done, {**ended, "item": {**item, "content": texts[:1]}}, second).text_bytes == 9  # in the next item
+
+
+def test_arguments_told_whole_count_as_such() -> None:
+    call = {"type": "function_call", "name": "look", "arguments": '{"a":1}'}
+    done = {"type": "response.function_call_arguments.done", "output_index": 0, "arguments": '{"a":1}'}
+    last = {"type": "response.completed", "response": {"status": "completed", "output": [call]}}
+    assert tallied(done).text_bytes == 7
+    assert tallied(done, last).text_bytes == tallied(last).text_bytes == 11
+
+
 def test_the_end() -> None:
     response = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}, "output": [],
                 "usage": {"input_tokens": 1, "output_tokens": 2}}  # fmt: skip

@@ -147,6 +147,17 @@ def test_an_event_under_another_name_goes_the_long_way() -> None:
     assert stream.way.take(pieces[-1].replace(b"event: content_block_delta", b"event: other")) is None
 
 
+@pytest.mark.parametrize("end", [b"\n \n", b"\n\n ", b" \n\n", b"\n\n\n"])
+def test_spaces_at_the_end_of_an_event_are_padding_within_its_line_alone(end: bytes) -> None:
+    """A blank line with a space in it ends no event: what is passed on as it came would be one with the next."""
+    pieces = written(START, *block("text", ["a", "b", "c", "d", "e", "f"], 0), END, STOP)
+    pieces[4] = pieces[4][:-2] + end
+    stream = both(pieces)
+    said = [orjson.loads(line[6:]) for line in stream.out.split(b"\n") if line.startswith(b"data: ")]
+    assert "".join(event["delta"]["text"] for event in said if event["type"] == "content_block_delta") == "abcdef"
+    assert stream.taken >= 2
+
+
 def test_any_stream_at_any_split() -> None:
     chance = random.Random(11)
     for _ in range(200):
