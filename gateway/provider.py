@@ -103,7 +103,8 @@ class Transport(Protocol):
 class Tally(Protocol):
     """Sees every item of one stream, once, on its way from the decoder to the caller's side: finds what to bill.
 
-    usage: the last usage that the upstream told, in the names of chat; None while there is none.
+    usage: the last usage that the upstream told, in the names of chat; None while there is none. Other counts are
+        another object: one that was looked at is not looked at again.
     finish_reason: of the first choice that ended, in the words of chat; "" while none has.
     text_bytes: bytes in UTF-8 of all that the model wrote so far (text, reasoning, refusals, names and arguments of
         tool calls), in whatever spelling it came. chunks: items that held any of it.

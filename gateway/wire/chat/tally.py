@@ -102,7 +102,8 @@ class ChatTally:
                     self.opening = False
                     self.chunks += 1
                     self.text_bytes += self.tokens.add(words)
-                    self.usage = item.get("usage") or self.usage
+                    if item.get("usage"):
+                        self.usage = {**item["usage"]}
                     continue
                 self._repair.spoken = self.chunks > 0
                 try:
@@ -167,7 +168,8 @@ class ChatTally:
         """Note what a chunk says; the size of its texts."""
         usage = find_usage(chunk)
         if usage is not None:
-            self.usage = in_chat_names(usage)
+            # Of its own: who looks at it takes the same object for the same counts, and a decoder may count on in its.
+            self.usage = {**in_chat_names(usage)}
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict) and (reason := choice.get("finish_reason")):

@@ -198,6 +198,20 @@ def test_several_choices_are_whole_when_each_has_ended() -> None:
     assert tally.complete
 
 
+@pytest.mark.parametrize("delta", [{"content": "word"}, {"content": "word", "refusal": None}])
+def test_counts_that_a_decoder_changes_in_place_are_another_usage(delta: dict[str, Any]) -> None:
+    """A usage that was looked at is not looked at again, and a plugin's decoder may tell one object all along."""
+    tally = ChatTally()
+    usage = {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}
+    seen = []
+    for number in (1, 2, 3):
+        usage["completion_tokens"] = number
+        tally.add([{**chunk_of(dict(delta)), "usage": usage}])
+        seen.append(tally.usage)
+    assert [told and told["completion_tokens"] for told in seen] == [1, 2, 3]
+    assert len({id(told) for told in seen}) == 3
+
+
 def test_a_cut_gives_the_length_as_the_reason() -> None:
     tally = ChatTally()
     tally.add([chunk_of({"content": "a"})])
