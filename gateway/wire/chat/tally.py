@@ -168,7 +168,7 @@ class ChatTally:
         """Note what a chunk says; the size of its texts."""
         usage = find_usage(chunk)
         if usage is not None:
-            # Of its own: who looks at it takes the same object for the same counts, and a decoder may count on in its.
+            # A copy: one object stands for one set of counts, and a decoder may go on counting in its own.
             self.usage = {**in_chat_names(usage)}
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
