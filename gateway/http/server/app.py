@@ -175,8 +175,7 @@ class HttpApp:
         """As `_complete`, for what helps people to understand a fault: where that fails, the fault is still told."""
         try:
             return await self._complete(runtime)
-        except Exception:
-            self._gateway.log.exception("routes failed")
+        except Exception:  # logged by the task that it failed in
             first: Routes = runtime.routes
             return first
 
