@@ -292,8 +292,11 @@ class SharedCounters:
             self._room.memory[tag_at : tag_at + 8] = tag
             return ring
         # The limit was changed beyond its class: the newest times move along. It is found in the new place only when
-        # all of them are there, and in the former one until then.
+        # all of them are there, and in the former one until then; what is left of a process that died then goes.
         place, old = found
+        left = self._find_in(wanted, tag)
+        if left is not None:
+            self._room.memory[wanted.tags + 8 * left : wanted.tags + 8 * left + 8] = _NOTHING
         former = _Ring(self._room, place, old)
         former.drop(now - window, now)
         for i in range(max(former.count - ring.capacity, 0), former.count):

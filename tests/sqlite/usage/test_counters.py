@@ -273,6 +273,8 @@ class TestShared:
                 break
             mortal.left = None
             assert not (await hit(two, 3)).allowed, f"died at step {steps}"
+            for more in (1, 2, 3):
+                assert (await hit(two, 70)).remaining <= 70 - 3 - more, f"died at step {steps}"
         assert steps > 5
 
     async def test_to_die_while_a_hit_is_written_forgets_none(self, share, mortal):
