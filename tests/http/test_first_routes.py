@@ -134,6 +134,25 @@ async def test_what_fails_once_is_tried_again(site: Any, monkeypatch: pytest.Mon
     assert any(line["message"] == "handler failed" for line in site.log)
 
 
+class Failing(Waiting):
+    """A plugin whose routes cannot be had, whenever they are asked for."""
+
+    @hookimpl
+    def register_routes(self, router: Any) -> None:
+        raise OSError("too many open files")
+
+
+async def test_what_always_fails_spoils_no_other_answer(tmp_path: Path) -> None:
+    plugins = {"failing": Failing}
+    async with running_gateway(tmp_path, upstream_config("http://127.0.0.1:9/v1"), plugins=plugins) as running:
+        for path in ("/v1/models", "/no/such/path"):
+            status, _, body = await running.get(path)
+            assert (status, b"failed to handle this request" in body) == (500, True)
+        status, _, body = await running.post(CHAT, {"input": "a body for another door"})
+        assert (status, b"messages" in body) == (400, True)
+        assert (await running.get("/healthz"))[0] == 200
+
+
 async def test_routes_that_can_wait_do(tmp_path: Path) -> None:
     config = upstream_config("http://127.0.0.1:9/v1")
     async with running_gateway(tmp_path, config, plugins={"waiting": Waiting}) as running:

@@ -98,7 +98,7 @@ class HttpApp:
         page, routes = None, _routes_of(context.runtime)
         if context.dialect is None and routes is not None and (routes.whole or not context.template):
             # None of the first routes is a page.
-            show = (await self._complete(context.runtime)).error_page
+            show = (await self._complete_if_it_can_be(context.runtime)).error_page
             page = await show(context, fault) if show is not None else None
         return context.error(fault) if page is None else page
 
@@ -156,7 +156,7 @@ class HttpApp:
         if not routes.whole:
 
             async def open_others() -> Doors:
-                return (await self._complete(runtime)).doors
+                return (await self._complete_if_it_can_be(runtime)).doors
 
             routes.doors.others = open_others
         return routes
@@ -170,6 +170,14 @@ class HttpApp:
                 routes.completing = self._gateway.spawn(self._build(runtime), "routes")
             await asyncio.shield(routes.completing)
         return _routes_of(runtime) or routes
+
+    async def _complete_if_it_can_be(self, runtime: Runtime) -> Routes:
+        """As `_complete`, for what helps people to understand a fault: where that fails, the fault is still told."""
+        try:
+            return await self._complete(runtime)
+        except Exception:  # logged by the task that it failed in
+            first: Routes = runtime.routes
+            return first
 
     async def _build(self, runtime: Runtime) -> None:
         runtime.routes = await asyncio.to_thread(build_routes, runtime, self._parts)

@@ -121,7 +121,8 @@ class _Ring:
         self.count += 1
 
     def save(self, now: float, window: float) -> None:
-        _HEAD.pack_into(self.memory, self.head, self.first, self.count, now, window)
+        # Not by `pack_into`, which fills it with zeros first: to die then would be to forget the window.
+        self.memory[self.head : self.head + _HEAD.size] = _HEAD.pack(self.first, self.count, now, window)
 
 
 class SharedCounters:
@@ -233,7 +234,7 @@ class SharedCounters:
         memory = self._room.memory
         for at, head, first, count in adding:
             _TIME.pack_into(memory, at, now)
-            _HEAD.pack_into(memory, head, first, count, now, window)
+            memory[head : head + _HEAD.size] = _HEAD.pack(first, count, now, window)
         return told
 
     def _seen_quickly(
@@ -286,15 +287,24 @@ class SharedCounters:
         if found is not None and found[0] is wanted:
             self._places[(name, limit, window)] = _Place(tag, wanted, found[1], limit)
             return _Ring(self._room, *found)
-        ring = self._take(wanted, tag, now, window)
-        if found is not None:
-            # The limit was changed beyond its class: the newest times move along.
-            place, old = found
-            former = _Ring(self._room, place, old)
-            former.drop(now - window, now)
-            for i in range(max(former.count - ring.capacity, 0), former.count):
-                ring.add(former.time(i))
-            self._room.memory[place.tags + 8 * old : place.tags + 8 * old + 8] = _NOTHING
+        ring, tag_at = self._take(wanted, tag, now, window)
+        if found is None:
+            self._room.memory[tag_at : tag_at + 8] = tag
+            return ring
+        # The limit was changed beyond its class: the newest times move along. It is found in the new place only when
+        # all of them are there, and in the former one until then; what is left of a process that died then goes.
+        place, old = found
+        left = self._find_in(wanted, tag)
+        if left is not None:
+            self._room.memory[wanted.tags + 8 * left : wanted.tags + 8 * left + 8] = _NOTHING
+        former = _Ring(self._room, place, old)
+        former.drop(now - window, now)
+        for i in range(max(former.count - ring.capacity, 0), former.count):
+            ring.add(former.time(i))
+        if ring.count:
+            ring.save(ring.time(ring.count - 1), window)
+        self._room.memory[tag_at : tag_at + 8] = tag
+        self._room.memory[place.tags + 8 * old : place.tags + 8 * old + 8] = _NOTHING
         return ring
 
     def _kept(self, name: str, window: float, now: float) -> _Ring | None:
@@ -346,19 +356,20 @@ class SharedCounters:
             at = memory.find(tag, at + 1, end)
         return None
 
-    def _take(self, place: _Class, tag: bytes, now: float, window: float) -> _Ring:
-        """A free or idle slot for a new window."""
+    def _take(self, place: _Class, tag: bytes, now: float, window: float) -> tuple[_Ring, int]:
+        """A free or idle slot for a new window, and where its tag is to be written."""
         self._room.extend(place.end)
         memory = self._room.memory
         group = int.from_bytes(tag, "little") % place.groups * _GROUP
+        self._room.need(place.tags + 8 * group, 8 * _GROUP)
         self._room.need(place.heads + _HEAD.size * group, _HEAD.size * _GROUP)
         for slot in range(group, group + _GROUP):
             at = place.tags + 8 * slot
             _, _, last, length = _HEAD.unpack_from(memory, place.heads + _HEAD.size * slot)
             if memory[at : at + 8] == _NOTHING or last + length <= now or last > now + 1.0:
-                memory[at : at + 8] = tag
+                memory[at : at + 8] = _NOTHING
                 _HEAD.pack_into(memory, place.heads + _HEAD.size * slot, 0, 0, now, window)
-                return _Ring(self._room, place, slot)
+                return _Ring(self._room, place, slot), at
         raise GatewayFault("The rate limiter has no room for another caller. Try again.", status=503, retry_after=1.0)
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import itertools
+import mmap
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -137,14 +141,52 @@ async def share(tmp_path, clock):
     """Opens shared counters on one file, as often as wanted."""
     opened = []
 
-    async def open_one(**changes):
-        made = await asyncio.to_thread(SharedCounters, tmp_path / "rates", clock.monotonic, **changes)
+    async def open_one(name="rates", **changes):
+        made = await asyncio.to_thread(SharedCounters, tmp_path / name, clock.monotonic, **changes)
         opened.append(made)
         return made
 
     yield open_one
     for made in opened:
         made.close()
+
+
+def written_pages(counters):
+    memory = counters._room.memory
+    pages = range(4096, len(memory), 4096)
+    return {page for page in pages if memory[page : page + 4096].strip(b"\0")}
+
+
+class Died(Exception):
+    pass
+
+
+@pytest.fixture
+def mortal(monkeypatch):
+    """Maps files so that to write something is a step; after `left` of them whoever writes dies. written: by slices,
+    at which place."""
+
+    class Mortal(mmap.mmap):
+        def __setitem__(self, at, value):
+            step()
+            if isinstance(at, slice):
+                state.written[at.start] = value
+            super().__setitem__(at, value)
+
+    def step():
+        if state.left == 0:
+            raise Died
+        if state.left is not None:
+            state.left -= 1
+
+    def add(ring, now, original=_Ring.add):
+        step()
+        original(ring, now)
+
+    state = SimpleNamespace(left=None, written={})
+    monkeypatch.setattr(mmap, "mmap", Mortal)
+    monkeypatch.setattr(_Ring, "add", add)
+    return state
 
 
 class TestShared:
@@ -191,23 +233,19 @@ class TestShared:
         assert (tmp_path / "rates").stat().st_blocks == before
         assert [(await hit(counters)).remaining for _ in range(2)] == [2, 1]
 
-    async def test_every_page_that_is_written_has_its_room_before(self, share, monkeypatch):
+    @pytest.mark.parametrize("first", [64, 200, 1000, 4000, 5000])
+    async def test_every_page_that_is_written_has_its_room_before(self, share, monkeypatch, first):
         counters = await share()
         asked = set()
         monkeypatch.setattr(
             os, "posix_fallocate", lambda _, begin, size: asked.update(range(begin, begin + size, 4096))
         )
+        await hit(counters, first, "first")
+        assert set() < written_pages(counters) <= asked
         for number in range(1500):
             await hit(counters, 5000)
             await hit(counters, 10, f"n{number}")
-        memory = counters._room.memory
-        written = {
-            page * 4096
-            for page in range(1, len(memory) // 4096)
-            if memory[page * 4096 : (page + 1) * 4096].strip(b"\0")
-        }
-        assert written
-        assert written <= asked
+        assert set() < written_pages(counters) <= asked
 
     async def test_a_file_system_that_gives_no_room_beforehand_is_used_all_the_same(self, share, monkeypatch):
         monkeypatch.delattr(os, "posix_fallocate")
@@ -221,6 +259,33 @@ class TestShared:
         assert not (await hit(counters, 60)).allowed
         assert (await hit(counters, 62)).remaining == 0
         assert (await hit(counters, 5_000_000)).remaining == 5_000_000 - 63
+
+    @pytest.mark.parametrize(("before", "changed"), [(3, 70), (70, 3)])
+    async def test_to_die_while_a_changed_limit_moves_its_times_forgets_none(self, share, mortal, before, changed):
+        for steps in itertools.count():
+            mortal.left = None
+            one, two = [await share(name=f"rates{steps}", classes=SMALL) for _ in range(2)]
+            for _ in range(3):
+                await hit(one, before)
+            mortal.left = steps
+            with contextlib.suppress(Died):
+                await hit(one, changed)
+                break
+            mortal.left = None
+            assert not (await hit(two, 3)).allowed, f"died at step {steps}"
+            for more in (1, 2, 3):
+                assert (await hit(two, 70)).remaining <= 70 - 3 - more, f"died at step {steps}"
+        assert steps > 5
+
+    async def test_to_die_while_a_hit_is_written_forgets_none(self, share, mortal):
+        """What becomes of its head is written in one piece, by the long way and by the short one."""
+        counters = await share()
+        for count in range(1, 10):
+            mortal.written.clear()
+            await hit(counters, 60)
+            [head] = [at for at, value in mortal.written.items() if len(value) == 24]
+            assert mortal.written[head][4:8] == bytes([count, 0, 0, 0])
+            assert counters._room.memory[head : head + 24] == mortal.written[head]
 
     async def test_how_full_a_window_is_costs_nothing(self, share, clock, monkeypatch):
         counters, looked = await share(), []
