@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from gateway.call import Usage
 from gateway.errors import GatewayFault
 from gateway.sqlite import check_database, open_stores
 from gateway.sqlite.engine import migrations
+from gateway.sqlite.engine.core import open_writing
 from gateway.stores import fail_over
 
 SECRET = b"a secret of the tests, not a real one"
@@ -33,6 +36,14 @@ class TestOpening:
         assert await opened[0].check() == []
         for stores in opened:
             await stores.close()
+
+    def test_many_may_switch_a_new_file_to_the_log_at_once(self, tmp_path):
+        def open_and_close(place: Path) -> None:
+            open_writing(place).close()
+
+        with ThreadPoolExecutor(10) as threads:
+            for number in range(40):
+                list(threads.map(open_and_close, [tmp_path / f"{number}.db"] * 10))
 
     def test_nobody_sees_a_version_between(self, monkeypatch, tmp_path):
         """Else a process that starts beside another one takes a new database for an old one, and copies it."""

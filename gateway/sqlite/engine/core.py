@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sqlite3
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,14 +21,17 @@ from gateway.sqlite.money.unit_of_work import Names
 T = TypeVar("T")
 Row = tuple[Any, ...]
 
+_PATIENCE = 5.0
+"""Seconds to wait for others' locks."""
+
 
 def open_writing(path: Path) -> sqlite3.Connection:
     """A connection for the writer: write-ahead log, every commit synced to the disk (`synchronous=FULL`), for any
     thread that uses it alone."""
     connection = sqlite3.connect(
-        path, isolation_level=None, cached_statements=256, timeout=5.0, check_same_thread=False
+        path, isolation_level=None, cached_statements=256, timeout=_PATIENCE, check_same_thread=False
     )
-    connection.execute("PRAGMA journal_mode = WAL")
+    _log_ahead(connection)
     connection.execute("PRAGMA synchronous = FULL")
     # What people wrote and deleted leaves the file with the next checkpoint. Money is never deleted: it costs nothing.
     connection.execute("PRAGMA secure_delete = ON")
@@ -35,6 +40,20 @@ def open_writing(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_size_limit = 67108864")
     connection.execute("PRAGMA cache_size = -8000")
     return connection
+
+
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log. Of several processes that do so on a new file SQLite refuses all but one at once,
+    whatever the timeout: each might wait for the others' read locks for ever."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as problem:
+            if problem.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(random.uniform(0.001, 0.01))  # at random, so that they do not meet again
 
 
 class Reader:
