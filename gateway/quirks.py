@@ -20,9 +20,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from gateway.call import Target
 from gateway.errors import GatewayFault
-
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-"""Reasoning efforts from least to most: OpenAI's words, and `max`, which other providers have above them."""
+from gateway.wire.efforts import EFFORTS
 
 
 @dataclass(slots=True, frozen=True)

@@ -66,7 +66,7 @@ if TYPE_CHECKING:
         UpstreamReply,
         UpstreamRequest,
     )
-    from gateway.quirks import EFFORTS, InstanceQuirks, ModelQuirks, QuirkTable, longest_match, nearest_effort
+    from gateway.quirks import InstanceQuirks, ModelQuirks, QuirkTable, longest_match, nearest_effort
     from gateway.readers import (
         ChatReader,
         listed_models,
@@ -102,6 +102,7 @@ if TYPE_CHECKING:
     from gateway.wire.chat.tally import ChatTally
     from gateway.wire.code_fences import Unfence
     from gateway.wire.dropped import DroppedParams
+    from gateway.wire.efforts import EFFORTS, effort_of_budget
     from gateway.wire.embeddings import embedding_input_tokens
     from gateway.wire.errors.parse import fault_from_openai_error, fault_from_stream_event, is_too_long
     from gateway.wire.event_decoder import EventDecoder, JsonEventDecoder
@@ -173,7 +174,7 @@ _PLACES = {
             MediaProvider Provider ProviderKind Reader Sink StreamDecoder StreamItem Tally Transport
             UpstreamReply UpstreamRequest
         """,
-    "gateway.quirks": "EFFORTS InstanceQuirks ModelQuirks QuirkTable longest_match nearest_effort",
+    "gateway.quirks": "InstanceQuirks ModelQuirks QuirkTable longest_match nearest_effort",
     "gateway.readers": "ChatReader listed_models measure_chat",
     "gateway.sending": "bearer_header carry_rest get_request json_request post_request",
     "gateway.stores": "Counters Hold HoldRequest Keys Ledger Stores UsageLog UsageRow Window",
@@ -193,6 +194,7 @@ _PLACES = {
     "gateway.wire.chat.tally": "ChatTally",
     "gateway.wire.code_fences": "Unfence",
     "gateway.wire.dropped": "DroppedParams",
+    "gateway.wire.efforts": "EFFORTS effort_of_budget",
     "gateway.wire.embeddings": "embedding_input_tokens",
     "gateway.wire.errors.parse": "fault_from_openai_error fault_from_stream_event is_too_long",
     "gateway.wire.event_decoder": "EventDecoder JsonEventDecoder",
@@ -386,6 +388,7 @@ __all__ = [
     "dict_of",
     "dicts_of",
     "dump",
+    "effort_of_budget",
     "embedding_input_tokens",
     "encode_data",
     "encode_event",

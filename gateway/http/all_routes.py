@@ -1,6 +1,6 @@
 """Every path that a gateway serves: its own and its plugins'.
 
-Brings nearly all of the gateway with it, so it is imported with the first request that `FIRST` does not serve.
+Brings nearly all of the gateway with it, so it is imported with the first request that `first_routes` do not serve.
 """
 
 from __future__ import annotations

@@ -163,6 +163,7 @@ count_of
 dict_of
 dicts_of
 dump
+effort_of_budget
 embedding_input_tokens
 encode_data
 encode_event

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.provider import StreamItem, UpstreamReply
 from gateway.readers import ChatReader
-from gateway.testing import chunk, make_call, openai_completion, openai_stream, sse
+from gateway.testing import chunk, make_call, openai_completion, openai_stream, parsed, sse
 from gateway.upstream.filtering import FilteredReader
 
 
@@ -53,7 +53,7 @@ def read(pieces: Sequence[bytes], made: FilteredReader | None = None) -> list[An
     for piece in pieces:
         items += decoder.feed(piece)
     items += decoder.finish()
-    return [orjson.loads(item) if isinstance(item, bytes) else item for item in items]
+    return parsed(items)
 
 
 def text_of(items: list[Any], name: str = "content", index: int = 0) -> str:

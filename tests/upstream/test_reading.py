@@ -11,7 +11,7 @@ import pytest
 from gateway.errors import UpstreamFault
 from gateway.provider import StreamItem
 from gateway.readers import ChatReader
-from gateway.testing import chunk, make_call, sse
+from gateway.testing import chunk, make_call, parsed, sse
 from gateway.upstream.reading import CollectedBody, StreamReading
 
 from .kit import EVENTS, JSON, LIMITS
@@ -26,7 +26,7 @@ def reading(**limits: int) -> StreamReading:
 
 
 def text_of(items: list[StreamItem]) -> str:
-    read = [orjson.loads(item) if isinstance(item, bytes) else item for item in items]
+    read = parsed(items)
     assert all(isinstance(item, dict) for item in read)
     return "".join(choice["delta"].get("content") or "" for item in read for choice in item["choices"])  # type: ignore[index, union-attr]
 

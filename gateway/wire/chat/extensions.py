@@ -12,11 +12,9 @@ from collections.abc import Callable, Container, Mapping
 from types import MappingProxyType
 from typing import Any
 
-Json = dict[str, Any]
+from gateway.wire.efforts import EFFORTS, effort_of_budget
 
-_LEVELS = ((4_096, "low"), (16_384, "medium"))
-"""Budgets of thoughts below these many tokens, and the effort they stand for; what is above is `high`."""
-_EFFORTS = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"})
+Json = dict[str, Any]
 
 _SAMPLERS = (
     "top_k top_a min_p typical_p tfs length_penalty repetition_penalty repeat_penalty repeat_last_n min_tokens"
@@ -68,15 +66,20 @@ def without_extensions(body: Json, understands: Container[str]) -> tuple[Json, l
         effort = read(value) if read is not None else None
         if effort is None:
             dropped.append(name)
-        elif out.get("reasoning_effort") is None:
+            continue
+        asked = out.get("reasoning_effort")
+        if asked is None:
             out["reasoning_effort"] = effort
+        elif asked != effort and (asked == "none" or effort != "medium"):
+            dropped.append(name)  # it says otherwise; who only asks for thinking agrees with any effort but none
+            continue
+        if name in _MEMBERS:
+            dropped += [f"{name}.{key}" for key, told in value.items() if told and key not in _MEMBERS[name]]
     return out, dropped
 
 
 def _of_budget(budget: Any) -> str | None:
-    if type(budget) is not int or budget < 0:
-        return None
-    return "none" if budget == 0 else next((level for most, level in _LEVELS if budget < most), "high")
+    return effort_of_budget(budget) if type(budget) is int and budget >= 0 else None
 
 
 def _of_switch(on: Any) -> str | None:
@@ -84,11 +87,11 @@ def _of_switch(on: Any) -> str | None:
 
 
 def _of_reasoning(value: Any) -> str | None:
-    """OpenRouter's: `{"effort"}`, `{"max_tokens"}` or `{"enabled"}`."""
+    """`{"effort"}`, `{"max_tokens"}` or `{"enabled"}`."""
     if not isinstance(value, dict):
         return None
     effort = value.get("effort")
-    if isinstance(effort, str) and effort in _EFFORTS:
+    if isinstance(effort, str) and effort in EFFORTS:
         return effort
     if value.get("enabled") is False:
         return "none"
@@ -96,7 +99,7 @@ def _of_reasoning(value: Any) -> str | None:
 
 
 def _of_thinking(value: Any) -> str | None:
-    """Anthropic's: `{"type": "enabled" | "disabled" | "adaptive", "budget_tokens"}`."""
+    """`{"type": "enabled" | "disabled" | "adaptive" | "auto", "budget_tokens"}`."""
     kind = value.get("type") if isinstance(value, dict) else None
     if kind == "enabled":
         return _of_budget(value.get("budget_tokens")) or "medium"
@@ -120,3 +123,10 @@ _EFFORT: Mapping[str, Callable[[Any], str | None]] = MappingProxyType(
     }
 )
 """What they ask for, as OpenAI's efforts; None for what cannot be told."""
+_MEMBERS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "reasoning": frozenset({"effort", "max_tokens", "enabled"}),
+        "thinking": frozenset({"type", "budget_tokens"}),
+    }
+)
+"""Of those that are objects, the members that make the effort."""

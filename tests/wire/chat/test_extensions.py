@@ -30,13 +30,30 @@ BODY = {"model": "m", "messages": [], "temperature": 0.5, "novel": {"a": 1}}
         ({"chat_template_kwargs": {"enable_thinking": False}}, "none"),
         ({"chat_template_kwargs": {"thinking": True}}, "medium"),
         ({"enable_thinking": False, "chat_template_kwargs": {"enable_thinking": False}}, "none"),
-        ({"reasoning_effort": "high", "enable_thinking": False}, "high"),
+        ({"reasoning_effort": "high", "enable_thinking": True}, "high"),
+        ({"reasoning_effort": "low", "reasoning": {"effort": "low", "exclude": False}}, "low"),
     ],
 )
 def test_what_asks_for_thoughts_is_an_effort(given: dict[str, Any], effort: str) -> None:
     body = {**BODY, **given}
     assert without_extensions(body, ()) == ({**BODY, "reasoning_effort": effort}, [])
     assert without_extensions(body, {"extensions"}) == (body, [])
+
+
+@pytest.mark.parametrize(
+    ("given", "effort", "dropped"),
+    [
+        ({"reasoning_effort": "high", "enable_thinking": False}, "high", ["enable_thinking"]),
+        ({"reasoning_effort": "none", "enable_thinking": True}, "none", ["enable_thinking"]),
+        ({"reasoning_effort": "low", "reasoning": {"effort": "high"}}, "low", ["reasoning"]),
+        ({"reasoning": {"effort": "low", "exclude": True}}, "low", ["reasoning.exclude"]),
+        ({"thinking": {"type": "enabled", "budget_tokens": 2000, "display": "omitted"}}, "low", ["thinking.display"]),
+    ],
+)
+def test_what_an_effort_does_not_say_is_reported(given: dict[str, Any], effort: str, dropped: list[str]) -> None:
+    body, told = without_extensions({**BODY, **given}, ())
+    assert body == {**BODY, "reasoning_effort": effort}
+    assert told == dropped
 
 
 @pytest.mark.parametrize(

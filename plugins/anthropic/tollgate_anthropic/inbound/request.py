@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from gateway.api import Notes, as_dict, as_list, as_text, is_closed, refuse_forbidden, schema_of
+from gateway.api import Notes, as_dict, as_list, as_text, effort_of_budget, is_closed, refuse_forbidden, schema_of
 from tollgate_anthropic.costs import refuse_thread
 from tollgate_anthropic.draft import refuse
 
@@ -30,9 +30,6 @@ _ONLY_THERE = {
 """Parameters whose absence would change what the answer is, and what they ask for."""
 
 _EFFORTS = {"minimal": "minimal", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "xhigh"}
-_LEVELS = ((4_096, "low"), (16_384, "medium"))
-"""Thinking budgets below these many tokens, and the effort they stand for; what is above is `high`."""
-
 _TIERS = {"auto": "auto", "standard_only": "default"}
 _TOOL_FRAME = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control"})
 _SEARCH_FILTERS = ("allowed_domains", "blocked_domains")
@@ -267,7 +264,7 @@ def _add_thinking(out: Json, body: Json, notes: Notes) -> None:
         budget = thinking.get("budget_tokens")
         if type(budget) is not int or budget < 1:
             raise refuse("thinking.budget_tokens", "must be a whole number of at least 1024")
-        out["reasoning_effort"] = next((level for most, level in _LEVELS if budget < most), "high")
+        out["reasoning_effort"] = effort_of_budget(budget)
     elif kind == "adaptive":
         out["reasoning_effort"] = "medium"
     elif kind is not None:

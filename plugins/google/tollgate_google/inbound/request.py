@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api import Notes, as_dict, as_list, as_text, is_closed, refuse_forbidden, schema_of
+from gateway.api import Notes, as_dict, as_list, as_text, effort_of_budget, is_closed, refuse_forbidden, schema_of
 from tollgate_google.draft import refuse
 
 from .schema import json_schema
@@ -40,9 +40,6 @@ _WHOLE = (
     ("seed", "seed", -(2**31), 2**31 - 1),
     ("topK", "top_k", 0, 2**31 - 1),
 )
-_LEVELS = ((4_096, "low"), (16_384, "medium"))
-"""Thinking budgets below these many tokens, and the effort they stand for; what is above is `high`."""
-
 _EFFORTS = ("minimal", "low", "medium", "high")
 _TIERS = {"standard": "default", "flex": "flex", "priority": "priority", "unspecified": None}
 _MOST_STOPS = 4
@@ -158,8 +155,7 @@ def _add_thinking(out: Json, given: Any, notes: Notes) -> None:
         if type(budget) is not int or budget < -1:
             raise refuse(f"{path}.thinkingBudget", "must be a whole number of at least -1")
         if budget >= 0:
-            effort = next((level for most, level in _LEVELS if budget < most), "high")
-            out["reasoning_effort"] = effort if budget else "none"
+            out["reasoning_effort"] = effort_of_budget(budget)
         elif config.get("includeThoughts"):
             out["reasoning_effort"] = "medium"
     elif config.get("includeThoughts") is True:
